@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT
+ * base.h - what every header of Weir shares: errors, time, options, lifetime.
+ *
+ * ERRORS. A call returns 0 or a negative errno value; a call that counts
+ * returns ssize_t. The values always mean the same:
+ *   -EAGAIN     it would have to wait, and was told not to (WEIR_NOW)
+ *   -ETIMEDOUT  the deadline passed first
+ *   -EPIPE      closed: nothing more is accepted, or nothing more will come
+ *   -ECANCELED  it was cancelled before it ran
+ *   -EDEADLK    it would wait for itself
+ *   -EINVAL     an argument or option is out of its documented range
+ *   -ENOMEM     no memory
+ *   -ENOENT     there is no such thing
+ *   -ENOSPC     full: the bound set at creation, or the disk
+ *   -EMSGSIZE   too large for the bound set at creation
+ *   -EBUSY      another has it
+ *   -ECHILD     made before a fork() and used in the child
+ * Other errors of the system are passed on. What a job returns is data and
+ * is kept apart from what a call returns. A broken precondition that can
+ * only be a bug of the caller aborts with file and line, in release builds
+ * too.
+ *
+ * TIME. A deadline is one absolute time of the monotonic clock in
+ * nanoseconds, always the last parameter of a call that can wait:
+ *   weir_queue_put(queue, &item, WEIR_NOW);                do not wait
+ *   weir_queue_put(queue, &item, weir_after(5 * WEIR_S));  five seconds
+ *   weir_queue_put(queue, &item, WEIR_FOREVER);            as long as it takes
+ * A deadline in the past behaves as WEIR_NOW, but says -ETIMEDOUT.
+ * Where the system has no sem_clockwait() a wait that a step of the wall
+ * clock falls into can end late by that step, never early.
+ *
+ * OPTIONS. A struct by const pointer, NULL for all defaults, copied during
+ * the call. Zero always means the documented default, never "unlimited":
+ * WEIR_NONE says "none" or "unlimited" where a field's comment allows it.
+ * Members called `reserved` are zero in programs and are what a struct grows
+ * into, so that its size never changes: a program compiled against an older
+ * header keeps working, and one that asks an older library for a member it
+ * does not know is told -EINVAL.
+ *
+ * LIFETIME. X_create() hands the object out through its first parameter,
+ * which is NULL after a failure. X_destroy() accepts NULL. Nobody may be
+ * inside a call on an object, or start one, when it is destroyed.
+ *
+ * FORK. In a child of fork(), an object made by the parent is of no use:
+ * calls that would wait, close or start something say -ECHILD, and
+ * X_destroy() frees its memory without touching the threads, which are not
+ * there. Objects made in the child are as good as any.
+ *
+ * STATE. The library keeps none of its own but one thread-local pointer,
+ * which tells a worker thread which job it runs. It installs no signal
+ * handlers, reads no environment variables, prints nothing (but when it
+ * aborts), and registers nothing with atexit() or pthread_atfork().
+ */
+#ifndef WEIR_BASE_H
+#define WEIR_BASE_H
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define WEIR_API __attribute__((visibility("default")))
+#else
+#define WEIR_API
+#endif
+
+#define WEIR_VERSION "0.1.0"
+
+#define WEIR_NOW     INT64_MIN /* before every time: do not wait */
+#define WEIR_FOREVER INT64_MAX /* after every time */
+#define WEIR_NONE    (-1)      /* none, or unlimited; 0 is the default */
+
+#define WEIR_US INT64_C(1000)       /* nanoseconds in a microsecond */
+#define WEIR_MS INT64_C(1000000)    /* nanoseconds in a millisecond */
+#define WEIR_S  INT64_C(1000000000) /* nanoseconds in a second */
+
+/* Tell the monotonic clock's time in nanoseconds: never negative, never
+ * going back. Any thread, any time. */
+WEIR_API int64_t weir_now(void);
+
+/* Tell the time that lies `ns` nanoseconds from now; WEIR_FOREVER where the
+ * sum would overflow, now where `ns` is negative. Any thread, any time. */
+WEIR_API int64_t weir_after(int64_t ns);
+
+/* Tell the version of the library that is linked, as WEIR_VERSION tells that
+ * of the header. The string is constant. */
+WEIR_API const char *weir_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

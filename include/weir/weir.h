@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT
+ * weir.h - the whole core: everything but HTTP. */
+#ifndef WEIR_WEIR_H
+#define WEIR_WEIR_H
+
+#include <weir/base.h>
+#include <weir/gate.h>
+#include <weir/pool.h>
+#include <weir/queue.h>
+#include <weir/table.h>
+#include <weir/writer.h>
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ * commands.h - the commands of the program, and its exit codes.
+ *
+ * A command gets its own name in argv[0] and returns the exit code.
+ */
+#ifndef WEIR_DEMO_COMMANDS_H
+#define WEIR_DEMO_COMMANDS_H
+
+enum {
+    EXIT_OK = 0,
+    EXIT_SOME_FAILED = 1,
+    EXIT_BAD_INPUT = 2, /* or usage */
+    EXIT_BROKEN = 3     /* internal, or the results cannot be written */
+};
+
+int command_run(int argc, char **argv);
+int command_serve(int argc, char **argv);
+int command_show(int argc, char **argv);
+
+/* The scenarios of `weir show`. */
+int show_template(int argc, char **argv);
+
+/* Print help on standard output. Returns the exit code. */
+int print_help(const char *text);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ * control.c - one thread that shows progress and stops the run.
+ *
+ * It sleeps in weir_queue_take(): until an event comes, or until the next
+ * line of progress is due, or until the queue is closed: then it ends.
+ */
+#include "run.h"
+
+#include <unistd.h>
+
+#define EVERY_NS (5 * WEIR_S)
+
+/* "412/1000 41%  ok 405  fail 7  in flight 24/32  98.7/s  ETA 6s" */
+static void say_progress(struct run *run)
+{
+    struct tally all = tally_get(run->counts, "all");
+    double seconds = (double)(weir_now() - run->began) / WEIR_S;
+    double rate = (double)all.jobs / seconds;
+    struct weir_gate_stats gate = { 0 };
+    struct text line = { 0 };
+
+    weir_gate_stats(weir_pool_gate(run->pool), &gate);
+    if (run->known != 0)
+        text_printf(&line, "%llu/%llu %.0f%%", (unsigned long long)all.jobs,
+                    (unsigned long long)run->known,
+                    100.0 * (double)all.jobs / (double)run->known);
+    else
+        text_printf(&line, "%llu done", (unsigned long long)all.jobs);
+    text_printf(&line, "  ok %llu  fail %llu  in flight %d/%d  %.1f/s",
+                (unsigned long long)all.ok,
+                (unsigned long long)(all.jobs - all.ok), gate.inside,
+                gate.limit, rate);
+    if (run->known > all.jobs && rate > 0)
+        text_printf(&line, "  ETA %.0fs",
+                    (double)(run->known - all.jobs) / rate);
+    if (!line.failed)
+        say("%s", line.data);
+    text_free(&line);
+}
+
+/* A signal: let what is in flight end, drop the rest. An error: cancel. */
+static void stop(struct run *run, int event)
+{
+    struct weir_gate *gate = weir_pool_gate(run->pool);
+    struct weir_gate_stats stats = { 0 };
+
+    atomic_store(&run->stopping, 1);
+    if (run->stop_pipe[1] >= 0 && write(run->stop_pipe[1], "", 1) < 0)
+        say("weir run: a pipe: cannot write"); /* it holds 4,096 and more */
+    weir_gate_hold(gate, WEIR_FOREVER);
+    if (event > 0) {
+        weir_gate_stats(gate, &stats);
+        if (!run->options->quiet)
+            say("finishing %d in flight; Ctrl-C again to abort",
+                stats.inside);
+        /* The gate is held, so draining drops what has not begun. */
+        weir_pool_close(run->pool, WEIR_DRAIN, WEIR_NOW);
+    } else {
+        weir_pool_close(run->pool, WEIR_CANCEL, WEIR_NOW);
+    }
+}
+
+void *control_main(void *arg)
+{
+    struct run *run = arg;
+    int64_t next = weir_after(EVERY_NS);
+
+    for (;;) {
+        int event;
+        int err = weir_queue_take(run->events, &event, next);
+
+        if (err == 0) {
+            stop(run, event);
+            continue;
+        }
+        if (err != -ETIMEDOUT)
+            return NULL;
+        if (!run->options->quiet && run->screen == NULL)
+            say_progress(run);
+        next += EVERY_NS;
+    }
+}

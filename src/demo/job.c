@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT
+ * job.c - what a worker does: fetch, count in the table, hand the record to
+ * the thread that owns the file. */
+#include "run.h"
+#include "url.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define HOST_MAX 255 /* bytes of a host and port that get a key */
+
+static int add_tally(void *user, void *value, size_t bytes)
+{
+    const struct tally *more = user;
+    struct tally *sum = value;
+
+    (void)bytes;
+    sum->jobs += more->jobs;
+    sum->ok += more->ok;
+    sum->bytes += more->bytes;
+    sum->busy_ns += more->busy_ns;
+    return 0;
+}
+
+int tally_add(struct weir_table *table, struct weir_bytes key,
+              const struct tally *more)
+{
+    struct tally copy = *more;
+
+    return weir_table_update(table, key, &(struct weir_table_edit){
+        .fn = add_tally, .user = &copy, .bytes = sizeof(copy) });
+}
+
+struct tally tally_get(struct weir_table *table, const char *key)
+{
+    struct tally sum = { 0 };
+
+    if (weir_table_get(table, weir_text(key), &sum, sizeof(sum)) < 0)
+        sum = (struct tally){ 0 };
+    return sum;
+}
+
+/* Count a job under each of its keys: never one for each URL, so the table
+ * stays small. */
+static int count(struct run *run, const struct record *record)
+{
+    const struct tally one = {
+        .jobs = 1,
+        .ok = record->ok ? 1 : 0,
+        .bytes = record->answer.body_bytes,
+        .busy_ns = (uint64_t)(record->answer.total_ns > 0
+                                  ? record->answer.total_ns
+                                  : 0) };
+    char key[HOST_MAX + 8];
+    size_t length;
+    const char *host = url_host(record->job->public_url, &length);
+    int err = tally_add(run->counts, weir_text("all"), &one);
+
+    if (record->error != NULL)
+        snprintf(key, sizeof(key), "error %s", record->error);
+    else
+        snprintf(key, sizeof(key), "status %d", record->answer.status);
+    if (err == 0)
+        err = tally_add(run->counts, weir_text(key), &one);
+    snprintf(key, sizeof(key), "host %.*s",
+             length > HOST_MAX ? HOST_MAX : (int)length, host);
+    if (err == 0)
+        err = tally_add(run->counts, weir_text(key), &one);
+    return err;
+}
+
+/* The first of these errors stops the run; control.c does that, for a job
+ * may not close its own pool. */
+static void output_failed(struct run *run, int err)
+{
+    int none = 0;
+
+    if (atomic_compare_exchange_strong(&run->output_error, &none, err))
+        weir_queue_put(run->events, &err, WEIR_NOW);
+}
+
+static void show(struct run *run, const struct record *record)
+{
+    const struct weir_http_response *r = &record->answer;
+    struct text line = { 0 };
+    char status[16];
+
+    snprintf(status, sizeof(status), "%d", r->status);
+    text_printf(&line, "%-4s %-9s %8.3f s  ", record->ok ? "ok" : "FAIL",
+                record->error != NULL ? record->error : status,
+                (double)r->total_ns / WEIR_S);
+    text_plain(&line, record->job->public_url,
+               strlen(record->job->public_url));
+    if (record->error != NULL && r->error_text[0] != '\0') {
+        text_puts(&line, "  ");
+        text_plain(&line, r->error_text, strlen(r->error_text));
+    }
+    text_add(&line, "\n", 1);
+    /* A screen that takes no more is no reason to fail. */
+    if (!line.failed)
+        weir_writer_write(run->screen,
+                          &(struct iovec){ line.data, line.used }, 1,
+                          WEIR_FOREVER);
+    text_free(&line);
+}
+
+static int64_t wall_ms(void)
+{
+    struct timespec now = { 0 };
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / WEIR_MS;
+}
+
+/* Fill in what the request did. */
+static void fetch(struct weir_context *cx, struct job *job,
+                  struct record *record)
+{
+    struct weir_http_response *r = &record->answer;
+    int err = weir_http_perform(weir_local(cx), cx,
+        &(struct weir_http_request){ .url = job->url }, r);
+
+    if (err != 0) {
+        *r = (struct weir_http_response){
+            .error = err == -EINVAL ? WEIR_HTTP_URL : WEIR_HTTP_OTHER,
+            .error_text = strerror(-err), .url = "" };
+    }
+    if (r->error != WEIR_HTTP_OK)
+        record->error = weir_http_error_name(r->error);
+    record->ok = record->error == NULL &&
+                 number_has_status(&job->run->options->accept, r->status);
+}
+
+int job_run(struct weir_context *cx, void *arg)
+{
+    struct job *job = arg;
+    struct run *run = job->run;
+    struct record record = { .job = job, .run = run->name,
+                             .worker = weir_worker_index(cx),
+                             .wait_ns = weir_now() - job->submitted,
+                             .start_ms = wall_ms() };
+    struct text line = { 0 };
+    int err;
+
+    fetch(cx, job, &record);
+    record_add(&line, &record);
+    err = line.failed ? -ENOMEM : count(run, &record);
+    if (err == 0)
+        err = weir_writer_write(run->results,
+                                &(struct iovec){ line.data, line.used }, 1,
+                                WEIR_FOREVER);
+    if (err != 0)
+        output_failed(run, err);
+    else if (run->screen != NULL)
+        show(run, &record);
+    text_free(&line);
+    free(job);
+    return record.ok ? 0 : 1;
+}
+
+void job_drop(void *arg, int why)
+{
+    struct job *job = arg;
+
+    (void)why;
+    atomic_fetch_add(&job->run->dropped, 1);
+    free(job);
+}

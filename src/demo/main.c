@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ * main.c - finds the command. */
+#include "commands.h"
+#include "text.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <weir/weir.h>
+
+static const char help[] =
+    "weir - do a list of network jobs, so many at once, so many a second\n"
+    "\n"
+    "  weir run   [options] [URL... | -i FILE]  do the jobs; none given:\n"
+    "                                           try it on a server of its own\n"
+    "  weir show  [NAME [options]]              a scenario, or their list\n"
+    "  weir serve [--port N]                    a server to try things on\n"
+    "  weir COMMAND --help                      options of a command\n"
+    "  weir --help | --version\n"
+    "\n"
+    "Exit codes: 0 all ok, 1 some failed, 2 usage or bad input, 3 internal or\n"
+    "output error; after Ctrl-C it dies of the signal (130 to a shell).\n";
+
+int print_help(const char *text)
+{
+    if (fputs(text, stdout) >= 0 && fflush(stdout) == 0)
+        return EXIT_OK;
+    say("weir: standard output: cannot write");
+    return EXIT_BROKEN;
+}
+
+/* Where a standard descriptor is closed, the next file that is opened would
+ * take its place and be written to by accident. Put something there that
+ * refuses. */
+static void fill_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int, char **);
+    } commands[] = { { "run", command_run },
+                     { "show", command_show },
+                     { "serve", command_serve } };
+    const char *name = argc > 1 ? argv[1] : "";
+
+    fill_standard_descriptors();
+    signal(SIGPIPE, SIG_IGN); /* a reader that left is an error of write() */
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 ||
+        strcmp(name, "help") == 0)
+        return print_help(help);
+    if (strcmp(name, "--version") == 0)
+        return print_help("weir " WEIR_VERSION "\n");
+    if (argc < 2)
+        say("weir: which command? See 'weir --help'");
+    else
+        say("weir: %s: no such command; see 'weir --help'", name);
+    return EXIT_BAD_INPUT;
+}

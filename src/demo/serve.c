@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ * serve.c - `weir serve`: the loopback server until a signal comes. */
+#include "commands.h"
+#include "server.h"
+#include "settings.h"
+#include "signals.h"
+#include "text.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char help[] =
+    "weir serve [options] - a server on 127.0.0.1 to try things on\n"
+    "\n"
+    "  --port N      listen there; 0: the system chooses (0)\n"
+    "  --workers N   connections served at once; more take turns (256)\n"
+    "\n"
+    "It prints its address and serves until Ctrl-C:\n"
+    "  /delay/S      answers after S seconds, up to 3600\n"
+    "  /status/N     answers with that status, 200 to 599\n"
+    "  /bytes/N      sends N bytes, up to 100 MiB\n"
+    "  /unstable     500 and 200 in turn\n"
+    "  /redirect/N   redirects N times, up to 1000\n"
+    "  /headers      the request's headers as JSON\n";
+
+int command_serve(int argc, char **argv)
+{
+    int64_t port = 0, workers = 256;
+    int want_help = 0, first, err;
+    const struct setting settings[] = {
+        { "port", 0, SETTING_WHOLE, &port, 0, 65535, NULL },
+        { "workers", 0, SETTING_WHOLE, &workers, 1, 10000, NULL },
+        { "help", 'h', SETTING_FLAG, &want_help, 0, 0, NULL },
+    };
+    struct server *server;
+
+    first = settings_parse("serve", settings,
+                           sizeof(settings) / sizeof(settings[0]), argc, argv);
+    if (first < 0)
+        return EXIT_BAD_INPUT;
+    if (want_help)
+        return print_help(help);
+    if (first < argc) {
+        say("weir serve: %s: not understood", argv[first]);
+        return EXIT_BAD_INPUT;
+    }
+    signals_block();
+    err = server_start(&server, &(struct server_options){
+        .port = (int)port, .workers = (int)workers });
+    if (err != 0) {
+        say("weir serve: 127.0.0.1:%d: %s", (int)port, strerror(-err));
+        return EXIT_BROKEN;
+    }
+    printf("listening on http://127.0.0.1:%d\n", server_port(server));
+    if (fflush(stdout) != 0) {
+        say("weir serve: standard output: cannot write");
+        server_stop(server);
+        return EXIT_BROKEN;
+    }
+    err = signals_wait();
+    server_stop(server);
+    signals_die(err);
+}

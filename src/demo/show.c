@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ * show.c - `weir show`: finds the scenario, or lists them. */
+#include "commands.h"
+#include "text.h"
+
+#include <string.h>
+
+static const char list[] =
+    "Scenarios; 'weir show NAME --help' tells their options:\n"
+    "\n"
+    "  template    jobs that share a table and a file, a few at a time\n";
+
+int command_show(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int, char **);
+    } scenarios[] = { { "template", show_template } };
+    const char *name = argc > 1 ? argv[1] : "--help";
+
+    for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)
+        if (strcmp(name, scenarios[i].name) == 0)
+            return scenarios[i].run(argc - 1, argv + 1);
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        return print_help(list);
+    say("weir show: %s: no such scenario; see 'weir show'", name);
+    return EXIT_BAD_INPUT;
+}

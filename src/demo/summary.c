@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT
+ * summary.c - what is said at the end of a run. */
+#include "input.h"
+#include "run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define HOSTS_MAX 10 /* shown one by one */
+
+/* Say one key of the table; `user` counts the hosts. */
+static int say_key(void *user, struct weir_bytes key, struct weir_bytes value)
+{
+    int *hosts = user;
+    const char *name = key.data;
+    struct tally tally;
+    char jobs[32];
+
+    if (value.bytes != sizeof(tally) ||
+        (key.bytes == 3 && memcmp(name, "all", 3) == 0))
+        return 0;
+    memcpy(&tally, value.data, sizeof(tally));
+    if (key.bytes > 5 && memcmp(name, "host ", 5) == 0 &&
+        ++*hosts > HOSTS_MAX)
+        return 0;
+    say("  %-22.*s %7s", (int)key.bytes, name, number_show(tally.jobs, jobs));
+    return 0;
+}
+
+static void say_counts(struct run *run, const struct tally *all)
+{
+    char done[32], ok[32], failed[32], left[32], refused[32];
+    uint64_t wanted = run->known != 0 ? run->known - run->refused : run->made;
+    struct text line = { 0 };
+    int hosts = 0;
+
+    text_printf(&line, "%s job%s done: %s ok, %s failed",
+                number_show(all->jobs, done), all->jobs == 1 ? "" : "s",
+                number_show(all->ok, ok),
+                number_show(all->jobs - all->ok, failed));
+    if (wanted > all->jobs)
+        text_printf(&line, "; %s not done",
+                    number_show(wanted - all->jobs, left));
+    if (run->refused != 0)
+        text_printf(&line, "; %s refused as bad input",
+                    number_show(run->refused, refused));
+    if (!line.failed)
+        say("%s", line.data);
+    text_free(&line);
+    if (run->in != NULL && atomic_load(&run->stopping))
+        say("  what follows in %s was not read", input_name(run->in));
+    if (weir_table_each(run->counts, say_key, &hosts) != 0)
+        say("  no memory for the table");
+    if (hosts > HOSTS_MAX)
+        say("  and %d hosts more", hosts - HOSTS_MAX);
+}
+
+/* How long it took, beside how long it had to take: the work spread evenly
+ * over the jobs at once, or the rate. */
+static void say_times(struct run *run, const struct tally *all)
+{
+    const struct run_options *o = run->options;
+    double took = (double)(run->ended - run->began) / WEIR_S;
+    int at_once = (int)(o->workers < o->concurrency ? o->workers
+                                                    : o->concurrency);
+    double spread = (double)all->busy_ns / WEIR_S / at_once;
+    double paced = o->rate > 0 ? (double)all->jobs / o->rate : 0;
+
+    if (all->jobs == 0)
+        return;
+    say("  %-22s %7.2f s", "took", took);
+    if (paced > spread)
+        say("  %-22s %7.2f s = %llu jobs / %g a second", "ideal", paced,
+            (unsigned long long)all->jobs, o->rate);
+    else
+        say("  %-22s %7.2f s = %.2f s of jobs / %d at once", "ideal", spread,
+            (double)all->busy_ns / WEIR_S, at_once);
+}
+
+void summary_say(struct run *run)
+{
+    const struct run_options *o = run->options;
+    struct tally all = tally_get(run->counts, "all");
+    struct weir_gate_stats gate = { 0 };
+    struct weir_writer_stats written = { 0 };
+    char bytes[32], lines[32];
+
+    weir_gate_stats(weir_pool_gate(run->pool), &gate);
+    weir_writer_stats(run->results, &written);
+    say_counts(run, &all);
+    say("  %-22s %7s", "bytes received", number_show(all.bytes, bytes));
+    say_times(run, &all);
+    say("  %-22s %7d of %d allowed", "most jobs at once", gate.inside_max,
+        (int)o->concurrency);
+    say("  %-22s %7s to %s", "results written",
+        number_show(written.written, lines),
+        strcmp(o->output, "-") == 0 ? "standard output" : o->output);
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT
+ * template.c - `weir show template`: the three features in one place.
+ *
+ * A queue of jobs. Each one does some work and saves what it found both in
+ * memory and in a file:
+ *
+ *   1. every job writes to one shared table (weir_table);
+ *   2. no more than --limit jobs run at once (weir_pool, its gate);
+ *   3. file updates are serialized: one thread owns the file (weir_writer),
+ *      and what a write takes does not hold up who gets the next permit.
+ *
+ * Take this file as a starting point: scenario() is the whole flow, job() is
+ * the work. The rest is options and what is printed.
+ */
+#include "commands.h"
+#include "number.h"
+#include "server.h"
+#include "settings.h"
+#include "template_plan.h"
+#include "text.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <weir/http.h>
+#include <weir/weir.h>
+
+static const char help[] =
+    "weir show template [options] - jobs that share a table and a file\n"
+    "\n"
+    "  --limit N         jobs at once (3)                    WEIR_LIMIT\n"
+    "  --write-delay S   seconds for each job's record (0)   WEIR_WRITE_DELAY\n"
+    "  --hold            keep the permit during the write    WEIR_HOLD=1\n"
+    "  -n, --count N     jobs (10)                           WEIR_COUNT\n"
+    "  --seed N          random delays; the fixed list has   WEIR_SEED\n"
+    "                    10 jobs and no other number\n"
+    "  --scale X         multiply every delay (1)            WEIR_SCALE\n"
+    "  --output FILE     appended (template.ndjson)          WEIR_OUTPUT\n"
+    "\n"
+    "An option goes before its environment variable.\n";
+
+struct scenario {
+    struct plan plan;
+    int hold;
+    const char *output;
+
+    struct server *server;
+    struct weir_pool *pool;
+    struct weir_table *table;   /* URL -> trace id */
+    struct weir_writer *writer;
+    atomic_llong write_delay;   /* of the records that are written now, ns */
+    atomic_int failed;          /* jobs */
+};
+
+struct call {
+    struct scenario *scenario;
+    int index;
+};
+
+/* ---- the work of one job, on a worker's thread ---- */
+
+static int write_line(struct scenario *s, struct text *line)
+{
+    int err = line->failed ? -ENOMEM : 0;
+
+    if (err == 0)
+        err = weir_writer_write(s->writer,
+                                &(struct iovec){ line->data, line->used }, 1,
+                                WEIR_FOREVER);
+    text_free(line);
+    return err;
+}
+
+/* Save in memory and in the file. */
+static int save(struct scenario *s, const char *url, const char *trace,
+                double seconds)
+{
+    struct text line = { 0 };
+    int err = weir_table_put(s->table, weir_text(url), weir_text(trace));
+
+    if (err != 0)
+        return err;
+    text_puts(&line, "{\"url\":");
+    text_json(&line, url, strlen(url));
+    text_printf(&line, ",\"time-taken\":%.3f}\n", seconds);
+    err = write_line(s, &line);
+    if (err == 0 && s->hold)
+        err = weir_writer_flush(s->writer, WEIR_FOREVER);
+    return err;
+}
+
+static int job(struct weir_context *cx, void *arg)
+{
+    struct call *call = arg;
+    struct scenario *s = call->scenario;
+    struct weir_http *http = weir_local(cx); /* this worker's own */
+    struct weir_http_response r;
+    const char *trace = NULL, *why = "";
+    char url[80];
+    int err;
+
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/delay/%.9g",
+             server_port(s->server), plan_seconds(&s->plan, call->index));
+    err = weir_http_perform(http, cx, &(struct weir_http_request){
+        .url = url }, &r);
+    if (err != 0)
+        why = strerror(-err);
+    else if (r.error != WEIR_HTTP_OK)
+        why = r.error_text;
+    else if (r.status != 200)
+        why = "the status is not 200";
+    else if ((trace = weir_http_header(http, "X-Amzn-Trace-Id")) == NULL)
+        why = "there is no X-Amzn-Trace-Id";
+    if (trace != NULL) {
+        err = save(s, url, trace, (double)r.total_ns / WEIR_S);
+        why = err != 0 ? strerror(-err) : "";
+    }
+    if (*why == '\0')
+        return 0;
+    say("%s: %s", url, why);
+    atomic_fetch_add(&s->failed, 1);
+    return 1;
+}
+
+/* ---- the flow ---- */
+
+/* On the writer's thread, before each record: as if the file were slow. */
+static void slow_down(void *user, size_t records, size_t bytes)
+{
+    struct scenario *s = user;
+    int64_t ns = atomic_load(&s->write_delay);
+    struct timespec left = { .tv_sec = (time_t)(ns / WEIR_S),
+                             .tv_nsec = (long)(ns % WEIR_S) };
+
+    (void)records;
+    (void)bytes;
+    while (ns > 0 && nanosleep(&left, &left) != 0 && errno == EINTR)
+        ;
+}
+
+/* Make what the jobs share. Returns 0 or an error. */
+static int set_up(struct scenario *s)
+{
+    int err = server_start(&s->server, &(struct server_options){
+        .workers = s->plan.count + 1 });
+
+    if (err == 0)
+        err = weir_table_create(&s->table, NULL);
+    if (err == 0)
+        err = weir_writer_open(&s->writer, &(struct weir_writer_options){
+            .path = s->output,
+            .recover = WEIR_RECOVER_LINES,
+            .batch_max = 1, /* every record meets slow_down() */
+            .on_batch = slow_down,
+            .user = s });
+    if (err == 0)
+        err = weir_pool_create(&s->pool, &(struct weir_pool_options){
+            .workers = s->plan.count, /* it is the gate that limits */
+            .limit = s->plan.limit,
+            .worker_start = weir_http_worker_start,
+            .worker_stop = weir_http_worker_stop,
+            .user = &(struct weir_http_options){ .timeout_ns = 3600 * WEIR_S,
+                                                 .proxy = "" } });
+    return err;
+}
+
+/* The first line, then every job, until all of it is in the file. Returns 0
+ * or an error. */
+static int run_jobs(struct scenario *s, struct call *calls)
+{
+    struct text line = { 0 };
+    int count = s->plan.count, err;
+
+    text_printf(&line, "{\"run_timestamp\":%lld}\n", (long long)time(NULL));
+    err = write_line(s, &line);
+    if (err == 0)
+        err = weir_writer_flush(s->writer, WEIR_FOREVER);
+    /* From here to the next flush only jobs write. */
+    atomic_store(&s->write_delay, (long long)(s->plan.write_delay *
+                                              s->plan.scale * 1e9));
+    for (int i = 0; i < count && err == 0; i++) {
+        struct weir_job ready = { .fn = job, .arg = &calls[i] };
+        ssize_t n;
+
+        calls[i] = (struct call){ s, i };
+        n = weir_pool_submit(s->pool, &ready, 1, WEIR_FOREVER);
+        err = n < 0 ? (int)n : 0;
+    }
+    weir_pool_close(s->pool, WEIR_DRAIN, WEIR_FOREVER);
+    if (err == 0)
+        err = weir_writer_flush(s->writer, WEIR_FOREVER);
+    atomic_store(&s->write_delay, 0);
+    return err;
+}
+
+/* One entry of the table, for the screen and for the file. */
+static int show_entry(void *user, struct weir_bytes key,
+                      struct weir_bytes value)
+{
+    struct scenario *s = user;
+    struct text line = { 0 };
+
+    printf("  %.*s  %.*s\n", (int)key.bytes, (const char *)key.data,
+           (int)value.bytes, (const char *)value.data);
+    text_puts(&line, "{\"key\":");
+    text_json(&line, key.data, key.bytes);
+    text_puts(&line, ",\"value\":");
+    text_json(&line, value.data, value.bytes);
+    text_puts(&line, "}\n");
+    return write_line(s, &line);
+}
+
+static void show_times(const struct scenario *s, double took)
+{
+    struct estimates e = plan_estimate(&s->plan);
+
+    printf("%d jobs, %d at once, %g s for each write%s, delays times %g\n",
+           s->plan.count, s->plan.limit, s->plan.write_delay,
+           s->hold ? " with the permit held" : "", s->plan.scale);
+    printf("  one after another      %7.2f s\n", e.in_turn);
+    printf("  at once, roughly       %7.2f s\n", e.roughly);
+    printf("  at once, not less than %7.2f s, nor than %.2f s\n", e.no_less,
+           e.no_less_2);
+    printf("  measured               %7.2f s\n", took);
+}
+
+static int scenario(struct scenario *s)
+{
+    struct call calls[PLAN_MOST];
+    struct weir_gate_stats gate = { 0 };
+    int64_t began;
+    int err = set_up(s);
+
+    if (err != 0)
+        return err;
+    began = weir_now();
+    err = run_jobs(s, calls);
+    if (err != 0)
+        return err;
+    show_times(s, (double)(weir_now() - began) / WEIR_S);
+    weir_gate_stats(weir_pool_gate(s->pool), &gate);
+    printf("  most jobs at once      %7d of %d allowed\n", gate.inside_max,
+           s->plan.limit);
+    printf("the table, sorted:\n");
+    err = weir_table_each(s->table, show_entry, s);
+    if (err == 0)
+        err = weir_writer_close(s->writer, WEIR_FOREVER);
+    return err;
+}
+
+/* ---- options ---- */
+
+/* Returns EXIT_OK to go on, another exit code, or -1: help was asked for. */
+static int read_options(struct scenario *s, int argc, char **argv)
+{
+    int64_t limit = 3, count = PLAN_FIXED, seed = -1;
+    int want_help = 0, first;
+    struct plan *plan = &s->plan;
+    const struct setting settings[] = {
+        { "limit", 0, SETTING_WHOLE, &limit, 1, 1000, "WEIR_LIMIT" },
+        { "write-delay", 0, SETTING_DECIMAL, &plan->write_delay, 0, 60,
+          "WEIR_WRITE_DELAY" },
+        { "seed", 0, SETTING_WHOLE, &seed, 0, 9e15, "WEIR_SEED" },
+        { "count", 'n', SETTING_WHOLE, &count, 1, PLAN_MOST, "WEIR_COUNT" },
+        { "scale", 0, SETTING_DECIMAL, &plan->scale, 0.001, 100,
+          "WEIR_SCALE" },
+        { "output", 'o', SETTING_TEXT, &s->output, 0, 0, "WEIR_OUTPUT" },
+        { "hold", 0, SETTING_FLAG, &s->hold, 0, 0, "WEIR_HOLD" },
+        { "help", 'h', SETTING_FLAG, &want_help, 0, 0, NULL },
+    };
+    const size_t known = sizeof(settings) / sizeof(settings[0]);
+
+    if (settings_environment("show template", settings, known) != 0)
+        return EXIT_BAD_INPUT;
+    first = settings_parse("show template", settings, known, argc, argv);
+    if (first < 0)
+        return EXIT_BAD_INPUT;
+    if (want_help)
+        return print_help(help) == EXIT_OK ? -1 : EXIT_BROKEN;
+    if (first < argc) {
+        say("weir show template: %s: not understood", argv[first]);
+        return EXIT_BAD_INPUT;
+    }
+    if (seed < 0 && count != PLAN_FIXED) {
+        say("weir show template: -n %d: the fixed list has %d jobs; give"
+            " --seed for random ones", (int)count, PLAN_FIXED);
+        return EXIT_BAD_INPUT;
+    }
+    plan->limit = (int)limit;
+    plan->count = (int)count;
+    if (seed < 0)
+        plan_fixed(plan);
+    else
+        plan_random(plan, (uint64_t)seed);
+    return EXIT_OK;
+}
+
+int show_template(int argc, char **argv)
+{
+    struct scenario s = { .output = "template.ndjson", .plan.scale = 1 };
+    int code = read_options(&s, argc, argv);
+    int err;
+
+    if (code != EXIT_OK)
+        return code < 0 ? EXIT_OK : code;
+    err = weir_http_begin();
+    if (err == 0) {
+        err = scenario(&s);
+        weir_pool_destroy(s.pool);
+        weir_writer_destroy(s.writer);
+        weir_table_destroy(s.table);
+        server_stop(s.server);
+        weir_http_end();
+    }
+    if (err != 0) {
+        say("weir show template: %s: %s", s.output, strerror(-err));
+        return EXIT_BROKEN;
+    }
+    printf("all of it is in %s\n", s.output);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        say("weir show template: standard output: cannot write");
+        return EXIT_BROKEN;
+    }
+    return atomic_load(&s.failed) == 0 ? EXIT_OK : EXIT_SOME_FAILED;
+}

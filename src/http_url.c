@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT
+ * http_url.c - which URLs are asked for, and how they may be shown.
+ *
+ * Owns: nothing. Invariant: what weir_http_public_url() makes is printable
+ * ASCII, and has no part of the userinfo a URL parser would find in it.
+ * Not guaranteed: that a secret written elsewhere in a URL, as in its query,
+ * is found. */
+#include "http_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- to be shown ---- */
+
+struct sink {
+    char *buffer;
+    size_t bytes;  /* of the buffer */
+    size_t length; /* of all that was put, which may be more */
+};
+
+static void put(struct sink *sink, char c)
+{
+    if (sink->length + 1 < sink->bytes)
+        sink->buffer[sink->length] = c;
+    sink->length++;
+}
+
+/* What may not stand in a URL could be an escape sequence of a terminal. */
+static void put_shown(struct sink *sink, const char *at, const char *end)
+{
+    static const char digits[] = "0123456789ABCDEF";
+
+    for (; at < end; at++) {
+        unsigned char byte = (unsigned char)*at;
+
+        if (byte > 0x20 && byte < 0x7f) {
+            put(sink, *at);
+            continue;
+        }
+        put(sink, '%');
+        put(sink, digits[byte >> 4]);
+        put(sink, digits[byte & 15]);
+    }
+}
+
+static int is_alpha(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static int is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Where the authority of `url` begins: behind "SCHEME:" and its slashes, or
+ * at the start where there is no such thing. *whole tells whether it had the
+ * form SCHEME://, so that the rules for an authority hold. */
+static const char *authority_of(const char *url, int *whole)
+{
+    const char *at = url;
+
+    *whole = 0;
+    if (!is_alpha(*at))
+        return url;
+    while (is_alpha(*at) || is_digit(*at) || *at == '+' || *at == '-' ||
+           *at == '.')
+        at++;
+    if (at[0] != ':' || at[1] != '/')
+        return url;
+    *whole = at[2] == '/';
+    for (at++; *at == '/'; at++)
+        ;
+    return at;
+}
+
+/* Ask whether "HOST:PORT" has a port that is none. Somebody's password with
+ * a slash in it looks so: http://user:se/cret@host/ */
+static int port_is_odd(const char *at, const char *end)
+{
+    const char *port = end;
+
+    while (port > at && port[-1] != ':' && port[-1] != ']')
+        port--;
+    if (port == at || port[-1] == ']')
+        return 0;
+    for (; port < end; port++)
+        if (!is_digit(*port))
+            return 1;
+    return 0;
+}
+
+static const char *last_at_sign(const char *at, const char *end)
+{
+    while (end > at)
+        if (*--end == '@')
+            return end;
+    return NULL;
+}
+
+size_t weir_http_public_url(const char *url, char *buffer, size_t bytes)
+{
+    struct sink sink = { buffer, bytes, 0 };
+    int whole;
+    const char *from = authority_of(url, &whole);
+    const char *stop = from + strcspn(from, "/?#");
+    const char *end = url + strlen(url);
+    const char *sign = last_at_sign(from, stop);
+
+    /* Where it is no sound URL, rather too much is left out than a part of
+     * a password shown. */
+    if (sign == NULL && (!whole || port_is_odd(from, stop)))
+        sign = last_at_sign(from, end);
+    put_shown(&sink, url, from);
+    put_shown(&sink, sign == NULL ? from : sign + 1, end);
+    if (bytes != 0)
+        buffer[sink.length < bytes ? sink.length : bytes - 1] = '\0';
+    return sink.length;
+}
+
+char *weir_http_public_copy(const char *url)
+{
+    size_t bytes = weir_http_public_url(url, NULL, 0) + 1;
+    char *copy = malloc(bytes);
+
+    if (copy != NULL)
+        weir_http_public_url(url, copy, bytes);
+    return copy;
+}
+
+/* ---- to be asked for ---- */
+
+int weir_http_allowed(const char *url)
+{
+    return curl_strnequal(url, "http://", 7) ||
+           curl_strnequal(url, "https://", 8);
+}
+
+/* The grounds of a refusal that libcurl would not give, or not in words that
+ * help; NULL: none. */
+static const char *objection(const char *url)
+{
+    const unsigned char *at = (const unsigned char *)url;
+    const char *host;
+
+    for (; *at != '\0'; at++) {
+        if (*at <= 0x20 || *at == 0x7f)
+            return "the URL has a space or a control character";
+        if (*at > 0x7f)
+            return "the URL has a byte that must be percent-encoded";
+    }
+    if (!weir_http_allowed(url))
+        return "the URL does not begin with http:// or https://";
+    host = strchr(url, ':') + 3;
+    if (*host == '/' || *host == '?' || *host == '#' || *host == '\0')
+        return "the URL has no host";
+    return NULL;
+}
+
+/* Move user or password out of `parts`. */
+static CURLUcode take(CURLU *parts, CURLUPart part, char **value)
+{
+    CURLUcode code = curl_url_get(parts, part, value, CURLU_URLDECODE);
+
+    if (code == CURLUE_NO_USER || code == CURLUE_NO_PASSWORD) {
+        *value = NULL;
+        code = CURLUE_OK;
+    }
+    return code == CURLUE_OK ? curl_url_set(parts, part, NULL, 0) : code;
+}
+
+void weir_http_target_free(struct weir_http_target *target)
+{
+    /* The password is libcurl's as well by now: wiping this copy of it
+     * would promise what cannot be kept. */
+    curl_free(target->password);
+    curl_free(target->user);
+    curl_free(target->url);
+    *target = (struct weir_http_target){ 0 };
+}
+
+int weir_http_target_make(struct weir_http_target *target, const char *url,
+                          const char **why)
+{
+    CURLU *parts;
+    CURLUcode code;
+
+    *target = (struct weir_http_target){ 0 };
+    *why = objection(url);
+    if (*why != NULL)
+        return -EINVAL;
+    parts = curl_url();
+    if (parts == NULL)
+        return -ENOMEM;
+    code = curl_url_set(parts, CURLUPART_URL, url, 0);
+    if (code == CURLUE_OK)
+        code = take(parts, CURLUPART_USER, &target->user);
+    if (code == CURLUE_OK)
+        code = take(parts, CURLUPART_PASSWORD, &target->password);
+    if (code == CURLUE_OK)
+        code = curl_url_get(parts, CURLUPART_URL, &target->url, 0);
+    curl_url_cleanup(parts);
+    if (code == CURLUE_OK)
+        return 0;
+    weir_http_target_free(target);
+    if (code == CURLUE_OUT_OF_MEMORY)
+        return -ENOMEM;
+    *why = curl_url_strerror(code);
+    return -EINVAL;
+}

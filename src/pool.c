@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT
+ * pool.c - making, feeding, watching and closing a pool; worker.c runs it.
+ *
+ * Owns: the ring, the workers' array and threads, the gate.
+ * Locks: join_lock, so that one closer joins the threads; nobody waits under
+ *   it but for threads that have already left.
+ * Order: as worker.c.
+ * Invariants: accepted - ended <= capacity: the ring's bound is what has
+ *   ended, plus the capacity, so running jobs count. mode is only raised.
+ *   After the ring is closed nothing is accepted; it is closed by cancelling,
+ *   or by draining in the moment in which all is quiet.
+ * Wake-ups: closing wakes all who sleep anywhere in the pool. The last
+ *   thread to end wakes the closers.
+ * Not guaranteed: that pool_wait() sees a quiet moment between the jobs of
+ *   others.
+ */
+#include "pool_private.h"
+
+#include "options.h"
+
+#include <string.h>
+
+#define WORKERS_MAX 16384 /* half the smallest SEM_VALUE_MAX of POSIX */
+#define CAPACITY_MAX ((size_t)1 << 28)
+#define STACK_MIN ((size_t)64 << 10)
+#define STACK_DEFAULT ((size_t)256 << 10)
+
+static uint64_t pool_bound(void *owner)
+{
+    struct weir_pool *pool = owner;
+
+    return WEIR_RING_FIRST +
+           2 * (weir_pool_ended(pool) + pool->ring.capacity);
+}
+
+/* ---- making ---- */
+
+static int check(const struct weir_pool_options *o)
+{
+    if (o->workers < 0 || o->workers > WORKERS_MAX || o->workers_min < 0 ||
+        o->workers_min > WORKERS_MAX ||
+        (o->workers != 0 && o->workers_min > o->workers))
+        return -EINVAL;
+    if (o->capacity > CAPACITY_MAX ||
+        (o->stack_bytes != 0 && o->stack_bytes < STACK_MIN) ||
+        !weir_all_zero(o->reserved, sizeof(o->reserved)))
+        return -EINVAL;
+    return 0;
+}
+
+static int make_gate(struct weir_pool *pool,
+                     const struct weir_pool_options *o)
+{
+    struct weir_gate_options gate = {
+        .limit = o->limit ? o->limit : WEIR_NONE,
+        .burst = o->burst,
+        .rate_per_s = o->rate_per_s,
+    };
+    int err = weir_gate_create(&pool->gate, &gate);
+
+    if (err != 0)
+        return err;
+    /* Made to check the options even where nothing is asked for. */
+    if (gate.limit == WEIR_NONE &&
+        (gate.rate_per_s == 0 || gate.rate_per_s == WEIR_NONE)) {
+        weir_gate_destroy(pool->gate);
+        pool->gate = NULL;
+    }
+    return 0;
+}
+
+static void copy_options(struct weir_pool *pool,
+                         const struct weir_pool_options *o)
+{
+    const char *name = o->name ? o->name : "weir";
+    size_t length = strlen(name);
+
+    if (length >= sizeof(pool->name_bytes))
+        length = sizeof(pool->name_bytes) - 1;
+    memcpy(pool->name_bytes, name, length);
+    pool->name = pool->name_bytes;
+    pool->slots = o->workers ? o->workers : weir_sys_processors();
+    if (pool->slots > WORKERS_MAX)
+        pool->slots = WORKERS_MAX;
+    pool->stack_bytes = o->stack_bytes ? o->stack_bytes : STACK_DEFAULT;
+    pool->worker_start = o->worker_start;
+    pool->worker_stop = o->worker_stop;
+    pool->user = o->user;
+    pool->ring.bound_now = pool_bound;
+    pool->ring.owner = pool;
+}
+
+/* Start the workers: all, or with `least` as many as there is room for, but
+ * no fewer. 0 or the first error; then those started are still there. */
+static int start_workers(struct weir_pool *pool, int least)
+{
+    int err = 0;
+
+    for (int i = 0; i < pool->slots && err == 0; i++) {
+        struct weir_context *w = &pool->workers[i];
+
+        w->pool = pool;
+        w->index = i;
+        weir_atomic_fetch_add(&pool->alive, 1, weir_seq_cst);
+        err = weir_sys_thread_start(&w->thread, weir_worker_main, w,
+                                    pool->stack_bytes, pool->name);
+        if (err != 0)
+            weir_atomic_fetch_sub(&pool->alive, 1, weir_seq_cst);
+        else
+            pool->threads++;
+    }
+    if (least > 0 && pool->threads >= least)
+        err = 0;
+    for (int i = 0; i < pool->threads; i++)
+        weir_sys_sem_wait(&pool->started, WEIR_FOREVER);
+    for (int i = 0; i < pool->threads && err == 0; i++)
+        err = pool->workers[i].start_error;
+    return err;
+}
+
+static void join_workers(struct weir_pool *pool)
+{
+    for (int i = 0; i < pool->threads; i++)
+        weir_sys_thread_join(&pool->workers[i].thread);
+}
+
+int weir_pool_create(struct weir_pool **out,
+                     const struct weir_pool_options *options)
+{
+    static const struct weir_pool_options defaults;
+    const struct weir_pool_options *o = options ? options : &defaults;
+    struct weir_pool *pool;
+    int err = check(o);
+
+    *out = NULL;
+    if (err != 0)
+        return err;
+    pool = weir_sys_alloc(1, sizeof(*pool));
+    if (pool == NULL)
+        return -ENOMEM;
+    copy_options(pool, o);
+    pool->here = weir_sys_fork_mark();
+    err = make_gate(pool, o);
+    if (err != 0)
+        goto no_gate;
+    pool->workers = weir_sys_alloc((size_t)pool->slots,
+                                   sizeof(*pool->workers));
+    err = pool->workers != NULL ? 0 : -ENOMEM;
+    if (err != 0)
+        goto no_workers;
+    err = weir_ring_init(&pool->ring, o->capacity ? o->capacity : 1024,
+                         sizeof(struct weir_job), true);
+    if (err != 0)
+        goto no_ring;
+    err = weir_park_init(&pool->quiet);
+    if (err != 0)
+        goto no_quiet;
+    err = weir_park_init(&pool->ended);
+    if (err != 0)
+        goto no_ended;
+    err = weir_sys_sem_init(&pool->place.sem);
+    if (err != 0)
+        goto no_place;
+    err = weir_sys_sem_init(&pool->started);
+    if (err != 0)
+        goto no_started;
+    err = weir_sys_mutex_init(&pool->join_lock);
+    if (err != 0)
+        goto no_lock;
+    err = start_workers(pool, o->workers_min);
+    if (err != 0)
+        goto no_threads;
+    *out = pool;
+    return 0;
+
+no_threads:
+    weir_ring_close(&pool->ring);
+    weir_park_wake_all(&pool->ring.items);
+    join_workers(pool);
+    weir_sys_mutex_destroy(&pool->join_lock);
+no_lock:
+    weir_sys_sem_destroy(&pool->started);
+no_started:
+    weir_sys_sem_destroy(&pool->place.sem);
+no_place:
+    weir_park_destroy(&pool->ended);
+no_ended:
+    weir_park_destroy(&pool->quiet);
+no_quiet:
+    weir_ring_free(&pool->ring);
+no_ring:
+    weir_sys_free(pool->workers);
+no_workers:
+    weir_gate_destroy(pool->gate);
+no_gate:
+    weir_sys_fork_mark_free(pool->here);
+    weir_sys_free(pool);
+    return err;
+}
+
+/* ---- feeding ---- */
+
+/* Whether this is the process that made the pool: a load, where the system
+ * can mark that, since a submit may ask it nothing. */
+static bool is_here(const struct weir_pool *pool)
+{
+    return pool->here != NULL ? *pool->here != 0
+                              : weir_sys_pid() == pool->ring.pid;
+}
+
+static bool is_own_job(const struct weir_pool *pool)
+{
+    const struct weir_context *w = weir_worker_current();
+
+    return w != NULL && w->pool == pool;
+}
+
+ssize_t weir_pool_submit(struct weir_pool *pool, const struct weir_job *jobs,
+                         size_t count, int64_t deadline)
+{
+    bool insider = is_own_job(pool);
+
+    if (!is_here(pool))
+        return -ECHILD;
+    for (size_t i = 0; i < count; i++)
+        if (jobs[i].fn == NULL ||
+            !weir_all_zero(jobs[i].reserved, sizeof(jobs[i].reserved)))
+            return -EINVAL;
+    return weir_ring_put(&pool->ring, jobs, count, sizeof(*jobs), insider,
+                         insider ? WEIR_NOW : deadline);
+}
+
+/* ---- waiting and closing ---- */
+
+int weir_pool_wait(struct weir_pool *pool, int64_t deadline)
+{
+    if (!is_here(pool))
+        return -ECHILD;
+    if (is_own_job(pool))
+        return -EDEADLK;
+    while (!weir_pool_is_quiet(pool)) {
+        if (deadline == WEIR_NOW)
+            return -EAGAIN;
+        weir_park_announce(&pool->quiet);
+        if (weir_pool_is_quiet(pool)) {
+            weir_park_retract(&pool->quiet);
+            return 0;
+        }
+        if (weir_park_wait(&pool->quiet, deadline) != 0)
+            return weir_pool_is_quiet(pool) ? 0 : -ETIMEDOUT;
+    }
+    return 0;
+}
+
+static void raise_mode(struct weir_pool *pool, int mode)
+{
+    int before = weir_atomic_load(&pool->mode, weir_seq_cst);
+
+    while (before < mode && !weir_atomic_cas_weak(&pool->mode, &before, mode,
+                                                  weir_seq_cst))
+        ;
+}
+
+static int wait_for_threads(struct weir_pool *pool, int64_t deadline)
+{
+    while (weir_atomic_load(&pool->alive, weir_seq_cst) > 0) {
+        if (deadline == WEIR_NOW)
+            return -EAGAIN;
+        weir_park_announce(&pool->ended);
+        if (weir_atomic_load(&pool->alive, weir_seq_cst) == 0) {
+            weir_park_retract(&pool->ended);
+            break;
+        }
+        if (weir_park_wait(&pool->ended, deadline) != 0 &&
+            weir_atomic_load(&pool->alive, weir_seq_cst) > 0)
+            return -ETIMEDOUT;
+    }
+    return 0;
+}
+
+int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
+                    int64_t deadline)
+{
+    struct weir_ring *ring = &pool->ring;
+    int err;
+
+    if (mode != WEIR_DRAIN && mode != WEIR_CANCEL)
+        return -EINVAL;
+    if (!is_here(pool))
+        return -ECHILD;
+    if (is_own_job(pool))
+        return -EDEADLK;
+    raise_mode(pool, (int)mode);
+    weir_atomic_store(&ring->refusing, true, weir_seq_cst);
+    if (mode == WEIR_CANCEL) {
+        weir_ring_close(ring);
+        weir_pool_drop_queued(pool);
+        weir_park_wake_all(&ring->items);
+    } else {
+        weir_pool_settle(pool);
+    }
+    weir_park_wake_all(&ring->room);
+    /* Who stands at the gate looks at the mode. */
+    if (pool->gate != NULL)
+        weir_gate_nudge(pool->gate, &pool->place);
+
+    err = wait_for_threads(pool, deadline);
+    if (err != 0)
+        return err;
+    weir_sys_lock(&pool->join_lock);
+    if (!pool->joined)
+        join_workers(pool);
+    pool->joined = true;
+    weir_sys_unlock(&pool->join_lock);
+    return 0;
+}
+
+void weir_pool_destroy(struct weir_pool *pool)
+{
+    if (pool == NULL)
+        return;
+    if (is_here(pool)) {
+        WEIR_CHECK(!is_own_job(pool),
+                   "weir_pool_destroy: called by one of its jobs");
+        weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER);
+        weir_sys_mutex_destroy(&pool->join_lock);
+        weir_sys_sem_destroy(&pool->started);
+        weir_sys_sem_destroy(&pool->place.sem);
+        weir_park_destroy(&pool->ended);
+        weir_park_destroy(&pool->quiet);
+        weir_ring_free(&pool->ring);
+    } else {
+        weir_ring_free_memory(&pool->ring);
+    }
+    weir_gate_destroy(pool->gate);
+    weir_sys_fork_mark_free(pool->here);
+    weir_sys_free(pool->workers);
+    weir_sys_free(pool);
+}
+
+/* ---- watching ---- */
+
+int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
+{
+    uint64_t began = 0, ended = 0, failed = 0, cancelled = 0;
+
+    if (!is_here(pool))
+        return -ECHILD;
+    *stats = (struct weir_pool_stats){ .workers = pool->threads };
+    for (int i = 0; i < pool->slots; i++) {
+        struct weir_context *w = &pool->workers[i];
+        size_t depth = weir_atomic_load(&w->queued_max, weir_relaxed);
+
+        /* What ended first, so that nothing runs less than not at all. */
+        ended += weir_atomic_load(&w->ended, weir_acquire);
+        cancelled += weir_atomic_load(&w->cancelled, weir_acquire);
+        failed += weir_atomic_load(&w->failed, weir_acquire);
+        began += weir_atomic_load(&w->began, weir_acquire);
+        if (depth > stats->queued_max)
+            stats->queued_max = depth;
+    }
+    stats->submitted = weir_ring_accepted(&pool->ring);
+    stats->queued = weir_ring_count(&pool->ring);
+    stats->wakeups =
+        weir_atomic_load(&pool->ring.items.woken, weir_relaxed);
+    stats->failed = failed;
+    stats->cancelled =
+        cancelled + weir_atomic_load(&pool->dropped, weir_seq_cst);
+    stats->succeeded =
+        ended > cancelled + failed ? ended - cancelled - failed : 0;
+    stats->running = (size_t)(began + cancelled - ended);
+    if (began + cancelled < ended)
+        stats->running = 0;
+    return 0;
+}
+
+struct weir_gate *weir_pool_gate(struct weir_pool *pool)
+{
+    return pool->gate;
+}
+
+/* ---- inside a job ---- */
+
+void *weir_local(const struct weir_context *cx)
+{
+    return cx->local;
+}
+
+int weir_worker_index(const struct weir_context *cx)
+{
+    return cx->index;
+}
+
+int weir_stopping(const struct weir_context *cx)
+{
+    return weir_atomic_load(&cx->pool->mode, weir_relaxed) == WEIR_CANCEL;
+}

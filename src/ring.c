@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT
+ * ring.c - making a ring, and waiting for room in it; see ring.h. */
+#include "ring.h"
+
+int weir_ring_init(struct weir_ring *ring, size_t capacity, size_t bytes,
+                   bool on_lines)
+{
+    size_t unit = on_lines ? WEIR_LINE : sizeof(struct weir_cell);
+    size_t cells = 1;
+    int err;
+
+    while (cells < capacity)
+        cells *= 2;
+    ring->stride =
+        (sizeof(struct weir_cell) + bytes + unit - 1) / unit * unit;
+    ring->mask = cells - 1;
+    ring->capacity = capacity;
+    ring->pid = weir_sys_pid();
+    ring->cells = weir_sys_alloc(cells, ring->stride);
+    if (ring->cells == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < cells; i++) {
+        uint64_t pos = WEIR_RING_FIRST + 2 * i;
+
+        weir_atomic_store(&weir_ring_cell(ring, pos)->seq, pos, weir_relaxed);
+    }
+    weir_atomic_store(&ring->head, WEIR_RING_FIRST, weir_relaxed);
+    weir_atomic_store(&ring->tail, WEIR_RING_FIRST, weir_relaxed);
+    weir_atomic_store(&ring->bound, WEIR_RING_FIRST + 2 * capacity,
+                      weir_relaxed);
+    err = weir_park_init(&ring->items);
+    if (err != 0)
+        goto no_items;
+    err = weir_park_init(&ring->room);
+    if (err != 0)
+        goto no_room;
+    return 0;
+
+no_room:
+    weir_park_destroy(&ring->items);
+no_items:
+    weir_sys_free(ring->cells);
+    return err;
+}
+
+void weir_ring_free_memory(struct weir_ring *ring)
+{
+    weir_sys_free(ring->cells);
+}
+
+void weir_ring_free(struct weir_ring *ring)
+{
+    weir_park_destroy(&ring->room);
+    weir_park_destroy(&ring->items);
+    weir_ring_free_memory(ring);
+}
+
+bool weir_ring_refresh(struct weir_ring *ring)
+{
+    uint64_t now = ring->bound_now(ring->owner);
+    uint64_t bound = weir_atomic_load(&ring->bound, weir_relaxed);
+    uint64_t tail;
+
+    /* Relaxed: the bound carries no data, see weir_ring_claim. */
+    while (weir_ring_distance(bound, now) > 0 &&
+           !weir_atomic_cas_weak(&ring->bound, &bound, now, weir_relaxed))
+        ;
+    tail = weir_ring_tail(ring);
+    return (tail & WEIR_RING_CLOSED) != 0 ||
+           weir_ring_distance(tail, weir_atomic_load(&ring->bound,
+                                                     weir_relaxed)) > 0;
+}
+
+/* Whether a put is worth trying, or will be refused. */
+static bool putter_can_go(struct weir_ring *ring, bool insider)
+{
+    return (!insider && weir_atomic_load(&ring->refusing, weir_seq_cst)) ||
+           weir_ring_refresh(ring);
+}
+
+int weir_ring_await_room(struct weir_ring *ring, bool insider,
+                         int64_t deadline, bool *slept)
+{
+    unsigned round = 0;
+
+    if (weir_ring_is_closed(ring))
+        return -EPIPE;
+    if (weir_ring_refresh(ring))
+        return 0;
+    if (deadline == INT64_MIN)
+        return -EAGAIN;
+    if (weir_sys_pid() != ring->pid)
+        return -ECHILD;
+    /* Sleeping and being woken costs microseconds: give the takers about
+     * one first. Six rounds of pauses, two of yielding. */
+    for (int i = 0; i < 8; i++) {
+        weir_ring_backoff(&round);
+        if (putter_can_go(ring, insider))
+            return 0;
+    }
+    weir_park_announce(&ring->room);
+    if (putter_can_go(ring, insider)) {
+        *slept |= weir_park_retract(&ring->room);
+        return 0;
+    }
+    if (weir_park_wait(&ring->room, deadline) == 0) {
+        *slept = true;
+        return 0;
+    }
+    /* Too late, but whoever made room last may have counted on us. */
+    return putter_can_go(ring, insider) ? 0 : -ETIMEDOUT;
+}

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT
+ * posix.c - the parts of the seam that are no mere pass-through. */
+#include "sys/sys.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#if defined(__APPLE__)
+#include <sys/random.h>
+#endif
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WEIR_TSAN 1
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define WEIR_TSAN 1
+#endif
+
+/* glibc has sem_clockwait() since 2.30. Thread sanitizer does not know it
+ * and would report every hand-over as a race. */
+#if defined(__GLIBC__) && defined(__GLIBC_PREREQ) && !defined(WEIR_TSAN)
+#if __GLIBC_PREREQ(2, 30)
+#define WEIR_SEM_CLOCKWAIT 1
+#endif
+#endif
+
+#define NS_PER_S INT64_C(1000000000)
+
+_Noreturn void weir_sys_abort(const char *file, int line, const char *text)
+{
+    fprintf(stderr, "weir: %s:%d: %s\n", file, line, text);
+    abort();
+}
+
+/* ---- clock ---- */
+
+static int64_t clock_ns(clockid_t clock)
+{
+    struct timespec ts;
+
+    if (clock_gettime(clock, &ts) != 0)
+        weir_sys_abort(__FILE__, __LINE__, "a clock is missing");
+    return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+int64_t weir_sys_now(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+/* A timespec of `ns`; time_t may be narrower than what ns can say, and no
+ * clock gets that far. */
+static struct timespec to_timespec(int64_t ns)
+{
+    struct timespec ts;
+    int64_t s = ns < 0 ? 0 : ns / NS_PER_S;
+
+    ts.tv_sec = (time_t)(sizeof(time_t) < 8 && s > INT32_MAX ? INT32_MAX : s);
+    ts.tv_nsec = (long)(ns < 0 ? 0 : ns % NS_PER_S);
+    return ts;
+}
+
+/* ---- semaphores ---- */
+
+#if defined(WEIR_SEM_FALLBACK)
+
+int weir_sys_sem_init(struct weir_sys_sem *s)
+{
+    pthread_condattr_t attr;
+    int err = pthread_condattr_init(&attr);
+
+    if (err != 0)
+        return -err;
+#if !defined(__APPLE__)
+    err = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+#endif
+    if (err == 0)
+        err = pthread_cond_init(&s->cond, &attr);
+    pthread_condattr_destroy(&attr);
+    if (err != 0)
+        return -err;
+    err = pthread_mutex_init(&s->mutex, NULL);
+    if (err != 0)
+        pthread_cond_destroy(&s->cond);
+    s->value = 0;
+    return -err;
+}
+
+void weir_sys_sem_destroy(struct weir_sys_sem *s)
+{
+    pthread_cond_destroy(&s->cond);
+    pthread_mutex_destroy(&s->mutex);
+}
+
+void weir_sys_sem_post(struct weir_sys_sem *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    s->value++;
+    /* Under the lock: the waiter may destroy the semaphore at once. */
+    pthread_cond_signal(&s->cond);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+int weir_sys_sem_wait(struct weir_sys_sem *s, int64_t deadline)
+{
+    int err = 0;
+
+    pthread_mutex_lock(&s->mutex);
+    while (s->value == 0 && err == 0) {
+        if (deadline == INT64_MAX) {
+            pthread_cond_wait(&s->cond, &s->mutex);
+            continue;
+        }
+        if (weir_sys_now() >= deadline) {
+            err = -ETIMEDOUT;
+            break;
+        }
+#if defined(__APPLE__)
+        struct timespec rel = to_timespec(deadline - weir_sys_now());
+        pthread_cond_timedwait_relative_np(&s->cond, &s->mutex, &rel);
+#else
+        struct timespec until = to_timespec(deadline);
+        pthread_cond_timedwait(&s->cond, &s->mutex, &until);
+#endif
+    }
+    if (err == 0)
+        s->value--;
+    pthread_mutex_unlock(&s->mutex);
+    return err;
+}
+
+#else
+
+int weir_sys_sem_init(struct weir_sys_sem *s)
+{
+    return sem_init(&s->sem, 0, 0) == 0 ? 0 : -errno;
+}
+
+void weir_sys_sem_destroy(struct weir_sys_sem *s)
+{
+    sem_destroy(&s->sem);
+}
+
+void weir_sys_sem_post(struct weir_sys_sem *s)
+{
+    if (sem_post(&s->sem) != 0)
+        weir_sys_abort(__FILE__, __LINE__, "a semaphore overflowed");
+}
+
+/* One wait of sem_timedwait's kind; 0, or the errno. */
+static int wait_until(struct weir_sys_sem *s, int64_t deadline)
+{
+#if defined(WEIR_SEM_CLOCKWAIT)
+    struct timespec until = to_timespec(deadline);
+
+    return sem_clockwait(&s->sem, CLOCK_MONOTONIC, &until) == 0 ? 0 : errno;
+#else
+    /* sem_timedwait() follows the wall clock. Wait in pieces, so that a
+     * step of that clock costs at most one of them, or the step where it
+     * went back; the caller checks the monotonic clock between them. */
+    const int64_t piece = NS_PER_S / 4;
+    int64_t left = deadline - weir_sys_now();
+    struct timespec until =
+        to_timespec(clock_ns(CLOCK_REALTIME) + (left < piece ? left : piece));
+
+    return sem_timedwait(&s->sem, &until) == 0 ? 0 : errno;
+#endif
+}
+
+int weir_sys_sem_wait(struct weir_sys_sem *s, int64_t deadline)
+{
+    int err;
+
+    if (deadline == INT64_MAX) {
+        do
+            err = sem_wait(&s->sem) == 0 ? 0 : errno;
+        while (err == EINTR);
+    } else {
+        do
+            err = sem_trywait(&s->sem) == 0 ? 0 : errno;
+        while (err == EINTR);
+        while (err != 0 && weir_sys_now() < deadline) {
+            err = wait_until(s, deadline);
+            if (err == EINVAL)
+                break;
+        }
+    }
+    if (err == EINVAL)
+        weir_sys_abort(__FILE__, __LINE__, "a semaphore is not valid");
+    return err == 0 ? 0 : -ETIMEDOUT;
+}
+
+#endif
+
+/* ---- threads ---- */
+
+struct start {
+    void (*fn)(void *);
+    void *arg;
+    const char *name;
+    struct weir_sys_sem copied;
+};
+
+static void name_this_thread(const char *name)
+{
+    char shown[16]; /* what Linux shows, with the NUL */
+
+    snprintf(shown, sizeof(shown), "%s", name);
+#if defined(__linux__)
+    pthread_setname_np(pthread_self(), shown);
+#elif defined(__APPLE__)
+    pthread_setname_np(shown);
+#endif
+}
+
+static void *thread_main(void *arg)
+{
+    struct start *shared = arg;
+    void (*fn)(void *) = shared->fn;
+    void *fn_arg = shared->arg;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    if (shared->name != NULL)
+        name_this_thread(shared->name);
+    weir_sys_sem_post(&shared->copied); /* *shared is gone from here on */
+    fn(fn_arg);
+    return NULL;
+}
+
+int weir_sys_thread_start(struct weir_sys_thread *thread, void (*fn)(void *),
+                          void *arg, size_t stack_bytes, const char *name)
+{
+    struct start shared = { .fn = fn, .arg = arg, .name = name };
+    const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS,
+                           SIGABRT };
+    pthread_attr_t attr;
+    sigset_t block, before;
+    long least = sysconf(_SC_THREAD_STACK_MIN);
+    int err = weir_sys_sem_init(&shared.copied);
+
+    if (err != 0)
+        return err;
+    err = pthread_attr_init(&attr);
+    if (err != 0)
+        goto no_attr;
+    if (least > 0 && stack_bytes < (size_t)least)
+        stack_bytes = (size_t)least;
+    err = pthread_attr_setstacksize(&attr, stack_bytes);
+    if (err != 0)
+        goto out;
+
+    /* The thread inherits the mask: there is no moment at which it could
+     * take a signal meant for the host. */
+    sigfillset(&block);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        sigdelset(&block, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &block, &before);
+    err = pthread_create(&thread->id, &attr, thread_main, &shared);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (err == 0)
+        weir_sys_sem_wait(&shared.copied, INT64_MAX);
+out:
+    pthread_attr_destroy(&attr);
+no_attr:
+    weir_sys_sem_destroy(&shared.copied);
+    return -err;
+}
+
+void weir_sys_thread_join(struct weir_sys_thread *thread)
+{
+    if (pthread_join(thread->id, NULL) != 0)
+        weir_sys_abort(__FILE__, __LINE__, "a thread cannot be joined");
+}
+
+struct weir_sys_thread weir_sys_thread_self(void)
+{
+    return (struct weir_sys_thread){ .id = pthread_self() };
+}
+
+void weir_sys_guarded(void (*body)(void *), void (*fn)(void *), void *arg)
+{
+    pthread_cleanup_push(fn, arg);
+    body(arg);
+    pthread_cleanup_pop(0);
+}
+
+/* ---- memory and the rest ---- */
+
+void *weir_sys_alloc(size_t count, size_t bytes)
+{
+    void *memory = NULL;
+    size_t all;
+
+    if (bytes != 0 && count > (SIZE_MAX - WEIR_LINE) / bytes)
+        return NULL;
+    all = (count * bytes + WEIR_LINE - 1) & ~(size_t)(WEIR_LINE - 1);
+    if (posix_memalign(&memory, WEIR_LINE, all != 0 ? all : WEIR_LINE) != 0)
+        return NULL;
+    memset(memory, 0, all);
+    return memory;
+}
+
+void weir_sys_free(void *memory)
+{
+    free(memory);
+}
+
+int weir_sys_random(void *buffer, size_t bytes)
+{
+    return getentropy(buffer, bytes) == 0 ? 0 : -errno;
+}
+
+int64_t weir_sys_pid(void)
+{
+    return getpid();
+}
+
+int weir_sys_home_init(struct weir_sys_home *home)
+{
+    home->pid = weir_sys_pid();
+    home->mark = NULL;
+#if defined(MADV_WIPEONFORK)
+    /* mmap() hands out whole pages, whatever their size. Before Linux 4.14
+     * the advice is not known, and the pid has to do. */
+    void *page = mmap(NULL, sizeof(*home->mark), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED)
+        return -ENOMEM;
+    if (madvise(page, sizeof(*home->mark), MADV_WIPEONFORK) != 0) {
+        munmap(page, sizeof(*home->mark));
+        return 0;
+    }
+    home->mark = page;
+    atomic_store_explicit(home->mark, 1, memory_order_relaxed);
+#endif
+    return 0;
+}
+
+void weir_sys_home_destroy(struct weir_sys_home *home)
+{
+#if defined(MADV_WIPEONFORK)
+    if (home->mark != NULL)
+        munmap((void *)home->mark, sizeof(*home->mark));
+#endif
+    home->mark = NULL;
+}
+
+const volatile uint32_t *weir_sys_fork_mark(void)
+{
+#if defined(MADV_WIPEONFORK)
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint32_t *mark = mmap(NULL, page, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (mark == MAP_FAILED)
+        return NULL;
+    if (madvise(mark, page, MADV_WIPEONFORK) != 0) {
+        munmap(mark, page); /* a kernel before 4.14 */
+        return NULL;
+    }
+    *mark = 1;
+    return mark;
+#else
+    return NULL;
+#endif
+}
+
+void weir_sys_fork_mark_free(const volatile uint32_t *mark)
+{
+    if (mark != NULL)
+        munmap((void *)(uintptr_t)mark, (size_t)sysconf(_SC_PAGESIZE));
+}
+
+int weir_sys_processors(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n < 1 ? 1 : n > INT_MAX ? INT_MAX : (int)n;
+}
+
+/* ---- files ---- */
+
+int weir_sys_open(const char *path, int flags, unsigned mode)
+{
+    int fd;
+
+    do
+        fd = open(path, flags, (mode_t)mode);
+    while (fd < 0 && errno == EINTR);
+    return fd >= 0 ? fd : -errno;
+}
+
+int weir_sys_close(int fd)
+{
+    /* Never again after EINTR: on Linux the descriptor is gone. */
+    return close(fd) == 0 || errno == EINTR ? 0 : -errno;
+}
+
+ssize_t weir_sys_writev(int fd, const struct iovec *pieces, int count)
+{
+    ssize_t n = writev(fd, pieces, count);
+
+    return n >= 0 ? n : -errno;
+}
+
+ssize_t weir_sys_write(int fd, const void *bytes, size_t count)
+{
+    ssize_t n = write(fd, bytes, count);
+
+    return n >= 0 ? n : -errno;
+}
+
+ssize_t weir_sys_pread(int fd, void *buffer, size_t bytes, int64_t offset)
+{
+    ssize_t n = pread(fd, buffer, bytes, (off_t)offset);
+
+    return n >= 0 ? n : -errno;
+}
+
+int weir_sys_ftruncate(int fd, int64_t bytes)
+{
+    int err;
+
+    do
+        err = ftruncate(fd, (off_t)bytes) == 0 ? 0 : -errno;
+    while (err == -EINTR);
+    return err;
+}
+
+int weir_sys_fdatasync(int fd)
+{
+#if defined(__APPLE__)
+    return fsync(fd) == 0 ? 0 : -errno;
+#else
+    return fdatasync(fd) == 0 ? 0 : -errno;
+#endif
+}
+
+int weir_sys_fsync(int fd)
+{
+    return fsync(fd) == 0 ? 0 : -errno;
+}
+
+int weir_sys_flock(int fd)
+{
+    int err;
+
+    do
+        err = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno;
+    while (err == -EINTR);
+    return err == -EWOULDBLOCK ? -EBUSY : err;
+}
+
+void weir_sys_funlock(int fd)
+{
+    flock(fd, LOCK_UN);
+}
+
+int weir_sys_fstat(int fd, struct stat *st)
+{
+    return fstat(fd, st) == 0 ? 0 : -errno;
+}
+
+int weir_sys_stat(const char *path, struct stat *st)
+{
+    return stat(path, st) == 0 ? 0 : -errno;
+}
+
+int weir_sys_poll_out(int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+    return poll(&p, 1, -1) >= 0 || errno == EINTR ? 0 : -errno;
+}

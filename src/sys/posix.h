@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT
+ * posix.h - the seam's production implementation: POSIX, passed through. */
+#ifndef WEIR_SYS_POSIX_H
+#define WEIR_SYS_POSIX_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* ---- atomics ---- */
+
+#define WEIR_ATOMIC(T) _Atomic(T)
+#define WEIR_THREAD_LOCAL _Thread_local
+
+#define weir_relaxed memory_order_relaxed
+#define weir_acquire memory_order_acquire
+#define weir_release memory_order_release
+#define weir_acq_rel memory_order_acq_rel
+#define weir_seq_cst memory_order_seq_cst
+
+#define weir_atomic_load(p, order) atomic_load_explicit(p, order)
+#define weir_atomic_store(p, v, order) atomic_store_explicit(p, v, order)
+#define weir_atomic_exchange(p, v, order)                                   \
+    atomic_exchange_explicit(p, v, order)
+#define weir_atomic_fetch_add(p, v, order)                                  \
+    atomic_fetch_add_explicit(p, v, order)
+#define weir_atomic_fetch_sub(p, v, order)                                  \
+    atomic_fetch_sub_explicit(p, v, order)
+#define weir_atomic_fetch_or(p, v, order)                                   \
+    atomic_fetch_or_explicit(p, v, order)
+#define weir_atomic_fetch_and(p, v, order)                                  \
+    atomic_fetch_and_explicit(p, v, order)
+/* `order` is that of success; failure is relaxed. */
+#define weir_atomic_cas_strong(p, expected, v, order)                       \
+    atomic_compare_exchange_strong_explicit(p, expected, v, order,          \
+                                            memory_order_relaxed)
+#define weir_atomic_cas_weak(p, expected, v, order)                         \
+    atomic_compare_exchange_weak_explicit(p, expected, v, order,            \
+                                          memory_order_relaxed)
+
+static inline void weir_sys_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+static inline void weir_sys_yield(void)
+{
+    sched_yield();
+}
+
+/* ---- ending the process ---- */
+
+_Noreturn void weir_sys_abort(const char *file, int line, const char *text);
+
+/* ---- mutexes ---- */
+
+struct WEIR_LOCK_TYPE weir_sys_mutex {
+    pthread_mutex_t mutex;
+};
+
+/* 0 or -errno. */
+static inline int weir_sys_mutex_init(struct weir_sys_mutex *m)
+{
+    return -pthread_mutex_init(&m->mutex, NULL);
+}
+
+static inline void weir_sys_mutex_destroy(struct weir_sys_mutex *m)
+{
+    pthread_mutex_destroy(&m->mutex);
+}
+
+static inline void weir_sys_lock(struct weir_sys_mutex *m)
+    WEIR_ACQUIRES(*m) WEIR_UNCHECKED_LOCKS;
+
+static inline void weir_sys_lock(struct weir_sys_mutex *m)
+{
+    if (pthread_mutex_lock(&m->mutex) != 0)
+        weir_sys_abort(__FILE__, __LINE__, "a mutex is not valid");
+}
+
+static inline void weir_sys_unlock(struct weir_sys_mutex *m)
+    WEIR_RELEASES(*m) WEIR_UNCHECKED_LOCKS;
+
+static inline void weir_sys_unlock(struct weir_sys_mutex *m)
+{
+    if (pthread_mutex_unlock(&m->mutex) != 0)
+        weir_sys_abort(__FILE__, __LINE__, "a mutex is not locked");
+}
+
+/* The number of this process, to tell an object's creator from a child it
+ * has forked. */
+int64_t weir_sys_pid(void);
+
+/* A word that is 1 in this process and 0 in a child it forks, so that a call
+ * that must ask the system nothing can tell; NULL where there is no such
+ * thing. It takes a page. */
+const volatile uint32_t *weir_sys_fork_mark(void);
+void weir_sys_fork_mark_free(const volatile uint32_t *mark);
+
+/* Where an object was made: a word on a page that fork() wipes in the child,
+ * so that looking costs a load. Where the system cannot, the pid is asked. */
+struct weir_sys_home {
+    WEIR_ATOMIC(uint32_t) *mark; /* (c) 1 here, 0 in a child; or NULL */
+    int64_t pid;                 /* (c) */
+};
+
+/* 0 or -errno. */
+int weir_sys_home_init(struct weir_sys_home *home);
+void weir_sys_home_destroy(struct weir_sys_home *home);
+
+/* Tell whether this process is the one that made the object. */
+static inline bool weir_sys_at_home(const struct weir_sys_home *home)
+{
+    /* Relaxed: written before the object was shared, and by the kernel. */
+    if (home->mark != NULL)
+        return atomic_load_explicit(home->mark, memory_order_relaxed) != 0;
+    return weir_sys_pid() == home->pid;
+}
+
+/* Lock an object's mutex, unless this is a child forked while a thread that
+ * is not here held it. An uncontended lock asks the system nothing.
+ * Returns 0, or -ECHILD and the lock is not held. */
+static inline int weir_sys_lock_here(struct weir_sys_mutex *m, int64_t pid)
+    WEIR_TRY_ACQUIRES(*m) WEIR_UNCHECKED_LOCKS;
+
+static inline int weir_sys_lock_here(struct weir_sys_mutex *m, int64_t pid)
+{
+    if (pthread_mutex_trylock(&m->mutex) == 0)
+        return 0;
+    if (weir_sys_pid() != pid)
+        return -ECHILD;
+    weir_sys_lock(m);
+    return 0;
+}
+
+/* ---- semaphores ---- */
+
+/* macOS has no unnamed semaphores: there, or where it is asked for, a
+ * semaphore is made of a mutex and a condition variable. */
+#if defined(__APPLE__) && !defined(WEIR_SEM_FALLBACK)
+#define WEIR_SEM_FALLBACK 1
+#endif
+
+struct weir_sys_sem {
+#if defined(WEIR_SEM_FALLBACK)
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    uint64_t value;
+#else
+    sem_t sem;
+#endif
+};
+
+/* Make a semaphore of value 0. Returns 0 or -errno. */
+int weir_sys_sem_init(struct weir_sys_sem *s);
+void weir_sys_sem_destroy(struct weir_sys_sem *s);
+void weir_sys_sem_post(struct weir_sys_sem *s);
+/* Take one, waiting until the deadline, which is of the monotonic clock;
+ * INT64_MIN does not wait, INT64_MAX has no end; a signal does not end it.
+ * Returns 0 or -ETIMEDOUT. */
+int weir_sys_sem_wait(struct weir_sys_sem *s, int64_t deadline);
+
+/* ---- threads ---- */
+
+struct weir_sys_thread {
+    pthread_t id;
+};
+
+/* Start a thread that runs fn(arg) with every signal blocked but the
+ * synchronous faults, and cancellation disabled. `stack_bytes` is raised to
+ * what the system wants at least. `name` may be NULL. Returns 0 or -errno. */
+int weir_sys_thread_start(struct weir_sys_thread *thread, void (*fn)(void *),
+                          void *arg, size_t stack_bytes, const char *name);
+void weir_sys_thread_join(struct weir_sys_thread *thread);
+struct weir_sys_thread weir_sys_thread_self(void);
+/* Call fn(arg) when a function called by `body` ends the thread by
+ * pthread_exit(). */
+void weir_sys_guarded(void (*body)(void *), void (*fn)(void *), void *arg);
+
+/* ---- clock, memory, the rest ---- */
+
+int64_t weir_sys_now(void);
+/* Zeroed memory for `count` things of `bytes` each, aligned to WEIR_LINE;
+ * NULL: none, or the product overflows. */
+void *weir_sys_alloc(size_t count, size_t bytes);
+void weir_sys_free(void *memory);
+/* Fill `buffer`, of at most 256 bytes. Returns 0 or -errno. */
+int weir_sys_random(void *buffer, size_t bytes);
+int weir_sys_processors(void);
+
+/* ---- files: the result of the system's call of that name, or -errno ---- */
+
+int weir_sys_open(const char *path, int flags, unsigned mode);
+int weir_sys_close(int fd);
+ssize_t weir_sys_writev(int fd, const struct iovec *pieces, int count);
+ssize_t weir_sys_write(int fd, const void *bytes, size_t count);
+ssize_t weir_sys_pread(int fd, void *buffer, size_t bytes, int64_t offset);
+int weir_sys_ftruncate(int fd, int64_t bytes);
+int weir_sys_fdatasync(int fd);
+int weir_sys_fsync(int fd);
+int weir_sys_flock(int fd); /* exclusive, without waiting: -EBUSY */
+void weir_sys_funlock(int fd);
+int weir_sys_fstat(int fd, struct stat *st);
+int weir_sys_stat(const char *path, struct stat *st);
+int weir_sys_poll_out(int fd); /* wait until it can be written to */
+
+#endif

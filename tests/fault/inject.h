@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT
+ * inject.h - make a call to the system fail, by the linker and not by the
+ * product: --wrap=NAME turns every reference of the program's own objects to
+ * NAME into one to __wrap_NAME, which is in inject.c.
+ *
+ * Linked against a static library of the core (see meson.build beside this
+ * for the list of flags: one -Wl,--wrap=NAME for each function below).
+ *
+ *   inject_reset();                                 all calls work, counts 0
+ *   inject_fail(INJECT_WRITEV, 3, ENOSPC, INJECT_ONCE);  the 3rd from now
+ *   inject_short(INJECT_WRITEV, 1, 5, INJECT_ALWAYS);    5 bytes each, at most
+ *   ... run the library ...
+ *   inject_calls(INJECT_WRITEV)                     calls since the reset
+ *   inject_hits()                                   of these, interfered with
+ *
+ * A sweep lets every fallible call fail in turn, until one run through is
+ * not interfered with any more:
+ *
+ *   for (unsigned long k = 1; ; k++) {
+ *       inject_reset();
+ *       inject_fail(INJECT_ANY, k, 0, INJECT_ONCE);   0: the usual error
+ *       scenario();
+ *       if (inject_hits() == 0)
+ *           break;
+ *   }
+ *
+ * The test's own calls to the same functions count too: arm last. Any
+ * thread may call; arming is for one thread at a time. One fault and one
+ * short transfer can be armed for each kind.
+ */
+#ifndef WEIR_TESTS_INJECT_H
+#define WEIR_TESTS_INJECT_H
+
+#include <stddef.h>
+
+enum inject_kind {
+    INJECT_OPEN,       /* open, open64: EACCES */
+    INJECT_CLOSE,      /* close: EIO, and the descriptor is gone */
+    INJECT_WRITE,      /* write: ENOSPC */
+    INJECT_WRITEV,     /* writev: ENOSPC */
+    INJECT_PREAD,      /* pread, pread64: EIO */
+    INJECT_FTRUNCATE,  /* ftruncate, ftruncate64: EIO */
+    INJECT_FDATASYNC,  /* fdatasync: EIO */
+    INJECT_FSYNC,      /* fsync: EIO */
+    INJECT_FLOCK,      /* flock: ENOLCK */
+    INJECT_FSTAT,      /* fstat, fstat64: EIO */
+    INJECT_STAT,       /* stat, stat64: EIO */
+    INJECT_POLL,       /* poll: ENOMEM */
+    INJECT_ALLOC,      /* posix_memalign: ENOMEM */
+    INJECT_RANDOM,     /* getentropy: ENOSYS */
+    INJECT_MAP,        /* mmap, mmap64: ENOMEM */
+    INJECT_ADVISE,     /* madvise: EINVAL */
+    INJECT_MUTEX_INIT, /* pthread_mutex_init: EAGAIN */
+    INJECT_COND_INIT,  /* pthread_cond_init: EAGAIN */
+    INJECT_SEM_INIT,   /* sem_init: ENOSPC */
+    INJECT_ATTR_INIT,  /* pthread_attr_init: ENOMEM */
+    INJECT_THREAD,     /* pthread_create: EAGAIN */
+    INJECT_KINDS,
+    INJECT_ANY = INJECT_KINDS /* a call of whatever kind */
+};
+
+enum inject_times {
+    INJECT_ONCE,
+    INJECT_ALWAYS /* that call and every later one of its kind */
+};
+
+/* Let every call work, and count from zero. */
+void inject_reset(void);
+
+/* Let the at-th call of a kind from the reset on (1: the first) fail with
+ * `error`, or with the one named above where that is 0. */
+void inject_fail(enum inject_kind kind, unsigned long at, int error,
+                 enum inject_times times);
+
+/* Let the at-th call of INJECT_WRITE, INJECT_WRITEV or INJECT_PREAD move at
+ * most `bytes` bytes. 0 makes it say that it moved none. */
+void inject_short(enum inject_kind kind, unsigned long at, size_t bytes,
+                  enum inject_times times);
+
+/* Tell the calls of a kind, or with INJECT_ANY of all, since the reset. */
+unsigned long inject_calls(enum inject_kind kind);
+
+/* Tell how many calls were failed or shortened since the reset. */
+unsigned long inject_hits(void);
+
+/* Tell what a kind is called, for a message. */
+const char *inject_name(enum inject_kind kind);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ * test_base.c - the clock, deadlines, the version. */
+#include "tap.h"
+
+#include <weir/base.h>
+
+static void clock_never_goes_back(void)
+{
+    int64_t before = weir_now();
+
+    EXPECT(before >= 0);
+    for (int i = 0; i < 100000; i++) {
+        int64_t now = weir_now();
+
+        if (!EXPECT(now >= before))
+            return;
+        before = now;
+    }
+}
+
+static void after_adds(void)
+{
+    int64_t before = weir_now();
+    int64_t then = weir_after(5 * WEIR_S);
+    int64_t after = weir_now();
+
+    EXPECT(then >= before + 5 * WEIR_S);
+    EXPECT(then <= after + 5 * WEIR_S);
+}
+
+static void after_saturates(void)
+{
+    EXPECT(weir_after(WEIR_FOREVER) == WEIR_FOREVER);
+    EXPECT(weir_after(WEIR_FOREVER - 1) == WEIR_FOREVER);
+}
+
+static void after_negative_is_now(void)
+{
+    int64_t before = weir_now();
+    int64_t then = weir_after(-WEIR_S);
+
+    EXPECT(then >= before);
+    EXPECT(then <= weir_now());
+    EXPECT(weir_after(INT64_MIN) >= before);
+}
+
+static void order_of_times(void)
+{
+    EXPECT(WEIR_NOW < weir_now());
+    EXPECT(weir_now() < WEIR_FOREVER);
+}
+
+static void versions_agree(void)
+{
+    EXPECT(strcmp(weir_version(), WEIR_VERSION) == 0);
+}
+
+static const struct tap_case cases[] = {
+    { "the clock never goes back", clock_never_goes_back },
+    { "a deadline lies as far ahead as asked for", after_adds },
+    { "a deadline past the end of time is forever", after_saturates },
+    { "a negative distance is now", after_negative_is_now },
+    { "now lies before every time, forever after", order_of_times },
+    { "header and library tell the same version", versions_agree },
+};
+
+int main(void)
+{
+    return TAP_RUN(cases);
+}

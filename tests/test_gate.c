@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: MIT
+ * test_gate.c - the promises of gate.h. */
+#include "run.h"
+
+#include <weir/gate.h>
+
+#include <math.h>
+
+static struct weir_gate *make(int limit, double rate, int burst)
+{
+    struct weir_gate *gate;
+
+    REQUIRE(weir_gate_create(&gate, &(struct weir_gate_options){
+        .limit = limit, .rate_per_s = rate, .burst = burst }) == 0);
+    return gate;
+}
+
+static struct weir_gate_stats stats_of(struct weir_gate *gate)
+{
+    struct weir_gate_stats stats;
+
+    REQUIRE(weir_gate_stats(gate, &stats) == 0);
+    return stats;
+}
+
+/* ---- options ---- */
+
+static void defaults(void)
+{
+    struct weir_gate *gate;
+
+    REQUIRE(weir_gate_create(&gate, NULL) == 0);
+    EXPECT_INT(stats_of(gate).limit, 1);
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), -EAGAIN);
+    weir_gate_leave(gate);
+    weir_gate_destroy(gate);
+    weir_gate_destroy(NULL);
+}
+
+static void options_out_of_range(void)
+{
+    static const struct weir_gate_options bad[] = {
+        { .limit = -2 },          { .burst = -1 },
+        { .burst = 1 << 21 },     { .rate_per_s = 1e-7 },
+        { .rate_per_s = 2e9 },    { .rate_per_s = -2 },
+        { .rate_per_s = (double)NAN }, { .rate_per_s = (double)INFINITY },
+        { .reserved = { 1 } },
+    };
+    struct weir_gate *live = make(2, 0, 0);
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct weir_gate *gate = (struct weir_gate *)&gate;
+
+        EXPECT_INT(weir_gate_create(&gate, &bad[i]), -EINVAL);
+        EXPECT(gate == NULL);
+        EXPECT_INT(weir_gate_set(live, &bad[i]), -EINVAL);
+    }
+    EXPECT_INT(stats_of(live).limit, 2);
+    weir_gate_destroy(live);
+}
+
+/* ---- limit ---- */
+
+static void limit_holds(void)
+{
+    struct weir_gate *gate = make(3, 0, 0);
+    struct weir_gate_stats stats;
+
+    for (int i = 0; i < 3; i++)
+        EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_gate_enter(gate, 0), -ETIMEDOUT);
+    EXPECT_INT(weir_gate_enter(gate, weir_after(WEIR_MS)), -ETIMEDOUT);
+    stats = stats_of(gate);
+    EXPECT_INT(stats.entered, 3);
+    EXPECT_INT(stats.refused, 3);
+    EXPECT_INT(stats.inside, 3);
+    EXPECT_INT(stats.inside_max, 3);
+    EXPECT_INT(stats.waiting, 0);
+    for (int i = 0; i < 3; i++)
+        weir_gate_leave(gate);
+    EXPECT_INT(stats_of(gate).inside, 0);
+    weir_gate_destroy(gate);
+}
+
+static void no_limit(void)
+{
+    struct weir_gate *gate = make(WEIR_NONE, 0, 0);
+
+    for (int i = 0; i < 1000; i++)
+        EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    EXPECT_INT(stats_of(gate).inside_max, 1000);
+    EXPECT_INT(stats_of(gate).limit, WEIR_NONE);
+    weir_gate_destroy(gate);
+}
+
+static int leave_too_often(void *arg)
+{
+    (void)arg;
+    quiet();
+    weir_gate_leave(make(1, 0, 0));
+    return 0;
+}
+
+static void leave_without_enter(void)
+{
+    EXPECT_INT(in_child(leave_too_often, NULL), 128 + SIGABRT);
+}
+
+struct walker {
+    struct weir_gate *gate;
+    atomic_int *order;
+    atomic_int inside, most;
+    int64_t deadline;
+    int place, result;
+};
+
+static void *enter_once(void *arg)
+{
+    struct walker *w = arg;
+
+    w->result = weir_gate_enter(w->gate, w->deadline);
+    if (w->result == 0)
+        w->place = atomic_fetch_add(w->order, 1);
+    return NULL;
+}
+
+static void first_come(void)
+{
+    enum { N = 10 };
+    struct weir_gate *gate = make(1, 0, 0);
+    struct walker w[N];
+    pthread_t threads[N];
+    atomic_int order = 0;
+
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    for (int i = 0; i < N; i++) {
+        w[i] = (struct walker){ .gate = gate, .order = &order,
+                                .deadline = WEIR_FOREVER };
+        threads[i] = start(enter_once, &w[i]);
+        AWAIT(stats_of(gate).waiting == i + 1);
+    }
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), -EAGAIN);
+    for (int i = 0; i < N; i++) {
+        weir_gate_leave(gate);
+        join(threads[i]);
+        EXPECT_INT(w[i].result, 0);
+        EXPECT_INT(w[i].place, i);
+    }
+    EXPECT_INT(stats_of(gate).waited, N);
+    EXPECT_INT(stats_of(gate).inside_max, 1);
+    weir_gate_destroy(gate);
+}
+
+static void giving_up_in_front(void)
+{
+    struct weir_gate *gate = make(1, 0, 0);
+    atomic_int order = 0;
+    struct walker front = { .gate = gate, .order = &order };
+    struct walker behind = front;
+    pthread_t a, b;
+
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    front.deadline = weir_after(30 * WEIR_MS);
+    behind.deadline = WEIR_FOREVER;
+    a = start(enter_once, &front);
+    AWAIT(stats_of(gate).waiting == 1 || stats_of(gate).refused == 1);
+    b = start(enter_once, &behind);
+    join(a);
+    EXPECT_INT(front.result, -ETIMEDOUT);
+    weir_gate_leave(gate);
+    join(b);
+    EXPECT_INT(behind.result, 0);
+    weir_gate_destroy(gate);
+}
+
+static void raising_lets_in(void)
+{
+    enum { N = 6 };
+    struct weir_gate *gate = make(1, 0, 0);
+    struct walker w[N];
+    pthread_t threads[N];
+    atomic_int order = 0;
+
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    for (int i = 0; i < N; i++) {
+        w[i] = (struct walker){ .gate = gate, .order = &order,
+                                .deadline = WEIR_FOREVER };
+        threads[i] = start(enter_once, &w[i]);
+    }
+    AWAIT(stats_of(gate).waiting == N);
+    EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
+        .limit = 4 }), 0);
+    AWAIT(atomic_load(&order) == 3);
+    EXPECT_INT(stats_of(gate).inside, 4);
+    EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
+        .limit = WEIR_NONE }), 0);
+    for (int i = 0; i < N; i++)
+        join(threads[i]);
+    EXPECT_INT(stats_of(gate).inside, N + 1);
+    weir_gate_destroy(gate);
+}
+
+static void lowering_interrupts_nothing(void)
+{
+    struct weir_gate *gate = make(4, 0, 0);
+
+    for (int i = 0; i < 4; i++)
+        EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
+        .limit = 2 }), 0);
+    EXPECT_INT(stats_of(gate).inside, 4);
+    weir_gate_leave(gate);
+    weir_gate_leave(gate);
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), -EAGAIN);
+    weir_gate_leave(gate);
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), -EAGAIN);
+    weir_gate_destroy(gate);
+}
+
+static void *in_and_out(void *arg)
+{
+    struct walker *w = arg;
+
+    for (int i = 0; i < 5000; i++) {
+        int now, most;
+
+        if (!EXPECT_INT(weir_gate_enter(w->gate, WEIR_FOREVER), 0))
+            break;
+        now = atomic_fetch_add(&w->inside, 1) + 1;
+        most = atomic_load(&w->most);
+        while (now > most &&
+               !atomic_compare_exchange_weak(&w->most, &most, now))
+            ;
+        atomic_fetch_sub(&w->inside, 1);
+        weir_gate_leave(w->gate);
+    }
+    return NULL;
+}
+
+static void never_more_than_the_limit(void)
+{
+    enum { N = 8 };
+    struct walker w = { .gate = make(3, 0, 0) };
+    pthread_t threads[N];
+
+    for (int i = 0; i < N; i++)
+        threads[i] = start(in_and_out, &w);
+    for (int i = 0; i < N; i++)
+        join(threads[i]);
+    EXPECT(atomic_load(&w.most) <= 3);
+    EXPECT_INT(stats_of(w.gate).entered, N * 5000);
+    EXPECT_INT(stats_of(w.gate).inside, 0);
+    EXPECT(stats_of(w.gate).inside_max <= 3);
+    weir_gate_destroy(w.gate);
+}
+
+/* ---- rate ---- */
+
+static void not_before_its_slot(void)
+{
+    struct weir_gate *gate = make(WEIR_NONE, 1000, 0);
+    int64_t first = 0;
+
+    for (int i = 0; i < 50; i++) {
+        int64_t now;
+
+        EXPECT_INT(weir_gate_enter(gate, WEIR_FOREVER), 0);
+        now = weir_now();
+        if (i == 0)
+            first = now;
+        /* The first slot lies before the first entry, by no more than the
+         * time it took to get there; slots lost only make later ones later.
+         */
+        EXPECT(now - first >= (i - 1) * WEIR_MS);
+    }
+    weir_gate_destroy(gate);
+}
+
+static void a_burst_is_there_at_once(void)
+{
+    /* One a day: nothing comes back while the test runs. */
+    struct weir_gate *gate = make(WEIR_NONE, 1.0 / 86400, 5);
+
+    for (int i = 0; i < 5; i++)
+        EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    for (int i = 0; i < 3; i++)
+        EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(stats_of(gate).entered, 5);
+    EXPECT_INT(stats_of(gate).refused, 3);
+    weir_gate_destroy(gate);
+}
+
+static void unused_slots_are_lost(void)
+{
+    /* 20 periods of 1 ms go by unused: of them, two are kept. */
+    struct weir_gate *gate = make(WEIR_NONE, 1000, 2);
+    int64_t until = weir_after(20 * WEIR_MS), before, after;
+    int entered = 0;
+
+    AWAIT(weir_now() >= until);
+    before = weir_now();
+    while (weir_gate_enter(gate, WEIR_NOW) == 0)
+        entered++;
+    after = weir_now();
+    EXPECT(entered >= 2);
+    EXPECT(entered <= 2 + 1 + (after - before) / WEIR_MS);
+    weir_gate_destroy(gate);
+}
+
+static void a_rate_can_change(void)
+{
+    struct weir_gate *gate = make(WEIR_NONE, 1.0 / 86400, 0);
+
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
+        .rate_per_s = 1000 }), 0);
+    EXPECT_INT(weir_gate_enter(gate, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
+        .rate_per_s = WEIR_NONE }), 0);
+    for (int i = 0; i < 1000; i++)
+        EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    weir_gate_destroy(gate);
+}
+
+static void a_waiter_sees_a_new_rate(void)
+{
+    struct weir_gate *gate = make(WEIR_NONE, 1.0 / 86400, 0);
+    atomic_int order = 0;
+    struct walker w = { .gate = gate, .order = &order,
+                        .deadline = WEIR_FOREVER };
+    pthread_t thread;
+
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    thread = start(enter_once, &w);
+    AWAIT(stats_of(gate).waiting == 1);
+    EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
+        .rate_per_s = 1e6 }), 0);
+    join(thread);
+    EXPECT_INT(w.result, 0);
+    weir_gate_destroy(gate);
+}
+
+struct slots {
+    struct weir_gate *gate;
+    int64_t *times;
+    atomic_int taken;
+    int count;
+};
+
+static void *take_slots(void *arg)
+{
+    struct slots *s = arg;
+    int i;
+
+    while ((i = atomic_fetch_add(&s->taken, 1)) < s->count) {
+        EXPECT_INT(weir_gate_enter(s->gate, WEIR_FOREVER), 0);
+        s->times[i] = weir_now();
+        weir_gate_leave(s->gate);
+    }
+    return NULL;
+}
+
+static void all_slots_take_their_time(void)
+{
+    /* 300 entries at 3,000 a second, with a burst of 4, by 8 threads: the
+     * last one cannot come before 296 periods have gone by. */
+    enum { N = 8, COUNT = 300 };
+    static int64_t times[COUNT];
+    struct slots s = { .times = times, .count = COUNT };
+    pthread_t threads[N];
+    int64_t begin = weir_now(), last = 0;
+
+    s.gate = make(WEIR_NONE, 3000, 4);
+    for (int i = 0; i < N; i++)
+        threads[i] = start(take_slots, &s);
+    for (int i = 0; i < N; i++)
+        join(threads[i]);
+    for (int i = 0; i < COUNT; i++)
+        last = times[i] > last ? times[i] : last;
+    EXPECT(last - begin >= INT64_C(296) * WEIR_S / 3000);
+    EXPECT_INT(stats_of(s.gate).entered, COUNT);
+    EXPECT(stats_of(s.gate).late_ns >= stats_of(s.gate).late_max_ns);
+    weir_gate_destroy(s.gate);
+}
+
+/* ---- hold ---- */
+
+static void hold_and_lift(void)
+{
+    struct weir_gate *gate = make(2, 0, 0);
+
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_hold(gate, WEIR_FOREVER), 0);
+    EXPECT(stats_of(gate).held_until == WEIR_FOREVER);
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_gate_enter(gate, weir_after(WEIR_MS)), -ETIMEDOUT);
+    EXPECT_INT(stats_of(gate).inside, 1);
+    EXPECT_INT(weir_gate_hold(gate, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    weir_gate_destroy(gate);
+}
+
+static void a_hold_ends_by_itself(void)
+{
+    struct weir_gate *gate = make(2, 0, 0);
+    int64_t until = weir_after(20 * WEIR_MS);
+
+    EXPECT_INT(weir_gate_hold(gate, until), 0);
+    EXPECT_INT(weir_gate_enter(gate, WEIR_FOREVER), 0);
+    EXPECT(weir_now() >= until);
+    weir_gate_destroy(gate);
+}
+
+static void lifting_wakes_the_line(void)
+{
+    enum { N = 4 };
+    struct weir_gate *gate = make(WEIR_NONE, 0, 0);
+    struct walker w[N];
+    pthread_t threads[N];
+    atomic_int order = 0;
+
+    EXPECT_INT(weir_gate_hold(gate, WEIR_FOREVER), 0);
+    for (int i = 0; i < N; i++) {
+        w[i] = (struct walker){ .gate = gate, .order = &order,
+                                .deadline = WEIR_FOREVER };
+        threads[i] = start(enter_once, &w[i]);
+        AWAIT(stats_of(gate).waiting == i + 1);
+    }
+    EXPECT_INT(weir_gate_hold(gate, weir_after(5 * WEIR_MS)), 0);
+    for (int i = 0; i < N; i++) {
+        join(threads[i]);
+        EXPECT_INT(w[i].result, 0);
+        EXPECT(w[i].place >= 0 && w[i].place < N);
+    }
+    weir_gate_destroy(gate);
+}
+
+/* ---- fork ---- */
+
+static int use_in_child(void *arg)
+{
+    struct weir_gate *gate = arg;
+    int bad = 0;
+
+    /* The lock is free, so what need not wait works; what must says so. */
+    bad += weir_gate_enter(gate, WEIR_FOREVER) != -ECHILD;
+    weir_gate_destroy(gate);
+    return bad;
+}
+
+static void child_cannot_wait(void)
+{
+    struct weir_gate *gate = make(1, 0, 0);
+
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    EXPECT_INT(in_child(use_in_child, gate), 0);
+    weir_gate_leave(gate);
+    weir_gate_destroy(gate);
+}
+
+static const struct tap_case cases[] = {
+    { "without options one may be inside", defaults },
+    { "an option out of range is EINVAL and changes nothing",
+      options_out_of_range },
+    { "a full gate refuses, and a refusal changes nothing", limit_holds },
+    { "no limit admits any number", no_limit },
+    { "leaving without having entered aborts", leave_without_enter },
+    { "first come, first served", first_come },
+    { "who gives up in front does not hold up the next",
+      giving_up_in_front },
+    { "raising the limit lets waiters in", raising_lets_in },
+    { "lowering the limit interrupts nothing and admits nobody until enough "
+      "have left", lowering_interrupts_nothing },
+    { "never more than the limit are inside", never_more_than_the_limit },
+    { "nobody enters before its slot", not_before_its_slot },
+    { "a burst may be used at once, and no more", a_burst_is_there_at_once },
+    { "slots that stay unused are lost beyond the burst",
+      unused_slots_are_lost },
+    { "the rate can be changed and lifted", a_rate_can_change },
+    { "who waits for a slot sees a new rate", a_waiter_sees_a_new_rate },
+    { "n entries take at least n - burst periods",
+      all_slots_take_their_time },
+    { "a held gate admits nobody until it is lifted", hold_and_lift },
+    { "a hold ends at its time", a_hold_ends_by_itself },
+    { "lifting a hold lets the whole line in", lifting_wakes_the_line },
+    { "in a forked child waiting is ECHILD", child_cannot_wait },
+};
+
+int main(void)
+{
+    return TAP_RUN(cases);
+}

@@ -1,0 +1,1154 @@
+/* SPDX-License-Identifier: MIT
+ * test_pool.c - the promises of pool.h. */
+#include "run.h"
+
+#include <weir/pool.h>
+
+#include <sys/resource.h>
+
+static struct weir_pool *make(const struct weir_pool_options *options)
+{
+    struct weir_pool *pool;
+
+    REQUIRE(weir_pool_create(&pool, options) == 0);
+    return pool;
+}
+
+static struct weir_pool *make_n(int workers, size_t capacity)
+{
+    return make(&(struct weir_pool_options){ .workers = workers,
+                                             .capacity = capacity });
+}
+
+static struct weir_pool_stats stats_of(struct weir_pool *pool)
+{
+    struct weir_pool_stats stats;
+
+    REQUIRE(weir_pool_stats(pool, &stats) == 0);
+    return stats;
+}
+
+static ssize_t submit(struct weir_pool *pool, weir_fn *fn, void *arg,
+                      int64_t deadline)
+{
+    return weir_pool_submit(pool, &(struct weir_job){ .fn = fn, .arg = arg },
+                            1, deadline);
+}
+
+/* ---- jobs ---- */
+
+static int count(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    atomic_fetch_add((atomic_int *)arg, 1);
+    return 0;
+}
+
+static int fail(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    atomic_fetch_add((atomic_int *)arg, 1);
+    return 7;
+}
+
+/* A job that says it runs, then waits to be let go. */
+struct block {
+    sem_t running, go;
+    struct weir_pool *pool;
+    atomic_int ran, dropped, inside, most;
+    int results[4];
+};
+
+static void block_init(struct block *b)
+{
+    memset(b, 0, sizeof(*b));
+    latch_init(&b->running);
+    latch_init(&b->go);
+}
+
+static int blocked(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+
+    (void)cx;
+    latch_open(&b->running);
+    latch_wait(&b->go);
+    atomic_fetch_add(&b->ran, 1);
+    return 0;
+}
+
+static void dropped(void *arg, int why)
+{
+    struct block *b = arg;
+
+    EXPECT_INT(why, -ECANCELED);
+    atomic_fetch_add(&b->dropped, 1);
+}
+
+/* ---- options ---- */
+
+static void options_out_of_range(void)
+{
+    static const struct weir_pool_options bad[] = {
+        { .workers = -1 },
+        { .workers = 16385 },
+        { .workers_min = -1 },
+        { .workers = 2, .workers_min = 3 },
+        { .capacity = ((size_t)1 << 28) + 1 },
+        { .limit = -2 },
+        { .burst = -1 },
+        { .rate_per_s = -3 },
+        { .stack_bytes = 1000 },
+        { .reserved = { 1 } },
+    };
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct weir_pool *pool = (struct weir_pool *)&pool;
+
+        EXPECT_INT(weir_pool_create(&pool, &bad[i]), -EINVAL);
+        EXPECT(pool == NULL);
+    }
+}
+
+static void defaults(void)
+{
+    struct weir_pool *pool = make(NULL);
+    atomic_int ran = 0;
+
+    EXPECT_INT(stats_of(pool).workers, sysconf(_SC_NPROCESSORS_ONLN));
+    EXPECT(weir_pool_gate(pool) == NULL);
+    EXPECT_INT(submit(pool, count, &ran, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 1);
+    weir_pool_destroy(pool);
+    weir_pool_destroy(NULL);
+}
+
+/* ---- running ---- */
+
+static void every_job_once(void)
+{
+    static const int workers[] = { 1, 2, 8 };
+    static atomic_int ran[10000];
+
+    for (size_t k = 0; k < 3; k++) {
+        struct weir_pool *pool = make_n(workers[k], 16);
+        struct weir_job jobs[10];
+        struct weir_pool_stats stats;
+        int wrong = 0;
+
+        memset(ran, 0, sizeof(ran));
+        for (int i = 0; i < 10000; i += 10) {
+            for (int j = 0; j < 10; j++)
+                jobs[j] = (struct weir_job){ .fn = count,
+                                             .arg = &ran[i + j] };
+            EXPECT_INT(weir_pool_submit(pool, jobs, 10, WEIR_FOREVER), 10);
+        }
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        for (int i = 0; i < 10000; i++)
+            wrong += atomic_load(&ran[i]) != 1;
+        EXPECT_INT(wrong, 0);
+        stats = stats_of(pool);
+        EXPECT_INT(stats.submitted, 10000);
+        EXPECT_INT(stats.succeeded, 10000);
+        EXPECT_INT(stats.queued, 0);
+        EXPECT_INT(stats.running, 0);
+        EXPECT(stats.queued_max >= 1 && stats.queued_max <= 16);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        weir_pool_destroy(pool);
+    }
+}
+
+struct order {
+    int at, next, bad;
+};
+
+static struct order order;
+
+static int in_order(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    order.bad += order.next != (int)(intptr_t)arg;
+    order.next++;
+    return 0;
+}
+
+static void jobs_start_in_order(void)
+{
+    /* One worker, and eight that a limit lets run one at a time: then what
+     * a job writes without a lock is safe too. */
+    for (int workers = 1; workers <= 8; workers += 7) {
+        struct weir_pool *pool = make(&(struct weir_pool_options){
+            .workers = workers, .limit = 1, .capacity = 8 });
+
+        memset(&order, 0, sizeof(order));
+        for (int i = 0; i < 5000; i++)
+            EXPECT_INT(submit(pool, in_order, (void *)(intptr_t)i,
+                              WEIR_FOREVER), 1);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        EXPECT_INT(order.next, 5000);
+        EXPECT_INT(order.bad, 0);
+        weir_pool_destroy(pool);
+    }
+}
+
+static void a_status_counts_as_failure(void)
+{
+    struct weir_pool *pool = make_n(2, 0);
+    atomic_int ran = 0;
+
+    for (int i = 0; i < 5; i++)
+        EXPECT_INT(submit(pool, i < 2 ? fail : count, &ran, WEIR_FOREVER),
+                   1);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(stats_of(pool).failed, 2);
+    EXPECT_INT(stats_of(pool).succeeded, 3);
+    weir_pool_destroy(pool);
+}
+
+static void a_job_without_fn(void)
+{
+    struct weir_pool *pool = make_n(1, 0);
+    atomic_int ran = 0;
+    struct weir_job jobs[2] = { { .fn = count, .arg = &ran },
+                                { .arg = &ran } };
+
+    EXPECT_INT(weir_pool_submit(pool, jobs, 2, WEIR_NOW), -EINVAL);
+    EXPECT_INT(weir_pool_submit(pool, jobs, 0, WEIR_NOW), 0);
+    jobs[1] = jobs[0];
+    jobs[1].reserved[1] = 1;
+    EXPECT_INT(weir_pool_submit(pool, jobs, 2, WEIR_NOW), -EINVAL);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 0);
+    weir_pool_destroy(pool);
+}
+
+/* ---- capacity ---- */
+
+static void capacity_covers_running(void)
+{
+    struct weir_pool *pool = make_n(2, 4);
+    struct block b;
+    struct weir_job jobs[6];
+
+    block_init(&b);
+    for (int i = 0; i < 6; i++)
+        jobs[i] = (struct weir_job){ .fn = blocked, .arg = &b };
+    EXPECT_INT(weir_pool_submit(pool, jobs, 2, WEIR_NOW), 2);
+    latch_wait(&b.running);
+    latch_wait(&b.running);
+    EXPECT_INT(weir_pool_submit(pool, jobs, 6, WEIR_NOW), 2);
+    EXPECT_INT(weir_pool_submit(pool, jobs, 1, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_submit(pool, jobs, 1, 0), -ETIMEDOUT);
+    EXPECT_INT(weir_pool_submit(pool, jobs, 1, weir_after(WEIR_MS)),
+               -ETIMEDOUT);
+    EXPECT_INT(stats_of(pool).queued, 2);
+    EXPECT_INT(stats_of(pool).running, 2);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_wait(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
+    latch_open(&b.go);
+    /* One has ended: there is room for one, and only one. */
+    EXPECT_INT(weir_pool_submit(pool, jobs, 1, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_pool_submit(pool, jobs, 1, WEIR_NOW), -EAGAIN);
+    for (int i = 0; i < 4; i++)
+        latch_open(&b.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.ran), 5);
+    weir_pool_destroy(pool);
+}
+
+struct submitter {
+    struct weir_pool *pool;
+    sem_t ready;
+    atomic_int *ran;
+    ssize_t result;
+    int jobs;
+};
+
+static void *submit_many(void *arg)
+{
+    struct submitter *s = arg;
+
+    for (int i = 0; i < s->jobs; i++)
+        EXPECT_INT(submit(s->pool, count, s->ran, WEIR_FOREVER), 1);
+    return NULL;
+}
+
+static void many_submitters(void)
+{
+    enum { N = 6, JOBS = 20000 };
+    pthread_t threads[N];
+    atomic_int ran = 0;
+    struct submitter s = { .pool = make_n(3, 2), .ran = &ran, .jobs = JOBS };
+
+    for (int i = 0; i < N; i++)
+        threads[i] = start(submit_many, &s);
+    for (int i = 0; i < N; i++)
+        join(threads[i]);
+    EXPECT_INT(weir_pool_close(s.pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), N * JOBS);
+    weir_pool_destroy(s.pool);
+}
+
+/* ---- hooks and local state ---- */
+
+static atomic_int started, stopped, wrong_local;
+
+static int start_hook(void *user, int index, void **local)
+{
+    int *refuse = user;
+
+    if (refuse != NULL && index == *refuse)
+        return -EACCES;
+    atomic_fetch_add(&started, 1);
+    *local = (void *)(intptr_t)(index + 100);
+    return 0;
+}
+
+static void stop_hook(void *user, int index, void *local)
+{
+    (void)user;
+    wrong_local += (intptr_t)local != index + 100;
+    atomic_fetch_add(&stopped, 1);
+}
+
+static int check_local(struct weir_context *cx, void *arg)
+{
+    (void)arg;
+    if ((intptr_t)weir_local(cx) != weir_worker_index(cx) + 100)
+        atomic_fetch_add(&wrong_local, 1);
+    return 0;
+}
+
+static void hooks_run_once_per_worker(void)
+{
+    struct weir_pool *pool;
+
+    atomic_store(&started, 0);
+    atomic_store(&stopped, 0);
+    atomic_store(&wrong_local, 0);
+    pool = make(&(struct weir_pool_options){ .workers = 5,
+        .worker_start = start_hook, .worker_stop = stop_hook });
+    EXPECT_INT(atomic_load(&started), 5);
+    for (int i = 0; i < 1000; i++)
+        EXPECT_INT(submit(pool, check_local, NULL, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&stopped), 5);
+    EXPECT_INT(atomic_load(&wrong_local), 0);
+    weir_pool_destroy(pool);
+}
+
+static void a_failing_hook_fails_create(void)
+{
+    for (int refuse = 0; refuse < 5; refuse++) {
+        struct weir_pool *pool = (struct weir_pool *)&pool;
+
+        atomic_store(&started, 0);
+        atomic_store(&stopped, 0);
+        EXPECT_INT(weir_pool_create(&pool, &(struct weir_pool_options){
+            .workers = 5, .worker_start = start_hook,
+            .worker_stop = stop_hook, .user = &refuse }), -EACCES);
+        EXPECT(pool == NULL);
+        EXPECT_INT(atomic_load(&started), 4);
+        EXPECT_INT(atomic_load(&stopped), 4);
+    }
+}
+
+/* ---- the gate ---- */
+
+static int gauge(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+    int now = atomic_fetch_add(&b->inside, 1) + 1;
+    int most = atomic_load(&b->most);
+
+    (void)cx;
+    while (now > most && !atomic_compare_exchange_weak(&b->most, &most, now))
+        ;
+    sched_yield();
+    atomic_fetch_sub(&b->inside, 1);
+    atomic_fetch_add(&b->ran, 1);
+    return 0;
+}
+
+static void the_limit_holds(void)
+{
+    for (int limit = 1; limit <= 9; limit += 2) {
+        struct weir_pool *pool = make(&(struct weir_pool_options){
+            .workers = 8, .limit = limit, .capacity = 50 });
+        struct weir_gate_stats gate;
+        struct block b;
+
+        block_init(&b);
+        for (int i = 0; i < 3000; i++)
+            EXPECT_INT(submit(pool, gauge, &b, WEIR_FOREVER), 1);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&b.ran), 3000);
+        EXPECT(atomic_load(&b.most) <= limit);
+        EXPECT_INT(weir_gate_stats(weir_pool_gate(pool), &gate), 0);
+        EXPECT_INT(gate.entered, 3000);
+        EXPECT(gate.inside_max <= limit);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        EXPECT_INT(weir_gate_stats(weir_pool_gate(pool), &gate), 0);
+        EXPECT_INT(gate.inside, 0);
+        EXPECT_INT(gate.waiting, 0);
+        weir_pool_destroy(pool);
+    }
+}
+
+static void the_limit_is_reached(void)
+{
+    struct weir_pool *pool = make(&(struct weir_pool_options){
+        .workers = 8, .limit = 3 });
+    struct weir_gate_stats gate;
+    struct block b;
+
+    block_init(&b);
+    for (int i = 0; i < 10; i++)
+        EXPECT_INT(submit(pool, blocked, &b, WEIR_NOW), 1);
+    for (int i = 0; i < 3; i++)
+        latch_wait(&b.running);
+    EXPECT(sem_trywait(&b.running) != 0);
+    EXPECT_INT(weir_gate_stats(weir_pool_gate(pool), &gate), 0);
+    EXPECT_INT(gate.inside, 3);
+    /* Raised while in use: two more start. */
+    EXPECT_INT(weir_gate_set(weir_pool_gate(pool),
+        &(struct weir_gate_options){ .limit = 5 }), 0);
+    latch_wait(&b.running);
+    latch_wait(&b.running);
+    for (int i = 0; i < 10; i++)
+        latch_open(&b.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.ran), 10);
+    weir_pool_destroy(pool);
+}
+
+static void the_rate_holds(void)
+{
+    struct weir_pool *pool;
+    atomic_int ran = 0;
+    int64_t begin = weir_now();
+
+    pool = make(&(struct weir_pool_options){ .workers = 4,
+        .rate_per_s = 1000 });
+    for (int i = 0; i < 50; i++)
+        EXPECT_INT(submit(pool, count, &ran, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT(weir_now() - begin >= 49 * WEIR_MS);
+    EXPECT_INT(atomic_load(&ran), 50);
+    weir_pool_destroy(pool);
+}
+
+static void a_held_pool_waits(void)
+{
+    struct weir_pool *pool = make(&(struct weir_pool_options){
+        .workers = 2, .limit = 2 });
+    atomic_int ran = 0;
+
+    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), WEIR_FOREVER), 0);
+    for (int i = 0; i < 20; i++)
+        EXPECT_INT(submit(pool, count, &ran, WEIR_NOW), 1);
+    EXPECT_INT(weir_pool_wait(pool, weir_after(5 * WEIR_MS)), -ETIMEDOUT);
+    EXPECT_INT(atomic_load(&ran), 0);
+    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), WEIR_NOW), 0);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 20);
+    weir_pool_destroy(pool);
+}
+
+static void *enter_and_leave(void *arg)
+{
+    struct submitter *s = arg;
+
+    for (int i = 0; i < s->jobs; i++) {
+        EXPECT_INT(weir_gate_enter(weir_pool_gate(s->pool), WEIR_FOREVER),
+                   0);
+        weir_gate_leave(weir_pool_gate(s->pool));
+    }
+    return NULL;
+}
+
+static void a_gate_shared_with_threads(void)
+{
+    /* Threads of the host's pass the pool's gate between its jobs. */
+    atomic_int ran = 0;
+    struct submitter s = { .ran = &ran, .jobs = 2000 };
+    pthread_t threads[4];
+
+    s.pool = make(&(struct weir_pool_options){ .workers = 4, .limit = 2 });
+    for (int i = 0; i < 4; i++)
+        threads[i] = start(i < 2 ? enter_and_leave : submit_many, &s);
+    for (int i = 0; i < 4; i++)
+        join(threads[i]);
+    EXPECT_INT(weir_pool_close(s.pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 4000);
+    weir_pool_destroy(s.pool);
+}
+
+/* ---- closing ---- */
+
+static void drain_runs_everything(void)
+{
+    for (int workers = 1; workers <= 4; workers++) {
+        struct weir_pool *pool = make_n(workers, 0);
+        atomic_int ran = 0;
+
+        for (int i = 0; i < 1000; i++)
+            EXPECT_INT(submit(pool, count, &ran, WEIR_FOREVER), 1);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&ran), 1000);
+        EXPECT_INT(submit(pool, count, &ran, WEIR_FOREVER), -EPIPE);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), 0);
+        EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_NOW), 0);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_NOW), 0);
+        weir_pool_destroy(pool);
+    }
+}
+
+static void a_bad_mode(void)
+{
+    struct weir_pool *pool = make_n(1, 0);
+
+    EXPECT_INT(weir_pool_close(pool, (enum weir_close)0, WEIR_NOW), -EINVAL);
+    EXPECT_INT(weir_pool_close(pool, (enum weir_close)3, WEIR_NOW), -EINVAL);
+    weir_pool_destroy(pool);
+}
+
+static void cancel_drops_the_queued(void)
+{
+    struct weir_pool *pool = make_n(1, 0);
+    struct weir_pool_stats stats;
+    struct block b;
+
+    block_init(&b);
+    for (int i = 0; i < 10; i++)
+        EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = blocked,
+            .arg = &b, .drop = dropped }, 1, WEIR_NOW), 1);
+    latch_wait(&b.running);
+    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(atomic_load(&b.dropped), 9);
+    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, weir_after(WEIR_MS)),
+               -ETIMEDOUT);
+    EXPECT_INT(submit(pool, blocked, &b, WEIR_NOW), -EPIPE);
+    latch_open(&b.go);
+    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.ran), 1);
+    EXPECT_INT(atomic_load(&b.dropped), 9);
+    stats = stats_of(pool);
+    EXPECT_INT(stats.submitted, 10);
+    EXPECT_INT(stats.succeeded, 1);
+    EXPECT_INT(stats.cancelled, 9);
+    weir_pool_destroy(pool);
+}
+
+static int until_stopped(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+
+    EXPECT_INT(weir_stopping(cx), 0);
+    latch_open(&b->running);
+    AWAIT(weir_stopping(cx));
+    atomic_fetch_add(&b->ran, 1);
+    return 0;
+}
+
+static void running_jobs_are_told(void)
+{
+    struct weir_pool *pool = make_n(2, 0);
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(submit(pool, until_stopped, &b, WEIR_NOW), 1);
+    EXPECT_INT(submit(pool, until_stopped, &b, WEIR_NOW), 1);
+    latch_wait(&b.running);
+    latch_wait(&b.running);
+    /* Draining does not stop them; cancelling after that does. */
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, weir_after(WEIR_MS)),
+               -ETIMEDOUT);
+    EXPECT_INT(atomic_load(&b.ran), 0);
+    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.ran), 2);
+    weir_pool_destroy(pool);
+}
+
+static void destroy_cancels(void)
+{
+    struct weir_pool *pool = make_n(1, 0);
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(submit(pool, until_stopped, &b, WEIR_NOW), 1);
+    latch_wait(&b.running);
+    for (int i = 0; i < 5; i++)
+        EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = blocked,
+            .arg = &b, .drop = dropped }, 1, WEIR_NOW), 1);
+    weir_pool_destroy(pool);
+    EXPECT_INT(atomic_load(&b.ran), 1);
+    EXPECT_INT(atomic_load(&b.dropped), 5);
+}
+
+static void *submit_blocked(void *arg)
+{
+    struct submitter *s = arg;
+
+    latch_open(&s->ready);
+    s->result = submit(s->pool, count, s->ran, WEIR_FOREVER);
+    return NULL;
+}
+
+static void close_wakes_submitters(enum weir_close mode)
+{
+    enum { N = 5 };
+    struct weir_pool *pool = make_n(1, 1);
+    struct submitter s[N];
+    pthread_t threads[N];
+    atomic_int ran = 0;
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(submit(pool, blocked, &b, WEIR_NOW), 1);
+    latch_wait(&b.running);
+    for (int i = 0; i < N; i++) {
+        s[i] = (struct submitter){ .pool = pool, .ran = &ran };
+        latch_init(&s[i].ready);
+        threads[i] = start(submit_blocked, &s[i]);
+        latch_wait(&s[i].ready);
+    }
+    EXPECT_INT(weir_pool_close(pool, mode, WEIR_NOW), -EAGAIN);
+    for (int i = 0; i < N; i++) {
+        join(threads[i]);
+        EXPECT_INT(s[i].result, -EPIPE);
+    }
+    latch_open(&b.go);
+    EXPECT_INT(weir_pool_close(pool, mode, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 0);
+    weir_pool_destroy(pool);
+}
+
+static void drain_wakes_submitters(void)
+{
+    close_wakes_submitters(WEIR_DRAIN);
+}
+
+static void cancel_wakes_submitters(void)
+{
+    close_wakes_submitters(WEIR_CANCEL);
+}
+
+/* A chain of jobs, each of which submits the next. */
+struct chain {
+    struct weir_pool *pool;
+    sem_t go;
+    atomic_int left, ran;
+};
+
+static int chained(struct weir_context *cx, void *arg)
+{
+    struct chain *c = arg;
+
+    (void)cx;
+    if (atomic_fetch_add(&c->ran, 1) == 0)
+        latch_wait(&c->go);
+    if (atomic_fetch_sub(&c->left, 1) > 1)
+        EXPECT_INT(submit(c->pool, chained, c, WEIR_FOREVER), 1);
+    return 0;
+}
+
+static void draining_lets_jobs_submit(void)
+{
+    for (int workers = 1; workers <= 3; workers++) {
+        struct chain c = { .left = 100 };
+
+        latch_init(&c.go);
+        c.pool = make_n(workers, 4);
+        EXPECT_INT(submit(c.pool, chained, &c, WEIR_NOW), 1);
+        AWAIT(atomic_load(&c.ran) == 1);
+        EXPECT_INT(weir_pool_close(c.pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+        EXPECT_INT(submit(c.pool, chained, &c, WEIR_FOREVER), -EPIPE);
+        latch_open(&c.go);
+        EXPECT_INT(weir_pool_close(c.pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&c.ran), 100);
+        weir_pool_destroy(c.pool);
+    }
+}
+
+static void drain_with_a_held_gate(void)
+{
+    for (int workers = 1; workers <= 8; workers += 7) {
+        struct weir_pool *pool = make(&(struct weir_pool_options){
+            .workers = workers, .limit = workers });
+        struct block b;
+
+        block_init(&b);
+        EXPECT_INT(submit(pool, blocked, &b, WEIR_NOW), 1);
+        latch_wait(&b.running);
+        EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), WEIR_FOREVER), 0);
+        for (int i = 0; i < 20; i++)
+            EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
+                .fn = blocked, .arg = &b, .drop = dropped }, 1, WEIR_NOW),
+                1);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+        latch_open(&b.go);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&b.ran), 1);
+        EXPECT_INT(atomic_load(&b.dropped), 20);
+        weir_pool_destroy(pool);
+    }
+}
+
+static void holding_while_draining(void)
+{
+    struct weir_pool *pool = make(&(struct weir_pool_options){
+        .workers = 4, .limit = 1 });
+    struct block b;
+
+    block_init(&b);
+    for (int i = 0; i < 10; i++)
+        EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = blocked,
+            .arg = &b, .drop = dropped }, 1, WEIR_NOW), 1);
+    latch_wait(&b.running);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, weir_after(WEIR_MS)),
+               -ETIMEDOUT);
+    EXPECT_INT(atomic_load(&b.dropped), 0);
+    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), WEIR_FOREVER), 0);
+    latch_open(&b.go);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.ran), 1);
+    EXPECT_INT(atomic_load(&b.dropped), 9);
+    weir_pool_destroy(pool);
+}
+
+static void cancel_with_a_held_gate(void)
+{
+    struct weir_pool *pool = make(&(struct weir_pool_options){
+        .workers = 3, .limit = 3 });
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), WEIR_FOREVER), 0);
+    for (int i = 0; i < 20; i++)
+        EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = blocked,
+            .arg = &b, .drop = dropped }, 1, WEIR_NOW), 1);
+    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.dropped), 20);
+    weir_pool_destroy(pool);
+}
+
+struct race {
+    struct weir_pool *pool;
+    atomic_int accepted, ended;
+};
+
+static int race_job(struct weir_context *cx, void *arg)
+{
+    struct race *r = arg;
+
+    (void)cx;
+    atomic_fetch_add(&r->ended, 1);
+    return 0;
+}
+
+static void race_drop(void *arg, int why)
+{
+    struct race *r = arg;
+
+    EXPECT_INT(why, -ECANCELED);
+    atomic_fetch_add(&r->ended, 1);
+}
+
+static void *race_submit(void *arg)
+{
+    struct race *r = arg;
+    struct weir_job jobs[3] = {
+        { .fn = race_job, .arg = r, .drop = race_drop },
+        { .fn = race_job, .arg = r, .drop = race_drop },
+        { .fn = race_job, .arg = r, .drop = race_drop },
+    };
+    ssize_t n;
+
+    while ((n = weir_pool_submit(r->pool, jobs, 3, WEIR_FOREVER)) > 0)
+        atomic_fetch_add(&r->accepted, (int)n);
+    EXPECT_INT(n, -EPIPE);
+    return NULL;
+}
+
+static void accepted_jobs_end(void)
+{
+    /* Closing races submitting, both ways, with and without a gate. */
+    for (int i = 0; i < 200; i++) {
+        struct race r = { .accepted = 0 };
+        pthread_t threads[3];
+
+        r.pool = make(&(struct weir_pool_options){ .workers = 1 + i % 3,
+            .capacity = 1 + (size_t)i % 7, .limit = i % 2 ? 1 : 0 });
+        for (int k = 0; k < 3; k++)
+            threads[k] = start(race_submit, &r);
+        AWAIT(atomic_load(&r.ended) > i);
+        EXPECT_INT(weir_pool_close(r.pool,
+            i % 4 < 2 ? WEIR_DRAIN : WEIR_CANCEL, WEIR_FOREVER), 0);
+        for (int k = 0; k < 3; k++)
+            join(threads[k]);
+        EXPECT_INT(atomic_load(&r.ended), atomic_load(&r.accepted));
+        weir_pool_destroy(r.pool);
+    }
+}
+
+static void create_and_close(void)
+{
+    for (int i = 0; i < 2000; i++) {
+        struct weir_pool *pool = make_n(1 + i % 4, 4);
+        atomic_int ran = 0;
+
+        if (i % 2)
+            EXPECT_INT(submit(pool, count, &ran, WEIR_NOW), 1);
+        EXPECT_INT(weir_pool_close(pool, i % 3 ? WEIR_DRAIN : WEIR_CANCEL,
+                                   WEIR_FOREVER), 0);
+        weir_pool_destroy(pool);
+    }
+}
+
+static void a_thousand_workers(void)
+{
+    struct weir_pool *pool = make(&(struct weir_pool_options){
+        .workers = 1000, .stack_bytes = 65536 });
+    atomic_int ran = 0;
+
+    for (int i = 0; i < 5000; i++)
+        EXPECT_INT(submit(pool, count, &ran, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 5000);
+    weir_pool_destroy(pool);
+}
+
+/* ---- from inside ---- */
+
+static int from_inside(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+
+    (void)cx;
+    b->results[0] = weir_pool_wait(b->pool, WEIR_FOREVER);
+    b->results[1] = weir_pool_close(b->pool, WEIR_DRAIN, WEIR_FOREVER);
+    b->results[2] = weir_pool_close(b->pool, WEIR_CANCEL, WEIR_FOREVER);
+    /* The pool is full: capacity 1, and this is the one. */
+    b->results[3] = (int)submit(b->pool, count, &b->ran, WEIR_FOREVER);
+    return 0;
+}
+
+static void waiting_for_oneself(void)
+{
+    struct block b;
+
+    block_init(&b);
+    b.pool = make(&(struct weir_pool_options){ .workers = 1, .capacity = 1,
+                                               .limit = 1 });
+    EXPECT_INT(submit(b.pool, from_inside, &b, WEIR_NOW), 1);
+    EXPECT_INT(weir_pool_wait(b.pool, WEIR_FOREVER), 0);
+    EXPECT_INT(b.results[0], -EDEADLK);
+    EXPECT_INT(b.results[1], -EDEADLK);
+    EXPECT_INT(b.results[2], -EDEADLK);
+    EXPECT_INT(b.results[3], -EAGAIN);
+    EXPECT_INT(submit(b.pool, count, &b.ran, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_pool_wait(b.pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.ran), 1);
+    weir_pool_destroy(b.pool);
+}
+
+static int destroy_inside(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    weir_pool_destroy(*(struct weir_pool **)arg);
+    return 0;
+}
+
+static int destroy_from_a_job(void *arg)
+{
+    struct weir_pool *pool = make_n(1, 0);
+
+    (void)arg;
+    quiet();
+    submit(pool, destroy_inside, &pool, WEIR_NOW);
+    weir_pool_wait(pool, WEIR_FOREVER);
+    return 0;
+}
+
+static void destroying_oneself(void)
+{
+    EXPECT_INT(in_child(destroy_from_a_job, NULL), 128 + SIGABRT);
+}
+
+static int two_pools(struct weir_context *cx, void *arg)
+{
+    struct chain *other = arg;
+
+    (void)cx;
+    EXPECT_INT(submit(other->pool, count, &other->ran, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_pool_wait(other->pool, WEIR_FOREVER), 0);
+    return 0;
+}
+
+static void waiting_for_another_pool(void)
+{
+    struct chain other = { .pool = make_n(1, 1) };
+    struct weir_pool *pool = make_n(2, 0);
+
+    for (int i = 0; i < 100; i++)
+        EXPECT_INT(submit(pool, two_pools, &other, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&other.ran), 100);
+    weir_pool_destroy(pool);
+    weir_pool_destroy(other.pool);
+}
+
+/* ---- threads, signals, fork ---- */
+
+static int exit_thread(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    atomic_fetch_add((atomic_int *)arg, 1);
+    pthread_exit(NULL);
+}
+
+static void a_job_may_end_its_thread(void)
+{
+    struct weir_pool *pool = make(&(struct weir_pool_options){ .workers = 2,
+        .limit = 1, .capacity = 8 });
+    atomic_int ran = 0;
+
+    for (int i = 0; i < 100; i++)
+        EXPECT_INT(submit(pool, i % 2 ? exit_thread : count, &ran,
+                          WEIR_FOREVER), 1);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 100);
+    EXPECT_INT(stats_of(pool).failed, 50);
+    EXPECT_INT(stats_of(pool).succeeded, 50);
+    weir_pool_destroy(pool);
+}
+
+static int look_at_mask(struct weir_context *cx, void *arg)
+{
+    sigset_t mask;
+    int state;
+
+    (void)cx;
+    (void)arg;
+    EXPECT_INT(pthread_sigmask(SIG_SETMASK, NULL, &mask), 0);
+    EXPECT(sigismember(&mask, SIGINT) == 1);
+    EXPECT(sigismember(&mask, SIGTERM) == 1);
+    EXPECT(sigismember(&mask, SIGPIPE) == 1);
+    EXPECT(sigismember(&mask, SIGUSR1) == 1);
+    EXPECT(sigismember(&mask, SIGCHLD) == 1);
+    EXPECT(sigismember(&mask, SIGSEGV) == 0);
+    EXPECT(sigismember(&mask, SIGFPE) == 0);
+    EXPECT_INT(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state), 0);
+    EXPECT_INT(state, PTHREAD_CANCEL_DISABLE);
+    return 0;
+}
+
+static void signals_are_the_hosts(void)
+{
+    struct sigaction before[NSIG], after;
+    sigset_t mask_before, mask_after;
+    struct weir_pool *pool;
+
+    for (int i = 1; i < NSIG; i++)
+        sigaction(i, NULL, &before[i]);
+    pthread_sigmask(SIG_SETMASK, NULL, &mask_before);
+    pool = make_n(2, 0);
+    EXPECT_INT(submit(pool, look_at_mask, NULL, WEIR_NOW), 1);
+    weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER);
+    weir_pool_destroy(pool);
+    for (int i = 1; i < NSIG; i++)
+        if (sigaction(i, NULL, &after) == 0) {
+            EXPECT(after.sa_handler == before[i].sa_handler);
+            EXPECT_INT(after.sa_flags, before[i].sa_flags);
+        }
+    pthread_sigmask(SIG_SETMASK, NULL, &mask_after);
+    for (int i = 1; i < NSIG; i++)
+        EXPECT_INT(sigismember(&mask_after, i),
+                   sigismember(&mask_before, i));
+}
+
+static void nothing(int signal)
+{
+    (void)signal;
+}
+
+static void *storm(void *arg)
+{
+    struct submitter *s = arg;
+    struct timespec ms = { .tv_nsec = 1000000 };
+    pthread_t target = *(pthread_t *)s->ran;
+
+    while (sem_trywait(&s->ready) != 0) {
+        pthread_kill(target, SIGUSR1);
+        nanosleep(&ms, NULL);
+    }
+    return NULL;
+}
+
+static void signals_do_not_end_waits(void)
+{
+    /* SIGUSR1 at 1 kHz to a thread that waits all the time. */
+    struct weir_pool *pool = make_n(1, 1);
+    struct sigaction act = { .sa_handler = nothing }, was;
+    struct submitter s = { .pool = pool };
+    struct timespec ms = { .tv_nsec = 2000000 };
+    pthread_t self = pthread_self(), thread;
+    int64_t deadline;
+    struct block b;
+
+    (void)ms;
+    REQUIRE(sigaction(SIGUSR1, &act, &was) == 0);
+    latch_init(&s.ready);
+    s.ran = (atomic_int *)&self;
+    block_init(&b);
+    EXPECT_INT(submit(pool, blocked, &b, WEIR_NOW), 1);
+    latch_wait(&b.running);
+    thread = start(storm, &s);
+    for (int i = 0; i < 10; i++) {
+        deadline = weir_after(5 * WEIR_MS);
+        EXPECT_INT(weir_pool_wait(pool, deadline), -ETIMEDOUT);
+        EXPECT(weir_now() >= deadline);
+        deadline = weir_after(5 * WEIR_MS);
+        EXPECT_INT(submit(pool, blocked, &b, deadline), -ETIMEDOUT);
+        EXPECT(weir_now() >= deadline);
+    }
+    latch_open(&b.go);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    latch_open(&s.ready);
+    join(thread);
+    REQUIRE(sigaction(SIGUSR1, &was, NULL) == 0);
+    weir_pool_destroy(pool);
+}
+
+static int use_in_child(void *arg)
+{
+    struct weir_pool *pool = arg;
+    struct weir_pool_stats stats;
+    atomic_int ran = 0;
+    int bad = 0;
+
+    bad += weir_pool_wait(pool, WEIR_FOREVER) != -ECHILD;
+    bad += weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER) != -ECHILD;
+    bad += weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER) != -ECHILD;
+    bad += weir_pool_stats(pool, &stats) != -ECHILD;
+    bad += submit(pool, count, &ran, WEIR_FOREVER) != -ECHILD;
+    bad += submit(pool, count, &ran, WEIR_NOW) != -ECHILD;
+    weir_pool_destroy(pool);
+    return bad;
+}
+
+static int pool_of_its_own(void *arg)
+{
+    struct weir_pool *own = NULL;
+    atomic_int ran = 0;
+    int bad = 0;
+
+    (void)arg;
+    bad += weir_pool_create(&own, &(struct weir_pool_options){
+        .workers = 2 }) != 0;
+    if (own != NULL) {
+        bad += submit(own, count, &ran, WEIR_FOREVER) != 1;
+        bad += weir_pool_close(own, WEIR_DRAIN, WEIR_FOREVER) != 0;
+        bad += atomic_load(&ran) != 1;
+        weir_pool_destroy(own);
+    }
+    return bad;
+}
+
+static void a_forked_child_is_told(void)
+{
+    struct weir_pool *pool = make_n(2, 4);
+    struct block b;
+
+    block_init(&b);
+    for (int i = 0; i < 2; i++)
+        EXPECT_INT(submit(pool, blocked, &b, WEIR_NOW), 1);
+    latch_wait(&b.running);
+    latch_wait(&b.running);
+    EXPECT_INT(in_child(use_in_child, pool), 0);
+    latch_open(&b.go);
+    latch_open(&b.go);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.ran), 2);
+    weir_pool_destroy(pool);
+}
+
+static void a_forked_child_has_its_own(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    SKIP("thread sanitizer knows no threads after a fork");
+#else
+    struct weir_pool *pool = make_n(2, 4);
+
+    EXPECT_INT(in_child(pool_of_its_own, NULL), 0);
+    weir_pool_destroy(pool);
+#endif
+}
+
+static const struct tap_case cases[] = {
+    { "an option out of range is EINVAL", options_out_of_range },
+    { "without options there is a worker per processor", defaults },
+    { "every job runs once, on 1, 2 and 8 workers", every_job_once },
+    { "jobs start in the order in which they were accepted",
+      jobs_start_in_order },
+    { "a status other than 0 is counted as a failure",
+      a_status_counts_as_failure },
+    { "a job without fn is EINVAL and nothing is accepted",
+      a_job_without_fn },
+    { "the capacity covers queued and running jobs",
+      capacity_covers_running },
+    { "many submitters on a small pool lose nothing", many_submitters },
+    { "hooks run once per worker and jobs see their local state",
+      hooks_run_once_per_worker },
+    { "a failing start hook fails the creation and stops the others",
+      a_failing_hook_fails_create },
+    { "no more jobs run at once than the limit", the_limit_holds },
+    { "as many jobs run at once as the limit, also when it is raised",
+      the_limit_is_reached },
+    { "no more jobs start than the rate allows", the_rate_holds },
+    { "a held gate keeps jobs waiting until it is lifted",
+      a_held_pool_waits },
+    { "a gate shared with the host's threads serves both",
+      a_gate_shared_with_threads },
+    { "draining runs everything that was accepted", drain_runs_everything },
+    { "a close mode that is none is EINVAL", a_bad_mode },
+    { "cancelling drops what is queued, once", cancel_drops_the_queued },
+    { "cancelling tells running jobs, draining does not",
+      running_jobs_are_told },
+    { "destroying cancels", destroy_cancels },
+    { "draining wakes blocked submitters with EPIPE",
+      drain_wakes_submitters },
+    { "cancelling wakes blocked submitters with EPIPE",
+      cancel_wakes_submitters },
+    { "while draining, jobs may submit and outsiders may not",
+      draining_lets_jobs_submit },
+    { "draining with a held gate drops what has not begun",
+      drain_with_a_held_gate },
+    { "holding the gate while draining drops what has not begun",
+      holding_while_draining },
+    { "cancelling with a held gate drops everything",
+      cancel_with_a_held_gate },
+    { "what was accepted ends, however closing races submitting",
+      accepted_jobs_end },
+    { "2,000 pools can be made and closed", create_and_close },
+    { "1,000 workers can be made and closed", a_thousand_workers },
+    { "waiting for oneself is EDEADLK, submitting to a full pool EAGAIN",
+      waiting_for_oneself },
+    { "destroying the pool from its own job aborts", destroying_oneself },
+    { "a job may wait for another pool", waiting_for_another_pool },
+    { "a job that ends its thread is counted and its worker goes on",
+      a_job_may_end_its_thread },
+    { "workers block signals and the host's are untouched",
+      signals_are_the_hosts },
+    { "a storm of signals ends no wait early", signals_do_not_end_waits },
+    { "in a forked child every call is ECHILD", a_forked_child_is_told },
+    { "a forked child can have a pool of its own",
+      a_forked_child_has_its_own },
+};
+
+int main(void)
+{
+    return TAP_RUN(cases);
+}

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: MIT
+ * test_queue.c - the promises of queue.h. */
+#include "run.h"
+
+#include <weir/queue.h>
+
+static struct weir_queue *make(size_t item_bytes, size_t capacity)
+{
+    struct weir_queue *queue;
+
+    REQUIRE(weir_queue_create(&queue, &(struct weir_queue_options){
+        .item_bytes = item_bytes, .capacity = capacity }) == 0);
+    return queue;
+}
+
+/* ---- options ---- */
+
+static void defaults(void)
+{
+    struct weir_queue *queue;
+    void *item = &item, *got = NULL;
+
+    REQUIRE(weir_queue_create(&queue, NULL) == 0);
+    for (int i = 0; i < 1024; i++)
+        EXPECT_INT(weir_queue_put(queue, &item, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_put(queue, &item, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_queue_take(queue, &got, WEIR_NOW), 0);
+    EXPECT(got == item);
+    weir_queue_destroy(queue);
+}
+
+static void options_out_of_range(void)
+{
+    struct weir_queue *queue = (struct weir_queue *)&queue;
+    struct weir_queue_options unknown = { .capacity = 1 };
+
+    EXPECT_INT(weir_queue_create(&queue, &(struct weir_queue_options){
+        .item_bytes = ((size_t)1 << 20) + 1 }), -EINVAL);
+    EXPECT(queue == NULL);
+    EXPECT_INT(weir_queue_create(&queue, &(struct weir_queue_options){
+        .capacity = ((size_t)1 << 30) + 1 }), -EINVAL);
+    unknown.reserved[5] = 1;
+    EXPECT_INT(weir_queue_create(&queue, &unknown), -EINVAL);
+}
+
+static void no_memory(void)
+{
+    struct weir_queue *queue = (struct weir_queue *)&queue;
+
+    /* 2^30 items of a MiB are more than any address space has. */
+    EXPECT_INT(weir_queue_create(&queue, &(struct weir_queue_options){
+        .item_bytes = (size_t)1 << 20, .capacity = (size_t)1 << 30 }),
+        -ENOMEM);
+    EXPECT(queue == NULL);
+}
+
+static void destroy_null(void)
+{
+    weir_queue_destroy(NULL);
+}
+
+/* ---- one thread ---- */
+
+static void first_in_first_out(void)
+{
+    /* Every capacity up to 17, so that no power of two is favoured, and
+     * enough items to go round the ring many times. */
+    for (size_t capacity = 1; capacity <= 17; capacity++) {
+        struct weir_queue *queue = make(sizeof(int), capacity);
+        int in = 0, out = 0, got;
+
+        while (out < 200) {
+            while (in < 200 && weir_queue_put(queue, &in, WEIR_NOW) == 0)
+                in++;
+            EXPECT_INT(weir_queue_count(queue), in - out);
+            EXPECT((size_t)(in - out) == capacity || in == 200);
+            for (int i = 0; i < 1 + in % 3; i++)
+                if (weir_queue_take(queue, &got, WEIR_NOW) == 0)
+                    EXPECT_INT(got, out++);
+        }
+        EXPECT_INT(weir_queue_take(queue, &got, WEIR_NOW), -EAGAIN);
+        weir_queue_destroy(queue);
+    }
+}
+
+static void odd_sizes(void)
+{
+    for (size_t bytes = 1; bytes <= 100; bytes += 11) {
+        struct weir_queue *queue = make(bytes, 3);
+        unsigned char item[100], got[101];
+
+        memset(item, (int)bytes, sizeof(item));
+        memset(got, 0, sizeof(got));
+        EXPECT_INT(weir_queue_put(queue, item, WEIR_NOW), 0);
+        EXPECT_INT(weir_queue_take(queue, got, WEIR_NOW), 0);
+        EXPECT(memcmp(item, got, bytes) == 0);
+        EXPECT_INT(got[bytes], 0);
+        weir_queue_destroy(queue);
+    }
+}
+
+static void a_past_deadline(void)
+{
+    struct weir_queue *queue = make(sizeof(int), 1);
+    int item = 1;
+
+    EXPECT_INT(weir_queue_take(queue, &item, 0), -ETIMEDOUT);
+    EXPECT_INT(item, 1);
+    EXPECT_INT(weir_queue_put(queue, &item, 0), 0);
+    EXPECT_INT(weir_queue_put(queue, &item, 0), -ETIMEDOUT);
+    EXPECT_INT(weir_queue_put_many(queue, &item, 1, weir_after(WEIR_MS)),
+               -ETIMEDOUT);
+    weir_queue_destroy(queue);
+}
+
+static void a_deadline_is_not_early(void)
+{
+    struct weir_queue *queue = make(sizeof(int), 1);
+    int item;
+    int64_t deadline = weir_after(20 * WEIR_MS);
+
+    EXPECT_INT(weir_queue_take(queue, &item, deadline), -ETIMEDOUT);
+    EXPECT(weir_now() >= deadline);
+    weir_queue_destroy(queue);
+}
+
+static void many_is_a_prefix(void)
+{
+    struct weir_queue *queue = make(sizeof(int), 5);
+    int items[8] = { 0, 1, 2, 3, 4, 5, 6, 7 }, got[8] = { 0 };
+
+    EXPECT_INT(weir_queue_put_many(queue, items, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_take_many(queue, got, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_put_many(queue, items, 8, WEIR_NOW), 5);
+    EXPECT_INT(weir_queue_put_many(queue, items, 8, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_queue_take_many(queue, got, 3, WEIR_NOW), 3);
+    EXPECT_INT(weir_queue_put_many(queue, items + 5, 3, 0), 3);
+    EXPECT_INT(weir_queue_take_many(queue, got + 3, 8, WEIR_NOW), 5);
+    EXPECT(memcmp(items, got, sizeof(items)) == 0);
+    EXPECT_INT(weir_queue_take_many(queue, got, 8, WEIR_NOW), -EAGAIN);
+    weir_queue_destroy(queue);
+}
+
+static void close_refuses_and_drains(void)
+{
+    struct weir_queue *queue = make(sizeof(int), 3);
+    int items[2] = { 1, 2 }, got[4];
+
+    EXPECT_INT(weir_queue_put_many(queue, items, 2, WEIR_NOW), 2);
+    EXPECT_INT(weir_queue_close(queue), 0);
+    EXPECT_INT(weir_queue_close(queue), 0);
+    EXPECT_INT(weir_queue_put(queue, items, WEIR_FOREVER), -EPIPE);
+    EXPECT_INT(weir_queue_put_many(queue, items, 2, WEIR_FOREVER), -EPIPE);
+    EXPECT_INT(weir_queue_count(queue), 2);
+    EXPECT_INT(weir_queue_take_many(queue, got, 4, WEIR_FOREVER), 2);
+    EXPECT_INT(got[1], 2);
+    EXPECT_INT(weir_queue_take(queue, got, WEIR_FOREVER), -EPIPE);
+    EXPECT_INT(weir_queue_take(queue, got, WEIR_NOW), -EPIPE);
+    weir_queue_destroy(queue);
+}
+
+/* ---- waiting ---- */
+
+struct waiter {
+    struct weir_queue *queue;
+    sem_t ready;
+    int result;
+    int item;
+};
+
+static void *put_blocked(void *arg)
+{
+    struct waiter *w = arg;
+
+    latch_open(&w->ready);
+    w->result = weir_queue_put(w->queue, &w->item, WEIR_FOREVER);
+    return NULL;
+}
+
+static void *take_blocked(void *arg)
+{
+    struct waiter *w = arg;
+
+    latch_open(&w->ready);
+    w->result = weir_queue_take(w->queue, &w->item, WEIR_FOREVER);
+    return NULL;
+}
+
+static void close_wakes(void *(*fn)(void *), int fill)
+{
+    enum { N = 8 };
+    struct waiter w[N];
+    pthread_t threads[N];
+    struct weir_queue *queue = make(sizeof(int), 1);
+
+    if (fill)
+        EXPECT_INT(weir_queue_put(queue, &fill, WEIR_NOW), 0);
+    for (int i = 0; i < N; i++) {
+        w[i] = (struct waiter){ .queue = queue, .result = 1 };
+        latch_init(&w[i].ready);
+        threads[i] = start(fn, &w[i]);
+    }
+    for (int i = 0; i < N; i++)
+        latch_wait(&w[i].ready);
+    EXPECT_INT(weir_queue_close(queue), 0);
+    for (int i = 0; i < N; i++) {
+        join(threads[i]);
+        EXPECT_INT(w[i].result, -EPIPE);
+    }
+    weir_queue_destroy(queue);
+}
+
+static void close_wakes_puts(void)
+{
+    close_wakes(put_blocked, 1);
+}
+
+static void close_wakes_takes(void)
+{
+    close_wakes(take_blocked, 0);
+}
+
+static void a_take_wakes_a_put(void)
+{
+    struct weir_queue *queue = make(sizeof(int), 1);
+    struct waiter w = { .queue = queue, .item = 2, .result = 1 };
+    pthread_t thread;
+    int got = 1;
+
+    latch_init(&w.ready);
+    EXPECT_INT(weir_queue_put(queue, &got, WEIR_NOW), 0);
+    thread = start(put_blocked, &w);
+    latch_wait(&w.ready);
+    EXPECT_INT(weir_queue_take(queue, &got, WEIR_NOW), 0);
+    EXPECT_INT(got, 1);
+    EXPECT_INT(weir_queue_take(queue, &got, WEIR_FOREVER), 0);
+    EXPECT_INT(got, 2);
+    join(thread);
+    EXPECT_INT(w.result, 0);
+    weir_queue_destroy(queue);
+}
+
+/* ---- many threads ---- */
+
+enum { PRODUCERS = 4, CONSUMERS = 4, EACH = 20000 };
+
+struct crowd {
+    struct weir_queue *queue;
+    atomic_uchar seen[PRODUCERS * EACH];
+    atomic_int next_producer;
+    atomic_int unordered;
+    atomic_int over;
+    size_t capacity;
+    int many;
+};
+
+static struct crowd crowd;
+
+static void *produce(void *arg)
+{
+    struct crowd *c = arg;
+    int me = atomic_fetch_add(&c->next_producer, 1);
+    int items[7];
+    int i = 0;
+
+    while (i < EACH) {
+        int n = c->many ? 1 + i % 7 : 1;
+
+        n = n < EACH - i ? n : EACH - i;
+        for (int k = 0; k < n; k++)
+            items[k] = me * EACH + i + k;
+        EXPECT_INT(weir_queue_put_many(c->queue, items, (size_t)n,
+                                       WEIR_FOREVER), n);
+        i += n;
+    }
+    return NULL;
+}
+
+static void *consume(void *arg)
+{
+    struct crowd *c = arg;
+    int last[PRODUCERS];
+    int items[5];
+    ssize_t n;
+
+    for (int i = 0; i < PRODUCERS; i++)
+        last[i] = -1;
+    while ((n = weir_queue_take_many(c->queue, items, c->many ? 5 : 1,
+                                     WEIR_FOREVER)) > 0) {
+        if (weir_queue_count(c->queue) > c->capacity)
+            atomic_fetch_add(&c->over, 1);
+        for (ssize_t k = 0; k < n; k++) {
+            int who = items[k] / EACH, what = items[k] % EACH;
+
+            if (what <= last[who])
+                atomic_fetch_add(&c->unordered, 1);
+            last[who] = what;
+            atomic_fetch_add(&c->seen[items[k]], 1);
+            weir_queue_done(c->queue, 1);
+        }
+    }
+    EXPECT_INT(n, -EPIPE);
+    return NULL;
+}
+
+static void exactly_once(size_t capacity, int many)
+{
+    pthread_t producers[PRODUCERS], consumers[CONSUMERS];
+    int wrong = 0;
+
+    memset(&crowd, 0, sizeof(crowd));
+    crowd.queue = make(sizeof(int), capacity);
+    crowd.many = many;
+    crowd.capacity = capacity;
+    for (int i = 0; i < CONSUMERS; i++)
+        consumers[i] = start(consume, &crowd);
+    for (int i = 0; i < PRODUCERS; i++)
+        producers[i] = start(produce, &crowd);
+    for (int i = 0; i < PRODUCERS; i++)
+        join(producers[i]);
+    EXPECT_INT(weir_queue_join(crowd.queue, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_queue_count(crowd.queue), 0);
+    weir_queue_close(crowd.queue);
+    for (int i = 0; i < CONSUMERS; i++)
+        join(consumers[i]);
+    for (int i = 0; i < PRODUCERS * EACH; i++)
+        wrong += atomic_load(&crowd.seen[i]) != 1;
+    EXPECT_INT(wrong, 0);
+    EXPECT_INT(atomic_load(&crowd.unordered), 0);
+    EXPECT_INT(atomic_load(&crowd.over), 0);
+    weir_queue_destroy(crowd.queue);
+}
+
+static void once_capacity_1(void)
+{
+    exactly_once(1, 0);
+}
+
+static void once_capacity_3_many(void)
+{
+    exactly_once(3, 1);
+}
+
+static void once_capacity_1000(void)
+{
+    exactly_once(1000, 1);
+}
+
+/* ---- join and done ---- */
+
+static void *join_queue(void *arg)
+{
+    struct waiter *w = arg;
+
+    latch_open(&w->ready);
+    w->result = weir_queue_join(w->queue, WEIR_FOREVER);
+    return NULL;
+}
+
+static void join_waits_for_done(void)
+{
+    struct weir_queue *queue = make(sizeof(int), 4);
+    struct waiter w = { .queue = queue, .result = 1 };
+    int items[3] = { 1, 2, 3 };
+    pthread_t thread;
+
+    latch_init(&w.ready);
+    EXPECT_INT(weir_queue_join(queue, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_put_many(queue, items, 3, WEIR_NOW), 3);
+    EXPECT_INT(weir_queue_take_many(queue, items, 3, WEIR_NOW), 3);
+    EXPECT_INT(weir_queue_join(queue, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_queue_join(queue, weir_after(WEIR_MS)), -ETIMEDOUT);
+    thread = start(join_queue, &w);
+    latch_wait(&w.ready);
+    weir_queue_done(queue, 1);
+    EXPECT_INT(weir_queue_join(queue, WEIR_NOW), -EAGAIN);
+    weir_queue_done(queue, 2);
+    join(thread);
+    EXPECT_INT(w.result, 0);
+    weir_queue_destroy(queue);
+}
+
+static int too_many_done(void *arg)
+{
+    (void)arg;
+    quiet();
+    weir_queue_done(make(sizeof(int), 1), 1);
+    return 0;
+}
+
+static void done_too_often_aborts(void)
+{
+    int status;
+
+    status = in_child(too_many_done, NULL);
+    EXPECT_INT(status, 128 + SIGABRT);
+}
+
+/* ---- fork ---- */
+
+static int use_in_child(void *arg)
+{
+    struct weir_queue *queue = arg;
+    int item = 0, bad = 0;
+
+    bad += weir_queue_take(queue, &item, WEIR_FOREVER) != 0;
+    bad += weir_queue_take(queue, &item, WEIR_FOREVER) != -ECHILD;
+    bad += weir_queue_take_many(queue, &item, 1, WEIR_FOREVER) != -ECHILD;
+    bad += weir_queue_put(queue, &item, WEIR_NOW) != 0;
+    bad += weir_queue_put(queue, &item, WEIR_FOREVER) != -ECHILD;
+    bad += weir_queue_put_many(queue, &item, 1, WEIR_FOREVER) != -ECHILD;
+    bad += weir_queue_join(queue, WEIR_FOREVER) != -ECHILD;
+    bad += weir_queue_close(queue) != -ECHILD;
+    weir_queue_destroy(queue);
+    return bad;
+}
+
+static void child_cannot_wait(void)
+{
+    struct weir_queue *queue = make(sizeof(int), 1);
+    int item = 1;
+
+    EXPECT_INT(weir_queue_put(queue, &item, WEIR_NOW), 0);
+    EXPECT_INT(in_child(use_in_child, queue), 0);
+    EXPECT_INT(weir_queue_take(queue, &item, WEIR_NOW), 0);
+    weir_queue_destroy(queue);
+}
+
+static const struct tap_case cases[] = {
+    { "without options 1,024 pointers fit", defaults },
+    { "an option out of range is EINVAL", options_out_of_range },
+    { "a queue larger than memory is ENOMEM", no_memory },
+    { "destroying nothing is fine", destroy_null },
+    { "items leave in order at every capacity", first_in_first_out },
+    { "items of any size come out as they went in", odd_sizes },
+    { "a past deadline tries, then says ETIMEDOUT", a_past_deadline },
+    { "a wait does not end before its deadline", a_deadline_is_not_early },
+    { "many that do not fit are accepted as a prefix", many_is_a_prefix },
+    { "close refuses puts and lets takes drain", close_refuses_and_drains },
+    { "close wakes every blocked put with EPIPE", close_wakes_puts },
+    { "close wakes every blocked take with EPIPE", close_wakes_takes },
+    { "a take wakes a blocked put", a_take_wakes_a_put },
+    { "each item is taken once, in order: capacity 1", once_capacity_1 },
+    { "each item is taken once, in order: 3, many at once",
+      once_capacity_3_many },
+    { "each item is taken once, in order: 1,000", once_capacity_1000 },
+    { "join waits until all that was taken is done", join_waits_for_done },
+    { "more done than was put aborts", done_too_often_aborts },
+    { "in a forked child what would wait is ECHILD", child_cannot_wait },
+};
+
+int main(void)
+{
+    return TAP_RUN(cases);
+}
