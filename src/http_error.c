@@ -19,17 +19,6 @@ static const char *stop_text(enum weir_http_stop stop)
                : "the headers of the answer are too large";
 }
 
-/* An answer that is not HTTP and a scheme that is not allowed are the same
- * to libcurl; the first comes from where we were allowed to go. */
-static enum weir_http_error class_unsupported(const struct weir_http *http)
-{
-    char *url = NULL;
-
-    curl_easy_getinfo(http->easy, CURLINFO_EFFECTIVE_URL, &url);
-    return url != NULL && weir_http_allowed(url) ? WEIR_HTTP_PROTOCOL
-                                                 : WEIR_HTTP_URL;
-}
-
 /* libcurl says CURLE_RECV_ERROR to a connection that breaks, to a proxy that
  * refuses to connect, and to a chunk that is malformed. Its errno value may
  * be an older request's, so only its words tell the last. Should they
@@ -52,7 +41,9 @@ static enum weir_http_error class_of(const struct weir_http *http,
     case CURLE_OK:
         return WEIR_HTTP_OK;
     case CURLE_UNSUPPORTED_PROTOCOL:
-        return class_unsupported(http);
+        /* What is no HTTP comes in place of an answer; a scheme that is not
+         * allowed is found when the answer that redirects to it has come. */
+        return http->asked ? WEIR_HTTP_PROTOCOL : WEIR_HTTP_URL;
     case CURLE_URL_MALFORMAT:
         return WEIR_HTTP_URL;
     case CURLE_COULDNT_RESOLVE_HOST:

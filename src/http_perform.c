@@ -78,11 +78,25 @@ size_t weir_http_on_header(char *bytes, size_t one, size_t count, void *user)
 
     (void)bytes;
     (void)one;
+    http->asked = 0;
     http->header_bytes += count;
     if (http->header_bytes <= HEADERS_MAX)
         return count;
     http->stop = WEIR_HTTP_STOP_HEADERS;
     return 0;
+}
+
+int weir_http_on_request(void *user, char *to, char *from, int to_port,
+                         int from_port)
+{
+    struct weir_http *http = user;
+
+    (void)to;
+    (void)from;
+    (void)to_port;
+    (void)from_port;
+    http->asked = 1;
+    return CURL_PREREQFUNC_OK;
 }
 
 /* ---- running it ---- */
@@ -100,6 +114,7 @@ static void forget(struct weir_http *http)
     http->body_bytes = http->header_bytes = 0;
     http->status = http->redirects = 0;
     http->stop = WEIR_HTTP_GO;
+    http->asked = 0;
     http->text[0] = http->curl_text[0] = '\0';
 }
 

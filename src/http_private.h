@@ -33,6 +33,7 @@ struct weir_http {
     char *body; /* room + 1 bytes, NULL where room is 0 */
     size_t body_room, body_bytes, header_bytes;
     enum weir_http_stop stop;
+    int asked; /* and no line has come as an answer */
     int status, redirects;
     char *url; /* the one to show, NULL: none */
     char curl_text[CURL_ERROR_SIZE]; /* libcurl writes it: may hold secrets */
@@ -74,6 +75,11 @@ int weir_http_request_set(struct weir_http *http,
 size_t weir_http_on_body(char *bytes, size_t one, size_t count, void *user);
 size_t weir_http_on_header(char *bytes, size_t one, size_t count,
                            void *user);
+
+/* Called where a request, or what it is redirected to, is about to be sent;
+ * the other arguments are the addresses. */
+int weir_http_on_request(void *user, char *to, char *from, int to_port,
+                         int from_port);
 
 /* Class how libcurl ended a request into *error, and set http->text to what
  * it means: one line, printable, no secrets. Returns 0; -ENOMEM. */

@@ -99,12 +99,16 @@ static void set_handle(struct setting *s, struct weir_http *http)
     set_pointer(s, CURLOPT_ERRORBUFFER, http->curl_text);
     set_pointer(s, CURLOPT_WRITEDATA, http);
     set_pointer(s, CURLOPT_HEADERDATA, http);
+    set_pointer(s, CURLOPT_PREREQDATA, http);
     if (s->code == CURLE_OK)
         s->code = curl_easy_setopt(s->easy, CURLOPT_WRITEFUNCTION,
                                    weir_http_on_body);
     if (s->code == CURLE_OK)
         s->code = curl_easy_setopt(s->easy, CURLOPT_HEADERFUNCTION,
                                    weir_http_on_header);
+    if (s->code == CURLE_OK)
+        s->code = curl_easy_setopt(s->easy, CURLOPT_PREREQFUNCTION,
+                                   weir_http_on_request);
 #if LIBCURL_VERSION_NUM >= 0x075700
     /* Do not wait for the resolver of a request that is over. The library
      * that is loaded may be older and not know it. */

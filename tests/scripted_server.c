@@ -26,7 +26,7 @@
 #define MSG_NOSIGNAL 0
 #endif
 
-#define CONNECTIONS_MAX 256
+#define CONNECTIONS_MAX 1024
 #define REQUEST_MAX (256 * 1024)
 
 struct connection {

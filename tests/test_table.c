@@ -13,6 +13,8 @@
 
 #define THREADS 4
 
+#define FAIL(text) tap_expect(0, __FILE__, __LINE__, "no case of: " text)
+
 static struct weir_table *table;
 
 static void make(const struct weir_table_options *options)
@@ -266,7 +268,7 @@ static void model(void)
         length = weir_table_get(table, number(&key), &seen, sizeof(seen));
         if (length != (want[key] < 0 ? -ENOENT : (ssize_t)sizeof(seen)) ||
             seen != want[key]) {
-            EXPECT(!"the table and the array differ");
+            FAIL("the table and the array differ");
             break;
         }
         if ((random >> 20) % 2 == 0) {
@@ -501,7 +503,7 @@ static void *count_up(void *arg)
         uint32_t key = i * 7 % 1000;
 
         if (weir_table_update(table, number(&key), &count_one) != 0)
-            EXPECT(!"update failed");
+            FAIL("update failed");
     }
     return NULL;
 }
@@ -594,7 +596,7 @@ static void *watch(void *arg)
 
         EXPECT_INT(weir_table_each(table, read_pair, &pair), 0);
         if (pair.first < pair.second || pair.first > pair.second + 1)
-            EXPECT(!"a snapshot of two moments");
+            FAIL("a snapshot of two moments");
     }
     return NULL;
 }
@@ -636,7 +638,7 @@ static void *churn(void *arg)
         EXPECT(seen == -ENOENT || (seen >= 1 && seen <= 64));
         for (ssize_t b = 0; b < seen; b++)
             if (buffer[b] != (char)seen)
-                EXPECT(!"a value is of two writers");
+                FAIL("a value is of two writers");
     }
     return NULL;
 }

@@ -127,7 +127,7 @@ WEIR_API ssize_t weir_pool_submit(struct weir_pool *pool,
 
 /* Wait until every job accepted has ended; the pool stays open.
  * Returns 0; -EAGAIN or -ETIMEDOUT not yet; -EDEADLK called by a job of the
- * pool; -ECHILD; an error of sem_init(). */
+ * pool; -ECHILD. */
 WEIR_API int weir_pool_wait(struct weir_pool *pool, int64_t deadline);
 
 /* Close the pool and join its threads. WEIR_DRAIN: outsiders submit nothing
@@ -138,7 +138,7 @@ WEIR_API int weir_pool_wait(struct weir_pool *pool, int64_t deadline);
  * closed pool is fine.
  * Returns 0: every thread has ended; -EAGAIN or -ETIMEDOUT not yet, and the
  * pool is still valid; -EDEADLK called by a job of the pool; -ECHILD;
- * -EINVAL no such mode; an error of sem_init(). */
+ * -EINVAL no such mode. */
 WEIR_API int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
                              int64_t deadline);
 

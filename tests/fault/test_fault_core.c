@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT
+ * test_fault_core.c - queue, gate and pool while every call to the system
+ * fails in turn, once and for good. */
+#include "inject.h"
+#include "run.h"
+
+#include <weir/gate.h>
+#include <weir/pool.h>
+#include <weir/queue.h>
+
+#include <dirent.h>
+
+/* Entries of a folder of /proc: open descriptors, or threads. */
+static int entries(const char *path)
+{
+    DIR *dir = opendir(path);
+    int count = 0;
+
+    REQUIRE(dir != NULL);
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count;
+}
+
+/* The result an injected fault may lead to: success, where the product can
+ * do without, or the usual error of one of the calls. */
+static int is_usual(int err)
+{
+    return err == 0 || err == -ENOMEM || err == -EAGAIN || err == -ENOSPC;
+}
+
+static atomic_int starts, stops, ran, dropped;
+
+static int start_hook(void *user, int index, void **local)
+{
+    (void)user;
+    (void)index;
+    *local = &starts;
+    atomic_fetch_add(&starts, 1);
+    return 0;
+}
+
+static void stop_hook(void *user, int index, void *local)
+{
+    (void)user;
+    (void)index;
+    (void)local;
+    atomic_fetch_add(&stops, 1);
+}
+
+static int count(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    (void)arg;
+    atomic_fetch_add(&ran, 1);
+    return 0;
+}
+
+static void drop(void *arg, int why)
+{
+    (void)arg;
+    (void)why;
+    atomic_fetch_add(&dropped, 1);
+}
+
+/* Make a pool, use it, close it. Whatever fails, what was accepted ends,
+ * each hook that started stops, and no thread is left. */
+static int pool_scenario(int workers_min)
+{
+    struct weir_pool *pool = (struct weir_pool *)&pool;
+    struct weir_pool_stats stats;
+    int accepted = 0;
+    int err;
+
+    atomic_store(&starts, 0);
+    atomic_store(&stops, 0);
+    atomic_store(&ran, 0);
+    atomic_store(&dropped, 0);
+    err = weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 3, .workers_min = workers_min, .limit = 2, .capacity = 4,
+        .worker_start = start_hook, .worker_stop = stop_hook });
+    EXPECT(is_usual(err));
+    EXPECT((err == 0) == (pool != NULL));
+    if (err == 0) {
+        for (int i = 0; i < 20; i++)
+            accepted += weir_pool_submit(pool, &(struct weir_job){
+                .fn = count, .drop = drop }, 1, WEIR_FOREVER) == 1;
+        EXPECT_INT(accepted, 20);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(weir_pool_stats(pool, &stats), 0);
+        EXPECT_INT(stats.workers, atomic_load(&starts));
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        weir_pool_destroy(pool);
+    }
+    EXPECT_INT(atomic_load(&ran), accepted);
+    EXPECT_INT(atomic_load(&stops), atomic_load(&starts));
+    return err;
+}
+
+/* A thread that has been joined can stand in /proc a moment longer. */
+static void expect_nothing_left(int threads, int files)
+{
+    AWAIT(entries("/proc/self/task") <= threads);
+    EXPECT_INT(entries("/proc/self/fd"), files);
+}
+
+static void sweep(int (*scenario)(int), int arg)
+{
+    int threads = entries("/proc/self/task");
+    int files = entries("/proc/self/fd");
+    unsigned long k = 0;
+    int failed = 0;
+
+    do {
+        inject_reset();
+        inject_fail(INJECT_ANY, ++k, 0, INJECT_ONCE);
+        failed += scenario(arg) != 0;
+        expect_nothing_left(threads, files);
+    } while (inject_hits() > 0);
+    /* It swept something, and some of it mattered. */
+    EXPECT(k > 3);
+    EXPECT(failed > 1);
+    inject_reset();
+}
+
+static void sweep_for_good(int (*scenario)(int), int arg)
+{
+    int threads = entries("/proc/self/task");
+    int files = entries("/proc/self/fd");
+
+    for (int kind = 0; kind < INJECT_KINDS; kind++)
+        for (unsigned long k = 1; k <= 5; k++) {
+            inject_reset();
+            inject_fail((enum inject_kind)kind, k, 0, INJECT_ALWAYS);
+            scenario(arg);
+            expect_nothing_left(threads, files);
+        }
+    inject_reset();
+}
+
+static void pool_sweep(void)
+{
+    sweep(pool_scenario, 0);
+}
+
+static void pool_sweep_for_good(void)
+{
+    sweep_for_good(pool_scenario, 0);
+}
+
+static void fewer_threads(void)
+{
+    for (unsigned long k = 1; k <= 4; k++) {
+        inject_reset();
+        inject_fail(INJECT_THREAD, k, 0, INJECT_ALWAYS);
+        EXPECT_INT(pool_scenario(0), k > 3 ? 0 : -EAGAIN);
+        inject_reset();
+        inject_fail(INJECT_THREAD, k, 0, INJECT_ALWAYS);
+        EXPECT_INT(pool_scenario(2), k > 2 ? 0 : -EAGAIN);
+        EXPECT_INT(atomic_load(&starts), k > 3 ? 3 : (int)k - 1);
+    }
+    inject_reset();
+}
+
+static int exit_thread(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    (void)arg;
+    atomic_fetch_add(&ran, 1);
+    pthread_exit(NULL);
+}
+
+static void no_replacement_thread(void)
+{
+    struct weir_pool *pool;
+
+    atomic_store(&ran, 0);
+    inject_reset();
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 1 }) == 0);
+    inject_fail(INJECT_THREAD, 2, 0, INJECT_ALWAYS);
+    for (int i = 0; i < 6; i++)
+        EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
+            .fn = i % 3 == 0 ? exit_thread : count }, 1, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 6);
+    EXPECT(inject_hits() >= 1);
+    weir_pool_destroy(pool);
+    inject_reset();
+}
+
+static int submit_in_child(void *arg)
+{
+    struct weir_pool *pool = arg;
+    int bad = weir_pool_submit(pool, &(struct weir_job){ .fn = count }, 1,
+                               WEIR_NOW) != -ECHILD;
+
+    weir_pool_destroy(pool);
+    return bad;
+}
+
+static void without_a_fork_mark(void)
+{
+    static const enum inject_kind kinds[] = { INJECT_MAP, INJECT_ADVISE };
+
+    for (int i = 0; i < 2; i++) {
+        struct weir_pool *pool;
+
+        inject_reset();
+        inject_fail(kinds[i], 1, 0, INJECT_ONCE);
+        REQUIRE(weir_pool_create(&pool, NULL) == 0);
+        EXPECT_INT(inject_hits(), 1);
+        EXPECT_INT(in_child(submit_in_child, pool), 0);
+        weir_pool_destroy(pool);
+    }
+    inject_reset();
+}
+
+/* ---- queue and gate ---- */
+
+static int queue_scenario(int capacity)
+{
+    struct weir_queue *queue = (struct weir_queue *)&queue;
+    int item = 7, got = 0;
+    int err = weir_queue_create(&queue, &(struct weir_queue_options){
+        .item_bytes = sizeof(int), .capacity = (size_t)capacity });
+
+    EXPECT(is_usual(err));
+    EXPECT((err == 0) == (queue != NULL));
+    if (err != 0)
+        return err;
+    EXPECT_INT(weir_queue_put(queue, &item, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_queue_put(queue, &item, 0), -ETIMEDOUT);
+    EXPECT_INT(weir_queue_take(queue, &got, WEIR_FOREVER), 0);
+    EXPECT_INT(got, item);
+    EXPECT_INT(weir_queue_close(queue), 0);
+    weir_queue_destroy(queue);
+    return 0;
+}
+
+static void queue_sweep(void)
+{
+    sweep(queue_scenario, 1);
+    sweep_for_good(queue_scenario, 1);
+}
+
+static int gate_scenario(int limit)
+{
+    struct weir_gate *gate = (struct weir_gate *)&gate;
+    struct weir_gate_stats stats;
+    int err = weir_gate_create(&gate, &(struct weir_gate_options){
+        .limit = limit });
+    int waited;
+
+    EXPECT(is_usual(err));
+    EXPECT((err == 0) == (gate != NULL));
+    if (err != 0)
+        return err;
+    for (int i = 0; i < limit; i++)
+        EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    waited = weir_gate_enter(gate, 0);
+    EXPECT(waited == -ETIMEDOUT || waited == -ENOSPC);
+    EXPECT_INT(weir_gate_stats(gate, &stats), 0);
+    EXPECT_INT(stats.inside, limit);
+    EXPECT_INT(stats.waiting, 0);
+    for (int i = 0; i < limit; i++)
+        weir_gate_leave(gate);
+    weir_gate_destroy(gate);
+    return waited == -ETIMEDOUT ? 0 : waited;
+}
+
+static void gate_sweep(void)
+{
+    sweep(gate_scenario, 2);
+    sweep_for_good(gate_scenario, 2);
+}
+
+static const struct tap_case cases[] = {
+    { "a queue survives every fault, once and for good", queue_sweep },
+    { "a gate survives every fault, once and for good", gate_sweep },
+    { "a pool survives every fault, once", pool_sweep },
+    { "a pool survives every fault, for good", pool_sweep_for_good },
+    { "a thread that cannot be made fails the creation, or there are fewer",
+      fewer_threads },
+    { "a worker that cannot be replaced goes on", no_replacement_thread },
+    { "without a mark a forked child is told by its number",
+      without_a_fork_mark },
+};
+
+int main(void)
+{
+    return TAP_RUN(cases);
+}

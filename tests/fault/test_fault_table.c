@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT
+ * test_fault_table.c - the table, when memory and random bytes fail. */
+#define _GNU_SOURCE 1
+#include <weir/table.h>
+
+#include "inject.h"
+#include "tap.h"
+
+static void no_random_bytes(void)
+{
+    struct weir_table *table = (struct weir_table *)&table;
+
+    inject_reset();
+    inject_fail(INJECT_RANDOM, 1, EIO, INJECT_ALWAYS);
+    EXPECT_INT(weir_table_create(&table, NULL), -EIO);
+    EXPECT(table == NULL);
+    inject_reset();
+}
+
+static void every_call_of_create(void)
+{
+    for (unsigned long k = 1;; k++) {
+        struct weir_table *table = (struct weir_table *)&table;
+        int err;
+
+        inject_reset();
+        inject_fail(INJECT_ANY, k, 0, INJECT_ONCE);
+        err = weir_table_create(&table, NULL);
+        if (inject_hits() == 0) {
+            EXPECT_INT(err, 0);
+            EXPECT(k > 17); /* memory, random bytes, mutexes */
+            weir_table_destroy(table);
+            break;
+        }
+        EXPECT(err < 0);
+        EXPECT(table == NULL);
+    }
+    inject_reset();
+}
+
+static struct weir_bytes number(const uint32_t *n)
+{
+    return (struct weir_bytes){ n, sizeof(*n) };
+}
+
+static int set_value(void *user, void *value, size_t bytes)
+{
+    memcpy(value, user, bytes);
+    return 0;
+}
+
+/* Add a key, by one way or another. */
+static int add(struct weir_table *table, uint32_t key, int by_update)
+{
+    const struct weir_table_edit edit = { .fn = set_value, .user = &key,
+                                          .bytes = sizeof(key) };
+
+    return by_update ? weir_table_update(table, number(&key), &edit)
+                     : weir_table_put(table, number(&key), number(&key));
+}
+
+static void every_allocation_of_growing(void)
+{
+    for (int by_update = 0; by_update < 2; by_update++) {
+        struct weir_table *table;
+        uint32_t keys = 0;
+
+        inject_reset();
+        REQUIRE(weir_table_create(&table, NULL) == 0);
+        while (keys < 1000) {
+            uint32_t seen = 0;
+            int err = 0;
+
+            /* One allocation for the entry, or two where a shard grows. */
+            for (unsigned long k = 1; k <= 2; k++) {
+                inject_reset();
+                inject_fail(INJECT_ALLOC, k, 0, INJECT_ONCE);
+                err = add(table, keys, by_update);
+                if (inject_hits() == 0)
+                    break;
+                EXPECT_INT(err, -ENOMEM);
+                EXPECT_INT(weir_table_count(table), keys);
+                EXPECT_INT(weir_table_get(table, number(&keys), &seen, 4),
+                           -ENOENT);
+            }
+            inject_reset();
+            if (err != 0)
+                err = add(table, keys, by_update);
+            EXPECT_INT(err, 0);
+            keys++;
+            EXPECT_INT(weir_table_count(table), keys);
+        }
+        for (uint32_t i = 0; i < keys; i++) {
+            uint32_t seen = 0;
+
+            EXPECT_INT(weir_table_get(table, number(&i), &seen, 4), 4);
+            EXPECT_INT(seen, i);
+        }
+        weir_table_destroy(table);
+    }
+}
+
+static void replacing(void)
+{
+    struct weir_table *table;
+    char buffer[8];
+
+    inject_reset();
+    REQUIRE(weir_table_create(&table, NULL) == 0);
+    EXPECT_INT(weir_table_put(table, weir_text("k"), weir_text("old")), 0);
+    inject_reset();
+    inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
+    EXPECT_INT(weir_table_put(table, weir_text("k"), weir_text("longer")),
+               -ENOMEM);
+    EXPECT_INT(weir_table_put(table, weir_text("k"), weir_text("new")), 0);
+    EXPECT_INT(weir_table_get(table, weir_text("k"), buffer, 8), 3);
+    EXPECT(memcmp(buffer, "new", 3) == 0);
+    EXPECT_INT(weir_table_remove(table, weir_text("k")), 0);
+    inject_reset();
+    weir_table_destroy(table);
+}
+
+static int count_calls(void *user, struct weir_bytes key,
+                       struct weir_bytes value)
+{
+    (void)key;
+    (void)value;
+    ++*(int *)user;
+    return 0;
+}
+
+static void no_memory_for_each(void)
+{
+    struct weir_table *table;
+    int calls = 0;
+
+    inject_reset();
+    REQUIRE(weir_table_create(&table, NULL) == 0);
+    EXPECT_INT(weir_table_put(table, weir_text("k"), weir_text("v")), 0);
+    inject_reset();
+    inject_fail(INJECT_ALLOC, 1, 0, INJECT_ONCE);
+    EXPECT_INT(weir_table_each(table, count_calls, &calls), -ENOMEM);
+    EXPECT_INT(calls, 0);
+    EXPECT_INT(weir_table_each(table, count_calls, &calls), 0);
+    EXPECT_INT(calls, 1);
+    inject_reset();
+    weir_table_destroy(table);
+}
+
+static const struct tap_case cases[] = {
+    { "an error of getentropy is passed on", no_random_bytes },
+    { "create fails as a whole at each call that can fail",
+      every_call_of_create },
+    { "a key that finds no memory is ENOMEM and leaves the table as it was",
+      every_allocation_of_growing },
+    { "a value that finds no memory leaves the old one", replacing },
+    { "each without memory is ENOMEM and calls nobody",
+      no_memory_for_each },
+};
+
+int main(void)
+{
+    return TAP_RUN(cases);
+}

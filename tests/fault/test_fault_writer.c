@@ -1,0 +1,655 @@
+/* SPDX-License-Identifier: MIT
+ * test_fault_writer.c - the writer, when files, memory and threads fail.
+ *
+ * Records are the lines of RECORD, so that what a file must hold is told by
+ * a number alone. */
+#define _GNU_SOURCE 1
+#include <weir/writer.h>
+
+#include "inject.h"
+#include "tap.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <semaphore.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RECORD "0123456789\n"
+#define RECORD_BYTES (sizeof(RECORD) - 1)
+#define RECORDS 20 /* of a scenario, in one batch if nothing fails */
+
+static char folder[200];
+static char path[256], torn_path[300], other_path[256];
+static struct weir_writer *writer;
+
+/* ---- help ---- */
+
+static void file_set(const char *name, const char *text)
+{
+    FILE *file = fopen(name, "w");
+
+    REQUIRE(file != NULL);
+    fputs(text, file);
+    fclose(file);
+}
+
+static bool file_says(const char *name, const char *text)
+{
+    char seen[4096] = "";
+    FILE *file = fopen(name, "r");
+
+    if (file == NULL)
+        return false;
+    seen[fread(seen, 1, sizeof(seen) - 1, file)] = 0;
+    fclose(file);
+    if (strcmp(seen, text) != 0)
+        printf("# %s holds: %s\n", name, seen);
+    return strcmp(seen, text) == 0;
+}
+
+/* Whether a file is `records` records and nothing else. */
+static bool file_holds(const char *name, uint64_t records)
+{
+    char want[4096] = "";
+
+    for (uint64_t i = 0; i < records; i++)
+        strcat(want, RECORD);
+    return file_says(name, want);
+}
+
+static void clean(void)
+{
+    unlink(path);
+    unlink(torn_path);
+    unlink(other_path);
+}
+
+static int descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int count = 0;
+
+    if (dir == NULL)
+        return 0;
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count;
+}
+
+static int put(void)
+{
+    const struct iovec piece = { (char *)(uintptr_t)RECORD, RECORD_BYTES };
+
+    return weir_writer_write(writer, &piece, 1, WEIR_FOREVER);
+}
+
+static struct weir_writer_stats stats(void)
+{
+    struct weir_writer_stats s;
+
+    REQUIRE(weir_writer_stats(writer, &s) == 0);
+    return s;
+}
+
+static void forget(void)
+{
+    weir_writer_destroy(writer);
+    writer = NULL;
+    inject_reset();
+}
+
+/* The thread stands in on_batch until everything is accepted, so that all
+ * of it is one batch but the first record. */
+static sem_t entered, go_on;
+
+static void stand_still(void *user, size_t records, size_t bytes)
+{
+    (void)user;
+    (void)bytes;
+    if (records == 1) {
+        sem_post(&entered);
+        while (sem_wait(&go_on) != 0)
+            continue;
+    }
+}
+
+/* Open, and have RECORDS records accepted and none written. */
+static void fill(struct weir_writer_options options)
+{
+    clean();
+    inject_reset();
+    sem_init(&entered, 0, 0);
+    sem_init(&go_on, 0, 0);
+    options.path = path;
+    options.on_batch = stand_still;
+    REQUIRE(weir_writer_open(&writer, &options) == 0);
+    EXPECT_INT(put(), 0);
+    while (sem_wait(&entered) != 0)
+        continue;
+    for (int i = 1; i < RECORDS; i++)
+        EXPECT_INT(put(), 0);
+    inject_reset();
+}
+
+static void run(void)
+{
+    sem_post(&go_on);
+}
+
+/* Every call reports the error, and what it did is what it counts. */
+static void check_stuck(int error)
+{
+    struct weir_writer_stats s;
+
+    EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), error);
+    EXPECT_INT(put(), error);
+    EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), error);
+    s = stats();
+    EXPECT_INT(s.error, error);
+    EXPECT_INT(s.accepted, RECORDS);
+    EXPECT_INT(s.written + s.lost, RECORDS);
+    EXPECT_INT(s.bytes, s.written * RECORD_BYTES);
+    EXPECT_INT(s.waiting, 0);
+    EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), error);
+    EXPECT(file_holds(path, s.written));
+}
+
+/* ---- writing ---- */
+
+static void errors_at_every_write(void)
+{
+    const int errors[] = { ENOSPC, EDQUOT, EIO, EFBIG, EPIPE, EBADF };
+
+    for (size_t e = 0; e < sizeof(errors) / sizeof(errors[0]); e++) {
+        for (unsigned long k = 1; k <= 4; k++) {
+            fill((struct weir_writer_options){ .batch_max = 7 });
+            inject_fail(INJECT_WRITEV, k, errors[e], INJECT_ONCE);
+            run();
+            check_stuck(-errors[e]);
+            EXPECT_INT(stats().written, k == 1 ? 0 : 1 + 7 * (k - 2));
+            EXPECT_INT(inject_calls(INJECT_WRITEV), k);
+            forget();
+        }
+    }
+}
+
+static void short_writes(void)
+{
+    for (size_t bytes = 1; bytes <= 2 * RECORD_BYTES; bytes++) {
+        fill((struct weir_writer_options){ .path = NULL });
+        inject_short(INJECT_WRITEV, 1, bytes, INJECT_ALWAYS);
+        run();
+        EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), 0);
+        EXPECT_INT(stats().written, RECORDS);
+        EXPECT_INT(stats().writes, inject_calls(INJECT_WRITEV));
+        EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), 0);
+        EXPECT(file_holds(path, RECORDS));
+        forget();
+    }
+}
+
+/* Pieces of `bytes` bytes until the k-th write fails: the file is cut back
+ * to what was whole by then. */
+static void cut_back_everywhere(void)
+{
+    for (size_t bytes = 1; bytes <= RECORD_BYTES + 2; bytes++) {
+        for (unsigned long k = 2; k <= 25; k++) {
+            size_t first = (RECORD_BYTES + bytes - 1) / bytes;
+            size_t moved = k - 1 <= first
+                               ? (k - 1) * bytes
+                               : RECORD_BYTES + (k - 1 - first) * bytes;
+
+            if (k - 1 == first)
+                moved = RECORD_BYTES;
+            fill((struct weir_writer_options){ .path = NULL });
+            inject_short(INJECT_WRITEV, 1, bytes, INJECT_ALWAYS);
+            inject_fail(INJECT_WRITEV, k, ENOSPC, INJECT_ALWAYS);
+            run();
+            if (moved >= RECORDS * RECORD_BYTES) {
+                EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), 0);
+            } else {
+                check_stuck(-ENOSPC);
+                EXPECT_INT(stats().written, moved / RECORD_BYTES);
+            }
+            forget();
+        }
+    }
+}
+
+static void interrupted(void)
+{
+    fill((struct weir_writer_options){ .path = NULL });
+    inject_fail(INJECT_WRITEV, 2, EINTR, INJECT_ONCE);
+    run();
+    EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), 0);
+    EXPECT_INT(inject_calls(INJECT_WRITEV), 3);
+    EXPECT_INT(inject_calls(INJECT_POLL), 0);
+    EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), 0);
+    EXPECT(file_holds(path, RECORDS));
+    forget();
+}
+
+static void would_block(void)
+{
+    fill((struct weir_writer_options){ .path = NULL });
+    inject_fail(INJECT_WRITEV, 2, EAGAIN, INJECT_ONCE);
+    run();
+    EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), 0);
+    EXPECT_INT(inject_calls(INJECT_POLL), 1);
+    EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), 0);
+    EXPECT(file_holds(path, RECORDS));
+    forget();
+
+    fill((struct weir_writer_options){ .path = NULL });
+    inject_fail(INJECT_WRITEV, 2, EAGAIN, INJECT_ONCE);
+    inject_fail(INJECT_POLL, 1, ENOMEM, INJECT_ONCE);
+    run();
+    check_stuck(-ENOMEM);
+    forget();
+}
+
+static void writes_nothing(void)
+{
+    fill((struct weir_writer_options){ .path = NULL });
+    inject_short(INJECT_WRITEV, 2, 0, INJECT_ALWAYS);
+    run();
+    check_stuck(-EIO);
+    EXPECT_INT(inject_calls(INJECT_WRITEV), 2);
+    forget();
+}
+
+static void cutting_fails(void)
+{
+    const enum inject_kind kinds[] = { INJECT_FTRUNCATE, INJECT_FSTAT };
+
+    for (int i = 0; i < 2; i++) {
+        fill((struct weir_writer_options){ .path = NULL });
+        inject_short(INJECT_WRITEV, 2, RECORD_BYTES + 3, INJECT_ONCE);
+        inject_fail(INJECT_WRITEV, 3, EIO, INJECT_ALWAYS);
+        inject_fail(kinds[i], 1, EPERM, INJECT_ALWAYS);
+        run();
+        EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), -EIO);
+        EXPECT_INT(stats().written, 2);
+        EXPECT_INT(stats().lost, RECORDS - 2);
+        EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -EIO);
+        EXPECT(file_says(path, RECORD RECORD "012"));
+        forget();
+        REQUIRE(weir_writer_open(&writer, &(struct weir_writer_options){
+                                              .path = path,
+                                              .recover =
+                                                  WEIR_RECOVER_LINES }) ==
+                0);
+        EXPECT_INT(stats().torn_bytes, 3);
+        forget();
+        EXPECT(file_holds(path, 2));
+    }
+}
+
+/* ---- syncing and closing ---- */
+
+static void sync_fails_on_flush(void)
+{
+    fill((struct weir_writer_options){ .sync = WEIR_SYNC_FLUSH });
+    run();
+    EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), 0);
+    EXPECT_INT(put(), 0);
+    inject_reset();
+    inject_fail(INJECT_FDATASYNC, 1, EIO, INJECT_ONCE);
+    run(); /* the batch of one record */
+    EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), -EIO);
+    EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), -EIO);
+    EXPECT_INT(put(), -EIO);
+    EXPECT_INT(stats().written, RECORDS + 1);
+    EXPECT_INT(stats().durable, RECORDS);
+    EXPECT_INT(stats().syncs, 1);
+    EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -EIO);
+    EXPECT_INT(inject_calls(INJECT_FDATASYNC), 1);
+    EXPECT_INT(inject_calls(INJECT_FSYNC), 0);
+    forget();
+}
+
+static void sync_fails_on_batch(void)
+{
+    fill((struct weir_writer_options){ .sync = WEIR_SYNC_BATCH,
+                                       .batch_max = 7 });
+    inject_fail(INJECT_FDATASYNC, 2, ENOSPC, INJECT_ONCE);
+    run();
+    check_stuck(-ENOSPC);
+    EXPECT_INT(stats().written, 8);
+    EXPECT_INT(stats().durable, 1);
+    EXPECT_INT(inject_calls(INJECT_FDATASYNC), 2);
+    forget();
+}
+
+static void sync_fails_on_close(void)
+{
+    fill((struct weir_writer_options){ .sync = WEIR_SYNC_FLUSH });
+    inject_fail(INJECT_FDATASYNC, 1, EIO, INJECT_ONCE);
+    run();
+    EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -EIO);
+    EXPECT_INT(stats().written, RECORDS);
+    EXPECT_INT(stats().durable, 0);
+    forget();
+}
+
+/* A regular file that cannot be synced is no pipe. */
+static void sync_invalid(void)
+{
+    fill((struct weir_writer_options){ .sync = WEIR_SYNC_FLUSH });
+    inject_fail(INJECT_FDATASYNC, 1, EINVAL, INJECT_ALWAYS);
+    run();
+    check_stuck(-EINVAL);
+    EXPECT_INT(stats().durable, 0);
+    forget();
+}
+
+static void close_fails(void)
+{
+    fill((struct weir_writer_options){ .path = NULL });
+    inject_fail(INJECT_CLOSE, 1, EDQUOT, INJECT_ONCE);
+    run();
+    EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -EDQUOT);
+    EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -EDQUOT);
+    EXPECT_INT(inject_calls(INJECT_CLOSE), 1);
+    EXPECT_INT(stats().written, RECORDS);
+    EXPECT_INT(stats().lost, 0);
+    forget();
+}
+
+/* ---- opening ---- */
+
+/* Whatever fails, an open that fails leaves the file as it was and nothing
+ * behind, and one that succeeds has done it all. */
+static void sweep_open(enum inject_times times)
+{
+    int before = descriptors();
+
+    for (unsigned long k = 1;; k++) {
+        unsigned long hits;
+        int err;
+
+        clean();
+        file_set(path, RECORD "torn");
+        writer = (struct weir_writer *)&writer;
+        inject_reset();
+        inject_fail(INJECT_ANY, k, 0, times);
+        err = weir_writer_open(&writer, &(struct weir_writer_options){
+                                            .path = path,
+                                            .sync = WEIR_SYNC_FLUSH,
+                                            .recover = WEIR_RECOVER_LINES });
+        hits = inject_hits();
+        inject_reset();
+        if (err != 0) {
+            EXPECT(hits != 0);
+            EXPECT(writer == NULL);
+            EXPECT(file_says(path, RECORD "torn"));
+        } else {
+            EXPECT_INT(stats().torn_bytes, 4);
+            EXPECT_INT(put(), 0);
+            EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), 0);
+            forget();
+            EXPECT(file_holds(path, 2));
+            EXPECT(file_says(torn_path, "torn"));
+        }
+        EXPECT_INT(descriptors(), before);
+        if (hits == 0) {
+            EXPECT_INT(err, 0);
+            EXPECT(k > 15); /* it was a sweep */
+            break;
+        }
+    }
+}
+
+static void every_call_of_open_once(void)
+{
+    sweep_open(INJECT_ONCE);
+}
+
+static void every_call_of_open_for_good(void)
+{
+    sweep_open(INJECT_ALWAYS);
+}
+
+/* The tail is saved as a whole or not at all. */
+static void saving_fails(void)
+{
+    const struct {
+        enum inject_kind kind;
+        int error;
+    } faults[] = { { INJECT_WRITE, ENOSPC }, { INJECT_FSYNC, EIO },
+                   { INJECT_CLOSE, EIO } };
+
+    for (int i = 0; i < 3; i++) {
+        clean();
+        file_set(path, RECORD "torn");
+        file_set(torn_path, "older");
+        inject_reset();
+        if (faults[i].kind == INJECT_WRITE)
+            inject_short(INJECT_WRITE, 1, 2, INJECT_ONCE);
+        inject_fail(faults[i].kind, faults[i].kind == INJECT_WRITE ? 2 : 1,
+                    faults[i].error, INJECT_ONCE);
+        EXPECT_INT(weir_writer_open(&writer,
+                                    &(struct weir_writer_options){
+                                        .path = path,
+                                        .sync = WEIR_SYNC_FLUSH,
+                                        .recover = WEIR_RECOVER_LINES }),
+                   -faults[i].error);
+        inject_reset();
+        EXPECT(file_says(path, RECORD "torn"));
+        if (faults[i].kind != INJECT_CLOSE)
+            EXPECT(file_says(torn_path, "older"));
+    }
+}
+
+static void saved_in_pieces(void)
+{
+    clean();
+    file_set(path, RECORD "torn");
+    inject_reset();
+    inject_short(INJECT_WRITE, 1, 1, INJECT_ALWAYS);
+    inject_short(INJECT_PREAD, 1, 1, INJECT_ALWAYS);
+    REQUIRE(weir_writer_open(&writer, &(struct weir_writer_options){
+                                          .path = path,
+                                          .recover = WEIR_RECOVER_LINES }) ==
+            0);
+    forget();
+    EXPECT(file_says(torn_path, "torn"));
+    EXPECT(file_holds(path, 1));
+}
+
+static void lock_fails(void)
+{
+    clean();
+    inject_reset();
+    inject_fail(INJECT_FLOCK, 1, EWOULDBLOCK, INJECT_ONCE);
+    EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+                                             .path = path }),
+               -EBUSY);
+    inject_reset();
+    inject_fail(INJECT_FLOCK, 1, ENOLCK, INJECT_ONCE);
+    EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+                                             .path = path }),
+               -ENOLCK);
+    inject_reset();
+}
+
+static void thread_fails(void)
+{
+    clean();
+    file_set(path, RECORD "torn");
+    inject_reset();
+    inject_fail(INJECT_THREAD, 1, EAGAIN, INJECT_ONCE);
+    EXPECT_INT(weir_writer_open(&writer,
+                                &(struct weir_writer_options){
+                                    .path = path,
+                                    .recover = WEIR_RECOVER_LINES }),
+               -EAGAIN);
+    EXPECT(writer == NULL);
+    inject_reset();
+    EXPECT(file_says(path, RECORD "torn"));
+}
+
+/* Between opening and locking somebody renames: another file is locked than
+ * the path names. Told by stat(), which is made to find nothing. */
+static void renamed_meanwhile(void)
+{
+    clean();
+    inject_reset();
+    inject_fail(INJECT_STAT, 1, ENOENT, INJECT_ONCE);
+    EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+                                             .path = path }),
+               0);
+    EXPECT_INT(inject_calls(INJECT_STAT), 2);
+    forget();
+    inject_fail(INJECT_STAT, 1, ENOENT, INJECT_ALWAYS);
+    EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+                                             .path = path }),
+               -EBUSY);
+    inject_reset();
+}
+
+/* ---- waiting and reopening ---- */
+
+static void no_semaphore(void)
+{
+    fill((struct weir_writer_options){ .capacity = RECORDS });
+    inject_fail(INJECT_SEM_INIT, 1, ENOSPC, INJECT_ALWAYS);
+    EXPECT_INT(put(), -ENOSPC);
+    EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), -ENOSPC);
+    EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -ENOSPC);
+    EXPECT_INT(stats().error, 0);
+    run();
+    weir_writer_destroy(writer); /* needs none */
+    inject_reset();
+    EXPECT(file_holds(path, RECORDS));
+}
+
+/* A reopen that fails goes on with the old file, or the error sticks; the
+ * records counted as written are in the two files. */
+static void sweep_reopen(enum inject_times times)
+{
+    int before = descriptors();
+
+    for (unsigned long k = 1;; k++) {
+        struct weir_writer_stats s;
+        unsigned long hits;
+        bool moved;
+        int err;
+
+        fill((struct weir_writer_options){ .sync = WEIR_SYNC_FLUSH });
+        run();
+        EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), 0);
+        REQUIRE(rename(path, other_path) == 0);
+        inject_reset();
+        inject_fail(INJECT_ANY, k, 0, times);
+        err = weir_writer_reopen(writer, WEIR_FOREVER);
+        hits = inject_hits();
+        inject_reset();
+        s = stats();
+        EXPECT(s.error == 0 || s.error == err);
+        moved = err == 0;
+        run();
+        EXPECT_INT(put(), s.error);
+        EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), s.error);
+        forget();
+        if (s.error == 0) {
+            EXPECT(file_holds(other_path, moved ? RECORDS : RECORDS + 1));
+            if (moved)
+                EXPECT(file_holds(path, 1));
+        } else {
+            EXPECT(file_holds(other_path, RECORDS));
+        }
+        EXPECT_INT(descriptors(), before);
+        if (hits == 0) {
+            EXPECT_INT(err, 0);
+            EXPECT(k > 5);
+            break;
+        }
+    }
+}
+
+static void every_call_of_reopen_once(void)
+{
+    sweep_reopen(INJECT_ONCE);
+}
+
+static void every_call_of_reopen_for_good(void)
+{
+    sweep_reopen(INJECT_ALWAYS);
+}
+
+static void old_cannot_be_synced(void)
+{
+    fill((struct weir_writer_options){ .sync = WEIR_SYNC_FLUSH });
+    REQUIRE(rename(path, other_path) == 0);
+    inject_fail(INJECT_FDATASYNC, 1, EIO, INJECT_ONCE);
+    run();
+    EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -EIO);
+    EXPECT_INT(stats().error, -EIO);
+    EXPECT_INT(stats().durable, 0);
+    forget();
+    EXPECT(file_holds(other_path, RECORDS));
+    EXPECT(access(path, F_OK) != 0);
+}
+
+static const struct tap_case cases[] = {
+    { "an error at any write sticks, and the file holds whole records",
+      errors_at_every_write },
+    { "short writes are completed", short_writes },
+    { "a record torn by an error is cut off, wherever it was torn",
+      cut_back_everywhere },
+    { "an interrupted write is made again", interrupted },
+    { "a write that would block is waited for, and an error of that sticks",
+      would_block },
+    { "a write of nothing is EIO and does not spin", writes_nothing },
+    { "where cutting back fails, the write's error sticks and the next "
+      "opening cuts",
+      cutting_fails },
+    { "a sync that fails on flush sticks, and is never tried again",
+      sync_fails_on_flush },
+    { "a sync that fails after a batch sticks", sync_fails_on_batch },
+    { "a sync that fails on close is reported", sync_fails_on_close },
+    { "EINVAL of syncing a regular file is an error", sync_invalid },
+    { "an error of close is reported, and it is not tried again",
+      close_fails },
+    { "open fails as a whole at each call that can fail",
+      every_call_of_open_once },
+    { "open fails as a whole where everything fails from a call on",
+      every_call_of_open_for_good },
+    { "where the torn tail cannot be saved, PATH.torn is cut back",
+      saving_fails },
+    { "a tail read and saved in pieces is saved whole", saved_in_pieces },
+    { "errors of flock are passed on, held by another is EBUSY",
+      lock_fails },
+    { "without a thread the file is left alone", thread_fails },
+    { "a path renamed while it is opened is opened again, then EBUSY",
+      renamed_meanwhile },
+    { "without a semaphore a call fails and the writer goes on",
+      no_semaphore },
+    { "reopen works or changes nothing at each call that can fail",
+      every_call_of_reopen_once },
+    { "so it does where everything fails from a call on",
+      every_call_of_reopen_for_good },
+    { "reopen stays with an old file that cannot be synced",
+      old_cannot_be_synced },
+};
+
+int main(void)
+{
+    const char *tmp = getenv("TMPDIR");
+    int result;
+
+    snprintf(folder, sizeof(folder), "%s/weir-fault.XXXXXX",
+             tmp != NULL && strlen(tmp) < 150 ? tmp : "/tmp");
+    REQUIRE(mkdtemp(folder) != NULL);
+    snprintf(path, sizeof(path), "%s/file", folder);
+    snprintf(torn_path, sizeof(torn_path), "%s.torn", path);
+    snprintf(other_path, sizeof(other_path), "%s/other", folder);
+    result = TAP_RUN(cases);
+    clean();
+    rmdir(folder);
+    return result;
+}

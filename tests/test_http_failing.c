@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT
+ * test_http_failing.c - requests where libcurl or the resolver fails.
+ *
+ * The program has functions of their names, which the linker prefers to
+ * theirs, and which fail when told to. No request leaves the machine: every
+ * name resolves to nothing. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1 /* RTLD_NEXT */
+#endif
+
+#include "run.h"
+#include "scripted_server.h"
+
+#include <curl/curl.h>
+#include <dlfcn.h>
+#include <netdb.h>
+#include <weir/http.h>
+
+/* Take the next function of a name; the cast by way of memory is the one
+ * that POSIX means. */
+#define REAL(name)                                                          \
+    __extension__({                                                         \
+        __typeof__(&name) real_;                                            \
+        void *found_ = dlsym(RTLD_NEXT, #name);                             \
+        REQUIRE(found_ != NULL);                                            \
+        memcpy(&real_, &found_, sizeof(real_));                             \
+        real_;                                                              \
+    })
+
+/* ---- what fails ---- */
+
+static CURLcode fail_init;
+static int fail_easy, fail_multi, fail_list, fail_poll;
+static int lists_before_failure;
+static curl_version_info_data *fake_version;
+
+static sem_t resolver_holds, resolver_held; /* of "blocked.test" */
+static atomic_int resolving, resolved;
+
+CURLcode curl_global_init(long flags)
+{
+    return fail_init != CURLE_OK ? fail_init : REAL(curl_global_init)(flags);
+}
+
+curl_version_info_data *curl_version_info(CURLversion age)
+{
+    return fake_version != NULL ? fake_version
+                                : REAL(curl_version_info)(age);
+}
+
+CURL *curl_easy_init(void)
+{
+    return fail_easy ? NULL : REAL(curl_easy_init)();
+}
+
+CURLM *curl_multi_init(void)
+{
+    return fail_multi ? NULL : REAL(curl_multi_init)();
+}
+
+struct curl_slist *curl_slist_append(struct curl_slist *list,
+                                     const char *text)
+{
+    if (fail_list && lists_before_failure-- == 0)
+        return NULL;
+    return REAL(curl_slist_append)(list, text);
+}
+
+CURLMcode curl_multi_poll(CURLM *multi, struct curl_waitfd extra[],
+                          unsigned int count, int ms, int *ready)
+{
+    return fail_poll ? CURLM_INTERNAL_ERROR
+                     : REAL(curl_multi_poll)(multi, extra, count, ms, ready);
+}
+
+int getaddrinfo(const char *node, const char *service,
+                const struct addrinfo *hints, struct addrinfo **result)
+{
+    (void)service;
+    (void)hints;
+    *result = NULL;
+    if (node != NULL && strcmp(node, "blocked.test") == 0) {
+        atomic_fetch_add(&resolving, 1);
+        latch_open(&resolver_held);
+        latch_wait(&resolver_holds);
+        atomic_fetch_add(&resolved, 1);
+    }
+    return EAI_NONAME;
+}
+
+/* ---- helpers ---- */
+
+static struct scripted_server *server;
+
+static const struct weir_http_options plain = {
+    .timeout_ns = 120 * WEIR_S, .connect_timeout_ns = 60 * WEIR_S,
+    .proxy = "" };
+
+static struct weir_http *make(const struct weir_http_options *options)
+{
+    struct weir_http *http;
+
+    REQUIRE(weir_http_create(&http, options) == 0);
+    return http;
+}
+
+static int perform(struct weir_http *http, const char *url,
+                   struct weir_http_response *r)
+{
+    return weir_http_perform(http, NULL,
+                             &(struct weir_http_request){ .url = url }, r);
+}
+
+/* ---- cases ---- */
+
+static void begin_fails(void)
+{
+    static const char *const no_tls[] = { "file", "http", NULL };
+    static const char *const both[] = { "http", "https", NULL };
+    curl_version_info_data version = *curl_version_info(CURLVERSION_NOW);
+
+    fail_init = CURLE_OUT_OF_MEMORY;
+    EXPECT_INT(weir_http_begin(), -ENOMEM);
+    fail_init = CURLE_FAILED_INIT;
+    EXPECT_INT(weir_http_begin(), -ENOSYS);
+    fail_init = CURLE_OK;
+    fake_version = &version;
+    version.protocols = no_tls;
+    EXPECT_INT(weir_http_begin(), -ENOSYS);
+    version.protocols = both;
+    version.version_num = 0x075400;
+    EXPECT_INT(weir_http_begin(), -ENOSYS);
+    version.version_num = 0x075500;
+    EXPECT_INT(weir_http_begin(), 0);
+    weir_http_end();
+    fake_version = NULL;
+}
+
+static void create_fails(void)
+{
+    struct weir_http *http = (struct weir_http *)&http;
+
+    fail_easy = 1;
+    EXPECT_INT(weir_http_create(&http, NULL), -ENOMEM);
+    EXPECT(http == NULL);
+    fail_easy = 0;
+    fail_multi = 1;
+    http = (struct weir_http *)&http;
+    EXPECT_INT(weir_http_create(&http, NULL), -ENOMEM);
+    EXPECT(http == NULL);
+    fail_multi = 0;
+}
+
+static void perform_fails(void)
+{
+    static const char *const headers[] = { "A: 1", "B: 2" };
+    struct weir_http *http = make(&plain);
+    struct weir_http_request request = { .headers = headers,
+                                         .header_count = 2 };
+    struct weir_http_response r;
+    char url[64];
+
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/hop/0",
+             scripted_port(server));
+    request.url = url;
+    for (int i = 0; i < 4; i++) {
+        lists_before_failure = i;
+        fail_list = 1;
+        EXPECT_INT(weir_http_perform(http, NULL, &request, &r), -ENOMEM);
+        EXPECT(strcmp(r.url, "") == 0 && strcmp(r.error_text, "") == 0);
+        EXPECT(r.body != NULL && r.body_bytes == 0 && r.status == 0);
+        fail_list = 0;
+        EXPECT_INT(weir_http_perform(http, NULL, &request, &r), 0);
+        EXPECT_INT(r.error, WEIR_HTTP_OK);
+    }
+    weir_http_destroy(http);
+}
+
+static void other_error(void)
+{
+    struct weir_http *http = make(&plain);
+    struct weir_http_response r;
+    char url[64];
+
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/stall",
+             scripted_port(server));
+    fail_poll = 1;
+    EXPECT_INT(perform(http, url, &r), 0);
+    fail_poll = 0;
+    EXPECT_INT(r.error, WEIR_HTTP_OTHER);
+    EXPECT(strcmp(r.error_text, "") != 0);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/hop/0",
+             scripted_port(server));
+    EXPECT_INT(perform(http, url, &r), 0);
+    EXPECT_INT(r.error, WEIR_HTTP_OK);
+    weir_http_destroy(http);
+}
+
+static void no_address(void)
+{
+    struct weir_http_options proxied = plain;
+    struct weir_http *http = make(&plain);
+    struct weir_http_response r;
+
+    EXPECT_INT(perform(http, "http://u:s3cret@none.test/", &r), 0);
+    EXPECT_INT(r.error, WEIR_HTTP_RESOLVE);
+    EXPECT(strstr(r.error_text, "s3cret") == NULL);
+    weir_http_destroy(http);
+    proxied.proxy = "http://u:s3cret@none.test:1/";
+    http = make(&proxied);
+    EXPECT_INT(perform(http, "http://127.0.0.1/", &r), 0);
+    EXPECT_INT(r.error, WEIR_HTTP_RESOLVE);
+    EXPECT(strstr(r.error_text, "s3cret") == NULL);
+    weir_http_destroy(http);
+}
+
+/* ---- a resolver that does not answer ---- */
+
+struct job {
+    int err;
+    enum weir_http_error error;
+    int64_t ended;
+};
+
+static int resolve_blocked(struct weir_context *cx, void *arg)
+{
+    struct job *job = arg;
+    struct weir_http_response r;
+
+    job->err = weir_http_perform(weir_local(cx), cx,
+        &(struct weir_http_request){ .url = "http://blocked.test/" }, &r);
+    job->ended = weir_now();
+    job->error = r.error;
+    return job->err;
+}
+
+/* Only libcurl's threaded resolver calls getaddrinfo() and can be left
+ * behind, and that since 7.87. */
+static int resolver_can_be_left(void)
+{
+    const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+
+    return v->version_num >= 0x075700 && v->ares == NULL &&
+           (v->features & CURL_VERSION_ASYNCHDNS) != 0;
+}
+
+/* Requires: resolver_held was waited for, once for each. */
+static void release_resolver(void)
+{
+    for (int n = atomic_load(&resolving) - atomic_load(&resolved); n > 0; n--)
+        latch_open(&resolver_holds);
+    AWAIT(atomic_load(&resolved) == atomic_load(&resolving));
+}
+
+static void blocked_times_out(void)
+{
+    struct weir_http_options o = plain;
+    struct weir_http *http;
+    struct weir_http_response r;
+
+    if (!resolver_can_be_left()) {
+        SKIP("this libcurl waits for its resolver");
+        return;
+    }
+    o.connect_timeout_ns = 100 * WEIR_MS;
+    http = make(&o);
+    EXPECT_INT(perform(http, "http://blocked.test/", &r), 0);
+    EXPECT_INT(r.error, WEIR_HTTP_TIMEOUT);
+    EXPECT_INT(atomic_load(&resolved), 0);
+    weir_http_destroy(http);
+    latch_wait(&resolver_held); /* its thread may be late */
+    release_resolver();
+}
+
+static void blocked_cancelled(void)
+{
+    struct weir_http_options o = plain;
+    struct job job = { 0 };
+    struct weir_job submitted = { .fn = resolve_blocked, .arg = &job };
+    struct weir_pool *pool;
+    int64_t told;
+
+    if (!resolver_can_be_left()) {
+        SKIP("this libcurl waits for its resolver");
+        return;
+    }
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 1, .worker_start = weir_http_worker_start,
+        .worker_stop = weir_http_worker_stop, .user = &o }) == 0);
+    REQUIRE(weir_pool_submit(pool, &submitted, 1, WEIR_FOREVER) == 1);
+    latch_wait(&resolver_held);
+    told = weir_now();
+    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
+    weir_pool_destroy(pool);
+    EXPECT_INT(job.err, 0);
+    EXPECT_INT(job.error, WEIR_HTTP_CANCELLED);
+    EXPECT(job.ended - told < 5 * WEIR_S);
+    printf("# a blocked resolver was left after %.1f ms\n",
+           (double)(job.ended - told) / (double)WEIR_MS);
+    release_resolver();
+}
+
+static const struct tap_case cases[] = {
+    { "begin says ENOMEM, and ENOSYS where libcurl cannot do it",
+      begin_fails },
+    { "create says ENOMEM and hands out nothing", create_fails },
+    { "perform says ENOMEM, and goes on when there is memory",
+      perform_fails },
+    { "an error of no other class is said to be other", other_error },
+    { "a host or proxy without an address is a resolve error", no_address },
+    { "a blocked resolver ends at the connect timeout", blocked_times_out },
+    { "cancelling does not wait for a blocked resolver",
+      blocked_cancelled },
+};
+
+int main(void)
+{
+    static const struct scripted_answer answers[] = {
+        { .path = "/stall", .then = SCRIPTED_STALL } };
+    int failed;
+
+    latch_init(&resolver_holds);
+    latch_init(&resolver_held);
+    server = scripted_open(answers, 1);
+    REQUIRE(weir_http_begin() == 0);
+    failed = TAP_RUN(cases);
+    weir_http_end();
+    scripted_close(server);
+    return failed;
+}
