@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * table.c - the shared table: sixteen hash tables, each under its own mutex.
  *
- * Owns: the shards, their slots, an entry per key.
+ * Owns: the shards (table_shard.h), with an entry per key.
  * Locks: one mutex per shard. A call takes one; weir_table_each() takes all
  *   of them, in the order of the array, which is the only nesting there is.
  * Order: `count` is a number and publishes nothing, so it is relaxed
  *   throughout; what it counts is published by the shards' mutexes.
  * Invariants: the top bits of a key's hash choose the shard, the low bits
- *   its home slot. Slots are probed one by one from the home on, and none
- *   between a key's home and its slot is empty: removing moves later
- *   entries back instead of leaving a mark. At least a quarter of a shard's
- *   slots are empty. `count` never exceeds `entries_max`, and is the number
- *   of entries plus that of updates about to make one.
+ *   its place there (table_shard.c). `count` never exceeds `entries_max`, and
+ *   is the number of entries plus that of calls about to make one.
  * Wake-ups: none.
  * Not guaranteed: slots shrink when keys are removed; a bound on how long a
  *   call waits for one that doubles its shard (moving 16 bytes a key).
@@ -22,40 +19,19 @@
 
 #include "options.h"
 #include "siphash.h"
+#include "table_shard.h"
 
 #include <stdlib.h>
 
-/* Shards: sixteen keep four threads from meeting more often than one time
- * in ten; at 64 bytes each they cost nothing. */
+/* With sixteen shards, one of four threads that do nothing else meets another
+ * in at most 3 of 16 calls; at 64 bytes each they cost nothing. */
 #define SHARD_BITS 4
 #define SHARDS (1 << SHARD_BITS)
-#define SLOTS_LEAST 16 /* of a shard that has a key: four cache lines */
 
 #define ENTRIES_MAX ((uint64_t)1 << 31)
 #define ENTRIES_DEFAULT ((size_t)1 << 20)
 #define ENTRY_MAX ((size_t)1 << 30)
 #define ENTRY_DEFAULT ((size_t)1 << 20)
-
-/* The value comes first, so that it is aligned for any type; the key lies
- * behind the room for the value. */
-struct entry {
-    uint32_t key_bytes;   /* (c) */
-    uint32_t value_bytes; /* (l) of the shard */
-    uint32_t room;        /* (c) for the value */
-    _Alignas(max_align_t) unsigned char data[]; /* (l) */
-};
-
-struct slot {
-    uint64_t hash;
-    struct entry *entry; /* NULL: empty */
-};
-
-struct shard {
-    WEIR_ON_LINE struct weir_sys_mutex lock;
-    struct slot *slots; /* (l) NULL before the first key */
-    uint32_t mask;      /* (l) slots - 1 */
-    uint32_t used;      /* (l) */
-};
 
 struct weir_table {
     uint64_t hash_key[2]; /* (c) */
@@ -63,133 +39,24 @@ struct weir_table {
     size_t entry_max;     /* (c) */
     int64_t pid;          /* (c) of the creator */
     WEIR_ON_LINE WEIR_ATOMIC(size_t) count; /* (a) */
-    struct shard shards[SHARDS];
+    struct weir_shard shards[SHARDS];
 };
-
-static unsigned char *key_of(struct entry *entry)
-{
-    return entry->data + entry->room;
-}
 
 static uint64_t hash_of(const struct weir_table *table, struct weir_bytes key)
 {
     return weir_siphash(table->hash_key, key.data, key.bytes);
 }
 
-static struct shard *shard_of(struct weir_table *table, uint64_t hash)
+/* The shard of a hash, with what the call will need on its way. */
+static struct weir_shard *shard_of(struct weir_table *table, uint64_t hash)
 {
-    return &table->shards[hash >> (64 - SHARD_BITS)];
+    struct weir_shard *shard = &table->shards[hash >> (64 - SHARD_BITS)];
+
+    weir_shard_prefetch(shard, hash);
+    return shard;
 }
 
-static bool same_bytes(const void *a, const void *b, size_t bytes)
-{
-    return bytes == 0 || memcmp(a, b, bytes) == 0;
-}
-
-/* ---- one shard ---- */
-
-/* The slot of a key, or NULL. */
-static struct slot *find_locked(struct shard *shard, uint64_t hash,
-                                struct weir_bytes key)
-    WEIR_REQUIRES(shard->lock);
-
-static struct slot *find_locked(struct shard *shard, uint64_t hash,
-                                struct weir_bytes key)
-{
-    if (shard->slots == NULL)
-        return NULL;
-    for (uint32_t i = (uint32_t)hash & shard->mask;; i = (i + 1) & shard->mask) {
-        struct slot *slot = &shard->slots[i];
-
-        if (slot->entry == NULL)
-            return NULL;
-        if (slot->hash == hash && slot->entry->key_bytes == key.bytes &&
-            same_bytes(key_of(slot->entry), key.data, key.bytes))
-            return slot;
-    }
-}
-
-static void place(struct slot *slots, uint32_t mask, struct slot what)
-{
-    uint32_t i = (uint32_t)what.hash & mask;
-
-    while (slots[i].entry != NULL)
-        i = (i + 1) & mask;
-    slots[i] = what;
-}
-
-/* Make sure that one more key fits. Returns 0 or -ENOMEM. */
-static int grow_locked(struct shard *shard) WEIR_REQUIRES(shard->lock);
-
-static int grow_locked(struct shard *shard)
-{
-    size_t have = shard->slots == NULL ? 0 : (size_t)shard->mask + 1;
-    size_t want = have == 0 ? SLOTS_LEAST : 2 * have;
-    struct slot *slots;
-
-    if (shard->used + 1 <= have / 4 * 3)
-        return 0;
-    if (want - 1 > UINT32_MAX)
-        return -ENOMEM;
-    slots = weir_sys_alloc(want, sizeof(*slots));
-    if (slots == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; i < have; i++)
-        if (shard->slots[i].entry != NULL)
-            place(slots, (uint32_t)(want - 1), shard->slots[i]);
-    weir_sys_free(shard->slots);
-    shard->slots = slots;
-    shard->mask = (uint32_t)(want - 1);
-    return 0;
-}
-
-/* Empty a slot, and close the gap: an entry whose way from home leads over
- * the gap moves into it, and leaves the next gap. */
-static void empty_locked(struct shard *shard, struct slot *slot)
-    WEIR_REQUIRES(shard->lock);
-
-static void empty_locked(struct shard *shard, struct slot *slot)
-{
-    uint32_t mask = shard->mask;
-    uint32_t gap = (uint32_t)(slot - shard->slots);
-
-    for (uint32_t i = (gap + 1) & mask; shard->slots[i].entry != NULL;
-         i = (i + 1) & mask) {
-        uint32_t way = (i - (uint32_t)shard->slots[i].hash) & mask;
-
-        if (way >= ((i - gap) & mask)) {
-            shard->slots[gap] = shard->slots[i];
-            gap = i;
-        }
-    }
-    shard->slots[gap] = (struct slot){ 0 };
-    shard->used--;
-}
-
-/* ---- entries ---- */
-
-/* A new entry with a zeroed value; NULL: no memory. */
-static struct entry *entry_create(struct weir_bytes key, size_t value_bytes)
-{
-    struct entry *entry = weir_sys_alloc(
-        1, sizeof(*entry) + value_bytes + key.bytes);
-
-    if (entry == NULL)
-        return NULL;
-    entry->key_bytes = (uint32_t)key.bytes;
-    entry->value_bytes = (uint32_t)value_bytes;
-    entry->room = (uint32_t)value_bytes;
-    if (key.bytes != 0)
-        memcpy(key_of(entry), key.data, key.bytes);
-    return entry;
-}
-
-static void value_set(struct entry *entry, struct weir_bytes value)
-{
-    if (value.bytes != 0)
-        memcpy(entry->data, value.data, value.bytes);
-    entry->value_bytes = (uint32_t)value.bytes;
-}
+/* ---- new keys ---- */
 
 /* Whether a key and its value may be stored together. */
 static bool fits(const struct weir_table *table, size_t key_bytes,
@@ -218,36 +85,25 @@ static void release(struct weir_table *table)
 
 /* Make an entry for a new key, counted, and room in the shard for it; it is
  * not in the shard yet. Returns 0, -ENOSPC or -ENOMEM. */
-static int prepare_locked(struct weir_table *table, struct shard *shard,
+static int prepare_locked(struct weir_table *table, struct weir_shard *shard,
                           struct weir_bytes key, size_t value_bytes,
-                          struct entry **entry) WEIR_REQUIRES(shard->lock);
+                          struct weir_entry **entry) WEIR_REQUIRES(shard->lock);
 
-static int prepare_locked(struct weir_table *table, struct shard *shard,
+static int prepare_locked(struct weir_table *table, struct weir_shard *shard,
                           struct weir_bytes key, size_t value_bytes,
-                          struct entry **entry)
+                          struct weir_entry **entry)
 {
     if (!reserve(table))
         return -ENOSPC;
-    if (grow_locked(shard) != 0)
+    if (weir_shard_grow_locked(shard) != 0)
         goto no_memory;
-    *entry = entry_create(key, value_bytes);
+    *entry = weir_entry_create(key, value_bytes);
     if (*entry == NULL)
         goto no_memory;
     return 0;
 no_memory:
     release(table);
     return -ENOMEM;
-}
-
-static void insert_locked(struct shard *shard, uint64_t hash,
-                          struct entry *entry) WEIR_REQUIRES(shard->lock);
-
-static void insert_locked(struct shard *shard, uint64_t hash,
-                          struct entry *entry)
-{
-    place(shard->slots, shard->mask,
-          (struct slot){ .hash = hash, .entry = entry });
-    shard->used++;
 }
 
 /* ---- the calls ---- */
@@ -297,7 +153,7 @@ void weir_table_destroy(struct weir_table *table)
     /* A child may have a mutex held by a thread that it does not have. */
     here = weir_sys_pid() == table->pid;
     for (int i = 0; i < SHARDS; i++) {
-        struct shard *shard = &table->shards[i];
+        struct weir_shard *shard = &table->shards[i];
 
         for (size_t s = 0; shard->slots != NULL && s <= shard->mask; s++)
             weir_sys_free(shard->slots[s].entry);
@@ -312,33 +168,33 @@ int weir_table_put(struct weir_table *table, struct weir_bytes key,
                    struct weir_bytes value)
 {
     uint64_t hash = hash_of(table, key);
-    struct shard *shard = shard_of(table, hash);
-    struct entry *entry = NULL;
-    struct entry *old = NULL;
-    struct slot *slot;
+    struct weir_shard *shard = shard_of(table, hash);
+    struct weir_entry *entry = NULL;
+    struct weir_entry *old = NULL;
+    struct weir_slot *slot;
     int err = 0;
 
     if (!fits(table, key.bytes, value.bytes))
         return -EMSGSIZE;
     if (weir_sys_lock_here(&shard->lock, table->pid) != 0)
         return -ECHILD;
-    slot = find_locked(shard, hash, key);
+    slot = weir_shard_find_locked(shard, hash, key);
     if (slot == NULL) {
         err = prepare_locked(table, shard, key, value.bytes, &entry);
         if (err != 0)
             goto out;
-        value_set(entry, value);
-        insert_locked(shard, hash, entry);
+        weir_entry_set(entry, value);
+        weir_shard_insert_locked(shard, hash, entry);
     } else if (value.bytes <= slot->entry->room &&
                value.bytes >= slot->entry->room / 2) {
-        value_set(slot->entry, value);
+        weir_entry_set(slot->entry, value);
     } else {
-        entry = entry_create(key, value.bytes);
+        entry = weir_entry_create(key, value.bytes);
         if (entry == NULL) {
             err = -ENOMEM;
             goto out;
         }
-        value_set(entry, value);
+        weir_entry_set(entry, value);
         old = slot->entry;
         slot->entry = entry;
     }
@@ -352,13 +208,13 @@ ssize_t weir_table_get(struct weir_table *table, struct weir_bytes key,
                        void *buffer, size_t bytes)
 {
     uint64_t hash = hash_of(table, key);
-    struct shard *shard = shard_of(table, hash);
-    struct slot *slot;
+    struct weir_shard *shard = shard_of(table, hash);
+    struct weir_slot *slot;
     ssize_t length = -ENOENT;
 
     if (weir_sys_lock_here(&shard->lock, table->pid) != 0)
         return -ECHILD;
-    slot = find_locked(shard, hash, key);
+    slot = weir_shard_find_locked(shard, hash, key);
     if (slot != NULL) {
         size_t all = slot->entry->value_bytes;
         size_t some = all < bytes ? all : bytes;
@@ -375,9 +231,9 @@ int weir_table_update(struct weir_table *table, struct weir_bytes key,
                       const struct weir_table_edit *edit)
 {
     uint64_t hash = hash_of(table, key);
-    struct shard *shard = shard_of(table, hash);
-    struct entry *entry = NULL;
-    struct slot *slot;
+    struct weir_shard *shard = shard_of(table, hash);
+    struct weir_entry *entry = NULL;
+    struct weir_slot *slot;
     int result;
 
     WEIR_CHECK(edit != NULL && edit->fn != NULL,
@@ -386,7 +242,7 @@ int weir_table_update(struct weir_table *table, struct weir_bytes key,
         return -EINVAL;
     if (weir_sys_lock_here(&shard->lock, table->pid) != 0)
         return -ECHILD;
-    slot = find_locked(shard, hash, key);
+    slot = weir_shard_find_locked(shard, hash, key);
     if (slot != NULL) {
         entry = slot->entry;
         result = edit->fn(edit->user, entry->data, entry->value_bytes);
@@ -400,7 +256,7 @@ int weir_table_update(struct weir_table *table, struct weir_bytes key,
         if (result == 0) {
             result = edit->fn(edit->user, entry->data, edit->bytes);
             if (result == 0) {
-                insert_locked(shard, hash, entry);
+                weir_shard_insert_locked(shard, hash, entry);
                 entry = NULL;
             } else {
                 release(table);
@@ -415,16 +271,16 @@ int weir_table_update(struct weir_table *table, struct weir_bytes key,
 int weir_table_remove(struct weir_table *table, struct weir_bytes key)
 {
     uint64_t hash = hash_of(table, key);
-    struct shard *shard = shard_of(table, hash);
-    struct entry *entry = NULL;
-    struct slot *slot;
+    struct weir_shard *shard = shard_of(table, hash);
+    struct weir_entry *entry = NULL;
+    struct weir_slot *slot;
 
     if (weir_sys_lock_here(&shard->lock, table->pid) != 0)
         return -ECHILD;
-    slot = find_locked(shard, hash, key);
+    slot = weir_shard_find_locked(shard, hash, key);
     if (slot != NULL) {
         entry = slot->entry;
-        empty_locked(shard, slot);
+        weir_shard_empty_locked(shard, slot);
         release(table);
     }
     weir_sys_unlock(&shard->lock);
@@ -471,12 +327,12 @@ static int compare(const void *a, const void *b)
     return (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-static unsigned char *copy_shard(const struct shard *shard,
+static unsigned char *copy_shard(const struct weir_shard *shard,
                                  struct snapshot *snapshot,
                                  unsigned char *to)
 {
     for (size_t s = 0; shard->slots != NULL && s <= shard->mask; s++) {
-        struct entry *entry = shard->slots[s].entry;
+        struct weir_entry *entry = shard->slots[s].entry;
         struct copied *view;
 
         if (entry == NULL)
@@ -488,7 +344,7 @@ static unsigned char *copy_shard(const struct shard *shard,
         to += entry->value_bytes;
         view->key.data = to;
         view->key.bytes = entry->key_bytes;
-        memcpy(to, key_of(entry), entry->key_bytes);
+        memcpy(to, weir_entry_key(entry), entry->key_bytes);
         to += aligned((size_t)entry->value_bytes + entry->key_bytes) -
               entry->value_bytes;
     }
@@ -502,11 +358,11 @@ static int copy_all(const struct weir_table *table, struct snapshot *snapshot)
     unsigned char *to;
 
     for (int i = 0; i < SHARDS; i++) {
-        const struct shard *shard = &table->shards[i];
+        const struct weir_shard *shard = &table->shards[i];
 
         count += shard->used;
         for (size_t s = 0; shard->slots != NULL && s <= shard->mask; s++) {
-            const struct entry *entry = shard->slots[s].entry;
+            const struct weir_entry *entry = shard->slots[s].entry;
 
             if (entry != NULL)
                 bytes += aligned((size_t)entry->value_bytes +

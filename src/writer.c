@@ -275,7 +275,7 @@ int weir_writer_write(struct weir_writer *w, const struct iovec *pieces,
         post = rouse_locked(w);
     } else if (err == 0) {
         struct weir_waiter self = { .pieces = pieces, .count = count,
-                               .bytes = bytes };
+                                    .bytes = bytes };
 
         err = prepare(&self, deadline);
         if (err == 0)

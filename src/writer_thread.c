@@ -110,7 +110,8 @@ void weir_writer_serve_locked(struct weir_writer *w)
 
     while ((first = w->line.first) != NULL &&
            weir_writer_fits_locked(w, first->bytes)) {
-        weir_writer_accept_locked(w, first->pieces, first->count, first->bytes);
+        weir_writer_accept_locked(w, first->pieces, first->count,
+                                  first->bytes);
         weir_waiters_finish(&w->line, first, 0);
     }
 }

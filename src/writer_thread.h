@@ -13,14 +13,15 @@
 
 /* One who waits, on its own stack. */
 struct weir_waiter {
-    struct weir_waiter *next, *before;  /* (l) */
-    struct weir_sys_sem woken;     /* posted under the lock */
-    bool done;                     /* (l) off its list, result is set */
-    int result;                    /* (l) */
-    uint64_t target;               /* (c) records to be settled, for flush */
-    const struct iovec *pieces;    /* (c) the record, in the line */
-    size_t count;                  /* (c) of pieces */
-    size_t bytes;                  /* (c) of the record */
+    struct weir_waiter *next;       /* (l) */
+    struct weir_waiter *before;     /* (l) */
+    struct weir_sys_sem woken;      /* posted with the lock held */
+    bool done;                      /* (l) off its list, result is set */
+    int result;                     /* (l) */
+    uint64_t target;                /* (c) records to be settled, for flush */
+    const struct iovec *pieces;     /* (c) the record, in the line */
+    size_t count;                   /* (c) of pieces */
+    size_t bytes;                   /* (c) of the record */
 };
 
 struct weir_waiters {
@@ -34,50 +35,51 @@ enum weir_writer_state {
 };
 
 struct weir_writer {
-    char *path;                  /* (c) or NULL */
-    unsigned char *ring;         /* records; see Order */
-    uint64_t *ends;              /* where each record ends, in all bytes */
-    size_t ring_bytes;           /* (c) */
-    size_t capacity;             /* (c) records */
-    size_t record_max;           /* (c) */
-    size_t batch_max;            /* (c) SIZE_MAX: no limit */
-    enum weir_sync sync;         /* (c) */
-    enum weir_recover recover;   /* (c) */
+    char *path;                     /* (c) or NULL */
+    unsigned char *ring;            /* records; (l) but for a batch's */
+    uint64_t *ends;                 /* likewise: where each record ends, as
+                                       a position in all bytes ever */
+    size_t ring_bytes;              /* (c) */
+    size_t capacity;                /* (c) records */
+    size_t record_max;              /* (c) */
+    size_t batch_max;               /* (c) SIZE_MAX: no limit */
+    enum weir_sync sync;            /* (c) */
+    enum weir_recover recover;      /* (c) */
     void (*on_batch)(void *user, size_t records, size_t bytes); /* (c) */
-    void *user;                  /* (c) */
-    struct weir_sys_home home;   /* (c) */
-    struct weir_sys_thread thread; /* (c) */
-    struct weir_file file;       /* (o) the thread */
+    void *user;                     /* (c) */
+    struct weir_sys_home home;      /* (c) */
+    struct weir_sys_thread thread;  /* (c) */
+    struct weir_file file;          /* (o) the thread */
 
     WEIR_ON_LINE struct weir_sys_mutex lock;
     /* What a producer touches lies together. */
-    uint64_t accepted;           /* (l) records, ever */
-    uint64_t done;               /* (l) records off the buffer, ever */
-    uint64_t bytes_in;           /* (l) accepted, ever */
-    uint64_t bytes_out;          /* (l) off the buffer, ever */
-    size_t slot;                 /* (l) of `ends`, for the next record */
-    size_t at;                   /* (l) of `ring`, for the next record */
-    size_t waiting_max;          /* (l) */
-    int error;                   /* (l) sticks */
-    enum weir_writer_state state;            /* (l) */
-    bool idle;                   /* (l) the thread wants a post */
-    bool joined;                 /* (l) */
-    bool reopening;              /* (l) a reopen is under way */
-    struct weir_waiters line;         /* (l) for room, in order of arrival */
+    uint64_t accepted;              /* (l) records, ever */
+    uint64_t done;                  /* (l) records off the buffer, ever */
+    uint64_t bytes_in;              /* (l) accepted, ever */
+    uint64_t bytes_out;             /* (l) off the buffer, ever */
+    size_t slot;                    /* (l) of `ends`, for the next record */
+    size_t at;                      /* (l) of `ring`, for the next record */
+    size_t waiting_max;             /* (l) */
+    int error;                      /* (l) sticks */
+    enum weir_writer_state state;   /* (l) */
+    bool idle;                      /* (l) the thread wants a post */
+    bool joined;                    /* (l) */
+    bool reopening;                 /* (l) a reopen is under way */
+    struct weir_waiters line;       /* (l) for room, in order of arrival */
 
     WEIR_ON_LINE struct weir_waiters flushers; /* (l) by target */
-    struct weir_waiters reopeners;    /* (l) one at most */
-    struct weir_waiters closers;      /* (l) */
-    uint64_t reopen_at;          /* (l) records that belong to the old file */
-    uint64_t settled;            /* (l) records a flush need not wait for */
-    uint64_t sync_wanted;        /* (l) somebody flushed so many */
-    uint64_t written;            /* (l) and so on: weir_writer_stats */
-    uint64_t durable;            /* (l) */
-    uint64_t written_bytes;      /* (l) */
-    uint64_t batches;            /* (l) */
-    uint64_t writes;             /* (l) */
-    uint64_t syncs;              /* (l) */
-    uint64_t torn_bytes;         /* (l) */
+    struct weir_waiters reopeners;  /* (l) one at most */
+    struct weir_waiters closers;    /* (l) */
+    uint64_t reopen_at;             /* (l) records the old file still gets */
+    uint64_t settled;               /* (l) records a flush need not wait for */
+    uint64_t sync_wanted;           /* (l) somebody flushed so many */
+    uint64_t written;               /* (l) and so on: weir_writer_stats */
+    uint64_t durable;               /* (l) */
+    uint64_t written_bytes;         /* (l) */
+    uint64_t batches;               /* (l) */
+    uint64_t writes;                /* (l) */
+    uint64_t syncs;                 /* (l) */
+    uint64_t torn_bytes;            /* (l) */
 
     WEIR_ON_LINE struct weir_sys_sem work; /* posted by who clears `idle` */
 };

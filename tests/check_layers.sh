@@ -33,11 +33,10 @@ includes() {
 level() {
     case $1 in
     base | sys) echo 0 ;;
-    queue | gate | table | park | ring | options | siphash | gate_line) echo 1 ;;
-    pool | worker | pool_private | writer | writer_file | writer_private)
-        echo 2 ;;
-    group) echo 3 ;;
-    http | weir) echo 4 ;;
+    queue* | ring | park | gate* | table* | siphash | options) echo 1 ;;
+    pool* | worker | writer*) echo 2 ;;
+    group*) echo 3 ;;
+    http* | weir) echo 4 ;;
     *) echo unknown ;;
     esac
 }

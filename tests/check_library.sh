@@ -31,12 +31,16 @@ case $library in
     "$(echo "$all" | grep -E 'pthread_cond_|curl_')" ;;
 esac
 
-# A writable global: data or bss of the library's own. A symbol of the
-# thread-local storage is the one that base.h speaks of; the compiler's own
-# (of start-up code and sanitizers) are not the library's.
-found=$(echo "$all" | awk '$2 ~ /^[bBdDcC]$/ { print $2, $3 }' |
-    grep -vE ' (_|completed\.|__|\.|current$|weir_worker_current_tls)' |
-    sort -u)
+# A writable global: a symbol in data or bss. Thread-local storage holds the
+# one pointer that base.h speaks of. What begins with an underscore or is
+# called completed.N is the compiler's, of start-up code and sanitizers.
+found=$("$nm" -f sysv "$library" | awk -F '|' '
+    { gsub(/ /, "", $1); gsub(/ /, "", $7) }
+    $7 ~ /^\.(data|bss|tdata|tbss)$/ || $7 ~ /^\.(data|bss|tbss)\.[^r]/ {
+        if ($1 !~ /^_|^completed\.|^\./ &&
+            !($7 == ".tbss" && $1 == "current"))
+            print $1, "in", $7
+    }' | sort -u)
 report 2 "has no writable global" "$found"
 
 # The public functions are those the headers declare with WEIR_API.

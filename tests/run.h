@@ -16,6 +16,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#if defined(__SANITIZE_THREAD__)
+#define TESTS_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TESTS_TSAN 1
+#endif
+#endif
+
 /* A thread, or the end of the program. */
 static inline pthread_t start(void *(*fn)(void *), void *arg)
 {

@@ -1039,6 +1039,7 @@ static int use_in_child(void *arg)
     return bad;
 }
 
+#if !defined(TESTS_TSAN)
 static int pool_of_its_own(void *arg)
 {
     struct weir_pool *own = NULL;
@@ -1056,6 +1057,7 @@ static int pool_of_its_own(void *arg)
     }
     return bad;
 }
+#endif
 
 static void a_forked_child_is_told(void)
 {
@@ -1077,7 +1079,7 @@ static void a_forked_child_is_told(void)
 
 static void a_forked_child_has_its_own(void)
 {
-#if defined(__SANITIZE_THREAD__)
+#if defined(TESTS_TSAN)
     SKIP("thread sanitizer knows no threads after a fork");
 #else
     struct weir_pool *pool = make_n(2, 4);

@@ -90,6 +90,18 @@ static int save(struct scenario *s, const char *url, const char *trace,
     return err;
 }
 
+/* A delay in seconds with three decimals, or more where scaling needs them.
+ */
+static void show_seconds(char *buffer, size_t bytes, double seconds)
+{
+    size_t length;
+
+    snprintf(buffer, bytes, "%.6f", seconds);
+    length = strlen(buffer);
+    while (buffer[length - 1] == '0' && buffer[length - 4] != '.')
+        buffer[--length] = '\0';
+}
+
 static int job(struct weir_context *cx, void *arg)
 {
     struct call *call = arg;
@@ -97,11 +109,13 @@ static int job(struct weir_context *cx, void *arg)
     struct weir_http *http = weir_local(cx); /* this worker's own */
     struct weir_http_response r;
     const char *trace = NULL, *why = "";
-    char url[80];
+    char seconds[32], url[80];
     int err;
 
-    snprintf(url, sizeof(url), "http://127.0.0.1:%d/delay/%.9g",
-             server_port(s->server), plan_seconds(&s->plan, call->index));
+    show_seconds(seconds, sizeof(seconds),
+                 plan_seconds(&s->plan, call->index));
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/delay/%s",
+             server_port(s->server), seconds);
     err = weir_http_perform(http, cx, &(struct weir_http_request){
         .url = url }, &r);
     if (err != 0)
@@ -139,14 +153,18 @@ static void slow_down(void *user, size_t records, size_t bytes)
         ;
 }
 
-/* Make what the jobs share. Returns 0 or an error. */
-static int set_up(struct scenario *s)
+/* Make what the jobs share. Returns 0 or an error; *what is then what could
+ * not be had. */
+static int set_up(struct scenario *s, const char **what)
 {
     int err = server_start(&s->server, &(struct server_options){
         .workers = s->plan.count + 1 });
 
+    *what = "a server on 127.0.0.1";
     if (err == 0)
         err = weir_table_create(&s->table, NULL);
+    if (err == 0)
+        *what = s->output;
     if (err == 0)
         err = weir_writer_open(&s->writer, &(struct weir_writer_options){
             .path = s->output,
@@ -154,6 +172,8 @@ static int set_up(struct scenario *s)
             .batch_max = 1, /* every record meets slow_down() */
             .on_batch = slow_down,
             .user = s });
+    if (err == 0)
+        *what = "starting the workers";
     if (err == 0)
         err = weir_pool_create(&s->pool, &(struct weir_pool_options){
             .workers = s->plan.count, /* it is the gate that limits */
@@ -225,15 +245,16 @@ static void show_times(const struct scenario *s, double took)
     printf("  measured               %7.2f s\n", took);
 }
 
-static int scenario(struct scenario *s)
+static int scenario(struct scenario *s, const char **what)
 {
     struct call calls[PLAN_MOST];
     struct weir_gate_stats gate = { 0 };
     int64_t began;
-    int err = set_up(s);
+    int err = set_up(s, what);
 
     if (err != 0)
         return err;
+    *what = s->output;
     began = weir_now();
     err = run_jobs(s, calls);
     if (err != 0)
@@ -300,13 +321,14 @@ int show_template(int argc, char **argv)
 {
     struct scenario s = { .output = "template.ndjson", .plan.scale = 1 };
     int code = read_options(&s, argc, argv);
+    const char *what = "libcurl";
     int err;
 
     if (code != EXIT_OK)
         return code < 0 ? EXIT_OK : code;
     err = weir_http_begin();
     if (err == 0) {
-        err = scenario(&s);
+        err = scenario(&s, &what);
         weir_pool_destroy(s.pool);
         weir_writer_destroy(s.writer);
         weir_table_destroy(s.table);
@@ -314,7 +336,7 @@ int show_template(int argc, char **argv)
         weir_http_end();
     }
     if (err != 0) {
-        say("weir show template: %s: %s", s.output, strerror(-err));
+        say("weir show template: %s: %s", what, strerror(-err));
         return EXIT_BROKEN;
     }
     printf("all of it is in %s\n", s.output);

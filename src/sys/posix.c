@@ -309,6 +309,11 @@ void *weir_sys_alloc(size_t count, size_t bytes)
     return memory;
 }
 
+void *weir_sys_alloc_small(size_t bytes)
+{
+    return calloc(1, bytes);
+}
+
 void weir_sys_free(void *memory)
 {
     free(memory);

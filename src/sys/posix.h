@@ -55,6 +55,16 @@ static inline void weir_sys_pause(void)
 #endif
 }
 
+/* A hint: the address need not be good any more. */
+static inline void weir_sys_prefetch(const void *address)
+{
+#if defined(__GNUC__)
+    __builtin_prefetch(address, 1);
+#else
+    (void)address;
+#endif
+}
+
 static inline void weir_sys_yield(void)
 {
     sched_yield();
@@ -195,6 +205,9 @@ int64_t weir_sys_now(void);
 /* Zeroed memory for `count` things of `bytes` each, aligned to WEIR_LINE;
  * NULL: none, or the product overflows. */
 void *weir_sys_alloc(size_t count, size_t bytes);
+/* Zeroed memory aligned for any type, which may share its lines: for small
+ * things there are many of. NULL: none. Freed alike. */
+void *weir_sys_alloc_small(size_t bytes);
 void weir_sys_free(void *memory);
 /* Fill `buffer`, of at most 256 bytes. Returns 0 or -errno. */
 int weir_sys_random(void *buffer, size_t bytes);

@@ -12,12 +12,14 @@
  *   WEIR_THREAD_LOCAL         storage class of a variable per thread
  *   weir_sys_pause            a short wait of one who spins
  *   weir_sys_yield            let another thread run
+ *   weir_sys_prefetch         have a line fetched to be written, or nothing
  *   struct weir_sys_mutex     init, destroy, lock, trylock, unlock
  *   struct weir_sys_sem       init, destroy, post, wait with a deadline
  *   struct weir_sys_thread    start, join, self; start is the only function
  *                             that makes threads
  *   weir_sys_now              the monotonic clock
  *   weir_sys_alloc, _free     zeroed memory on cache lines of its own
+ *   weir_sys_alloc_small      zeroed memory packed as closely as may be
  *   weir_sys_random           unpredictable bytes
  *   weir_sys_pid, _fork_mark  to know a forked child
  *   struct weir_sys_home      init, destroy; weir_sys_at_home: the same

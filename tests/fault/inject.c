@@ -186,6 +186,8 @@ int __real_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 int __real_posix_memalign(void **memory, size_t alignment, size_t bytes);
 int __wrap_posix_memalign(void **memory, size_t alignment, size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
 int __real_getentropy(void *buffer, size_t bytes);
 int __wrap_getentropy(void *buffer, size_t bytes);
 void *__real_mmap(void *at, size_t bytes, int prot, int flags, int fd,
@@ -359,6 +361,12 @@ int __wrap_posix_memalign(void **memory, size_t alignment, size_t bytes)
 
     return error != 0 ? error :
                         __real_posix_memalign(memory, alignment, bytes);
+}
+
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+    return count_call(INJECT_ALLOC, NULL) != 0 ? NULL :
+                                                 __real_calloc(count, bytes);
 }
 
 int __wrap_getentropy(void *buffer, size_t bytes)

@@ -46,7 +46,7 @@ enum inject_kind {
     INJECT_FSTAT,      /* fstat, fstat64: EIO */
     INJECT_STAT,       /* stat, stat64: EIO */
     INJECT_POLL,       /* poll: ENOMEM */
-    INJECT_ALLOC,      /* posix_memalign: ENOMEM */
+    INJECT_ALLOC,      /* posix_memalign, calloc: ENOMEM */
     INJECT_RANDOM,     /* getentropy: ENOSYS */
     INJECT_MAP,        /* mmap, mmap64: ENOMEM */
     INJECT_ADVISE,     /* madvise: EINVAL */

@@ -517,6 +517,7 @@ static void no_semaphore(void)
 {
     fill((struct weir_writer_options){ .capacity = RECORDS });
     inject_fail(INJECT_SEM_INIT, 1, ENOSPC, INJECT_ALWAYS);
+    inject_fail(INJECT_COND_INIT, 1, ENOSPC, INJECT_ALWAYS); /* fallback */
     EXPECT_INT(put(), -ENOSPC);
     EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), -ENOSPC);
     EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -ENOSPC);

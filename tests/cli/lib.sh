@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+# lib.sh - what the tests of the program share. Source it with the path of
+# the program as $1; then: plan, cases by ok and is, finish.
+
+set -u
+weir=$1
+case $weir in /*) ;; *) weir=$PWD/$weir ;; esac
+dir=$(mktemp -d) || exit 1
+cd "$dir" || exit 1
+servers=
+unset "${!WEIR_@}" # no settings but the test's own
+
+cleanup() {
+    for pid in $servers; do
+        kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
+    done
+    cd / && rm -rf "$dir"
+}
+trap cleanup EXIT
+
+planned=0 number=0 failures=0 code=0
+
+plan() {
+    planned=$1
+    echo "1..$planned"
+}
+
+skip_all() {
+    echo "1..0 # SKIP $1"
+    exit 0
+}
+
+# ok NAME COMMAND...: a case that passes when the command succeeds.
+ok() {
+    local name=$1
+    shift
+    number=$((number + 1))
+    if "$@"; then
+        echo "ok $number - $name"
+        return
+    fi
+    failures=$((failures + 1))
+    echo "not ok $number - $name"
+    echo "# failed: $*, exit code of the program: $code"
+    for file in out err; do
+        [ -s "$file" ] && tail -n 15 "$file" | sed "s/^/# $file: /"
+    done
+}
+
+skip() {
+    number=$((number + 1))
+    echo "ok $number - $1 # SKIP $2"
+}
+
+# is GOT WANTED, at_least GOT LEAST, for ok.
+is() { [ "$1" = "$2" ] || { echo "# got $1, wanted $2"; false; }; }
+at_least() {
+    awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 >= b + 0) }' ||
+        { echo "# got $1, wanted at least $2"; false; }
+}
+says() { grep -qF -- "$1" err || { echo "# not said: $1"; false; }; }
+all() { # all COMMAND -- COMMAND -- ...
+    local command=()
+    for word in "$@" --; do
+        if [ "$word" != -- ]; then
+            command+=("$word")
+            continue
+        fi
+        "${command[@]}" || { echo "# at: ${command[*]}"; return 1; }
+        command=()
+    done
+}
+
+# run ARGUMENTS...: run the program to its end; $code, files out and err.
+run() {
+    code=0
+    timeout 120 "$weir" "$@" >out 2>err </dev/null || code=$?
+}
+
+# start ARGUMENTS...: run it in the background as a terminal would have it,
+# with SIGINT not ignored; $pid.
+start() {
+    set -m
+    "$weir" "$@" >out 2>err &
+    pid=$!
+    set +m
+}
+
+# await COMMAND...: until it succeeds, a minute at most.
+await() {
+    local tries=0
+    until "$@" 2>/dev/null; do
+        tries=$((tries + 1))
+        [ $tries -lt 1200 ] || { echo "# waited in vain: $*"; return 1; }
+        sleep 0.05
+    done
+}
+
+# ended: wait for what was started; $code.
+ended() {
+    code=0
+    # "Killed" and the like are the shell's words, not the program's.
+    wait "$pid" 2>/dev/null || code=$?
+}
+
+# serve: start a server; $base.
+serve() {
+    "$weir" serve >serve.out 2>serve.err &
+    servers="$servers $!"
+    await grep -q '^listening on ' serve.out
+    base=$(sed -n 's/^listening on //p' serve.out)
+}
+
+lines() { # of a file; 0 where there is none
+    if [ -e "$1" ]; then wc -l <"$1" | tr -d ' '; else echo 0; fi
+}
+has_lines() { [ "$(lines "$1")" -ge "$2" ]; }
+
+# whole FILE: nothing but whole records, as the contract has them.
+whole() {
+    local record='^\{"v":1,"run":"[0-9a-f]{16}","id":"[0-9a-f]{32}","seq":'
+    record+='[0-9]+,"url":"([^"\\]|\\.)*","ok":(true|false),"status":'
+    record+='(null|[0-9]{3}),"error":(null|"[a-z_]+"),"attempts":1,"worker":'
+    record+='[0-9]+,"start":"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:'
+    record+='[0-9]{2}\.[0-9]{3}Z","wait_ms":[0-9.]+,"dns_ms":[0-9.]+,'
+    record+='"connect_ms":[0-9.]+,"tls_ms":[0-9.]+,"ttfb_ms":[0-9.]+,'
+    record+='"total_ms":[0-9.]+,"bytes":[0-9]+\}$'
+    [ -e "$1" ] || { echo "# there is no $1"; return 1; }
+    if LC_ALL=C grep -vE "$record" "$1" | head -n 3 | sed 's/^/# /' |
+        grep .; then
+        return 1
+    fi
+    [ ! -s "$1" ] || [ -z "$(tail -c 1 "$1")" ]
+}
+
+# distinct FILE MEMBER: how many values it has.
+distinct() {
+    sed -E "s/.*\"$2\":\"?([^,\"]*).*/\\1/" "$1" | sort -u | wc -l |
+        tr -d ' '
+}
+
+finish() {
+    if [ "$number" -ne "$planned" ]; then
+        echo "# $number cases, $planned planned"
+        exit 1
+    fi
+    [ "$failures" -eq 0 ] || exit 1
+    exit 0
+}

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# stop.sh WEIR - Ctrl-C once, Ctrl-C twice, kill -9, and torn last lines.
+. "$(dirname "$0")/lib.sh"
+plan 18
+serve
+for i in $(seq 40); do echo "$base/delay/0.3?$i"; done >slow
+for i in $(seq 20000); do echo "$base/status/200?$i"; done >fast
+{ echo "$base/status/200"; echo "$base/delay/90"; echo "$base/delay/90?2"; } \
+    >stuck
+
+start run -i slow -j 4 -o drain.ndjson
+await has_lines drain.ndjson 4
+kill -INT "$pid"
+ended
+ok "Ctrl-C lets what is in flight finish and dies of SIGINT" \
+    all is "$code" 130 -- says "in flight; Ctrl-C again to abort"
+ok "what was done is recorded whole" all whole drain.ndjson -- \
+    is "$(sed -nE 's/^([0-9]+) jobs done.*/\1/p' err)" "$(lines drain.ndjson)"
+left=$(sed -nE 's/.*; ([0-9]+) not done.*/\1/p' err)
+ok "what was not done is counted" \
+    is $((left + $(lines drain.ndjson))) 40
+ok "not all of it was done" test "$(lines drain.ndjson)" -lt 40
+
+start run -i slow -j 4 -o term.ndjson
+await has_lines term.ndjson 4
+kill -TERM "$pid"
+ended
+ok "SIGTERM does the same and the program dies of that" \
+    all is "$code" 143 -- whole term.ndjson
+
+start run -i stuck -j 3 -t 80 -o twice.ndjson
+await has_lines twice.ndjson 1
+kill -INT "$pid"
+await says "finishing 2 in flight"
+kill -INT "$pid"
+ended
+ok "Ctrl-C twice leaves at once" all is "$code" 130 -- whole twice.ndjson
+
+mkfifo pipe
+exec 9<>pipe
+printf '%s\n' "$base/status/200" >&9
+start run -i pipe -o reading.ndjson
+await has_lines reading.ndjson 1
+kill -INT "$pid"
+ended
+exec 9>&-
+ok "Ctrl-C ends a run that waits for its input" \
+    all is "$code" 130 -- is "$(lines reading.ndjson)" 1
+
+start run -i fast -j 1 -r 20 -o full.ndjson
+await has_lines full.ndjson 1
+kill -INT "$pid"
+ended
+ok "Ctrl-C ends a run whose producer waits for room" \
+    all is "$code" 130 -- whole full.ndjson
+
+(trap '' INT && exec "$weir" run -q -n 2 -j 2 --base "$base" -o nohup.ndjson) &
+pid=$!
+kill -INT "$pid"
+ended
+ok "a SIGINT that was ignored from the start stays ignored" \
+    all is "$code" 0 -- is "$(lines nohup.ndjson)" 2
+
+start run -i fast -j 8 -o killed.ndjson
+await has_lines killed.ndjson 200
+kill -KILL "$pid"
+ended
+ok "kill -9 in mid-run: it is gone" is "$code" 137
+head -n "$(lines killed.ndjson)" killed.ndjson >lines.ndjson
+ok "the file holds whole lines and at most one torn tail" whole lines.ndjson
+printf '{"v":1,"run":"0123' >>killed.ndjson
+torn=$(tail -n 1 killed.ndjson)
+before=$(lines killed.ndjson)
+run run -n 1 --base "$base" -o killed.ndjson
+ok "the next run reports the torn tail" \
+    all is "$code" 0 -- says "killed.ndjson: cut off a torn last line of \
+${#torn} bytes, kept in killed.ndjson.torn"
+ok "it removes it and appends" all whole killed.ndjson -- \
+    is "$(lines killed.ndjson)" $((before + 1))
+ok "what was cut off is kept" is "$(cat killed.ndjson.torn)" "$torn"
+
+printf 'not ours\n{"half' >text
+run run -q -n 1 --base "$base" -o text
+ok "whole lines of others are never touched" \
+    all is "$code" 0 -- is "$(head -n 1 text)" "not ours" -- \
+    is "$(lines text)" 2
+run run -q -n 1 --base "$base" -o - -i /dev/null
+ok "(and -n with -i is refused)" is "$code" 2
+
+"$weir" serve >serve2.out 2>&1 &
+pid=$!
+await grep -q listening serve2.out
+second=$(sed -n 's/^listening on //p' serve2.out)
+"$weir" run -q -t 60 -o cut.ndjson "$second/delay/50" 2>/dev/null &
+client=$!
+await grep -q . <(ss -Htn 2>/dev/null || echo) || true
+kill -TERM "$pid"
+ended
+ok "serve ends by SIGTERM although a client waits" is "$code" 143
+wait "$client"
+ok "and the client gets to know" is $? 1
+finish

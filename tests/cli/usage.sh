@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# usage.sh WEIR - help, and what is refused before anything is done.
+. "$(dirname "$0")/lib.sh"
+plan 30
+
+run --version
+ok "--version tells the version and ends with 0" \
+    all is "$code" 0 -- grep -qE '^weir [0-9]+\.[0-9]+\.[0-9]+$' out
+run --help
+ok "--help lists the commands on standard output" \
+    all is "$code" 0 -- grep -q 'weir run' out -- test ! -s err
+for command in "run" "serve" "show" "show template"; do
+    # shellcheck disable=SC2086
+    run $command --help
+    ok "$command --help explains the command and ends with 0" \
+        all is "$code" 0 -- test -s out -- test ! -s err
+done
+run
+ok "no command is an error of usage" all is "$code" 2 -- says "which command"
+run fly
+ok "an unknown command is named" all is "$code" 2 -- says "fly"
+code=0
+"$weir" --help >/dev/full 2>err || code=$?
+ok "help that cannot be written ends with 3" is "$code" 3
+
+# refused NAME SAID ARGUMENTS...: exit code 2, and it says what.
+refused() {
+    local name=$1 said=$2
+    shift 2
+    run "$@"
+    ok "$name" all is "$code" 2 -- says "$said" -- test ! -e results.ndjson
+}
+refused "an unknown option is named" "--fly" run --fly
+refused "an unknown letter is named" "-y" run -y
+refused "a missing value is said" "-j: needs a value" run -j
+refused "-j 0 is refused by name and value" "-j 0:" run -j 0
+refused "-j beyond the range is refused" "-j 99999999999:" run -j 99999999999
+refused "-j beyond 64 bits is refused" "-j 36893488147419103232:" \
+    run -j 36893488147419103232
+refused "a sign is refused" "-j -1:" run -j -1
+refused "a plus is refused" "--concurrency +1:" run --concurrency=+1
+refused "junk behind a number is refused" "-n 3x:" run -n 3x
+refused "an exponent is refused" "-t 1e3:" run -t 1e3
+refused "inf is refused" "-t inf:" run -t inf
+refused "an unknown unit of a rate is refused" "-r 5/d:" run -r 5/d
+refused "a rate of 0 is refused" "-r 0:" run -r 0
+refused "an empty file name is refused" "-o '':" run -o ''
+refused "URLs and -i do not go together" "-i" run -i x http://127.0.0.1/
+refused "--base must be http or https" "--base" run --base file:///etc
+refused "an unknown scenario is named" "fly" show fly
+
+mkdir input
+run run -i input
+ok "a directory as input is named" all is "$code" 2 -- says "input:"
+run run -i missing
+ok "a missing input is named" all is "$code" 2 -- says "missing:"
+run run -o input http://127.0.0.1:1/
+ok "a directory as results is named, with 3" \
+    all is "$code" 3 -- says "input:"
+code=0
+"$weir" run -i - >out 2>err <&- || code=$?
+ok "a closed standard input is an error of input" \
+    all is "$code" 2 -- says "standard input"
+finish
