@@ -139,7 +139,9 @@ int weir_pool_create(struct weir_pool **out,
     if (pool == NULL)
         return -ENOMEM;
     copy_options(pool, o);
-    pool->here = weir_sys_fork_mark();
+    err = weir_sys_home_init(&pool->home);
+    if (err != 0)
+        goto no_home;
     err = make_gate(pool, o);
     if (err != 0)
         goto no_gate;
@@ -193,20 +195,13 @@ no_ring:
 no_workers:
     weir_gate_destroy(pool->gate);
 no_gate:
-    weir_sys_fork_mark_free(pool->here);
+    weir_sys_home_destroy(&pool->home);
+no_home:
     weir_sys_free(pool);
     return err;
 }
 
 /* ---- feeding ---- */
-
-/* Whether this is the process that made the pool: a load, where the system
- * can mark that, since a submit may ask it nothing. */
-static bool is_here(const struct weir_pool *pool)
-{
-    return pool->here != NULL ? *pool->here != 0
-                              : weir_sys_pid() == pool->ring.pid;
-}
 
 static bool is_own_job(const struct weir_pool *pool)
 {
@@ -220,7 +215,7 @@ ssize_t weir_pool_submit(struct weir_pool *pool, const struct weir_job *jobs,
 {
     bool insider = is_own_job(pool);
 
-    if (!is_here(pool))
+    if (!weir_sys_at_home(&pool->home))
         return -ECHILD;
     for (size_t i = 0; i < count; i++)
         if (jobs[i].fn == NULL ||
@@ -234,7 +229,7 @@ ssize_t weir_pool_submit(struct weir_pool *pool, const struct weir_job *jobs,
 
 int weir_pool_wait(struct weir_pool *pool, int64_t deadline)
 {
-    if (!is_here(pool))
+    if (!weir_sys_at_home(&pool->home))
         return -ECHILD;
     if (is_own_job(pool))
         return -EDEADLK;
@@ -286,7 +281,7 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
 
     if (mode != WEIR_DRAIN && mode != WEIR_CANCEL)
         return -EINVAL;
-    if (!is_here(pool))
+    if (!weir_sys_at_home(&pool->home))
         return -ECHILD;
     if (is_own_job(pool))
         return -EDEADLK;
@@ -319,7 +314,7 @@ void weir_pool_destroy(struct weir_pool *pool)
 {
     if (pool == NULL)
         return;
-    if (is_here(pool)) {
+    if (weir_sys_at_home(&pool->home)) {
         WEIR_CHECK(!is_own_job(pool),
                    "weir_pool_destroy: called by one of its jobs");
         weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER);
@@ -333,7 +328,7 @@ void weir_pool_destroy(struct weir_pool *pool)
         weir_ring_free_memory(&pool->ring);
     }
     weir_gate_destroy(pool->gate);
-    weir_sys_fork_mark_free(pool->here);
+    weir_sys_home_destroy(&pool->home);
     weir_sys_free(pool->workers);
     weir_sys_free(pool);
 }
@@ -344,7 +339,7 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
 {
     uint64_t began = 0, ended = 0, failed = 0, cancelled = 0;
 
-    if (!is_here(pool))
+    if (!weir_sys_at_home(&pool->home))
         return -ECHILD;
     *stats = (struct weir_pool_stats){ .workers = pool->threads };
     for (int i = 0; i < pool->slots; i++) {

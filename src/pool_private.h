@@ -40,7 +40,7 @@ struct weir_pool {
     struct weir_park ended;        /* who waits for all threads to end */
 
     WEIR_ON_LINE struct weir_context *workers; /* (c) the array */
-    const volatile uint32_t *here; /* (c) 0 in a forked child; or NULL */
+    struct weir_sys_home home;     /* (c) */
     int slots;                     /* (c) its length */
     int threads;                   /* (c) so many were started */
     size_t stack_bytes;            /* (c) */

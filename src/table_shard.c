@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * table_shard.c - one hash table of a table's sixteen: open addressing with
- * linear probing.
+ * table_shard.c - one of the hash tables a table is made of: open addressing
+ * with linear probing.
  *
  * Owns: the slots, an entry per key.
  * Locks: the shard's, held by the caller throughout.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * table_shard.h - one hash table of a table's sixteen, and its entries.
+ * table_shard.h - one of the hash tables a table is made of, and its entries.
  *
  * What it may be asked to do is done by table.c with the shard's lock held.
  */

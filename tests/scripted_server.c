@@ -27,7 +27,7 @@
 #endif
 
 #define CONNECTIONS_MAX 1024
-#define REQUEST_MAX (256 * 1024)
+#define REQUEST_MAX (2 * 1024 * 1024)
 
 struct connection {
     struct scripted_server *server;
@@ -263,11 +263,11 @@ static void *accept_all(void *arg)
         /* Answers go out in pieces: each would wait for the last one's
          * acknowledgement. A client that is gone already fails it. */
         setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        must(pthread_create(&c->thread, NULL, serve, c) == 0, "thread");
-        count++;
+        /* Counted before it can be served: who has an answer sees it. */
         pthread_mutex_lock(&s->lock);
-        s->connected = count;
+        s->connected = ++count;
         pthread_mutex_unlock(&s->lock);
+        must(pthread_create(&c->thread, NULL, serve, c) == 0, "thread");
     }
     while (count > 0)
         pthread_join(s->connections[--count].thread, NULL);

@@ -42,6 +42,8 @@ static struct scripted_answer answers[] = {
       .then = SCRIPTED_CLOSE },
     { .path = "/reset", .head = OK_HEAD "Content-Length: 9\r\n\r\nabc",
       .then = SCRIPTED_RESET },
+    { .path = "/interimcut", .head = "HTTP/1.1 100 Continue\r\n\r\n",
+      .then = SCRIPTED_CLOSE },
     { .path = "/nothing", .then = SCRIPTED_CLOSE },
     { .path = "/garbage", .head = "\033]0;you\007\r\n\r\nhello",
       .then = SCRIPTED_CLOSE },
@@ -286,6 +288,27 @@ static void headers_sent(void)
     http = make(&named);
     r = get(http, "/echo");
     EXPECT(has(&r, "\r\nUser-Agent: test\r\n"));
+    weir_http_destroy(http);
+}
+
+/* libcurl would ask leave for more than a MiB, and wait for it. */
+static void large_body_sent(void)
+{
+    static char body[MIB + MIB / 2];
+    struct weir_http_options wide = plain;
+    struct weir_http *http;
+    struct weir_http_response r;
+    char url[URL_BYTES];
+
+    memset(body, 'x', sizeof(body));
+    wide.body_max = 4 * MIB;
+    http = make(&wide);
+    r = ask(http, (struct weir_http_request){
+        .url = url_of(url, "", "/echo"), .body = body,
+        .body_bytes = sizeof(body) });
+    EXPECT_INT(r.status, 200);
+    EXPECT(r.body_bytes > sizeof(body));
+    EXPECT(!has(&r, "Expect"));
     weir_http_destroy(http);
 }
 
@@ -535,6 +558,9 @@ static void cut_in_body(void)
     EXPECT(strcmp(r.body, "abc") == 0);
     EXPECT_INT(get(http, "/reset").error, WEIR_HTTP_CUT);
     EXPECT_INT(get(http, "/nothing").error, WEIR_HTTP_CUT);
+    r = get(http, "/interimcut");
+    EXPECT_INT(r.error, WEIR_HTTP_CUT);
+    EXPECT_INT(r.status, 0);
     weir_http_destroy(http);
 }
 
@@ -1021,6 +1047,7 @@ static const struct tap_case cases[] = {
     { "HEAD gets headers and no body", head_has_no_body },
     { "methods and bodies are sent as they are", methods_sent },
     { "headers are sent, and libcurl's own taken back", headers_sent },
+    { "a large body is sent without asking leave", large_body_sent },
     { "nothing of a request is left for the next", nothing_leaks },
     { "ten requests use one connection", connection_reused },
     { "a chunked body of 50 MiB is cut at body_max", chunked_cut },

@@ -19,7 +19,9 @@
 #include <unistd.h>
 
 #define THREADS 4
-#define KILLS 100 /* a quick share of the 10,000 of the stress suite */
+#ifndef KILLS
+#define KILLS 100 /* -DKILLS=10000 for the whole of it */
+#endif
 
 #define FAIL(text) tap_expect(0, __FILE__, __LINE__, "no case of: " text)
 

@@ -360,32 +360,6 @@ void weir_sys_home_destroy(struct weir_sys_home *home)
     home->mark = NULL;
 }
 
-const volatile uint32_t *weir_sys_fork_mark(void)
-{
-#if defined(MADV_WIPEONFORK)
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    uint32_t *mark = mmap(NULL, page, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (mark == MAP_FAILED)
-        return NULL;
-    if (madvise(mark, page, MADV_WIPEONFORK) != 0) {
-        munmap(mark, page); /* a kernel before 4.14 */
-        return NULL;
-    }
-    *mark = 1;
-    return mark;
-#else
-    return NULL;
-#endif
-}
-
-void weir_sys_fork_mark_free(const volatile uint32_t *mark)
-{
-    if (mark != NULL)
-        munmap((void *)(uintptr_t)mark, (size_t)sysconf(_SC_PAGESIZE));
-}
-
 int weir_sys_processors(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);

@@ -113,12 +113,6 @@ static inline void weir_sys_unlock(struct weir_sys_mutex *m)
  * has forked. */
 int64_t weir_sys_pid(void);
 
-/* A word that is 1 in this process and 0 in a child it forks, so that a call
- * that must ask the system nothing can tell; NULL where there is no such
- * thing. It takes a page. */
-const volatile uint32_t *weir_sys_fork_mark(void);
-void weir_sys_fork_mark_free(const volatile uint32_t *mark);
-
 /* Where an object was made: a word on a page that fork() wipes in the child,
  * so that looking costs a load. Where the system cannot, the pid is asked. */
 struct weir_sys_home {

@@ -21,7 +21,7 @@
  *   weir_sys_alloc, _free     zeroed memory on cache lines of its own
  *   weir_sys_alloc_small      zeroed memory packed as closely as may be
  *   weir_sys_random           unpredictable bytes
- *   weir_sys_pid, _fork_mark  to know a forked child
+ *   weir_sys_pid              to know a forked child
  *   struct weir_sys_home      init, destroy; weir_sys_at_home: the same
  *                             where even asking for the pid is too slow
  *   weir_sys_processors       processors online

@@ -460,6 +460,23 @@ static void saved_in_pieces(void)
     EXPECT(file_holds(path, 1));
 }
 
+static void directory_is_synced(void)
+{
+    const enum weir_sync policies[] = { WEIR_SYNC_NEVER, WEIR_SYNC_FLUSH,
+                                        WEIR_SYNC_BATCH };
+
+    for (int i = 0; i < 3; i++) {
+        clean();
+        inject_reset();
+        REQUIRE(weir_writer_open(&writer, &(struct weir_writer_options){
+                                              .path = path,
+                                              .sync = policies[i] }) == 0);
+        EXPECT_INT(inject_calls(INJECT_FSYNC),
+                   policies[i] == WEIR_SYNC_NEVER ? 0 : 1);
+        forget();
+    }
+}
+
 static void lock_fails(void)
 {
     clean();
@@ -623,6 +640,8 @@ static const struct tap_case cases[] = {
     { "where the torn tail cannot be saved, PATH.torn is cut back",
       saving_fails },
     { "a tail read and saved in pieces is saved whole", saved_in_pieces },
+    { "a new file's directory is synced where there is a sync policy",
+      directory_is_synced },
     { "errors of flock are passed on, held by another is EBUSY",
       lock_fails },
     { "without a thread the file is left alone", thread_fails },
