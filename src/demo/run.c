@@ -221,6 +221,18 @@ static void on_signal(void *user, int number)
     weir_queue_put(run->events, &number, WEIR_NOW);
 }
 
+/* Write what was accepted; while this waits, as for a pipe that nobody reads,
+ * signals are still taken. */
+static void close_writers(struct run *run)
+{
+    int none = 0, err = weir_writer_close(run->results, WEIR_FOREVER);
+
+    if (err != 0)
+        atomic_compare_exchange_strong(&run->output_error, &none, err);
+    if (run->screen != NULL) /* an error of the screen is nobody's to know */
+        weir_writer_close(run->screen, WEIR_FOREVER);
+}
+
 /* Run every job. Returns the signal that came, 0, or a negative error. */
 static int work(struct run *run)
 {
@@ -235,6 +247,7 @@ static int work(struct run *run)
     if (err == 0) {
         source_run(run);
         weir_pool_close(run->pool, WEIR_DRAIN, WEIR_FOREVER);
+        close_writers(run);
     }
     run->ended = weir_now();
     signal = signals_stop(signals);
@@ -243,18 +256,14 @@ static int work(struct run *run)
     return err != 0 ? err : signal;
 }
 
-/* Close the results and say how it went. Returns an exit code. */
+/* Say how it went. Returns an exit code. */
 static int finish(struct run *run, int err)
 {
     const struct run_options *o = run->options;
     struct weir_writer_stats stats = { 0 };
     struct tally all;
-    int output = weir_writer_close(run->results, WEIR_FOREVER);
+    int output = atomic_load(&run->output_error);
 
-    if (run->screen != NULL)
-        weir_writer_close(run->screen, WEIR_FOREVER);
-    if (output == 0)
-        output = atomic_load(&run->output_error);
     weir_writer_stats(run->results, &stats);
     all = tally_get(run->counts, "all");
     if (err != 0)

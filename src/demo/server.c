@@ -60,6 +60,7 @@ static struct conn *remember(struct server *server, int fd)
     conn->fd = fd;
     conn->have = 0;
     conn->idle = 0; /* it waits for a worker, not for its client */
+    conn->answered = 0;
     conn->before = NULL;
     pthread_mutex_lock(&server->lock);
     conn->next = server->conns;

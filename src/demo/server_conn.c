@@ -97,7 +97,9 @@ static ssize_t receive(struct conn *conn, void *to, size_t room,
  * comes; or -status to refuse with. */
 static int receive_head(struct conn *conn)
 {
-    int64_t deadline = weir_after(conn->have != 0 ? HEAD_NS : IDLE_NS);
+    int64_t deadline = weir_after(conn->have == 0 && conn->answered
+                                      ? IDLE_NS
+                                      : HEAD_NS);
 
     for (;;) {
         const char *end;
@@ -169,7 +171,9 @@ static int serve_one(struct conn *conn)
     struct request request;
     int head, status, last;
 
-    server_mark(conn, conn->have == 0);
+    /* Before its first answer a connection must not be closed to make room:
+     * its client would not take that for a reason to try again. */
+    server_mark(conn, conn->have == 0 && conn->answered);
     head = receive_head(conn);
     if (head == 0)
         return 0;
@@ -187,6 +191,7 @@ static int serve_one(struct conn *conn)
     last = server_mark(conn, 0) || !request.keep;
     if (reply_make(conn, &request, last) != 0 || last)
         return 0;
+    conn->answered = 1;
     conn->have -= (size_t)head;
     memmove(conn->head, conn->head + head, conn->have);
     return 1;

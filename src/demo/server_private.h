@@ -12,10 +12,15 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <weir/weir.h>
 
 #define HEAD_MAX   16384 /* bytes of a request before its body */
 #define FIELDS_MAX 100   /* headers of a request */
+
+#ifndef MSG_NOSIGNAL /* where it is missing, main() ignoring SIGPIPE does */
+#define MSG_NOSIGNAL 0
+#endif
 
 struct request {
     const char *method;
@@ -40,6 +45,7 @@ struct conn {
     struct server *server;
     struct conn *next, *before; /* (l) in the server's list */
     int idle;                   /* (l) between two requests */
+    int answered;               /* one request at least */
     int fd;
     size_t have; /* bytes in `head` that were received */
     char head[HEAD_MAX + 1];

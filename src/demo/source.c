@@ -23,7 +23,8 @@ static int add_one(void *user, void *value, size_t bytes)
 /* A job's id: the hash of how often its URL came before, a NUL, and the URL:
  * the same list gives the same ids, in whatever order, and each only once.
  * The number goes first, so that the URL's bytes spread it over all bits.
- * Returns 0 or an error of the table. */
+ * The table takes some 90 bytes for each different URL: the only memory that
+ * grows with the input. Returns 0 or an error of the table. */
 static int make_id(struct run *run, struct job *job)
 {
     const char *url = job->public_url;

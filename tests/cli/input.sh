@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # input.sh WEIR - lists of URLs with all that lists of URLs have in them.
 . "$(dirname "$0")/lib.sh"
-plan 19
+plan 20
 serve
 good=$base/status/200
 
@@ -52,6 +52,9 @@ ok "a line of 4,000 bytes is not" all is "$code" 0 -- is "$(lines out)" 1
 run run -q -o - -i /dev/zero
 ok "a line without end is given up" \
     all is "$code" 2 -- says "/dev/zero:1: no line end within 64 MiB"
+run run -q -i $'a\033[31mb'
+ok "a file name goes to the terminal without its escape characters" \
+    all is "$code" 2 -- says 'a\x1b[31mb' -- test -z "$(grep $'\033' err)"
 run run -q -o - "$good?1" file:///etc/passwd "$good?3"
 ok "a bad argument is refused with its number; the others run" \
     all is "$code" 2 -- says "argument 2: scheme file" -- is "$(lines out)" 2

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2034 # variables are for those who source it
 # lib.sh - what the tests of the program share. Source it with the path of
 # the program as $1; then: plan, cases by ok and is, finish.
 
@@ -11,6 +12,9 @@ servers=
 unset "${!WEIR_@}" # no settings but the test's own
 
 cleanup() {
+    # A signal may find a child of this shell before it has become another
+    # program, and that child would clean up too.
+    [ "$BASHPID" = $$ ] || return
     for pid in $servers; do
         kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
     done

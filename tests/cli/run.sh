@@ -52,8 +52,10 @@ ok "user and password appear nowhere" \
     all is "$(lines out)" 1 -- test -z "$(grep -E 'joe|secret' out err)"
 run run -r 10 -j 8 -o - "$base"/status/20{0,1,2,3,4,5,6}
 took=$(sed -nE 's/^  took +([0-9.]+) s$/\1/p' err)
-ok "seven starts at ten a second take no less than 0.6 s" \
-    all is "$code" 0 -- at_least "$took" 0.6
+# Six periods, less one: the first slot may be used late, which does not delay
+# the others (gate.h).
+ok "seven starts at ten a second take no less than 0.5 s" \
+    all is "$code" 0 -- at_least "$took" 0.5
 
 run run -n 4 -j 2 --base "$base" -o /dev/full
 ok "a full disk ends the run with 3 and says so" \

@@ -48,7 +48,8 @@ run run -q -o - "$base/redirect/3"
 ok "and ends with 200" all is "$code" 0 -- grep -q '"status":200' out
 ask "GET /headers HTTP/1.1\r\nX-Odd: a\"\x80b\r\nx-odd: c\r\n$close"
 ok "/headers tells the headers, safe as JSON" \
-    is "$(body)" '{"headers":{"X-Odd":"a\"�b, c","Host":"x","Connection":"close"}}'
+    is "$(body)" '{"headers":{"X-Odd":"a\"�b, c","Host":"x",'\
+'"Connection":"close"}}'
 get /nothing
 ok "another path is 404" is "$(status)" 404
 ask "DELETE / HTTP/1.1\r\n$close"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # usage.sh WEIR - help, and what is refused before anything is done.
 . "$(dirname "$0")/lib.sh"
-plan 30
+plan 32
 
 run --version
 ok "--version tells the version and ends with 0" \
@@ -47,6 +47,7 @@ refused "an unknown unit of a rate is refused" "-r 5/d:" run -r 5/d
 refused "a rate of 0 is refused" "-r 0:" run -r 0
 refused "an empty file name is refused" "-o '':" run -o ''
 refused "URLs and -i do not go together" "-i" run -i x http://127.0.0.1/
+refused "-n and -i do not go together" "-n" run -n 1 -i x
 refused "--base must be http or https" "--base" run --base file:///etc
 refused "an unknown scenario is named" "fly" show fly
 
@@ -62,4 +63,8 @@ code=0
 "$weir" run -i - >out 2>err <&- || code=$?
 ok "a closed standard input is an error of input" \
     all is "$code" 2 -- says "standard input"
+code=0
+"$weir" run -q http://127.0.0.1:1/ -o - 2>err >&- || code=$?
+ok "a closed standard output is an error of output" \
+    all is "$code" 3 -- says "standard output"
 finish

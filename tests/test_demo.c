@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT
+ * test_demo.c - parts of the program that need no network. */
+#include "id.h"
+#include "input.h"
+#include "number.h"
+#include "server_private.h"
+#include "template_plan.h"
+#include "text.h"
+#include "url.h"
+
+#include "tap.h"
+
+#include <math.h>
+#include <unistd.h>
+
+static int json_is(const char *bytes, size_t count, const char *want)
+{
+    struct text text = { 0 };
+    int same;
+
+    text_json(&text, bytes, count);
+    same = !text.failed && strcmp(text.data, want) == 0;
+    if (!same)
+        printf("# got %s\n", text.data);
+    text_free(&text);
+    return same;
+}
+
+static void json_escapes(void)
+{
+    EXPECT(json_is("", 0, "\"\""));
+    EXPECT(json_is("a\"\\/", 4, "\"a\\\"\\\\/\""));
+    EXPECT(json_is("\0\n\x1b\x7f", 4, "\"\\u0000\\u000a\\u001b\\u007f\""));
+    EXPECT(json_is("\xc2\x9b", 2, "\"\\u009b\""));
+    EXPECT(json_is("\xc3\xa9\xf0\x9f\x98\x80", 6,
+                   "\"\xc3\xa9\xf0\x9f\x98\x80\""));
+}
+
+#define FFFD "\xef\xbf\xbd"
+
+static void json_replaces(void)
+{
+    EXPECT(json_is("\x80", 1, "\"" FFFD "\""));
+    /* overlong; a surrogate; above U+10FFFF; cut off */
+    EXPECT(json_is("\xc0\xaf", 2, "\"" FFFD FFFD "\""));
+    EXPECT(json_is("\xed\xa0\x80", 3, "\"" FFFD FFFD FFFD "\""));
+    EXPECT(json_is("\xf4\x90\x80\x80", 4, "\"" FFFD FFFD FFFD FFFD "\""));
+    EXPECT(json_is("\xe2\x82", 2, "\"" FFFD "\""));
+    EXPECT(json_is("\xf0\x9f\x98x", 4, "\"" FFFD "x\""));
+    EXPECT(json_is("\xff\xfe", 2, "\"" FFFD FFFD "\""));
+}
+
+static void plain_is_harmless(void)
+{
+    struct text text = { 0 };
+
+    text_plain(&text, "a\x1b[31m\xc2\x9b\xff\xc3\xa9", 11);
+    EXPECT(strcmp(text.data, "a\\x1b[31m\\xc2\\x9b\\xff\xc3\xa9") == 0 ||
+           (printf("# got %s\n", text.data), 0));
+    text_free(&text);
+}
+
+static void wholes(void)
+{
+    int64_t v = 7;
+
+    EXPECT(number_whole("0", &v) == 0 && v == 0);
+    EXPECT(number_whole("9223372036854775807", &v) == 0 && v == INT64_MAX);
+    EXPECT_INT(number_whole("9223372036854775808", &v), -ERANGE);
+    EXPECT_INT(number_whole("", &v), -EINVAL);
+    EXPECT_INT(number_whole("-1", &v), -EINVAL);
+    EXPECT_INT(number_whole("+1", &v), -EINVAL);
+    EXPECT_INT(number_whole(" 1", &v), -EINVAL);
+    EXPECT_INT(number_whole("1 ", &v), -EINVAL);
+    EXPECT_INT(number_whole("0x1", &v), -EINVAL);
+    EXPECT_INT(v, INT64_MAX); /* untouched */
+}
+
+static void decimals(void)
+{
+    double v = 7;
+
+    EXPECT(number_decimal("0.5", &v) == 0 && v > 0.49 && v < 0.51);
+    EXPECT(number_decimal(".5", &v) == 0 && v > 0.49 && v < 0.51);
+    EXPECT(number_decimal("2.", &v) == 0 && v > 1.99 && v < 2.01);
+    EXPECT_INT(number_decimal(".", &v), -EINVAL);
+    EXPECT_INT(number_decimal("", &v), -EINVAL);
+    EXPECT_INT(number_decimal("1e3", &v), -EINVAL);
+    EXPECT_INT(number_decimal("nan", &v), -EINVAL);
+    EXPECT_INT(number_decimal("1.2.3", &v), -EINVAL);
+    EXPECT_INT(number_decimal("-1", &v), -EINVAL);
+    EXPECT(number_rate("120/m", &v) == 0 && v > 1.99 && v < 2.01);
+    EXPECT(number_rate("3600/h", &v) == 0 && v > 0.99 && v < 1.01);
+    EXPECT_INT(number_rate("/s", &v), -EINVAL);
+    EXPECT_INT(number_rate("1/x", &v), -EINVAL);
+}
+
+static void statuses(void)
+{
+    struct number_statuses set;
+
+    EXPECT_INT(number_statuses("200-204,404", &set), 0);
+    EXPECT(number_has_status(&set, 200) && number_has_status(&set, 204));
+    EXPECT(number_has_status(&set, 404) && !number_has_status(&set, 205));
+    EXPECT(!number_has_status(&set, 0) && !number_has_status(&set, 9999));
+    EXPECT_INT(number_statuses("", &set), -EINVAL);
+    EXPECT_INT(number_statuses("200,", &set), -EINVAL);
+    EXPECT_INT(number_statuses("300-200", &set), -EINVAL);
+    EXPECT_INT(number_statuses("099", &set), -EINVAL);
+    EXPECT_INT(number_statuses("600", &set), -EINVAL);
+}
+
+/* The values of the specification's reference code. */
+static void ids(void)
+{
+    char shown[33];
+
+    id_show(id_start(), shown);
+    EXPECT(strcmp(shown, "6c62272e07bb014262b821756295c58d") == 0);
+    id_show(id_add(id_start(), "a", 1), shown);
+    EXPECT(strcmp(shown, "d228cb696f1a8caf78912b704e4a8964") == 0);
+    id_show(id_add(id_start(), "foobar", 6), shown);
+    EXPECT(strcmp(shown, "343e1662793c64bf6f0d3597ba446f18") == 0);
+}
+
+static int checks(const char *line, const char *want)
+{
+    const char *why;
+    char *url = url_check(line, strlen(line), &why);
+    int same = url != NULL && want != NULL ? strcmp(url, want) == 0
+                                           : url == want;
+
+    if (!same)
+        printf("# %s: got %s (%s)\n", line, url ? url : "NULL",
+               why ? why : "");
+    free(url);
+    return same;
+}
+
+static void urls(void)
+{
+    EXPECT(checks("http://a", "http://a"));
+    EXPECT(checks("HTTPS://a:1/?b#c", "HTTPS://a:1/?b#c"));
+    EXPECT(checks("http://u:p@[::1]:80/", "http://u:p@[::1]:80/"));
+    EXPECT(checks("http://a/\xc3\xa9", "http://a/%C3%A9"));
+    EXPECT(checks("http://", NULL));
+    EXPECT(checks("http:///x", NULL));
+    EXPECT(checks("http://u:p@/x", NULL));
+    EXPECT(checks("http://:80/", NULL));
+    EXPECT(checks("http:/a", NULL));
+    EXPECT(checks("file:///etc/passwd", NULL));
+    EXPECT(checks("http://a b", NULL));
+    EXPECT(checks("http://a\tb", NULL));
+    EXPECT(checks("http://a\x7f", NULL));
+    EXPECT(checks("", NULL));
+}
+
+/* Read a file with these bytes; line lengths are appended to `got`. */
+static void read_lines(const char *bytes, size_t count, char *got)
+{
+    char path[] = "/tmp/weir-test-XXXXXX";
+    int fd = mkstemp(path), what;
+    struct input *in;
+    struct input_line line;
+
+    REQUIRE(fd >= 0 && write(fd, bytes, count) == (ssize_t)count);
+    close(fd);
+    REQUIRE(input_open(&in, path, -1) == 0);
+    while ((what = input_next(in, &line)) != INPUT_END && what > 0)
+        got += what == INPUT_LINE
+                   ? sprintf(got, "%d:%d ", (int)line.number, (int)line.count)
+                   : sprintf(got, "%d:long ", (int)line.number);
+    EXPECT_INT(what, INPUT_END);
+    input_close(in);
+    unlink(path);
+}
+
+static void lines(void)
+{
+    char got[256] = "";
+
+    read_lines("\xef\xbb\xbf""ab\r\n\n \tc \r\nd", 15, got);
+    EXPECT(strcmp(got, "1:2 2:0 3:1 4:1 ") == 0 ||
+           (printf("# got %s\n", got), 0));
+    got[0] = '\0';
+    read_lines("", 0, got);
+    EXPECT(got[0] == '\0');
+}
+
+static void long_lines(void)
+{
+    static char bytes[4 * INPUT_LINE_MAX];
+    char got[256] = "", *at = bytes;
+
+    for (int extra = 0; extra < 2; extra++) {
+        memset(at, 'x', (size_t)(INPUT_LINE_MAX + extra));
+        at += INPUT_LINE_MAX + extra;
+        at += sprintf(at, "\r\n");
+    }
+    memset(at, 'y', INPUT_LINE_MAX + 9);
+    at += INPUT_LINE_MAX + 9;
+    at += sprintf(at, "\nz");
+    read_lines(bytes, (size_t)(at - bytes), got);
+    EXPECT(strcmp(got, "1:65536 2:long 3:long 4:1 ") == 0 ||
+           (printf("# got %s\n", got), 0));
+}
+
+static int refuses(const char *head)
+{
+    static char copy[1024];
+    static struct request request;
+
+    snprintf(copy, sizeof(copy), "%s", head);
+    return request_read(copy, &request);
+}
+
+static void requests(void)
+{
+    char good[] = "GET /a?b HTTP/1.1\r\nHost: x\r\nX:  y \r\n\r\n";
+    static struct request r;
+
+    EXPECT_INT(request_read(good, &r), 0);
+    EXPECT(strcmp(r.method, "GET") == 0 && strcmp(r.target, "/a?b") == 0);
+    EXPECT(strcmp(request_field(&r, "x"), "y") == 0 && r.keep);
+    EXPECT_INT(refuses("GET http://x HTTP/1.1\r\nHost: x\r\n\r\n"), 0);
+    EXPECT_INT(refuses("GET / HTTP/1.1\r\n\r\n"), 400); /* no Host */
+    EXPECT_INT(refuses("GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"), 400);
+    EXPECT_INT(refuses("GET /\r\n\r\n"), 400);
+    EXPECT_INT(refuses("GET / HTTP/1.1\r\nHost : x\r\n\r\n"), 400);
+    EXPECT_INT(refuses("GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n"), 400);
+    EXPECT_INT(refuses("GET x HTTP/1.1\r\nHost: x\r\n\r\n"), 400);
+    EXPECT_INT(refuses("G(T / HTTP/1.1\r\nHost: x\r\n\r\n"), 400);
+    EXPECT_INT(refuses("GET / HTTP/1.2\r\nHost: x\r\n\r\n"), 505);
+    EXPECT_INT(refuses("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
+                       "Content-Length: 2\r\n\r\n"), 400);
+    EXPECT_INT(refuses("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1"
+                       "\r\n\r\n"), 400);
+    EXPECT_INT(refuses("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                       "99999999999999999999\r\n\r\n"), 413);
+    EXPECT_INT(refuses("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+                       "chunked\r\n\r\n"), 411);
+}
+
+static int near(double a, double b)
+{
+    return fabs(a - b) < 0.005;
+}
+
+/* The numbers of the contract. */
+static void plans(void)
+{
+    static struct plan plan = { .limit = 3, .write_delay = 0.5, .scale = 1 };
+    struct estimates e;
+
+    plan_fixed(&plan);
+    e = plan_estimate(&plan);
+    EXPECT(near(e.in_turn, 25) && near(e.roughly, 12));
+    EXPECT(near(e.no_less, 6.80) && near(e.no_less_2, 8.17));
+    plan.scale = 0.1;
+    e = plan_estimate(&plan);
+    EXPECT(near(e.in_turn, 2.5) && near(e.no_less, 0.68));
+}
+
+static void random_plans(void)
+{
+    static struct plan plan = { .scale = 1 };
+
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        plan.count = (int)seed * 8 + 9;
+        plan_random(&plan, seed);
+        for (int i = 0; i < plan.count; i++) {
+            EXPECT(plan.ms[i] >= 1800 && plan.ms[i] <= 2200);
+            EXPECT(i == 0 || plan.ms[i] > plan.ms[i - 1]);
+        }
+    }
+}
+
+static const struct tap_case cases[] = {
+    { "JSON strings escape quotes and control characters", json_escapes },
+    { "JSON strings replace what is no UTF-8, maximal parts", json_replaces },
+    { "what goes to a terminal has no control characters", plain_is_harmless },
+    { "whole numbers are read strictly", wholes },
+    { "decimals and rates are read strictly", decimals },
+    { "lists of statuses are read strictly", statuses },
+    { "FNV-1a of 128 bits gives the published values", ids },
+    { "URLs are http or https with a host, and become ASCII", urls },
+    { "lines lose BOM, line end and blanks, and the last needs none", lines },
+    { "a line of 65,536 bytes is read, a longer one is not", long_lines },
+    { "requests that could be understood in two ways are refused", requests },
+    { "the estimates are those of the contract", plans },
+    { "random delays are different, in range, in order", random_plans },
+};
+
+int main(void)
+{
+    return TAP_RUN(cases);
+}
