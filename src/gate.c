@@ -119,24 +119,51 @@ static bool is_open(struct view view)
     return view.opens <= view.now;
 }
 
-static void enter_locked(struct weir_gate *g, int64_t now)
+/* Count somebody in; with a view it is a start, which uses a slot. */
+static void enter_locked(struct weir_gate *g, const struct view *view)
     WEIR_REQUIRES(g->lock)
 {
-    if (g->rated) {
-        uint64_t late = (uint64_t)(now - g->slot.ns);
+    if (view != NULL && g->rated) {
+        uint64_t late = (uint64_t)(view->now - g->slot.ns);
 
         g->stats.late_ns += late;
         if (late > g->stats.late_max_ns)
             g->stats.late_max_ns = late;
         g->slot = later(g->slot, g->period);
     }
-    g->stats.entered++;
+    g->stats.entered += view != NULL;
     g->inside++;
     if (g->inside > g->stats.inside_max)
         g->stats.inside_max = g->inside;
 }
 
 /* ---- the line ---- */
+
+static bool has_room_locked(struct weir_gate *g) WEIR_REQUIRES(g->lock)
+{
+    return g->limit == WEIR_NONE || g->inside < g->limit;
+}
+
+/* Whose turn it is, and what it sees: the first in line's. But while that
+ * one waits for a time, a permit is of no use to it: then it is the turn of
+ * the first who only needs a permit. NULL: nobody is in line. */
+static struct weir_gate_place *turn_locked(struct weir_gate *g,
+                                           struct view *view)
+    WEIR_REQUIRES(g->lock)
+{
+    bool room = has_room_locked(g);
+    struct weir_gate_place *p = g->first;
+
+    *view = look_locked(g);
+    if (p == NULL || (!p->returning && (!room || is_open(*view))))
+        return p;
+    while (p != NULL && !p->returning)
+        p = p->next;
+    if (p == NULL)
+        return g->first;
+    view->opens = room ? WEIR_NOW : WEIR_FOREVER;
+    return p;
+}
 
 static void join_line_locked(struct weir_gate *g, struct weir_gate_place *p)
     WEIR_REQUIRES(g->lock)
@@ -177,13 +204,15 @@ static void post_locked(struct weir_gate_place *p)
     }
 }
 
-/* Let the first in line look, if the gate opens before it would look by
- * itself. */
-static void post_first_locked(struct weir_gate *g) WEIR_REQUIRES(g->lock)
+/* Let the one whose turn it is look, if the gate opens for it before it would
+ * look by itself. */
+static void post_turn_locked(struct weir_gate *g) WEIR_REQUIRES(g->lock)
 {
-    if (g->first != NULL && !g->first->posted &&
-        look_locked(g).opens < g->first->until)
-        post_locked(g->first);
+    struct view view;
+    struct weir_gate_place *p = turn_locked(g, &view);
+
+    if (p != NULL && !p->posted && view.opens < p->until)
+        post_locked(p);
 }
 
 /* ---- making ---- */
@@ -283,13 +312,12 @@ static int wait_in_line_locked(struct weir_gate *g, struct weir_gate_place *p,
 
     for (;;) {
         int64_t until = deadline;
+        struct view view;
 
         p->posted = false;
-        if (g->first == p) {
-            struct view view = look_locked(g);
-
+        if (turn_locked(g, &view) == p) {
             if (is_open(view)) {
-                enter_locked(g, view.now);
+                enter_locked(g, p->returning ? NULL : &view);
                 return 0;
             }
             if (view.opens < until)
@@ -315,7 +343,7 @@ int weir_gate_enter(struct weir_gate *g, int64_t deadline)
         return err;
     view = look_locked(g);
     if (g->first == NULL && is_open(view)) {
-        enter_locked(g, view.now);
+        enter_locked(g, &view);
         goto out;
     }
     if (deadline == WEIR_NOW)
@@ -335,7 +363,7 @@ int weir_gate_enter(struct weir_gate *g, int64_t deadline)
         g->stats.waited++;
     else
         g->stats.refused++;
-    post_first_locked(g);
+    post_turn_locked(g);
     weir_sys_sem_destroy(&place.sem);
 out:
     weir_sys_unlock(&g->lock);
@@ -348,7 +376,7 @@ void weir_gate_leave(struct weir_gate *g)
         return;
     WEIR_CHECK(g->inside > 0, "weir_gate_leave: nobody is inside");
     g->inside--;
-    post_first_locked(g);
+    post_turn_locked(g);
     weir_sys_unlock(&g->lock);
 }
 
@@ -362,7 +390,7 @@ int weir_gate_set(struct weir_gate *g,
     if (err != 0)
         return err;
     err = apply_locked(g, options);
-    post_first_locked(g);
+    post_turn_locked(g);
     weir_sys_unlock(&g->lock);
     return err;
 }
@@ -402,19 +430,18 @@ int weir_gate_pass(struct weir_gate *g, struct weir_gate_place *place,
                    bool leaving, bool keeper, bool (*claim)(void *user),
                    void *user)
 {
+    struct weir_gate_place *turn;
+    struct view view;
     int err = -EAGAIN;
 
     weir_sys_lock(&g->lock);
     if (leaving)
         g->inside--;
-    if (g->first == NULL || g->first == place) {
-        struct view view = look_locked(g);
-
-        if (is_open(view)) {
-            err = claim(user) ? 0 : -ENOENT;
-            if (err == 0)
-                enter_locked(g, view.now);
-        }
+    turn = turn_locked(g, &view);
+    if ((turn == NULL || turn == place) && is_open(view)) {
+        err = claim(user) ? 0 : -ENOENT;
+        if (err == 0)
+            enter_locked(g, &view);
     }
     /* The pool had its turn: if another worker stands for it, that one goes
      * to the end of the line. */
@@ -428,7 +455,7 @@ int weir_gate_pass(struct weir_gate *g, struct weir_gate_place *place,
             place->until = was.until;
         }
     }
-    post_first_locked(g);
+    post_turn_locked(g);
     weir_sys_unlock(&g->lock);
     return err;
 }
@@ -442,12 +469,12 @@ void weir_gate_step_in(struct weir_gate *g, struct weir_gate_place *place)
 
 void weir_gate_stand(struct weir_gate *g, struct weir_gate_place *place)
 {
-    struct view view = { .now = 0, .opens = WEIR_FOREVER };
+    struct view view;
 
     weir_sys_lock(&g->lock);
     place->posted = false;
-    if (g->first == place)
-        view = look_locked(g);
+    if (turn_locked(g, &view) != place)
+        view.opens = WEIR_FOREVER;
     place->until = view.opens;
     weir_sys_unlock(&g->lock);
     if (!is_open(view))
@@ -459,7 +486,7 @@ void weir_gate_step_out(struct weir_gate *g, struct weir_gate_place *place)
     weir_sys_lock(&g->lock);
     if (place->in_line)
         leave_line_locked(g, place);
-    post_first_locked(g);
+    post_turn_locked(g);
     weir_sys_unlock(&g->lock);
 }
 
@@ -467,6 +494,21 @@ void weir_gate_nudge(struct weir_gate *g, struct weir_gate_place *place)
 {
     weir_sys_lock(&g->lock);
     post_locked(place);
+    weir_sys_unlock(&g->lock);
+}
+
+void weir_gate_return(struct weir_gate *g, struct weir_gate_place *place)
+{
+    weir_sys_lock(&g->lock);
+    if (g->first == NULL && has_room_locked(g)) {
+        enter_locked(g, NULL);
+    } else {
+        place->returning = true;
+        join_line_locked(g, place);
+        wait_in_line_locked(g, place, WEIR_FOREVER);
+        leave_line_locked(g, place);
+        post_turn_locked(g);
+    }
     weir_sys_unlock(&g->lock);
 }
 

@@ -15,6 +15,7 @@
 struct weir_gate_place {
     struct weir_gate_place *next, *prev; /* (l) */
     bool in_line;                        /* (l) */
+    bool returning; /* (l) it needs a permit, but no slot and no opening */
     bool posted;   /* (l) there is a post it has not answered yet */
     int64_t until; /* (l) when it looks by itself */
     struct weir_sys_sem sem;
@@ -43,6 +44,11 @@ void weir_gate_step_out(struct weir_gate *gate,
 
 /* Make the worker that stands look up. */
 void weir_gate_nudge(struct weir_gate *gate, struct weir_gate_place *place);
+
+/* Enter again in the middle of a job: in line as all, but whatever the rate
+ * and the hold, which are for starts. Waits as long as it takes, in `place`,
+ * which is in no line. */
+void weir_gate_return(struct weir_gate *gate, struct weir_gate_place *place);
 
 /* Whether the gate is held now. */
 bool weir_gate_is_held(struct weir_gate *gate);

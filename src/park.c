@@ -61,6 +61,8 @@ void weir_park_wake_all(struct weir_park *park)
     uint64_t state = weir_atomic_load(&park->state, weir_seq_cst);
     uint64_t count;
 
+    if (weir_park_count(state) == 0)
+        return;
     while (!weir_atomic_cas_weak(&park->state, &state,
                                  state - weir_park_count(state),
                                  weir_seq_cst))

@@ -22,6 +22,8 @@
 
 #define WORKERS_MAX 16384 /* half the smallest SEM_VALUE_MAX of POSIX */
 #define CAPACITY_MAX ((size_t)1 << 28)
+#define HELP_DEPTH_MAX 1000
+#define HELP_DEPTH_DEFAULT 16
 #define STACK_MIN ((size_t)64 << 10)
 #define STACK_DEFAULT ((size_t)256 << 10)
 
@@ -40,6 +42,8 @@ static int check(const struct weir_pool_options *o)
     if (o->workers < 0 || o->workers > WORKERS_MAX || o->workers_min < 0 ||
         o->workers_min > WORKERS_MAX ||
         (o->workers != 0 && o->workers_min > o->workers))
+        return -EINVAL;
+    if (o->help_depth < 0 || o->help_depth > HELP_DEPTH_MAX)
         return -EINVAL;
     if (o->capacity > CAPACITY_MAX ||
         (o->stack_bytes != 0 && o->stack_bytes < STACK_MIN) ||
@@ -82,12 +86,34 @@ static void copy_options(struct weir_pool *pool,
     pool->slots = o->workers ? o->workers : weir_sys_processors();
     if (pool->slots > WORKERS_MAX)
         pool->slots = WORKERS_MAX;
+    pool->help_depth = o->help_depth ? o->help_depth : HELP_DEPTH_DEFAULT;
     pool->stack_bytes = o->stack_bytes ? o->stack_bytes : STACK_DEFAULT;
     pool->worker_start = o->worker_start;
     pool->worker_stop = o->worker_stop;
     pool->user = o->user;
     pool->ring.bound_now = pool_bound;
     pool->ring.owner = pool;
+}
+
+/* Make the places in which workers wait to return to the gate. */
+static int make_places(struct weir_pool *pool)
+{
+    for (int i = 0; i < pool->slots; i++) {
+        int err = weir_sys_sem_init(&pool->workers[i].place.sem);
+
+        if (err != 0) {
+            while (i-- > 0)
+                weir_sys_sem_destroy(&pool->workers[i].place.sem);
+            return err;
+        }
+    }
+    return 0;
+}
+
+static void free_places(struct weir_pool *pool)
+{
+    for (int i = 0; i < pool->slots; i++)
+        weir_sys_sem_destroy(&pool->workers[i].place.sem);
 }
 
 /* Start the workers: all, or with `least` as many as there is room for, but
@@ -101,6 +127,8 @@ static int start_workers(struct weir_pool *pool, int least)
 
         w->pool = pool;
         w->index = i;
+        w->depth_max = pool->help_depth;
+        w->frames = pool->frames + (size_t)i * ((size_t)pool->help_depth + 1);
         weir_atomic_fetch_add(&pool->alive, 1, weir_seq_cst);
         err = weir_sys_thread_start(&w->thread, weir_worker_main, w,
                                     pool->stack_bytes, pool->name);
@@ -150,6 +178,12 @@ int weir_pool_create(struct weir_pool **out,
     err = pool->workers != NULL ? 0 : -ENOMEM;
     if (err != 0)
         goto no_workers;
+    pool->frames = weir_sys_alloc(
+        (size_t)pool->slots * ((size_t)pool->help_depth + 1),
+        sizeof(*pool->frames));
+    err = pool->frames != NULL ? 0 : -ENOMEM;
+    if (err != 0)
+        goto no_frames;
     err = weir_ring_init(&pool->ring, o->capacity ? o->capacity : 1024,
                          sizeof(struct weir_job), true);
     if (err != 0)
@@ -169,6 +203,9 @@ int weir_pool_create(struct weir_pool **out,
     err = weir_sys_mutex_init(&pool->join_lock);
     if (err != 0)
         goto no_lock;
+    err = make_places(pool);
+    if (err != 0)
+        goto no_places;
     err = start_workers(pool, o->workers_min);
     if (err != 0)
         goto no_threads;
@@ -179,6 +216,8 @@ no_threads:
     weir_ring_close(&pool->ring);
     weir_park_wake_all(&pool->ring.items);
     join_workers(pool);
+    free_places(pool);
+no_places:
     weir_sys_mutex_destroy(&pool->join_lock);
 no_lock:
     weir_sys_sem_destroy(&pool->started);
@@ -191,6 +230,8 @@ no_ended:
 no_quiet:
     weir_ring_free(&pool->ring);
 no_ring:
+    weir_sys_free(pool->frames);
+no_frames:
     weir_sys_free(pool->workers);
 no_workers:
     weir_gate_destroy(pool->gate);
@@ -203,17 +244,29 @@ no_home:
 
 /* ---- feeding ---- */
 
-static bool is_own_job(const struct weir_pool *pool)
+bool weir_pool_is_own_job(const struct weir_pool *pool)
 {
     const struct weir_context *w = weir_worker_current();
 
     return w != NULL && w->pool == pool;
 }
 
+int weir_pool_await_room(struct weir_pool *pool, int64_t deadline)
+{
+    bool slept = false;
+    int err = weir_ring_await_room(&pool->ring, false, deadline, &slept);
+
+    /* Who comes after us in line need not wait for what we put: it looks
+     * itself whether there is room for both. */
+    if (slept)
+        weir_park_wake(&pool->ring.room);
+    return err;
+}
+
 ssize_t weir_pool_submit(struct weir_pool *pool, const struct weir_job *jobs,
                          size_t count, int64_t deadline)
 {
-    bool insider = is_own_job(pool);
+    bool insider = weir_pool_is_own_job(pool);
 
     if (!weir_sys_at_home(&pool->home))
         return -ECHILD;
@@ -231,7 +284,7 @@ int weir_pool_wait(struct weir_pool *pool, int64_t deadline)
 {
     if (!weir_sys_at_home(&pool->home))
         return -ECHILD;
-    if (is_own_job(pool))
+    if (weir_pool_is_own_job(pool))
         return -EDEADLK;
     while (!weir_pool_is_quiet(pool)) {
         if (deadline == WEIR_NOW)
@@ -283,7 +336,7 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
         return -EINVAL;
     if (!weir_sys_at_home(&pool->home))
         return -ECHILD;
-    if (is_own_job(pool))
+    if (weir_pool_is_own_job(pool))
         return -EDEADLK;
     raise_mode(pool, (int)mode);
     weir_atomic_store(&ring->refusing, true, weir_seq_cst);
@@ -315,9 +368,10 @@ void weir_pool_destroy(struct weir_pool *pool)
     if (pool == NULL)
         return;
     if (weir_sys_at_home(&pool->home)) {
-        WEIR_CHECK(!is_own_job(pool),
+        WEIR_CHECK(!weir_pool_is_own_job(pool),
                    "weir_pool_destroy: called by one of its jobs");
         weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER);
+        free_places(pool);
         weir_sys_mutex_destroy(&pool->join_lock);
         weir_sys_sem_destroy(&pool->started);
         weir_sys_sem_destroy(&pool->place.sem);
@@ -329,6 +383,7 @@ void weir_pool_destroy(struct weir_pool *pool)
     }
     weir_gate_destroy(pool->gate);
     weir_sys_home_destroy(&pool->home);
+    weir_sys_free(pool->frames);
     weir_sys_free(pool->workers);
     weir_sys_free(pool);
 }
@@ -337,7 +392,7 @@ void weir_pool_destroy(struct weir_pool *pool)
 
 int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
 {
-    uint64_t began = 0, ended = 0, failed = 0, cancelled = 0;
+    uint64_t began = 0, ended = 0, failed = 0, cancelled = 0, aside[2];
 
     if (!weir_sys_at_home(&pool->home))
         return -ECHILD;
@@ -358,11 +413,14 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
     stats->queued = weir_ring_count(&pool->ring);
     stats->wakeups =
         weir_atomic_load(&pool->ring.items.woken, weir_relaxed);
-    stats->failed = failed;
-    stats->cancelled =
-        cancelled + weir_atomic_load(&pool->dropped, weir_seq_cst);
-    stats->succeeded =
-        ended > cancelled + failed ? ended - cancelled - failed : 0;
+    aside[0] = weir_atomic_load(&pool->failed_aside, weir_relaxed);
+    aside[1] = weir_atomic_load(&pool->cancelled_aside, weir_relaxed);
+    stats->failed = failed + aside[0];
+    stats->cancelled = cancelled + aside[1] +
+                       weir_atomic_load(&pool->dropped, weir_seq_cst);
+    stats->succeeded = 0;
+    if (ended > cancelled + failed + aside[0] + aside[1])
+        stats->succeeded = ended - cancelled - failed - aside[0] - aside[1];
     stats->running = (size_t)(began + cancelled - ended);
     if (began + cancelled < ended)
         stats->running = 0;
@@ -386,7 +444,16 @@ int weir_worker_index(const struct weir_context *cx)
     return cx->index;
 }
 
+uint64_t weir_tag(const struct weir_context *cx)
+{
+    return cx->tag;
+}
+
 int weir_stopping(const struct weir_context *cx)
 {
-    return weir_atomic_load(&cx->pool->mode, weir_relaxed) == WEIR_CANCEL;
+    const struct weir_frame *frame = &cx->frames[cx->depth - 1];
+
+    if (weir_atomic_load(&cx->pool->mode, weir_relaxed) == WEIR_CANCEL)
+        return 1;
+    return cx->depth > 0 && frame->stopping(frame);
 }

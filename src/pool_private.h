@@ -10,6 +10,16 @@
 
 #include <weir/pool.h>
 
+/* A job of a group that a worker runs. Kept in an array of the worker's and
+ * not on its stack: a job may end its thread. */
+struct weir_frame {
+    void *group;                                  /* (w) */
+    void *slot;                                   /* (w) */
+    bool token; /* (w) it came from the ring, and not by helping */
+    bool (*stopping)(const struct weir_frame *frame); /* (w) */
+    void (*abandon)(struct weir_frame *frame);    /* (w) its thread ends */
+};
+
 /* A worker, which is also the context its jobs see. */
 struct weir_context {
     /* On a line of their own: written by the worker at every job. */
@@ -21,7 +31,12 @@ struct weir_context {
 
     WEIR_ON_LINE struct weir_pool *pool; /* (c) */
     void *local;                   /* (w) the host's */
+    struct weir_frame *frames;     /* (c) help_depth + 1 of them */
+    int depth_max;                 /* (c) one less than there are */
+    int depth;                     /* (w) so many are in use */
+    uint64_t tag;                  /* (w) of the job from the ring */
     int index;                     /* (c) */
+    struct weir_gate_place place;  /* (w) where it waits to return */
     bool permit;                   /* (w) it is inside the pool's gate */
     bool in_job;                   /* (w) */
     bool has_old;                  /* (w) `old` is to be joined first */
@@ -36,12 +51,18 @@ struct weir_pool {
                                            only ever raised */
     WEIR_ATOMIC(int) alive;        /* (a) threads that have not ended */
     WEIR_ATOMIC(uint64_t) dropped; /* (a) jobs dropped by no worker */
+    /* Jobs of groups that did not end through the ring; what comes through
+     * it later counts as a success. Modulo 2^64. */
+    WEIR_ATOMIC(uint64_t) failed_aside;    /* (a) */
+    WEIR_ATOMIC(uint64_t) cancelled_aside; /* (a) */
     struct weir_park quiet;        /* who waits for all jobs to end */
     struct weir_park ended;        /* who waits for all threads to end */
 
     WEIR_ON_LINE struct weir_context *workers; /* (c) the array */
     struct weir_sys_home home;     /* (c) */
-    int slots;                     /* (c) its length */
+    struct weir_frame *frames;     /* (c) of all workers */
+    int help_depth;                /* (c) */
+    int slots;                     /* (c) length of workers */
     int threads;                   /* (c) so many were started */
     size_t stack_bytes;            /* (c) */
     const char *name;              /* (c) points to name_bytes or NULL */
@@ -58,6 +79,19 @@ struct weir_pool {
 
 /* The worker this thread is; NULL: none. */
 struct weir_context *weir_worker_current(void);
+/* Become another one: a thread of the host's that helps. */
+void weir_worker_become(struct weir_context *w);
+
+/* Whether this thread runs a job of the pool. */
+bool weir_pool_is_own_job(const struct weir_pool *pool);
+
+/* Wait until a submit is worth trying, as weir_ring_await_room(). */
+int weir_pool_await_room(struct weir_pool *pool, int64_t deadline);
+
+/* Give the worker's permit up while it sleeps inside a job, and take one
+ * again: true where there was one. */
+bool weir_worker_lend_permit(struct weir_context *w);
+void weir_worker_take_permit(struct weir_context *w);
 
 /* A thread's main function; `arg` is the struct weir_context. */
 void weir_worker_main(void *arg);

@@ -36,6 +36,11 @@ struct weir_context *weir_worker_current(void)
     return current;
 }
 
+void weir_worker_become(struct weir_context *w)
+{
+    current = w;
+}
+
 /* ---- counting ---- */
 
 /* A counter only its worker writes. Released: it publishes what the job did
@@ -118,6 +123,7 @@ static void run(struct weir_context *w, const struct weir_job *job)
     } else {
         count_one(&w->began);
         w->in_job = true;
+        w->tag = job->tag;
         if (job->fn(w, job->arg) != 0)
             count_one(&w->failed);
         w->in_job = false;
@@ -146,6 +152,22 @@ static void give_back(struct weir_context *w)
         w->permit = false;
         weir_gate_leave(w->pool->gate);
     }
+}
+
+bool weir_worker_lend_permit(struct weir_context *w)
+{
+    bool had = w->permit;
+
+    give_back(w);
+    return had;
+}
+
+void weir_worker_take_permit(struct weir_context *w)
+{
+    /* A hold does not stop a job that has begun: it would never end where a
+     * pool is drained while its gate is held. */
+    weir_gate_return(w->pool->gate, &w->place);
+    w->permit = true;
 }
 
 /* Take a job, and with it a permit where there is a gate; give back the last
@@ -327,6 +349,11 @@ static void replace(void *arg)
 {
     struct weir_context *w = arg;
 
+    while (w->depth > 0) {
+        struct weir_frame *frame = &w->frames[--w->depth];
+
+        frame->abandon(frame);
+    }
     if (w->in_job) {
         w->in_job = false;
         count_one(&w->failed);

@@ -52,6 +52,7 @@ typedef int weir_fn(struct weir_context *cx, void *arg);
 struct weir_job {
     weir_fn *fn;
     void *arg;
+    uint64_t tag; /* for the caller: told by weir_tag() and by results */
 
     /* Called once if fn will never run, by whichever thread finds out, with
      * no lock held; `why` is -ECANCELED. So an argument on the heap is freed
@@ -71,6 +72,9 @@ struct weir_pool_options {
     size_t stack_bytes; /* of a worker, at least 64 KiB; 0: 256 KiB, or what
                           the system wants at least where that is more */
     const char *name;  /* of the threads, 15 bytes shown; 0: "weir" */
+    int help_depth;    /* waits of jobs inside one another, see group.h, at
+                          most 1,000; 0: 16, so that a job and what it calls
+                          may use 14 KiB of the default stack at each */
 
     /* Called by each worker thread before its first job; what it stores in
      * *local weir_local() tells its jobs. A result other than 0 makes
@@ -154,13 +158,19 @@ WEIR_API struct weir_gate *weir_pool_gate(struct weir_pool *pool);
 
 /* Inside a job; `cx` is the one it was given, and only its thread may ask. */
 
-/* Tell what worker_start stored for this worker; NULL if there was none. */
+/* Tell what worker_start stored for this worker; NULL if there was none, and
+ * on a thread of the host's that helps a group. */
 WEIR_API void *weir_local(const struct weir_context *cx);
 
-/* Tell this worker's number, from 0 to workers - 1. */
+/* Tell this worker's number, from 0 to workers - 1; -1 on a thread of the
+ * host's that helps a group. */
 WEIR_API int weir_worker_index(const struct weir_context *cx);
 
-/* Ask whether this job should end early: 1 after WEIR_CANCEL, else 0. */
+/* Tell the job's tag. */
+WEIR_API uint64_t weir_tag(const struct weir_context *cx);
+
+/* Ask whether this job should end early: 1 after WEIR_CANCEL, or after its
+ * group or one above it was cancelled or its time was up; else 0. */
 WEIR_API int weir_stopping(const struct weir_context *cx);
 
 #ifdef __cplusplus

@@ -5,6 +5,7 @@
 
 #include <weir/base.h>
 #include <weir/gate.h>
+#include <weir/group.h>
 #include <weir/pool.h>
 #include <weir/queue.h>
 #include <weir/table.h>

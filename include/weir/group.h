@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT
+ * group.h - jobs that belong together, and a result for each.
+ *
+ *   struct weir_group *group;
+ *   struct weir_result r;
+ *   int err = weir_group_create(&group, pool, NULL);
+ *   ...
+ *   for (int i = 0; i < 10; i++)
+ *       weir_group_submit(group, &(struct weir_job){ .fn = fetch,
+ *           .arg = &urls[i] }, 1, WEIR_FOREVER);
+ *   while (weir_group_next(group, &r, WEIR_FOREVER) == 0)  // as they end
+ *       printf("%llu ended with %d\n", (unsigned long long)r.index, r.status);
+ *   weir_group_destroy(group);
+ *
+ * With weir_group_get(group, i, ...) instead of next, results come in the
+ * order of the input. For the simplest case there is weir_group_each().
+ *
+ * WINDOW. At most `window` jobs of a group are unfinished or unread at a
+ * time; next and get make room by handing results out. So an endless input
+ * runs in constant memory: submit until it says -ENOBUFS, read a result, go
+ * on. With `discard` no results are kept, and nothing need be read.
+ *
+ * WAITING INSIDE A JOB. A job may make a group on its own pool, submit to it
+ * and wait for it. The waiting worker runs jobs of that very group, oldest
+ * first, and no others; so this ends on a pool of one worker and a limit of
+ * 1 too, since what it runs uses the permit its waiting job holds. It does so
+ * only with WEIR_FOREVER: a wait with a deadline sleeps. A waiter with
+ * nothing to run gives its permit up and takes one again before it returns.
+ * More than the pool's help_depth waits inside one another are refused with
+ * -EDEADLK, and nothing is lost: the jobs still run. A wait for a group that
+ * the waiting job, or a job that waits for it, belongs to is -EDEADLK too.
+ *
+ * A group made inside a job is a child of that job's group: cancelling the
+ * outer one stops the inner one.
+ *
+ * Every call may run beside every other on the same group, but for destroy.
+ * Groups are destroyed before their pool.
+ */
+#ifndef WEIR_GROUP_H
+#define WEIR_GROUP_H
+
+#include <weir/base.h>
+#include <weir/pool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct weir_group;
+
+#define WEIR_EVERY UINT64_MAX /* instead of an index: every job */
+
+enum weir_policy {
+    WEIR_ALL = 0,       /* run every job, whatever the others return */
+    WEIR_FAIL_FAST = 1, /* the first status that is not 0 cancels the rest */
+    WEIR_FIRST_OK = 2   /* the first status that is 0 cancels the rest */
+};
+
+struct weir_group_options {
+    size_t window;   /* jobs unfinished or unread, to 2^24; 0: 1,024 */
+    enum weir_policy policy;
+    int discard;     /* 1: keep no results, only counts; 0: keep them */
+    int help;        /* 1: threads outside the pool run jobs of the group
+                        while they wait without a deadline; 0: they sleep */
+    int64_t deadline; /* a time: jobs not begun by then are dropped with
+                         -ETIMEDOUT, running ones are told to stop; 0: none */
+    /* Called when a result has become ready and none was before, by the
+     * thread that made it so, with no lock held: for a host that has an event
+     * loop to wake. Must not wait. NULL: nothing. */
+    void (*on_ready)(void *user);
+    void *user;
+    uint64_t reserved[6];
+};
+
+struct weir_result {
+    uint64_t index;    /* of the job in its group, from 0 in order of
+                          submission */
+    uint64_t tag;      /* the job's */
+    void *arg;         /* the job's; NULL where drop has had it */
+    int status;        /* what fn returned; without a run why it was dropped:
+                          -ECANCELED, -ETIMEDOUT, or what cancel said */
+    unsigned attempts; /* runs: 0 or 1 */
+    int worker;        /* that ran it; -1: none, or a thread of the host's */
+    int64_t queued_at, began_at, ended_at; /* of weir_now(); 0: never */
+    uint64_t reserved[4];
+};
+
+struct weir_group_stats {
+    uint64_t submitted;  /* accepted */
+    uint64_t succeeded;  /* ran, and returned 0 */
+    uint64_t failed;     /* ran, and returned something else */
+    uint64_t cancelled;  /* never ran */
+    size_t unfinished;   /* queued or running, now */
+    size_t unread;       /* results that wait to be read, now */
+    uint64_t reserved[6];
+};
+
+/* Make a group on a pool, which must outlive it.
+ * Returns 0; -EINVAL an option is out of range; -ENOMEM; -ECHILD; an error
+ * of sem_init(). */
+WEIR_API int weir_group_create(struct weir_group **group,
+                               struct weir_pool *pool,
+                               const struct weir_group_options *options);
+
+/* Cancel, wait for running jobs to end, forget unread results, free. NULL is
+ * fine. Requires: nobody is inside a call on it; not called by one of its
+ * jobs, nor by a job of a group below it. */
+WEIR_API void weir_group_destroy(struct weir_group *group);
+
+/* Submit `count` jobs that lie behind one another, waiting for room in the
+ * pool and in the window.
+ * Returns how many were accepted, always the first ones. If none were: 0
+ * where count is 0; -ENOBUFS the window is full and results wait to be read;
+ * -EAGAIN or -ETIMEDOUT no room; -ECANCELED the group was cancelled; -EPIPE
+ * the pool is closed; -EINVAL a job has no fn; -ECHILD. From inside a job of
+ * the pool nothing waits: what the pool has no room for runs at once, in this
+ * call, and -EAGAIN is said only where the window is full of jobs that run
+ * elsewhere. */
+WEIR_API ssize_t weir_group_submit(struct weir_group *group,
+                                   const struct weir_job *jobs, size_t count,
+                                   int64_t deadline);
+
+/* Take the result that became ready first.
+ * Returns 0; -ENOENT nothing is submitted that was not read; -EAGAIN or
+ * -ETIMEDOUT none is ready; -EDEADLK; -ECHILD. */
+WEIR_API int weir_group_next(struct weir_group *group,
+                             struct weir_result *result, int64_t deadline);
+
+/* Take the result of the job with this index.
+ * Returns 0; -ESTALE it was taken before; -ENOENT no such job yet; -EAGAIN
+ * or -ETIMEDOUT it has not ended; -EDEADLK; -ECHILD. */
+WEIR_API int weir_group_get(struct weir_group *group, uint64_t index,
+                            struct weir_result *result, int64_t deadline);
+
+/* Wait until no job is unfinished; results stay to be read, after a timeout
+ * too.
+ * Returns 0: all have ended; -EAGAIN or -ETIMEDOUT not yet; -EDEADLK;
+ * -ECHILD. What the jobs returned is for weir_group_status(). */
+WEIR_API int weir_group_wait(struct weir_group *group, int64_t deadline);
+
+/* Tell how it went so far: with WEIR_FIRST_OK 0 once a job has returned 0;
+ * otherwise, and else, the status of the first job that ended with another
+ * one than 0, dropped ones included; 0 where there is none. */
+WEIR_API int weir_group_status(struct weir_group *group);
+
+/* Cancel the job with this index, or WEIR_EVERY: then the group accepts
+ * nothing more. Jobs not begun are dropped, here and now, with `why` as their
+ * status, which is negative; running ones see weir_stopping().
+ * Returns 0, also where the job has already ended; -ESTALE and -ENOENT as
+ * weir_group_get(); -EINVAL why is not negative; -ECHILD. */
+WEIR_API int weir_group_cancel(struct weir_group *group, uint64_t index,
+                               int why);
+
+/* Fill in *stats, all of one moment.
+ * Returns 0; -ECHILD. */
+WEIR_API int weir_group_stats(struct weir_group *group,
+                              struct weir_group_stats *stats);
+
+/* What weir_group_each() does with what. */
+struct weir_each {
+    /* Called for every element, on workers; 0 or a status of its own. */
+    int (*fn)(struct weir_context *cx, void *user, void *element);
+    void *user;
+    void *array;  /* of count elements */
+    size_t count;
+    size_t size;  /* bytes of an element */
+};
+
+/* Call a function on every element of an array and wait for all; the first
+ * status that is not 0 ends it early. Works inside a job too.
+ * Returns 0; the first status that was not 0; or an error of the calls above,
+ * and then every call of fn that began has ended. */
+WEIR_API int weir_group_each(struct weir_pool *pool,
+                             const struct weir_each *each);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

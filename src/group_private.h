@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT
+ * group_private.h - what group.c and group_slot.c share; group_slot.c has
+ * the discipline. */
+#ifndef WEIR_GROUP_PRIVATE_H
+#define WEIR_GROUP_PRIVATE_H
+
+#include "park.h"
+#include "pool_private.h"
+#include "sys/sys.h"
+
+#include <weir/group.h>
+
+enum weir_slot_state {
+    WEIR_SLOT_FREE,
+    WEIR_SLOT_QUEUED,
+    WEIR_SLOT_TAKEN, /* claimed: it runs, or is being dropped */
+    WEIR_SLOT_DONE   /* its result waits to be read */
+};
+
+/* Where one job of a group lives, from submit until its result is read. */
+struct weir_slot {
+    WEIR_ATOMIC(uint64_t) claim; /* (a) ticket * 4 + enum weir_slot_state */
+    struct weir_group *group;    /* (c) */
+    weir_fn *fn;                 /* (o) who made it, then who claimed it */
+    void (*drop)(void *arg, int why); /* (o) */
+    struct weir_result result;   /* (o), then (l) */
+    struct weir_slot *next;      /* (l) free list, or queued or done list */
+    struct weir_slot *prev;      /* (l) */
+    struct weir_slot *same;      /* (l) next of the same bucket */
+    bool queued;                 /* (l) it is in the queued list */
+    bool wanted;                 /* (l) somebody sleeps for this one */
+    WEIR_ATOMIC(int) stop;       /* (a) why it should end; 0: it need not */
+};
+
+struct weir_slot_list {
+    struct weir_slot *first, *last; /* (l) */
+};
+
+struct weir_group {
+    struct weir_sys_mutex lock;
+    struct weir_pool *pool;     /* (c) */
+    struct weir_group *parent;  /* (c) it holds a reference; or NULL */
+    struct weir_group_options options; /* (c) */
+    WEIR_ATOMIC(int64_t) refs;  /* (a) owner, references in the ring, groups
+                                   below */
+    WEIR_ATOMIC(int) stop;      /* (a) why all should end; 0: they need not */
+    struct weir_slot *slots;    /* (c) */
+    struct weir_slot **buckets; /* (l) by index */
+    uint64_t bucket_mask;       /* (c) */
+    struct weir_slot *free;     /* (l) */
+    struct weir_slot_list queued; /* (l) oldest first; may hold claimed ones */
+    struct weir_slot_list done; /* (l) in order of completion */
+    uint64_t next_index;        /* (l) */
+    int first_status;           /* (l) */
+    bool has_ok;                /* (l) some job has returned 0 */
+    struct weir_group_stats stats; /* (l) */
+    struct weir_park changed;   /* who waits for any result, or for room */
+    struct weir_park wanted;    /* who waits for one result */
+    struct weir_park all;       /* who waits for the end of all */
+};
+
+/* ---- slots: group_slot.c ---- */
+
+void weir_slot_append_locked(struct weir_slot_list *list,
+                             struct weir_slot *slot);
+void weir_slot_remove_locked(struct weir_slot_list *list,
+                             struct weir_slot *slot);
+
+/* Find the slot that holds a job; NULL: none does. */
+struct weir_slot *weir_slot_find_locked(struct weir_group *group,
+                                        uint64_t index);
+
+/* Take a free slot for a job, which is queued in it with the next index.
+ * There must be one. */
+struct weir_slot *weir_slot_fill_locked(struct weir_group *group,
+                                        const struct weir_job *job,
+                                        int64_t now);
+
+/* Take back the job that was queued last: nobody can have claimed it. */
+void weir_slot_undo_locked(struct weir_group *group, struct weir_slot *slot);
+
+/* Give a slot whose result was read, or is not kept, back. */
+void weir_slot_free_locked(struct weir_group *group, struct weir_slot *slot);
+
+/* Claim a job that is queued; false: it is not, or somebody else did. */
+bool weir_slot_claim(struct weir_slot *slot);
+
+/* Claim the oldest job that is queued; NULL: none is. */
+struct weir_slot *weir_slot_claim_oldest_locked(struct weir_group *group);
+
+/* Whether a job has ended and its result waits. */
+bool weir_slot_is_done(const struct weir_slot *slot);
+
+/* Whether a job is queued. */
+bool weir_slot_any_queued_locked(struct weir_group *group);
+
+/* Run a job the caller has claimed, on this worker, inside another job. */
+void weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot);
+
+/* End a job the caller has claimed, without a run. */
+void weir_slot_drop_aside(struct weir_slot *slot, int why);
+
+/* The jobs that stand for slots in the pool's ring. */
+int weir_slot_run(struct weir_context *cx, void *arg);
+void weir_slot_dropped(void *arg, int why);
+
+/* ---- groups: group.c ---- */
+
+void weir_group_release(struct weir_group *group);
+
+/* Make the group stop, and drop what is queued. */
+void weir_group_stop(struct weir_group *group, int why);
+
+/* Why jobs of the group should end: its own, or an outer group's, or its
+ * time is up; 0: they need not. */
+int weir_group_stopping(struct weir_group *group);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT
+ * group_submit.c - putting jobs into a group, and weir_group_each(); the
+ * discipline is that of group.c and group_slot.c. */
+#include "group_private.h"
+
+#include "options.h"
+
+#define CHUNK 16 /* jobs put into the ring at once, kept on the stack */
+
+/* Queue up to CHUNK jobs in free slots and put references to them into the
+ * ring. Returns how many were accepted, or -errno if none: -ENOBUFS no slot is
+ * free and results wait; -EBUSY no slot is free and none waits; -EAGAIN,
+ * -EPIPE as the pool says. */
+static ssize_t put_locked(struct weir_group *g, const struct weir_job *jobs,
+                          size_t count, int64_t now)
+{
+    struct weir_slot *slots[CHUNK];
+    struct weir_job references[CHUNK];
+    size_t n = 0;
+    ssize_t accepted;
+    int why = weir_atomic_load(&g->stop, weir_seq_cst);
+
+    if (why != 0)
+        return -ECANCELED;
+    if (g->free == NULL)
+        return g->stats.unread > 0 ? -ENOBUFS : -EBUSY;
+    for (; n < count && n < CHUNK && g->free != NULL; n++) {
+        slots[n] = weir_slot_fill_locked(g, &jobs[n], now);
+        references[n] = (struct weir_job){ .fn = weir_slot_run,
+            .drop = weir_slot_dropped, .arg = slots[n],
+            .tag = weir_atomic_load(&slots[n]->claim, weir_relaxed) >> 2 };
+    }
+    /* Before the ring has them: a worker may be done with one at once. */
+    weir_atomic_fetch_add(&g->refs, (int64_t)n, weir_seq_cst);
+    accepted = weir_pool_submit(g->pool, references, n, WEIR_NOW);
+    for (size_t i = n; i-- > (accepted > 0 ? (size_t)accepted : 0);)
+        weir_slot_undo_locked(g, slots[i]);
+    weir_atomic_fetch_sub(
+        &g->refs, (int64_t)n - (accepted > 0 ? (int64_t)accepted : 0),
+        weir_seq_cst);
+    return accepted;
+}
+
+/* Run a job at once, inside the one that submits it: the ring is full. 0 or
+ * -EAGAIN: this is too deep. */
+static int run_inline(struct weir_context *cx, struct weir_group *g,
+                      const struct weir_job *job)
+{
+    struct weir_slot *slot = NULL;
+
+    if (cx->depth > cx->depth_max)
+        return -EAGAIN;
+    weir_sys_lock(&g->lock);
+    if (g->free != NULL) {
+        slot = weir_slot_fill_locked(g, job, weir_sys_now());
+        if (!weir_slot_claim(slot))
+            slot = NULL; /* not possible under the lock */
+    }
+    weir_sys_unlock(&g->lock);
+    if (slot == NULL)
+        return -EAGAIN;
+    weir_slot_run_aside(cx, slot);
+    return 0;
+}
+
+/* Make room for a submitter inside a job: run a job of the group. */
+static int help_once(struct weir_context *cx, struct weir_group *g)
+{
+    struct weir_slot *slot = NULL;
+
+    weir_sys_lock(&g->lock);
+    if (cx->depth <= cx->depth_max)
+        slot = weir_slot_claim_oldest_locked(g);
+    weir_sys_unlock(&g->lock);
+    if (slot == NULL)
+        return -EAGAIN;
+    weir_slot_run_aside(cx, slot);
+    return 0;
+}
+
+/* Sleep until a slot may be free, or a result ready. */
+static int await_slot(struct weir_group *g, int64_t deadline)
+{
+    bool full;
+
+    if (deadline == WEIR_NOW)
+        return -EAGAIN;
+    weir_park_announce(&g->changed);
+    weir_sys_lock(&g->lock);
+    full = g->free == NULL && g->stats.unread == 0 &&
+           weir_atomic_load(&g->stop, weir_seq_cst) == 0;
+    weir_sys_unlock(&g->lock);
+    if (!full) {
+        weir_park_retract(&g->changed);
+        return 0;
+    }
+    return weir_park_wait(&g->changed, deadline);
+}
+
+/* What to do about a refusal: 0, and try again; 1: the job has run; or the
+ * error to return. */
+static int overcome(struct weir_group *g, const struct weir_job *job,
+                    ssize_t refusal, int64_t deadline)
+{
+    struct weir_context *cx = weir_worker_current();
+    bool inside = weir_pool_is_own_job(g->pool);
+    int err;
+
+    if (refusal == -EBUSY)
+        return inside ? help_once(cx, g) : await_slot(g, deadline);
+    if (refusal != -EAGAIN)
+        return (int)refusal;
+    if (!inside)
+        return deadline == WEIR_NOW ? -EAGAIN
+                                    : weir_pool_await_room(g->pool, deadline);
+    err = run_inline(cx, g, job);
+    return err == 0 ? 1 : err;
+}
+
+ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
+                          size_t count, int64_t deadline)
+{
+    size_t done = 0;
+    int err = 0;
+
+    if (!weir_sys_at_home(&g->pool->home))
+        return -ECHILD;
+    for (size_t i = 0; i < count; i++)
+        if (jobs[i].fn == NULL ||
+            !weir_all_zero(jobs[i].reserved, sizeof(jobs[i].reserved)))
+            return -EINVAL;
+    while (done < count) {
+        int64_t now = weir_sys_now();
+        ssize_t n;
+
+        weir_sys_lock(&g->lock);
+        n = put_locked(g, jobs + done, count - done, now);
+        weir_sys_unlock(&g->lock);
+        if (n > 0) {
+            done += (size_t)n;
+            continue;
+        }
+        err = overcome(g, &jobs[done], n, deadline);
+        if (err < 0)
+            break;
+        done += (size_t)err;
+    }
+    return done > 0 || err == 0 ? (ssize_t)done : err;
+}
+
+/* ---- the beginner's call ---- */
+
+static int each_element(struct weir_context *cx, void *arg)
+{
+    const struct weir_frame *frame = &cx->frames[cx->depth - 1];
+    const struct weir_group *g = frame->group;
+    const struct weir_each *each = g->options.user;
+
+    return each->fn(cx, each->user, arg);
+}
+
+int weir_group_each(struct weir_pool *pool, const struct weir_each *each)
+{
+    struct weir_each copy = *each;
+    struct weir_group *g;
+    int err = weir_group_create(&g, pool, &(struct weir_group_options){
+        .policy = WEIR_FAIL_FAST, .discard = 1, .user = &copy });
+
+    if (err != 0)
+        return err;
+    for (size_t i = 0; i < copy.count; i++) {
+        ssize_t n = weir_group_submit(g, &(struct weir_job){
+            .fn = each_element, .tag = i,
+            .arg = (char *)copy.array + i * copy.size }, 1, WEIR_FOREVER);
+
+        if (n == -EAGAIN) /* a window full of what runs elsewhere */
+            n = weir_group_wait(g, WEIR_FOREVER) == 0 ? (i--, 0) : n;
+        if (n < 0) {
+            err = (int)n;
+            break;
+        }
+    }
+    if (err == 0 || err == -ECANCELED)
+        err = weir_group_wait(g, WEIR_FOREVER);
+    if (weir_group_status(g) != 0)
+        err = weir_group_status(g);
+    weir_group_destroy(g);
+    return err;
+}

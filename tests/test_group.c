@@ -1,0 +1,1036 @@
+/* SPDX-License-Identifier: MIT
+ * test_group.c - the promises of group.h. */
+#include "run.h"
+
+#include <weir/group.h>
+
+static struct weir_pool *make_pool(int workers, size_t capacity, int limit)
+{
+    struct weir_pool *pool;
+
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = workers, .capacity = capacity, .limit = limit }) == 0);
+    return pool;
+}
+
+static struct weir_group *make(struct weir_pool *pool,
+                               const struct weir_group_options *options)
+{
+    struct weir_group *group;
+
+    REQUIRE(weir_group_create(&group, pool, options) == 0);
+    return group;
+}
+
+static struct weir_group_stats stats_of(struct weir_group *group)
+{
+    struct weir_group_stats stats;
+
+    REQUIRE(weir_group_stats(group, &stats) == 0);
+    return stats;
+}
+
+static ssize_t submit(struct weir_group *group, weir_fn *fn, void *arg,
+                      int64_t deadline)
+{
+    return weir_group_submit(group, &(struct weir_job){ .fn = fn,
+        .arg = arg }, 1, deadline);
+}
+
+/* ---- jobs ---- */
+
+static int status_is_arg(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    return (int)(intptr_t)arg;
+}
+
+static int count(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    atomic_fetch_add((atomic_int *)arg, 1);
+    return 0;
+}
+
+struct block {
+    sem_t running, go;
+    struct weir_group *group;
+    struct weir_pool *pool;
+    atomic_int ran, dropped, why;
+    int results[6];
+};
+
+static void block_init(struct block *b)
+{
+    memset(b, 0, sizeof(*b));
+    latch_init(&b->running);
+    latch_init(&b->go);
+}
+
+static int blocked(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+
+    (void)cx;
+    latch_open(&b->running);
+    latch_wait(&b->go);
+    atomic_fetch_add(&b->ran, 1);
+    return 0;
+}
+
+static int until_stopped(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+
+    latch_open(&b->running);
+    AWAIT(weir_stopping(cx));
+    atomic_fetch_add(&b->ran, 1);
+    return 0;
+}
+
+static void dropped(void *arg, int why)
+{
+    struct block *b = arg;
+
+    atomic_fetch_add(&b->dropped, 1);
+    atomic_store(&b->why, why);
+}
+
+static ssize_t submit_blocked(struct weir_group *group, struct block *b)
+{
+    return weir_group_submit(group, &(struct weir_job){ .fn = blocked,
+        .arg = b, .drop = dropped }, 1, WEIR_NOW);
+}
+
+/* ---- options ---- */
+
+static void options_out_of_range(void)
+{
+    static const struct weir_group_options bad[] = {
+        { .window = ((size_t)1 << 24) + 1 },
+        { .policy = (enum weir_policy)3 },
+        { .discard = 2 },
+        { .help = 2 },
+        { .reserved = { 1 } },
+    };
+    struct weir_pool *pool = make_pool(1, 0, 0);
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct weir_group *group = (struct weir_group *)&group;
+
+        EXPECT_INT(weir_group_create(&group, pool, &bad[i]), -EINVAL);
+        EXPECT(group == NULL);
+    }
+    weir_group_destroy(NULL);
+    weir_pool_destroy(pool);
+}
+
+/* ---- results ---- */
+
+static void results_in_input_order(void)
+{
+    for (int workers = 1; workers <= 4; workers++) {
+        struct weir_pool *pool = make_pool(workers, 8, 0);
+        struct weir_group *group = make(pool, NULL);
+        struct weir_result r;
+
+        for (intptr_t i = 0; i < 500; i++)
+            EXPECT_INT(weir_group_submit(group, &(struct weir_job){
+                .fn = status_is_arg, .arg = (void *)i,
+                .tag = (uint64_t)i * 3 }, 1, WEIR_FOREVER), 1);
+        for (int i = 0; i < 500; i++) {
+            EXPECT_INT(weir_group_get(group, (uint64_t)i, &r, WEIR_FOREVER),
+                       0);
+            EXPECT_INT(r.index, i);
+            EXPECT_INT(r.tag, i * 3);
+            EXPECT_INT((intptr_t)r.arg, i);
+            EXPECT_INT(r.status, i);
+            EXPECT_INT(r.attempts, 1);
+            EXPECT(r.worker >= 0 && r.worker < workers);
+            EXPECT(r.queued_at <= r.began_at && r.began_at <= r.ended_at);
+        }
+        EXPECT_INT(weir_group_get(group, 7, &r, WEIR_NOW), -ESTALE);
+        EXPECT_INT(weir_group_get(group, 500, &r, WEIR_FOREVER), -ENOENT);
+        EXPECT_INT(weir_group_next(group, &r, WEIR_FOREVER), -ENOENT);
+        weir_group_destroy(group);
+        weir_pool_destroy(pool);
+    }
+}
+
+static void results_as_they_end(void)
+{
+    /* Three jobs that are let go one by one, last first. */
+    struct weir_pool *pool = make_pool(3, 0, 0);
+    struct weir_group *group = make(pool, NULL);
+    struct block b[3];
+    struct weir_result r;
+
+    for (int i = 0; i < 3; i++) {
+        block_init(&b[i]);
+        EXPECT_INT(submit(group, blocked, &b[i], WEIR_NOW), 1);
+    }
+    EXPECT_INT(weir_group_next(group, &r, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_group_next(group, &r, weir_after(WEIR_MS)), -ETIMEDOUT);
+    EXPECT_INT(weir_group_get(group, 1, &r, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_group_wait(group, weir_after(WEIR_MS)), -ETIMEDOUT);
+    for (int i = 2; i >= 0; i--) {
+        latch_open(&b[i].go);
+        EXPECT_INT(weir_group_next(group, &r, WEIR_FOREVER), 0);
+        EXPECT_INT(r.index, i);
+        EXPECT(r.arg == &b[i]);
+    }
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void readable_after_a_timeout(void)
+{
+    struct weir_pool *pool = make_pool(2, 0, 0);
+    struct weir_group *group = make(pool, NULL);
+    struct weir_result r;
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(submit(group, blocked, &b, WEIR_NOW), 1);
+    EXPECT_INT(submit(group, status_is_arg, (void *)5, WEIR_NOW), 1);
+    EXPECT_INT(weir_group_get(group, 1, &r, WEIR_FOREVER), 0);
+    EXPECT_INT(r.status, 5);
+    EXPECT_INT(weir_group_wait(group, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_group_wait(group, 0), -ETIMEDOUT);
+    latch_open(&b.go);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(stats_of(group).unread, 1);
+    EXPECT_INT(weir_group_get(group, 0, &r, WEIR_NOW), 0);
+    EXPECT_INT(weir_group_status(group), 5);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void two_groups_one_pool(void)
+{
+    struct weir_pool *pool = make_pool(2, 4, 0);
+    struct weir_group *groups[2];
+    struct weir_result r;
+
+    groups[0] = make(pool, NULL);
+    groups[1] = make(pool, NULL);
+    for (intptr_t i = 0; i < 100; i++)
+        for (int g = 0; g < 2; g++)
+            EXPECT_INT(submit(groups[g], status_is_arg,
+                              (void *)(i + 1000 * g), WEIR_FOREVER), 1);
+    for (int g = 1; g >= 0; g--)
+        for (int i = 0; i < 100; i++) {
+            EXPECT_INT(weir_group_get(groups[g], (uint64_t)i, &r,
+                                      WEIR_FOREVER), 0);
+            EXPECT_INT(r.status, i + 1000 * g);
+        }
+    weir_group_destroy(groups[0]);
+    weir_group_destroy(groups[1]);
+    weir_pool_destroy(pool);
+}
+
+/* ---- the window ---- */
+
+static void window_full_of_results(void)
+{
+    struct weir_pool *pool = make_pool(1, 0, 0);
+    struct weir_group *group =
+        make(pool, &(struct weir_group_options){ .window = 3 });
+    struct weir_result r;
+    struct weir_job jobs[5] = { { .fn = status_is_arg },
+        { .fn = status_is_arg }, { .fn = status_is_arg },
+        { .fn = status_is_arg }, { .fn = status_is_arg } };
+
+    EXPECT_INT(weir_group_submit(group, jobs, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_group_submit(group, jobs, 3, WEIR_NOW), 3);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_group_submit(group, jobs, 1, WEIR_FOREVER), -ENOBUFS);
+    EXPECT_INT(weir_group_next(group, &r, WEIR_NOW), 0);
+    EXPECT_INT(weir_group_submit(group, jobs, 5, WEIR_NOW), 1);
+    EXPECT_INT(stats_of(group).submitted, 4);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void window_full_of_jobs(void)
+{
+    struct weir_pool *pool = make_pool(1, 0, 0);
+    struct weir_group *group =
+        make(pool, &(struct weir_group_options){ .window = 2 });
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(submit_blocked(group, &b), 1);
+    EXPECT_INT(submit_blocked(group, &b), 1);
+    EXPECT_INT(submit_blocked(group, &b), -EAGAIN);
+    EXPECT_INT(submit(group, count, &b.ran, weir_after(WEIR_MS)),
+               -ETIMEDOUT);
+    latch_open(&b.go);
+    /* Waits for one to end, whose result then waits to be read. */
+    EXPECT_INT(submit(group, count, &b.ran, WEIR_FOREVER), -ENOBUFS);
+    latch_open(&b.go);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void a_long_input(void)
+{
+    /* Many times the window; every result read once, as it comes. */
+    for (int discard = 0; discard < 2; discard++) {
+        struct weir_pool *pool = make_pool(2, 16, 0);
+        struct weir_group *group =
+            make(pool, &(struct weir_group_options){ .window = 64,
+                .discard = discard });
+        atomic_int ran = 0;
+        uint64_t read = 0, sum = 0;
+        struct weir_result r;
+
+        for (int i = 0; i < 20000;) {
+            ssize_t n = submit(group, count, &ran, WEIR_FOREVER);
+
+            if (n == 1) {
+                i++;
+            } else if (EXPECT_INT(n, -ENOBUFS) &&
+                       weir_group_next(group, &r, WEIR_FOREVER) == 0) {
+                read++;
+                sum += r.index;
+            } else {
+                break;
+            }
+        }
+        while (weir_group_next(group, &r, WEIR_FOREVER) == 0) {
+            read++;
+            sum += r.index;
+        }
+        EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+        EXPECT_INT(read, discard ? 0 : 20000);
+        EXPECT_INT(sum, discard ? 0 : UINT64_C(20000) * 19999 / 2);
+        EXPECT_INT(atomic_load(&ran), 20000);
+        EXPECT_INT(stats_of(group).succeeded, 20000);
+        weir_group_destroy(group);
+        weir_pool_destroy(pool);
+    }
+}
+
+/* ---- policies and cancelling ---- */
+
+static void fail_fast(void)
+{
+    struct weir_pool *pool = make_pool(1, 0, 0);
+    struct weir_group *group = make(pool, &(struct weir_group_options){
+        .policy = WEIR_FAIL_FAST });
+    struct weir_result r;
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(submit_blocked(group, &b), 1);
+    EXPECT_INT(submit(group, status_is_arg, (void *)9, WEIR_NOW), 1);
+    for (int i = 0; i < 5; i++)
+        EXPECT_INT(submit_blocked(group, &b), 1);
+    latch_open(&b.go);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_group_status(group), 9);
+    EXPECT_INT(atomic_load(&b.ran), 1);
+    EXPECT_INT(atomic_load(&b.dropped), 5);
+    EXPECT_INT(submit(group, count, &b.ran, WEIR_FOREVER), -ECANCELED);
+    EXPECT_INT(weir_group_get(group, 4, &r, WEIR_NOW), 0);
+    EXPECT_INT(r.status, -ECANCELED);
+    EXPECT_INT(r.attempts, 0);
+    EXPECT(r.arg == NULL);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void first_ok(void)
+{
+    struct weir_pool *pool = make_pool(1, 0, 0);
+    struct weir_group *group = make(pool, &(struct weir_group_options){
+        .policy = WEIR_FIRST_OK });
+    struct block b;
+
+    block_init(&b);
+    latch_open(&b.go);
+    EXPECT_INT(submit(group, status_is_arg, (void *)9, WEIR_NOW), 1);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_group_status(group), 9);
+    EXPECT_INT(submit_blocked(group, &b), 1);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_group_status(group), 0);
+    EXPECT_INT(submit_blocked(group, &b), -ECANCELED);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void cancel_all(void)
+{
+    struct weir_pool *pool = make_pool(1, 0, 0);
+    struct weir_group *group = make(pool, NULL);
+    struct weir_pool_stats stats;
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(submit(group, until_stopped, &b, WEIR_NOW), 1);
+    latch_wait(&b.running);
+    for (int i = 0; i < 5; i++)
+        EXPECT_INT(submit_blocked(group, &b), 1);
+    EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, 1), -EINVAL);
+    EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ESRCH), 0);
+    /* Dropped already, though the worker has not come to them. */
+    EXPECT_INT(atomic_load(&b.dropped), 5);
+    EXPECT_INT(atomic_load(&b.why), -ESRCH);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.ran), 1);
+    EXPECT_INT(stats_of(group).cancelled, 5);
+    weir_group_destroy(group);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_pool_stats(pool, &stats), 0);
+    EXPECT_INT(stats.submitted, 6);
+    EXPECT_INT(stats.succeeded, 1);
+    EXPECT_INT(stats.cancelled, 5);
+    weir_pool_destroy(pool);
+}
+
+static void cancel_one(void)
+{
+    struct weir_pool *pool = make_pool(1, 0, 0);
+    struct weir_group *group = make(pool, NULL);
+    struct weir_result r;
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(submit(group, until_stopped, &b, WEIR_NOW), 1);
+    latch_wait(&b.running);
+    EXPECT_INT(submit_blocked(group, &b), 1);
+    EXPECT_INT(submit(group, count, &b.ran, WEIR_NOW), 1);
+    EXPECT_INT(weir_group_cancel(group, 1, -ECANCELED), 0);
+    EXPECT_INT(atomic_load(&b.dropped), 1);
+    EXPECT_INT(weir_group_cancel(group, 0, -ECANCELED), 0);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.ran), 2);
+    EXPECT_INT(weir_group_cancel(group, 2, -ECANCELED), 0);
+    EXPECT_INT(weir_group_get(group, 2, &r, WEIR_NOW), 0);
+    EXPECT_INT(r.status, 0);
+    EXPECT_INT(weir_group_cancel(group, 2, -ECANCELED), -ESTALE);
+    EXPECT_INT(weir_group_cancel(group, 3, -ECANCELED), -ENOENT);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void a_groups_deadline(void)
+{
+    struct weir_pool *pool = make_pool(1, 0, 0);
+    struct weir_group *group = make(pool, &(struct weir_group_options){
+        .deadline = weir_after(5 * WEIR_MS) });
+    struct weir_result r;
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(submit(group, until_stopped, &b, WEIR_NOW), 1);
+    EXPECT_INT(submit_blocked(group, &b), 1);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.dropped), 1);
+    EXPECT_INT(atomic_load(&b.why), -ETIMEDOUT);
+    EXPECT_INT(weir_group_get(group, 1, &r, WEIR_NOW), 0);
+    EXPECT_INT(r.status, -ETIMEDOUT);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void pool_cancel_ends_groups(void)
+{
+    struct weir_pool *pool = make_pool(1, 0, 0);
+    struct weir_group *group = make(pool, NULL);
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(submit(group, until_stopped, &b, WEIR_NOW), 1);
+    latch_wait(&b.running);
+    for (int i = 0; i < 5; i++)
+        EXPECT_INT(submit_blocked(group, &b), 1);
+    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.dropped), 5);
+    EXPECT_INT(weir_group_wait(group, WEIR_NOW), 0);
+    EXPECT_INT(submit_blocked(group, &b), -EPIPE);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void *destroy_group(void *arg)
+{
+    weir_group_destroy(arg);
+    return NULL;
+}
+
+static void destroy_cancels(void)
+{
+    struct weir_pool *pool = make_pool(1, 0, 0);
+    struct weir_group *group = make(pool, NULL);
+    pthread_t thread;
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(submit(group, until_stopped, &b, WEIR_NOW), 1);
+    latch_wait(&b.running);
+    EXPECT_INT(submit_blocked(group, &b), 1);
+    thread = start(destroy_group, group);
+    join(thread);
+    EXPECT_INT(atomic_load(&b.ran), 1);
+    EXPECT_INT(atomic_load(&b.dropped), 1);
+    weir_pool_destroy(pool);
+}
+
+/* ---- waiting inside ---- */
+
+struct node {
+    struct weir_pool *pool;
+    unsigned seed;
+    int depth;
+    atomic_int *sum;
+    atomic_int *bad;
+};
+
+/* A job that makes a group of up to three jobs like it, and waits. */
+static int grow_tree(struct weir_context *cx, void *arg)
+{
+    struct node *node = arg, below[3];
+    struct weir_group *group;
+    struct weir_result r;
+    int n = node->depth == 0 ? 0 : 1 + (int)(node->seed % 3);
+    int err;
+
+    (void)cx;
+    atomic_fetch_add(node->sum, 1);
+    if (n == 0)
+        return 1;
+    err = weir_group_create(&group, node->pool, NULL);
+    if (err != 0) {
+        atomic_fetch_add(node->bad, 1);
+        return 0;
+    }
+    for (int i = 0; i < n; i++) {
+        below[i] = *node;
+        below[i].depth = node->depth - 1;
+        below[i].seed = node->seed * 1103515245u + 12345u + (unsigned)i * 7u;
+        below[i].seed >>= 3;
+        if (submit(group, grow_tree, &below[i], WEIR_FOREVER) != 1)
+            atomic_fetch_add(node->bad, 1);
+    }
+    err = 1;
+    for (int i = 0; i < n; i++) {
+        int got = node->seed & 4
+                      ? weir_group_get(group, (uint64_t)i, &r, WEIR_FOREVER)
+                      : weir_group_next(group, &r, WEIR_FOREVER);
+
+        if (got != 0 || r.status <= 0)
+            atomic_fetch_add(node->bad, 1);
+        err += r.status;
+    }
+    weir_group_destroy(group);
+    return err; /* nodes in this tree */
+}
+
+static void random_trees(void)
+{
+    static const int workers[] = { 1, 2, 8 };
+
+    for (int i = 0; i < 1000; i++) {
+        struct weir_pool *pool = make_pool(workers[i % 3],
+            1 + (size_t)i % 5, i % 2 ? 1 : 0);
+        struct weir_group *group = make(pool, NULL);
+        struct weir_result r = { .status = -1 };
+        atomic_int sum = 0, bad = 0;
+        struct node root = { .pool = pool, .seed = (unsigned)i * 2654435761u,
+            .depth = i % 7, .sum = &sum, .bad = &bad };
+
+        EXPECT_INT(submit(group, grow_tree, &root, WEIR_FOREVER), 1);
+        EXPECT_INT(weir_group_next(group, &r, WEIR_FOREVER), 0);
+        EXPECT_INT(r.status, atomic_load(&sum));
+        if (!EXPECT_INT(atomic_load(&bad), 0))
+            printf("# tree %d\n", i);
+        weir_group_destroy(group);
+        weir_pool_destroy(pool);
+    }
+}
+
+struct deep {
+    struct weir_pool *pool;
+    int levels, refused;
+    atomic_int ran;
+};
+
+static int go_deeper(struct weir_context *cx, void *arg)
+{
+    struct deep *deep = arg;
+    struct weir_group *group;
+    int err;
+
+    (void)cx;
+    atomic_fetch_add(&deep->ran, 1);
+    if (--deep->levels == 0)
+        return 0;
+    if (!EXPECT_INT(weir_group_create(&group, deep->pool, NULL), 0))
+        return 1;
+    EXPECT_INT(submit(group, go_deeper, deep, WEIR_FOREVER), 1);
+    err = weir_group_wait(group, WEIR_FOREVER);
+    if (err != 0) {
+        EXPECT_INT(err, -EDEADLK);
+        deep->refused++;
+        EXPECT_INT(stats_of(group).unfinished, 1);
+    }
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void depth_is_bounded(void)
+{
+    for (int help_depth = 1; help_depth <= 5; help_depth++) {
+        struct deep deep = { .levels = 20 };
+        struct weir_group *group;
+
+        REQUIRE(weir_pool_create(&deep.pool, &(struct weir_pool_options){
+            .workers = 1, .help_depth = help_depth }) == 0);
+        group = make(deep.pool, NULL);
+        EXPECT_INT(submit(group, go_deeper, &deep, WEIR_FOREVER), 1);
+        EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+        EXPECT_INT(deep.refused, 1);
+        EXPECT_INT(atomic_load(&deep.ran), help_depth + 1);
+        weir_group_destroy(group);
+        weir_pool_destroy(deep.pool);
+    }
+}
+
+static int wait_for_own(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+    struct weir_result r;
+
+    (void)cx;
+    b->results[0] = weir_group_wait(b->group, WEIR_FOREVER);
+    b->results[1] = weir_group_next(b->group, &r, weir_after(WEIR_S));
+    b->results[2] = weir_group_get(b->group, 0, &r, WEIR_FOREVER);
+    b->results[3] = weir_group_next(b->group, &r, WEIR_NOW);
+    return 0;
+}
+
+static int wait_for_outer(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+    struct weir_group *inner = make(b->pool, NULL);
+
+    (void)cx;
+    EXPECT_INT(submit(inner, wait_for_own, b, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_group_wait(inner, WEIR_FOREVER), 0);
+    weir_group_destroy(inner);
+    return 0;
+}
+
+static void waiting_for_oneself(void)
+{
+    for (int workers = 1; workers <= 2; workers++)
+        for (int outer = 0; outer < 2; outer++) {
+            struct block b;
+
+            block_init(&b);
+            b.pool = make_pool(workers, 0, 0);
+            b.group = make(b.pool, NULL);
+            EXPECT_INT(submit(b.group, outer ? wait_for_outer : wait_for_own,
+                              &b, WEIR_FOREVER), 1);
+            EXPECT_INT(weir_group_wait(b.group, WEIR_FOREVER), 0);
+            for (int i = 0; i < 3; i++)
+                EXPECT_INT(b.results[i], -EDEADLK);
+            EXPECT_INT(b.results[3], -EAGAIN);
+            weir_group_destroy(b.group);
+            weir_pool_destroy(b.pool);
+        }
+}
+
+/* A stranger's job must not run while its worker waits for a group. */
+struct stranger {
+    struct weir_pool *pool;
+    atomic_int waiting, ran_while_waiting, ran;
+};
+
+static int be_strange(struct weir_context *cx, void *arg)
+{
+    struct stranger *s = arg;
+
+    (void)cx;
+    if (atomic_load(&s->waiting))
+        atomic_fetch_add(&s->ran_while_waiting, 1);
+    atomic_fetch_add(&s->ran, 1);
+    return 0;
+}
+
+static int wait_among_strangers(struct weir_context *cx, void *arg)
+{
+    struct stranger *s = arg;
+    struct weir_group *group = make(s->pool, NULL);
+    atomic_int ran = 0;
+
+    (void)cx;
+    for (int i = 0; i < 5; i++) {
+        EXPECT_INT(weir_pool_submit(s->pool, &(struct weir_job){
+            .fn = be_strange, .arg = s }, 1, WEIR_FOREVER), 1);
+        EXPECT_INT(submit(group, count, &ran, WEIR_FOREVER), 1);
+    }
+    atomic_store(&s->waiting, 1);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    atomic_store(&s->waiting, 0);
+    EXPECT_INT(atomic_load(&ran), 5);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void no_strangers(void)
+{
+    struct stranger s = { .pool = make_pool(1, 100, 1) };
+
+    for (int i = 0; i < 50; i++) {
+        EXPECT_INT(weir_pool_submit(s.pool, &(struct weir_job){
+            .fn = wait_among_strangers, .arg = &s }, 1, WEIR_FOREVER), 1);
+        EXPECT_INT(weir_pool_wait(s.pool, WEIR_FOREVER), 0);
+    }
+    EXPECT_INT(atomic_load(&s.ran), 250);
+    EXPECT_INT(atomic_load(&s.ran_while_waiting), 0);
+    weir_pool_destroy(s.pool);
+}
+
+static int stop_inside(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+    struct weir_group *inner = make(b->pool, NULL);
+
+    (void)cx;
+    EXPECT_INT(submit(inner, until_stopped, b, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_group_wait(inner, WEIR_FOREVER), 0);
+    weir_group_destroy(inner);
+    return 0;
+}
+
+static void cancelling_the_outer_stops_the_inner(void)
+{
+    for (int workers = 1; workers <= 2; workers++) {
+        struct block b;
+
+        block_init(&b);
+        b.pool = make_pool(workers, 0, 0);
+        b.group = make(b.pool, NULL);
+        EXPECT_INT(submit(b.group, stop_inside, &b, WEIR_FOREVER), 1);
+        latch_wait(&b.running);
+        EXPECT_INT(weir_group_cancel(b.group, WEIR_EVERY, -ECANCELED), 0);
+        EXPECT_INT(weir_group_wait(b.group, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&b.ran), 1);
+        weir_group_destroy(b.group);
+        weir_pool_destroy(b.pool);
+    }
+}
+
+static int timed_wait(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+    struct weir_group *inner = make(b->pool, NULL);
+
+    (void)cx;
+    EXPECT_INT(submit(inner, count, &b->ran, WEIR_FOREVER), 1);
+    b->results[0] = weir_group_wait(inner, weir_after(5 * WEIR_MS));
+    b->results[1] = atomic_load(&b->ran);
+    b->results[2] = weir_group_wait(inner, WEIR_FOREVER);
+    weir_group_destroy(inner);
+    return 0;
+}
+
+static void a_timed_wait_does_not_help(void)
+{
+    struct block b;
+
+    block_init(&b);
+    b.pool = make_pool(1, 0, 0);
+    EXPECT_INT(weir_pool_submit(b.pool, &(struct weir_job){
+        .fn = timed_wait, .arg = &b }, 1, WEIR_NOW), 1);
+    EXPECT_INT(weir_pool_wait(b.pool, WEIR_FOREVER), 0);
+    EXPECT_INT(b.results[0], -ETIMEDOUT);
+    EXPECT_INT(b.results[1], 0);
+    EXPECT_INT(b.results[2], 0);
+    EXPECT_INT(atomic_load(&b.ran), 1);
+    weir_pool_destroy(b.pool);
+}
+
+static int end_thread(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    atomic_fetch_add((atomic_int *)arg, 1);
+    pthread_exit(NULL);
+}
+
+static void a_job_may_end_its_thread(void)
+{
+    struct weir_pool *pool = make_pool(2, 4, 1);
+    struct weir_group *group = make(pool, NULL);
+    struct weir_result r;
+    atomic_int ran = 0;
+
+    for (int i = 0; i < 20; i++)
+        EXPECT_INT(submit(group, i % 2 ? end_thread : count, &ran,
+                          WEIR_FOREVER), 1);
+    for (int i = 0; i < 20; i++) {
+        EXPECT_INT(weir_group_get(group, (uint64_t)i, &r, WEIR_FOREVER), 0);
+        EXPECT_INT(r.status, i % 2 ? -ECANCELED : 0);
+        EXPECT_INT(r.attempts, 1);
+    }
+    EXPECT_INT(atomic_load(&ran), 20);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+/* ---- help from outside, events, each ---- */
+
+static int note_worker(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+
+    if (weir_worker_index(cx) == -1) {
+        EXPECT(weir_local(cx) == NULL);
+        atomic_fetch_add(&b->ran, 1);
+    }
+    EXPECT_INT(weir_tag(cx), 77);
+    return 0;
+}
+
+static void a_host_may_help(void)
+{
+    for (int limit = 0; limit <= 2; limit += 2) {
+        struct weir_pool *pool = make_pool(1, 0, limit);
+        struct weir_group *group =
+            make(pool, &(struct weir_group_options){ .help = 1 });
+        struct block b;
+
+        block_init(&b);
+        EXPECT_INT(submit(group, blocked, &b, WEIR_NOW), 1);
+        latch_wait(&b.running);
+        for (int i = 0; i < 5; i++)
+            EXPECT_INT(weir_group_submit(group, &(struct weir_job){
+                .fn = note_worker, .arg = &b, .tag = 77 }, 1, WEIR_NOW), 1);
+        /* The worker is busy: only this thread can run them. */
+        for (uint64_t i = 1; i <= 5; i++) {
+            struct weir_result r;
+
+            EXPECT_INT(weir_group_get(group, i, &r, WEIR_FOREVER), 0);
+            EXPECT_INT(r.worker, -1);
+        }
+        EXPECT_INT(atomic_load(&b.ran), 5);
+        latch_open(&b.go);
+        EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+        weir_group_destroy(group);
+        weir_pool_destroy(pool);
+    }
+}
+
+static void announce(void *user)
+{
+    latch_open(user);
+}
+
+static void a_host_is_told(void)
+{
+    struct weir_pool *pool = make_pool(2, 0, 0);
+    struct weir_group *group;
+    struct weir_result r;
+    sem_t ready;
+    int got = 0;
+
+    latch_init(&ready);
+    group = make(pool, &(struct weir_group_options){ .on_ready = announce,
+                                                     .user = &ready });
+    for (intptr_t i = 0; i < 100; i++)
+        EXPECT_INT(submit(group, status_is_arg, (void *)i, WEIR_FOREVER), 1);
+    while (got < 100) {
+        latch_wait(&ready);
+        while (weir_group_next(group, &r, WEIR_NOW) == 0)
+            got++;
+    }
+    EXPECT_INT(weir_group_next(group, &r, WEIR_NOW), -ENOENT);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static int add(struct weir_context *cx, void *user, void *element)
+{
+    int *number = element;
+
+    (void)cx;
+    *number += *(const int *)user;
+    return *number == 1000 ? 5 : 0;
+}
+
+static int each_inside(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+    int numbers[50] = { 0 }, one = 1;
+
+    (void)cx;
+    b->results[0] = weir_group_each(b->pool, &(struct weir_each){
+        .fn = add, .user = &one, .array = numbers, .count = 50,
+        .size = sizeof(numbers[0]) });
+    for (int i = 0; i < 50; i++)
+        b->results[1] += numbers[i];
+    return 0;
+}
+
+static void each_element_once(void)
+{
+    static int numbers[5000];
+    struct weir_pool *pool = make_pool(2, 8, 0);
+    struct weir_each each = { .fn = add, .array = numbers, .count = 5000,
+                              .size = sizeof(numbers[0]) };
+    int one = 1, wrong = 0;
+    struct block b;
+
+    each.user = &one;
+    memset(numbers, 0, sizeof(numbers));
+    EXPECT_INT(weir_group_each(pool, &each), 0);
+    for (int i = 0; i < 5000; i++)
+        wrong += numbers[i] != 1;
+    EXPECT_INT(wrong, 0);
+    numbers[40] = 999;
+    EXPECT_INT(weir_group_each(pool, &each), 5);
+    each.count = 0;
+    EXPECT_INT(weir_group_each(pool, &each), 0);
+    weir_pool_destroy(pool);
+
+    block_init(&b);
+    b.pool = make_pool(1, 1, 1);
+    EXPECT_INT(weir_pool_submit(b.pool, &(struct weir_job){
+        .fn = each_inside, .arg = &b }, 1, WEIR_NOW), 1);
+    EXPECT_INT(weir_pool_close(b.pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(b.results[0], 0);
+    EXPECT_INT(b.results[1], 50);
+    EXPECT_INT(weir_group_each(b.pool, &(struct weir_each){ .fn = add,
+        .user = &one, .array = numbers, .count = 5,
+        .size = sizeof(numbers[0]) }), -EPIPE);
+    weir_pool_destroy(b.pool);
+}
+
+static void a_job_without_fn(void)
+{
+    struct weir_pool *pool = make_pool(1, 0, 0);
+    struct weir_group *group = make(pool, NULL);
+
+    EXPECT_INT(submit(group, NULL, NULL, WEIR_NOW), -EINVAL);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(submit(group, status_is_arg, NULL, WEIR_FOREVER), -EPIPE);
+    EXPECT_INT(stats_of(group).submitted, 0);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void *submit_each(void *arg)
+{
+    struct block *b = arg;
+
+    for (int i = 0; i < 5000; i++)
+        EXPECT_INT(submit(b->group, count, &b->ran, WEIR_FOREVER), 1);
+    return NULL;
+}
+
+static void many_submitters(void)
+{
+    pthread_t threads[4];
+    struct block b;
+
+    block_init(&b);
+    b.pool = make_pool(2, 8, 0);
+    b.group = make(b.pool, &(struct weir_group_options){ .window = 16,
+                                                         .discard = 1 });
+    for (int i = 0; i < 4; i++)
+        threads[i] = start(submit_each, &b);
+    for (int i = 0; i < 4; i++)
+        join(threads[i]);
+    EXPECT_INT(weir_group_wait(b.group, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.ran), 20000);
+    EXPECT_INT(stats_of(b.group).succeeded, 20000);
+    weir_group_destroy(b.group);
+    weir_pool_destroy(b.pool);
+}
+
+static int use_in_child(void *arg)
+{
+    struct block *b = arg;
+    struct weir_group *group = (struct weir_group *)&group;
+    struct weir_group_stats stats;
+    struct weir_result r;
+    int bad = 0;
+
+    bad += submit(b->group, count, &b->ran, WEIR_NOW) != -ECHILD;
+    bad += weir_group_next(b->group, &r, WEIR_FOREVER) != -ECHILD;
+    bad += weir_group_get(b->group, 0, &r, WEIR_FOREVER) != -ECHILD;
+    bad += weir_group_wait(b->group, WEIR_FOREVER) != -ECHILD;
+    bad += weir_group_cancel(b->group, WEIR_EVERY, -1) != -ECHILD;
+    bad += weir_group_stats(b->group, &stats) != -ECHILD;
+    bad += weir_group_create(&group, b->pool, NULL) != -ECHILD;
+    weir_group_destroy(b->group);
+    return bad;
+}
+
+static void a_forked_child_is_told(void)
+{
+    struct block b;
+
+    block_init(&b);
+    b.pool = make_pool(1, 0, 0);
+    b.group = make(b.pool, NULL);
+    EXPECT_INT(submit(b.group, blocked, &b, WEIR_NOW), 1);
+    latch_wait(&b.running);
+    EXPECT_INT(in_child(use_in_child, &b), 0);
+    latch_open(&b.go);
+    EXPECT_INT(weir_group_wait(b.group, WEIR_FOREVER), 0);
+    weir_group_destroy(b.group);
+    weir_pool_destroy(b.pool);
+}
+
+static const struct tap_case cases[] = {
+    { "an option out of range is EINVAL", options_out_of_range },
+    { "get hands results out in the order of the input",
+      results_in_input_order },
+    { "next hands results out as they become ready, with identity",
+      results_as_they_end },
+    { "results stay readable after a wait timed out",
+      readable_after_a_timeout },
+    { "each group gets its own results", two_groups_one_pool },
+    { "a window full of results is ENOBUFS", window_full_of_results },
+    { "a window full of jobs is waited for", window_full_of_jobs },
+    { "a long input runs through a small window", a_long_input },
+    { "fail fast cancels the rest", fail_fast },
+    { "first ok cancels the rest", first_ok },
+    { "cancelling all drops what is queued at once and tells what runs",
+      cancel_all },
+    { "cancelling one leaves the others", cancel_one },
+    { "a group's deadline ends what is late", a_groups_deadline },
+    { "cancelling the pool ends its groups' jobs",
+      pool_cancel_ends_groups },
+    { "destroying cancels and waits", destroy_cancels },
+    { "1,000 random trees of nested waits end, on 1, 2 and 8 workers",
+      random_trees },
+    { "one level past the depth is EDEADLK and loses nothing",
+      depth_is_bounded },
+    { "waiting for one's own or an outer group is EDEADLK",
+      waiting_for_oneself },
+    { "a waiting worker runs no stranger's job", no_strangers },
+    { "cancelling the outer group stops the inner one",
+      cancelling_the_outer_stops_the_inner },
+    { "a wait with a deadline does not help", a_timed_wait_does_not_help },
+    { "a job that ends its thread has a result",
+      a_job_may_end_its_thread },
+    { "a thread of the host's may help, within the limit",
+      a_host_may_help },
+    { "a host with an event loop is told", a_host_is_told },
+    { "each runs on every element once, inside a job too",
+      each_element_once },
+    { "a job without fn is EINVAL, a closed pool EPIPE", a_job_without_fn },
+    { "many submitters share a small window", many_submitters },
+    { "in a forked child every call is ECHILD", a_forked_child_is_told },
+};
+
+int main(void)
+{
+    return TAP_RUN(cases);
+}
