@@ -20,74 +20,23 @@
  *   line, which may need some microseconds to wake up.
  */
 #include "gate_line.h"
+#include "gate_rate.h"
 #include "options.h"
 #include "sys/sys.h"
 
 #include <weir/gate.h>
-
-#define BURST_MAX (1 << 20)
-
-/* A time in nanoseconds and 2^-32 of one, so that slots of any rate do not
- * drift: 1/3 s is no whole number of nanoseconds. */
-struct fine_time {
-    int64_t ns;
-    uint32_t fraction;
-};
 
 struct weir_gate {
     struct weir_sys_mutex lock;
     int64_t pid;                   /* (c) */
     int limit;                     /* (l) WEIR_NONE: any number */
     int inside;                    /* (l) */
-    int burst;                     /* (l) */
-    bool rated;                    /* (l) */
-    struct fine_time period;       /* (l) of the rate */
-    struct fine_time slot;         /* (l) the next one */
+    struct weir_rate rate;         /* (l) */
     int64_t held_until;            /* (l) */
     struct weir_gate_place *first; /* (l) */
     struct weir_gate_place *last;  /* (l) */
     struct weir_gate_stats stats;  /* (l) the counting members */
 };
-
-/* ---- slots ---- */
-
-static struct fine_time later(struct fine_time t, struct fine_time by)
-{
-    uint64_t fraction = (uint64_t)t.fraction + by.fraction;
-
-    t.ns += by.ns + (int64_t)(fraction >> 32);
-    t.fraction = (uint32_t)fraction;
-    return t;
-}
-
-/* How long `count` periods are, rounded down to the nanosecond. A million
- * periods of 1e15 ns would overflow: at most a year, and a burst that takes
- * longer to save up is cut to what a year saves. */
-static int64_t periods_ns(struct fine_time period, int count)
-{
-    const int64_t year = INT64_C(31536000) * WEIR_S;
-
-    if (count != 0 && period.ns >= year / count)
-        return year;
-    return period.ns * count +
-           (int64_t)(((uint64_t)period.fraction * (unsigned)count) >> 32);
-}
-
-/* Lose slots that stayed unused for `burst` whole periods. Few are stepped
- * over one by one, so that the others stay where they were; after a longer
- * pause they are laid anew, at least a period behind the last one used. */
-static void lose_slots_locked(struct weir_gate *g, int64_t now)
-    WEIR_REQUIRES(g->lock)
-{
-    int64_t keep = periods_ns(g->period, g->burst);
-
-    for (int i = 0; i < 64 && now - g->slot.ns >= keep; i++)
-        g->slot = later(g->slot, g->period);
-    if (now - g->slot.ns >= keep) {
-        g->slot.ns = now - periods_ns(g->period, g->burst - 1);
-        g->slot.fraction = 0;
-    }
-}
 
 /* What the first in line sees. */
 struct view {
@@ -102,12 +51,9 @@ static struct view look_locked(struct weir_gate *g) WEIR_REQUIRES(g->lock)
 
     if (g->limit != WEIR_NONE && g->inside >= g->limit) {
         view.opens = WEIR_FOREVER;
-    } else if (g->rated || g->held_until != WEIR_NOW) {
+    } else if (g->rate.rated || g->held_until != WEIR_NOW) {
         view.now = weir_sys_now();
-        if (g->rated) {
-            lose_slots_locked(g, view.now);
-            view.opens = g->slot.ns + (g->slot.fraction != 0);
-        }
+        view.opens = weir_rate_opens(&g->rate, view.now);
         if (g->held_until > view.opens)
             view.opens = g->held_until;
     }
@@ -123,13 +69,12 @@ static bool is_open(struct view view)
 static void enter_locked(struct weir_gate *g, const struct view *view)
     WEIR_REQUIRES(g->lock)
 {
-    if (view != NULL && g->rated) {
-        uint64_t late = (uint64_t)(view->now - g->slot.ns);
+    if (view != NULL && g->rate.rated) {
+        uint64_t late = weir_rate_take(&g->rate, view->now);
 
         g->stats.late_ns += late;
         if (late > g->stats.late_max_ns)
             g->stats.late_max_ns = late;
-        g->slot = later(g->slot, g->period);
     }
     g->stats.entered += view != NULL;
     g->inside++;
@@ -222,37 +167,16 @@ static int apply_locked(struct weir_gate *g,
                         const struct weir_gate_options *o)
     WEIR_REQUIRES(g->lock)
 {
-    double rate = o->rate_per_s;
+    int err;
 
-    if (o->limit < WEIR_NONE || o->burst < 0 || o->burst > BURST_MAX ||
+    if (o->limit < WEIR_NONE ||
         !weir_all_zero(o->reserved, sizeof(o->reserved)))
         return -EINVAL;
-    /* Written so that what is not a number is refused too. */
-    if (rate != 0 && rate != WEIR_NONE && !(rate >= 1e-6 && rate <= 1e9))
-        return -EINVAL;
+    err = weir_rate_set(&g->rate, o->rate_per_s, o->burst, weir_sys_now());
+    if (err != 0)
+        return err;
     if (o->limit != 0)
         g->limit = o->limit;
-    if (o->burst != 0)
-        g->burst = o->burst;
-    if (rate > 0) {
-        double ns = 1e9 / rate;
-        struct fine_time period = { .ns = (int64_t)ns };
-
-        period.fraction =
-            (uint32_t)((ns - (double)period.ns) * 4294967296.0);
-        if (!g->rated) {
-            /* The first slots of a burst are there from the start. */
-            g->slot.ns =
-                weir_sys_now() - periods_ns(period, g->burst - 1);
-            g->slot.fraction = 0;
-        } else {
-            /* The next slot is a new period behind the last one used. */
-            g->slot.ns += period.ns - g->period.ns;
-        }
-        g->period = period;
-    }
-    if (rate != 0)
-        g->rated = rate > 0;
     return 0;
 }
 
@@ -269,7 +193,7 @@ int weir_gate_create(struct weir_gate **out,
         return -ENOMEM;
     g->pid = weir_sys_pid();
     g->limit = 1;
-    g->burst = 1;
+    g->rate.burst = 1;
     g->held_until = WEIR_NOW;
     err = weir_sys_mutex_init(&g->lock);
     if (err != 0)

@@ -111,6 +111,13 @@ void weir_group_release(struct weir_group *group);
 /* Make the group stop, and drop what is queued. */
 void weir_group_stop(struct weir_group *group, int why);
 
+/* Whether this thread runs a job that the group, or a group below it, waits
+ * for: then it would wait for itself. */
+bool weir_group_is_own(const struct weir_group *group);
+
+/* Sleep until no job is unfinished. */
+void weir_group_wait_end(struct weir_group *group);
+
 /* Why jobs of the group should end: its own, or an outer group's, or its
  * time is up; 0: they need not. */
 int weir_group_stopping(struct weir_group *group);

@@ -276,8 +276,18 @@ static bool frame_stopping(const struct weir_frame *frame)
 {
     struct weir_slot *slot = frame->slot;
 
-    return weir_atomic_load(&slot->stop, weir_acquire) != 0 ||
+    return weir_atomic_load(&slot->stop, weir_seq_cst) != 0 ||
            weir_group_stopping(frame->group) != 0;
+}
+
+static int64_t frame_deadline(const struct weir_frame *frame)
+{
+    int64_t deadline = WEIR_FOREVER;
+
+    for (const struct weir_group *g = frame->group; g != NULL; g = g->parent)
+        if (g->options.deadline < deadline)
+            deadline = g->options.deadline;
+    return deadline;
 }
 
 /* The thread of a job ends inside it: the job ends with it. */
@@ -305,6 +315,7 @@ static int run_claimed(struct weir_context *cx, struct weir_slot *slot,
 
     *frame = (struct weir_frame){ .group = slot->group, .slot = slot,
         .token = token, .stopping = frame_stopping,
+        .deadline = frame_deadline,
         .abandon = frame_abandon };
     cx->depth++;
     cx->tag = slot->result.tag;

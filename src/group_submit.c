@@ -168,22 +168,23 @@ int weir_group_each(struct weir_pool *pool, const struct weir_each *each)
 
     if (err != 0)
         return err;
-    for (size_t i = 0; i < copy.count; i++) {
+    for (size_t i = 0; i < copy.count && err == 0;) {
         ssize_t n = weir_group_submit(g, &(struct weir_job){
             .fn = each_element, .tag = i,
             .arg = (char *)copy.array + i * copy.size }, 1, WEIR_FOREVER);
 
-        if (n == -EAGAIN) /* a window full of what runs elsewhere */
-            n = weir_group_wait(g, WEIR_FOREVER) == 0 ? (i--, 0) : n;
-        if (n < 0) {
+        if (n == 1)
+            i++;
+        else if (n == -EAGAIN) /* the window is full of what runs elsewhere */
+            err = weir_group_wait(g, WEIR_FOREVER);
+        else
             err = (int)n;
-            break;
-        }
     }
+    /* Refused because an element has failed: its status is the result. */
     if (err == 0 || err == -ECANCELED)
         err = weir_group_wait(g, WEIR_FOREVER);
-    if (weir_group_status(g) != 0)
+    if (err == 0)
         err = weir_group_status(g);
-    weir_group_destroy(g);
+    weir_group_destroy(g); /* waits for what began */
     return err;
 }

@@ -2,8 +2,9 @@
  * pool.c - making, feeding, watching and closing a pool; worker.c runs it.
  *
  * Owns: the ring, the workers' array and threads, the gate.
- * Locks: join_lock, so that one closer joins the threads; nobody waits under
- *   it but for threads that have already left.
+ * Locks: one, so that one closer joins the threads, and over the guests
+ *   (context.c); nobody waits under it but for threads that have already
+ *   left.
  * Order: as worker.c.
  * Invariants: accepted - ended <= capacity: the ring's bound is what has
  *   ended, plus the capacity, so running jobs count. mode is only raised.
@@ -95,25 +96,23 @@ static void copy_options(struct weir_pool *pool,
     pool->ring.owner = pool;
 }
 
-/* Make the places in which workers wait to return to the gate. */
-static int make_places(struct weir_pool *pool)
+static void free_contexts(struct weir_pool *pool, int count)
+{
+    while (count-- > 0)
+        weir_context_destroy(&pool->workers[count]);
+}
+
+static int make_contexts(struct weir_pool *pool)
 {
     for (int i = 0; i < pool->slots; i++) {
-        int err = weir_sys_sem_init(&pool->workers[i].place.sem);
+        int err = weir_context_init(&pool->workers[i]);
 
         if (err != 0) {
-            while (i-- > 0)
-                weir_sys_sem_destroy(&pool->workers[i].place.sem);
+            free_contexts(pool, i);
             return err;
         }
     }
     return 0;
-}
-
-static void free_places(struct weir_pool *pool)
-{
-    for (int i = 0; i < pool->slots; i++)
-        weir_sys_sem_destroy(&pool->workers[i].place.sem);
 }
 
 /* Start the workers: all, or with `least` as many as there is room for, but
@@ -200,12 +199,12 @@ int weir_pool_create(struct weir_pool **out,
     err = weir_sys_sem_init(&pool->started);
     if (err != 0)
         goto no_started;
-    err = weir_sys_mutex_init(&pool->join_lock);
+    err = weir_sys_mutex_init(&pool->lock);
     if (err != 0)
         goto no_lock;
-    err = make_places(pool);
+    err = make_contexts(pool);
     if (err != 0)
-        goto no_places;
+        goto no_contexts;
     err = start_workers(pool, o->workers_min);
     if (err != 0)
         goto no_threads;
@@ -216,9 +215,9 @@ no_threads:
     weir_ring_close(&pool->ring);
     weir_park_wake_all(&pool->ring.items);
     join_workers(pool);
-    free_places(pool);
-no_places:
-    weir_sys_mutex_destroy(&pool->join_lock);
+    free_contexts(pool, pool->slots);
+no_contexts:
+    weir_sys_mutex_destroy(&pool->lock);
 no_lock:
     weir_sys_sem_destroy(&pool->started);
 no_started:
@@ -344,6 +343,7 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
         weir_ring_close(ring);
         weir_pool_drop_queued(pool);
         weir_park_wake_all(&ring->items);
+        weir_pool_rouse(pool);
     } else {
         weir_pool_settle(pool);
     }
@@ -355,11 +355,11 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
     err = wait_for_threads(pool, deadline);
     if (err != 0)
         return err;
-    weir_sys_lock(&pool->join_lock);
+    weir_sys_lock(&pool->lock);
     if (!pool->joined)
         join_workers(pool);
     pool->joined = true;
-    weir_sys_unlock(&pool->join_lock);
+    weir_sys_unlock(&pool->lock);
     return 0;
 }
 
@@ -371,8 +371,8 @@ void weir_pool_destroy(struct weir_pool *pool)
         WEIR_CHECK(!weir_pool_is_own_job(pool),
                    "weir_pool_destroy: called by one of its jobs");
         weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER);
-        free_places(pool);
-        weir_sys_mutex_destroy(&pool->join_lock);
+        free_contexts(pool, pool->slots);
+        weir_sys_mutex_destroy(&pool->lock);
         weir_sys_sem_destroy(&pool->started);
         weir_sys_sem_destroy(&pool->place.sem);
         weir_park_destroy(&pool->ended);
@@ -430,30 +430,4 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
 struct weir_gate *weir_pool_gate(struct weir_pool *pool)
 {
     return pool->gate;
-}
-
-/* ---- inside a job ---- */
-
-void *weir_local(const struct weir_context *cx)
-{
-    return cx->local;
-}
-
-int weir_worker_index(const struct weir_context *cx)
-{
-    return cx->index;
-}
-
-uint64_t weir_tag(const struct weir_context *cx)
-{
-    return cx->tag;
-}
-
-int weir_stopping(const struct weir_context *cx)
-{
-    const struct weir_frame *frame = &cx->frames[cx->depth - 1];
-
-    if (weir_atomic_load(&cx->pool->mode, weir_relaxed) == WEIR_CANCEL)
-        return 1;
-    return cx->depth > 0 && frame->stopping(frame);
 }

@@ -17,6 +17,7 @@ struct weir_frame {
     void *slot;                                   /* (w) */
     bool token; /* (w) it came from the ring, and not by helping */
     bool (*stopping)(const struct weir_frame *frame); /* (w) */
+    int64_t (*deadline)(const struct weir_frame *frame); /* (w) */
     void (*abandon)(struct weir_frame *frame);    /* (w) its thread ends */
 };
 
@@ -37,6 +38,8 @@ struct weir_context {
     uint64_t tag;                  /* (w) of the job from the ring */
     int index;                     /* (c) */
     struct weir_gate_place place;  /* (w) where it waits to return */
+    struct weir_park nap;          /* where weir_sleep() sleeps */
+    struct weir_context *next_guest; /* under the pool's lock */
     bool permit;                   /* (w) it is inside the pool's gate */
     bool in_job;                   /* (w) */
     bool has_old;                  /* (w) `old` is to be joined first */
@@ -72,8 +75,9 @@ struct weir_pool {
     void (*worker_stop)(void *user, int index, void *local);    /* (c) */
     void *user;                    /* (c) */
     struct weir_sys_sem started;   /* posted by each worker */
-    struct weir_sys_mutex join_lock;
-    bool joined;                   /* (l) under join_lock */
+    struct weir_sys_mutex lock;
+    bool joined;                   /* (l) */
+    struct weir_context *guests;   /* (l) threads of the host's that help */
     char name_bytes[16];           /* (c) */
 };
 
@@ -87,6 +91,17 @@ bool weir_pool_is_own_job(const struct weir_pool *pool);
 
 /* Wait until a submit is worth trying, as weir_ring_await_room(). */
 int weir_pool_await_room(struct weir_pool *pool, int64_t deadline);
+
+/* Wake every job that naps, to look whether it should end. */
+void weir_pool_rouse(struct weir_pool *pool);
+
+/* Make what a context waits with; 0 or -errno. */
+int weir_context_init(struct weir_context *cx);
+void weir_context_destroy(struct weir_context *cx);
+
+/* A thread of the host's begins and ends to run jobs as `cx`. */
+void weir_guest_enter(struct weir_context *cx);
+void weir_guest_leave(struct weir_context *cx);
 
 /* Give the worker's permit up while it sleeps inside a job, and take one
  * again: true where there was one. */

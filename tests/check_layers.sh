@@ -34,7 +34,7 @@ level() {
     case $1 in
     base | sys) echo 0 ;;
     queue* | ring | park | gate* | table* | siphash | options) echo 1 ;;
-    pool* | worker | writer*) echo 2 ;;
+    pool* | worker | context | writer*) echo 2 ;;
     group*) echo 3 ;;
     http* | weir) echo 4 ;;
     *) echo unknown ;;

@@ -782,6 +782,161 @@ static void a_job_may_end_its_thread(void)
     weir_pool_destroy(pool);
 }
 
+/* ---- sleeping ---- */
+
+static int sleep_long(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+
+    latch_open(&b->running);
+    EXPECT_INT(weir_sleep(cx, WEIR_FOREVER), -ECANCELED);
+    EXPECT_INT(weir_sleep(cx, 1), -ECANCELED);
+    atomic_fetch_add(&b->ran, 1);
+    return 0;
+}
+
+static void stopping_ends_a_sleep(void)
+{
+    struct weir_pool *pool = make_pool(3, 0, 0);
+    struct weir_group *group = make(pool, NULL);
+    struct block b;
+
+    block_init(&b);
+    for (int i = 0; i < 2; i++)
+        EXPECT_INT(submit(group, sleep_long, &b, WEIR_NOW), 1);
+    EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = sleep_long,
+        .arg = &b }, 1, WEIR_NOW), 1);
+    for (int i = 0; i < 3; i++)
+        latch_wait(&b.running);
+    EXPECT_INT(weir_group_cancel(group, 1, -ECANCELED), 0);
+    AWAIT(atomic_load(&b.ran) == 1);
+    EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ECANCELED), 0);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.ran), 2);
+    weir_group_destroy(group);
+    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.ran), 3);
+    weir_pool_destroy(pool);
+}
+
+static int sleep_to_deadline(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+
+    b->results[0] = weir_sleep(cx, WEIR_FOREVER);
+    b->results[1] = weir_now() >= weir_deadline(cx);
+    return 0;
+}
+
+static void a_deadline_ends_a_sleep(void)
+{
+    struct weir_pool *pool = make_pool(1, 0, 0);
+    struct weir_group *group = make(pool, &(struct weir_group_options){
+        .deadline = weir_after(5 * WEIR_MS) });
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(submit(group, sleep_to_deadline, &b, WEIR_NOW), 1);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(b.results[0], -ECANCELED);
+    EXPECT_INT(b.results[1], 1);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static int no_deadline(struct weir_context *cx, void *arg)
+{
+    int64_t before = weir_now();
+
+    EXPECT(weir_deadline(cx) == WEIR_FOREVER);
+    EXPECT_INT(weir_sleep(cx, 2 * WEIR_MS), 0);
+    EXPECT(weir_now() - before >= 2 * WEIR_MS);
+    EXPECT_INT(weir_sleep(cx, -1), 0);
+    atomic_fetch_add((atomic_int *)arg, 1);
+    return 0;
+}
+
+static void a_sleep_is_not_short(void)
+{
+    struct weir_pool *pool = make_pool(1, 0, 0);
+    atomic_int ran = 0;
+
+    EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = no_deadline,
+        .arg = &ran }, 1, WEIR_NOW), 1);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 1);
+    weir_pool_destroy(pool);
+}
+
+/* Between two sleeps a job is alone in a domain of one permit: a counter
+ * without a lock stays exact, as thread sanitizer sees too. */
+static long unlocked;
+
+static int count_unlocked(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+
+    for (int i = 0; i < 20; i++) {
+        int inside = atomic_fetch_add(&b->ran, 1);
+
+        EXPECT_INT(inside, 0);
+        unlocked++;
+        sched_yield();
+        atomic_fetch_sub(&b->ran, 1);
+        EXPECT_INT(weir_sleep(cx, 1000), 0);
+    }
+    return 0;
+}
+
+static void alone_between_sleeps(void)
+{
+    struct weir_pool *pool = make_pool(8, 0, 1);
+    struct block b;
+
+    block_init(&b);
+    unlocked = 0;
+    for (int i = 0; i < 100; i++)
+        EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
+            .fn = count_unlocked, .arg = &b }, 1, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(unlocked, 2000);
+    weir_pool_destroy(pool);
+}
+
+static int sleep_then_count(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+
+    latch_open(&b->running);
+    weir_sleep(cx, 2 * WEIR_MS);
+    atomic_fetch_add(&b->ran, 1);
+    return 0;
+}
+
+static void a_sleeper_comes_back(void)
+{
+    /* A hold and a used-up rate are for starts: neither keeps out a job that
+     * has begun, behind others that wait for them. */
+    struct weir_pool *pool;
+    struct block b;
+
+    block_init(&b);
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 3, .limit = 2, .rate_per_s = 1.0 / 3600,
+        .burst = 2 }) == 0);
+    for (int i = 0; i < 5; i++)
+        EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
+            .fn = sleep_then_count, .arg = &b, .drop = dropped }, 1,
+            WEIR_NOW), 1);
+    latch_wait(&b.running);
+    latch_wait(&b.running);
+    AWAIT(atomic_load(&b.ran) == 2);
+    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), WEIR_FOREVER), 0);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.dropped), 3);
+    weir_pool_destroy(pool);
+}
+
 /* ---- help from outside, events, each ---- */
 
 static int note_worker(struct weir_context *cx, void *arg)
@@ -1020,6 +1175,14 @@ static const struct tap_case cases[] = {
     { "a wait with a deadline does not help", a_timed_wait_does_not_help },
     { "a job that ends its thread has a result",
       a_job_may_end_its_thread },
+    { "stopping a job, its group or its pool ends its sleep",
+      stopping_ends_a_sleep },
+    { "a group's deadline ends a sleep", a_deadline_ends_a_sleep },
+    { "a sleep is not short", a_sleep_is_not_short },
+    { "with a limit of one a job is alone between two sleeps",
+      alone_between_sleeps },
+    { "a sleeper comes back whatever the rate and the hold",
+      a_sleeper_comes_back },
     { "a thread of the host's may help, within the limit",
       a_host_may_help },
     { "a host with an event loop is told", a_host_is_told },

@@ -659,7 +659,7 @@ static void full_of_bytes(void)
     finish(0);
 }
 
-static atomic_int waiting_result;
+static atomic_int waiting_result, big_result;
 
 static void *put_from_thread(void *arg)
 {
@@ -708,7 +708,7 @@ static sem_t big_ready;
 static void *put_big_until(void *arg)
 {
     sem_post(&big_ready);
-    atomic_store(&waiting_result, put(arg, weir_after(50 * WEIR_MS)));
+    atomic_store(&big_result, put(arg, weir_after(50 * WEIR_MS)));
     return NULL;
 }
 
@@ -731,6 +731,7 @@ static void giving_up_lets_on(void)
     REQUIRE(pthread_create(&second, NULL, put_small, NULL) == 0);
     pthread_join(first, NULL);
     pthread_join(second, NULL); /* the batch still stands: no room was made */
+    EXPECT_INT(atomic_load(&big_result), -ETIMEDOUT);
     EXPECT_INT(atomic_load(&waiting_result), 0);
     gate_open();
     finish(0);

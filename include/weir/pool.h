@@ -173,6 +173,16 @@ WEIR_API uint64_t weir_tag(const struct weir_context *cx);
  * group or one above it was cancelled or its time was up; else 0. */
 WEIR_API int weir_stopping(const struct weir_context *cx);
 
+/* Tell when the job should have ended: the earliest deadline of its group
+ * and those above it; WEIR_FOREVER where there is none. */
+WEIR_API int64_t weir_deadline(const struct weir_context *cx);
+
+/* Sleep inside a job. It hands its permit of the pool's gate on meanwhile,
+ * and takes one again, in line, before it returns: with a limit of 1 no other
+ * job runs between two sleeps of one, which so needs no lock.
+ * Returns 0 after `ns` nanoseconds; -ECANCELED as soon as weir_stopping(). */
+WEIR_API int weir_sleep(struct weir_context *cx, int64_t ns);
+
 #ifdef __cplusplus
 }
 #endif

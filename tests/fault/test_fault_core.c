@@ -5,6 +5,7 @@
 #include "run.h"
 
 #include <weir/gate.h>
+#include <weir/group.h>
 #include <weir/pool.h>
 #include <weir/queue.h>
 
@@ -272,10 +273,47 @@ static void gate_sweep(void)
     sweep_for_good(gate_scenario, 2);
 }
 
+/* ---- group ---- */
+
+static struct weir_pool *group_pool;
+
+static int group_scenario(int jobs)
+{
+    struct weir_group *group = (struct weir_group *)&group;
+    struct weir_result r;
+    int err = weir_group_create(&group, group_pool,
+        &(struct weir_group_options){ .help = 1 });
+
+    atomic_store(&ran, 0);
+    EXPECT(is_usual(err));
+    EXPECT((err == 0) == (group != NULL));
+    if (err != 0)
+        return err;
+    for (int i = 0; i < jobs; i++)
+        EXPECT_INT(weir_group_submit(group, &(struct weir_job){
+            .fn = count }, 1, WEIR_FOREVER), 1);
+    for (int i = 0; i < jobs; i++)
+        EXPECT_INT(weir_group_next(group, &r, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), jobs);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void group_sweep(void)
+{
+    inject_reset();
+    REQUIRE(weir_pool_create(&group_pool, &(struct weir_pool_options){
+        .workers = 2 }) == 0);
+    sweep(group_scenario, 20);
+    sweep_for_good(group_scenario, 20);
+    weir_pool_destroy(group_pool);
+}
+
 static const struct tap_case cases[] = {
     { "a queue survives every fault, once and for good", queue_sweep },
     { "a gate survives every fault, once and for good", gate_sweep },
     { "a pool survives every fault, once", pool_sweep },
+    { "a group survives every fault, once and for good", group_sweep },
     { "a pool survives every fault, for good", pool_sweep_for_good },
     { "a thread that cannot be made fails the creation, or there are fewer",
       fewer_threads },

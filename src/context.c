@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT
+ * context.c - what a job may ask, and how it sleeps.
+ *
+ * Owns: nothing; a context is its worker's, or a helping host's thread's.
+ * Locks: the pool's, over the list of guests: threads of the host's that run
+ *   jobs now.
+ * Order: who stops jobs stores why, seq_cst, and then wakes every worker that
+ *   naps; who naps announces itself and then looks whether it should stop,
+ *   seq_cst too: see park.h.
+ * Invariants: a job naps without its permit, and has it again when
+ *   weir_sleep() returns.
+ * Wake-ups: stopping any job wakes all that nap; those it does not concern
+ *   go on napping.
+ * Not guaranteed: that a nap ends at its time where the permit is taken.
+ */
+#include "pool_private.h"
+
+void *weir_local(const struct weir_context *cx)
+{
+    return cx->local;
+}
+
+int weir_worker_index(const struct weir_context *cx)
+{
+    return cx->index;
+}
+
+uint64_t weir_tag(const struct weir_context *cx)
+{
+    return cx->tag;
+}
+
+int weir_stopping(const struct weir_context *cx)
+{
+    const struct weir_frame *frame = NULL;
+
+    if (weir_atomic_load(&cx->pool->mode, weir_seq_cst) == WEIR_CANCEL)
+        return 1;
+    if (cx->depth > 0)
+        frame = &cx->frames[cx->depth - 1];
+    return frame != NULL && frame->stopping(frame);
+}
+
+int64_t weir_deadline(const struct weir_context *cx)
+{
+    const struct weir_frame *frame;
+
+    if (cx->depth == 0)
+        return WEIR_FOREVER;
+    frame = &cx->frames[cx->depth - 1];
+    return frame->deadline(frame);
+}
+
+/* Nap until `until` or the job's deadline. Returns whether it should end. */
+static bool nap(struct weir_context *cx, int64_t until)
+{
+    int64_t deadline = weir_deadline(cx);
+    int64_t end = until < deadline ? until : deadline;
+
+    while (!weir_stopping(cx) && weir_sys_now() < end) {
+        weir_park_announce(&cx->nap);
+        if (weir_stopping(cx))
+            weir_park_retract(&cx->nap);
+        else
+            weir_park_wait(&cx->nap, end);
+    }
+    return weir_stopping(cx);
+}
+
+int weir_sleep(struct weir_context *cx, int64_t ns)
+{
+    int64_t now = weir_sys_now();
+    int64_t until = ns < WEIR_FOREVER - now ? now + (ns > 0 ? ns : 0)
+                                            : WEIR_FOREVER;
+    bool had = weir_worker_lend_permit(cx);
+    bool stopping = nap(cx, until);
+
+    if (had)
+        weir_worker_take_permit(cx);
+    return stopping ? -ECANCELED : 0;
+}
+
+void weir_pool_rouse(struct weir_pool *pool)
+{
+    for (int i = 0; i < pool->slots; i++)
+        weir_park_wake_all(&pool->workers[i].nap);
+    weir_sys_lock(&pool->lock);
+    for (struct weir_context *cx = pool->guests; cx != NULL;
+         cx = cx->next_guest)
+        weir_park_wake_all(&cx->nap);
+    weir_sys_unlock(&pool->lock);
+}
+
+int weir_context_init(struct weir_context *cx)
+{
+    int err = weir_sys_sem_init(&cx->place.sem);
+
+    if (err != 0)
+        return err;
+    err = weir_park_init(&cx->nap);
+    if (err != 0)
+        weir_sys_sem_destroy(&cx->place.sem);
+    return err;
+}
+
+void weir_context_destroy(struct weir_context *cx)
+{
+    weir_park_destroy(&cx->nap);
+    weir_sys_sem_destroy(&cx->place.sem);
+}
+
+void weir_guest_enter(struct weir_context *cx)
+{
+    weir_sys_lock(&cx->pool->lock);
+    cx->next_guest = cx->pool->guests;
+    cx->pool->guests = cx;
+    weir_sys_unlock(&cx->pool->lock);
+}
+
+void weir_guest_leave(struct weir_context *cx)
+{
+    struct weir_context **at = &cx->pool->guests;
+
+    weir_sys_lock(&cx->pool->lock);
+    while (*at != cx)
+        at = &(*at)->next_guest;
+    *at = cx->next_guest;
+    weir_sys_unlock(&cx->pool->lock);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT
+ * gate_rate.c - see gate_rate.h. Owns nothing, locks nothing. */
+#include "gate_rate.h"
+
+#include <weir/gate.h>
+
+#define BURST_MAX (1 << 20)
+#define YEAR_NS (INT64_C(31536000) * WEIR_S)
+
+static struct weir_fine_time later(struct weir_fine_time t,
+                                   struct weir_fine_time by)
+{
+    uint64_t fraction = (uint64_t)t.fraction + by.fraction;
+
+    t.ns += by.ns + (int64_t)(fraction >> 32);
+    t.fraction = (uint32_t)fraction;
+    return t;
+}
+
+/* How long `count` periods are, rounded down to the nanosecond. A million
+ * periods of 1e15 ns would overflow: at most a year, so a burst that takes
+ * longer to save up is cut to what a year saves. */
+static int64_t periods_ns(struct weir_fine_time period, int count)
+{
+    if (count != 0 && period.ns >= YEAR_NS / count)
+        return YEAR_NS;
+    return period.ns * count +
+           (int64_t)(((uint64_t)period.fraction * (unsigned)count) >> 32);
+}
+
+int weir_rate_set(struct weir_rate *r, double per_s, int burst, int64_t now)
+{
+    /* Written so that what is not a number is refused too. */
+    if (burst < 0 || burst > BURST_MAX ||
+        (per_s != 0 && per_s != WEIR_NONE &&
+         !(per_s >= 1e-6 && per_s <= 1e9)))
+        return -EINVAL;
+    if (burst != 0)
+        r->burst = burst;
+    if (per_s > 0) {
+        double ns = 1e9 / per_s;
+        struct weir_fine_time period = { .ns = (int64_t)ns };
+
+        period.fraction =
+            (uint32_t)((ns - (double)period.ns) * 4294967296.0);
+        if (r->rated) {
+            /* The next slot is a new period behind the last one used. */
+            r->slot.ns += period.ns - r->period.ns;
+        } else {
+            /* The slots of a first burst are there from the start. */
+            r->slot.ns = now - periods_ns(period, r->burst - 1);
+            r->slot.fraction = 0;
+        }
+        r->period = period;
+    }
+    if (per_s != 0)
+        r->rated = per_s > 0;
+    return 0;
+}
+
+/* Lose slots that stayed unused for `burst` whole periods. Few are stepped
+ * over one by one, so that the others stay where they were; after a longer
+ * pause they are laid anew, at least a period behind the last one used. */
+static void lose_slots(struct weir_rate *r, int64_t now)
+{
+    int64_t keep = periods_ns(r->period, r->burst);
+
+    for (int i = 0; i < 64 && now - r->slot.ns >= keep; i++)
+        r->slot = later(r->slot, r->period);
+    if (now - r->slot.ns >= keep) {
+        r->slot.ns = now - periods_ns(r->period, r->burst - 1);
+        r->slot.fraction = 0;
+    }
+}
+
+int64_t weir_rate_opens(struct weir_rate *r, int64_t now)
+{
+    if (!r->rated)
+        return WEIR_NOW;
+    lose_slots(r, now);
+    return r->slot.ns + (r->slot.fraction != 0);
+}
+
+uint64_t weir_rate_take(struct weir_rate *r, int64_t now)
+{
+    uint64_t late = (uint64_t)(now - r->slot.ns);
+
+    r->slot = later(r->slot, r->period);
+    return late;
+}

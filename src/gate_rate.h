@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ * gate_rate.h - slots that lie 1/rate apart: pure arithmetic on time, which
+ * is given as `now`. A gate guards it with its lock.
+ *
+ * Invariants: two slots that are used lie at least a period apart; a slot is
+ * used at its time or less than `burst` periods later. So in k periods at
+ * most k + burst are used.
+ */
+#ifndef WEIR_GATE_RATE_H
+#define WEIR_GATE_RATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A time in nanoseconds and 2^-32 of one, so that slots of any rate do not
+ * drift: 1/3 s is no whole number of nanoseconds. */
+struct weir_fine_time {
+    int64_t ns;
+    uint32_t fraction;
+};
+
+struct weir_rate {
+    bool rated; /* false: there is no rate, and slots do not matter */
+    int burst;
+    struct weir_fine_time period;
+    struct weir_fine_time slot; /* the next one */
+};
+
+/* Set rate and burst as struct weir_gate_options says: 0 leaves it, and
+ * WEIR_NONE lifts a rate. 0; or -EINVAL, and nothing has changed. */
+int weir_rate_set(struct weir_rate *rate, double per_s, int burst,
+                  int64_t now);
+
+/* When the next slot may be used: WEIR_NOW where there is no rate. Slots
+ * that have stayed unused too long are lost by it. */
+int64_t weir_rate_opens(struct weir_rate *rate, int64_t now);
+
+/* Use the next slot. Returns how late that is, in nanoseconds. */
+uint64_t weir_rate_take(struct weir_rate *rate, int64_t now);
+
+#endif

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT
+ * group_wait.c - waiting for jobs of a group, and running them meanwhile.
+ *
+ * Owns: the frames on the stack of a thread of the host's that helps.
+ * Locks: the group's. Nothing is run, and nobody sleeps, under it.
+ * Order: who waits announces itself in a park, then looks under the lock,
+ *   then sleeps; who ends a job changes the counts under the lock and then
+ *   loads the park's state. If the look came before the change, so did the
+ *   announcement, and the lock makes it visible to the load.
+ * Invariants: a worker sleeps in a wait only where no job of the group is
+ *   queued, or the wait has a deadline, and without its permit. Frames of a
+ *   worker never exceed help_depth + 1.
+ * Wake-ups: as group_slot.c.
+ * Not guaranteed: order among those who wait.
+ */
+#include "group_private.h"
+
+/* ---- helping ---- */
+
+bool weir_group_is_own(const struct weir_group *group)
+{
+    const struct weir_context *cx = weir_worker_current();
+
+    if (cx == NULL || cx->pool != group->pool)
+        return false;
+    for (int i = cx->depth; i-- > 0;)
+        for (const struct weir_group *g = cx->frames[i].group; g != NULL;
+             g = g->parent)
+            if (g == group)
+                return true;
+    return false;
+}
+
+/* What somebody waits for. */
+struct want {
+    struct weir_group *g;
+    /* Whether the wait is over; with its result in `err`, and where it takes
+     * a result, that in *result. */
+    bool (*over_locked)(struct want *want);
+    struct weir_park *park; /* where the end of it wakes */
+    uint64_t index;
+    struct weir_result *result;
+    int err;
+};
+
+/* Claim a job for a waiter: the very one it waits for, or the oldest. */
+static struct weir_slot *claim_for_locked(const struct want *want)
+{
+    struct weir_group *g = want->g;
+
+    if (want->park == &g->wanted) {
+        struct weir_slot *slot = weir_slot_find_locked(g, want->index);
+
+        if (slot != NULL && weir_slot_claim(slot))
+            return slot;
+    }
+    return weir_slot_claim_oldest_locked(g);
+}
+
+/* Run a job of the group inside this one. Returns 0; -ENOENT none is queued;
+ * -EDEADLK there is, and this is too deep. */
+static int help(struct weir_context *cx, const struct want *want)
+{
+    struct weir_group *g = want->g;
+    struct weir_slot *slot = NULL;
+    int err = -ENOENT;
+
+    weir_sys_lock(&g->lock);
+    if (cx->depth <= cx->depth_max)
+        slot = claim_for_locked(want);
+    else if (weir_slot_any_queued_locked(g))
+        err = -EDEADLK;
+    weir_sys_unlock(&g->lock);
+    if (slot == NULL)
+        return err;
+    weir_slot_run_aside(cx, slot);
+    return 0;
+}
+
+/* The same on a thread of the host's, which passes the pool's gate for each
+ * job. -ENOENT too where the gate lets nobody in. */
+static int help_from_outside(const struct want *want)
+{
+    enum { DEPTH = 16 };
+    struct weir_pool *pool = want->g->pool;
+    struct weir_context *before = weir_worker_current();
+    struct weir_frame frames[DEPTH + 1];
+    struct weir_context cx = { .pool = pool, .index = -1, .frames = frames,
+        .depth_max = pool->help_depth < DEPTH ? pool->help_depth : DEPTH };
+    int err = weir_context_init(&cx);
+
+    if (err != 0)
+        return -ENOENT; /* it sleeps instead */
+    if (pool->gate != NULL) {
+        if (weir_gate_enter(pool->gate, WEIR_NOW) != 0) {
+            err = -ENOENT;
+            goto out;
+        }
+        cx.permit = true;
+    }
+    weir_guest_enter(&cx);
+    weir_worker_become(&cx);
+    err = help(&cx, want);
+    weir_worker_become(before);
+    weir_guest_leave(&cx);
+    weir_worker_lend_permit(&cx);
+out:
+    weir_context_destroy(&cx);
+    return err;
+}
+
+/* ---- waiting ---- */
+
+static bool is_over(struct want *want)
+{
+    bool over;
+
+    weir_sys_lock(&want->g->lock);
+    over = want->over_locked(want);
+    weir_sys_unlock(&want->g->lock);
+    return over;
+}
+
+/* Sleep until something has changed, or `until`. Returns true: the wait is
+ * over; false: look again. */
+static bool sleep_in_group(struct want *want, bool helps, int64_t until)
+{
+    struct weir_group *g = want->g;
+    struct weir_context *cx = weir_worker_current();
+    bool over, queued;
+
+    weir_park_announce(want->park);
+    weir_sys_lock(&g->lock);
+    over = want->over_locked(want);
+    queued = helps && weir_slot_any_queued_locked(g);
+    weir_sys_unlock(&g->lock);
+    if (over || queued) {
+        weir_park_retract(want->park);
+        return over;
+    }
+    if (cx != NULL && weir_worker_lend_permit(cx)) {
+        weir_park_wait(want->park, until);
+        weir_worker_take_permit(cx);
+    } else {
+        weir_park_wait(want->park, until);
+    }
+    return false;
+}
+
+/* End the group if its time is up. Returns until when to sleep. */
+static int64_t mind_deadline(struct weir_group *g, int64_t deadline)
+{
+    if (g->options.deadline == WEIR_FOREVER ||
+        weir_atomic_load(&g->stop, weir_seq_cst) != 0)
+        return deadline;
+    if (weir_sys_now() < g->options.deadline)
+        return deadline < g->options.deadline ? deadline
+                                              : g->options.deadline;
+    weir_group_stop(g, -ETIMEDOUT);
+    return deadline;
+}
+
+static int wait_for(struct want *want, int64_t deadline)
+{
+    struct weir_group *g = want->g;
+    struct weir_context *cx = weir_worker_current();
+    bool inside = cx != NULL && cx->pool == g->pool;
+    /* A helper cannot be called back: it helps only who has the time. From
+     * outside a full gate may send it to sleep with jobs queued. */
+    bool helps = deadline == WEIR_FOREVER && (inside || g->options.help);
+
+    if (!weir_sys_at_home(&g->pool->home))
+        return -ECHILD;
+    while (!is_over(want)) {
+        int64_t until;
+        int err = -ENOENT;
+
+        if (deadline == WEIR_NOW)
+            return -EAGAIN;
+        if (weir_group_is_own(g))
+            return -EDEADLK;
+        until = mind_deadline(g, deadline);
+        if (helps)
+            err = inside ? help(cx, want) : help_from_outside(want);
+        if (err == 0)
+            continue;
+        if (err == -EDEADLK)
+            return err;
+        if (deadline != WEIR_FOREVER && weir_sys_now() >= deadline)
+            return is_over(want) ? want->err : -ETIMEDOUT;
+        if (sleep_in_group(want, helps && inside, until))
+            break;
+    }
+    return want->err;
+}
+
+/* Hand a result out and its slot back. */
+static void read_locked(struct want *want, struct weir_slot *slot)
+{
+    struct weir_group *g = want->g;
+
+    weir_slot_remove_locked(&g->done, slot);
+    *want->result = slot->result;
+    g->stats.unread--;
+    weir_slot_free_locked(g, slot);
+}
+
+static bool next_over_locked(struct want *want)
+{
+    struct weir_group *g = want->g;
+
+    want->err = 0;
+    if (g->done.first != NULL)
+        read_locked(want, g->done.first);
+    else if (g->stats.unfinished == 0)
+        want->err = -ENOENT;
+    else
+        return false;
+    return true;
+}
+
+int weir_group_next(struct weir_group *g, struct weir_result *result,
+                    int64_t deadline)
+{
+    struct want want = { .g = g, .over_locked = next_over_locked,
+                         .park = &g->changed, .result = result };
+    int err = wait_for(&want, deadline);
+
+    if (err == 0)
+        weir_park_wake_all(&g->changed); /* there is room */
+    return err;
+}
+
+static bool get_over_locked(struct want *want)
+{
+    struct weir_group *g = want->g;
+    struct weir_slot *slot = weir_slot_find_locked(g, want->index);
+
+    want->err = 0;
+    if (slot == NULL) {
+        want->err = want->index < g->next_index ? -ESTALE : -ENOENT;
+    } else if (weir_slot_is_done(slot)) {
+        read_locked(want, slot);
+    } else {
+        slot->wanted = true;
+        return false;
+    }
+    return true;
+}
+
+int weir_group_get(struct weir_group *g, uint64_t index,
+                   struct weir_result *result, int64_t deadline)
+{
+    struct want want = { .g = g, .over_locked = get_over_locked,
+                         .park = &g->wanted, .index = index,
+                         .result = result };
+    int err = wait_for(&want, deadline);
+
+    if (err == 0)
+        weir_park_wake_all(&g->changed); /* there is room */
+    return err;
+}
+
+static bool all_over_locked(struct want *want)
+{
+    return want->g->stats.unfinished == 0;
+}
+
+int weir_group_wait(struct weir_group *g, int64_t deadline)
+{
+    struct want want = { .g = g, .over_locked = all_over_locked,
+                         .park = &g->all };
+
+    return wait_for(&want, deadline);
+}
+
+void weir_group_wait_end(struct weir_group *g)
+{
+    struct want want = { .g = g, .over_locked = all_over_locked,
+                         .park = &g->all };
+
+    while (!is_over(&want))
+        if (sleep_in_group(&want, false, WEIR_FOREVER))
+            break;
+}
