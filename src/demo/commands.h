@@ -19,6 +19,9 @@ int command_show(int argc, char **argv);
 
 /* The scenarios of `weir show`. */
 int show_template(int argc, char **argv);
+int show_kata(int argc, char **argv);
+int show_letters(int argc, char **argv);
+int show_say_after(double scale); /* a part of letters */
 
 /* Print help on standard output. Returns the exit code. */
 int print_help(const char *text);

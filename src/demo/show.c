@@ -8,14 +8,18 @@
 static const char list[] =
     "Scenarios; 'weir show NAME --help' tells their options:\n"
     "\n"
-    "  template    jobs that share a table and a file, a few at a time\n";
+    "  template    jobs that share a table and a file, a few at a time\n"
+    "  kata        a bounded queue between producers and consumers\n"
+    "  letters     producers and consumers without end, and Ctrl-C\n";
 
 int command_show(int argc, char **argv)
 {
     static const struct {
         const char *name;
         int (*run)(int, char **);
-    } scenarios[] = { { "template", show_template } };
+    } scenarios[] = { { "template", show_template },
+                      { "kata", show_kata },
+                      { "letters", show_letters } };
     const char *name = argc > 1 ? argv[1] : "--help";
 
     for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)

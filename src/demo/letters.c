@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT
+ * letters.c - `weir show letters`: threads without end, and Ctrl-C.
+ *
+ * Three producers put letters into a queue and two consumers take them out;
+ * each rests 1 to 5 s after each letter. It goes on until Ctrl-C, and what
+ * is worth copying is how it ends:
+ *
+ *   1. nobody sleeps: who rests waits for the queue `stop`, which stays
+ *      empty, with a deadline; closing it wakes all of them at once;
+ *   2. no handler runs: one thread takes the signals (signals.h) and closes
+ *      `stop`, which never waits, so that a second Ctrl-C is always taken;
+ *   3. producers end, and the last one closes the queue of letters;
+ *   4. consumers go on, without rest now, until that queue is empty;
+ *   5. every thread is joined, the summary printed, the writer closed;
+ *   6. the process dies of the signal, so that a shell can see of which.
+ *
+ * Lines come in the true order: a gate of limit 1 makes one step of "print
+ * and put", another one of "take and print".
+ */
+#include "commands.h"
+#include "settings.h"
+#include "signals.h"
+#include "text.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <weir/weir.h>
+
+#define PRODUCERS 3
+#define CONSUMERS 2
+#define REST_LEAST 1.0 /* seconds */
+#define REST_MOST  5.0
+
+static const char help[] =
+    "weir show letters [options] - producers and consumers until Ctrl-C\n"
+    "\n"
+    "  --seed N       the same letters and rests each time (any)\n"
+    "  --capacity N   letters the queue holds; then producers wait (50)\n"
+    "  --for S        stop by itself after S seconds (never)\n"
+    "  --scale X      multiply every delay, that of --for too (1)\n"
+    "  --say-after    instead: two words after a while, in series, together\n"
+    "\n"
+    "The first Ctrl-C ends what is under way, the second ends the program.\n";
+
+struct letter {
+    char name;
+    int producer;
+};
+
+struct letters {
+    int64_t seed, capacity;
+    double scale, seconds; /* 0: for ever */
+
+    struct weir_writer *screen; /* standard output */
+    struct weir_queue *queue;   /* of struct letter */
+    struct weir_queue *stop;    /* stays empty; closed: it is time to end */
+    struct weir_gate *putting, *taking;
+    atomic_int producing;       /* producers that have not ended */
+    atomic_int finishing;       /* letters that were queued when a signal
+                                   came; -1: none did */
+};
+
+/* One thread; its own until joined. */
+struct person {
+    struct letters *letters;
+    pthread_t thread;
+    int number;
+    uint64_t random;
+    long count; /* letters made, or got */
+    int err;
+};
+
+/* Print one whole line. Returns 0 or an error. */
+static int print(struct letters *l, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static int print(struct letters *l, const char *format, ...)
+{
+    char line[256];
+    va_list args;
+    int length;
+
+    va_start(args, format);
+    length = vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    if (length < 0 || (size_t)length >= sizeof(line))
+        return -EMSGSIZE;
+    return weir_writer_write(l->screen,
+                             &(struct iovec){ line, (size_t)length }, 1,
+                             WEIR_FOREVER);
+}
+
+/* Rest until `deadline`, or until it is time to end. Returns -ETIMEDOUT in
+ * the first case, -EPIPE in the second, or another error. */
+static int rest_until(struct letters *l, int64_t deadline)
+{
+    char nothing;
+
+    return weir_queue_take(l->stop, &nothing, deadline);
+}
+
+static int64_t scaled(const struct letters *l, double seconds)
+{
+    return (int64_t)(seconds * l->scale * 1e9);
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014): the same numbers from the same seed
+ * everywhere, which rand() does not promise. */
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+/* 1 to 5 s. Returns as rest_until(). */
+static int rest(struct person *me)
+{
+    double part = (double)(next_random(&me->random) >> 11) * 0x1p-53;
+    double seconds = REST_LEAST + part * (REST_MOST - REST_LEAST);
+
+    return rest_until(me->letters, weir_after(scaled(me->letters, seconds)));
+}
+
+/* ---- what the threads do ---- */
+
+/* Returns 0; -EPIPE it is time to end; or an error. */
+static int make_one(struct person *me)
+{
+    static const char names[] = "abcdefghijklmnopqrstuvwxyz"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    struct letters *l = me->letters;
+    struct letter made = { names[next_random(&me->random) % 52], me->number };
+    int err = weir_gate_enter(l->putting, WEIR_FOREVER);
+
+    if (err != 0)
+        return err;
+    /* Who stood in line meanwhile must not make another. */
+    err = rest_until(l, WEIR_NOW);
+    if (err == -EAGAIN)
+        err = print(l, "P%d produced %c\n", me->number, made.name);
+    if (err == 0) {
+        me->count++;
+        err = weir_queue_put(l->queue, &made, WEIR_FOREVER);
+    }
+    weir_gate_leave(l->putting);
+    return err;
+}
+
+/* Returns 0; -EPIPE there is no letter and never will be; or an error. */
+static int get_one(struct person *me)
+{
+    struct letters *l = me->letters;
+    struct letter got;
+    int err = weir_gate_enter(l->taking, WEIR_FOREVER);
+
+    if (err != 0)
+        return err;
+    err = weir_queue_take(l->queue, &got, WEIR_FOREVER);
+    if (err == 0)
+        err = print(l, "C%d got %c made by P%d\n", me->number, got.name,
+                    got.producer);
+    if (err == 0)
+        me->count++;
+    weir_gate_leave(l->taking);
+    return err;
+}
+
+/* A thread ends, and so will all others. -EPIPE says that it was time to; if
+ * it was the screen's, closing the writer will tell. */
+static void ended(struct person *me, int err)
+{
+    me->err = err != -EPIPE ? err : 0;
+    weir_queue_close(me->letters->stop);
+}
+
+static void *producer(void *arg)
+{
+    struct person *me = arg;
+    struct letters *l = me->letters;
+    int err;
+
+    do {
+        err = make_one(me);
+        if (err == 0)
+            err = rest(me);
+    } while (err == -ETIMEDOUT);
+    ended(me, err);
+    /* Not earlier: another one may still wait to put what it has made. */
+    if (atomic_fetch_sub(&l->producing, 1) == 1)
+        weir_queue_close(l->queue);
+    return NULL;
+}
+
+static void *consumer(void *arg)
+{
+    struct person *me = arg;
+    int err;
+
+    /* When it is time to end rest() does not rest, and what is queued is
+     * taken at once: only an empty queue ends this. */
+    while ((err = get_one(me)) == 0)
+        if ((err = rest(me)) != -ETIMEDOUT && err != -EPIPE)
+            break;
+    ended(me, err);
+    /* After a failure: who waits to put must not wait for this one. */
+    weir_queue_close(me->letters->queue);
+    return NULL;
+}
+
+/* ---- the flow ---- */
+
+static void on_signal(void *user, int number)
+{
+    struct letters *l = user;
+
+    (void)number;
+    /* Now, for closing wakes those who take them. */
+    atomic_store(&l->finishing, (int)weir_queue_count(l->queue));
+    weir_queue_close(l->stop);
+}
+
+/* Start all threads. Returns how many were, in their order; *err says why
+ * not all. */
+static int start(struct letters *l, struct person *people, int *err)
+{
+    int i;
+
+    atomic_store(&l->producing, PRODUCERS);
+    for (i = 0; i < PRODUCERS + CONSUMERS; i++) {
+        int makes = i < PRODUCERS;
+
+        people[i] = (struct person){
+            .letters = l,
+            .number = makes ? i : i - PRODUCERS,
+            /* Far apart, so that no thread repeats another's numbers. */
+            .random = (uint64_t)l->seed + ((uint64_t)i << 56) };
+        *err = -pthread_create(&people[i].thread, NULL,
+                               makes ? producer : consumer, &people[i]);
+        if (*err != 0)
+            break;
+    }
+    return i;
+}
+
+/* Run until it is time to end, then end. Returns 0 or an error. */
+static int play(struct letters *l)
+{
+    struct person people[PRODUCERS + CONSUMERS] = { { 0 } };
+    int64_t end = l->seconds > 0 ? weir_after(scaled(l, l->seconds))
+                                 : WEIR_FOREVER;
+    int err = print(l, "%d producers, %d consumers, resting %g to %g s each,"
+                    " times %g; seed %lld\n", PRODUCERS, CONSUMERS,
+                    REST_LEAST, REST_MOST, l->scale, (long long)l->seed);
+    int started = err == 0 ? start(l, people, &err) : 0;
+    long made = 0, got = 0;
+
+    if (err == 0 && rest_until(l, end) == -EPIPE &&
+        atomic_load(&l->finishing) >= 0)
+        say("finishing %d in the queue; Ctrl-C again to leave at once",
+            atomic_load(&l->finishing));
+    weir_queue_close(l->stop);
+    if (err != 0)
+        weir_queue_close(l->queue);
+    for (int i = 0; i < started; i++) {
+        pthread_join(people[i].thread, NULL);
+        *(i < PRODUCERS ? &made : &got) += people[i].count;
+        err = err != 0 ? err : people[i].err;
+    }
+    if (err == 0)
+        err = print(l, "all %d threads have ended: %ld produced, %ld got, %ld"
+                    " left\n", started, made, got, made - got);
+    return err;
+}
+
+/* ---- options, setting up, taking down ---- */
+
+/* Returns EXIT_OK to go on, another exit code, or -1: help was asked for. */
+static int read_options(struct letters *l, int *words, int argc, char **argv)
+{
+    int want_help = 0, first;
+    const struct setting settings[] = {
+        { "seed", 0, SETTING_WHOLE, &l->seed, 0, 9e15, NULL },
+        { "capacity", 0, SETTING_WHOLE, &l->capacity, 1, 1e6, NULL },
+        { "for", 0, SETTING_DECIMAL, &l->seconds, 0.001, 1e6, NULL },
+        { "scale", 0, SETTING_DECIMAL, &l->scale, 0.0001, 100, NULL },
+        { "say-after", 0, SETTING_FLAG, words, 0, 0, NULL },
+        { "help", 'h', SETTING_FLAG, &want_help, 0, 0, NULL },
+    };
+
+    first = settings_parse("show letters", settings,
+                           sizeof(settings) / sizeof(settings[0]), argc, argv);
+    if (first < 0)
+        return EXIT_BAD_INPUT;
+    if (want_help)
+        return print_help(help) == EXIT_OK ? -1 : EXIT_BROKEN;
+    if (first < argc) {
+        say("weir show letters: %s: not understood", argv[first]);
+        return EXIT_BAD_INPUT;
+    }
+    if (l->seed < 0)
+        l->seed = weir_now() % 1000000;
+    return EXIT_OK;
+}
+
+/* Make what the threads share; the screen has been opened. Returns 0 or an
+ * error. */
+static int set_up(struct letters *l)
+{
+    int err = weir_queue_create(&l->queue, &(struct weir_queue_options){
+        .item_bytes = sizeof(struct letter),
+        .capacity = (size_t)l->capacity });
+
+    if (err == 0)
+        err = weir_queue_create(&l->stop, &(struct weir_queue_options){
+            .item_bytes = 1, .capacity = 1 });
+    if (err == 0)
+        err = weir_gate_create(&l->putting, NULL); /* the limit is 1 */
+    if (err == 0)
+        err = weir_gate_create(&l->taking, NULL);
+    return err;
+}
+
+int show_letters(int argc, char **argv)
+{
+    struct letters l = { .seed = -1, .capacity = 50, .scale = 1,
+                         .finishing = -1 };
+    struct signals *signals = NULL;
+    int words = 0, err, screen, came;
+    int code = read_options(&l, &words, argc, argv);
+
+    if (code != EXIT_OK)
+        return code < 0 ? EXIT_OK : code;
+    if (words)
+        return show_say_after(l.scale);
+    signals_block(); /* before there is any thread */
+    screen = err = weir_writer_open(&l.screen, &(struct weir_writer_options){
+        .fd = STDOUT_FILENO,
+        .batch_max = 1 }); /* a pipe never tears one line, even if we die */
+    if (err == 0)
+        err = set_up(&l);
+    if (err == 0)
+        err = signals_start(&signals, on_signal, &l);
+    if (err == 0)
+        err = play(&l);
+    /* While this waits for a slow reader, signals are still taken. */
+    if (l.screen != NULL)
+        screen = weir_writer_close(l.screen, WEIR_FOREVER);
+    came = signals_stop(signals);
+    weir_gate_destroy(l.taking);
+    weir_gate_destroy(l.putting);
+    weir_queue_destroy(l.stop);
+    weir_queue_destroy(l.queue);
+    weir_writer_destroy(l.screen);
+    if (screen != 0)
+        say("weir show letters: standard output: %s", strerror(-screen));
+    else if (err != 0 && err != -EPIPE)
+        say("weir show letters: %s", strerror(-err));
+    if (came > 0)
+        signals_die(came);
+    return err == 0 && screen == 0 ? EXIT_OK : EXIT_BROKEN;
+}
