@@ -149,6 +149,13 @@ static void post_locked(struct weir_gate_place *p)
     }
 }
 
+/* Whether those in line are here: in a forked child they are not, and the
+ * stacks their places are on may be other threads' by now. */
+static bool line_is_here(const struct weir_gate *g)
+{
+    return weir_sys_pid() == g->pid;
+}
+
 /* Let the one whose turn it is look, if the gate opens for it before it would
  * look by itself. */
 static void post_turn_locked(struct weir_gate *g) WEIR_REQUIRES(g->lock)
@@ -156,7 +163,7 @@ static void post_turn_locked(struct weir_gate *g) WEIR_REQUIRES(g->lock)
     struct view view;
     struct weir_gate_place *p = turn_locked(g, &view);
 
-    if (p != NULL && !p->posted && view.opens < p->until)
+    if (p != NULL && !p->posted && view.opens < p->until && line_is_here(g))
         post_locked(p);
 }
 
@@ -250,6 +257,9 @@ static int wait_in_line_locked(struct weir_gate *g, struct weir_gate_place *p,
         if (late)
             return -ETIMEDOUT;
         p->until = until;
+        /* It may have been our turn when we were posted, and have become
+         * another's since, by time alone: the post is passed on. */
+        post_turn_locked(g);
         weir_sys_unlock(&g->lock);
         if (weir_sys_sem_wait(&p->sem, until) != 0)
             late = weir_sys_now() >= deadline;
@@ -313,7 +323,7 @@ int weir_gate_set(struct weir_gate *g,
 
     if (err != 0)
         return err;
-    err = apply_locked(g, options);
+    err = options != NULL ? apply_locked(g, options) : 0;
     post_turn_locked(g);
     weir_sys_unlock(&g->lock);
     return err;
@@ -328,7 +338,8 @@ int weir_gate_hold(struct weir_gate *g, int64_t until)
     g->held_until = until;
     /* The first in line waits for another time now, and a pool that is being
      * drained gives up what is held, wherever it stands. */
-    for (struct weir_gate_place *p = g->first; p != NULL; p = p->next)
+    for (struct weir_gate_place *p = line_is_here(g) ? g->first : NULL;
+         p != NULL; p = p->next)
         post_locked(p);
     weir_sys_unlock(&g->lock);
     return 0;
@@ -400,6 +411,7 @@ void weir_gate_stand(struct weir_gate *g, struct weir_gate_place *place)
     if (turn_locked(g, &view) != place)
         view.opens = WEIR_FOREVER;
     place->until = view.opens;
+    post_turn_locked(g);
     weir_sys_unlock(&g->lock);
     if (!is_open(view))
         weir_sys_sem_wait(&place->sem, view.opens);

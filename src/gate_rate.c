@@ -43,11 +43,12 @@ int weir_rate_set(struct weir_rate *r, double per_s, int burst, int64_t now)
 
         period.fraction =
             (uint32_t)((ns - (double)period.ns) * 4294967296.0);
-        if (r->rated) {
+        if (r->rated && r->spent) {
             /* The next slot is a new period behind the last one used. */
-            r->slot.ns += period.ns - r->period.ns;
+            r->slot = later(r->used, period);
         } else {
             /* The slots of a first burst are there from the start. */
+            r->spent = false;
             r->slot.ns = now - periods_ns(period, r->burst - 1);
             r->slot.fraction = 0;
         }
@@ -85,6 +86,8 @@ uint64_t weir_rate_take(struct weir_rate *r, int64_t now)
 {
     uint64_t late = (uint64_t)(now - r->slot.ns);
 
+    r->used = r->slot;
+    r->spent = true;
     r->slot = later(r->slot, r->period);
     return late;
 }

@@ -24,6 +24,8 @@ struct weir_rate {
     int burst;
     struct weir_fine_time period;
     struct weir_fine_time slot; /* the next one */
+    struct weir_fine_time used; /* the last one used, if `spent` */
+    bool spent;                 /* one was, since there is a rate */
 };
 
 /* Set rate and burst as struct weir_gate_options says: 0 leaves it, and

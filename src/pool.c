@@ -379,6 +379,9 @@ void weir_pool_destroy(struct weir_pool *pool)
         weir_park_destroy(&pool->quiet);
         weir_ring_free(&pool->ring);
     } else {
+        /* A job may have forked: its thread is no worker of ours here. */
+        if (weir_pool_is_own_job(pool))
+            weir_worker_become(NULL);
         weir_ring_free_memory(&pool->ring);
     }
     weir_gate_destroy(pool->gate);
@@ -392,7 +395,7 @@ void weir_pool_destroy(struct weir_pool *pool)
 
 int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
 {
-    uint64_t began = 0, ended = 0, failed = 0, cancelled = 0, aside[2];
+    uint64_t ended = 0, failed = 0, cancelled = 0, aside[2];
 
     if (!weir_sys_at_home(&pool->home))
         return -ECHILD;
@@ -401,11 +404,15 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
         struct weir_context *w = &pool->workers[i];
         size_t depth = weir_atomic_load(&w->queued_max, weir_relaxed);
 
-        /* What ended first, so that nothing runs less than not at all. */
-        ended += weir_atomic_load(&w->ended, weir_acquire);
-        cancelled += weir_atomic_load(&w->cancelled, weir_acquire);
+        /* What ended first: however many began since, one runs, or none. */
+        uint64_t done = weir_atomic_load(&w->ended, weir_acquire);
+        uint64_t dropped = weir_atomic_load(&w->cancelled, weir_acquire);
+
+        ended += done;
+        cancelled += dropped;
         failed += weir_atomic_load(&w->failed, weir_acquire);
-        began += weir_atomic_load(&w->began, weir_acquire);
+        if (weir_atomic_load(&w->began, weir_acquire) + dropped > done)
+            stats->running++;
         if (depth > stats->queued_max)
             stats->queued_max = depth;
     }
@@ -421,9 +428,6 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
     stats->succeeded = 0;
     if (ended > cancelled + failed + aside[0] + aside[1])
         stats->succeeded = ended - cancelled - failed - aside[0] - aside[1];
-    stats->running = (size_t)(began + cancelled - ended);
-    if (began + cancelled < ended)
-        stats->running = 0;
     return 0;
 }
 

@@ -90,6 +90,9 @@ void weir_pool_settle(struct weir_pool *pool)
                                    tail | WEIR_RING_CLOSED, weir_seq_cst)) {
             weir_park_wake_all(&ring->items);
             weir_park_wake_all(&ring->room);
+            /* One may stand at the gate for jobs that others have taken. */
+            if (pool->gate != NULL)
+                weir_gate_nudge(pool->gate, &pool->place);
         }
     }
     if (ended == weir_ring_accepted(ring))
@@ -365,7 +368,7 @@ static void replace(void *arg)
                               w->pool->name) != 0) {
         w->thread = w->old;
         w->has_old = false;
-        work(w);
+        weir_sys_guarded(work, replace, w); /* for the next such job */
     }
 }
 

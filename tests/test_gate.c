@@ -326,6 +326,18 @@ static void a_rate_can_change(void)
     weir_gate_destroy(gate);
 }
 
+static void a_new_rate_counts_from_use(void)
+{
+    struct weir_gate *gate = make(WEIR_NONE, 1e6, 0);
+
+    /* No slot was used yet: the first is there, whatever the rate. */
+    EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
+        .rate_per_s = 1.0 / 3600 }), 0);
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), -EAGAIN);
+    weir_gate_destroy(gate);
+}
+
 static void a_waiter_sees_a_new_rate(void)
 {
     struct weir_gate *gate = make(WEIR_NONE, 1.0 / 86400, 0);
@@ -452,6 +464,59 @@ static int use_in_child(void *arg)
     return bad;
 }
 
+static int leave_in_child(void *arg)
+{
+    struct weir_gate *gate = arg;
+
+    /* Those in line are not here; their stacks are not to be written to. */
+    weir_gate_leave(gate);
+    weir_gate_hold(gate, WEIR_NOW);
+    weir_gate_set(gate, &(struct weir_gate_options){ .limit = 5 });
+    return 0;
+}
+
+static void child_leaves_the_line_alone(void)
+{
+    struct weir_gate *gate = make(1, 0, 0);
+    atomic_int order = 0;
+    struct walker w = { .gate = gate, .order = &order,
+                        .deadline = WEIR_FOREVER };
+    pthread_t thread;
+
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    thread = start(enter_once, &w);
+    AWAIT(stats_of(gate).waiting == 1);
+    EXPECT_INT(in_child(leave_in_child, gate), 0);
+    EXPECT_INT(stats_of(gate).inside, 1);
+    weir_gate_leave(gate);
+    join(thread);
+    EXPECT_INT(w.result, 0);
+    weir_gate_destroy(gate);
+}
+
+static void a_cancelled_thread_leaves_nothing(void)
+{
+    /* pthread_cancel() takes effect when the wait is over, and not in it:
+     * else its place would stay in line. */
+    struct weir_gate *gate = make(1, 0, 0);
+    atomic_int order = 0;
+    struct walker w = { .gate = gate, .order = &order,
+                        .deadline = WEIR_FOREVER };
+    pthread_t thread;
+
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    thread = start(enter_once, &w);
+    AWAIT(stats_of(gate).waiting == 1);
+    REQUIRE(pthread_cancel(thread) == 0);
+    weir_gate_leave(gate);
+    join(thread);
+    EXPECT_INT(stats_of(gate).waiting, 0);
+    EXPECT_INT(stats_of(gate).inside, 1);
+    weir_gate_leave(gate);
+    EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
+    weir_gate_destroy(gate);
+}
+
 static void child_cannot_wait(void)
 {
     struct weir_gate *gate = make(1, 0, 0);
@@ -481,6 +546,8 @@ static const struct tap_case cases[] = {
     { "slots that stay unused are lost beyond the burst",
       unused_slots_are_lost },
     { "the rate can be changed and lifted", a_rate_can_change },
+    { "a new rate counts from the last slot that was used",
+      a_new_rate_counts_from_use },
     { "who waits for a slot sees a new rate", a_waiter_sees_a_new_rate },
     { "n entries take at least n - burst periods",
       all_slots_take_their_time },
@@ -488,6 +555,10 @@ static const struct tap_case cases[] = {
     { "a hold ends at its time", a_hold_ends_by_itself },
     { "lifting a hold lets the whole line in", lifting_wakes_the_line },
     { "in a forked child waiting is ECHILD", child_cannot_wait },
+    { "a forked child leaves its parent's line alone",
+      child_leaves_the_line_alone },
+    { "a thread that is cancelled in line leaves nothing behind",
+      a_cancelled_thread_leaves_nothing },
 };
 
 int main(void)

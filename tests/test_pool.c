@@ -718,6 +718,54 @@ static void holding_while_draining(void)
     weir_pool_destroy(pool);
 }
 
+static void *enter_gate(void *arg)
+{
+    struct weir_pool *pool = arg;
+
+    EXPECT_INT(weir_gate_enter(weir_pool_gate(pool), WEIR_FOREVER), 0);
+    return NULL;
+}
+
+static void *close_drained(void *arg)
+{
+    return (void *)(intptr_t)weir_pool_close(arg, WEIR_DRAIN, WEIR_FOREVER);
+}
+
+static int waiting_at(struct weir_pool *pool)
+{
+    struct weir_gate_stats gate;
+
+    REQUIRE(weir_gate_stats(weir_pool_gate(pool), &gate) == 0);
+    return gate.waiting;
+}
+
+static void drain_ends_who_stands_at_the_gate(void)
+{
+    /* A worker stands at the gate for a job that another one takes; then a
+     * stranger has the only permit, and keeps it. */
+    struct weir_pool *pool = make(&(struct weir_pool_options){
+        .workers = 2, .limit = 1 });
+    pthread_t stranger, closer;
+    struct block first, second;
+
+    block_init(&first);
+    block_init(&second);
+    EXPECT_INT(submit(pool, blocked, &first, WEIR_NOW), 1);
+    latch_wait(&first.running);
+    EXPECT_INT(submit(pool, blocked, &second, WEIR_NOW), 1);
+    AWAIT(waiting_at(pool) == 1);
+    stranger = start(enter_gate, pool);
+    AWAIT(waiting_at(pool) == 2);
+    closer = start(close_drained, pool);
+    latch_open(&first.go);
+    latch_open(&second.go);
+    join(stranger);
+    EXPECT_INT((intptr_t)join(closer), 0);
+    EXPECT_INT(atomic_load(&second.ran), 1);
+    weir_gate_leave(weir_pool_gate(pool));
+    weir_pool_destroy(pool);
+}
+
 static void cancel_with_a_held_gate(void)
 {
     struct weir_pool *pool = make(&(struct weir_pool_options){
@@ -1040,17 +1088,29 @@ static int use_in_child(void *arg)
 }
 
 #if !defined(TESTS_TSAN)
+static int pool_of_its_own(void *arg);
+
+static int fork_inside(struct weir_context *cx, void *arg)
+{
+    struct chain *c = arg;
+
+    (void)cx;
+    atomic_store(&c->ran, in_child(pool_of_its_own, c->pool));
+    return 0;
+}
+
 static int pool_of_its_own(void *arg)
 {
     struct weir_pool *own = NULL;
     atomic_int ran = 0;
     int bad = 0;
 
-    (void)arg;
+    weir_pool_destroy(arg);
     bad += weir_pool_create(&own, &(struct weir_pool_options){
         .workers = 2 }) != 0;
     if (own != NULL) {
         bad += submit(own, count, &ran, WEIR_FOREVER) != 1;
+        bad += weir_pool_wait(own, WEIR_FOREVER) != 0;
         bad += weir_pool_close(own, WEIR_DRAIN, WEIR_FOREVER) != 0;
         bad += atomic_load(&ran) != 1;
         weir_pool_destroy(own);
@@ -1082,10 +1142,14 @@ static void a_forked_child_has_its_own(void)
 #if defined(TESTS_TSAN)
     SKIP("thread sanitizer knows no threads after a fork");
 #else
-    struct weir_pool *pool = make_n(2, 4);
+    struct chain c = { .pool = make_n(2, 4), .ran = -1 };
 
-    EXPECT_INT(in_child(pool_of_its_own, NULL), 0);
-    weir_pool_destroy(pool);
+    EXPECT_INT(in_child(pool_of_its_own, c.pool), 0);
+    /* And where one of the pool's own jobs forks. */
+    EXPECT_INT(submit(c.pool, fork_inside, &c, WEIR_NOW), 1);
+    EXPECT_INT(weir_pool_wait(c.pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&c.ran), 0);
+    weir_pool_destroy(c.pool);
 #endif
 }
 
@@ -1130,6 +1194,8 @@ static const struct tap_case cases[] = {
       drain_with_a_held_gate },
     { "holding the gate while draining drops what has not begun",
       holding_while_draining },
+    { "draining ends who stands at the gate for nothing",
+      drain_ends_who_stands_at_the_gate },
     { "cancelling with a held gate drops everything",
       cancel_with_a_held_gate },
     { "what was accepted ends, however closing races submitting",

@@ -46,6 +46,9 @@
  * X_destroy() frees its memory without touching the threads, which are not
  * there. Objects made in the child are as good as any.
  *
+ * CANCELLATION. No call that waits is a cancellation point: pthread_cancel()
+ * takes effect after it.
+ *
  * STATE. The library keeps none of its own but one thread-local pointer,
  * which tells a worker thread which job it runs. It installs no signal
  * handlers, reads no environment variables, prints nothing (but when it

@@ -10,7 +10,8 @@ static const char list[] =
     "\n"
     "  template    jobs that share a table and a file, a few at a time\n"
     "  kata        a bounded queue between producers and consumers\n"
-    "  letters     producers and consumers without end, and Ctrl-C\n";
+    "  letters     producers and consumers without end, and Ctrl-C\n"
+    "  submitters  many submitters, one pool, results matched to inputs\n";
 
 int command_show(int argc, char **argv)
 {
@@ -19,7 +20,8 @@ int command_show(int argc, char **argv)
         int (*run)(int, char **);
     } scenarios[] = { { "template", show_template },
                       { "kata", show_kata },
-                      { "letters", show_letters } };
+                      { "letters", show_letters },
+                      { "submitters", show_submitters } };
     const char *name = argc > 1 ? argv[1] : "--help";
 
     for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)

@@ -178,8 +178,11 @@ static int wait_until(struct weir_sys_sem *s, int64_t deadline)
 
 int weir_sys_sem_wait(struct weir_sys_sem *s, int64_t deadline)
 {
-    int err;
+    int err, before;
 
+    /* A thread that is cancelled here would leave its place in a line, or a
+     * permit, behind. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
     if (deadline == INT64_MAX) {
         do
             err = sem_wait(&s->sem) == 0 ? 0 : errno;
@@ -194,6 +197,7 @@ int weir_sys_sem_wait(struct weir_sys_sem *s, int64_t deadline)
                 break;
         }
     }
+    pthread_setcancelstate(before, NULL);
     if (err == EINVAL)
         weir_sys_abort(__FILE__, __LINE__, "a semaphore is not valid");
     return err == 0 ? 0 : -ETIMEDOUT;
@@ -277,7 +281,12 @@ no_attr:
 
 void weir_sys_thread_join(struct weir_sys_thread *thread)
 {
-    if (pthread_join(thread->id, NULL) != 0)
+    int before, err;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    err = pthread_join(thread->id, NULL);
+    pthread_setcancelstate(before, NULL);
+    if (err != 0)
         weir_sys_abort(__FILE__, __LINE__, "a thread cannot be joined");
 }
 
