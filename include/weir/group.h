@@ -7,9 +7,11 @@
  *   ...
  *   for (int i = 0; i < 10; i++)
  *       weir_group_submit(group, &(struct weir_job){ .fn = fetch,
- *           .arg = &urls[i] }, 1, WEIR_FOREVER);
- *   while (weir_group_next(group, &r, WEIR_FOREVER) == 0)  // as they end
- *       printf("%llu ended with %d\n", (unsigned long long)r.index, r.status);
+ *           .arg = &pages[i] }, 1, WEIR_FOREVER);
+ *   while (weir_group_next(group, &r, WEIR_FOREVER) == 0) {  // as they end
+ *       struct page *page = r.arg;  // where fetch has put what it found
+ *       printf("%s: %s\n", page->url, r.status == 0 ? page->title : "failed");
+ *   }
  *   weir_group_destroy(group);
  *
  * With weir_group_get(group, i, ...) instead of next, results come in the

@@ -68,7 +68,8 @@ struct weir_pool_options {
     size_t capacity;   /* jobs accepted and not ended, to 2^28; 0: 1,024 */
     int limit;         /* jobs running at once; 0 or WEIR_NONE: as workers */
     int burst;         /* as in gate.h; 0: 1 */
-    double rate_per_s; /* jobs started a second; 0 or WEIR_NONE: any number */
+    double rate_per_s; /* jobs started a second, the first slot being that of
+                          the pool's creation; 0 or WEIR_NONE: any number */
     size_t stack_bytes; /* of a worker, at least 64 KiB; 0: 256 KiB, or what
                           the system wants at least where that is more */
     const char *name;  /* of the threads, 15 bytes shown; 0: "weir" */
@@ -117,7 +118,8 @@ WEIR_API int weir_pool_create(struct weir_pool **pool,
  * Requires: nobody is inside a call on it; not called by one of its jobs. */
 WEIR_API void weir_pool_destroy(struct weir_pool *pool);
 
-/* Submit `count` jobs that lie behind one another, waiting for room.
+/* Submit `count` jobs that lie behind one another, waiting for room; who of
+ * several submitters gets room first is not promised.
  * Returns how many were accepted, always the first ones; fewer than `count`
  * only if the deadline passed or the pool was closed meanwhile. If none
  * were: 0 where count is 0; -EAGAIN or -ETIMEDOUT no room; -EPIPE the pool
@@ -179,7 +181,8 @@ WEIR_API int64_t weir_deadline(const struct weir_context *cx);
 
 /* Sleep inside a job. It hands its permit of the pool's gate on meanwhile,
  * and takes one again, in line, before it returns: with a limit of 1 no other
- * job runs between two sleeps of one, which so needs no lock.
+ * job runs between two sleeps of one, which so needs no lock. It is no
+ * stand-in for work that the limit is to bound.
  * Returns 0 after `ns` nanoseconds; -ECANCELED as soon as weir_stopping(). */
 WEIR_API int weir_sleep(struct weir_context *cx, int64_t ns);
 
