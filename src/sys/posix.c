@@ -110,7 +110,7 @@ void weir_sys_sem_post(struct weir_sys_sem *s)
     pthread_mutex_unlock(&s->mutex);
 }
 
-int weir_sys_sem_wait(struct weir_sys_sem *s, int64_t deadline)
+static int take_one(struct weir_sys_sem *s, int64_t deadline)
 {
     int err = 0;
 
@@ -176,13 +176,10 @@ static int wait_until(struct weir_sys_sem *s, int64_t deadline)
 #endif
 }
 
-int weir_sys_sem_wait(struct weir_sys_sem *s, int64_t deadline)
+static int take_one(struct weir_sys_sem *s, int64_t deadline)
 {
-    int err, before;
+    int err;
 
-    /* A thread that is cancelled here would leave its place in a line, or a
-     * permit, behind. */
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
     if (deadline == INT64_MAX) {
         do
             err = sem_wait(&s->sem) == 0 ? 0 : errno;
@@ -197,13 +194,24 @@ int weir_sys_sem_wait(struct weir_sys_sem *s, int64_t deadline)
                 break;
         }
     }
-    pthread_setcancelstate(before, NULL);
     if (err == EINVAL)
         weir_sys_abort(__FILE__, __LINE__, "a semaphore is not valid");
     return err == 0 ? 0 : -ETIMEDOUT;
 }
 
 #endif
+
+int weir_sys_sem_wait(struct weir_sys_sem *s, int64_t deadline)
+{
+    int before, err;
+
+    /* A thread that is cancelled here would leave its place in a line, or a
+     * permit, behind. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    err = take_one(s, deadline);
+    pthread_setcancelstate(before, NULL);
+    return err;
+}
 
 /* ---- threads ---- */
 
