@@ -308,6 +308,16 @@ static void raise_mode(struct weir_pool *pool, int mode)
         ;
 }
 
+void weir_pool_stop(struct weir_pool *pool)
+{
+    raise_mode(pool, WEIR_CANCEL);
+    weir_ring_close(&pool->ring);
+    weir_pool_drop_queued(pool);
+    weir_park_wake_all(&pool->ring.items);
+    weir_park_wake_all(&pool->ring.room);
+    weir_pool_rouse(pool);
+}
+
 static int wait_for_threads(struct weir_pool *pool, int64_t deadline)
 {
     while (weir_atomic_load(&pool->alive, weir_seq_cst) > 0) {
@@ -337,17 +347,14 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
         return -ECHILD;
     if (weir_pool_is_own_job(pool))
         return -EDEADLK;
-    raise_mode(pool, (int)mode);
-    weir_atomic_store(&ring->refusing, true, weir_seq_cst);
     if (mode == WEIR_CANCEL) {
-        weir_ring_close(ring);
-        weir_pool_drop_queued(pool);
-        weir_park_wake_all(&ring->items);
-        weir_pool_rouse(pool);
+        weir_pool_stop(pool);
     } else {
+        raise_mode(pool, WEIR_DRAIN);
+        weir_atomic_store(&ring->refusing, true, weir_seq_cst);
         weir_pool_settle(pool);
+        weir_park_wake_all(&ring->room);
     }
-    weir_park_wake_all(&ring->room);
     /* Who stands at the gate looks at the mode. */
     if (pool->gate != NULL)
         weir_gate_nudge(pool->gate, &pool->place);

@@ -120,6 +120,9 @@ bool weir_pool_is_quiet(struct weir_pool *pool);
 /* Drop every job that waits in the ring. */
 void weir_pool_drop_queued(struct weir_pool *pool);
 
+/* Cancel: accept nothing more, drop what has not begun, tell the rest. */
+void weir_pool_stop(struct weir_pool *pool);
+
 /* If the pool is quiet: wake who waits for that, and when it is being
  * drained, close it for good. */
 void weir_pool_settle(struct weir_pool *pool);

@@ -311,22 +311,32 @@ static bool next(struct weir_context *w, struct weir_job *job)
 
 /* ---- the thread ---- */
 
-static void work(void *arg)
+/* End a worker for good. A pool that has none left and was not closed is
+ * cancelled: nobody would run what it accepts. Who waits for `alive` joins
+ * this thread before anything is freed. */
+static void end_worker(struct weir_context *w)
 {
-    struct weir_context *w = arg;
     struct weir_pool *pool = w->pool;
-    struct weir_job job;
 
-    while (next(w, &job))
-        run(w, &job);
     give_back(w);
     if (pool->worker_stop != NULL)
         pool->worker_stop(pool->user, w->index, w->local);
     current = NULL;
-    /* The last thing done with the pool: who joins this thread may be the
-     * one that is woken. */
-    if (weir_atomic_fetch_sub(&pool->alive, 1, weir_seq_cst) == 1)
-        weir_park_wake_all(&pool->ended);
+    if (weir_atomic_fetch_sub(&pool->alive, 1, weir_seq_cst) > 1)
+        return;
+    if (!weir_ring_is_closed(&pool->ring))
+        weir_pool_stop(pool);
+    weir_park_wake_all(&pool->ended);
+}
+
+static void work(void *arg)
+{
+    struct weir_context *w = arg;
+    struct weir_job job;
+
+    while (next(w, &job))
+        run(w, &job);
+    end_worker(w);
 }
 
 static void replace(void *arg);
@@ -347,7 +357,8 @@ static void go_on(void *arg)
 
 /* A job has ended its thread by pthread_exit(). Account for it and let
  * another thread take the worker over, which joins this one first. If there
- * can be none, the thread goes on in its last function. */
+ * can be none, the worker ends with its thread: running jobs here would let
+ * one of them exit once more, in a handler, which POSIX leaves undefined. */
 static void replace(void *arg)
 {
     struct weir_context *w = arg;
@@ -368,7 +379,7 @@ static void replace(void *arg)
                               w->pool->name) != 0) {
         w->thread = w->old;
         w->has_old = false;
-        weir_sys_guarded(work, replace, w); /* for the next such job */
+        end_worker(w);
     }
 }
 

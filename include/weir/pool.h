@@ -45,7 +45,9 @@ struct weir_pool;
 struct weir_context; /* what a job may ask and tell; good until it returns */
 
 /* A job's function. Returns 0, or a status of its own, which is counted as a
- * failure. */
+ * failure. One that ends its thread by pthread_exit() has failed; another
+ * thread takes the worker over. If there can be none, the pool goes on with
+ * fewer workers, and is cancelled when none is left. */
 typedef int weir_fn(struct weir_context *cx, void *arg);
 
 /* A job: plain data, copied when accepted. */

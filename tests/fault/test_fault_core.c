@@ -174,19 +174,49 @@ static int exit_thread(struct weir_context *cx, void *arg)
 
 static void no_replacement_thread(void)
 {
+    /* Of three workers two end: the third goes on. */
     struct weir_pool *pool;
 
     atomic_store(&ran, 0);
     inject_reset();
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
-        .workers = 1 }) == 0);
-    inject_fail(INJECT_THREAD, 2, 0, INJECT_ALWAYS);
-    for (int i = 0; i < 6; i++)
+        .workers = 3 }) == 0);
+    inject_fail(INJECT_THREAD, 4, 0, INJECT_ALWAYS);
+    for (int i = 0; i < 60; i++)
         EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
-            .fn = i % 3 == 0 ? exit_thread : count }, 1, WEIR_FOREVER), 1);
+            .fn = i < 2 ? exit_thread : count }, 1, WEIR_FOREVER), 1);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
-    EXPECT_INT(atomic_load(&ran), 6);
-    EXPECT(inject_hits() >= 1);
+    EXPECT_INT(atomic_load(&ran), 60);
+    EXPECT_INT(inject_hits(), 2);
+    weir_pool_destroy(pool);
+    inject_reset();
+}
+
+static void no_worker_left(void)
+{
+    struct weir_pool *pool;
+    int accepted = 0;
+    ssize_t n;
+
+    atomic_store(&ran, 0);
+    atomic_store(&dropped, 0);
+    atomic_store(&starts, 0);
+    atomic_store(&stops, 0);
+    inject_reset();
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 2, .capacity = 4, .limit = 1, .worker_start = start_hook,
+        .worker_stop = stop_hook }) == 0);
+    inject_fail(INJECT_THREAD, 3, 0, INJECT_ALWAYS);
+    while ((n = weir_pool_submit(pool, &(struct weir_job){
+                .fn = exit_thread, .drop = drop }, 1, WEIR_FOREVER)) == 1)
+        accepted++;
+    EXPECT_INT(n, -EPIPE);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 2);
+    EXPECT_INT(atomic_load(&dropped), accepted - 2);
+    EXPECT_INT(atomic_load(&starts), 2);
+    EXPECT_INT(atomic_load(&stops), 2);
     weir_pool_destroy(pool);
     inject_reset();
 }
@@ -317,7 +347,9 @@ static const struct tap_case cases[] = {
     { "a pool survives every fault, for good", pool_sweep_for_good },
     { "a thread that cannot be made fails the creation, or there are fewer",
       fewer_threads },
-    { "a worker that cannot be replaced goes on", no_replacement_thread },
+    { "without a worker that cannot be replaced the others go on",
+      no_replacement_thread },
+    { "without any worker left the pool is cancelled", no_worker_left },
     { "without a mark a forked child is told by its number",
       without_a_fork_mark },
 };
