@@ -111,6 +111,9 @@ void weir_context_destroy(struct weir_context *cx)
 
 void weir_guest_enter(struct weir_context *cx)
 {
+    /* Before it claims a job: who then sees the job's reference ended sees
+     * this too, and does not call the pool quiet. */
+    weir_atomic_fetch_add(&cx->pool->helping, 1, weir_seq_cst);
     weir_sys_lock(&cx->pool->lock);
     cx->next_guest = cx->pool->guests;
     cx->pool->guests = cx;
@@ -126,4 +129,6 @@ void weir_guest_leave(struct weir_context *cx)
         at = &(*at)->next_guest;
     *at = cx->next_guest;
     weir_sys_unlock(&cx->pool->lock);
+    weir_atomic_fetch_sub(&cx->pool->helping, 1, weir_seq_cst);
+    weir_pool_settle(cx->pool);
 }

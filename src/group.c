@@ -23,9 +23,9 @@
 /* The innermost group whose job this thread runs on the pool. */
 static struct weir_group *group_here(const struct weir_pool *pool)
 {
-    const struct weir_context *cx = weir_worker_current();
+    const struct weir_context *cx = weir_worker_in(pool);
 
-    if (cx == NULL || cx->pool != pool || cx->depth == 0)
+    if (cx == NULL || cx->depth == 0)
         return NULL;
     return cx->frames[cx->depth - 1].group;
 }
@@ -179,6 +179,7 @@ void weir_group_stop(struct weir_group *g, int why)
         weir_slot_drop_aside(slot, why);
     }
     weir_park_wake_all(&g->changed);
+    weir_park_wake_all(&g->pool->ring.room); /* who submits to this group */
     weir_pool_rouse(g->pool);
 }
 

@@ -51,6 +51,8 @@ struct weir_group {
     struct weir_slot_list queued; /* (l) oldest first; may hold claimed ones */
     struct weir_slot_list done; /* (l) in order of completion */
     uint64_t next_index;        /* (l) */
+    int telling;                /* (l) threads in on_ready */
+    int helpers;                /* (l) sleepers that would rather help */
     int first_status;           /* (l) */
     bool has_ok;                /* (l) some job has returned 0 */
     struct weir_group_stats stats; /* (l) */
@@ -117,6 +119,10 @@ bool weir_group_is_own(const struct weir_group *group);
 
 /* Sleep until no job is unfinished. */
 void weir_group_wait_end(struct weir_group *group);
+
+/* End the group if its time is up. Returns until when a sleep that may last
+ * until `deadline` should last. */
+int64_t weir_group_mind_deadline(struct weir_group *group, int64_t deadline);
 
 /* Why jobs of the group should end: its own, or an outer group's, or its
  * time is up; 0: they need not. */

@@ -231,7 +231,9 @@ static void finish(struct weir_slot *slot)
     if (g->options.discard) {
         weir_slot_free_locked(g, slot);
     } else {
-        after.ready = g->stats.unread++ == 0;
+        after.ready =
+            g->stats.unread++ == 0 && g->options.on_ready != NULL;
+        g->telling += after.ready;
         set_state(slot, WEIR_SLOT_DONE, false);
         weir_slot_append_locked(&g->done, slot);
     }
@@ -246,8 +248,13 @@ static void finish(struct weir_slot *slot)
         weir_park_wake_all(&g->wanted);
     if (after.all)
         weir_park_wake_all(&g->all);
-    if (after.ready && g->options.on_ready != NULL)
+    if (after.ready) {
         g->options.on_ready(g->options.user);
+        weir_sys_lock(&g->lock);
+        g->telling--;
+        weir_sys_unlock(&g->lock);
+        weir_park_wake_all(&g->all); /* who destroys waits for this too */
+    }
     if (after.stop)
         weir_group_stop(g, -ECANCELED);
 }
@@ -366,10 +373,16 @@ void weir_slot_dropped(void *arg, int why)
 {
     struct weir_slot *slot = arg;
     struct weir_group *g = slot->group;
+    bool claimed;
 
+    /* Under the lock, so that a job which is being submitted has been
+     * accepted by the ring, or taken back. */
+    weir_sys_lock(&g->lock);
+    claimed = weir_slot_claim(slot);
+    weir_sys_unlock(&g->lock);
     /* The pool counts a job as dropped for this reference, so a job that
      * was not is taken off, and one that was is not counted twice. */
-    if (weir_slot_claim(slot))
+    if (claimed)
         end_without_run(slot, why);
     else
         weir_atomic_fetch_sub(&g->pool->cancelled_aside, 1, weir_relaxed);

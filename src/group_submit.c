@@ -41,15 +41,15 @@ static ssize_t put_locked(struct weir_group *g, const struct weir_job *jobs,
     return accepted;
 }
 
-/* Run a job at once, inside the one that submits it: the ring is full. 0 or
- * -EAGAIN: this is too deep. */
+/* Run a job at once, inside the one that submits it: the ring is full. 0;
+ * -EDEADLK: this is too deep; -EAGAIN: the window is full. */
 static int run_inline(struct weir_context *cx, struct weir_group *g,
                       const struct weir_job *job)
 {
     struct weir_slot *slot = NULL;
 
     if (cx->depth > cx->depth_max)
-        return -EAGAIN;
+        return -EDEADLK;
     weir_sys_lock(&g->lock);
     if (g->free != NULL) {
         slot = weir_slot_fill_locked(g, job, weir_sys_now());
@@ -102,8 +102,8 @@ static int await_slot(struct weir_group *g, int64_t deadline)
 static int overcome(struct weir_group *g, const struct weir_job *job,
                     ssize_t refusal, int64_t deadline)
 {
-    struct weir_context *cx = weir_worker_current();
-    bool inside = weir_pool_is_own_job(g->pool);
+    struct weir_context *cx = weir_worker_in(g->pool);
+    bool inside = cx != NULL;
     int err;
 
     if (refusal == -EBUSY)
@@ -133,9 +133,19 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
         int64_t now = weir_sys_now();
         ssize_t n;
 
+        bool helpers;
+
+        weir_group_mind_deadline(g, deadline);
         weir_sys_lock(&g->lock);
         n = put_locked(g, jobs + done, count - done, now);
+        helpers = g->helpers > 0;
         weir_sys_unlock(&g->lock);
+        if (n > 0 && helpers) {
+            /* Waiters inside jobs: they may be the only ones to run it. */
+            weir_park_wake_all(&g->changed);
+            weir_park_wake_all(&g->wanted);
+            weir_park_wake_all(&g->all);
+        }
         if (n > 0) {
             done += (size_t)n;
             continue;

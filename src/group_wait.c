@@ -21,13 +21,12 @@ bool weir_group_is_own(const struct weir_group *group)
 {
     const struct weir_context *cx = weir_worker_current();
 
-    if (cx == NULL || cx->pool != group->pool)
-        return false;
-    for (int i = cx->depth; i-- > 0;)
-        for (const struct weir_group *g = cx->frames[i].group; g != NULL;
-             g = g->parent)
-            if (g == group)
-                return true;
+    for (; cx != NULL; cx = cx->outer)
+        for (int i = cx->depth; i-- > 0;)
+            for (const struct weir_group *g = cx->frames[i].group; g != NULL;
+                 g = g->parent)
+                if (g == group)
+                    return true;
     return false;
 }
 
@@ -86,11 +85,16 @@ static int help_from_outside(const struct want *want)
     struct weir_context *before = weir_worker_current();
     struct weir_frame frames[DEPTH + 1];
     struct weir_context cx = { .pool = pool, .index = -1, .frames = frames,
-        .depth_max = pool->help_depth < DEPTH ? pool->help_depth : DEPTH };
-    int err = weir_context_init(&cx);
+        .outer = before, .depth_max = pool->help_depth < DEPTH ? pool->help_depth : DEPTH };
+    int cancel, err;
+    bool queued;
 
-    if (err != 0)
-        return -ENOENT; /* it sleeps instead */
+    weir_sys_lock(&want->g->lock);
+    queued = weir_slot_any_queued_locked(want->g);
+    weir_sys_unlock(&want->g->lock);
+    /* Without a semaphore to return by it sleeps instead. */
+    if (!queued || weir_context_init(&cx) != 0)
+        return -ENOENT;
     if (pool->gate != NULL) {
         if (weir_gate_enter(pool->gate, WEIR_NOW) != 0) {
             err = -ENOENT;
@@ -98,12 +102,14 @@ static int help_from_outside(const struct want *want)
         }
         cx.permit = true;
     }
+    cancel = weir_sys_hold_cancel(); /* the job is not this thread's own */
     weir_guest_enter(&cx);
     weir_worker_become(&cx);
     err = help(&cx, want);
     weir_worker_become(before);
-    weir_guest_leave(&cx);
     weir_worker_lend_permit(&cx);
+    weir_guest_leave(&cx);
+    weir_sys_restore_cancel(cancel);
 out:
     weir_context_destroy(&cx);
     return err;
@@ -133,22 +139,27 @@ static bool sleep_in_group(struct want *want, bool helps, int64_t until)
     weir_sys_lock(&g->lock);
     over = want->over_locked(want);
     queued = helps && weir_slot_any_queued_locked(g);
+    g->helpers += helps && !over && !queued;
     weir_sys_unlock(&g->lock);
     if (over || queued) {
         weir_park_retract(want->park);
         return over;
     }
-    if (cx != NULL && weir_worker_lend_permit(cx)) {
-        weir_park_wait(want->park, until);
-        weir_worker_take_permit(cx);
-    } else {
-        weir_park_wait(want->park, until);
+    for (struct weir_context *c = cx; c != NULL; c = c->outer)
+        c->lent = weir_worker_lend_permit(c);
+    weir_park_wait(want->park, until);
+    for (struct weir_context *c = cx; c != NULL; c = c->outer)
+        if (c->lent)
+            weir_worker_take_permit(c);
+    if (helps) {
+        weir_sys_lock(&g->lock);
+        g->helpers--;
+        weir_sys_unlock(&g->lock);
     }
     return false;
 }
 
-/* End the group if its time is up. Returns until when to sleep. */
-static int64_t mind_deadline(struct weir_group *g, int64_t deadline)
+int64_t weir_group_mind_deadline(struct weir_group *g, int64_t deadline)
 {
     if (g->options.deadline == WEIR_FOREVER ||
         weir_atomic_load(&g->stop, weir_seq_cst) != 0)
@@ -163,14 +174,15 @@ static int64_t mind_deadline(struct weir_group *g, int64_t deadline)
 static int wait_for(struct want *want, int64_t deadline)
 {
     struct weir_group *g = want->g;
-    struct weir_context *cx = weir_worker_current();
-    bool inside = cx != NULL && cx->pool == g->pool;
+    struct weir_context *cx = weir_worker_in(g->pool);
+    bool inside = cx != NULL;
     /* A helper cannot be called back: it helps only who has the time. From
      * outside a full gate may send it to sleep with jobs queued. */
     bool helps = deadline == WEIR_FOREVER && (inside || g->options.help);
 
     if (!weir_sys_at_home(&g->pool->home))
         return -ECHILD;
+    weir_group_mind_deadline(g, deadline);
     while (!is_over(want)) {
         int64_t until;
         int err = -ENOENT;
@@ -179,7 +191,7 @@ static int wait_for(struct want *want, int64_t deadline)
             return -EAGAIN;
         if (weir_group_is_own(g))
             return -EDEADLK;
-        until = mind_deadline(g, deadline);
+        until = weir_group_mind_deadline(g, deadline);
         if (helps)
             err = inside ? help(cx, want) : help_from_outside(want);
         if (err == 0)
@@ -274,9 +286,14 @@ int weir_group_wait(struct weir_group *g, int64_t deadline)
     return wait_for(&want, deadline);
 }
 
+static bool end_over_locked(struct want *want)
+{
+    return want->g->stats.unfinished == 0 && want->g->telling == 0;
+}
+
 void weir_group_wait_end(struct weir_group *g)
 {
-    struct want want = { .g = g, .over_locked = all_over_locked,
+    struct want want = { .g = g, .over_locked = end_over_locked,
                          .park = &g->all };
 
     while (!is_over(&want))

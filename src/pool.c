@@ -245,9 +245,7 @@ no_home:
 
 bool weir_pool_is_own_job(const struct weir_pool *pool)
 {
-    const struct weir_context *w = weir_worker_current();
-
-    return w != NULL && w->pool == pool;
+    return weir_worker_in(pool) != NULL;
 }
 
 int weir_pool_await_room(struct weir_pool *pool, int64_t deadline)

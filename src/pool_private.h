@@ -40,6 +40,8 @@ struct weir_context {
     struct weir_gate_place place;  /* (w) where it waits to return */
     struct weir_park nap;          /* where weir_sleep() sleeps */
     struct weir_context *next_guest; /* under the pool's lock */
+    struct weir_context *outer;    /* (c) what a guest's thread is beside */
+    bool lent;                     /* (w) it had a permit, and sleeps */
     bool permit;                   /* (w) it is inside the pool's gate */
     bool in_job;                   /* (w) */
     bool has_old;                  /* (w) `old` is to be joined first */
@@ -53,6 +55,7 @@ struct weir_pool {
     WEIR_ON_LINE WEIR_ATOMIC(int) mode; /* (a) 0, then an enum weir_close,
                                            only ever raised */
     WEIR_ATOMIC(int) alive;        /* (a) threads that have not ended */
+    WEIR_ATOMIC(int) helping;      /* (a) guests that may run a job */
     WEIR_ATOMIC(uint64_t) dropped; /* (a) jobs dropped by no worker */
     /* Jobs of groups that did not end through the ring; what comes through
      * it later counts as a success. Modulo 2^64. */
@@ -83,6 +86,8 @@ struct weir_pool {
 
 /* The worker this thread is; NULL: none. */
 struct weir_context *weir_worker_current(void);
+/* The context in which this thread runs a job of the pool; NULL: none. */
+struct weir_context *weir_worker_in(const struct weir_pool *pool);
 /* Become another one: a thread of the host's that helps. */
 void weir_worker_become(struct weir_context *w);
 

@@ -36,6 +36,15 @@ struct weir_context *weir_worker_current(void)
     return current;
 }
 
+struct weir_context *weir_worker_in(const struct weir_pool *pool)
+{
+    struct weir_context *w = current;
+
+    while (w != NULL && w->pool != pool)
+        w = w->outer;
+    return w;
+}
+
 void weir_worker_become(struct weir_context *w)
 {
     current = w;
@@ -69,7 +78,8 @@ bool weir_pool_is_quiet(struct weir_pool *pool)
      * if the two are equal they were equal at the second load. */
     uint64_t ended = weir_pool_ended(pool);
 
-    return ended == weir_ring_accepted(&pool->ring);
+    return ended == weir_ring_accepted(&pool->ring) &&
+           weir_atomic_load(&pool->helping, weir_seq_cst) == 0;
 }
 
 void weir_pool_settle(struct weir_pool *pool)
@@ -82,6 +92,8 @@ void weir_pool_settle(struct weir_pool *pool)
     if (mode != WEIR_DRAIN && weir_park_count(waiting) == 0)
         return;
     ended = weir_pool_ended(pool);
+    if (weir_atomic_load(&pool->helping, weir_seq_cst) != 0)
+        return; /* it settles when it leaves */
     tail = WEIR_RING_FIRST + 2 * ended;
     if (mode == WEIR_DRAIN) {
         /* Quiet and closed in one step: a job that is accepted meanwhile

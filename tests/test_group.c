@@ -782,6 +782,141 @@ static void a_job_may_end_its_thread(void)
     weir_pool_destroy(pool);
 }
 
+/* A job that waits for `group` after another has said go. */
+static int wait_for_group(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+
+    (void)cx;
+    latch_open(&b->running);
+    b->results[0] = weir_group_wait(b->group, WEIR_FOREVER);
+    return 0;
+}
+
+static int submit_when_told(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg, *other = (struct block *)b->group;
+
+    (void)cx;
+    latch_wait(&b->go);
+    /* Its own worker is kept busy after it: only the one that waits, and
+     * most likely sleeps, can run this. */
+    EXPECT_INT(submit(other->group, count, &other->ran, WEIR_NOW), 1);
+    latch_wait(&other->go);
+    return 0;
+}
+
+static int open_go(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    latch_open(&((struct block *)arg)->go);
+    return 0;
+}
+
+static void a_sleeping_waiter_helps_later_jobs(void)
+{
+    for (int i = 0; i < 50; i++) {
+        struct block b, first;
+
+        block_init(&b);
+        block_init(&first);
+        b.pool = make_pool(2, 0, 0);
+        b.group = make(b.pool, NULL);
+        first.group = (struct weir_group *)&b;
+        EXPECT_INT(submit(b.group, submit_when_told, &first, WEIR_NOW), 1);
+        EXPECT_INT(weir_pool_submit(b.pool, &(struct weir_job){
+            .fn = wait_for_group, .arg = &b }, 1, WEIR_NOW), 1);
+        latch_wait(&b.running);
+        latch_open(&first.go);
+        AWAIT(atomic_load(&b.ran) == 1);
+        EXPECT_INT(open_go(NULL, &b), 0);
+        EXPECT_INT(weir_pool_wait(b.pool, WEIR_FOREVER), 0);
+        EXPECT_INT(b.results[0], 0);
+        weir_group_destroy(b.group);
+        weir_pool_destroy(b.pool);
+    }
+}
+
+static void *submit_one(void *arg)
+{
+    struct block *b = arg;
+
+    latch_open(&b->running);
+    b->results[0] = (int)submit(b->group, count, &b->ran, WEIR_FOREVER);
+    return NULL;
+}
+
+static void cancelling_wakes_submitters(void)
+{
+    struct weir_pool *pool = make_pool(1, 1, 0);
+    struct weir_group *group = make(pool, NULL);
+    struct block busy, b;
+    pthread_t thread;
+
+    block_init(&busy);
+    block_init(&b);
+    b.group = group;
+    EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = blocked,
+        .arg = &busy }, 1, WEIR_NOW), 1);
+    latch_wait(&busy.running);
+    thread = start(submit_one, &b);
+    latch_wait(&b.running);
+    EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ECANCELED), 0);
+    join(thread);
+    EXPECT_INT(b.results[0], -ECANCELED);
+    latch_open(&busy.go);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void a_late_group_refuses(void)
+{
+    struct weir_pool *pool = make_pool(1, 0, 0);
+    struct weir_group *group = make(pool, &(struct weir_group_options){
+        .deadline = weir_after(WEIR_MS) });
+    struct weir_result r;
+    struct block busy, b;
+
+    block_init(&busy);
+    block_init(&b);
+    EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = blocked,
+        .arg = &busy }, 1, WEIR_NOW), 1);
+    latch_wait(&busy.running);
+    if (submit_blocked(group, &b) == 1) { /* if there was time enough */
+        AWAIT(weir_group_next(group, &r, WEIR_NOW) == 0);
+        EXPECT_INT(r.status, -ETIMEDOUT);
+        EXPECT_INT(atomic_load(&b.dropped), 1);
+    }
+    AWAIT(submit_blocked(group, &b) == -ECANCELED);
+    latch_open(&busy.go);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void tell_late(void *user)
+{
+    sched_yield(); /* make it likely that the reader is first */
+    EXPECT_INT(atomic_load((atomic_int *)user), 0);
+}
+
+static void nobody_is_told_after_destroy(void)
+{
+    struct weir_pool *pool = make_pool(2, 0, 0);
+    static atomic_int gone[1000];
+
+    for (int i = 0; i < 1000; i++) {
+        struct weir_group *group = make(pool, &(struct weir_group_options){
+            .on_ready = tell_late, .user = &gone[i] });
+        struct weir_result r;
+
+        EXPECT_INT(submit(group, status_is_arg, NULL, WEIR_FOREVER), 1);
+        EXPECT_INT(weir_group_next(group, &r, WEIR_FOREVER), 0);
+        weir_group_destroy(group);
+        atomic_store(&gone[i], 1);
+    }
+    weir_pool_destroy(pool);
+}
+
 /* ---- sleeping ---- */
 
 static int sleep_long(struct weir_context *cx, void *arg)
@@ -1175,6 +1310,14 @@ static const struct tap_case cases[] = {
     { "a wait with a deadline does not help", a_timed_wait_does_not_help },
     { "a job that ends its thread has a result",
       a_job_may_end_its_thread },
+    { "a waiter that sleeps inside a job helps with later jobs",
+      a_sleeping_waiter_helps_later_jobs },
+    { "cancelling a group wakes who waits to submit to it",
+      cancelling_wakes_submitters },
+    { "a group whose time is up refuses, and drops when asked",
+      a_late_group_refuses },
+    { "nobody is told of a result after destroy",
+      nobody_is_told_after_destroy },
     { "stopping a job, its group or its pool ends its sleep",
       stopping_ends_a_sleep },
     { "a group's deadline ends a sleep", a_deadline_ends_a_sleep },

@@ -25,8 +25,8 @@
  * WAITING INSIDE A JOB. A job may make a group on its own pool, submit to it
  * and wait for it. The waiting worker runs jobs of that very group, oldest
  * first, and no others; so this ends on a pool of one worker and a limit of
- * 1 too, since what it runs uses the permit its waiting job holds. It does so
- * only with WEIR_FOREVER: a wait with a deadline sleeps. A waiter with
+ * 1 too, since what it runs uses the permit its waiting job holds, and waits
+ * for no slot of the rate. It does so only with WEIR_FOREVER: a wait with a deadline sleeps. A waiter with
  * nothing to run gives its permit up and takes one again before it returns.
  * More than the pool's help_depth waits inside one another are refused with
  * -EDEADLK, and nothing is lost: the jobs still run. A wait for a group that
@@ -62,8 +62,9 @@ struct weir_group_options {
     size_t window;   /* jobs unfinished or unread, to 2^24; 0: 1,024 */
     enum weir_policy policy;
     int discard;     /* 1: keep no results, only counts; 0: keep them */
-    int help;        /* 1: threads outside the pool run jobs of the group
-                        while they wait without a deadline; 0: they sleep */
+    int help;        /* 1: threads outside the pool run jobs of the group,
+                        which must not end their thread, while they wait
+                        without a deadline; 0: they sleep */
     int64_t deadline; /* a time: jobs not begun by then are dropped with
                          -ETIMEDOUT, running ones are told to stop; 0: none */
     /* Called when a result has become ready and none was before, by the
@@ -116,8 +117,8 @@ WEIR_API void weir_group_destroy(struct weir_group *group);
  * -EAGAIN or -ETIMEDOUT no room; -ECANCELED the group was cancelled; -EPIPE
  * the pool is closed; -EINVAL a job has no fn; -ECHILD. From inside a job of
  * the pool nothing waits: what the pool has no room for runs at once, in this
- * call, and -EAGAIN is said only where the window is full of jobs that run
- * elsewhere. */
+ * call; -EAGAIN is said only where the window is full of jobs that run
+ * elsewhere, and -EDEADLK where help_depth forbids to run it here. */
 WEIR_API ssize_t weir_group_submit(struct weir_group *group,
                                    const struct weir_job *jobs, size_t count,
                                    int64_t deadline);

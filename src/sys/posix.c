@@ -203,13 +203,12 @@ static int take_one(struct weir_sys_sem *s, int64_t deadline)
 
 int weir_sys_sem_wait(struct weir_sys_sem *s, int64_t deadline)
 {
-    int before, err;
-
     /* A thread that is cancelled here would leave its place in a line, or a
      * permit, behind. */
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-    err = take_one(s, deadline);
-    pthread_setcancelstate(before, NULL);
+    int before = weir_sys_hold_cancel();
+    int err = take_one(s, deadline);
+
+    weir_sys_restore_cancel(before);
     return err;
 }
 
@@ -289,13 +288,25 @@ no_attr:
 
 void weir_sys_thread_join(struct weir_sys_thread *thread)
 {
-    int before, err;
+    int before = weir_sys_hold_cancel();
+    int err = pthread_join(thread->id, NULL);
 
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-    err = pthread_join(thread->id, NULL);
-    pthread_setcancelstate(before, NULL);
+    weir_sys_restore_cancel(before);
     if (err != 0)
         weir_sys_abort(__FILE__, __LINE__, "a thread cannot be joined");
+}
+
+int weir_sys_hold_cancel(void)
+{
+    int before;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    return before;
+}
+
+void weir_sys_restore_cancel(int before)
+{
+    pthread_setcancelstate(before, NULL);
 }
 
 struct weir_sys_thread weir_sys_thread_self(void)

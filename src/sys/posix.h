@@ -189,6 +189,9 @@ int weir_sys_thread_start(struct weir_sys_thread *thread, void (*fn)(void *),
                           void *arg, size_t stack_bytes, const char *name);
 void weir_sys_thread_join(struct weir_sys_thread *thread);
 struct weir_sys_thread weir_sys_thread_self(void);
+/* Keep pthread_cancel() from taking effect; what it returns restores that. */
+int weir_sys_hold_cancel(void);
+void weir_sys_restore_cancel(int before);
 /* Call fn(arg) when a function called by `body` ends the thread by
  * pthread_exit(). */
 void weir_sys_guarded(void (*body)(void *), void (*fn)(void *), void *arg);

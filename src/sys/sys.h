@@ -17,6 +17,7 @@
  *   struct weir_sys_sem       init, destroy, post, wait with a deadline
  *   struct weir_sys_thread    start, join, self; start is the only function
  *                             that makes threads
+ *   weir_sys_hold_cancel      and _restore_cancel: pthread_cancel() waits
  *   weir_sys_now              the monotonic clock
  *   weir_sys_alloc, _free     zeroed memory on cache lines of its own
  *   weir_sys_alloc_small      zeroed memory packed as closely as may be
