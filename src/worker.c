@@ -391,6 +391,11 @@ static void replace(void *arg)
                               w->pool->name) != 0) {
         w->thread = w->old;
         w->has_old = false;
+        /* Its last job has made room, and may have been the last of all:
+         * what the next take or sleep would have told. See Order. */
+        weir_atomic_fetch_add(&w->pool->ring.items.state, 0, weir_seq_cst);
+        weir_park_wake(&w->pool->ring.room);
+        weir_pool_settle(w->pool);
         end_worker(w);
     }
 }
