@@ -407,14 +407,18 @@ void weir_gate_stand(struct weir_gate *g, struct weir_gate_place *place)
     struct view view;
 
     weir_sys_lock(&g->lock);
-    place->posted = false;
     if (turn_locked(g, &view) != place)
         view.opens = WEIR_FOREVER;
     place->until = view.opens;
     post_turn_locked(g);
     weir_sys_unlock(&g->lock);
-    if (!is_open(view))
-        weir_sys_sem_wait(&place->sem, view.opens);
+    if (is_open(view))
+        return;
+    weir_sys_sem_wait(&place->sem, view.opens);
+    /* Before the caller looks: who changes something after that posts anew. */
+    weir_sys_lock(&g->lock);
+    place->posted = false;
+    weir_sys_unlock(&g->lock);
 }
 
 void weir_gate_step_out(struct weir_gate *g, struct weir_gate_place *place)
