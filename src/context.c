@@ -72,11 +72,11 @@ int weir_sleep(struct weir_context *cx, int64_t ns)
     int64_t now = weir_sys_now();
     int64_t until = ns < WEIR_FOREVER - now ? now + (ns > 0 ? ns : 0)
                                             : WEIR_FOREVER;
-    bool had = weir_worker_lend_permit(cx);
-    bool stopping = nap(cx, until);
+    bool stopping;
 
-    if (had)
-        weir_worker_take_permit(cx);
+    weir_worker_lend_all();
+    stopping = nap(cx, until);
+    weir_worker_take_all();
     return stopping ? -ECANCELED : 0;
 }
 

@@ -362,7 +362,7 @@ int weir_gate_stats(struct weir_gate *g, struct weir_gate_stats *stats)
 /* ---- a pool's part ---- */
 
 int weir_gate_pass(struct weir_gate *g, struct weir_gate_place *place,
-                   bool leaving, bool keeper, bool (*claim)(void *user),
+                   bool leaving, bool keeper, int (*claim)(void *user),
                    void *user)
 {
     struct weir_gate_place *turn;
@@ -374,7 +374,9 @@ int weir_gate_pass(struct weir_gate *g, struct weir_gate_place *place,
         g->inside--;
     turn = turn_locked(g, &view);
     if ((turn == NULL || turn == place) && is_open(view)) {
-        err = claim(user) ? 0 : -ENOENT;
+        int took = claim(user);
+
+        err = took == 0 ? -ENOENT : took - 1;
         if (err == 0)
             enter_locked(g, &view);
     }

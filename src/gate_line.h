@@ -25,10 +25,11 @@ struct weir_gate_place {
  * the pool's turn, take a permit together with what `claim` takes. `claim`
  * runs under the gate's lock and says whether it took something. `keeper`
  * says that the caller is the one worker that stands in line for the pool.
- * Returns 0, with a permit; -ENOENT there was nothing to claim; -EAGAIN the
+ * claim returns 1; 0: there is nothing; 2: it took what needs no permit.
+ * Returns 0, with a permit; 1: it took what needs none; -ENOENT there was nothing to claim; -EAGAIN the
  * gate lets nobody in now, or others were first. */
 int weir_gate_pass(struct weir_gate *gate, struct weir_gate_place *place,
-                   bool leaving, bool keeper, bool (*claim)(void *user),
+                   bool leaving, bool keeper, int (*claim)(void *user),
                    void *user);
 
 /* Put the pool's place at the end of the line: the caller is its keeper. */

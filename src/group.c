@@ -109,6 +109,7 @@ int weir_group_create(struct weir_group **out, struct weir_pool *pool,
     err = make_parks(g);
     if (err != 0)
         goto no_parks;
+    weir_atomic_store(&pool->stale, weir_slot_stale, weir_seq_cst);
     g->parent = group_here(pool);
     if (g->parent != NULL)
         weir_atomic_fetch_add(&g->parent->refs, 1, weir_seq_cst);

@@ -106,6 +106,9 @@ void weir_slot_drop_aside(struct weir_slot *slot, int why);
 int weir_slot_run(struct weir_context *cx, void *arg);
 void weir_slot_dropped(void *arg, int why);
 
+/* Whether a job of the ring's is a reference to what is not queued. */
+bool weir_slot_stale(const struct weir_job *job);
+
 /* ---- groups: group.c ---- */
 
 void weir_group_release(struct weir_group *group);

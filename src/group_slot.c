@@ -343,6 +343,8 @@ void weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot)
     struct weir_pool *pool = slot->group->pool;
     int why = weir_group_stopping(slot->group);
 
+    if (weir_atomic_load(&pool->mode, weir_seq_cst) == WEIR_CANCEL)
+        why = -ECANCELED;
     if (why != 0)
         weir_slot_drop_aside(slot, why);
     else if (run_claimed(cx, slot, false) != 0)
@@ -365,6 +367,15 @@ int weir_slot_run(struct weir_context *cx, void *arg)
     }
     weir_group_release(g);
     return status;
+}
+
+bool weir_slot_stale(const struct weir_job *job)
+{
+    const struct weir_slot *slot = job->arg;
+
+    return job->drop == weir_slot_dropped &&
+           weir_atomic_load(&slot->claim, weir_seq_cst) !=
+               (job->tag << 2 | WEIR_SLOT_QUEUED);
 }
 
 /* The pool drops a reference. It drops all it holds, so if the job is queued

@@ -59,6 +59,7 @@ static int run_inline(struct weir_context *cx, struct weir_group *g,
     weir_sys_unlock(&g->lock);
     if (slot == NULL)
         return -EAGAIN;
+    weir_atomic_fetch_add(&g->pool->inlined, 1, weir_relaxed);
     weir_slot_run_aside(cx, slot);
     return 0;
 }
@@ -112,7 +113,8 @@ static int overcome(struct weir_group *g, const struct weir_job *job,
         return (int)refusal;
     if (!inside)
         return deadline == WEIR_NOW ? -EAGAIN
-                                    : weir_pool_await_room(g->pool, deadline);
+                                    : weir_pool_await_room(g->pool, &g->stop,
+                                                           deadline);
     err = run_inline(cx, g, job);
     return err == 0 ? 1 : err;
 }

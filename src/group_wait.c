@@ -132,7 +132,6 @@ static bool is_over(struct want *want)
 static bool sleep_in_group(struct want *want, bool helps, int64_t until)
 {
     struct weir_group *g = want->g;
-    struct weir_context *cx = weir_worker_current();
     bool over, queued;
 
     weir_park_announce(want->park);
@@ -145,12 +144,9 @@ static bool sleep_in_group(struct want *want, bool helps, int64_t until)
         weir_park_retract(want->park);
         return over;
     }
-    for (struct weir_context *c = cx; c != NULL; c = c->outer)
-        c->lent = weir_worker_lend_permit(c);
+    weir_worker_lend_all();
     weir_park_wait(want->park, until);
-    for (struct weir_context *c = cx; c != NULL; c = c->outer)
-        if (c->lent)
-            weir_worker_take_permit(c);
+    weir_worker_take_all();
     if (helps) {
         weir_sys_lock(&g->lock);
         g->helpers--;

@@ -248,10 +248,12 @@ bool weir_pool_is_own_job(const struct weir_pool *pool)
     return weir_worker_in(pool) != NULL;
 }
 
-int weir_pool_await_room(struct weir_pool *pool, int64_t deadline)
+int weir_pool_await_room(struct weir_pool *pool,
+                         const WEIR_ATOMIC(int) *stop, int64_t deadline)
 {
     bool slept = false;
-    int err = weir_ring_await_room(&pool->ring, false, deadline, &slept);
+    int err = weir_ring_await_room(&pool->ring, false, stop, deadline,
+                                   &slept);
 
     /* Who comes after us in line need not wait for what we put: it looks
      * itself whether there is room for both. */
@@ -400,7 +402,7 @@ void weir_pool_destroy(struct weir_pool *pool)
 
 int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
 {
-    uint64_t ended = 0, failed = 0, cancelled = 0, aside[2];
+    uint64_t ended = 0, failed = 0, cancelled = 0, aside[3];
 
     if (!weir_sys_at_home(&pool->home))
         return -ECHILD;
@@ -421,7 +423,9 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
         if (depth > stats->queued_max)
             stats->queued_max = depth;
     }
-    stats->submitted = weir_ring_accepted(&pool->ring);
+    aside[2] = weir_atomic_load(&pool->inlined, weir_relaxed);
+    ended += aside[2];
+    stats->submitted = weir_ring_accepted(&pool->ring) + aside[2];
     stats->queued = weir_ring_count(&pool->ring);
     stats->wakeups =
         weir_atomic_load(&pool->ring.items.woken, weir_relaxed);
@@ -430,6 +434,9 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
     stats->failed = failed + aside[0];
     stats->cancelled = cancelled + aside[1] +
                        weir_atomic_load(&pool->dropped, weir_seq_cst);
+    /* A stale reference is taken off before it is counted. */
+    if ((int64_t)stats->cancelled < 0)
+        stats->cancelled = 0;
     stats->succeeded = 0;
     if (ended > cancelled + failed + aside[0] + aside[1])
         stats->succeeded = ended - cancelled - failed - aside[0] - aside[1];

@@ -61,6 +61,11 @@ struct weir_pool {
      * it later counts as a success. Modulo 2^64. */
     WEIR_ATOMIC(uint64_t) failed_aside;    /* (a) */
     WEIR_ATOMIC(uint64_t) cancelled_aside; /* (a) */
+    /* (a) whether a job stands for one of a group that was claimed aside;
+     * NULL: there was no group yet. */
+    WEIR_ATOMIC(bool (*)(const struct weir_job *job)) stale;
+    WEIR_ATOMIC(uint64_t) inlined; /* (a) jobs of groups that never went
+                                      through the ring */
     struct weir_park quiet;        /* who waits for all jobs to end */
     struct weir_park ended;        /* who waits for all threads to end */
 
@@ -95,7 +100,8 @@ void weir_worker_become(struct weir_context *w);
 bool weir_pool_is_own_job(const struct weir_pool *pool);
 
 /* Wait until a submit is worth trying, as weir_ring_await_room(). */
-int weir_pool_await_room(struct weir_pool *pool, int64_t deadline);
+int weir_pool_await_room(struct weir_pool *pool,
+                         const WEIR_ATOMIC(int) *stop, int64_t deadline);
 
 /* Wake every job that naps, to look whether it should end. */
 void weir_pool_rouse(struct weir_pool *pool);
@@ -111,6 +117,9 @@ void weir_guest_leave(struct weir_context *cx);
 /* Give the worker's permit up while it sleeps inside a job, and take one
  * again: true where there was one. */
 bool weir_worker_lend_permit(struct weir_context *w);
+/* The same for all this thread is inside of. */
+void weir_worker_lend_all(void);
+void weir_worker_take_all(void);
 void weir_worker_take_permit(struct weir_context *w);
 
 /* A thread's main function; `arg` is the struct weir_context. */

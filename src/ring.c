@@ -72,14 +72,17 @@ bool weir_ring_refresh(struct weir_ring *ring)
 }
 
 /* Whether a put is worth trying, or will be refused. */
-static bool putter_can_go(struct weir_ring *ring, bool insider)
+static bool putter_can_go(struct weir_ring *ring, bool insider,
+                          const WEIR_ATOMIC(int) *stop)
 {
-    return (!insider && weir_atomic_load(&ring->refusing, weir_seq_cst)) ||
+    return (stop != NULL && weir_atomic_load(stop, weir_seq_cst) != 0) ||
+           (!insider && weir_atomic_load(&ring->refusing, weir_seq_cst)) ||
            weir_ring_refresh(ring);
 }
 
 int weir_ring_await_room(struct weir_ring *ring, bool insider,
-                         int64_t deadline, bool *slept)
+                         const WEIR_ATOMIC(int) *stop, int64_t deadline,
+                         bool *slept)
 {
     unsigned round = 0;
 
@@ -95,11 +98,11 @@ int weir_ring_await_room(struct weir_ring *ring, bool insider,
      * one first. Six rounds of pauses, two of yielding. */
     for (int i = 0; i < 8; i++) {
         weir_ring_backoff(&round);
-        if (putter_can_go(ring, insider))
+        if (putter_can_go(ring, insider, stop))
             return 0;
     }
     weir_park_announce(&ring->room);
-    if (putter_can_go(ring, insider)) {
+    if (putter_can_go(ring, insider, stop)) {
         *slept |= weir_park_retract(&ring->room);
         return 0;
     }
@@ -108,5 +111,5 @@ int weir_ring_await_room(struct weir_ring *ring, bool insider,
         return 0;
     }
     /* Too late, but whoever made room last may have counted on us. */
-    return putter_can_go(ring, insider) ? 0 : -ETIMEDOUT;
+    return putter_can_go(ring, insider, stop) ? 0 : -ETIMEDOUT;
 }

@@ -188,9 +188,12 @@ bool weir_ring_refresh(struct weir_ring *ring);
 
 /* Wait until a put is worth trying: 0; or -EAGAIN, -ETIMEDOUT, -EPIPE,
  * -ECHILD. Whoever was made to sleep must call weir_park_wake(&ring->room)
- * after its put if there is room left; *slept says so. */
+ * after its put if there is room left; *slept says so. Where `stop` is not
+ * NULL it returns 0 too when that is not 0: who sets it, seq_cst, then wakes
+ * all of ring->room. */
 int weir_ring_await_room(struct weir_ring *ring, bool insider,
-                         int64_t deadline, bool *slept);
+                         const WEIR_ATOMIC(int) *stop, int64_t deadline,
+                         bool *slept);
 
 /* Put copies of `count` items of `bytes` each, waiting for room. Insiders
  * may put when outsiders are refused. As weir_queue_put_many(). */
@@ -213,7 +216,8 @@ static inline ssize_t weir_ring_put(struct weir_ring *ring, const void *items,
         }
         n = weir_ring_claim(ring, count - done, &pos);
         if (n == 0) {
-            err = weir_ring_await_room(ring, insider, deadline, &slept);
+            err = weir_ring_await_room(ring, insider, NULL, deadline,
+                                       &slept);
             if (err != 0)
                 break;
             continue;

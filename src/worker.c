@@ -78,8 +78,10 @@ bool weir_pool_is_quiet(struct weir_pool *pool)
      * if the two are equal they were equal at the second load. */
     uint64_t ended = weir_pool_ended(pool);
 
-    return ended == weir_ring_accepted(&pool->ring) &&
-           weir_atomic_load(&pool->helping, weir_seq_cst) == 0;
+    /* Before what was accepted: a guest may submit and leave. */
+    if (weir_atomic_load(&pool->helping, weir_seq_cst) != 0)
+        return false;
+    return ended == weir_ring_accepted(&pool->ring);
 }
 
 void weir_pool_settle(struct weir_pool *pool)
@@ -149,16 +151,21 @@ static void run(struct weir_context *w, const struct weir_job *job)
 /* ---- finding a job ---- */
 
 struct claim {
+    struct weir_pool *pool;
     struct weir_ring *ring;
     struct weir_job *job;
 };
 
-static bool claim_job(void *user)
+/* 0: none; 1: one; 2: one that has been run elsewhere, and needs no permit. */
+static int claim_job(void *user)
 {
     struct claim *claim = user;
+    bool (*stale)(const struct weir_job *) =
+        weir_atomic_load(&claim->pool->stale, weir_seq_cst);
 
-    return weir_ring_take(claim->ring, claim->job, 1,
-                          sizeof(*claim->job)) == 1;
+    if (weir_ring_take(claim->ring, claim->job, 1, sizeof(*claim->job)) != 1)
+        return 0;
+    return stale != NULL && stale(claim->job) ? 2 : 1;
 }
 
 static void give_back(struct weir_context *w)
@@ -166,6 +173,30 @@ static void give_back(struct weir_context *w)
     if (w->permit) {
         w->permit = false;
         weir_gate_leave(w->pool->gate);
+    }
+}
+
+void weir_worker_lend_all(void)
+{
+    for (struct weir_context *w = current; w != NULL; w = w->outer)
+        w->lent = weir_worker_lend_permit(w);
+}
+
+void weir_worker_take_all(void)
+{
+    for (;;) {
+        struct weir_context *first = NULL;
+
+        /* Gates in one order, whichever thread: else two that are inside the
+         * same two would each hold what the other waits for. */
+        for (struct weir_context *w = current; w != NULL; w = w->outer)
+            if (w->lent && (first == NULL || (uintptr_t)w->pool->gate <
+                                                (uintptr_t)first->pool->gate))
+                first = w;
+        if (first == NULL)
+            return;
+        weir_worker_take_permit(first);
+        first->lent = false;
     }
 }
 
@@ -191,7 +222,7 @@ void weir_worker_take_permit(struct weir_context *w)
 static int take(struct weir_context *w, struct weir_job *job, bool keeper)
 {
     struct weir_pool *pool = w->pool;
-    struct claim claim = { &pool->ring, job };
+    struct claim claim = { pool, &pool->ring, job };
     int err;
 
     if (pool->gate == NULL)
@@ -204,6 +235,8 @@ static int take(struct weir_context *w, struct weir_job *job, bool keeper)
     err = weir_gate_pass(pool->gate, &pool->place, w->permit, keeper,
                          claim_job, &claim);
     w->permit = err == 0;
+    if (err == 1)
+        return 0;
     /* A closed gate is no reason to wait at it without a job. */
     return err == -EAGAIN && weir_ring_count(&pool->ring) == 0 ? -ENOENT
                                                                : err;
