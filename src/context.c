@@ -51,6 +51,11 @@ int64_t weir_deadline(const struct weir_context *cx)
     return frame->deadline(frame);
 }
 
+void weir_retry_in(struct weir_context *cx, int64_t ns)
+{
+    cx->retry_ns = ns > 0 ? ns : 0;
+}
+
 /* Nap until `until` or the job's deadline. Returns whether it should end. */
 static bool nap(struct weir_context *cx, int64_t until)
 {

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * gate_line.h - how a pool passes a gate; gate.c has the discipline.
+ * gate_line.h - how pools pass gates; gate.c and gate_park.c have the
+ * discipline.
  *
- * A pool has one place in the gate's line for all its workers. Its worker
- * takes a permit and a job in one step, so that no permit is ever held by
- * what does not run. */
+ * A pool has one place in the line of its own gate for all its workers, and
+ * its jobs may have to pass gates of their own besides. A worker takes its
+ * permits and its job in one step, so that no permit is ever held by what
+ * does not run. A job that may not pass a gate of its own yet is parked
+ * there, and holds nothing. */
 #ifndef WEIR_GATE_LINE_H
 #define WEIR_GATE_LINE_H
 
@@ -11,9 +14,12 @@
 
 #include <weir/gate.h>
 
+struct weir_gate_key; /* the line of one key: gate_private.h */
+
 /* A place in line: a thread's on its stack, or a pool's. */
 struct weir_gate_place {
     struct weir_gate_place *next, *prev; /* (l) */
+    uint64_t order;                      /* (l) when it came */
     bool in_line;                        /* (l) */
     bool returning; /* (l) it needs a permit, but no slot and no opening */
     bool posted;   /* (l) there is a post it has not answered yet */
@@ -21,16 +27,32 @@ struct weir_gate_place {
     struct weir_sys_sem sem;
 };
 
+/* ---- a pool's own gate ---- */
+
+/* Say who is to be told, with the gate's lock held, that hold or bounds were
+ * changed. A gate that has such an owner is no gate for jobs to name. */
+void weir_gate_own(struct weir_gate *gate, void (*changed)(void *owner),
+                   void *owner);
+
 /* Give back the permit of a job that has ended, if `leaving`; then, if it is
  * the pool's turn, take a permit together with what `claim` takes. `claim`
- * runs under the gate's lock and says whether it took something. `keeper`
- * says that the caller is the one worker that stands in line for the pool.
+ * runs under the gate's lock. `keeper` says that the caller is the one worker
+ * that stands in line for the pool.
  * claim returns 1; 0: there is nothing; 2: it took what needs no permit.
- * Returns 0, with a permit; 1: it took what needs none; -ENOENT there was nothing to claim; -EAGAIN the
- * gate lets nobody in now, or others were first. */
+ * Returns 0, with a permit; 1: it took what needs none; -ENOENT there was
+ * nothing to claim; -EAGAIN the gate lets nobody in now, or others were
+ * first. */
 int weir_gate_pass(struct weir_gate *gate, struct weir_gate_place *place,
                    bool leaving, bool keeper, int (*claim)(void *user),
                    void *user);
+
+/* Start something inside a permit that is held already: use a slot of the
+ * rate. 0; or -EAGAIN, and *opens says when to try again, WEIR_FOREVER: when
+ * the owner is told of a change; *held whether that is for a hold. */
+int weir_gate_spend(struct weir_gate *gate, int64_t *opens, bool *held);
+
+/* When something may start so; a time that has come: now. */
+int64_t weir_gate_opens(struct weir_gate *gate);
 
 /* Put the pool's place at the end of the line: the caller is its keeper. */
 void weir_gate_step_in(struct weir_gate *gate, struct weir_gate_place *place);
@@ -46,12 +68,58 @@ void weir_gate_step_out(struct weir_gate *gate,
 /* Make the worker that stands look up. */
 void weir_gate_nudge(struct weir_gate *gate, struct weir_gate_place *place);
 
+/* Whether the gate is held now. */
+bool weir_gate_is_held(struct weir_gate *gate);
+
+/* ---- gates of jobs ---- */
+
+/* One gate that a job has to pass. */
+struct weir_gate_pass {
+    struct weir_gate *gate;
+    struct weir_gate_key *key; /* NULL: the one of a gate without keys */
+    bool borrowed; /* the permit is lent by who waits for the job */
+};
+
+/* What is parked: a job that waits without a thread. */
+struct weir_gate_wait {
+    struct weir_gate_pass *at;           /* (l) where it is; NULL: nowhere */
+    struct weir_gate_wait *next, *prev;  /* (l) of the same owner's */
+    struct weir_gate_wait *last;         /* (l) the first one's: the last */
+    struct weir_gate_wait *other;        /* (l) the first of another owner */
+    uint64_t order;                      /* (l) when it came */
+    const void *owner;                   /* (c) the pool */
+    /* With the gate's lock held: it is about to be parked, and may pass at
+     * `when` as far as is known; `held`: it waits for a hold. false: it must
+     * not be. */
+    bool (*park)(struct weir_gate_wait *wait, int64_t when, bool held);
+    /* With the gate's lock held: it may pass at `when`; try again then. */
+    void (*look)(struct weir_gate_wait *wait, int64_t when, bool held);
+};
+
+/* Find or make the line of the key for a job that is submitted, and keep it
+ * until weir_gate_forget(). At most `quota` jobs that are not inside may keep
+ * the line of one key. 0; -EAGAIN the quota is used up, or there is no room
+ * for one more key; -EINVAL no such key, or the gate is a pool's. */
+int weir_gate_expect(struct weir_gate_pass *pass, uint64_t key, size_t quota);
+void weir_gate_forget(struct weir_gate_pass *pass);
+
+/* Enter all of one or two gates, or none and be parked at one that refuses.
+ * 0: inside, and parked nowhere; -EAGAIN: parked; -ECANCELED: wait->park()
+ * did not want that, and it is parked nowhere. */
+int weir_gate_admit(struct weir_gate_pass *passes, int count,
+                    struct weir_gate_wait *wait);
+
+/* Take what is parked away, wherever it is. The caller alone decides about
+ * it: only weir_gate_admit() could park it anew. */
+void weir_gate_unpark(struct weir_gate_wait *wait);
+
+/* Leave one gate. */
+void weir_gate_pass_back(struct weir_gate_pass *pass);
+
 /* Enter again in the middle of a job: in line as all, but whatever the rate
  * and the hold, which are for starts. Waits as long as it takes, in `place`,
  * which is in no line. */
-void weir_gate_return(struct weir_gate *gate, struct weir_gate_place *place);
-
-/* Whether the gate is held now. */
-bool weir_gate_is_held(struct weir_gate *gate);
+void weir_gate_return(const struct weir_gate_pass *pass,
+                      struct weir_gate_place *place);
 
 #endif

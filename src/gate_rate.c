@@ -28,6 +28,20 @@ static int64_t periods_ns(struct weir_fine_time period, int count)
            (int64_t)(((uint64_t)period.fraction * (unsigned)count) >> 32);
 }
 
+void weir_rate_refresh(struct weir_rate *r, int64_t now)
+{
+    /* The slots of a first burst are there from the start. */
+    r->spent = false;
+    r->slot.ns = now - periods_ns(r->period, r->burst - 1);
+    r->slot.fraction = 0;
+}
+
+bool weir_rate_is_fresh(const struct weir_rate *r, int64_t now)
+{
+    return !r->rated || !r->spent ||
+           now - r->slot.ns >= periods_ns(r->period, r->burst - 1);
+}
+
 int weir_rate_set(struct weir_rate *r, double per_s, int burst, int64_t now)
 {
     /* Written so that what is not a number is refused too. */
@@ -47,10 +61,8 @@ int weir_rate_set(struct weir_rate *r, double per_s, int burst, int64_t now)
             /* The next slot is a new period behind the last one used. */
             r->slot = later(r->used, period);
         } else {
-            /* The slots of a first burst are there from the start. */
-            r->spent = false;
-            r->slot.ns = now - periods_ns(period, r->burst - 1);
-            r->slot.fraction = 0;
+            r->period = period;
+            weir_rate_refresh(r, now);
         }
         r->period = period;
     }

@@ -33,6 +33,12 @@ struct weir_rate {
 int weir_rate_set(struct weir_rate *rate, double per_s, int burst,
                   int64_t now);
 
+/* Lay the slots as if the rate had just been set, and none was used. */
+void weir_rate_refresh(struct weir_rate *rate, int64_t now);
+
+/* Whether it is as if none had ever been used. */
+bool weir_rate_is_fresh(const struct weir_rate *rate, int64_t now);
+
 /* When the next slot may be used: WEIR_NOW where there is no rate. Slots
  * that have stayed unused too long are lost by it. */
 int64_t weir_rate_opens(struct weir_rate *rate, int64_t now);

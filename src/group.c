@@ -164,6 +164,26 @@ int weir_group_stopping(struct weir_group *group)
     return 0;
 }
 
+/* Drop the tasks that wait; those that are being started find out. */
+static void drop_tasks(struct weir_group *g, int why)
+{
+    struct weir_slot *slot;
+
+    do {
+        struct weir_task *task = NULL;
+
+        weir_sys_lock(&g->lock);
+        for (slot = g->tasks.first; slot != NULL && task == NULL;)
+            if (weir_task_take(slot->task, why))
+                task = slot->task;
+            else
+                slot = slot->next;
+        weir_sys_unlock(&g->lock);
+        if (task != NULL)
+            weir_task_drop(task, why);
+    } while (slot != NULL);
+}
+
 void weir_group_stop(struct weir_group *g, int why)
 {
     int none = 0;
@@ -179,6 +199,7 @@ void weir_group_stop(struct weir_group *g, int why)
             break;
         weir_slot_drop_aside(slot, why);
     }
+    drop_tasks(g, why);
     weir_park_wake_all(&g->changed);
     weir_park_wake_all(&g->pool->ring.room); /* who submits to this group */
     weir_pool_rouse(g->pool);
@@ -187,8 +208,6 @@ void weir_group_stop(struct weir_group *g, int why)
 int weir_group_cancel(struct weir_group *g, uint64_t index, int why)
 {
     struct weir_slot *slot;
-    bool claimed = false;
-    int err = 0;
 
     if (why >= 0)
         return -EINVAL;
@@ -201,17 +220,14 @@ int weir_group_cancel(struct weir_group *g, uint64_t index, int why)
     weir_sys_lock(&g->lock);
     slot = weir_slot_find_locked(g, index);
     if (slot == NULL) {
-        err = index < g->next_index ? -ESTALE : -ENOENT;
-    } else {
-        weir_atomic_store(&slot->stop, why, weir_seq_cst);
-        claimed = weir_slot_claim(slot);
+        int err = index < g->next_index ? -ESTALE : -ENOENT;
+
+        weir_sys_unlock(&g->lock);
+        return err;
     }
-    weir_sys_unlock(&g->lock);
-    if (claimed)
-        weir_slot_drop_aside(slot, why);
-    else if (err == 0)
-        weir_pool_rouse(g->pool);
-    return err;
+    weir_slot_cancel(g, slot, why);
+    weir_pool_rouse(g->pool);
+    return 0;
 }
 
 /* ---- watching and freeing ---- */

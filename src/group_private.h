@@ -21,13 +21,18 @@ enum weir_slot_state {
 struct weir_slot {
     WEIR_ATOMIC(uint64_t) claim; /* (a) ticket * 4 + enum weir_slot_state */
     struct weir_group *group;    /* (c) */
+    bool is_task;                /* (l) a task brings it; else a reference in
+                                    the ring does */
+    struct weir_task *task;      /* (l) that one, which whoever has taken it
+                                    may read too */
+    bool dropped;                /* (o) it ended without running to the end */
     weir_fn *fn;                 /* (o) who made it, then who claimed it */
     void (*drop)(void *arg, int why); /* (o) */
     struct weir_result result;   /* (o), then (l) */
     struct weir_slot *next;      /* (l) free list, or queued or done list */
     struct weir_slot *prev;      /* (l) */
     struct weir_slot *same;      /* (l) next of the same bucket */
-    bool queued;                 /* (l) it is in the queued list */
+    bool queued;                 /* (l) it is in a list of those queued */
     bool wanted;                 /* (l) somebody sleeps for this one */
     WEIR_ATOMIC(int) stop;       /* (a) why it should end; 0: it need not */
 };
@@ -49,6 +54,7 @@ struct weir_group {
     uint64_t bucket_mask;       /* (c) */
     struct weir_slot *free;     /* (l) */
     struct weir_slot_list queued; /* (l) oldest first; may hold claimed ones */
+    struct weir_slot_list tasks;  /* (l) those that a task brings */
     struct weir_slot_list done; /* (l) in order of completion */
     uint64_t next_index;        /* (l) */
     int telling;                /* (l) threads in on_ready */
@@ -76,7 +82,7 @@ struct weir_slot *weir_slot_find_locked(struct weir_group *group,
  * There must be one. */
 struct weir_slot *weir_slot_fill_locked(struct weir_group *group,
                                         const struct weir_job *job,
-                                        int64_t now);
+                                        int64_t now, bool is_task);
 
 /* Take back the job that was queued last: nobody can have claimed it. */
 void weir_slot_undo_locked(struct weir_group *group, struct weir_slot *slot);
@@ -93,8 +99,15 @@ struct weir_slot *weir_slot_claim_oldest_locked(struct weir_group *group);
 /* Whether a job has ended and its result waits. */
 bool weir_slot_is_done(const struct weir_slot *slot);
 
-/* Whether a job is queued. */
-bool weir_slot_any_queued_locked(struct weir_group *group);
+/* Whether a job is queued that this thread could run, with no more than its
+ * own permits where it is inside a job; `cx` may be NULL: only such as are no
+ * tasks. */
+bool weir_slot_any_queued_locked(struct weir_group *group,
+                                 struct weir_context *cx);
+
+/* Take the oldest task that this thread may try to start; NULL: none. */
+struct weir_task *weir_slot_take_task_locked(struct weir_group *group,
+                                             struct weir_context *cx);
 
 /* Run a job the caller has claimed, on this worker, inside another job. */
 void weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot);
@@ -102,12 +115,18 @@ void weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot);
 /* End a job the caller has claimed, without a run. */
 void weir_slot_drop_aside(struct weir_slot *slot, int why);
 
-/* The jobs that stand for slots in the pool's ring. */
+/* Cancel a job, whatever it does: what is not running ends here, or where it
+ * is about to be started. */
+void weir_slot_cancel(struct weir_group *group, struct weir_slot *slot,
+                      int why) WEIR_RELEASES(group->lock);
+
+/* The jobs that stand for slots in the pool's ring, and as tasks. */
 int weir_slot_run(struct weir_context *cx, void *arg);
 void weir_slot_dropped(void *arg, int why);
+void weir_slot_task_dropped(void *arg, int why);
 
 /* Whether a job of the ring's is a reference to what is not queued. */
-bool weir_slot_stale(const struct weir_job *job);
+bool weir_slot_stale(const struct weir_call *call);
 
 /* ---- groups: group.c ---- */
 
@@ -119,6 +138,10 @@ void weir_group_stop(struct weir_group *group, int why);
 /* Whether this thread runs a job that the group, or a group below it, waits
  * for: then it would wait for itself. */
 bool weir_group_is_own(const struct weir_group *group);
+
+/* Run a job of the group inside this one, if there is one that may start. 0;
+ * -ENOENT there is none; -EDEADLK there is, and this is too deep. */
+int weir_group_help(struct weir_context *cx, struct weir_group *group);
 
 /* Sleep until no job is unfinished. */
 void weir_group_wait_end(struct weir_group *group);

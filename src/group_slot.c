@@ -56,10 +56,17 @@ void weir_slot_remove_locked(struct weir_slot_list *list,
         list->last = slot->prev;
 }
 
+static void queue_locked(struct weir_group *g, struct weir_slot *slot)
+{
+    weir_slot_append_locked(slot->is_task ? &g->tasks : &g->queued, slot);
+    slot->queued = true;
+}
+
 static void unqueue_locked(struct weir_group *g, struct weir_slot *slot)
 {
     if (slot->queued)
-        weir_slot_remove_locked(&g->queued, slot);
+        weir_slot_remove_locked(slot->is_task ? &g->tasks : &g->queued,
+                                slot);
     slot->queued = false;
 }
 
@@ -86,7 +93,7 @@ static void set_state(struct weir_slot *slot, enum weir_slot_state state,
 
 struct weir_slot *weir_slot_fill_locked(struct weir_group *g,
                                         const struct weir_job *job,
-                                        int64_t now)
+                                        int64_t now, bool is_task)
 {
     struct weir_slot *slot = g->free;
     uint64_t index = g->next_index++;
@@ -98,11 +105,13 @@ struct weir_slot *weir_slot_fill_locked(struct weir_group *g,
     slot->result = (struct weir_result){ .index = index, .tag = job->tag,
         .arg = job->arg, .worker = -1, .queued_at = now };
     slot->wanted = false;
+    slot->dropped = false;
+    slot->is_task = is_task;
+    slot->task = NULL;
     weir_atomic_store(&slot->stop, 0, weir_relaxed); /* under the lock */
     slot->same = *bucket;
     *bucket = slot;
-    weir_slot_append_locked(&g->queued, slot);
-    slot->queued = true;
+    queue_locked(g, slot);
     g->stats.unfinished++;
     g->stats.submitted++;
     set_state(slot, WEIR_SLOT_QUEUED, true);
@@ -155,7 +164,28 @@ bool weir_slot_is_done(const struct weir_slot *slot)
            WEIR_SLOT_DONE;
 }
 
-bool weir_slot_any_queued_locked(struct weir_group *g)
+/* The oldest task that this thread may try to start. */
+static struct weir_slot *find_task_locked(struct weir_group *g,
+                                          struct weir_context *cx,
+                                          bool look_only)
+{
+    struct weir_slot *slot = cx != NULL ? g->tasks.first : NULL;
+
+    while (slot != NULL && !weir_task_take_to_help(slot->task, cx, look_only))
+        slot = slot->next;
+    return slot;
+}
+
+struct weir_task *weir_slot_take_task_locked(struct weir_group *g,
+                                             struct weir_context *cx)
+{
+    struct weir_slot *slot = find_task_locked(g, cx, false);
+
+    return slot != NULL ? slot->task : NULL;
+}
+
+bool weir_slot_any_queued_locked(struct weir_group *g,
+                                 struct weir_context *cx)
 {
     struct weir_slot *slot;
 
@@ -166,7 +196,7 @@ bool weir_slot_any_queued_locked(struct weir_group *g)
             return true;
         unqueue_locked(g, slot);
     }
-    return false;
+    return find_task_locked(g, cx, true) != NULL;
 }
 
 struct weir_slot *weir_slot_claim_oldest_locked(struct weir_group *g)
@@ -195,7 +225,7 @@ static void count_locked(struct weir_group *g, struct weir_slot *slot,
 {
     int status = slot->result.status;
 
-    if (slot->result.attempts == 0)
+    if (slot->dropped)
         g->stats.cancelled++;
     else if (status == 0)
         g->stats.succeeded++;
@@ -203,7 +233,7 @@ static void count_locked(struct weir_group *g, struct weir_slot *slot,
         g->stats.failed++;
     if (status != 0 && g->first_status == 0)
         g->first_status = status;
-    if (slot->result.attempts != 0 && status == 0)
+    if (!slot->dropped && status == 0)
         g->has_ok = true;
     if ((g->options.policy == WEIR_FAIL_FAST && status != 0) ||
         (g->options.policy == WEIR_FIRST_OK && g->has_ok)) {
@@ -224,6 +254,7 @@ static void finish(struct weir_slot *slot)
 
     weir_sys_lock(&g->lock);
     unqueue_locked(g, slot);
+    slot->task = NULL;
     count_locked(g, slot, &after);
     g->stats.unfinished--;
     after.wanted = slot->wanted;
@@ -265,6 +296,7 @@ static void end_without_run(struct weir_slot *slot, int why)
         slot->drop(slot->result.arg, why);
         slot->result.arg = NULL;
     }
+    slot->dropped = true;
     slot->result.status = why;
     slot->result.ended_at = weir_sys_now();
     finish(slot);
@@ -277,24 +309,60 @@ void weir_slot_drop_aside(struct weir_slot *slot, int why)
     end_without_run(slot, why);
 }
 
+void weir_slot_cancel(struct weir_group *g, struct weir_slot *slot, int why)
+    WEIR_RELEASES(g->lock)
+{
+    struct weir_task *task = slot->task;
+    bool mine = task != NULL ? weir_task_take(task, why)
+                             : weir_slot_claim(slot);
+
+    /* Its result may wait already: then nobody looks. */
+    weir_atomic_store(&slot->stop, why, weir_seq_cst);
+    weir_sys_unlock(&g->lock);
+    if (mine && task != NULL)
+        weir_task_drop(task, why);
+    else if (mine)
+        weir_slot_drop_aside(slot, why);
+}
+
 /* ---- running ---- */
+
+/* Why the job should end; 0: it need not. */
+static int why_stop(const struct weir_slot *slot)
+{
+    int why = weir_atomic_load(&slot->stop, weir_seq_cst);
+
+    return why != 0 ? why : weir_group_stopping(slot->group);
+}
 
 static bool frame_stopping(const struct weir_frame *frame)
 {
-    struct weir_slot *slot = frame->slot;
-
-    return weir_atomic_load(&slot->stop, weir_seq_cst) != 0 ||
-           weir_group_stopping(frame->group) != 0;
+    if (frame->task != NULL && frame->task->job.deadline != 0 &&
+        weir_sys_now() >= frame->task->job.deadline)
+        return true;
+    return why_stop(frame->slot) != 0;
 }
 
 static int64_t frame_deadline(const struct weir_frame *frame)
 {
     int64_t deadline = WEIR_FOREVER;
 
+    if (frame->task != NULL && frame->task->job.deadline != 0)
+        deadline = frame->task->job.deadline;
     for (const struct weir_group *g = frame->group; g != NULL; g = g->parent)
         if (g->options.deadline < deadline)
             deadline = g->options.deadline;
     return deadline;
+}
+
+/* Its gates are left and have forgotten it before its end can be seen: who
+ * sees that may destroy them. */
+static void leave_gates(struct weir_frame *frame)
+{
+    if (frame->task == NULL)
+        return;
+    weir_task_leave(frame->task, frame->held);
+    weir_task_part(frame->task);
 }
 
 /* The thread of a job ends inside it: the job ends with it. */
@@ -305,77 +373,201 @@ static void frame_abandon(struct weir_frame *frame)
 
     slot->result.status = -ECANCELED;
     slot->result.ended_at = weir_sys_now();
-    if (!frame->token)
+    if (!frame->token || frame->task != NULL)
         weir_atomic_fetch_add(&g->pool->failed_aside, 1, weir_relaxed);
+    leave_gates(frame);
     finish(slot);
     if (frame->token)
         weir_group_release(g);
+    if (frame->task != NULL)
+        weir_task_end(frame->task);
 }
 
-/* Run a claimed job. There is a frame left. Returns its status. */
-static int run_claimed(struct weir_context *cx, struct weir_slot *slot,
-                       bool token)
+/* Call the function of a claimed job once. */
+static int call(struct weir_context *cx, struct weir_slot *slot)
 {
-    struct weir_frame *frame = &cx->frames[cx->depth];
-    uint64_t outer_tag = cx->tag;
     int status;
 
-    *frame = (struct weir_frame){ .group = slot->group, .slot = slot,
-        .token = token, .stopping = frame_stopping,
-        .deadline = frame_deadline,
-        .abandon = frame_abandon };
-    cx->depth++;
     cx->tag = slot->result.tag;
+    cx->retry_ns = -1;
     slot->result.worker = cx->index;
-    slot->result.attempts = 1;
+    slot->result.attempts++;
     slot->result.began_at = weir_sys_now();
     status = slot->fn(cx, slot->result.arg);
     slot->result.ended_at = weir_sys_now();
     slot->result.status = status;
-    cx->tag = outer_tag;
-    cx->depth--;
-    finish(slot);
     return status;
+}
+
+/* Let it be queued again, for the task that will bring it. */
+static void queue_again(struct weir_slot *slot, struct weir_task *task)
+{
+    struct weir_group *g = slot->group;
+
+    weir_sys_lock(&g->lock);
+    if (!slot->is_task)
+        unqueue_locked(g, slot);
+    slot->is_task = true;
+    slot->task = task;
+    if (!slot->queued)
+        queue_locked(g, slot);
+    set_state(slot, WEIR_SLOT_QUEUED, false);
+    weir_sys_unlock(&g->lock);
+}
+
+/* A job that no task brought asks for another run, and gets one. */
+static void go_round(struct weir_context *cx, struct weir_slot *slot)
+{
+    struct weir_task *task = weir_task_adopt(cx->pool, &(struct weir_call){
+        .fn = weir_slot_run, .arg = slot, .drop = weir_slot_task_dropped });
+    int why;
+
+    task->group = slot->group;
+    weir_task_wants_again(task, WEIR_AGAIN, cx->retry_ns);
+    queue_again(slot, task);
+    cx->goes_on = true;
+    why = weir_task_requeue(task);
+    if (why != 0)
+        weir_task_drop(task, why);
+}
+
+/* What a run has led to. */
+enum outcome { OVER, AGAIN, DROPPED };
+
+static enum outcome run_frame(struct weir_context *cx,
+                              struct weir_frame *frame, int *result)
+{
+    struct weir_slot *slot = frame->slot;
+    struct weir_task *task = frame->task;
+    int status = call(cx, slot);
+    bool again = task != NULL
+                     ? weir_task_wants_again(task, status, cx->retry_ns)
+                     : status == WEIR_AGAIN;
+    int why = again ? why_stop(slot) : 0;
+
+    /* Who helps is not to be kept by others: it runs it again itself. */
+    while (again && why == 0 && task == NULL && !frame->token) {
+        if (cx->retry_ns > 0)
+            weir_sleep(cx, cx->retry_ns);
+        why = why_stop(slot);
+        if (why == 0)
+            again = (status = call(cx, slot)) == WEIR_AGAIN;
+    }
+    *result = status;
+    if (again && why == 0)
+        return AGAIN;
+    leave_gates(frame);
+    if (task != NULL)
+        task->again = false;
+    if (why == 0) {
+        finish(slot);
+        return OVER;
+    }
+    weir_atomic_fetch_add(&slot->group->pool->cancelled_aside, 1,
+                          weir_relaxed);
+    end_without_run(slot, why);
+    return DROPPED;
+}
+
+/* Run a claimed job. There is a frame left. Returns its status; 0 where it
+ * is not over, or was counted as dropped. */
+static int run_claimed(struct weir_context *cx, struct weir_frame with,
+                       enum outcome *outcome)
+{
+    struct weir_frame *frame = &cx->frames[cx->depth++];
+    uint64_t outer_tag = cx->tag;
+    int64_t outer_retry = cx->retry_ns;
+    struct weir_slot *slot = with.slot;
+    int status = 0;
+
+    *frame = with;
+    frame->group = slot->group;
+    frame->stopping = frame_stopping;
+    frame->deadline = frame_deadline;
+    frame->abandon = frame_abandon;
+    *outcome = run_frame(cx, frame, &status);
+    cx->depth--;
+    with = *frame;
+    if (*outcome == AGAIN && with.task != NULL) {
+        weir_task_leave(with.task, with.held);
+        queue_again(slot, with.task);
+    } else if (*outcome == AGAIN) {
+        go_round(cx, slot);
+    }
+    cx->tag = outer_tag;
+    cx->retry_ns = outer_retry;
+    return *outcome == OVER ? status : 0;
 }
 
 void weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot)
 {
     struct weir_pool *pool = slot->group->pool;
-    int why = weir_group_stopping(slot->group);
+    int why = why_stop(slot);
+    enum outcome outcome;
 
     if (weir_atomic_load(&pool->mode, weir_seq_cst) == WEIR_CANCEL)
         why = -ECANCELED;
     if (why != 0)
         weir_slot_drop_aside(slot, why);
-    else if (run_claimed(cx, slot, false) != 0)
+    else if (run_claimed(cx, (struct weir_frame){ .slot = slot },
+                         &outcome) != 0)
         weir_atomic_fetch_add(&pool->failed_aside, 1, weir_relaxed);
+}
+
+/* Whether what the ring or a task brings is this one's to run. */
+static bool claim_brought(struct weir_context *cx, struct weir_slot *slot,
+                          const struct weir_task *task)
+{
+    return task != NULL ? weir_slot_claim(slot)
+                        : claim_ticket(slot, cx->tag);
 }
 
 int weir_slot_run(struct weir_context *cx, void *arg)
 {
     struct weir_slot *slot = arg;
     struct weir_group *g = slot->group;
+    struct weir_frame frame = { .slot = slot, .token = true,
+        .task = cx->starting, .held = cx->starting_held };
+    enum outcome outcome = DROPPED;
     int status = 0;
 
-    if (claim_ticket(slot, cx->tag)) {
-        int why = weir_group_stopping(g);
+    if (frame.task == NULL)
+        frame.held = 0;
+    cx->starting = NULL;
+    if (claim_brought(cx, slot, frame.task)) {
+        int why = why_stop(slot);
 
-        if (why != 0)
+        if (why != 0) {
+            leave_gates(&frame);
             weir_slot_drop_aside(slot, why);
-        else
-            status = run_claimed(cx, slot, true);
+        } else {
+            status = run_claimed(cx, frame, &outcome);
+        }
+    } else {
+        leave_gates(&frame);
     }
-    weir_group_release(g);
+    if (outcome != AGAIN)
+        weir_group_release(g);
     return status;
 }
 
-bool weir_slot_stale(const struct weir_job *job)
+bool weir_slot_stale(const struct weir_call *call)
 {
-    const struct weir_slot *slot = job->arg;
+    const struct weir_slot *slot = call->arg;
 
-    return job->drop == weir_slot_dropped &&
+    return call->drop == weir_slot_dropped &&
            weir_atomic_load(&slot->claim, weir_seq_cst) !=
-               (job->tag << 2 | WEIR_SLOT_QUEUED);
+               (call->tag << 2 | WEIR_SLOT_QUEUED);
+}
+
+void weir_slot_task_dropped(void *arg, int why)
+{
+    struct weir_slot *slot = arg;
+    struct weir_group *g = slot->group;
+
+    if (weir_slot_claim(slot))
+        end_without_run(slot, why);
+    weir_group_release(g);
 }
 
 /* The pool drops a reference. It drops all it holds, so if the job is queued
@@ -389,7 +581,7 @@ void weir_slot_dropped(void *arg, int why)
     /* Under the lock, so that a job which is being submitted has been
      * accepted by the ring, or taken back. */
     weir_sys_lock(&g->lock);
-    claimed = weir_slot_claim(slot);
+    claimed = !slot->is_task && weir_slot_claim(slot);
     weir_sys_unlock(&g->lock);
     /* The pool counts a job as dropped for this reference, so a job that
      * was not is taken off, and one that was is not counted twice. */

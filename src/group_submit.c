@@ -3,29 +3,29 @@
  * discipline is that of group.c and group_slot.c. */
 #include "group_private.h"
 
-#include "options.h"
-
 #define CHUNK 16 /* jobs put into the ring at once, kept on the stack */
 
+/* Whether a job cannot go through the ring as it is. */
+static bool is_task(const struct weir_group *g, const struct weir_job *job)
+{
+    return g->options.gate != NULL || weir_job_is_task(job);
+}
+
 /* Queue up to CHUNK jobs in free slots and put references to them into the
- * ring. Returns how many were accepted, or -errno if none: -ENOBUFS no slot is
- * free and results wait; -EBUSY no slot is free and none waits; -EAGAIN,
- * -EPIPE as the pool says. */
-static ssize_t put_locked(struct weir_group *g, const struct weir_job *jobs,
-                          size_t count, int64_t now)
+ * ring. Returns how many were accepted, or -EAGAIN, -EPIPE as the pool says. */
+static ssize_t put_plain_locked(struct weir_group *g,
+                                const struct weir_job *jobs, size_t count,
+                                int64_t now)
 {
     struct weir_slot *slots[CHUNK];
     struct weir_job references[CHUNK];
     size_t n = 0;
     ssize_t accepted;
-    int why = weir_atomic_load(&g->stop, weir_seq_cst);
 
-    if (why != 0)
-        return -ECANCELED;
-    if (g->free == NULL)
-        return g->stats.unread > 0 ? -ENOBUFS : -EBUSY;
-    for (; n < count && n < CHUNK && g->free != NULL; n++) {
-        slots[n] = weir_slot_fill_locked(g, &jobs[n], now);
+    for (; n < count && n < CHUNK && g->free != NULL &&
+           !is_task(g, &jobs[n]);
+         n++) {
+        slots[n] = weir_slot_fill_locked(g, &jobs[n], now, false);
         references[n] = (struct weir_job){ .fn = weir_slot_run,
             .drop = weir_slot_dropped, .arg = slots[n],
             .tag = weir_atomic_load(&slots[n]->claim, weir_relaxed) >> 2 };
@@ -41,18 +41,65 @@ static ssize_t put_locked(struct weir_group *g, const struct weir_job *jobs,
     return accepted;
 }
 
+static void task_made(void *arg, struct weir_task *task)
+{
+    struct weir_slot *slot = arg;
+
+    slot->task = task;
+}
+
+static ssize_t put_task_locked(struct weir_group *g,
+                               const struct weir_job *job, int64_t now)
+{
+    struct weir_slot *slot = weir_slot_fill_locked(g, job, now, true);
+    struct weir_proxy proxy = { .fn = weir_slot_run, .arg = slot,
+        .drop = weir_slot_task_dropped, .group = g,
+        .gate = g->options.gate, .made = task_made };
+    int err;
+
+    weir_atomic_fetch_add(&g->refs, 1, weir_seq_cst);
+    err = weir_pool_submit_task(g->pool, job, &proxy, WEIR_NOW);
+    if (err == 0)
+        return 1;
+    weir_atomic_fetch_sub(&g->refs, 1, weir_seq_cst);
+    weir_slot_undo_locked(g, slot);
+    return err;
+}
+
+/* Put the first job, or some, into slots and the pool. Returns how many, or
+ * -errno if none: -ENOBUFS no slot is free and results wait; -EBUSY no slot
+ * is free and none waits; -EAGAIN, -EDQUOT, -EPIPE as the pool says. */
+static ssize_t put_locked(struct weir_group *g, const struct weir_job *jobs,
+                          size_t count, int64_t now)
+{
+    if (weir_atomic_load(&g->stop, weir_seq_cst) != 0)
+        return -ECANCELED;
+    if (g->free == NULL)
+        return g->stats.unread > 0 ? -ENOBUFS : -EBUSY;
+    return is_task(g, &jobs[0]) ? put_task_locked(g, &jobs[0], now)
+                                : put_plain_locked(g, jobs, count, now);
+}
+
 /* Run a job at once, inside the one that submits it: the ring is full. 0;
- * -EDEADLK: this is too deep; -EAGAIN: the window is full. */
+ * -EDEADLK: this is too deep; -EAGAIN: the window is full, or the job may not
+ * start now. */
 static int run_inline(struct weir_context *cx, struct weir_group *g,
                       const struct weir_job *job)
 {
     struct weir_slot *slot = NULL;
 
+    int64_t opens;
+    bool held;
+
     if (cx->depth > cx->depth_max)
         return -EDEADLK;
+    if (is_task(g, job))
+        return -EAGAIN;
     weir_sys_lock(&g->lock);
-    if (g->free != NULL) {
-        slot = weir_slot_fill_locked(g, job, weir_sys_now());
+    if (g->free != NULL &&
+        (g->pool->gate == NULL ||
+         weir_gate_spend(g->pool->gate, &opens, &held) == 0)) {
+        slot = weir_slot_fill_locked(g, job, weir_sys_now(), false);
         if (!weir_slot_claim(slot))
             slot = NULL; /* not possible under the lock */
     }
@@ -65,18 +112,9 @@ static int run_inline(struct weir_context *cx, struct weir_group *g,
 }
 
 /* Make room for a submitter inside a job: run a job of the group. */
-static int help_once(struct weir_context *cx, struct weir_group *g)
+static int make_room(struct weir_context *cx, struct weir_group *g)
 {
-    struct weir_slot *slot = NULL;
-
-    weir_sys_lock(&g->lock);
-    if (cx->depth <= cx->depth_max)
-        slot = weir_slot_claim_oldest_locked(g);
-    weir_sys_unlock(&g->lock);
-    if (slot == NULL)
-        return -EAGAIN;
-    weir_slot_run_aside(cx, slot);
-    return 0;
+    return weir_group_help(cx, g) == 0 ? 0 : -EAGAIN;
 }
 
 /* Sleep until a slot may be free, or a result ready. */
@@ -108,9 +146,9 @@ static int overcome(struct weir_group *g, const struct weir_job *job,
     int err;
 
     if (refusal == -EBUSY)
-        return inside ? help_once(cx, g) : await_slot(g, deadline);
+        return inside ? make_room(cx, g) : await_slot(g, deadline);
     if (refusal != -EAGAIN)
-        return (int)refusal;
+        return refusal == -EDQUOT ? -EAGAIN : (int)refusal;
     if (!inside)
         return deadline == WEIR_NOW ? -EAGAIN
                                     : weir_pool_await_room(g->pool, &g->stop,
@@ -128,13 +166,11 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
     if (!weir_sys_at_home(&g->pool->home))
         return -ECHILD;
     for (size_t i = 0; i < count; i++)
-        if (jobs[i].fn == NULL ||
-            !weir_all_zero(jobs[i].reserved, sizeof(jobs[i].reserved)))
+        if (!weir_job_is_valid(&jobs[i]) || jobs[i].period_ns != 0)
             return -EINVAL;
     while (done < count) {
         int64_t now = weir_sys_now();
         ssize_t n;
-
         bool helpers;
 
         weir_group_mind_deadline(g, deadline);

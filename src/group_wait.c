@@ -40,6 +40,8 @@ struct want {
     uint64_t index;
     struct weir_result *result;
     int err;
+    bool shut;     /* the pool's gate lets nothing start */
+    int64_t opens; /* before this time */
 };
 
 /* Claim a job for a waiter: the very one it waits for, or the oldest. */
@@ -50,35 +52,86 @@ static struct weir_slot *claim_for_locked(const struct want *want)
     if (want->park == &g->wanted) {
         struct weir_slot *slot = weir_slot_find_locked(g, want->index);
 
-        if (slot != NULL && weir_slot_claim(slot))
+        if (slot != NULL && !slot->is_task && weir_slot_claim(slot))
             return slot;
     }
     return weir_slot_claim_oldest_locked(g);
 }
 
-/* Run a job of the group inside this one. Returns 0; -ENOENT none is queued;
- * -EDEADLK there is, and this is too deep. */
-static int help(struct weir_context *cx, const struct want *want)
+/* What a waiter has taken to run: at most one of the two. */
+struct found {
+    struct weir_slot *slot;
+    struct weir_task *task;
+};
+
+/* Find something to run, and use a slot of the pool's rate for it, if `spend`
+ * says so. 0; -ENOENT there is nothing, or want->shut: the pool's gate lets
+ * nothing start before want->opens; -EDEADLK there is, and this is too deep;
+ * -ECANCELED what was found is to be dropped. */
+static int find_locked(struct weir_context *cx, struct want *want, bool spend,
+                       struct found *found)
 {
     struct weir_group *g = want->g;
-    struct weir_slot *slot = NULL;
-    int err = -ENOENT;
+    struct weir_gate *gate = g->pool->gate;
+    bool held = false;
+    int err = 0;
 
-    weir_sys_lock(&g->lock);
-    if (cx->depth <= cx->depth_max)
-        slot = claim_for_locked(want);
-    else if (weir_slot_any_queued_locked(g))
-        err = -EDEADLK;
-    weir_sys_unlock(&g->lock);
-    if (slot == NULL)
-        return err;
-    weir_slot_run_aside(cx, slot);
+    if (!weir_slot_any_queued_locked(g, cx))
+        return -ENOENT;
+    if (cx->depth > cx->depth_max)
+        return -EDEADLK;
+    if (spend && gate != NULL &&
+        weir_gate_spend(gate, &want->opens, &held) != 0) {
+        if (!held ||
+            weir_atomic_load(&g->pool->mode, weir_seq_cst) != WEIR_DRAIN) {
+            want->shut = true;
+            return -ENOENT;
+        }
+        err = -ECANCELED; /* what is held when a pool drains will not run */
+    }
+    found->slot = claim_for_locked(want);
+    if (found->slot == NULL)
+        found->task = weir_slot_take_task_locked(g, cx);
+    return err;
+}
+
+/* Run a job of the group inside this one. 0, also where another has taken
+ * it; -ENOENT or -EDEADLK as find_locked(). */
+static int help(struct weir_context *cx, struct want *want, bool spend)
+{
+    struct found found = { .slot = NULL };
+    int err;
+
+    want->shut = false;
+    weir_sys_lock(&want->g->lock);
+    err = find_locked(cx, want, spend, &found);
+    weir_sys_unlock(&want->g->lock);
+    if (found.task != NULL && err == 0)
+        err = weir_task_start(found.task);
+    if (found.slot != NULL && err == 0) {
+        weir_slot_run_aside(cx, found.slot);
+    } else if (found.slot != NULL) {
+        weir_slot_drop_aside(found.slot, err);
+    } else if (found.task != NULL && err == 0) {
+        weir_task_run(cx, found.task);
+    } else if (found.task != NULL && err != -EAGAIN) {
+        weir_task_drop(found.task, err);
+    } else if (found.task == NULL) {
+        return err == -ECANCELED ? 0 : err;
+    }
     return 0;
+}
+
+int weir_group_help(struct weir_context *cx, struct weir_group *g)
+{
+    struct want want = { .g = g };
+
+    return help(cx, &want, true);
 }
 
 /* The same on a thread of the host's, which passes the pool's gate for each
  * job. -ENOENT too where the gate lets nobody in. */
-static int help_from_outside(const struct want *want)
+static int help_from_outside(struct want *want)
 {
     enum { DEPTH = 16 };
     struct weir_pool *pool = want->g->pool;
@@ -90,13 +143,13 @@ static int help_from_outside(const struct want *want)
     bool queued;
 
     weir_sys_lock(&want->g->lock);
-    queued = weir_slot_any_queued_locked(want->g);
+    queued = weir_slot_any_queued_locked(want->g, NULL);
     weir_sys_unlock(&want->g->lock);
     /* Without a semaphore to return by it sleeps instead. */
     if (!queued || weir_context_init(&cx) != 0)
         return -ENOENT;
     if (pool->gate != NULL) {
-        if (weir_gate_enter(pool->gate, WEIR_NOW) != 0) {
+        if (weir_gate_enter(pool->gate, 0, WEIR_NOW) != 0) {
             err = -ENOENT;
             goto out;
         }
@@ -105,7 +158,7 @@ static int help_from_outside(const struct want *want)
     cancel = weir_sys_hold_cancel(); /* the job is not this thread's own */
     weir_guest_enter(&cx);
     weir_worker_become(&cx);
-    err = help(&cx, want);
+    err = help(&cx, want, false);
     weir_worker_become(before);
     weir_worker_lend_permit(&cx);
     weir_guest_leave(&cx);
@@ -127,27 +180,55 @@ static bool is_over(struct want *want)
     return over;
 }
 
+/* When a helper that may sleep until `until` has to look: its group's next
+ * task may be due, and every other worker busy. */
+static int64_t wake_up_at(const struct want *want, int64_t until)
+{
+    int64_t due = weir_atomic_load(&want->g->pool->tasks.due, weir_seq_cst);
+
+    if (want->shut && want->opens < until)
+        until = want->opens;
+    return due < until ? due : until;
+}
+
+/* Whether there is something to run after all, where the gate is not shut. */
+static bool may_help_locked(const struct want *want)
+{
+    struct weir_gate *gate = want->g->pool->gate;
+
+    return weir_slot_any_queued_locked(want->g,
+                                       weir_worker_in(want->g->pool)) &&
+           (!want->shut || weir_gate_opens(gate) <= weir_sys_now());
+}
+
 /* Sleep until something has changed, or `until`. Returns true: the wait is
  * over; false: look again. */
 static bool sleep_in_group(struct want *want, bool helps, int64_t until)
 {
     struct weir_group *g = want->g;
+    struct weir_helper helper = { .group = g, .park = want->park };
     bool over, queued;
 
     weir_park_announce(want->park);
+    if (helps)
+        weir_helper_enter(g->pool, &helper);
     weir_sys_lock(&g->lock);
     over = want->over_locked(want);
-    queued = helps && weir_slot_any_queued_locked(g);
+    queued = !over && helps && may_help_locked(want);
     g->helpers += helps && !over && !queued;
     weir_sys_unlock(&g->lock);
     if (over || queued) {
         weir_park_retract(want->park);
+        if (helps)
+            weir_helper_leave(g->pool, &helper);
         return over;
     }
     weir_worker_lend_all();
-    weir_park_wait(want->park, until);
+    weir_park_wait(want->park, helps ? wake_up_at(want, until) : until);
     weir_worker_take_all();
     if (helps) {
+        weir_helper_leave(g->pool, &helper);
+        weir_tasks_promote(g->pool);
         weir_sys_lock(&g->lock);
         g->helpers--;
         weir_sys_unlock(&g->lock);
@@ -189,7 +270,7 @@ static int wait_for(struct want *want, int64_t deadline)
             return -EDEADLK;
         until = weir_group_mind_deadline(g, deadline);
         if (helps)
-            err = inside ? help(cx, want) : help_from_outside(want);
+            err = inside ? help(cx, want, true) : help_from_outside(want);
         if (err == 0)
             continue;
         if (err == -EDEADLK)

@@ -53,6 +53,11 @@ static int check(const struct weir_pool_options *o)
     return 0;
 }
 
+static void gate_changed(void *owner)
+{
+    weir_tasks_rouse(owner);
+}
+
 static int make_gate(struct weir_pool *pool,
                      const struct weir_pool_options *o)
 {
@@ -70,7 +75,9 @@ static int make_gate(struct weir_pool *pool,
         (gate.rate_per_s == 0 || gate.rate_per_s == WEIR_NONE)) {
         weir_gate_destroy(pool->gate);
         pool->gate = NULL;
+        return 0;
     }
+    weir_gate_own(pool->gate, gate_changed, pool);
     return 0;
 }
 
@@ -184,7 +191,7 @@ int weir_pool_create(struct weir_pool **out,
     if (err != 0)
         goto no_frames;
     err = weir_ring_init(&pool->ring, o->capacity ? o->capacity : 1024,
-                         sizeof(struct weir_job), true);
+                         sizeof(struct weir_call), true);
     if (err != 0)
         goto no_ring;
     err = weir_park_init(&pool->quiet);
@@ -202,6 +209,9 @@ int weir_pool_create(struct weir_pool **out,
     err = weir_sys_mutex_init(&pool->lock);
     if (err != 0)
         goto no_lock;
+    err = weir_tasks_init(&pool->tasks, pool->ring.capacity, o->parked_max);
+    if (err != 0)
+        goto no_tasks;
     err = make_contexts(pool);
     if (err != 0)
         goto no_contexts;
@@ -217,6 +227,8 @@ no_threads:
     join_workers(pool);
     free_contexts(pool, pool->slots);
 no_contexts:
+    weir_tasks_destroy(&pool->tasks);
+no_tasks:
     weir_sys_mutex_destroy(&pool->lock);
 no_lock:
     weir_sys_sem_destroy(&pool->started);
@@ -262,19 +274,118 @@ int weir_pool_await_room(struct weir_pool *pool,
     return err;
 }
 
+/* A job begins with what a cell of the ring holds. */
+_Static_assert(offsetof(struct weir_job, name) ==
+                   offsetof(struct weir_call, name),
+               "the ring takes the first members of a job as they are");
+
+static size_t count_plain(const struct weir_job *jobs, size_t count)
+{
+    size_t n = 0;
+
+    while (n < count && !weir_job_is_task(&jobs[n]))
+        n++;
+    return n;
+}
+
+static ssize_t put_plain(struct weir_pool *pool, const struct weir_job *jobs,
+                         size_t count, bool insider, int64_t deadline)
+{
+    return weir_ring_put(&pool->ring, (struct weir_ring_items){
+        .items = jobs, .count = count, .stride = sizeof(*jobs),
+        .bytes = sizeof(struct weir_call) }, insider, deadline);
+}
+
+/* Claim a position of the ring, waiting for room. 0 or -errno. */
+static int claim_position(struct weir_pool *pool, int64_t deadline,
+                          uint64_t *pos)
+{
+    struct weir_ring *ring = &pool->ring;
+    bool insider = weir_pool_is_own_job(pool), slept = false;
+    int err = 0;
+
+    if (insider)
+        deadline = WEIR_NOW;
+    do {
+        if (!insider && weir_atomic_load(&ring->refusing, weir_acquire))
+            err = -EPIPE;
+        else if (weir_ring_claim(ring, 1, pos) != 0)
+            break;
+        else
+            err = weir_ring_await_room(ring, insider, NULL, deadline, &slept);
+    } while (err == 0);
+    if (slept && weir_ring_refresh(ring))
+        weir_park_wake(&ring->room);
+    return err;
+}
+
+int weir_pool_submit_task(struct weir_pool *pool, const struct weir_job *job,
+                          const struct weir_proxy *proxy, int64_t deadline)
+{
+    struct weir_gate_pass passes[2];
+    struct weir_call token = { .fn = weir_task_token };
+    struct weir_task *task;
+    uint64_t pos = 0;
+    int count;
+    int err = weir_task_expect(pool, job, proxy ? proxy->gate : NULL, passes,
+                               &count);
+
+    if (err != 0)
+        return err == -EAGAIN ? -EDQUOT : err;
+    err = claim_position(pool, deadline, &pos);
+    if (err != 0) {
+        weir_task_forget(passes, count);
+        return err;
+    }
+    task = weir_task_make(pool, job);
+    memcpy(task->passes, passes, sizeof(passes));
+    task->pass_count = count;
+    if (proxy != NULL) {
+        task->job.fn = proxy->fn;
+        task->job.arg = proxy->arg;
+        task->job.drop = proxy->drop;
+        task->group = proxy->group;
+        proxy->made(proxy->arg, task);
+    }
+    weir_task_queue(task);
+    token.arg = task;
+    weir_ring_fill(&pool->ring, pos, &token, sizeof(token));
+    weir_park_wake(&pool->ring.items);
+    return 0;
+}
+
 ssize_t weir_pool_submit(struct weir_pool *pool, const struct weir_job *jobs,
                          size_t count, int64_t deadline)
 {
     bool insider = weir_pool_is_own_job(pool);
+    size_t done = 0;
+    ssize_t err = 0;
 
     if (!weir_sys_at_home(&pool->home))
         return -ECHILD;
     for (size_t i = 0; i < count; i++)
-        if (jobs[i].fn == NULL ||
-            !weir_all_zero(jobs[i].reserved, sizeof(jobs[i].reserved)))
+        if (!weir_job_is_valid(&jobs[i]))
             return -EINVAL;
-    return weir_ring_put(&pool->ring, jobs, count, sizeof(*jobs), insider,
-                         insider ? WEIR_NOW : deadline);
+    if (insider)
+        deadline = WEIR_NOW;
+    while (done < count) {
+        size_t plain = count_plain(jobs + done, count - done);
+        ssize_t n;
+
+        if (plain > 0) {
+            n = put_plain(pool, jobs + done, plain, insider, deadline);
+        } else {
+            n = weir_pool_submit_task(pool, &jobs[done], NULL, deadline);
+            n = n == 0 ? 1 : n;
+        }
+        if (n > 0)
+            done += (size_t)n;
+        if (n > 0 && (plain == 0 || (size_t)n == plain))
+            continue;
+        err = n == -EDQUOT ? -EAGAIN : n;
+        break;
+    }
+    return done > 0 || err >= 0 ? (ssize_t)done : err;
 }
 
 /* ---- waiting and closing ---- */
@@ -313,6 +424,7 @@ void weir_pool_stop(struct weir_pool *pool)
     raise_mode(pool, WEIR_CANCEL);
     weir_ring_close(&pool->ring);
     weir_pool_drop_queued(pool);
+    weir_tasks_sweep(pool);
     weir_park_wake_all(&pool->ring.items);
     weir_park_wake_all(&pool->ring.room);
     weir_pool_rouse(pool);
@@ -352,6 +464,7 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
     } else {
         raise_mode(pool, WEIR_DRAIN);
         weir_atomic_store(&ring->refusing, true, weir_seq_cst);
+        weir_tasks_sweep(pool);
         weir_pool_settle(pool);
         weir_park_wake_all(&ring->room);
     }
@@ -379,6 +492,7 @@ void weir_pool_destroy(struct weir_pool *pool)
                    "weir_pool_destroy: called by one of its jobs");
         weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER);
         free_contexts(pool, pool->slots);
+        weir_tasks_destroy(&pool->tasks);
         weir_sys_mutex_destroy(&pool->lock);
         weir_sys_sem_destroy(&pool->started);
         weir_sys_sem_destroy(&pool->place.sem);
@@ -389,6 +503,7 @@ void weir_pool_destroy(struct weir_pool *pool)
         /* A job may have forked: its thread is no worker of ours here. */
         if (weir_pool_is_own_job(pool))
             weir_worker_become(NULL);
+        weir_tasks_free_memory(&pool->tasks);
         weir_ring_free_memory(&pool->ring);
     }
     weir_gate_destroy(pool->gate);
@@ -400,46 +515,71 @@ void weir_pool_destroy(struct weir_pool *pool)
 
 /* ---- watching ---- */
 
-int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
-{
-    uint64_t ended = 0, failed = 0, cancelled = 0, aside[3];
+/* What the workers have counted. */
+struct sums {
+    uint64_t ended, failed, cancelled;
+};
 
-    if (!weir_sys_at_home(&pool->home))
-        return -ECHILD;
-    *stats = (struct weir_pool_stats){ .workers = pool->threads };
+static struct sums add_up(struct weir_pool *pool,
+                          struct weir_pool_stats *stats)
+{
+    struct sums sums = { .ended = 0 };
+
     for (int i = 0; i < pool->slots; i++) {
         struct weir_context *w = &pool->workers[i];
         size_t depth = weir_atomic_load(&w->queued_max, weir_relaxed);
 
         /* What ended first: however many began since, one runs, or none. */
         uint64_t done = weir_atomic_load(&w->ended, weir_acquire);
+        uint64_t moved = weir_atomic_load(&w->moved, weir_acquire);
         uint64_t dropped = weir_atomic_load(&w->cancelled, weir_acquire);
 
-        ended += done;
-        cancelled += dropped;
-        failed += weir_atomic_load(&w->failed, weir_acquire);
-        if (weir_atomic_load(&w->began, weir_acquire) + dropped > done)
+        sums.ended += done;
+        sums.cancelled += dropped;
+        sums.failed += weir_atomic_load(&w->failed, weir_acquire);
+        if (weir_atomic_load(&w->began, weir_acquire) + dropped >
+            done + moved)
             stats->running++;
         if (depth > stats->queued_max)
             stats->queued_max = depth;
     }
-    aside[2] = weir_atomic_load(&pool->inlined, weir_relaxed);
-    ended += aside[2];
-    stats->submitted = weir_ring_accepted(&pool->ring) + aside[2];
+    return sums;
+}
+
+/* A difference of counters that are not of one moment: not below 0. */
+static uint64_t less(uint64_t a, uint64_t b)
+{
+    return (int64_t)(a - b) > 0 ? a - b : 0;
+}
+
+int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
+{
+    struct sums sums;
+    uint64_t inlined, failed, cancelled, ended_aside;
+
+    if (!weir_sys_at_home(&pool->home))
+        return -ECHILD;
+    *stats = (struct weir_pool_stats){ .workers = pool->threads };
+    sums = add_up(pool, stats);
+    ended_aside = weir_atomic_load(&pool->ended_aside, weir_seq_cst);
+    inlined = weir_atomic_load(&pool->inlined, weir_relaxed);
+    failed = weir_atomic_load(&pool->failed_aside, weir_relaxed);
+    cancelled = weir_atomic_load(&pool->cancelled_aside, weir_relaxed);
+    weir_sys_lock(&pool->tasks.lock);
+    stats->delayed = pool->tasks.delayed;
+    stats->parked = pool->tasks.parked;
+    weir_sys_unlock(&pool->tasks.lock);
+    stats->submitted = weir_ring_accepted(&pool->ring) + inlined;
     stats->queued = weir_ring_count(&pool->ring);
     stats->wakeups =
         weir_atomic_load(&pool->ring.items.woken, weir_relaxed);
-    aside[0] = weir_atomic_load(&pool->failed_aside, weir_relaxed);
-    aside[1] = weir_atomic_load(&pool->cancelled_aside, weir_relaxed);
-    stats->failed = failed + aside[0];
-    stats->cancelled = cancelled + aside[1] +
-                       weir_atomic_load(&pool->dropped, weir_seq_cst);
+    stats->failed = sums.failed + failed;
     /* A stale reference is taken off before it is counted. */
-    if ((int64_t)stats->cancelled < 0)
-        stats->cancelled = 0;
-    stats->succeeded = 0;
-    if (ended > cancelled + failed + aside[0] + aside[1])
-        stats->succeeded = ended - cancelled - failed - aside[0] - aside[1];
+    stats->cancelled =
+        less(sums.cancelled + cancelled +
+                 weir_atomic_load(&pool->dropped, weir_seq_cst), 0);
+    stats->succeeded = less(sums.ended + inlined + ended_aside,
+                            sums.failed + failed + sums.cancelled + cancelled);
     return 0;
 }
 

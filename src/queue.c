@@ -87,7 +87,9 @@ void weir_queue_destroy(struct weir_queue *queue)
 ssize_t weir_queue_put_many(struct weir_queue *queue, const void *items,
                             size_t count, int64_t deadline)
 {
-    return weir_ring_put(&queue->ring, items, count, queue->bytes, false,
+    return weir_ring_put(&queue->ring, (struct weir_ring_items){
+        .items = items, .count = count, .bytes = queue->bytes,
+        .stride = queue->bytes }, false,
                          deadline);
 }
 

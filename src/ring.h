@@ -195,18 +195,25 @@ int weir_ring_await_room(struct weir_ring *ring, bool insider,
                          const WEIR_ATOMIC(int) *stop, int64_t deadline,
                          bool *slept);
 
-/* Put copies of `count` items of `bytes` each, waiting for room. Insiders
- * may put when outsiders are refused. As weir_queue_put_many(). */
-static inline ssize_t weir_ring_put(struct weir_ring *ring, const void *items,
-                                    size_t count, size_t bytes, bool insider,
+/* What is put: the first `bytes` bytes of each of `count` items that lie
+ * `stride` bytes apart. */
+struct weir_ring_items {
+    const void *items;
+    size_t count, bytes, stride;
+};
+
+/* Put copies of items, waiting for room. Insiders may put when outsiders are
+ * refused. As weir_queue_put_many(). */
+static inline ssize_t weir_ring_put(struct weir_ring *ring,
+                                    struct weir_ring_items what, bool insider,
                                     int64_t deadline)
 {
-    const char *from = items;
+    const char *from = what.items;
     size_t done = 0;
     bool slept = false;
     int err = 0;
 
-    while (done < count) {
+    while (done < what.count) {
         uint64_t pos = 0;
         size_t n;
 
@@ -214,7 +221,7 @@ static inline ssize_t weir_ring_put(struct weir_ring *ring, const void *items,
             err = -EPIPE;
             break;
         }
-        n = weir_ring_claim(ring, count - done, &pos);
+        n = weir_ring_claim(ring, what.count - done, &pos);
         if (n == 0) {
             err = weir_ring_await_room(ring, insider, NULL, deadline,
                                        &slept);
@@ -222,8 +229,8 @@ static inline ssize_t weir_ring_put(struct weir_ring *ring, const void *items,
                 break;
             continue;
         }
-        for (size_t i = 0; i < n; i++, from += bytes)
-            weir_ring_fill(ring, pos + 2 * i, from, bytes);
+        for (size_t i = 0; i < n; i++, from += what.stride)
+            weir_ring_fill(ring, pos + 2 * i, from, what.bytes);
         weir_park_wake(&ring->items);
         done += n;
     }

@@ -52,17 +52,10 @@ void weir_worker_become(struct weir_context *w)
 
 /* ---- counting ---- */
 
-/* A counter only its worker writes. Released: it publishes what the job did
- * to the acquire loads that add the counters up. */
-static void count_one(WEIR_ATOMIC(uint64_t) *counter)
-{
-    weir_atomic_store(counter, weir_atomic_load(counter, weir_relaxed) + 1,
-                      weir_release);
-}
-
 uint64_t weir_pool_ended(struct weir_pool *pool)
 {
-    uint64_t sum = weir_atomic_load(&pool->dropped, weir_seq_cst);
+    uint64_t sum = weir_atomic_load(&pool->dropped, weir_seq_cst) +
+                   weir_atomic_load(&pool->ended_aside, weir_seq_cst);
 
     /* See Order above: these two make the counters visible. */
     (void)weir_atomic_load(&pool->ring.head, weir_seq_cst);
@@ -115,88 +108,253 @@ void weir_pool_settle(struct weir_pool *pool)
 
 /* ---- ending a job ---- */
 
-static void drop(const struct weir_job *job)
+static void drop(const struct weir_call *call)
 {
-    if (job->drop != NULL)
-        job->drop(job->arg, -ECANCELED);
+    if (call->drop != NULL)
+        call->drop(call->arg, -ECANCELED);
 }
 
 void weir_pool_drop_queued(struct weir_pool *pool)
 {
-    struct weir_job job;
+    struct weir_call call;
+    struct weir_task *task;
 
-    while (weir_ring_take(&pool->ring, &job, 1, sizeof(job)) == 1) {
-        drop(&job);
-        weir_atomic_fetch_add(&pool->dropped, 1, weir_seq_cst);
+    while (weir_ring_take(&pool->ring, &call, 1, sizeof(call)) == 1) {
+        bool last;
+
+        if (call.fn != weir_task_token) {
+            drop(&call);
+            weir_atomic_fetch_add(&pool->dropped, 1, weir_seq_cst);
+            continue;
+        }
+        if (weir_task_pass(call.arg, &last))
+            weir_task_drop(call.arg, -ECANCELED);
+        if (last) {
+            weir_task_free(call.arg);
+            weir_atomic_fetch_add(&pool->ended_aside, 1, weir_seq_cst);
+        }
     }
+    while ((task = weir_task_take_ready(pool, false)) != NULL)
+        weir_task_drop(task, -ECANCELED);
     weir_pool_settle(pool);
 }
 
-static void run(struct weir_context *w, const struct weir_job *job)
+/* What a worker has taken: a job, or a task. */
+struct taken {
+    struct weir_call call;
+    struct weir_task *task; /* NULL: it is none */
+    int why;                /* the task is to be dropped; 0: to be run */
+};
+
+/* The job asks for another run: it becomes a task. */
+static void go_round(struct weir_context *w, const struct weir_call *call)
 {
-    if (weir_atomic_load(&w->pool->mode, weir_acquire) == WEIR_CANCEL) {
-        drop(job);
-        count_one(&w->cancelled);
-    } else {
-        count_one(&w->began);
-        w->in_job = true;
-        w->tag = job->tag;
-        if (job->fn(w, job->arg) != 0)
-            count_one(&w->failed);
-        w->in_job = false;
+    struct weir_task *task = weir_task_adopt(w->pool, call);
+    int why;
+
+    weir_task_wants_again(task, WEIR_AGAIN, w->retry_ns);
+    why = weir_task_requeue(task);
+    if (why != 0)
+        weir_task_drop(task, why);
+    w->goes_on = true;
+}
+
+static void run(struct weir_context *w, const struct taken *taken)
+{
+    const struct weir_call *call = &taken->call;
+
+    if (taken->task != NULL) {
+        if (taken->why != 0)
+            weir_task_drop(taken->task, taken->why);
+        else
+            weir_task_run(w, taken->task);
+        return;
     }
-    count_one(&w->ended);
+    if (weir_atomic_load(&w->pool->mode, weir_acquire) == WEIR_CANCEL) {
+        drop(call);
+        weir_count_one(&w->cancelled);
+    } else {
+        int status;
+
+        weir_count_one(&w->began);
+        w->in_job = true;
+        w->tag = call->tag;
+        w->retry_ns = -1;
+        status = call->fn(w, call->arg);
+        w->in_job = false;
+        if (status == WEIR_AGAIN)
+            go_round(w, call);
+        else if (status != 0)
+            weir_count_one(&w->failed);
+        if (w->goes_on) {
+            w->goes_on = false;
+            weir_count_one(&w->moved);
+            return;
+        }
+    }
+    weir_count_one(&w->ended);
 }
 
 /* ---- finding a job ---- */
 
 struct claim {
-    struct weir_pool *pool;
-    struct weir_ring *ring;
-    struct weir_job *job;
+    struct weir_context *w;
+    struct taken *taken;
 };
 
-/* 0: none; 1: one; 2: one that has been run elsewhere, and needs no permit. */
+/* Take a task that is ready, if it is the turn of one. */
+static struct weir_task *ready_task(struct weir_pool *pool)
+{
+    struct weir_tasks *tasks = &pool->tasks;
+
+    /* Relaxed: who must not miss it looks again before it sleeps. */
+    if (weir_atomic_load(&tasks->due, weir_relaxed) != WEIR_FOREVER)
+        weir_tasks_promote(pool);
+    if (weir_atomic_load(&tasks->ready, weir_relaxed) == 0)
+        return NULL;
+    return weir_task_take_ready(pool, weir_ring_count(&pool->ring) > 0);
+}
+
+/* Take the next cell of the ring. 0: there is none; 1: it is a job, or the
+ * token of a task that is taken with it; 2: it is spent. */
+static int take_cell(struct weir_context *w, struct taken *taken)
+{
+    struct weir_call *call = &taken->call;
+    bool last, took;
+
+    if (weir_ring_take(&w->pool->ring, call, 1, sizeof(*call)) != 1)
+        return 0;
+    if (call->fn != weir_task_token)
+        return 1;
+    taken->task = call->arg;
+    took = weir_task_pass(taken->task, &last);
+    /* Who waits for that is told when this worker goes to sleep, or ends what
+     * it takes next: the gate may be locked here. */
+    if (last) {
+        weir_task_free(taken->task);
+        weir_atomic_fetch_add(&w->pool->ended_aside, 1, weir_seq_cst);
+    }
+    return took ? 1 : 2;
+}
+
+/* 0: none; 1: one; 2: one that needs no permit: it was run elsewhere, or is
+ * to be dropped. */
 static int claim_job(void *user)
 {
     struct claim *claim = user;
-    bool (*stale)(const struct weir_job *) =
-        weir_atomic_load(&claim->pool->stale, weir_seq_cst);
+    struct weir_pool *pool = claim->w->pool;
+    struct taken *taken = claim->taken;
 
-    if (weir_ring_take(claim->ring, claim->job, 1, sizeof(*claim->job)) != 1)
-        return 0;
-    return stale != NULL && stale(claim->job) ? 2 : 1;
+    for (;;) {
+        taken->task = ready_task(pool);
+        if (taken->task == NULL) {
+            int took = take_cell(claim->w, taken);
+
+            if (took == 2)
+                continue;
+            if (took == 0 &&
+                weir_atomic_load(&pool->tasks.ready, weir_relaxed) > 0)
+                continue;
+            if (took == 0 || taken->task == NULL) {
+                bool (*stale)(const struct weir_call *) =
+                    weir_atomic_load(&pool->stale, weir_seq_cst);
+
+                return took == 1 && stale != NULL && stale(&taken->call)
+                           ? 2
+                           : took;
+            }
+        }
+        taken->why = weir_task_start(taken->task);
+        if (taken->why != -EAGAIN)
+            return taken->why == 0 ? 1 : 2;
+    }
 }
 
 static void give_back(struct weir_context *w)
 {
     if (w->permit) {
         w->permit = false;
-        weir_gate_leave(w->pool->gate);
+        weir_gate_leave(w->pool->gate, 0);
     }
+}
+
+/* What this thread is inside of, and has to take again. */
+struct debt {
+    struct weir_gate_pass pass;
+    struct weir_context *of_pool;
+    struct weir_frame *frame;
+    unsigned bit;
+};
+
+/* Gates in one order, whichever thread: else two that are inside the same two
+ * would each hold what the other waits for. */
+static bool comes_before(const struct weir_gate_pass *a,
+                         const struct weir_gate_pass *b)
+{
+    if (a->gate != b->gate)
+        return (uintptr_t)a->gate < (uintptr_t)b->gate;
+    return (uintptr_t)a->key < (uintptr_t)b->key;
+}
+
+static void owe(struct debt *first, const struct debt *other)
+{
+    if (first->pass.gate == NULL || comes_before(&other->pass, &first->pass))
+        *first = *other;
+}
+
+/* What is to be taken next; its gate is NULL: nothing. */
+static struct debt next_debt(void)
+{
+    struct debt first = { .bit = 0 };
+
+    for (struct weir_context *w = current; w != NULL; w = w->outer) {
+        if (w->lent)
+            owe(&first, &(struct debt){ .pass = { .gate = w->pool->gate },
+                                        .of_pool = w });
+        for (int i = 0; i < w->depth; i++) {
+            struct weir_frame *f = &w->frames[i];
+
+            for (int j = 0; j < 2; j++)
+                if ((f->lent & 1u << j) != 0)
+                    owe(&first, &(struct debt){ .pass = f->task->passes[j],
+                                                .frame = f, .bit = 1u << j });
+        }
+    }
+    return first;
 }
 
 void weir_worker_lend_all(void)
 {
-    for (struct weir_context *w = current; w != NULL; w = w->outer)
+    for (struct weir_context *w = current; w != NULL; w = w->outer) {
         w->lent = weir_worker_lend_permit(w);
+        for (int i = 0; i < w->depth; i++) {
+            struct weir_frame *f = &w->frames[i];
+
+            f->lent = f->held;
+            f->held = 0;
+            if (f->lent != 0)
+                weir_task_leave(f->task, f->lent);
+        }
+    }
 }
 
 void weir_worker_take_all(void)
 {
     for (;;) {
-        struct weir_context *first = NULL;
+        struct debt debt = next_debt();
 
-        /* Gates in one order, whichever thread: else two that are inside the
-         * same two would each hold what the other waits for. */
-        for (struct weir_context *w = current; w != NULL; w = w->outer)
-            if (w->lent && (first == NULL || (uintptr_t)w->pool->gate <
-                                                (uintptr_t)first->pool->gate))
-                first = w;
-        if (first == NULL)
+        if (debt.pass.gate == NULL)
             return;
-        weir_worker_take_permit(first);
-        first->lent = false;
+        /* A hold does not stop a job that has begun: it would never end where
+         * a pool is drained while its gate is held. */
+        weir_gate_return(&debt.pass, &current->place);
+        if (debt.of_pool != NULL) {
+            debt.of_pool->permit = true;
+            debt.of_pool->lent = false;
+        } else {
+            debt.frame->held |= debt.bit;
+            debt.frame->lent &= ~debt.bit;
+        }
     }
 }
 
@@ -208,21 +366,20 @@ bool weir_worker_lend_permit(struct weir_context *w)
     return had;
 }
 
-void weir_worker_take_permit(struct weir_context *w)
+/* Whether there is something to take. */
+static bool has_jobs(struct weir_pool *pool)
 {
-    /* A hold does not stop a job that has begun: it would never end where a
-     * pool is drained while its gate is held. */
-    weir_gate_return(w->pool->gate, &w->place);
-    w->permit = true;
+    return weir_ring_count(&pool->ring) > 0 ||
+           weir_atomic_load(&pool->tasks.ready, weir_seq_cst) > 0;
 }
 
 /* Take a job, and with it a permit where there is a gate; give back the last
  * one's permit in any case. 0; -ENOENT there is none; -EAGAIN the gate lets
  * nobody in now. */
-static int take(struct weir_context *w, struct weir_job *job, bool keeper)
+static int take(struct weir_context *w, struct taken *job, bool keeper)
 {
     struct weir_pool *pool = w->pool;
-    struct claim claim = { pool, &pool->ring, job };
+    struct claim claim = { w, job };
     int err;
 
     if (pool->gate == NULL)
@@ -238,13 +395,12 @@ static int take(struct weir_context *w, struct weir_job *job, bool keeper)
     if (err == 1)
         return 0;
     /* A closed gate is no reason to wait at it without a job. */
-    return err == -EAGAIN && weir_ring_count(&pool->ring) == 0 ? -ENOENT
-                                                               : err;
+    return err == -EAGAIN && !has_jobs(pool) ? -ENOENT : err;
 }
 
 /* Stand at the gate for the pool until a job could be taken (0), or there is
  * none (-ENOENT). */
-static int keep_gate(struct weir_context *w, struct weir_job *job)
+static int keep_gate(struct weir_context *w, struct taken *job)
 {
     struct weir_pool *pool = w->pool;
     int err;
@@ -291,7 +447,8 @@ static bool sleep_until_job(struct weir_pool *pool, bool *slept)
     struct weir_ring *ring = &pool->ring;
     uint64_t state = weir_park_announce(&ring->items);
     bool closed = weir_ring_is_closed(ring);
-    bool jobs = weir_ring_count(ring) > 0;
+    bool jobs = has_jobs(pool);
+    int64_t until = WEIR_FOREVER;
 
     weir_park_wake(&ring->room);
     if (!jobs) {
@@ -301,9 +458,13 @@ static bool sleep_until_job(struct weir_pool *pool, bool *slept)
     /* Jobs are left alone only while somebody is on the way to them. */
     if (closed || (jobs && state < WEIR_PARK_WAKING)) {
         *slept |= weir_park_retract(&ring->items);
-        return !closed || weir_ring_count(ring) > 0;
+        return !closed || has_jobs(pool);
     }
-    weir_park_wait(&ring->items, WEIR_FOREVER);
+    if (weir_atomic_load(&pool->tasks.due, weir_seq_cst) != WEIR_FOREVER)
+        until = weir_tasks_watch(pool);
+    weir_park_wait(&ring->items, until);
+    if (until != WEIR_FOREVER)
+        weir_tasks_unwatch(pool, until);
     *slept = true;
     return true;
 }
@@ -325,7 +486,7 @@ static void sample_depth(struct weir_context *w)
 }
 
 /* Find the next job. Returns false: there will be none. */
-static bool next(struct weir_context *w, struct weir_job *job)
+static bool next(struct weir_context *w, struct taken *job)
 {
     struct weir_pool *pool = w->pool;
     struct weir_ring *ring = &pool->ring;
@@ -348,7 +509,7 @@ static bool next(struct weir_context *w, struct weir_job *job)
     }
     /* This take has moved the head: see Order for the room. */
     weir_park_wake(&ring->room);
-    if (slept && weir_ring_count(ring) > 0)
+    if (slept && (has_jobs(pool) || weir_tasks_unwatched(pool)))
         weir_park_wake(&ring->items);
     sample_depth(w);
     return true;
@@ -377,7 +538,7 @@ static void end_worker(struct weir_context *w)
 static void work(void *arg)
 {
     struct weir_context *w = arg;
-    struct weir_job job;
+    struct taken job;
 
     while (next(w, &job))
         run(w, &job);
@@ -415,8 +576,8 @@ static void replace(void *arg)
     }
     if (w->in_job) {
         w->in_job = false;
-        count_one(&w->failed);
-        count_one(&w->ended);
+        weir_count_one(&w->failed);
+        weir_count_one(&w->ended);
     }
     w->old = weir_sys_thread_self();
     w->has_old = true;

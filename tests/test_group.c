@@ -1066,7 +1066,7 @@ static void a_sleeper_comes_back(void)
     latch_wait(&b.running);
     latch_wait(&b.running);
     AWAIT(atomic_load(&b.ran) == 2);
-    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), WEIR_FOREVER), 0);
+    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&b.dropped), 3);
     weir_pool_destroy(pool);

@@ -445,12 +445,12 @@ static void a_held_pool_waits(void)
         .workers = 2, .limit = 2 });
     atomic_int ran = 0;
 
-    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), WEIR_FOREVER), 0);
+    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
     for (int i = 0; i < 20; i++)
         EXPECT_INT(submit(pool, count, &ran, WEIR_NOW), 1);
     EXPECT_INT(weir_pool_wait(pool, weir_after(5 * WEIR_MS)), -ETIMEDOUT);
     EXPECT_INT(atomic_load(&ran), 0);
-    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_NOW), 0);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 20);
     weir_pool_destroy(pool);
@@ -461,9 +461,9 @@ static void *enter_and_leave(void *arg)
     struct submitter *s = arg;
 
     for (int i = 0; i < s->jobs; i++) {
-        EXPECT_INT(weir_gate_enter(weir_pool_gate(s->pool), WEIR_FOREVER),
+        EXPECT_INT(weir_gate_enter(weir_pool_gate(s->pool), 0, WEIR_FOREVER),
                    0);
-        weir_gate_leave(weir_pool_gate(s->pool));
+        weir_gate_leave(weir_pool_gate(s->pool), 0);
     }
     return NULL;
 }
@@ -682,7 +682,7 @@ static void drain_with_a_held_gate(void)
         block_init(&b);
         EXPECT_INT(submit(pool, blocked, &b, WEIR_NOW), 1);
         latch_wait(&b.running);
-        EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), WEIR_FOREVER), 0);
+        EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
         for (int i = 0; i < 20; i++)
             EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
                 .fn = blocked, .arg = &b, .drop = dropped }, 1, WEIR_NOW),
@@ -710,7 +710,7 @@ static void holding_while_draining(void)
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, weir_after(WEIR_MS)),
                -ETIMEDOUT);
     EXPECT_INT(atomic_load(&b.dropped), 0);
-    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), WEIR_FOREVER), 0);
+    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
     latch_open(&b.go);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&b.ran), 1);
@@ -722,7 +722,7 @@ static void *enter_gate(void *arg)
 {
     struct weir_pool *pool = arg;
 
-    EXPECT_INT(weir_gate_enter(weir_pool_gate(pool), WEIR_FOREVER), 0);
+    EXPECT_INT(weir_gate_enter(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
     return NULL;
 }
 
@@ -762,7 +762,7 @@ static void drain_ends_who_stands_at_the_gate(void)
     join(stranger);
     EXPECT_INT((intptr_t)join(closer), 0);
     EXPECT_INT(atomic_load(&second.ran), 1);
-    weir_gate_leave(weir_pool_gate(pool));
+    weir_gate_leave(weir_pool_gate(pool), 0);
     weir_pool_destroy(pool);
 }
 
@@ -773,7 +773,7 @@ static void cancel_with_a_held_gate(void)
     struct block b;
 
     block_init(&b);
-    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), WEIR_FOREVER), 0);
+    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
     for (int i = 0; i < 20; i++)
         EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = blocked,
             .arg = &b, .drop = dropped }, 1, WEIR_NOW), 1);

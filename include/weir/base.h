@@ -77,6 +77,7 @@ extern "C" {
 #define WEIR_NOW     INT64_MIN /* before every time: do not wait */
 #define WEIR_FOREVER INT64_MAX /* after every time */
 #define WEIR_NONE    (-1)      /* none, or unlimited; 0 is the default */
+#define WEIR_EVERY UINT64_MAX  /* every key of a gate, every job of a group */
 
 #define WEIR_US INT64_C(1000)       /* nanoseconds in a microsecond */
 #define WEIR_MS INT64_C(1000000)    /* nanoseconds in a millisecond */

@@ -50,8 +50,6 @@ extern "C" {
 
 struct weir_group;
 
-#define WEIR_EVERY UINT64_MAX /* instead of an index: every job */
-
 enum weir_policy {
     WEIR_ALL = 0,       /* run every job, whatever the others return */
     WEIR_FAIL_FAST = 1, /* the first status that is not 0 cancels the rest */
@@ -65,6 +63,8 @@ struct weir_group_options {
     int help;        /* 1: threads outside the pool run jobs of the group,
                         which must not end their thread, while they wait
                         without a deadline; 0: they sleep */
+    struct weir_gate *gate; /* that its jobs pass besides their own, with their
+                        key where it has keys; NULL: none */
     int64_t deadline; /* a time: jobs not begun by then are dropped with
                          -ETIMEDOUT, running ones are told to stop; 0: none */
     /* Called when a result has become ready and none was before, by the
@@ -72,7 +72,7 @@ struct weir_group_options {
      * loop to wake. Must not wait. NULL: nothing. */
     void (*on_ready)(void *user);
     void *user;
-    uint64_t reserved[6];
+    uint64_t reserved[5];
 };
 
 struct weir_result {
@@ -80,11 +80,12 @@ struct weir_result {
                           submission */
     uint64_t tag;      /* the job's */
     void *arg;         /* the job's; NULL where drop has had it */
-    int status;        /* what fn returned; without a run why it was dropped:
+    int status;        /* what fn returned last; or why it was dropped:
                           -ECANCELED, -ETIMEDOUT, or what cancel said */
-    unsigned attempts; /* runs: 0 or 1 */
+    unsigned attempts; /* runs */
     int worker;        /* that ran it; -1: none, or a thread of the host's */
-    int64_t queued_at, began_at, ended_at; /* of weir_now(); 0: never */
+    int64_t queued_at, began_at, ended_at; /* of weir_now(), of the last run;
+                                              0: never */
     uint64_t reserved[4];
 };
 
@@ -92,7 +93,7 @@ struct weir_group_stats {
     uint64_t submitted;  /* accepted */
     uint64_t succeeded;  /* ran, and returned 0 */
     uint64_t failed;     /* ran, and returned something else */
-    uint64_t cancelled;  /* never ran */
+    uint64_t cancelled;  /* dropped */
     size_t unfinished;   /* queued or running, now */
     size_t unread;       /* results that wait to be read, now */
     uint64_t reserved[6];
@@ -114,11 +115,14 @@ WEIR_API void weir_group_destroy(struct weir_group *group);
  * pool and in the window.
  * Returns how many were accepted, always the first ones. If none were: 0
  * where count is 0; -ENOBUFS the window is full and results wait to be read;
- * -EAGAIN or -ETIMEDOUT no room; -ECANCELED the group was cancelled; -EPIPE
- * the pool is closed; -EINVAL a job has no fn; -ECHILD. From inside a job of
- * the pool nothing waits: what the pool has no room for runs at once, in this
- * call; -EAGAIN is said only where the window is full of jobs that run
- * elsewhere, and -EDEADLK where help_depth forbids to run it here. */
+ * -EAGAIN or -ETIMEDOUT no room; -EAGAIN, at once, a key of a gate has used
+ * up parked_max; -ECANCELED the group was cancelled; -EPIPE the pool is
+ * closed; -EINVAL a job has no fn, a period, or a member out of range;
+ * -ECHILD. From inside a job of the pool nothing waits: what the pool has no
+ * room for runs at once, in this call; -EAGAIN is said only where the window
+ * is full of jobs that run elsewhere, the job has a gate, a time, a priority
+ * or retries, or the pool's rate or hold lets nothing start; -EDEADLK where
+ * help_depth forbids to run it here. */
 WEIR_API ssize_t weir_group_submit(struct weir_group *group,
                                    const struct weir_job *jobs, size_t count,
                                    int64_t deadline);

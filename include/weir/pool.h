@@ -44,24 +44,52 @@ extern "C" {
 struct weir_pool;
 struct weir_context; /* what a job may ask and tell; good until it returns */
 
-/* A job's function. Returns 0, or a status of its own, which is counted as a
- * failure. One that ends its thread by pthread_exit() has failed; another
- * thread takes the worker over. If there can be none, the pool goes on with
- * fewer workers, and is cancelled when none is left. */
+/* What a job returns to be run again: at once, or after weir_retry_in(). Only
+ * its deadline bounds how often. */
+#define WEIR_AGAIN INT32_MIN
+
+/* A job's function. Returns 0, a status of its own, which is counted as a
+ * failure, or WEIR_AGAIN. One that ends its thread by pthread_exit() has
+ * failed; another thread takes the worker over. If there can be none, the
+ * pool goes on with fewer workers, and is cancelled when none is left. */
 typedef int weir_fn(struct weir_context *cx, void *arg);
 
-/* A job: plain data, copied when accepted. */
+/* A job: plain data, copied when accepted. What is 0 asks for nothing. */
 struct weir_job {
     weir_fn *fn;
     void *arg;
     uint64_t tag; /* for the caller: told by weir_tag() and by results */
 
-    /* Called once if fn will never run, by whichever thread finds out, with
-     * no lock held; `why` is -ECANCELED. So an argument on the heap is freed
-     * either by fn or by drop. Must not wait for the pool. NULL: nothing. */
+    /* Called once if fn will never run to its end, or never again where it
+     * asked for that, by whichever thread finds out, with no lock held; `why`
+     * is -ECANCELED, -ETIMEDOUT, or what weir_group_cancel() was told. So an
+     * argument on the heap is freed either by fn or by drop. Must not wait
+     * for the pool, nor end its thread. NULL: nothing. */
     void (*drop)(void *arg, int why);
-    uint64_t reserved[2];
+    const char *name; /* for on_event; must outlive the job */
+
+    /* A gate to pass besides the pool's, with this key: see gate.h. While it
+     * may not, the job is parked there, in order, and holds no worker and no
+     * permit. Not the gate of a pool's own; destroyed after the job. */
+    struct weir_gate *gate;
+    uint64_t key;
+
+    int64_t start;     /* a time: not before */
+    int64_t deadline;  /* a time: dropped with -ETIMEDOUT if it has not begun
+                          by then; weir_stopping() while it runs */
+    int64_t period_ns; /* run it again so long after the last start was due,
+                          while it returns 0; turns missed are left out */
+    uint32_t retries;  /* after a status that is not 0 run it again so often:
+                          0.1 s later, then 0.2, 0.4 ... to 30 s at most, or
+                          as weir_retry_in() says */
+    int32_t priority;  /* WEIR_HIGH or WEIR_LOW */
+    uint64_t reserved[4];
 };
+
+/* Jobs of high priority go before others three times in four; those of low
+ * one when there are no others, and once in sixteen. */
+#define WEIR_HIGH 1
+#define WEIR_LOW (-1)
 
 struct weir_pool_options {
     int workers;       /* threads, at most 16,384; 0: one per processor */
@@ -75,6 +103,9 @@ struct weir_pool_options {
     size_t stack_bytes; /* of a worker, at least 64 KiB; 0: 256 KiB, or what
                           the system wants at least where that is more */
     const char *name;  /* of the threads, 15 bytes shown; 0: "weir" */
+    size_t parked_max; /* jobs that one key of a gate may keep waiting, so
+                          that it does not take all the room; 0: a quarter of
+                          the capacity */
     int help_depth;    /* waits of jobs inside one another, see group.h, at
                           most 1,000; 0: 16, so that a job and what it calls
                           may use 14 KiB of the default stack at each */
@@ -87,7 +118,7 @@ struct weir_pool_options {
     /* Called by each worker whose start succeeded, after its last job. */
     void (*worker_stop)(void *user, int index, void *local);
     void *user;
-    uint64_t reserved[8];
+    uint64_t reserved[7];
 };
 
 enum weir_close {
@@ -103,6 +134,8 @@ struct weir_pool_stats {
     size_t queued;      /* accepted and not begun, now */
     size_t queued_max;  /* high-water mark, sampled */
     size_t running;     /* now */
+    size_t delayed;     /* wait for a time, now: counted in none of the two */
+    size_t parked;      /* wait at a gate of their own, now: as well */
     int workers;        /* threads */
     uint64_t wakeups;   /* times a sleeping worker was woken */
     uint64_t reserved[8];
@@ -181,8 +214,14 @@ WEIR_API int weir_stopping(const struct weir_context *cx);
  * and those above it; WEIR_FOREVER where there is none. */
 WEIR_API int64_t weir_deadline(const struct weir_context *cx);
 
-/* Sleep inside a job. It hands its permit of the pool's gate on meanwhile,
- * and takes one again, in line, before it returns: with a limit of 1 no other
+/* Say when the next run of this job is to begin, if it returns WEIR_AGAIN or
+ * has retries left: `ns` nanoseconds after it has returned. Its worker does
+ * other work meanwhile; its permits are given back, and for the next run it
+ * goes to the end of the lines. */
+WEIR_API void weir_retry_in(struct weir_context *cx, int64_t ns);
+
+/* Sleep inside a job. It hands its permits on meanwhile, of the pool's gate
+ * and of its own, and takes them again, in line, before it returns: with a limit of 1 no other
  * job runs between two sleeps of one, which so needs no lock. It is no
  * stand-in for work that the limit is to bound.
  * Returns 0 after `ns` nanoseconds; -ECANCELED as soon as weir_stopping(). */

@@ -47,7 +47,7 @@ static void stop(struct run *run, int event)
     atomic_store(&run->stopping, 1);
     if (run->stop_pipe[1] >= 0 && write(run->stop_pipe[1], "", 1) < 0)
         say("weir run: a pipe: cannot write"); /* it holds 4,096 and more */
-    weir_gate_hold(gate, WEIR_FOREVER);
+    weir_gate_hold(gate, 0, WEIR_FOREVER);
     if (event > 0) {
         weir_gate_stats(gate, &stats);
         if (!run->options->quiet)

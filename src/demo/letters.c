@@ -137,7 +137,7 @@ static int make_one(struct person *me)
                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
     struct letters *l = me->letters;
     struct letter made = { names[next_random(&me->random) % 52], me->number };
-    int err = weir_gate_enter(l->putting, WEIR_FOREVER);
+    int err = weir_gate_enter(l->putting, 0, WEIR_FOREVER);
 
     if (err != 0)
         return err;
@@ -149,7 +149,7 @@ static int make_one(struct person *me)
         me->count++;
         err = weir_queue_put(l->queue, &made, WEIR_FOREVER);
     }
-    weir_gate_leave(l->putting);
+    weir_gate_leave(l->putting, 0);
     return err;
 }
 
@@ -158,7 +158,7 @@ static int get_one(struct person *me)
 {
     struct letters *l = me->letters;
     struct letter got;
-    int err = weir_gate_enter(l->taking, WEIR_FOREVER);
+    int err = weir_gate_enter(l->taking, 0, WEIR_FOREVER);
 
     if (err != 0)
         return err;
@@ -168,7 +168,7 @@ static int get_one(struct person *me)
                     got.producer);
     if (err == 0)
         me->count++;
-    weir_gate_leave(l->taking);
+    weir_gate_leave(l->taking, 0);
     return err;
 }
 

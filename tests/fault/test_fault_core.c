@@ -285,14 +285,14 @@ static int gate_scenario(int limit)
     if (err != 0)
         return err;
     for (int i = 0; i < limit; i++)
-        EXPECT_INT(weir_gate_enter(gate, WEIR_NOW), 0);
-    waited = weir_gate_enter(gate, 0);
+        EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+    waited = weir_gate_enter(gate, 0, 0);
     EXPECT(waited == -ETIMEDOUT || (waited != 0 && is_usual(waited)));
     EXPECT_INT(weir_gate_stats(gate, &stats), 0);
     EXPECT_INT(stats.inside, limit);
     EXPECT_INT(stats.waiting, 0);
     for (int i = 0; i < limit; i++)
-        weir_gate_leave(gate);
+        weir_gate_leave(gate, 0);
     weir_gate_destroy(gate);
     return waited == -ETIMEDOUT ? 0 : waited;
 }

@@ -283,15 +283,15 @@ static inline void *change_gate(void *arg)
                                                 : weir_after(100 * WEIR_US);
 
             atomic_store(c->held, 1);
-            EXPECT_INT(weir_gate_hold(gate, until), 0);
+            EXPECT_INT(weir_gate_hold(gate, 0, until), 0);
             some_delay(&c->dice);
             if (until == WEIR_FOREVER || one_in(&c->dice, 2))
-                EXPECT_INT(weir_gate_hold(gate, WEIR_NOW), 0);
+                EXPECT_INT(weir_gate_hold(gate, 0, WEIR_NOW), 0);
         }
         usleep((useconds_t)within(&c->dice, 0, 300));
     }
     if (c->holds)
-        EXPECT_INT(weir_gate_hold(gate, c->leave_held ? WEIR_FOREVER
+        EXPECT_INT(weir_gate_hold(gate, 0, c->leave_held ? WEIR_FOREVER
                                                       : WEIR_NOW), 0);
     return NULL;
 }
@@ -311,7 +311,7 @@ static inline void *enter_gate(void *arg)
     for (int i = 0; i < e->turns; i++) {
         int64_t deadline = one_in(&e->dice, 8) ? weir_after(50 * WEIR_MS)
                                                : some_deadline(&e->dice);
-        int err = weir_gate_enter(e->watched->gate, deadline);
+        int err = weir_gate_enter(e->watched->gate, 0, deadline);
 
         beat();
         if (err == 0) {
@@ -319,7 +319,7 @@ static inline void *enter_gate(void *arg)
             watched_in(e->watched);
             some_delay(&e->dice);
             watched_out(e->watched);
-            weir_gate_leave(e->watched->gate);
+            weir_gate_leave(e->watched->gate, 0);
         } else {
             e->refused++;
             EXPECT_INT(err, deadline == WEIR_NOW ? -EAGAIN : -ETIMEDOUT);

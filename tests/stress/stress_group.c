@@ -455,11 +455,11 @@ static void *change_limit(void *arg)
             .limit = within(&h->dice, 1, 4) }), 0);
         if (one_in(&h->dice, 4)) {
             atomic_store(&p.held, 1);
-            EXPECT_INT(weir_gate_hold(gate, weir_after(200 * WEIR_US)), 0);
+            EXPECT_INT(weir_gate_hold(gate, 0, weir_after(200 * WEIR_US)), 0);
         }
         usleep((useconds_t)within(&h->dice, 0, 300));
     }
-    EXPECT_INT(weir_gate_hold(gate, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_NOW), 0);
     return NULL;
 }
 

@@ -468,7 +468,7 @@ static void destroy_round(struct dice *dice)
     make_place(&p.places[0], dice);
     if (weir_pool_gate(p.places[0].pool) != NULL && one_in(dice, 2)) {
         atomic_store(&p.places[0].held, 1);
-        EXPECT_INT(weir_gate_hold(weir_pool_gate(p.places[0].pool),
+        EXPECT_INT(weir_gate_hold(weir_pool_gate(p.places[0].pool), 0,
                                   one_in(dice, 2) ? WEIR_FOREVER
                                                   : weir_after(WEIR_MS)),
                    0);

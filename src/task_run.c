@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ * task_run.c - running a task; the discipline is that of task.c. */
+#include "pool_private.h"
+
+int weir_task_token(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    (void)arg;
+    weir_sys_abort(__FILE__, __LINE__, "a token is no job to run");
+}
+
+struct weir_task *weir_task_adopt(struct weir_pool *pool,
+                                  const struct weir_call *call)
+{
+    struct weir_task *t = weir_task_make(pool, &(struct weir_job){
+        .fn = call->fn, .arg = call->arg, .tag = call->tag,
+        .drop = call->drop, .name = call->name });
+
+    weir_atomic_store(&t->over, WEIR_TASK_PASSED, weir_relaxed); /* ours */
+    t->attempts = 1;
+    return t;
+}
+
+/* ---- what its job may ask ---- */
+
+static bool is_late(const struct weir_frame *frame)
+{
+    int64_t deadline = frame->task->job.deadline;
+
+    return deadline != 0 && weir_sys_now() >= deadline;
+}
+
+static int64_t deadline_of(const struct weir_frame *frame)
+{
+    int64_t deadline = frame->task->job.deadline;
+
+    return deadline != 0 ? deadline : WEIR_FOREVER;
+}
+
+/* ---- running ---- */
+
+/* It has run for the last time. */
+static void finish(struct weir_task *t, int status)
+{
+    if (status != 0)
+        weir_atomic_fetch_add(&t->pool->failed_aside, 1, weir_relaxed);
+    weir_task_end(t);
+}
+
+/* Its thread ends inside it: it ends with it. */
+static void abandon(struct weir_frame *frame)
+{
+    struct weir_task *t = frame->task;
+
+    weir_task_leave(t, frame->held);
+    weir_task_part(t);
+    finish(t, -ECANCELED);
+}
+
+/* Run the job of one that is in no group. Returns its status. */
+static int run_job(struct weir_context *cx, struct weir_task *t,
+                   unsigned held)
+{
+    struct weir_frame *frame = &cx->frames[cx->depth++];
+    int status;
+
+    *frame = (struct weir_frame){ .task = t, .held = held, .token = true,
+        .stopping = is_late, .deadline = deadline_of, .abandon = abandon };
+    cx->tag = t->job.tag;
+    cx->retry_ns = -1;
+    status = t->job.fn(cx, t->job.arg);
+    cx->depth--;
+    weir_task_leave(t, frame->held);
+    if (!weir_task_wants_again(t, status, cx->retry_ns))
+        weir_task_part(t);
+    return status;
+}
+
+void weir_task_run(struct weir_context *cx, struct weir_task *t)
+{
+    unsigned held = 0;
+    int status, why;
+
+    for (int i = 0; i < t->pass_count; i++)
+        held |= t->passes[i].borrowed ? 0 : 1u << i;
+    t->attempts++;
+    t->again = false;
+    weir_count_one(&cx->began);
+    if (t->group != NULL) {
+        cx->starting = t;
+        cx->starting_held = held;
+        status = t->job.fn(cx, t->job.arg);
+    } else {
+        status = run_job(cx, t, held);
+    }
+    weir_count_one(&cx->moved);
+    if (!t->again) {
+        finish(t, status);
+        return;
+    }
+    why = weir_task_requeue(t);
+    if (why != 0)
+        weir_task_drop(t, why);
+}
