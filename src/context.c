@@ -85,6 +85,16 @@ int weir_sleep(struct weir_context *cx, int64_t ns)
     return stopping ? -ECANCELED : 0;
 }
 
+void weir_blocking_begin(struct weir_context *cx)
+{
+    weir_grow_block(cx);
+}
+
+void weir_blocking_end(struct weir_context *cx)
+{
+    weir_grow_unblock(cx);
+}
+
 void weir_pool_rouse(struct weir_pool *pool)
 {
     for (int i = 0; i < pool->slots; i++)
@@ -94,6 +104,7 @@ void weir_pool_rouse(struct weir_pool *pool)
          cx = cx->next_guest)
         weir_park_wake_all(&cx->nap);
     weir_sys_unlock(&pool->lock);
+    weir_listeners_call(pool);
 }
 
 int weir_context_init(struct weir_context *cx)

@@ -26,6 +26,7 @@ struct weir_slot {
     struct weir_task *task;      /* (l) that one, which whoever has taken it
                                     may read too */
     bool dropped;                /* (o) it ended without running to the end */
+    const char *name;            /* (o) for on_event */
     weir_fn *fn;                 /* (o) who made it, then who claimed it */
     void (*drop)(void *arg, int why); /* (o) */
     struct weir_result result;   /* (o), then (l) */

@@ -102,6 +102,7 @@ struct weir_slot *weir_slot_fill_locked(struct weir_group *g,
     g->free = slot->next;
     slot->fn = job->fn;
     slot->drop = job->drop;
+    slot->name = job->name;
     slot->result = (struct weir_result){ .index = index, .tag = job->tag,
         .arg = job->arg, .worker = -1, .queued_at = now };
     slot->wanted = false;
@@ -290,8 +291,19 @@ static void finish(struct weir_slot *slot)
         weir_group_stop(g, -ECANCELED);
 }
 
+static struct weir_event who_is(const struct weir_slot *slot)
+{
+    return (struct weir_event){ .group = slot->group,
+        .index = slot->result.index, .tag = slot->result.tag,
+        .name = slot->name, .arg = slot->result.arg };
+}
+
 static void end_without_run(struct weir_slot *slot, int why)
 {
+    struct weir_pool *pool = slot->group->pool;
+
+    if (pool->on_event != NULL)
+        weir_event_dropped(pool, who_is(slot), why);
     if (slot->drop != NULL) {
         slot->drop(slot->result.arg, why);
         slot->result.arg = NULL;
@@ -373,6 +385,9 @@ static void frame_abandon(struct weir_frame *frame)
 
     slot->result.status = -ECANCELED;
     slot->result.ended_at = weir_sys_now();
+    weir_listener_end(&frame->listener);
+    if (g->pool->on_event != NULL)
+        weir_event_ended(frame->cx, WEIR_JOB_ENDED, -ECANCELED);
     if (!frame->token || frame->task != NULL)
         weir_atomic_fetch_add(&g->pool->failed_aside, 1, weir_relaxed);
     leave_gates(frame);
@@ -392,8 +407,11 @@ static int call(struct weir_context *cx, struct weir_slot *slot)
     cx->retry_ns = -1;
     slot->result.worker = cx->index;
     slot->result.attempts++;
+    if (cx->pool->on_event != NULL)
+        weir_event_began(cx, who_is(slot));
     slot->result.began_at = weir_sys_now();
     status = slot->fn(cx, slot->result.arg);
+    weir_listener_end(&cx->frames[cx->depth - 1].listener);
     slot->result.ended_at = weir_sys_now();
     slot->result.status = status;
     return status;
@@ -450,10 +468,15 @@ static enum outcome run_frame(struct weir_context *cx,
         if (cx->retry_ns > 0)
             weir_sleep(cx, cx->retry_ns);
         why = why_stop(slot);
+        if (why == 0 && cx->pool->on_event != NULL)
+            weir_event_ended(cx, WEIR_JOB_AGAIN, status);
         if (why == 0)
             again = (status = call(cx, slot)) == WEIR_AGAIN;
     }
     *result = status;
+    if (cx->pool->on_event != NULL)
+        weir_event_ended(cx, again ? WEIR_JOB_AGAIN : WEIR_JOB_ENDED,
+                         status);
     if (again && why == 0)
         return AGAIN;
     leave_gates(frame);
@@ -478,13 +501,17 @@ static int run_claimed(struct weir_context *cx, struct weir_frame with,
     uint64_t outer_tag = cx->tag;
     int64_t outer_retry = cx->retry_ns;
     struct weir_slot *slot = with.slot;
+    struct weir_event outer;
     int status = 0;
 
     *frame = with;
+    frame->cx = cx;
     frame->group = slot->group;
     frame->stopping = frame_stopping;
     frame->deadline = frame_deadline;
     frame->abandon = frame_abandon;
+    if (cx->pool->on_event != NULL)
+        outer = cx->who;
     *outcome = run_frame(cx, frame, &status);
     cx->depth--;
     with = *frame;
@@ -496,6 +523,8 @@ static int run_claimed(struct weir_context *cx, struct weir_frame with,
     }
     cx->tag = outer_tag;
     cx->retry_ns = outer_retry;
+    if (cx->pool->on_event != NULL)
+        cx->who = outer;
     return *outcome == OVER ? status : 0;
 }
 

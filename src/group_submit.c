@@ -28,6 +28,7 @@ static ssize_t put_plain_locked(struct weir_group *g,
         slots[n] = weir_slot_fill_locked(g, &jobs[n], now, false);
         references[n] = (struct weir_job){ .fn = weir_slot_run,
             .drop = weir_slot_dropped, .arg = slots[n],
+            .name = weir_proxy_name,
             .tag = weir_atomic_load(&slots[n]->claim, weir_relaxed) >> 2 };
     }
     /* Before the ring has them: a worker may be done with one at once. */

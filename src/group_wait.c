@@ -129,6 +129,26 @@ int weir_group_help(struct weir_context *cx, struct weir_group *g)
     return help(cx, &want, true);
 }
 
+struct visit {
+    struct weir_context *cx;
+    struct want *want;
+    int err;
+};
+
+static void visit(void *arg)
+{
+    struct visit *v = arg;
+
+    v->err = help(v->cx, v->want, false);
+}
+
+static void never(void *arg)
+{
+    (void)arg;
+    weir_sys_abort(__FILE__, __LINE__,
+                   "a job of a group has ended a thread of the host's");
+}
+
 /* The same on a thread of the host's, which passes the pool's gate for each
  * job. -ENOENT too where the gate lets nobody in. */
 static int help_from_outside(struct want *want)
@@ -140,6 +160,7 @@ static int help_from_outside(struct want *want)
     struct weir_context cx = { .pool = pool, .index = -1, .frames = frames,
         .outer = before, .depth_max = pool->help_depth < DEPTH ? pool->help_depth : DEPTH };
     int cancel, err;
+    struct visit v = { .cx = &cx, .want = want };
     bool queued;
 
     weir_sys_lock(&want->g->lock);
@@ -158,7 +179,8 @@ static int help_from_outside(struct want *want)
     cancel = weir_sys_hold_cancel(); /* the job is not this thread's own */
     weir_guest_enter(&cx);
     weir_worker_become(&cx);
-    err = help(&cx, want, false);
+    weir_sys_guarded(visit, never, &v);
+    err = v.err;
     weir_worker_become(before);
     weir_worker_lend_permit(&cx);
     weir_guest_leave(&cx);

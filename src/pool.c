@@ -22,6 +22,7 @@
 #include <string.h>
 
 #define WORKERS_MAX 16384 /* half the smallest SEM_VALUE_MAX of POSIX */
+#define LENDERS_MAX 1024
 #define CAPACITY_MAX ((size_t)1 << 28)
 #define HELP_DEPTH_MAX 1000
 #define HELP_DEPTH_DEFAULT 16
@@ -40,9 +41,14 @@ static uint64_t pool_bound(void *owner)
 
 static int check(const struct weir_pool_options *o)
 {
-    if (o->workers < 0 || o->workers > WORKERS_MAX || o->workers_min < 0 ||
-        o->workers_min > WORKERS_MAX ||
-        (o->workers != 0 && o->workers_min > o->workers))
+    if (o->workers < WEIR_NONE || o->workers > WORKERS_MAX ||
+        o->workers_min < 0 || o->workers_min > WORKERS_MAX ||
+        (o->workers != 0 && o->workers_min > 0 &&
+         o->workers_min > o->workers) ||
+        o->max_workers < 0 || o->max_workers > WORKERS_MAX ||
+        (o->max_workers != 0 && o->max_workers < o->workers) ||
+        (o->max_workers != 0 && o->workers == WEIR_NONE) ||
+        o->lenders < 0 || o->lenders > LENDERS_MAX || o->idle_ns < 0)
         return -EINVAL;
     if (o->help_depth < 0 || o->help_depth > HELP_DEPTH_MAX)
         return -EINVAL;
@@ -86,14 +92,27 @@ static void copy_options(struct weir_pool *pool,
 {
     const char *name = o->name ? o->name : "weir";
     size_t length = strlen(name);
+    int workers = o->workers;
 
     if (length >= sizeof(pool->name_bytes))
         length = sizeof(pool->name_bytes) - 1;
     memcpy(pool->name_bytes, name, length);
     pool->name = pool->name_bytes;
-    pool->slots = o->workers ? o->workers : weir_sys_processors();
-    if (pool->slots > WORKERS_MAX)
-        pool->slots = WORKERS_MAX;
+    if (o->workers == WEIR_NONE)
+        workers = 0;
+    else if (workers == 0)
+        workers = weir_sys_processors();
+    if (workers > WORKERS_MAX)
+        workers = WORKERS_MAX;
+    pool->max = workers < o->max_workers && workers > 0 ? o->max_workers
+                                                        : workers;
+    pool->elastic = pool->max > workers;
+    pool->slots = pool->max + (o->lenders ? o->lenders : 1);
+    weir_atomic_store(&pool->target, workers, weir_relaxed); /* not shared */
+    weir_atomic_store(&pool->active, workers, weir_relaxed); /* the same */
+    weir_atomic_store(&pool->idle_ns, o->idle_ns ? o->idle_ns : WEIR_S,
+                      weir_relaxed); /* the same */
+    pool->on_event = o->on_event;
     pool->help_depth = o->help_depth ? o->help_depth : HELP_DEPTH_DEFAULT;
     pool->stack_bytes = o->stack_bytes ? o->stack_bytes : STACK_DEFAULT;
     pool->worker_start = o->worker_start;
@@ -112,50 +131,77 @@ static void free_contexts(struct weir_pool *pool, int count)
 static int make_contexts(struct weir_pool *pool)
 {
     for (int i = 0; i < pool->slots; i++) {
-        int err = weir_context_init(&pool->workers[i]);
+        struct weir_context *w = &pool->workers[i];
+        int err = weir_context_init(w);
 
         if (err != 0) {
             free_contexts(pool, i);
             return err;
         }
+        w->pool = pool;
+        w->index = i;
+        w->counted = pool->elastic && i < pool->max;
+        w->depth_max = pool->help_depth;
+        w->frames = pool->frames + (size_t)i * ((size_t)pool->help_depth + 1);
     }
     return 0;
 }
 
-/* Start the workers: all, or with `least` as many as there is room for, but
- * no fewer. 0 or the first error; then those started are still there. */
+int weir_pool_start_worker_locked(struct weir_pool *pool,
+                                  struct weir_context *w)
+{
+    int err;
+
+    weir_atomic_fetch_add(&pool->alive, 1, weir_seq_cst);
+    err = weir_sys_thread_start(&w->thread, weir_worker_main, w,
+                                pool->stack_bytes, pool->name);
+    if (err != 0) {
+        weir_atomic_fetch_sub(&pool->alive, 1, weir_seq_cst);
+        return err;
+    }
+    w->life = WEIR_LIFE_RUNS;
+    if (++pool->threads > pool->threads_max)
+        pool->threads_max = pool->threads;
+    return 0;
+}
+
+/* Start the workers, and one in reserve: all, or with `least` as many as
+ * there is room for, but no fewer. 0 or the first error; then those started
+ * are still there. */
 static int start_workers(struct weir_pool *pool, int least)
 {
-    int err = 0;
+    int target = weir_atomic_load(&pool->target, weir_relaxed);
+    int count = pool->elastic ? target + 1 : target, started = 0, err = 0;
 
-    for (int i = 0; i < pool->slots && err == 0; i++) {
-        struct weir_context *w = &pool->workers[i];
+    weir_sys_lock(&pool->lock);
+    while (started < count && err == 0) {
+        struct weir_context *w = &pool->workers[started];
 
-        w->pool = pool;
-        w->index = i;
-        w->depth_max = pool->help_depth;
-        w->frames = pool->frames + (size_t)i * ((size_t)pool->help_depth + 1);
-        weir_atomic_fetch_add(&pool->alive, 1, weir_seq_cst);
-        err = weir_sys_thread_start(&w->thread, weir_worker_main, w,
-                                    pool->stack_bytes, pool->name);
-        if (err != 0)
-            weir_atomic_fetch_sub(&pool->alive, 1, weir_seq_cst);
-        else
-            pool->threads++;
+        weir_atomic_store(&w->spare, started >= target, weir_relaxed);
+        err = weir_pool_start_worker_locked(pool, w);
+        started += err == 0;
     }
-    if (least > 0 && pool->threads >= least)
+    weir_sys_unlock(&pool->lock);
+    if (least > 0 && started >= least) {
+        weir_atomic_fetch_sub(&pool->active,
+                              started < target ? target - started : 0,
+                              weir_seq_cst);
         err = 0;
-    for (int i = 0; i < pool->threads; i++)
+    }
+    for (int i = 0; i < started; i++)
         weir_sys_sem_wait(&pool->started, WEIR_FOREVER);
-    for (int i = 0; i < pool->threads && err == 0; i++)
+    for (int i = 0; i < started && err == 0; i++)
         err = pool->workers[i].start_error;
+    for (int i = 0; i < pool->max; i++)
+        pool->workers[i].late = true;
     return err;
 }
 
 static void join_workers(struct weir_pool *pool)
 {
-    for (int i = 0; i < pool->threads; i++)
-        weir_sys_thread_join(&pool->workers[i].thread);
+    for (int i = 0; i < pool->max; i++)
+        if (pool->workers[i].life != WEIR_LIFE_NONE)
+            weir_sys_thread_join(&pool->workers[i].thread);
 }
 
 int weir_pool_create(struct weir_pool **out,
@@ -200,6 +246,9 @@ int weir_pool_create(struct weir_pool **out,
     err = weir_park_init(&pool->ended);
     if (err != 0)
         goto no_ended;
+    err = weir_park_init(&pool->spares);
+    if (err != 0)
+        goto no_spares;
     err = weir_sys_sem_init(&pool->place.sem);
     if (err != 0)
         goto no_place;
@@ -224,6 +273,7 @@ int weir_pool_create(struct weir_pool **out,
 no_threads:
     weir_ring_close(&pool->ring);
     weir_park_wake_all(&pool->ring.items);
+    weir_park_wake_all(&pool->spares);
     join_workers(pool);
     free_contexts(pool, pool->slots);
 no_contexts:
@@ -235,6 +285,8 @@ no_lock:
 no_started:
     weir_sys_sem_destroy(&pool->place.sem);
 no_place:
+    weir_park_destroy(&pool->spares);
+no_spares:
     weir_park_destroy(&pool->ended);
 no_ended:
     weir_park_destroy(&pool->quiet);
@@ -291,9 +343,29 @@ static size_t count_plain(const struct weir_job *jobs, size_t count)
 static ssize_t put_plain(struct weir_pool *pool, const struct weir_job *jobs,
                          size_t count, bool insider, int64_t deadline)
 {
-    return weir_ring_put(&pool->ring, (struct weir_ring_items){
-        .items = jobs, .count = count, .stride = sizeof(*jobs),
-        .bytes = sizeof(struct weir_call) }, insider, deadline);
+    struct weir_ring_items what = { .items = jobs, .count = count,
+        .stride = sizeof(*jobs), .bytes = sizeof(struct weir_call) };
+    size_t done = 0;
+    ssize_t n;
+    int err = 0;
+
+    if (!pool->elastic)
+        return weir_ring_put(&pool->ring, what, insider, deadline);
+    /* Before waiting for room somebody must see what was put: there may be
+     * none but spare workers to make it. */
+    while (done < count) {
+        what.items = jobs + done;
+        what.count = count - done;
+        n = weir_ring_put(&pool->ring, what, insider, WEIR_NOW);
+        weir_pool_wake(pool);
+        done += n > 0 ? (size_t)n : 0;
+        err = n < 0 ? (int)n : 0;
+        if (n == -EAGAIN)
+            err = weir_pool_await_room(pool, NULL, deadline);
+        if (err != 0)
+            break;
+    }
+    return done > 0 ? (ssize_t)done : err;
 }
 
 /* Claim a position of the ring, waiting for room. 0 or -errno. */
@@ -350,7 +422,7 @@ int weir_pool_submit_task(struct weir_pool *pool, const struct weir_job *job,
     weir_task_queue(task);
     token.arg = task;
     weir_ring_fill(&pool->ring, pos, &token, sizeof(token));
-    weir_park_wake(&pool->ring.items);
+    weir_pool_wake(pool);
     return 0;
 }
 
@@ -427,6 +499,7 @@ void weir_pool_stop(struct weir_pool *pool)
     weir_tasks_sweep(pool);
     weir_park_wake_all(&pool->ring.items);
     weir_park_wake_all(&pool->ring.room);
+    weir_park_wake_all(&pool->spares);
     weir_pool_rouse(pool);
 }
 
@@ -445,6 +518,14 @@ static int wait_for_threads(struct weir_pool *pool, int64_t deadline)
             return -ETIMEDOUT;
     }
     return 0;
+}
+
+/* Drain a pool without threads: here, or where somebody is at it. */
+static int drain_here(struct weir_pool *pool, int64_t deadline)
+{
+    int err = weir_pool_run(pool, deadline);
+
+    return err == -EBUSY ? weir_pool_wait(pool, deadline) : err;
 }
 
 int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
@@ -467,6 +548,9 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
         weir_tasks_sweep(pool);
         weir_pool_settle(pool);
         weir_park_wake_all(&ring->room);
+        err = pool->max == 0 ? drain_here(pool, deadline) : 0;
+        if (err != 0)
+            return err;
     }
     /* Who stands at the gate looks at the mode. */
     if (pool->gate != NULL)
@@ -496,6 +580,7 @@ void weir_pool_destroy(struct weir_pool *pool)
         weir_sys_mutex_destroy(&pool->lock);
         weir_sys_sem_destroy(&pool->started);
         weir_sys_sem_destroy(&pool->place.sem);
+        weir_park_destroy(&pool->spares);
         weir_park_destroy(&pool->ended);
         weir_park_destroy(&pool->quiet);
         weir_ring_free(&pool->ring);
@@ -511,6 +596,47 @@ void weir_pool_destroy(struct weir_pool *pool)
     weir_sys_free(pool->frames);
     weir_sys_free(pool->workers);
     weir_sys_free(pool);
+}
+
+/* ---- changing ---- */
+
+/* Whether nothing is asked for that cannot be changed. */
+static bool can_set(const struct weir_pool *pool,
+                    const struct weir_pool_options *o)
+{
+    if (o->workers_min != 0 || o->max_workers != 0 || o->lenders != 0 ||
+        o->capacity != 0 || o->parked_max != 0 || o->help_depth != 0 ||
+        o->stack_bytes != 0 || o->name != NULL || o->worker_start != NULL ||
+        o->worker_stop != NULL || o->on_event != NULL || o->user != NULL ||
+        !weir_all_zero(o->reserved, sizeof(o->reserved)))
+        return false;
+    if (o->workers != 0 && !pool->elastic && o->workers != pool->max)
+        return false;
+    return o->workers >= 0 && o->workers <= pool->max && o->idle_ns >= 0;
+}
+
+int weir_pool_set(struct weir_pool *pool, const struct weir_pool_options *o)
+{
+    struct weir_gate_options bounds = { .limit = o->limit,
+        .rate_per_s = o->rate_per_s, .burst = o->burst };
+    int err = 0;
+
+    if (!weir_sys_at_home(&pool->home))
+        return -ECHILD;
+    if (!can_set(pool, o))
+        return -EINVAL;
+    if (o->limit != 0 || o->rate_per_s != 0 || o->burst != 0)
+        err = pool->gate != NULL ? weir_gate_set(pool->gate, &bounds)
+                                 : -EINVAL;
+    if (err != 0)
+        return err;
+    if (o->idle_ns != 0)
+        weir_atomic_store(&pool->idle_ns, o->idle_ns, weir_relaxed);
+    if (o->workers != 0)
+        weir_atomic_store(&pool->target, o->workers, weir_seq_cst);
+    weir_park_wake_all(&pool->ring.items);
+    weir_park_wake_all(&pool->spares);
+    return 0;
 }
 
 /* ---- watching ---- */
@@ -559,8 +685,13 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
 
     if (!weir_sys_at_home(&pool->home))
         return -ECHILD;
-    *stats = (struct weir_pool_stats){ .workers = pool->threads };
+    *stats = (struct weir_pool_stats){ .workers = 0 };
     sums = add_up(pool, stats);
+    weir_sys_lock(&pool->lock);
+    stats->workers = pool->threads;
+    stats->workers_max = pool->threads_max;
+    weir_sys_unlock(&pool->lock);
+    stats->blocked = weir_atomic_load(&pool->blocked, weir_relaxed);
     ended_aside = weir_atomic_load(&pool->ended_aside, weir_seq_cst);
     inlined = weir_atomic_load(&pool->inlined, weir_relaxed);
     failed = weir_atomic_load(&pool->failed_aside, weir_relaxed);

@@ -11,9 +11,21 @@
 
 #include <weir/pool.h>
 
+/* A function to be called when a job is cancelled: listen.c. */
+struct weir_listener {
+    struct weir_listener *next, *prev; /* under the pool's lock */
+    struct weir_context *cx;           /* (w) */
+    const struct weir_frame *frame;    /* (w) whose job; NULL: in none */
+    void (*fn)(void *arg);             /* (w) NULL: it listens to nothing */
+    void *arg;                         /* (w) */
+    bool called;                       /* under the pool's lock */
+    bool calling;                      /* under the pool's lock */
+};
+
 /* A job of a group, or a task, that a worker runs. Kept in an array of the
  * worker's and not on its stack: a job may end its thread. */
 struct weir_frame {
+    struct weir_context *cx;                      /* (w) */
     void *group;                                  /* (w) */
     void *slot;                                   /* (w) */
     bool token; /* (w) it came from the ring, and not by helping */
@@ -23,6 +35,14 @@ struct weir_frame {
     bool (*stopping)(const struct weir_frame *frame); /* (w) */
     int64_t (*deadline)(const struct weir_frame *frame); /* (w) */
     void (*abandon)(struct weir_frame *frame);    /* (w) its thread ends */
+    struct weir_listener listener;
+};
+
+/* Whether a context has a thread. */
+enum weir_life {
+    WEIR_LIFE_NONE,
+    WEIR_LIFE_RUNS,
+    WEIR_LIFE_ENDED /* to be joined */
 };
 
 /* A worker, which is also the context its jobs see. */
@@ -55,6 +75,20 @@ struct weir_context {
     bool in_job;                   /* (w) */
     bool has_old;                  /* (w) `old` is to be joined first */
     int start_error;               /* (w) read by the creator when posted */
+    bool late;                     /* (c) started when the pool was made */
+    enum weir_life life;           /* under the pool's lock */
+    bool counted;                  /* (c) in pool->active: see grow.c */
+    int blocks;                    /* (w) blocking begun and not ended */
+    WEIR_ATOMIC(bool) spare;       /* (w) */
+    WEIR_ATOMIC(int) stuck;        /* (a) enum stuck of grow.c */
+    WEIR_ATOMIC(int) cpu_clock;    /* (w) of its thread; -1 */
+    WEIR_ATOMIC(int) number;       /* (w) of its thread; -1 */
+    uint64_t seen_began;           /* the watcher's, see grow.c */
+    int64_t seen_cpu_ns;           /* the same */
+    int still;                     /* the same */
+    struct weir_listener listener; /* of a job that is in no frame */
+    bool bare;                     /* (w) it runs one that is in no frame */
+    struct weir_event who;         /* (w) the job it runs, for on_event */
     struct weir_sys_thread thread; /* (o) whoever starts it */
     struct weir_sys_thread old;    /* (w) the thread it has replaced */
 };
@@ -65,6 +99,7 @@ struct weir_pool {
                                            only ever raised */
     WEIR_ATOMIC(int) alive;        /* (a) threads that have not ended */
     WEIR_ATOMIC(int) helping;      /* (a) guests that may run a job */
+    WEIR_ATOMIC(int) lending;      /* (a) threads inside weir_pool_run() */
     WEIR_ATOMIC(uint64_t) dropped; /* (a) jobs dropped by no worker */
     WEIR_ATOMIC(uint64_t) ended_aside; /* (a) tasks that have ended */
     /* Jobs of groups that did not end through the ring; what comes through
@@ -83,8 +118,18 @@ struct weir_pool {
     struct weir_sys_home home;     /* (c) */
     struct weir_frame *frames;     /* (c) of all workers */
     int help_depth;                /* (c) */
-    int slots;                     /* (c) length of workers */
-    int threads;                   /* (c) so many were started */
+    int slots;                     /* (c) length of workers: threads of its
+                                      own, then lenders */
+    int max;                       /* (c) threads of its own, at most */
+    bool elastic;                  /* (c) it may grow: grow.c */
+    WEIR_ATOMIC(int) target;       /* (a) threads that should be active */
+    WEIR_ATOMIC(int) active;       /* (a) */
+    WEIR_ATOMIC(int) blocked;      /* (a) */
+    WEIR_ATOMIC(int) sparing;      /* (a) threads that are spare */
+    WEIR_ATOMIC(int64_t) idle_ns;  /* (a) */
+    struct weir_park spares;       /* where those sleep */
+    int threads;                   /* (l) of its own, now */
+    int threads_max;               /* (l) high-water mark */
     size_t stack_bytes;            /* (c) */
     const char *name;              /* (c) points to name_bytes or NULL */
     struct weir_gate *gate;        /* (c) or NULL */
@@ -97,6 +142,8 @@ struct weir_pool {
     struct weir_sys_mutex lock;
     bool joined;                   /* (l) */
     struct weir_context *guests;   /* (l) threads of the host's that help */
+    struct weir_listener *listeners; /* (l) */
+    void (*on_event)(void *user, const struct weir_event *event); /* (c) */
     char name_bytes[16];           /* (c) */
 };
 
@@ -144,8 +191,63 @@ struct weir_task *weir_task_adopt(struct weir_pool *pool,
 int weir_pool_await_room(struct weir_pool *pool,
                          const WEIR_ATOMIC(int) *stop, int64_t deadline);
 
-/* Wake every job that naps, to look whether it should end. */
+/* Wake every job that naps, to look whether it should end, and call those
+ * that are to be called for that. */
 void weir_pool_rouse(struct weir_pool *pool);
+
+/* Whether there is something to take. */
+static inline bool weir_pool_has_jobs(struct weir_pool *pool)
+{
+    return weir_ring_count(&pool->ring) > 0 ||
+           weir_atomic_load(&pool->tasks.ready, weir_seq_cst) > 0;
+}
+
+/* Something to do was made: wake who does it. */
+static inline void weir_pool_wake(struct weir_pool *pool)
+{
+    uint64_t state = weir_atomic_load(&pool->ring.items.state, weir_seq_cst);
+
+    if (weir_park_count(state) != 0)
+        weir_park_wake(&pool->ring.items);
+    else if (pool->elastic && state == 0)
+        weir_park_wake(&pool->spares);
+}
+
+/* ---- growing: grow.c, for elastic pools ---- */
+
+/* A job begins, and ends, to be blocked. */
+void weir_grow_block(struct weir_context *w);
+void weir_grow_unblock(struct weir_context *w);
+void weir_grow_job_ended(struct weir_context *w);
+
+/* Between jobs: whether this thread goes on, after it was spare as long as
+ * there were enough others. false: it ends. */
+bool weir_grow_stay(struct weir_context *w);
+
+/* Start a worker's thread. 0 or -errno. */
+int weir_pool_start_worker_locked(struct weir_pool *pool,
+                                  struct weir_context *w);
+
+/* ---- listening: listen.c ---- */
+
+/* Call who listens for the end of jobs that are to end now. */
+void weir_listeners_call(struct weir_pool *pool);
+
+/* A job has ended: it listens no more. */
+void weir_listener_end(struct weir_listener *listener);
+
+/* ---- events ---- */
+
+/* To be called only where there is pool->on_event. `who` says which job. */
+void weir_event_worker(struct weir_context *cx, enum weir_event_kind kind);
+void weir_event_began(struct weir_context *cx, struct weir_event who);
+void weir_event_ended(struct weir_context *cx, enum weir_event_kind kind,
+                      int status);
+void weir_event_dropped(struct weir_pool *pool, struct weir_event who,
+                        int why);
+
+/* The name of calls that stand for jobs of groups, which tell themselves. */
+extern const char weir_proxy_name[];
 
 /* Make what a context waits with; 0 or -errno. */
 int weir_context_init(struct weir_context *cx);
@@ -155,12 +257,27 @@ void weir_context_destroy(struct weir_context *cx);
 void weir_guest_enter(struct weir_context *cx);
 void weir_guest_leave(struct weir_context *cx);
 
+/* A worker goes from its last job to something else than the next take or
+ * sleep: tell what those would have told. */
+void weir_worker_rests(struct weir_context *w);
+
+/* Give the worker's permit back, if it has one. */
+void weir_worker_give_back(struct weir_context *w);
+
 /* Give the worker's permit up while it sleeps inside a job, and take one
  * again: true where there was one. */
 bool weir_worker_lend_permit(struct weir_context *w);
 /* The same for all this thread is inside of, gates of jobs too. */
 void weir_worker_lend_all(void);
 void weir_worker_take_all(void);
+
+/* Run a job on a lender's thread, waiting for one until the deadline, or
+ * until the pool is quiet or closed. 0: one was run, or there may be a reason
+ * to stop; -EAGAIN; -ETIMEDOUT. */
+int weir_worker_run_one(struct weir_context *w, int64_t deadline);
+
+/* A thread has ended, or leaves the pool for good. */
+void weir_worker_left(struct weir_pool *pool);
 
 /* A thread's main function; `arg` is the struct weir_context. */
 void weir_worker_main(void *arg);

@@ -144,7 +144,7 @@ static void tell_due_locked(struct weir_pool *pool)
         return;
     sooner = due < weir_atomic_exchange(&ts->due, due, weir_seq_cst);
     if (sooner && due < ts->watched) {
-        weir_park_wake(&pool->ring.items);
+        weir_pool_wake(pool);
         wake_helpers_locked(ts, NULL);
     }
 }
@@ -198,7 +198,7 @@ static void make_ready_locked(struct weir_task *t)
     t->state = WEIR_TASK_READY;
     append_locked(list_of(ts, t), t);
     weir_atomic_fetch_add(&ts->ready, 1, weir_seq_cst);
-    weir_park_wake(&t->pool->ring.items);
+    weir_pool_wake(t->pool);
     if (t->group != NULL)
         wake_helpers_locked(ts, t->group);
 }
@@ -536,6 +536,8 @@ void weir_task_drop(struct weir_task *t, int why)
 {
     weir_task_part(t);
     weir_atomic_fetch_add(&t->pool->cancelled_aside, 1, weir_relaxed);
+    if (t->group == NULL && t->pool->on_event != NULL)
+        weir_event_dropped(t->pool, weir_task_who(t), why);
     if (t->job.drop != NULL)
         t->job.drop(t->job.arg, why);
     weir_task_end(t);

@@ -175,6 +175,13 @@ void weir_task_part(struct weir_task *task);
 /* And it is free for another job, if its token has passed. */
 void weir_task_end(struct weir_task *task);
 
+/* Which job it is, for events. */
+static inline struct weir_event weir_task_who(const struct weir_task *task)
+{
+    return (struct weir_event){ .tag = task->job.tag,
+        .name = task->job.name, .arg = task->job.arg };
+}
+
 /* Drop a taken task's job, and end it. */
 void weir_task_drop(struct weir_task *task, int why);
 

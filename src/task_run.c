@@ -52,6 +52,9 @@ static void abandon(struct weir_frame *frame)
 {
     struct weir_task *t = frame->task;
 
+    weir_listener_end(&frame->listener);
+    if (t->pool->on_event != NULL)
+        weir_event_ended(frame->cx, WEIR_JOB_ENDED, -ECANCELED);
     weir_task_leave(t, frame->held);
     weir_task_part(t);
     finish(t, -ECANCELED);
@@ -62,17 +65,24 @@ static int run_job(struct weir_context *cx, struct weir_task *t,
                    unsigned held)
 {
     struct weir_frame *frame = &cx->frames[cx->depth++];
+    bool told = t->pool->on_event != NULL;
     int status;
 
-    *frame = (struct weir_frame){ .task = t, .held = held, .token = true,
-        .stopping = is_late, .deadline = deadline_of, .abandon = abandon };
+    *frame = (struct weir_frame){ .cx = cx, .task = t, .held = held,
+        .token = true, .stopping = is_late, .deadline = deadline_of, .abandon = abandon };
     cx->tag = t->job.tag;
     cx->retry_ns = -1;
+    if (told)
+        weir_event_began(cx, weir_task_who(t));
     status = t->job.fn(cx, t->job.arg);
+    weir_listener_end(&frame->listener);
     cx->depth--;
     weir_task_leave(t, frame->held);
     if (!weir_task_wants_again(t, status, cx->retry_ns))
         weir_task_part(t);
+    if (told)
+        weir_event_ended(cx, t->again ? WEIR_JOB_AGAIN : WEIR_JOB_ENDED,
+                         status);
     return status;
 }
 

@@ -84,7 +84,8 @@ void weir_pool_settle(struct weir_pool *pool)
     uint64_t waiting = weir_atomic_load(&pool->quiet.state, weir_seq_cst);
     uint64_t tail, ended;
 
-    if (mode != WEIR_DRAIN && weir_park_count(waiting) == 0)
+    if (mode != WEIR_DRAIN && weir_park_count(waiting) == 0 &&
+        weir_atomic_load(&pool->lending, weir_seq_cst) == 0)
         return;
     ended = weir_pool_ended(pool);
     if (weir_atomic_load(&pool->helping, weir_seq_cst) != 0)
@@ -97,19 +98,31 @@ void weir_pool_settle(struct weir_pool *pool)
                                    tail | WEIR_RING_CLOSED, weir_seq_cst)) {
             weir_park_wake_all(&ring->items);
             weir_park_wake_all(&ring->room);
+            weir_park_wake_all(&pool->spares);
             /* One may stand at the gate for jobs that others have taken. */
             if (pool->gate != NULL)
                 weir_gate_nudge(pool->gate, &pool->place);
         }
     }
-    if (ended == weir_ring_accepted(ring))
+    if (ended == weir_ring_accepted(ring)) {
         weir_park_wake_all(&pool->quiet);
+        if (weir_atomic_load(&pool->lending, weir_seq_cst) != 0)
+            weir_park_wake_all(&ring->items);
+    }
 }
 
 /* ---- ending a job ---- */
 
-static void drop(const struct weir_call *call)
+static struct weir_event who_is(const struct weir_call *call)
 {
+    return (struct weir_event){ .tag = call->tag, .name = call->name,
+                                .arg = call->arg };
+}
+
+static void drop(struct weir_pool *pool, const struct weir_call *call)
+{
+    if (pool->on_event != NULL && call->name != weir_proxy_name)
+        weir_event_dropped(pool, who_is(call), -ECANCELED);
     if (call->drop != NULL)
         call->drop(call->arg, -ECANCELED);
 }
@@ -123,7 +136,7 @@ void weir_pool_drop_queued(struct weir_pool *pool)
         bool last;
 
         if (call.fn != weir_task_token) {
-            drop(&call);
+            drop(pool, &call);
             weir_atomic_fetch_add(&pool->dropped, 1, weir_seq_cst);
             continue;
         }
@@ -159,6 +172,34 @@ static void go_round(struct weir_context *w, const struct weir_call *call)
     w->goes_on = true;
 }
 
+/* Run a job that is no task. */
+static void run_call(struct weir_context *w, const struct weir_call *call)
+{
+    bool told = false;
+    int status;
+
+    weir_count_one(&w->began);
+    w->in_job = true;
+    w->bare = call->name != weir_proxy_name;
+    w->tag = call->tag;
+    w->retry_ns = -1;
+    if (w->pool->on_event != NULL && w->bare) {
+        told = true;
+        weir_event_began(w, who_is(call));
+    }
+    status = call->fn(w, call->arg);
+    weir_listener_end(&w->listener);
+    if (told)
+        weir_event_ended(w, status == WEIR_AGAIN ? WEIR_JOB_AGAIN
+                                                 : WEIR_JOB_ENDED, status);
+    w->bare = false;
+    w->in_job = false;
+    if (status == WEIR_AGAIN)
+        go_round(w, call);
+    else if (status != 0)
+        weir_count_one(&w->failed);
+}
+
 static void run(struct weir_context *w, const struct taken *taken)
 {
     const struct weir_call *call = &taken->call;
@@ -171,21 +212,10 @@ static void run(struct weir_context *w, const struct taken *taken)
         return;
     }
     if (weir_atomic_load(&w->pool->mode, weir_acquire) == WEIR_CANCEL) {
-        drop(call);
+        drop(w->pool, call);
         weir_count_one(&w->cancelled);
     } else {
-        int status;
-
-        weir_count_one(&w->began);
-        w->in_job = true;
-        w->tag = call->tag;
-        w->retry_ns = -1;
-        status = call->fn(w, call->arg);
-        w->in_job = false;
-        if (status == WEIR_AGAIN)
-            go_round(w, call);
-        else if (status != 0)
-            weir_count_one(&w->failed);
+        run_call(w, call);
         if (w->goes_on) {
             w->goes_on = false;
             weir_count_one(&w->moved);
@@ -270,7 +300,7 @@ static int claim_job(void *user)
     }
 }
 
-static void give_back(struct weir_context *w)
+void weir_worker_give_back(struct weir_context *w)
 {
     if (w->permit) {
         w->permit = false;
@@ -326,6 +356,7 @@ static struct debt next_debt(void)
 void weir_worker_lend_all(void)
 {
     for (struct weir_context *w = current; w != NULL; w = w->outer) {
+        weir_grow_block(w);
         w->lent = weir_worker_lend_permit(w);
         for (int i = 0; i < w->depth; i++) {
             struct weir_frame *f = &w->frames[i];
@@ -344,7 +375,7 @@ void weir_worker_take_all(void)
         struct debt debt = next_debt();
 
         if (debt.pass.gate == NULL)
-            return;
+            break;
         /* A hold does not stop a job that has begun: it would never end where
          * a pool is drained while its gate is held. */
         weir_gate_return(&debt.pass, &current->place);
@@ -356,21 +387,16 @@ void weir_worker_take_all(void)
             debt.frame->lent &= ~debt.bit;
         }
     }
+    for (struct weir_context *w = current; w != NULL; w = w->outer)
+        weir_grow_unblock(w);
 }
 
 bool weir_worker_lend_permit(struct weir_context *w)
 {
     bool had = w->permit;
 
-    give_back(w);
+    weir_worker_give_back(w);
     return had;
-}
-
-/* Whether there is something to take. */
-static bool has_jobs(struct weir_pool *pool)
-{
-    return weir_ring_count(&pool->ring) > 0 ||
-           weir_atomic_load(&pool->tasks.ready, weir_seq_cst) > 0;
 }
 
 /* Take a job, and with it a permit where there is a gate; give back the last
@@ -386,7 +412,7 @@ static int take(struct weir_context *w, struct taken *job, bool keeper)
         return claim_job(&claim) ? 0 : -ENOENT;
     /* What is cancelled needs no permit: it will not run. */
     if (weir_atomic_load(&pool->mode, weir_acquire) == WEIR_CANCEL) {
-        give_back(w);
+        weir_worker_give_back(w);
         return claim_job(&claim) ? 0 : -ENOENT;
     }
     err = weir_gate_pass(pool->gate, &pool->place, w->permit, keeper,
@@ -395,7 +421,7 @@ static int take(struct weir_context *w, struct taken *job, bool keeper)
     if (err == 1)
         return 0;
     /* A closed gate is no reason to wait at it without a job. */
-    return err == -EAGAIN && !has_jobs(pool) ? -ENOENT : err;
+    return err == -EAGAIN && !weir_pool_has_jobs(pool) ? -ENOENT : err;
 }
 
 /* Stand at the gate for the pool until a job could be taken (0), or there is
@@ -441,14 +467,16 @@ static bool linger(struct weir_ring *ring)
     return false;
 }
 
-/* Sleep until there may be a job. Returns false: there will be none. */
-static bool sleep_until_job(struct weir_pool *pool, bool *slept)
+/* Sleep until there may be a job, or `until`. Returns false: there will be
+ * none. */
+static bool sleep_until_job(struct weir_pool *pool, int64_t until,
+                            bool *slept)
 {
     struct weir_ring *ring = &pool->ring;
     uint64_t state = weir_park_announce(&ring->items);
     bool closed = weir_ring_is_closed(ring);
-    bool jobs = has_jobs(pool);
-    int64_t until = WEIR_FOREVER;
+    bool jobs = weir_pool_has_jobs(pool);
+    int64_t due = WEIR_FOREVER;
 
     weir_park_wake(&ring->room);
     if (!jobs) {
@@ -458,13 +486,13 @@ static bool sleep_until_job(struct weir_pool *pool, bool *slept)
     /* Jobs are left alone only while somebody is on the way to them. */
     if (closed || (jobs && state < WEIR_PARK_WAKING)) {
         *slept |= weir_park_retract(&ring->items);
-        return !closed || has_jobs(pool);
+        return !closed || weir_pool_has_jobs(pool);
     }
     if (weir_atomic_load(&pool->tasks.due, weir_seq_cst) != WEIR_FOREVER)
-        until = weir_tasks_watch(pool);
-    weir_park_wait(&ring->items, until);
-    if (until != WEIR_FOREVER)
-        weir_tasks_unwatch(pool, until);
+        due = weir_tasks_watch(pool);
+    weir_park_wait(&ring->items, due < until ? due : until);
+    if (due != WEIR_FOREVER)
+        weir_tasks_unwatch(pool, due);
     *slept = true;
     return true;
 }
@@ -485,6 +513,46 @@ static void sample_depth(struct weir_context *w)
         weir_atomic_store(&w->queued_max, depth, weir_relaxed);
 }
 
+/* A job was taken. */
+static void after_take(struct weir_context *w, bool slept)
+{
+    struct weir_pool *pool = w->pool;
+
+    /* This take has moved the head: see Order for the room. */
+    weir_park_wake(&pool->ring.room);
+    if ((slept || pool->elastic) &&
+        (weir_pool_has_jobs(pool) || weir_tasks_unwatched(pool)))
+        weir_pool_wake(pool);
+    sample_depth(w);
+}
+
+int weir_worker_run_one(struct weir_context *w, int64_t deadline)
+{
+    struct weir_pool *pool = w->pool;
+    struct taken job;
+    bool slept = false;
+    int err = take(w, &job, false);
+
+    if (err == -EAGAIN && deadline == WEIR_FOREVER &&
+        weir_park_watch(&pool->ring.items)) {
+        weir_park_wake(&pool->ring.room);
+        err = keep_gate(w, &job);
+        slept = true;
+    }
+    if (err != 0) {
+        weir_worker_give_back(w);
+        if (deadline == WEIR_NOW)
+            return -EAGAIN;
+        return sleep_until_job(pool, deadline, &slept) ||
+                       weir_ring_is_closed(&pool->ring)
+                   ? 0
+                   : -ETIMEDOUT;
+    }
+    after_take(w, slept);
+    run(w, &job);
+    return 0;
+}
+
 /* Find the next job. Returns false: there will be none. */
 static bool next(struct weir_context *w, struct taken *job)
 {
@@ -493,8 +561,11 @@ static bool next(struct weir_context *w, struct taken *job)
     bool slept = false;
 
     for (;;) {
-        int err = take(w, job, false);
+        int err;
 
+        if (pool->elastic && !weir_grow_stay(w))
+            return false;
+        err = take(w, job, false);
         if (err == -EAGAIN && weir_park_watch(&ring->items)) {
             weir_park_wake(&ring->room);
             err = keep_gate(w, job);
@@ -504,18 +575,26 @@ static bool next(struct weir_context *w, struct taken *job)
             break;
         if (err == -ENOENT && linger(ring))
             continue;
-        if (!sleep_until_job(pool, &slept))
+        if (!sleep_until_job(pool, WEIR_FOREVER, &slept))
             return false;
     }
-    /* This take has moved the head: see Order for the room. */
-    weir_park_wake(&ring->room);
-    if (slept && (has_jobs(pool) || weir_tasks_unwatched(pool)))
-        weir_park_wake(&ring->items);
-    sample_depth(w);
+    after_take(w, slept);
     return true;
 }
 
 /* ---- the thread ---- */
+
+void weir_worker_left(struct weir_pool *pool)
+{
+    if (weir_atomic_fetch_sub(&pool->alive, 1, weir_seq_cst) == 1)
+        weir_park_wake_all(&pool->ended);
+}
+
+static void tell(struct weir_context *w, enum weir_event_kind kind)
+{
+    if (w->pool->on_event != NULL)
+        weir_event_worker(w, kind);
+}
 
 /* End a worker for good. A pool that has none left and was not closed is
  * cancelled: nobody would run what it accepts. Who waits for `alive` joins
@@ -523,16 +602,22 @@ static bool next(struct weir_context *w, struct taken *job)
 static void end_worker(struct weir_context *w)
 {
     struct weir_pool *pool = w->pool;
+    bool last;
 
-    give_back(w);
+    weir_worker_give_back(w);
     if (pool->worker_stop != NULL)
         pool->worker_stop(pool->user, w->index, w->local);
+    tell(w, WEIR_WORKER_ENDED);
+    if (w->counted && !weir_atomic_load(&w->spare, weir_relaxed))
+        weir_atomic_fetch_sub(&pool->active, 1, weir_seq_cst);
     current = NULL;
-    if (weir_atomic_fetch_sub(&pool->alive, 1, weir_seq_cst) > 1)
-        return;
-    if (!weir_ring_is_closed(&pool->ring))
+    weir_sys_lock(&pool->lock);
+    w->life = WEIR_LIFE_ENDED;
+    last = --pool->threads == 0;
+    weir_sys_unlock(&pool->lock);
+    if (last && !weir_ring_is_closed(&pool->ring))
         weir_pool_stop(pool);
-    weir_park_wake_all(&pool->ended);
+    weir_worker_left(pool);
 }
 
 static void work(void *arg)
@@ -540,9 +625,21 @@ static void work(void *arg)
     struct weir_context *w = arg;
     struct taken job;
 
-    while (next(w, &job))
+    while (next(w, &job)) {
         run(w, &job);
+        if (w->counted)
+            weir_grow_job_ended(w);
+    }
     end_worker(w);
+}
+
+void weir_worker_rests(struct weir_context *w)
+{
+    /* Its last job has made room, and may have been the last of all: see
+     * Order. */
+    weir_atomic_fetch_add(&w->pool->ring.items.state, 0, weir_seq_cst);
+    weir_park_wake(&w->pool->ring.room);
+    weir_pool_settle(w->pool);
 }
 
 static void replace(void *arg);
@@ -552,6 +649,11 @@ static void go_on(void *arg)
     struct weir_context *w = arg;
 
     current = w;
+    if (w->counted) {
+        weir_atomic_store(&w->cpu_clock, weir_sys_cpu_clock(), weir_release);
+        weir_atomic_store(&w->number, weir_sys_thread_number(),
+                          weir_release);
+    }
     if (w->has_old) {
         struct weir_sys_thread old = w->old;
 
@@ -579,17 +681,19 @@ static void replace(void *arg)
         weir_count_one(&w->failed);
         weir_count_one(&w->ended);
     }
+    if (w->counted)
+        weir_grow_job_ended(w);
+    weir_listener_end(&w->listener);
+    if (w->bare && w->pool->on_event != NULL)
+        weir_event_ended(w, WEIR_JOB_ENDED, -ECANCELED);
+    w->bare = false;
     w->old = weir_sys_thread_self();
     w->has_old = true;
     if (weir_sys_thread_start(&w->thread, go_on, w, w->pool->stack_bytes,
                               w->pool->name) != 0) {
         w->thread = w->old;
         w->has_old = false;
-        /* Its last job has made room, and may have been the last of all:
-         * what the next take or sleep would have told. See Order. */
-        weir_atomic_fetch_add(&w->pool->ring.items.state, 0, weir_seq_cst);
-        weir_park_wake(&w->pool->ring.room);
-        weir_pool_settle(w->pool);
+        weir_worker_rests(w);
         end_worker(w);
     }
 }
@@ -598,17 +702,26 @@ void weir_worker_main(void *arg)
 {
     struct weir_context *w = arg;
     struct weir_pool *pool = w->pool;
+    bool late = w->late; /* it came when the pool was made already */
 
     current = w;
+    w->start_error = 0;
     if (pool->worker_start != NULL)
         w->start_error =
             pool->worker_start(pool->user, w->index, &w->local);
     if (w->start_error != 0) {
         current = NULL;
-        weir_atomic_fetch_sub(&pool->alive, 1, weir_seq_cst);
-        weir_sys_sem_post(&pool->started);
+        weir_sys_lock(&pool->lock);
+        w->life = WEIR_LIFE_ENDED;
+        pool->threads--;
+        weir_sys_unlock(&pool->lock);
+        if (!late)
+            weir_sys_sem_post(&pool->started);
+        weir_worker_left(pool);
         return;
     }
-    weir_sys_sem_post(&pool->started);
+    tell(w, WEIR_WORKER_BEGAN);
+    if (!late)
+        weir_sys_sem_post(&pool->started);
     go_on(w);
 }

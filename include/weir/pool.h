@@ -27,74 +27,44 @@
  * and running a job allocates nothing, and makes no system call where a
  * worker is awake.
  *
+ * GROWTH. With max_workers above `workers` the pool keeps one thread more than
+ * `workers`, in reserve. When jobs wait and no worker is idle, and a worker
+ * is blocked, that one takes its place, and another thread is put in reserve.
+ * A worker is blocked in weir_sleep(), in a wait for a group, between
+ * weir_blocking_begin() and _end(); and where its thread has used no processor
+ * time for 6 ms while jobs wait, if the system can tell. Jobs that compute so
+ * never make it grow. When nobody is blocked any more `workers` go on, and the
+ * others end.
+ *
  * Every call may run beside every other on the same pool, but for destroy.
- * From inside a job of the pool itself, submit does not wait, and wait and
- * close say -EDEADLK.
+ * From inside a job of the pool itself, submit does not wait, and wait, run
+ * and close say -EDEADLK.
  */
 #ifndef WEIR_POOL_H
 #define WEIR_POOL_H
 
 #include <weir/base.h>
+#include <weir/event.h>
 #include <weir/gate.h>
+#include <weir/job.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 struct weir_pool;
-struct weir_context; /* what a job may ask and tell; good until it returns */
-
-/* What a job returns to be run again: at once, or after weir_retry_in(). Only
- * its deadline bounds how often. */
-#define WEIR_AGAIN INT32_MIN
-
-/* A job's function. Returns 0, a status of its own, which is counted as a
- * failure, or WEIR_AGAIN. One that ends its thread by pthread_exit() has
- * failed; another thread takes the worker over. If there can be none, the
- * pool goes on with fewer workers, and is cancelled when none is left. */
-typedef int weir_fn(struct weir_context *cx, void *arg);
-
-/* A job: plain data, copied when accepted. What is 0 asks for nothing. */
-struct weir_job {
-    weir_fn *fn;
-    void *arg;
-    uint64_t tag; /* for the caller: told by weir_tag() and by results */
-
-    /* Called once if fn will never run to its end, or never again where it
-     * asked for that, by whichever thread finds out, with no lock held; `why`
-     * is -ECANCELED, -ETIMEDOUT, or what weir_group_cancel() was told. So an
-     * argument on the heap is freed either by fn or by drop. Must not wait
-     * for the pool, nor end its thread. NULL: nothing. */
-    void (*drop)(void *arg, int why);
-    const char *name; /* for on_event; must outlive the job */
-
-    /* A gate to pass besides the pool's, with this key: see gate.h. While it
-     * may not, the job is parked there, in order, and holds no worker and no
-     * permit. Not the gate of a pool's own; destroyed after the job. */
-    struct weir_gate *gate;
-    uint64_t key;
-
-    int64_t start;     /* a time: not before */
-    int64_t deadline;  /* a time: dropped with -ETIMEDOUT if it has not begun
-                          by then; weir_stopping() while it runs */
-    int64_t period_ns; /* run it again so long after the last start was due,
-                          while it returns 0; turns missed are left out */
-    uint32_t retries;  /* after a status that is not 0 run it again so often:
-                          0.1 s later, then 0.2, 0.4 ... to 30 s at most, or
-                          as weir_retry_in() says */
-    int32_t priority;  /* WEIR_HIGH or WEIR_LOW */
-    uint64_t reserved[4];
-};
-
-/* Jobs of high priority go before others three times in four; those of low
- * one when there are no others, and once in sixteen. */
-#define WEIR_HIGH 1
-#define WEIR_LOW (-1)
 
 struct weir_pool_options {
-    int workers;       /* threads, at most 16,384; 0: one per processor */
+    int workers;       /* threads, at most 16,384; WEIR_NONE: none, see
+                          weir_pool_run(); 0: one per processor */
     int workers_min;   /* be content with so many if the system has no room
                           for more; 0: as `workers` */
+    int max_workers;   /* while jobs wait and workers are blocked, grow to so
+                          many threads, see GROWTH; 0: as `workers` */
+    int lenders;       /* threads that may be inside weir_pool_run() at once,
+                          at most 1,024; 0: 1 */
+    int64_t idle_ns;   /* a thread the pool has grown by ends after so long
+                          without work; 0: 1 s */
     size_t capacity;   /* jobs accepted and not ended, to 2^28; 0: 1,024 */
     int limit;         /* jobs running at once; 0 or WEIR_NONE: as workers */
     int burst;         /* as in gate.h; 0: 1 */
@@ -117,8 +87,11 @@ struct weir_pool_options {
     int (*worker_start)(void *user, int index, void **local);
     /* Called by each worker whose start succeeded, after its last job. */
     void (*worker_stop)(void *user, int index, void *local);
+    /* Called by each thread at what happens to it, with no lock held, between
+     * jobs and inside them; slow ones slow the pool. NULL: nothing. */
+    void (*on_event)(void *user, const struct weir_event *event);
     void *user;
-    uint64_t reserved[7];
+    uint64_t reserved[5];
 };
 
 enum weir_close {
@@ -136,9 +109,12 @@ struct weir_pool_stats {
     size_t running;     /* now */
     size_t delayed;     /* wait for a time, now: counted in none of the two */
     size_t parked;      /* wait at a gate of their own, now: as well */
-    int workers;        /* threads */
+    int workers;        /* threads, now */
+    int blocked;        /* of these: known to wait, see GROWTH */
     uint64_t wakeups;   /* times a sleeping worker was woken */
-    uint64_t reserved[8];
+    int workers_max;    /* high-water mark */
+    int reserved_int;
+    uint64_t reserved[6];
 };
 
 /* Start a pool. When it returns 0 every worker has started and its
@@ -171,11 +147,30 @@ WEIR_API ssize_t weir_pool_submit(struct weir_pool *pool,
  * pool; -ECHILD. */
 WEIR_API int weir_pool_wait(struct weir_pool *pool, int64_t deadline);
 
+/* Lend this thread to the pool: run its jobs, with the worker hooks around
+ * them, until every job accepted has ended. The deadline is looked at between
+ * jobs: with weir_now() one job is run, if one is ready; with WEIR_NOW those
+ * that are ready. So a submitter that finds no room may run a job instead of
+ * waiting, and a pool without threads is run by whoever has the time. Its
+ * jobs must not end this thread.
+ * Returns 0; -EAGAIN or -ETIMEDOUT not every job has ended; -EBUSY `lenders`
+ * threads are here already; -EDEADLK called by a job of the pool; -ECHILD;
+ * what worker_start returned. */
+WEIR_API int weir_pool_run(struct weir_pool *pool, int64_t deadline);
+
+/* Change `workers`, up to the larger of workers and max_workers at creation,
+ * `idle_ns`, and what the pool's gate has: limit, rate_per_s, burst, where
+ * one of the last three was asked for at creation. Members that are 0 stay
+ * as they are; the others cannot be changed.
+ * Returns 0; -EINVAL, and nothing has changed; -ECHILD. */
+WEIR_API int weir_pool_set(struct weir_pool *pool,
+                           const struct weir_pool_options *options);
+
 /* Close the pool and join its threads. WEIR_DRAIN: outsiders submit nothing
  * more, jobs still may, until all is quiet; if the pool's gate is held, what
  * has not begun is dropped. WEIR_CANCEL: what has not begun is dropped, and
- * running jobs are told by weir_stopping(). To be called again after
- * -ETIMEDOUT, with either mode; cancelling is never taken back. Closing a
+ * running jobs are told by weir_stopping(). A pool without threads is drained
+ * in this call, as by weir_pool_run(). To be called again after -ETIMEDOUT, with either mode; cancelling is never taken back. Closing a
  * closed pool is fine.
  * Returns 0: every thread has ended; -EAGAIN or -ETIMEDOUT not yet, and the
  * pool is still valid; -EDEADLK called by a job of the pool; -ECHILD;
@@ -192,40 +187,6 @@ WEIR_API int weir_pool_stats(struct weir_pool *pool,
 /* Tell the gate its jobs pass, to set, hold and watch it; NULL where neither
  * limit nor rate was asked for. It is the pool's: not to be destroyed. */
 WEIR_API struct weir_gate *weir_pool_gate(struct weir_pool *pool);
-
-/* Inside a job; `cx` is the one it was given, and only its thread may ask. */
-
-/* Tell what worker_start stored for this worker; NULL if there was none, and
- * on a thread of the host's that helps a group. */
-WEIR_API void *weir_local(const struct weir_context *cx);
-
-/* Tell this worker's number, from 0 to workers - 1; -1 on a thread of the
- * host's that helps a group. */
-WEIR_API int weir_worker_index(const struct weir_context *cx);
-
-/* Tell the job's tag. */
-WEIR_API uint64_t weir_tag(const struct weir_context *cx);
-
-/* Ask whether this job should end early: 1 after WEIR_CANCEL, or after its
- * group or one above it was cancelled or its time was up; else 0. */
-WEIR_API int weir_stopping(const struct weir_context *cx);
-
-/* Tell when the job should have ended: the earliest deadline of its group
- * and those above it; WEIR_FOREVER where there is none. */
-WEIR_API int64_t weir_deadline(const struct weir_context *cx);
-
-/* Say when the next run of this job is to begin, if it returns WEIR_AGAIN or
- * has retries left: `ns` nanoseconds after it has returned. Its worker does
- * other work meanwhile; its permits are given back, and for the next run it
- * goes to the end of the lines. */
-WEIR_API void weir_retry_in(struct weir_context *cx, int64_t ns);
-
-/* Sleep inside a job. It hands its permits on meanwhile, of the pool's gate
- * and of its own, and takes them again, in line, before it returns: with a limit of 1 no other
- * job runs between two sleeps of one, which so needs no lock. It is no
- * stand-in for work that the limit is to bound.
- * Returns 0 after `ns` nanoseconds; -ECANCELED as soon as weir_stopping(). */
-WEIR_API int weir_sleep(struct weir_context *cx, int64_t ns);
 
 #ifdef __cplusplus
 }

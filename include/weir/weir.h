@@ -4,8 +4,10 @@
 #define WEIR_WEIR_H
 
 #include <weir/base.h>
+#include <weir/event.h>
 #include <weir/gate.h>
 #include <weir/group.h>
+#include <weir/job.h>
 #include <weir/pool.h>
 #include <weir/queue.h>
 #include <weir/table.h>

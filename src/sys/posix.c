@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mman.h>
@@ -294,6 +295,62 @@ void weir_sys_thread_join(struct weir_sys_thread *thread)
     weir_sys_restore_cancel(before);
     if (err != 0)
         weir_sys_abort(__FILE__, __LINE__, "a thread cannot be joined");
+}
+
+int weir_sys_cpu_clock(void)
+{
+#if defined(_POSIX_THREAD_CPUTIME) && _POSIX_THREAD_CPUTIME >= 0 &&         \
+    !defined(__APPLE__)
+    clockid_t clock;
+
+    if (pthread_getcpuclockid(pthread_self(), &clock) == 0)
+        return clock;
+#endif
+    return -1;
+}
+
+int64_t weir_sys_cpu_ns(int clock)
+{
+    struct timespec t;
+
+    if (clock_gettime((clockid_t)clock, &t) != 0)
+        return -1;
+    return (int64_t)t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+int weir_sys_thread_number(void)
+{
+#if defined(__linux__)
+    return (int)syscall(SYS_gettid);
+#else
+    return -1;
+#endif
+}
+
+/* Linux shows the state behind the name, which ends with the last ")": R is
+ * running or ready to, see proc(5). */
+int weir_sys_thread_waits(int number)
+{
+    char path[64], text[128];
+    const char *name_end;
+    ssize_t n;
+    int fd;
+
+    if (number < 0)
+        return -1;
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", number);
+    fd = weir_sys_open(path, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    n = weir_sys_pread(fd, text, sizeof(text) - 1, 0);
+    weir_sys_close(fd);
+    if (n <= 0)
+        return -1;
+    text[n] = '\0';
+    name_end = strrchr(text, ')');
+    if (name_end == NULL || name_end[1] != ' ')
+        return -1;
+    return name_end[2] != 'R';
 }
 
 int weir_sys_hold_cancel(void)

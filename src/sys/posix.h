@@ -189,6 +189,16 @@ int weir_sys_thread_start(struct weir_sys_thread *thread, void (*fn)(void *),
                           void *arg, size_t stack_bytes, const char *name);
 void weir_sys_thread_join(struct weir_sys_thread *thread);
 struct weir_sys_thread weir_sys_thread_self(void);
+/* The clock of the processor time this thread uses, for others to read; -1:
+ * the system has none. */
+int weir_sys_cpu_clock(void);
+/* What that clock shows, in nanoseconds; -1: its thread is gone. */
+int64_t weir_sys_cpu_ns(int clock);
+/* A number for this thread, for the next call; -1: the system has none. */
+int weir_sys_thread_number(void);
+/* Whether a thread waits for something else than a processor: 1 or 0; -1: the
+ * system does not tell. */
+int weir_sys_thread_waits(int number);
 /* Keep pthread_cancel() from taking effect; what it returns restores that. */
 int weir_sys_hold_cancel(void);
 void weir_sys_restore_cancel(int before);

@@ -17,6 +17,8 @@
  *   struct weir_sys_sem       init, destroy, post, wait with a deadline
  *   struct weir_sys_thread    start, join, self; start is the only function
  *                             that makes threads
+ *   weir_sys_cpu_clock, _ns   how much processor time a thread has used
+ *   weir_sys_thread_number, _waits  whether one waits, where that is told
  *   weir_sys_hold_cancel      and _restore_cancel: pthread_cancel() waits
  *   weir_sys_now              the monotonic clock
  *   weir_sys_alloc, _free     zeroed memory on cache lines of its own

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT
+ * job.h - a job, and what it may ask and tell while it runs.
+ *
+ *   static int fetch(struct weir_context *cx, void *arg)
+ *   {
+ *       struct page *page = arg;
+ *       int wait_s = ask_for(page, weir_local(cx));  // its worker's handle
+ *
+ *       if (wait_s == 0)
+ *           return 0;
+ *       weir_retry_in(cx, wait_s * WEIR_S);  // its worker does other work
+ *       return WEIR_AGAIN;
+ *   }
+ *   ...
+ *   weir_pool_submit(pool, &(struct weir_job){ .fn = fetch, .arg = &page,
+ *       .gate = hosts, .key = page.host,  // so many at once for each host
+ *       .deadline = weir_after(60 * WEIR_S) }, 1, WEIR_FOREVER);
+ *
+ * A job that may not start yet - for its start time, its gate, a pause
+ * before another run - waits in the pool and holds no worker, no permit and
+ * no lock; only its place in the pool's capacity.
+ *
+ * The calls below are made inside a job, with the context it was given, by
+ * its thread alone; but they may be made by whatever it calls.
+ */
+#ifndef WEIR_JOB_H
+#define WEIR_JOB_H
+
+#include <weir/base.h>
+#include <weir/gate.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct weir_context; /* what a job may ask and tell; good until it returns */
+
+/* What a job returns to be run again: at once, or after weir_retry_in(). Only
+ * its deadline bounds how often. */
+#define WEIR_AGAIN INT32_MIN
+
+/* A job's function. Returns 0, a status of its own, which is counted as a
+ * failure, or WEIR_AGAIN. One that ends its thread by pthread_exit() has
+ * failed; another thread takes the worker over. If there can be none, the
+ * pool goes on with fewer workers, and is cancelled when none is left. */
+typedef int weir_fn(struct weir_context *cx, void *arg);
+
+/* A job: plain data, copied when accepted. What is 0 asks for nothing. */
+struct weir_job {
+    weir_fn *fn;
+    void *arg;
+    uint64_t tag; /* for the caller: told by weir_tag() and by results */
+
+    /* Called once if fn will never run to its end, or never again where it
+     * asked for that, by whichever thread finds out, with no lock held; `why`
+     * is -ECANCELED, -ETIMEDOUT, or what weir_group_cancel() was told. So an
+     * argument on the heap is freed either by fn or by drop. Must not wait
+     * for the pool, nor end its thread. NULL: nothing. */
+    void (*drop)(void *arg, int why);
+    const char *name; /* for on_event; must outlive the job */
+
+    /* A gate to pass besides the pool's, with this key: see gate.h. While it
+     * may not, the job is parked there, in order, and holds no worker and no
+     * permit. Not the gate of a pool's own; destroyed after the job. */
+    struct weir_gate *gate;
+    uint64_t key;
+
+    int64_t start;     /* a time: not before */
+    int64_t deadline;  /* a time: dropped with -ETIMEDOUT if it has not begun
+                          by then; weir_stopping() while it runs */
+    int64_t period_ns; /* run it again so long after the last start was due,
+                          while it returns 0; turns missed are left out */
+    uint32_t retries;  /* after a status that is not 0 run it again so often:
+                          0.1 s later, then 0.2, 0.4 ... to 30 s at most, or
+                          as weir_retry_in() says */
+    int32_t priority;  /* WEIR_HIGH or WEIR_LOW */
+    uint64_t reserved[4];
+};
+
+/* Jobs of high priority go before others three times in four; those of low
+ * one when there are no others, and once in sixteen. */
+#define WEIR_HIGH 1
+#define WEIR_LOW (-1)
+
+/* Tell what worker_start stored for this worker; NULL if there was none, and
+ * on a thread of the host's that helps a group. */
+WEIR_API void *weir_local(const struct weir_context *cx);
+
+/* Tell this worker's number, from 0 to workers - 1, or max_workers - 1 where
+ * that is more; from there on for threads inside weir_pool_run(); -1 on a
+ * thread of the host's that helps a group. */
+WEIR_API int weir_worker_index(const struct weir_context *cx);
+
+/* Tell the job's tag. */
+WEIR_API uint64_t weir_tag(const struct weir_context *cx);
+
+/* Ask whether this job should end early: 1 after WEIR_CANCEL, after its group
+ * or one above it was cancelled, or when its deadline or one of theirs has
+ * passed; else 0. */
+WEIR_API int weir_stopping(const struct weir_context *cx);
+
+/* Tell when the job should have ended: the earliest deadline of its own, its
+ * group's and those above; WEIR_FOREVER where there is none. */
+WEIR_API int64_t weir_deadline(const struct weir_context *cx);
+
+/* Say when the next run of this job is to begin, if it returns WEIR_AGAIN or
+ * has retries left: `ns` nanoseconds after it has returned. Its worker does
+ * other work meanwhile; its permits are given back, and for the next run it
+ * goes to the end of the lines. */
+WEIR_API void weir_retry_in(struct weir_context *cx, int64_t ns);
+
+/* Sleep inside a job. It hands its permits on meanwhile, of the pool's gate
+ * and of its own, and takes them again, in line, before it returns: with a limit of 1 no other
+ * job runs between two sleeps of one, which so needs no lock. It is no
+ * stand-in for work that the limit is to bound.
+ * Returns 0 after `ns` nanoseconds; -ECANCELED as soon as weir_stopping(). */
+WEIR_API int weir_sleep(struct weir_context *cx, int64_t ns);
+
+/* Have `fn` called when this job is cancelled, so that it can be got out of
+ * whatever it waits in: at once if it was, else by the thread that cancels,
+ * with no lock held. It must not wait for this job. One for a job: the next
+ * one takes its place, NULL takes it back; when this returns, or the job does,
+ * the one before is not running any more. A deadline alone calls nothing: what
+ * waits can be told weir_deadline(). */
+WEIR_API void weir_on_stop(struct weir_context *cx, void (*fn)(void *arg),
+                           void *arg);
+
+/* Tell the pool that this job is about to wait for something that needs no
+ * processor, and that it has it: meanwhile a pool with max_workers has another
+ * worker run jobs. May be nested; weir_sleep() and waiting for groups do it
+ * by themselves. The job keeps its permits. */
+WEIR_API void weir_blocking_begin(struct weir_context *cx);
+WEIR_API void weir_blocking_end(struct weir_context *cx);
+
+/* Tell the pool's on_event how far this job is; `total` 0: who knows. */
+WEIR_API void weir_progress(struct weir_context *cx, uint64_t done,
+                            uint64_t total);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

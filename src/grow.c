@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT
+ * grow.c - how many of an elastic pool's threads work.
+ *
+ * Of its threads `active` look for jobs or run them, and as many as `target`
+ * should; those that are blocked are not counted, and the others are spare.
+ * The spare ones sleep, and one of them watches where jobs wait: it alone
+ * decides that another thread is needed, takes that place, and has a new one
+ * put in reserve. All that others do is to wake it.
+ *
+ * Owns: nothing; a context belongs to its thread.
+ * Locks: the pool's, over which contexts have a thread.
+ * Order: who makes work, or blocks, changes ring, list or `active` by a
+ *   seq_cst read-modify-write and then loads the state of the park of spare
+ *   ones; a spare one announces itself there and then looks: see park.h.
+ * Invariants: `active` is counted up by whoever becomes active, and down by
+ *   who blocks, or by the watcher for one that is stuck: `stuck` says which,
+ *   and is exchanged, so that it is counted up again once. One spare thread
+ *   stays as long as there is room for it.
+ * Wake-ups: work that finds no idle worker wakes a spare one, unless it is
+ *   watching, when it looks every few milliseconds; blocking wakes all.
+ * Not guaranteed: that what seems stuck is not merely kept from a processor
+ *   by other threads, where the system does not tell what a thread waits for.
+ */
+#include "pool_private.h"
+
+/* Two looks without progress make a worker stuck: within 10 ms of blocking. */
+#define TICK_NS (3 * WEIR_MS)
+#define STILL_TICKS 2
+#define STILL_NS (100 * WEIR_US) /* less in a tick is no work of its own */
+
+enum stuck { FREE = 0, SEEMS = 1, SAYS = 2 };
+
+/* ---- blocking ---- */
+
+void weir_grow_block(struct weir_context *w)
+{
+    struct weir_pool *pool = w->pool;
+
+    if (!w->counted || w->blocks++ > 0)
+        return;
+    if (weir_atomic_exchange(&w->stuck, SAYS, weir_seq_cst) == FREE) {
+        weir_atomic_fetch_sub(&pool->active, 1, weir_seq_cst);
+        weir_atomic_fetch_add(&pool->blocked, 1, weir_relaxed);
+    }
+    if (weir_pool_has_jobs(pool))
+        weir_park_wake_all(&pool->spares);
+}
+
+static void unstick(struct weir_context *w, enum stuck stuck)
+{
+    if (stuck == FREE)
+        return;
+    weir_atomic_fetch_add(&w->pool->active, 1, weir_seq_cst);
+    weir_atomic_fetch_sub(&w->pool->blocked, 1, weir_relaxed);
+}
+
+void weir_grow_unblock(struct weir_context *w)
+{
+    if (w->counted && --w->blocks == 0)
+        unstick(w, weir_atomic_exchange(&w->stuck, FREE, weir_seq_cst));
+}
+
+void weir_grow_job_ended(struct weir_context *w)
+{
+    /* What it has begun and not ended ends with it. */
+    w->blocks = 0;
+    if (weir_atomic_load(&w->stuck, weir_relaxed) != FREE)
+        unstick(w, weir_atomic_exchange(&w->stuck, FREE, weir_seq_cst));
+}
+
+/* ---- watching ---- */
+
+/* Whether a worker is in a job, the same as at the last look, and has used no
+ * processor time since then. */
+static bool is_still(struct weir_context *w)
+{
+    uint64_t ended = weir_atomic_load(&w->ended, weir_acquire) +
+                     weir_atomic_load(&w->moved, weir_acquire);
+    uint64_t began = weir_atomic_load(&w->began, weir_acquire);
+    int clock = weir_atomic_load(&w->cpu_clock, weir_acquire);
+    int64_t used = clock != -1 ? weir_sys_cpu_ns(clock) : -1;
+    bool same = began == w->seen_began && used >= 0 &&
+                used - w->seen_cpu_ns < STILL_NS;
+
+    w->seen_began = began;
+    w->seen_cpu_ns = used;
+    return same &&
+           began + weir_atomic_load(&w->cancelled, weir_acquire) > ended;
+}
+
+/* Look at every worker; those that have been still for long are stuck. */
+static void look_at_workers(struct weir_pool *pool)
+{
+    for (int i = 0; i < pool->max; i++) {
+        struct weir_context *w = &pool->workers[i];
+        int none = FREE;
+
+        w->still = is_still(w) ? w->still + 1 : 0;
+        /* One that only waits for a processor is not blocked: another thread
+         * would make that worse. Asked where the clock cannot tell. */
+        if (w->still >= STILL_TICKS &&
+            weir_sys_thread_waits(weir_atomic_load(&w->number,
+                                                   weir_acquire)) == 0)
+            w->still = 0;
+        if (w->still >= STILL_TICKS &&
+            weir_atomic_cas_strong(&w->stuck, &none, SEEMS, weir_seq_cst)) {
+            weir_atomic_fetch_sub(&pool->active, 1, weir_seq_cst);
+            weir_atomic_fetch_add(&pool->blocked, 1, weir_relaxed);
+        }
+    }
+}
+
+/* Whether jobs wait and nobody is on the way to them, or could be. */
+static bool work_waits(struct weir_pool *pool)
+{
+    uint64_t idle = weir_atomic_load(&pool->ring.items.state, weir_seq_cst);
+
+    if (idle != 0)
+        return false; /* asleep, awakening, or watching at the gate */
+    return weir_pool_has_jobs(pool) ||
+           weir_atomic_load(&pool->tasks.due, weir_seq_cst) <= weir_sys_now();
+}
+
+static bool has_place(struct weir_pool *pool)
+{
+    return weir_atomic_load(&pool->active, weir_seq_cst) <
+           weir_atomic_load(&pool->target, weir_seq_cst);
+}
+
+static bool take_place(struct weir_pool *pool)
+{
+    int active = weir_atomic_load(&pool->active, weir_seq_cst);
+
+    while (active < weir_atomic_load(&pool->target, weir_seq_cst))
+        if (weir_atomic_cas_weak(&pool->active, &active, active + 1,
+                                 weir_seq_cst))
+            return true;
+    return false;
+}
+
+/* ---- threads ---- */
+
+/* Put another thread in reserve, if there is none and room for one. Where the
+ * system has none, the pool goes on with those there are. */
+static void put_in_reserve(struct weir_pool *pool)
+{
+    struct weir_context *w = NULL;
+
+    if (weir_atomic_load(&pool->sparing, weir_seq_cst) > 0)
+        return;
+    weir_sys_lock(&pool->lock);
+    for (int i = 0; i < pool->max && w == NULL; i++)
+        if (pool->workers[i].life != WEIR_LIFE_RUNS)
+            w = &pool->workers[i];
+    if (w != NULL && !weir_ring_is_closed(&pool->ring)) {
+        if (w->life == WEIR_LIFE_ENDED)
+            weir_sys_thread_join(&w->thread);
+        w->life = WEIR_LIFE_NONE;
+        weir_atomic_store(&w->spare, true, weir_relaxed); /* not there yet */
+        weir_pool_start_worker_locked(pool, w);
+    }
+    weir_sys_unlock(&pool->lock);
+}
+
+/* One that has been spare for long ends, but for the last one. */
+static bool may_end(struct weir_pool *pool)
+{
+    int sparing = weir_atomic_load(&pool->sparing, weir_seq_cst);
+
+    while (sparing > 1)
+        if (weir_atomic_cas_weak(&pool->sparing, &sparing, sparing - 1,
+                                 weir_seq_cst))
+            return true;
+    return false;
+}
+
+/* Sleep, or tick where work waits. Returns whether it was for so long that
+ * the thread may end. */
+static bool sleep_spare(struct weir_pool *pool)
+{
+    int64_t now = weir_sys_now();
+    int64_t until = now + weir_atomic_load(&pool->idle_ns, weir_relaxed);
+    bool watching = false, late;
+
+    weir_park_announce(&pool->spares);
+    if (weir_ring_is_closed(&pool->ring) ||
+        (work_waits(pool) && has_place(pool))) {
+        weir_park_retract(&pool->spares);
+        return false;
+    }
+    if (work_waits(pool)) {
+        watching = weir_park_watch(&pool->spares);
+        if (watching)
+            until = now + TICK_NS;
+    } else {
+        int64_t due = weir_atomic_load(&pool->tasks.due, weir_seq_cst);
+
+        if (weir_atomic_load(&pool->sparing, weir_seq_cst) == 1)
+            until = WEIR_FOREVER;
+        if (due < until)
+            until = due > now ? due : now + TICK_NS;
+    }
+    late = weir_park_wait(&pool->spares, until) != 0 && !watching;
+    if (watching) {
+        look_at_workers(pool);
+        weir_park_unwatch(&pool->spares);
+    }
+    return late && weir_sys_now() - now >=
+                       weir_atomic_load(&pool->idle_ns, weir_relaxed);
+}
+
+/* Be spare until there is a place. Returns false: this thread is to end. */
+static bool be_spare(struct weir_context *w)
+{
+    struct weir_pool *pool = w->pool;
+
+    weir_atomic_fetch_add(&pool->sparing, 1, weir_seq_cst);
+    for (;;) {
+        if (weir_ring_is_closed(&pool->ring)) {
+            weir_atomic_fetch_add(&pool->active, 1, weir_seq_cst);
+            break;
+        }
+        if (work_waits(pool) && take_place(pool))
+            break;
+        if (sleep_spare(pool) && may_end(pool))
+            return false;
+    }
+    weir_atomic_fetch_sub(&pool->sparing, 1, weir_seq_cst);
+    weir_atomic_store(&w->spare, false, weir_relaxed);
+    put_in_reserve(pool);
+    /* What else waits may need one more. */
+    if (weir_pool_has_jobs(pool))
+        weir_park_wake(&pool->spares);
+    return true;
+}
+
+bool weir_grow_stay(struct weir_context *w)
+{
+    struct weir_pool *pool = w->pool;
+    int active = weir_atomic_load(&pool->active, weir_relaxed);
+
+    if (!weir_atomic_load(&w->spare, weir_relaxed)) {
+        do
+            if (active <= weir_atomic_load(&pool->target, weir_relaxed) ||
+                weir_ring_is_closed(&pool->ring))
+                return true;
+        while (!weir_atomic_cas_weak(&pool->active, &active, active - 1,
+                                     weir_seq_cst));
+        weir_atomic_store(&w->spare, true, weir_relaxed);
+        weir_worker_give_back(w);
+        weir_worker_rests(w);
+        /* It may have been woken for a job that others are to take now. */
+        if (weir_pool_has_jobs(pool))
+            weir_park_wake(&pool->ring.items);
+    }
+    return be_spare(w);
+}
