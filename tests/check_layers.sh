@@ -33,10 +33,12 @@ includes() {
 level() {
     case $1 in
     base | sys) echo 0 ;;
-    queue* | ring | park | gate* | table* | siphash | options) echo 1 ;;
-    pool* | worker | context | writer*) echo 2 ;;
-    group*) echo 3 ;;
-    http* | weir) echo 4 ;;
+    queue* | ring | park | gate* | table* | siphash | options) echo 10 ;;
+    event | job) echo 15 ;; # what a pool's header is made of
+    pool* | worker | context | task* | grow | lend | listen | trace | writer*)
+        echo 20 ;;
+    group*) echo 30 ;;
+    http* | weir) echo 40 ;;
     *) echo unknown ;;
     esac
 }

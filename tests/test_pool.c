@@ -90,8 +90,16 @@ static void dropped(void *arg, int why)
 static void options_out_of_range(void)
 {
     static const struct weir_pool_options bad[] = {
-        { .workers = -1 },
+        { .workers = -2 },
         { .workers = 16385 },
+        { .max_workers = -1 },
+        { .max_workers = 16385 },
+        { .workers = 4, .max_workers = 3 },
+        { .workers = WEIR_NONE, .max_workers = 3 },
+        { .lenders = -1 },
+        { .lenders = 1025 },
+        { .idle_ns = -1 },
+        { .help_depth = 1001 },
         { .workers_min = -1 },
         { .workers = 2, .workers_min = 3 },
         { .capacity = ((size_t)1 << 28) + 1 },
