@@ -96,10 +96,11 @@ struct weir_gate_wait {
     void (*look)(struct weir_gate_wait *wait, int64_t when, bool held);
 };
 
-/* Find or make the line of the key for a job that is submitted, and keep it
- * until weir_gate_forget(). At most `quota` jobs that are not inside may keep
- * the line of one key. 0; -EAGAIN the quota is used up, or there is no room
- * for one more key; -EINVAL no such key, or the gate is a pool's. */
+/* Find or make the line of the key, which does not matter without keys, for a
+ * job that is submitted, and keep it until weir_gate_forget(). At most `quota`
+ * jobs that are not inside may keep the line of one key. 0; -EAGAIN the quota
+ * is used up, or there is no room for one more key; -EINVAL no such key, or
+ * the gate is a pool's. */
 int weir_gate_expect(struct weir_gate_pass *pass, uint64_t key, size_t quota);
 void weir_gate_forget(struct weir_gate_pass *pass);
 
@@ -107,7 +108,7 @@ void weir_gate_forget(struct weir_gate_pass *pass);
  * 0: inside, and parked nowhere; -EAGAIN: parked; -ECANCELED: wait->park()
  * did not want that, and it is parked nowhere. */
 int weir_gate_admit(struct weir_gate_pass *passes, int count,
-                    struct weir_gate_wait *wait);
+                    struct weir_gate_wait *wait) WEIR_UNCHECKED_LOCKS;
 
 /* Take what is parked away, wherever it is. The caller alone decides about
  * it: only weir_gate_admit() could park it anew. */

@@ -103,8 +103,10 @@ int weir_gate_expect(struct weir_gate_pass *pass, uint64_t key, size_t quota)
 
     if (err != 0)
         return err;
-    err = g->changed != NULL ? -EINVAL
-                             : weir_gate_key_get_locked(g, key, &k);
+    /* A job's key is for those of its gates that have keys. */
+    err = g->changed != NULL
+              ? -EINVAL
+              : weir_gate_key_get_locked(g, g->keys_max != 0 ? key : 0, &k);
     if (err != 0)
         goto out;
     pass->key = g->keys_max != 0 ? k : NULL;
@@ -132,7 +134,9 @@ void weir_gate_forget(struct weir_gate_pass *pass)
 /* ---- passing ---- */
 
 static void lock_all(struct weir_gate_pass *passes, int count)
-    WEIR_UNCHECKED_LOCKS
+    WEIR_UNCHECKED_LOCKS;
+
+static void lock_all(struct weir_gate_pass *passes, int count)
 {
     struct weir_gate *a = passes[0].gate, *b = passes[count - 1].gate;
 
@@ -147,7 +151,9 @@ static void lock_all(struct weir_gate_pass *passes, int count)
 }
 
 static void unlock_all(struct weir_gate_pass *passes, int count)
-    WEIR_UNCHECKED_LOCKS
+    WEIR_UNCHECKED_LOCKS;
+
+static void unlock_all(struct weir_gate_pass *passes, int count)
 {
     if (count == 2 && passes[1].gate != passes[0].gate)
         weir_sys_unlock(&passes[1].gate->lock);
@@ -174,8 +180,10 @@ static bool may_pass_locked(const struct weir_gate_pass *pass,
     return false;
 }
 
+/* With the lock of the gate it is parked at held. */
+static void take_away_locked(struct weir_gate_wait *w) WEIR_UNCHECKED_LOCKS;
+
 static void take_away_locked(struct weir_gate_wait *w)
-    WEIR_REQUIRES(w->at->gate->lock)
 {
     struct weir_gate_pass *pass = w->at;
 
@@ -183,8 +191,12 @@ static void take_away_locked(struct weir_gate_wait *w)
     weir_gate_open_locked(pass->gate, line_of(pass));
 }
 
+/* With the locks of all its gates held. */
 static int park_locked(struct weir_gate_pass *pass, struct weir_gate_wait *w,
-                       struct weir_gate_view view) WEIR_UNCHECKED_LOCKS
+                       struct weir_gate_view view) WEIR_UNCHECKED_LOCKS;
+
+static int park_locked(struct weir_gate_pass *pass, struct weir_gate_wait *w,
+                       struct weir_gate_view view)
 {
     if (w->at != NULL && w->at != pass)
         take_away_locked(w);
@@ -197,7 +209,7 @@ static int park_locked(struct weir_gate_pass *pass, struct weir_gate_wait *w,
 }
 
 int weir_gate_admit(struct weir_gate_pass *passes, int count,
-                    struct weir_gate_wait *w) WEIR_UNCHECKED_LOCKS
+                    struct weir_gate_wait *w)
 {
     struct weir_gate_view views[2];
     int err = 0;

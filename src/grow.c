@@ -57,7 +57,8 @@ static void unstick(struct weir_context *w, enum stuck stuck)
 void weir_grow_unblock(struct weir_context *w)
 {
     if (w->counted && --w->blocks == 0)
-        unstick(w, weir_atomic_exchange(&w->stuck, FREE, weir_seq_cst));
+        unstick(w, (enum stuck)weir_atomic_exchange(&w->stuck, FREE,
+                                                    weir_seq_cst));
 }
 
 void weir_grow_job_ended(struct weir_context *w)
@@ -65,7 +66,8 @@ void weir_grow_job_ended(struct weir_context *w)
     /* What it has begun and not ended ends with it. */
     w->blocks = 0;
     if (weir_atomic_load(&w->stuck, weir_relaxed) != FREE)
-        unstick(w, weir_atomic_exchange(&w->stuck, FREE, weir_seq_cst));
+        unstick(w, (enum stuck)weir_atomic_exchange(&w->stuck, FREE,
+                                                    weir_seq_cst));
 }
 
 /* ---- watching ---- */

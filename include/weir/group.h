@@ -19,15 +19,30 @@
  *
  * WINDOW. At most `window` jobs of a group are unfinished or unread at a
  * time; next and get make room by handing results out. So an endless input
- * runs in constant memory: submit until it says -ENOBUFS, read a result, go
- * on. With `discard` no results are kept, and nothing need be read.
+ * runs in constant memory, in one thread:
+ *
+ *   for (uint64_t in = 0, out = 0; out < count;) {
+ *       ssize_t n = in < count ? weir_group_submit(group, &job[in % 64], 1,
+ *                                                  WEIR_FOREVER) : -ENOBUFS;
+ *       if (n == 1)
+ *           in++;
+ *       else if (n == -ENOBUFS && weir_group_get(group, out, &r,
+ *                                                WEIR_FOREVER) == 0)
+ *           out++, use(&r);
+ *       else
+ *           break;
+ *   }
+ *
+ * With `discard` no results are kept, and nothing need be read. Making a
+ * group costs as much as its window: jobs that make small ones say so.
  *
  * WAITING INSIDE A JOB. A job may make a group on its own pool, submit to it
  * and wait for it. The waiting worker runs jobs of that very group, oldest
  * first, and no others; so this ends on a pool of one worker and a limit of
- * 1 too, since what it runs uses the permit its waiting job holds, and waits
- * for no slot of the rate. It does so only with WEIR_FOREVER: a wait with a deadline sleeps. A waiter with
- * nothing to run gives its permit up and takes one again before it returns.
+ * 1 too, since what it runs uses the permits its waiting job holds. Nothing
+ * starts before its slot of a rate, or at a gate that is held. It helps only
+ * with WEIR_FOREVER: a wait with a deadline sleeps. A waiter with nothing to
+ * run gives its permits up and takes them again before it returns.
  * More than the pool's help_depth waits inside one another are refused with
  * -EDEADLK, and nothing is lost: the jobs still run. A wait for a group that
  * the waiting job, or a job that waits for it, belongs to is -EDEADLK too.
@@ -52,7 +67,8 @@ struct weir_group;
 
 enum weir_policy {
     WEIR_ALL = 0,       /* run every job, whatever the others return */
-    WEIR_FAIL_FAST = 1, /* the first status that is not 0 cancels the rest */
+    WEIR_FAIL_FAST = 1, /* the first status that is not 0 cancels the rest, be
+                           it that of a job that was cancelled itself */
     WEIR_FIRST_OK = 2   /* the first status that is 0 cancels the rest */
 };
 
@@ -107,7 +123,8 @@ WEIR_API int weir_group_create(struct weir_group **group,
                                const struct weir_group_options *options);
 
 /* Cancel, wait for running jobs to end, forget unread results, free. NULL is
- * fine. Requires: nobody is inside a call on it; not called by one of its
+ * fine. Its memory stays until what the pool's ring still holds of it has
+ * come out. Requires: nobody is inside a call on it; not called by one of its
  * jobs, nor by a job of a group below it. */
 WEIR_API void weir_group_destroy(struct weir_group *group);
 
@@ -151,8 +168,10 @@ WEIR_API int weir_group_wait(struct weir_group *group, int64_t deadline);
 WEIR_API int weir_group_status(struct weir_group *group);
 
 /* Cancel the job with this index, or WEIR_EVERY: then the group accepts
- * nothing more. Jobs not begun are dropped, here and now, with `why` as their
- * status, which is negative; running ones see weir_stopping().
+ * nothing more. Jobs not begun are dropped with `why`, which is negative, as
+ * their status: by this call, or by a worker that has just taken one and
+ * finds out; running ones see weir_stopping(), and are called where they asked
+ * for that by weir_on_stop().
  * Returns 0, also where the job has already ended; -ESTALE and -ENOENT as
  * weir_group_get(); -EINVAL why is not negative; -ECHILD. */
 WEIR_API int weir_group_cancel(struct weir_group *group, uint64_t index,

@@ -59,8 +59,8 @@ struct weir_job {
     void (*drop)(void *arg, int why);
     const char *name; /* for on_event; must outlive the job */
 
-    /* A gate to pass besides the pool's, with this key: see gate.h. While it
-     * may not, the job is parked there, in order, and holds no worker and no
+    /* A gate to pass besides the pool's, with this key if it has keys: see
+     * gate.h. While it may not, the job is parked there, in order, and holds no worker and no
      * permit. Not the gate of a pool's own; destroyed after the job. */
     struct weir_gate *gate;
     uint64_t key;

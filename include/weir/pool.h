@@ -80,7 +80,8 @@ struct weir_pool_options {
                           most 1,000; 0: 16, so that a job and what it calls
                           may use 14 KiB of the default stack at each */
 
-    /* Called by each worker thread before its first job; what it stores in
+    /* Called by each worker thread before its first job, and by each thread
+     * inside weir_pool_run(); must not end its thread; what it stores in
      * *local weir_local() tells its jobs. A result other than 0 makes
      * weir_pool_create() fail with it, so it should be a negative errno
      * value. NULL: nothing. */

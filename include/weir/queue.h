@@ -88,7 +88,8 @@ WEIR_API int weir_queue_close(struct weir_queue *queue);
 WEIR_API void weir_queue_done(struct weir_queue *queue, size_t count);
 
 /* Wait until every item ever accepted has been reported by
- * weir_queue_done().
+ * weir_queue_done(). The last one's call may not have returned yet: destroy
+ * the queue when its thread is known to be out of it.
  * Returns 0; -EAGAIN or -ETIMEDOUT some are still out; -ECHILD. */
 WEIR_API int weir_queue_join(struct weir_queue *queue, int64_t deadline);
 
