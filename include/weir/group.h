@@ -21,17 +21,9 @@
  * time; next and get make room by handing results out. So an endless input
  * runs in constant memory, in one thread:
  *
- *   for (uint64_t in = 0, out = 0; out < count;) {
- *       ssize_t n = in < count ? weir_group_submit(group, &job[in % 64], 1,
- *                                                  WEIR_FOREVER) : -ENOBUFS;
- *       if (n == 1)
- *           in++;
- *       else if (n == -ENOBUFS && weir_group_get(group, out, &r,
- *                                                WEIR_FOREVER) == 0)
- *           out++, use(&r);
- *       else
- *           break;
- *   }
+ *   while ((n = weir_group_submit(group, &job, 1, WEIR_FOREVER)) == -ENOBUFS &&
+ *          weir_group_get(group, out, &r, WEIR_FOREVER) == 0)
+ *       out++, use(&r);  // in order of the input, until the job has room
  *
  * With `discard` no results are kept, and nothing need be read. Making a
  * group costs as much as its window: jobs that make small ones say so.
