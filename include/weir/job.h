@@ -60,8 +60,9 @@ struct weir_job {
     const char *name; /* for on_event; must outlive the job */
 
     /* A gate to pass besides the pool's, with this key if it has keys: see
-     * gate.h. While it may not, the job is parked there, in order, and holds no worker and no
-     * permit. Not the gate of a pool's own; destroyed after the job. */
+     * gate.h. While it may not, the job is parked there, in order, and holds
+     * no worker and no permit. Not the gate of a pool's own; destroyed after
+     * the job. */
     struct weir_gate *gate;
     uint64_t key;
 
@@ -110,9 +111,9 @@ WEIR_API int64_t weir_deadline(const struct weir_context *cx);
 WEIR_API void weir_retry_in(struct weir_context *cx, int64_t ns);
 
 /* Sleep inside a job. It hands its permits on meanwhile, of the pool's gate
- * and of its own, and takes them again, in line, before it returns: with a limit of 1 no other
- * job runs between two sleeps of one, which so needs no lock. It is no
- * stand-in for work that the limit is to bound.
+ * and of its own, and takes them again, in line, before it returns: with a
+ * limit of 1 no other job runs between two sleeps of one, which so needs no
+ * lock. It is no stand-in for work that the limit is to bound.
  * Returns 0 after `ns` nanoseconds; -ECANCELED as soon as weir_stopping(). */
 WEIR_API int weir_sleep(struct weir_context *cx, int64_t ns);
 

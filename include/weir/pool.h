@@ -168,11 +168,12 @@ WEIR_API int weir_pool_set(struct weir_pool *pool,
                            const struct weir_pool_options *options);
 
 /* Close the pool and join its threads. WEIR_DRAIN: outsiders submit nothing
- * more, jobs still may, until all is quiet; if the pool's gate is held, what
- * has not begun is dropped. WEIR_CANCEL: what has not begun is dropped, and
- * running jobs are told by weir_stopping(). A pool without threads is drained
- * in this call, as by weir_pool_run(). To be called again after -ETIMEDOUT, with either mode; cancelling is never taken back. Closing a
- * closed pool is fine.
+ * more, jobs still may, until all is quiet; what is not due yet, or waits at
+ * a gate that is held, is dropped, and periods end. WEIR_CANCEL: what has not
+ * begun is dropped, and running jobs are told by weir_stopping(). A pool
+ * without threads is drained in this call, as by weir_pool_run(). To be called
+ * again after -ETIMEDOUT, with either mode; cancelling is never taken back.
+ * Closing a closed pool is fine.
  * Returns 0: every thread has ended; -EAGAIN or -ETIMEDOUT not yet, and the
  * pool is still valid; -EDEADLK called by a job of the pool; -ECHILD;
  * -EINVAL no such mode. */
