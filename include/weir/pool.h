@@ -134,10 +134,10 @@ WEIR_API void weir_pool_destroy(struct weir_pool *pool);
  * several submitters gets room first is not promised.
  * Returns how many were accepted, always the first ones; fewer than `count`
  * only if the deadline passed or the pool was closed meanwhile. If none
- * were: 0 where count is 0; -EAGAIN or -ETIMEDOUT no room; -EPIPE the pool
- * is closed, or is being drained and this is none of its jobs; -EINVAL a
- * job has no fn, and none was accepted; -ECHILD. From inside a job of this
- * pool every deadline is as WEIR_NOW. The jobs are copied; the caller keeps
+ * were: 0 where count is 0; -EAGAIN or -ETIMEDOUT no room; -EAGAIN, at once,
+ * parked_max, or no room for its key; -EPIPE the pool is closed, or is being
+ * drained and this is none of its jobs; -EINVAL a job of them has no fn, or a
+ * member out of range; -ECHILD. In a job of this pool nothing waits. The jobs are copied; the caller keeps
  * the arguments of those that were not accepted. */
 WEIR_API ssize_t weir_pool_submit(struct weir_pool *pool,
                                   const struct weir_job *jobs, size_t count,
