@@ -17,11 +17,6 @@
  */
 #include "gate_private.h"
 
-static struct weir_gate_key *line_of(const struct weir_gate_pass *pass)
-{
-    return pass->key != NULL ? pass->key : &pass->gate->own;
-}
-
 /* ---- the lines ---- */
 
 /* Where the first of an owner's stands; what is there may be NULL. */
@@ -39,7 +34,7 @@ static void append_locked(struct weir_gate_pass *pass,
                           struct weir_gate_wait *w)
     WEIR_REQUIRES(pass->gate->lock)
 {
-    struct weir_gate_wait **at = first_of(line_of(pass), w->owner);
+    struct weir_gate_wait **at = first_of(weir_gate_line_of(pass), w->owner);
 
     w->at = pass;
     w->order = pass->gate->order++;
@@ -60,7 +55,7 @@ static void append_locked(struct weir_gate_pass *pass,
 static void remove_locked(struct weir_gate_wait *w)
     WEIR_REQUIRES(w->at->gate->lock)
 {
-    struct weir_gate_wait **at = first_of(line_of(w->at), w->owner);
+    struct weir_gate_wait **at = first_of(weir_gate_line_of(w->at), w->owner);
 
     if (w->next != NULL)
         w->next->prev = w->prev;
@@ -126,8 +121,8 @@ out:
 void weir_gate_forget(struct weir_gate_pass *pass)
 {
     weir_sys_lock(&pass->gate->lock);
-    line_of(pass)->jobs--;
-    weir_gate_key_rest_locked(pass->gate, line_of(pass));
+    weir_gate_line_of(pass)->jobs--;
+    weir_gate_key_rest_locked(pass->gate, weir_gate_line_of(pass));
     weir_sys_unlock(&pass->gate->lock);
 }
 
@@ -167,7 +162,7 @@ static bool may_pass_locked(const struct weir_gate_pass *pass,
                             struct weir_gate_view *view)
     WEIR_REQUIRES(pass->gate->lock)
 {
-    struct weir_gate_key *k = line_of(pass);
+    struct weir_gate_key *k = weir_gate_line_of(pass);
     bool here = w->at == pass;
     bool first = here ? w->prev == NULL : *first_of(k, w->owner) == NULL;
 
@@ -188,7 +183,7 @@ static void take_away_locked(struct weir_gate_wait *w)
     struct weir_gate_pass *pass = w->at;
 
     remove_locked(w);
-    weir_gate_open_locked(pass->gate, line_of(pass));
+    weir_gate_open_locked(pass->gate, weir_gate_line_of(pass));
 }
 
 /* With the locks of all its gates held. */
@@ -226,10 +221,11 @@ int weir_gate_admit(struct weir_gate_pass *passes, int count,
             remove_locked(w);
         }
         for (int i = 0; i < count; i++)
-            weir_gate_enter_locked(passes[i].gate, line_of(&passes[i]),
-                                   &views[i], passes[i].borrowed);
+            weir_gate_enter_locked(passes[i].gate,
+                                   weir_gate_line_of(&passes[i]), &views[i],
+                                   passes[i].borrowed);
         if (parked != NULL)
-            weir_gate_open_locked(parked->gate, line_of(parked));
+            weir_gate_open_locked(parked->gate, weir_gate_line_of(parked));
     }
     unlock_all(passes, count);
     return err;

@@ -4,7 +4,7 @@
 #ifndef WEIR_GATE_PRIVATE_H
 #define WEIR_GATE_PRIVATE_H
 
-#include "gate_line.h"
+#include "gate_pool.h"
 #include "gate_rate.h"
 #include "sys/sys.h"
 
@@ -45,6 +45,13 @@ struct weir_gate {
     size_t used;                 /* (l) keys that are not free */
 };
 
+/* The line of a pass: without keys there is one. */
+static inline struct weir_gate_key *weir_gate_line_of(
+    const struct weir_gate_pass *pass)
+{
+    return pass->key != NULL ? pass->key : &pass->gate->own;
+}
+
 /* ---- keys: gate_key.c ---- */
 
 int weir_gate_keys_init(struct weir_gate *gate, size_t keys_max);
@@ -75,7 +82,7 @@ void weir_gate_keys_each_locked(struct weir_gate *gate,
 size_t weir_gate_keys_live_locked(struct weir_gate *gate)
     WEIR_REQUIRES(gate->lock);
 
-/* ---- the line: gate.c ---- */
+/* ---- the line: gate_line.c ---- */
 
 /* What the first in line sees. */
 struct weir_gate_view {
@@ -99,6 +106,44 @@ static inline bool weir_gate_is_open(struct weir_gate_view view)
 /* Count somebody in; with a view it is a start, which uses a slot. */
 void weir_gate_enter_locked(struct weir_gate *gate, struct weir_gate_key *k,
                             const struct weir_gate_view *view, bool lent)
+    WEIR_REQUIRES(gate->lock);
+
+/* Whose turn it is, and what it sees: the first in line's. But while that
+ * one waits for a time, a permit is of no use to it: then it is the turn of
+ * the first who only needs a permit. NULL: nobody is in line. */
+struct weir_gate_place *weir_gate_turn_locked(struct weir_gate *gate,
+                                              struct weir_gate_key *k,
+                                              struct weir_gate_view *view)
+    WEIR_REQUIRES(gate->lock);
+
+/* Come to the end of the line; go away from wherever in it. */
+void weir_gate_join_locked(struct weir_gate *gate, struct weir_gate_key *k,
+                           struct weir_gate_place *place)
+    WEIR_REQUIRES(gate->lock);
+void weir_gate_quit_locked(struct weir_gate *gate, struct weir_gate_key *k,
+                           struct weir_gate_place *place)
+    WEIR_REQUIRES(gate->lock);
+
+/* Have somebody in line look. */
+void weir_gate_post_locked(struct weir_gate_place *place);
+
+/* Whether those in line are here: in a forked child they are not, and the
+ * stacks their places are on may be other threads' by now. */
+bool weir_gate_line_is_here(const struct weir_gate *gate);
+
+/* Let the one whose turn it is look, if the gate opens for it before it would
+ * look by itself. */
+void weir_gate_post_turn_locked(struct weir_gate *gate,
+                                struct weir_gate_key *k)
+    WEIR_REQUIRES(gate->lock);
+
+/* Wait in line with the lock held at start and end. 0 or -ETIMEDOUT. */
+int weir_gate_wait_locked(struct weir_gate *gate, struct weir_gate_key *k,
+                          struct weir_gate_place *place, int64_t deadline)
+    WEIR_REQUIRES(gate->lock);
+
+/* Somebody goes out. */
+void weir_gate_leave_locked(struct weir_gate *gate, struct weir_gate_key *k)
     WEIR_REQUIRES(gate->lock);
 
 /* Something has changed: tell whose turn it is. */

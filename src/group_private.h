@@ -113,7 +113,24 @@ struct weir_task *weir_slot_take_task_locked(struct weir_group *group,
 /* Run a job the caller has claimed, on this worker, inside another job. */
 void weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot);
 
-/* End a job the caller has claimed, without a run. */
+/* A claimed job has ended: keep its result, tell who waits. The caller keeps
+ * the group alive. */
+void weir_slot_finish(struct weir_slot *slot);
+
+/* A claimed job ends, dropped. */
+void weir_slot_end_without_run(struct weir_slot *slot, int why);
+
+/* Let a claimed job be queued again, for the task that will bring it. */
+void weir_slot_queue_again(struct weir_slot *slot, struct weir_task *task);
+
+/* Claim the job of a reference in the ring; false: it is stale. */
+bool weir_slot_claim_ticket(struct weir_slot *slot, uint64_t ticket);
+
+/* Which job it is, for events. */
+struct weir_event weir_slot_who(const struct weir_slot *slot);
+
+/* End a job the caller has claimed, and that nobody else counts, without a
+ * run. */
 void weir_slot_drop_aside(struct weir_slot *slot, int why);
 
 /* Cancel a job, whatever it does: what is not running ends here, or where it

@@ -158,7 +158,7 @@ static int help_from_outside(struct want *want)
     struct weir_context *before = weir_worker_current();
     struct weir_frame frames[DEPTH + 1];
     struct weir_context cx = { .pool = pool, .index = -1, .frames = frames,
-        .outer = before, .depth_max = pool->help_depth < DEPTH ? pool->help_depth : DEPTH };
+        .outer = before, .depth_max = DEPTH };
     int cancel, err;
     struct visit v = { .cx = &cx, .want = want };
     bool queued;

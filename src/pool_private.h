@@ -4,7 +4,7 @@
 #ifndef WEIR_POOL_PRIVATE_H
 #define WEIR_POOL_PRIVATE_H
 
-#include "gate_line.h"
+#include "gate_pool.h"
 #include "ring.h"
 #include "sys/sys.h"
 #include "task.h"

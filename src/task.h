@@ -11,7 +11,7 @@
 #ifndef WEIR_TASK_H
 #define WEIR_TASK_H
 
-#include "gate_line.h"
+#include "gate_pool.h"
 #include "sys/sys.h"
 
 #include <weir/pool.h>

@@ -92,7 +92,7 @@ report "core sources name no thread, lock, clock, memory or file call" \
     "$found"
 
 found=$(includes src/http*.c src/http*.h | while read -r file header; do
-    case $header in sys/* | *pool_private.h | ring.h | park.h | gate_line.h)
+    case $header in sys/* | *pool_private.h | ring.h | park.h | gate_pool.h)
         echo "$file: includes $header" ;;
     esac
 done)

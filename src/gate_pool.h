@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * gate_line.h - how pools pass gates; gate.c and gate_park.c have the
+ * gate_pool.h - how pools pass gates; gate.c and gate_park.c have the
  * discipline.
  *
  * A pool has one place in the line of its own gate for all its workers, and
@@ -7,8 +7,8 @@
  * permits and its job in one step, so that no permit is ever held by what
  * does not run. A job that may not pass a gate of its own yet is parked
  * there, and holds nothing. */
-#ifndef WEIR_GATE_LINE_H
-#define WEIR_GATE_LINE_H
+#ifndef WEIR_GATE_POOL_H
+#define WEIR_GATE_POOL_H
 
 #include "sys/sys.h"
 
