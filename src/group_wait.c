@@ -163,6 +163,8 @@ static int help_from_outside(struct want *want)
     struct visit v = { .cx = &cx, .want = want };
     bool queued;
 
+    if (pool->help_depth < DEPTH)
+        cx.depth_max = pool->help_depth;
     weir_sys_lock(&want->g->lock);
     queued = weir_slot_any_queued_locked(want->g, NULL);
     weir_sys_unlock(&want->g->lock);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * pool.c - making, feeding, watching and closing a pool; worker.c runs it.
+ * pool.c - making, feeding, watching and closing a pool; pool_worker.c runs it.
  *
  * Owns: the ring, the workers' array and threads, the gate.
  * Locks: one, so that one closer joins the threads, and over the guests
- *   (context.c); nobody waits under it but for threads that have already
+ *   (pool_job.c); nobody waits under it but for threads that have already
  *   left.
- * Order: as worker.c.
+ * Order: as pool_worker.c.
  * Invariants: accepted - ended <= capacity: the ring's bound is what has
  *   ended, plus the capacity, so running jobs count. mode is only raised.
  *   After the ring is closed nothing is accepted; it is closed by cancelling,
@@ -197,7 +197,7 @@ static int start_workers(struct weir_pool *pool, int least)
     return err;
 }
 
-static void join_workers(struct weir_pool *pool)
+void weir_pool_join_workers(struct weir_pool *pool)
 {
     for (int i = 0; i < pool->max; i++)
         if (pool->workers[i].life != WEIR_LIFE_NONE)
@@ -274,7 +274,7 @@ no_threads:
     weir_ring_close(&pool->ring);
     weir_park_wake_all(&pool->ring.items);
     weir_park_wake_all(&pool->spares);
-    join_workers(pool);
+    weir_pool_join_workers(pool);
     free_contexts(pool, pool->slots);
 no_contexts:
     weir_tasks_destroy(&pool->tasks);
@@ -303,268 +303,6 @@ no_gate:
 no_home:
     weir_sys_free(pool);
     return err;
-}
-
-/* ---- feeding ---- */
-
-bool weir_pool_is_own_job(const struct weir_pool *pool)
-{
-    return weir_worker_in(pool) != NULL;
-}
-
-int weir_pool_await_room(struct weir_pool *pool,
-                         const WEIR_ATOMIC(int) *stop, int64_t deadline)
-{
-    bool slept = false;
-    int err = weir_ring_await_room(&pool->ring, false, stop, deadline,
-                                   &slept);
-
-    /* Who comes after us in line need not wait for what we put: it looks
-     * itself whether there is room for both. */
-    if (slept)
-        weir_park_wake(&pool->ring.room);
-    return err;
-}
-
-/* A job begins with what a cell of the ring holds. */
-_Static_assert(offsetof(struct weir_job, name) ==
-                   offsetof(struct weir_call, name),
-               "the ring takes the first members of a job as they are");
-
-static size_t count_plain(const struct weir_job *jobs, size_t count)
-{
-    size_t n = 0;
-
-    while (n < count && !weir_job_is_task(&jobs[n]))
-        n++;
-    return n;
-}
-
-static ssize_t put_plain(struct weir_pool *pool, const struct weir_job *jobs,
-                         size_t count, bool insider, int64_t deadline)
-{
-    struct weir_ring_items what = { .items = jobs, .count = count,
-        .stride = sizeof(*jobs), .bytes = sizeof(struct weir_call) };
-    size_t done = 0;
-    ssize_t n;
-    int err = 0;
-
-    if (!pool->elastic)
-        return weir_ring_put(&pool->ring, what, insider, deadline);
-    /* Before waiting for room somebody must see what was put: there may be
-     * none but spare workers to make it. */
-    while (done < count) {
-        what.items = jobs + done;
-        what.count = count - done;
-        n = weir_ring_put(&pool->ring, what, insider, WEIR_NOW);
-        weir_pool_wake(pool);
-        done += n > 0 ? (size_t)n : 0;
-        err = n < 0 ? (int)n : 0;
-        if (n == -EAGAIN)
-            err = weir_pool_await_room(pool, NULL, deadline);
-        if (err != 0)
-            break;
-    }
-    return done > 0 ? (ssize_t)done : err;
-}
-
-/* Claim a position of the ring, waiting for room. 0 or -errno. */
-static int claim_position(struct weir_pool *pool, int64_t deadline,
-                          uint64_t *pos)
-{
-    struct weir_ring *ring = &pool->ring;
-    bool insider = weir_pool_is_own_job(pool), slept = false;
-    int err = 0;
-
-    if (insider)
-        deadline = WEIR_NOW;
-    do {
-        if (!insider && weir_atomic_load(&ring->refusing, weir_acquire))
-            err = -EPIPE;
-        else if (weir_ring_claim(ring, 1, pos) != 0)
-            break;
-        else
-            err = weir_ring_await_room(ring, insider, NULL, deadline, &slept);
-    } while (err == 0);
-    if (slept && weir_ring_refresh(ring))
-        weir_park_wake(&ring->room);
-    return err;
-}
-
-int weir_pool_submit_task(struct weir_pool *pool, const struct weir_job *job,
-                          const struct weir_proxy *proxy, int64_t deadline)
-{
-    struct weir_gate_pass passes[2];
-    struct weir_call token = { .fn = weir_task_token };
-    struct weir_task *task;
-    uint64_t pos = 0;
-    int count;
-    int err = weir_task_expect(pool, job, proxy ? proxy->gate : NULL, passes,
-                               &count);
-
-    if (err != 0)
-        return err == -EAGAIN ? -EDQUOT : err;
-    err = claim_position(pool, deadline, &pos);
-    if (err != 0) {
-        weir_task_forget(passes, count);
-        return err;
-    }
-    task = weir_task_make(pool, job);
-    memcpy(task->passes, passes, sizeof(passes));
-    task->pass_count = count;
-    if (proxy != NULL) {
-        task->job.fn = proxy->fn;
-        task->job.arg = proxy->arg;
-        task->job.drop = proxy->drop;
-        task->group = proxy->group;
-        proxy->made(proxy->arg, task);
-    }
-    weir_task_queue(task);
-    token.arg = task;
-    weir_ring_fill(&pool->ring, pos, &token, sizeof(token));
-    weir_pool_wake(pool);
-    return 0;
-}
-
-ssize_t weir_pool_submit(struct weir_pool *pool, const struct weir_job *jobs,
-                         size_t count, int64_t deadline)
-{
-    bool insider = weir_pool_is_own_job(pool);
-    size_t done = 0;
-    ssize_t err = 0;
-
-    if (!weir_sys_at_home(&pool->home))
-        return -ECHILD;
-    for (size_t i = 0; i < count; i++)
-        if (!weir_job_is_valid(&jobs[i]))
-            return -EINVAL;
-    if (insider)
-        deadline = WEIR_NOW;
-    while (done < count) {
-        size_t plain = count_plain(jobs + done, count - done);
-        ssize_t n;
-
-        if (plain > 0) {
-            n = put_plain(pool, jobs + done, plain, insider, deadline);
-        } else {
-            n = weir_pool_submit_task(pool, &jobs[done], NULL, deadline);
-            n = n == 0 ? 1 : n;
-        }
-        if (n > 0)
-            done += (size_t)n;
-        if (n > 0 && (plain == 0 || (size_t)n == plain))
-            continue;
-        err = n == -EDQUOT ? -EAGAIN : n;
-        break;
-    }
-    return done > 0 || err >= 0 ? (ssize_t)done : err;
-}
-
-/* ---- waiting and closing ---- */
-
-int weir_pool_wait(struct weir_pool *pool, int64_t deadline)
-{
-    if (!weir_sys_at_home(&pool->home))
-        return -ECHILD;
-    if (weir_pool_is_own_job(pool))
-        return -EDEADLK;
-    while (!weir_pool_is_quiet(pool)) {
-        if (deadline == WEIR_NOW)
-            return -EAGAIN;
-        weir_park_announce(&pool->quiet);
-        if (weir_pool_is_quiet(pool)) {
-            weir_park_retract(&pool->quiet);
-            return 0;
-        }
-        if (weir_park_wait(&pool->quiet, deadline) != 0)
-            return weir_pool_is_quiet(pool) ? 0 : -ETIMEDOUT;
-    }
-    return 0;
-}
-
-static void raise_mode(struct weir_pool *pool, int mode)
-{
-    int before = weir_atomic_load(&pool->mode, weir_seq_cst);
-
-    while (before < mode && !weir_atomic_cas_weak(&pool->mode, &before, mode,
-                                                  weir_seq_cst))
-        ;
-}
-
-void weir_pool_stop(struct weir_pool *pool)
-{
-    raise_mode(pool, WEIR_CANCEL);
-    weir_ring_close(&pool->ring);
-    weir_pool_drop_queued(pool);
-    weir_tasks_sweep(pool);
-    weir_park_wake_all(&pool->ring.items);
-    weir_park_wake_all(&pool->ring.room);
-    weir_park_wake_all(&pool->spares);
-    weir_pool_rouse(pool);
-}
-
-static int wait_for_threads(struct weir_pool *pool, int64_t deadline)
-{
-    while (weir_atomic_load(&pool->alive, weir_seq_cst) > 0) {
-        if (deadline == WEIR_NOW)
-            return -EAGAIN;
-        weir_park_announce(&pool->ended);
-        if (weir_atomic_load(&pool->alive, weir_seq_cst) == 0) {
-            weir_park_retract(&pool->ended);
-            break;
-        }
-        if (weir_park_wait(&pool->ended, deadline) != 0 &&
-            weir_atomic_load(&pool->alive, weir_seq_cst) > 0)
-            return -ETIMEDOUT;
-    }
-    return 0;
-}
-
-/* Drain a pool without threads: here, or where somebody is at it. */
-static int drain_here(struct weir_pool *pool, int64_t deadline)
-{
-    int err = weir_pool_run(pool, deadline);
-
-    return err == -EBUSY ? weir_pool_wait(pool, deadline) : err;
-}
-
-int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
-                    int64_t deadline)
-{
-    struct weir_ring *ring = &pool->ring;
-    int err;
-
-    if (mode != WEIR_DRAIN && mode != WEIR_CANCEL)
-        return -EINVAL;
-    if (!weir_sys_at_home(&pool->home))
-        return -ECHILD;
-    if (weir_pool_is_own_job(pool))
-        return -EDEADLK;
-    if (mode == WEIR_CANCEL) {
-        weir_pool_stop(pool);
-    } else {
-        raise_mode(pool, WEIR_DRAIN);
-        weir_atomic_store(&ring->refusing, true, weir_seq_cst);
-        weir_tasks_sweep(pool);
-        weir_pool_settle(pool);
-        weir_park_wake_all(&ring->room);
-        err = pool->max == 0 ? drain_here(pool, deadline) : 0;
-        if (err != 0)
-            return err;
-    }
-    /* Who stands at the gate looks at the mode. */
-    if (pool->gate != NULL)
-        weir_gate_nudge(pool->gate, &pool->place);
-
-    err = wait_for_threads(pool, deadline);
-    if (err != 0)
-        return err;
-    weir_sys_lock(&pool->lock);
-    if (!pool->joined)
-        join_workers(pool);
-    pool->joined = true;
-    weir_sys_unlock(&pool->lock);
-    return 0;
 }
 
 void weir_pool_destroy(struct weir_pool *pool)
@@ -637,84 +375,4 @@ int weir_pool_set(struct weir_pool *pool, const struct weir_pool_options *o)
     weir_park_wake_all(&pool->ring.items);
     weir_park_wake_all(&pool->spares);
     return 0;
-}
-
-/* ---- watching ---- */
-
-/* What the workers have counted. */
-struct sums {
-    uint64_t ended, failed, cancelled;
-};
-
-static struct sums add_up(struct weir_pool *pool,
-                          struct weir_pool_stats *stats)
-{
-    struct sums sums = { .ended = 0 };
-
-    for (int i = 0; i < pool->slots; i++) {
-        struct weir_context *w = &pool->workers[i];
-        size_t depth = weir_atomic_load(&w->queued_max, weir_relaxed);
-
-        /* What ended first: however many began since, one runs, or none. */
-        uint64_t done = weir_atomic_load(&w->ended, weir_acquire);
-        uint64_t moved = weir_atomic_load(&w->moved, weir_acquire);
-        uint64_t dropped = weir_atomic_load(&w->cancelled, weir_acquire);
-
-        sums.ended += done;
-        sums.cancelled += dropped;
-        sums.failed += weir_atomic_load(&w->failed, weir_acquire);
-        if (weir_atomic_load(&w->began, weir_acquire) + dropped >
-            done + moved)
-            stats->running++;
-        if (depth > stats->queued_max)
-            stats->queued_max = depth;
-    }
-    return sums;
-}
-
-/* A difference of counters that are not of one moment: not below 0. */
-static uint64_t less(uint64_t a, uint64_t b)
-{
-    return (int64_t)(a - b) > 0 ? a - b : 0;
-}
-
-int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
-{
-    struct sums sums;
-    uint64_t inlined, failed, cancelled, ended_aside;
-
-    if (!weir_sys_at_home(&pool->home))
-        return -ECHILD;
-    *stats = (struct weir_pool_stats){ .workers = 0 };
-    sums = add_up(pool, stats);
-    weir_sys_lock(&pool->lock);
-    stats->workers = pool->threads;
-    stats->workers_max = pool->threads_max;
-    weir_sys_unlock(&pool->lock);
-    stats->blocked = weir_atomic_load(&pool->blocked, weir_relaxed);
-    ended_aside = weir_atomic_load(&pool->ended_aside, weir_seq_cst);
-    inlined = weir_atomic_load(&pool->inlined, weir_relaxed);
-    failed = weir_atomic_load(&pool->failed_aside, weir_relaxed);
-    cancelled = weir_atomic_load(&pool->cancelled_aside, weir_relaxed);
-    weir_sys_lock(&pool->tasks.lock);
-    stats->delayed = pool->tasks.delayed;
-    stats->parked = pool->tasks.parked;
-    weir_sys_unlock(&pool->tasks.lock);
-    stats->submitted = weir_ring_accepted(&pool->ring) + inlined;
-    stats->queued = weir_ring_count(&pool->ring);
-    stats->wakeups =
-        weir_atomic_load(&pool->ring.items.woken, weir_relaxed);
-    stats->failed = sums.failed + failed;
-    /* A stale reference is taken off before it is counted. */
-    stats->cancelled =
-        less(sums.cancelled + cancelled +
-                 weir_atomic_load(&pool->dropped, weir_seq_cst), 0);
-    stats->succeeded = less(sums.ended + inlined + ended_aside,
-                            sums.failed + failed + sums.cancelled + cancelled);
-    return 0;
-}
-
-struct weir_gate *weir_pool_gate(struct weir_pool *pool)
-{
-    return pool->gate;
 }

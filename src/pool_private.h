@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * pool_private.h - what pool.c and worker.c share; worker.c has the
+ * pool_private.h - what pool.c and pool_worker.c share; pool_worker.c has the
  * discipline. */
 #ifndef WEIR_POOL_PRIVATE_H
 #define WEIR_POOL_PRIVATE_H
@@ -7,11 +7,11 @@
 #include "gate_pool.h"
 #include "ring.h"
 #include "sys/sys.h"
-#include "task.h"
+#include "pool_task.h"
 
 #include <weir/pool.h>
 
-/* A function to be called when a job is cancelled: listen.c. */
+/* A function to be called when a job is cancelled: pool_listen.c. */
 struct weir_listener {
     struct weir_listener *next, *prev; /* under the pool's lock */
     struct weir_context *cx;           /* (w) */
@@ -77,13 +77,13 @@ struct weir_context {
     int start_error;               /* (w) read by the creator when posted */
     bool late;                     /* (c) started when the pool was made */
     enum weir_life life;           /* under the pool's lock */
-    bool counted;                  /* (c) in pool->active: see grow.c */
+    bool counted;                  /* (c) in pool->active: see pool_grow.c */
     int blocks;                    /* (w) blocking begun and not ended */
     WEIR_ATOMIC(bool) spare;       /* (w) */
-    WEIR_ATOMIC(int) stuck;        /* (a) enum stuck of grow.c */
+    WEIR_ATOMIC(int) stuck;        /* (a) enum stuck of pool_grow.c */
     WEIR_ATOMIC(int) cpu_clock;    /* (w) of its thread; -1 */
     WEIR_ATOMIC(int) number;       /* (w) of its thread; -1 */
-    uint64_t seen_began;           /* the watcher's, see grow.c */
+    uint64_t seen_began;           /* the watcher's, see pool_grow.c */
     int64_t seen_cpu_ns;           /* the same */
     int still;                     /* the same */
     struct weir_listener listener; /* of a job that is in no frame */
@@ -121,7 +121,7 @@ struct weir_pool {
     int slots;                     /* (c) length of workers: threads of its
                                       own, then lenders */
     int max;                       /* (c) threads of its own, at most */
-    bool elastic;                  /* (c) it may grow: grow.c */
+    bool elastic;                  /* (c) it may grow: pool_grow.c */
     WEIR_ATOMIC(int) target;       /* (a) threads that should be active */
     WEIR_ATOMIC(int) active;       /* (a) */
     WEIR_ATOMIC(int) blocked;      /* (a) */
@@ -213,7 +213,7 @@ static inline void weir_pool_wake(struct weir_pool *pool)
         weir_park_wake(&pool->spares);
 }
 
-/* ---- growing: grow.c, for elastic pools ---- */
+/* ---- growing: pool_grow.c, for elastic pools ---- */
 
 /* A job begins, and ends, to be blocked. */
 void weir_grow_block(struct weir_context *w);
@@ -228,7 +228,10 @@ bool weir_grow_stay(struct weir_context *w);
 int weir_pool_start_worker_locked(struct weir_pool *pool,
                                   struct weir_context *w);
 
-/* ---- listening: listen.c ---- */
+/* Join every thread of its own; they have ended, or are about to. */
+void weir_pool_join_workers(struct weir_pool *pool);
+
+/* ---- listening: pool_listen.c ---- */
 
 /* Call who listens for the end of jobs that are to end now. */
 void weir_listeners_call(struct weir_pool *pool);
@@ -260,6 +263,22 @@ void weir_guest_leave(struct weir_context *cx);
 /* A worker goes from its last job to something else than the next take or
  * sleep: tell what those would have told. */
 void weir_worker_rests(struct weir_context *w);
+
+/* What a worker has taken: a job, or a task. */
+struct weir_taken {
+    struct weir_call call;
+    struct weir_task *task; /* NULL: it is none */
+    int why;                /* the task is to be dropped; 0: to be run */
+};
+
+/* Take a job, and with it a permit where there is a gate; give back the last
+ * one's permit in any case. `keeper`: as in weir_gate_pass(). 0; -ENOENT there
+ * is none; -EAGAIN the gate lets nobody in now. */
+int weir_worker_take(struct weir_context *w, struct weir_taken *job,
+                     bool keeper);
+
+/* Run it, or drop it. */
+void weir_worker_run(struct weir_context *w, const struct weir_taken *taken);
 
 /* Give the worker's permit back, if it has one. */
 void weir_worker_give_back(struct weir_context *w);

@@ -35,8 +35,7 @@ level() {
     base | sys) echo 0 ;;
     queue* | ring | park | gate* | table* | siphash | options) echo 10 ;;
     event | job) echo 15 ;; # what a pool's header is made of
-    pool* | worker | context | task* | grow | lend | listen | trace | writer*)
-        echo 20 ;;
+    pool* | writer*) echo 20 ;;
     group*) echo 30 ;;
     http* | weir) echo 40 ;;
     *) echo unknown ;;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * lend.c - a thread of the host's that works for a pool.
+ * pool_lend.c - a thread of the host's that works for a pool.
  *
  * Owns: a lender's context, of those behind the pool's own workers.
  * Locks: the pool's, over which of them are in use.
- * Order: as worker.c; a lender is a worker that also wakes when the pool is
- *   quiet: who settles the pool wakes all that sleep for items if there are
+ * Order: as pool_worker.c; a lender is a worker that also wakes when the pool
+ *   is quiet: who settles the pool wakes all that sleep for items if there are
  *   lenders.
  * Invariants: a lender counts as alive, so that closing waits for it.
- * Wake-ups: as worker.c.
+ * Wake-ups: as pool_worker.c.
  * Not guaranteed: that a deadline ends a job: it is looked at between jobs.
  */
 #include "pool_private.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * trace.c - telling a pool's watcher what happens. Owns nothing, locks
+ * pool_trace.c - telling a pool's watcher what happens. Owns nothing, locks
  * nothing; see event.h. Callers look first whether there is a watcher. */
 #include "pool_private.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * grow.c - how many of an elastic pool's threads work.
+ * pool_grow.c - how many of an elastic pool's threads work.
  *
  * Of its threads `active` look for jobs or run them, and as many as `target`
  * should; those that are blocked are not counted, and the others are spare.

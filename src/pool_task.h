@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * task.h - jobs that may not start yet, or start more than once.
+ * pool_task.h - jobs that may not start yet, or start more than once.
  *
  * A job that asks for no more than to be run goes through the pool's ring
  * and is nothing but its cell there. One with a gate, a time, a priority or
  * reruns is a task: the ring holds a token for it, which keeps its place in
  * the pool's capacity, and the task itself moves between the heap of those
  * that wait for a time, the gate at which it is parked, and the lists of
- * those that are ready. task.c has the discipline.
+ * those that are ready. pool_task.c has the discipline.
  */
-#ifndef WEIR_TASK_H
-#define WEIR_TASK_H
+#ifndef WEIR_POOL_TASK_H
+#define WEIR_POOL_TASK_H
 
 #include "gate_pool.h"
 #include "sys/sys.h"
@@ -184,6 +184,17 @@ static inline struct weir_event weir_task_who(const struct weir_task *task)
 
 /* Drop a taken task's job, and end it. */
 void weir_task_drop(struct weir_task *task, int why);
+
+/* ---- lists and heap: pool_task_queue.c ---- */
+
+/* Have a task in the heap until `due` or its deadline. */
+void weir_task_set_due_locked(struct weir_task *task, int64_t due);
+
+/* Take a task out of wherever it waits, but for its gate. */
+void weir_task_take_locked(struct weir_task *task);
+
+/* Put a task into the list of its priority, and wake who could run it. */
+void weir_task_ready_locked(struct weir_task *task);
 
 /* ---- times and closing ---- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * listen.c - jobs that want to be called when they are cancelled.
+ * pool_listen.c - jobs that want to be called when they are cancelled.
  *
  * Owns: nothing; a listener is in its job's frame, or in its worker.
  * Locks: the pool's, over the list and the flags. No callback runs under it.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * task_run.c - running a task; the discipline is that of task.c. */
+ * pool_task_run.c - running a task; the discipline is that of pool_task.c. */
 #include "pool_private.h"
 
 int weir_task_token(struct weir_context *cx, void *arg)
@@ -69,7 +69,8 @@ static int run_job(struct weir_context *cx, struct weir_task *t,
     int status;
 
     *frame = (struct weir_frame){ .cx = cx, .task = t, .held = held,
-        .token = true, .stopping = is_late, .deadline = deadline_of, .abandon = abandon };
+        .token = true, .stopping = is_late, .deadline = deadline_of,
+        .abandon = abandon };
     cx->tag = t->job.tag;
     cx->retry_ns = -1;
     if (told)

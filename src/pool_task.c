@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * task.c - where tasks wait, and how they are taken.
+ * pool_task.c - where tasks wait, and how they are taken.
  *
  * Owns: the tasks, made with the pool; each one that is TAKEN belongs to who
  *   took it, until that one lets it wait again or ends it.
@@ -20,7 +20,7 @@
  * Not guaranteed: that a delayed task starts at its time where no worker is
  *   free.
  */
-#include "task.h"
+#include "pool_task.h"
 
 #include "options.h"
 #include "pool_private.h"
@@ -70,139 +70,6 @@ bool weir_job_is_valid(const struct weir_job *job)
            weir_all_zero(job->reserved, sizeof(job->reserved));
 }
 
-/* ---- lists and heap ---- */
-
-static struct weir_task_list *list_of(struct weir_tasks *ts,
-                                      const struct weir_task *t)
-{
-    return &ts->lists[1 - t->job.priority];
-}
-
-static void append_locked(struct weir_task_list *list, struct weir_task *t)
-{
-    t->next = NULL;
-    t->prev = list->last;
-    *(t->prev != NULL ? &t->prev->next : &list->first) = t;
-    list->last = t;
-}
-
-static void remove_locked(struct weir_task_list *list, struct weir_task *t)
-{
-    *(t->prev != NULL ? &t->prev->next : &list->first) = t->next;
-    *(t->next != NULL ? &t->next->prev : &list->last) = t->prev;
-}
-
-static void heap_put(struct weir_tasks *ts, size_t at, struct weir_task *t)
-{
-    ts->heap[at - 1] = t;
-    t->heap_at = at;
-}
-
-/* Move a task from `at` to where its time belongs. */
-static void heap_settle(struct weir_tasks *ts, size_t at, struct weir_task *t)
-{
-    for (; at > 1 && ts->heap[at / 2 - 1]->due > t->due; at /= 2)
-        heap_put(ts, at, ts->heap[at / 2 - 1]);
-    for (;;) {
-        size_t below = 2 * at;
-
-        if (below < ts->heap_count &&
-            ts->heap[below]->due < ts->heap[below - 1]->due)
-            below++;
-        if (below > ts->heap_count || ts->heap[below - 1]->due >= t->due)
-            break;
-        heap_put(ts, at, ts->heap[below - 1]);
-        at = below;
-    }
-    heap_put(ts, at, t);
-}
-
-static void heap_remove(struct weir_tasks *ts, struct weir_task *t)
-{
-    size_t at = t->heap_at;
-
-    t->heap_at = 0;
-    if (at != ts->heap_count--)
-        heap_settle(ts, at, ts->heap[ts->heap_count]);
-}
-
-static void wake_helpers_locked(struct weir_tasks *ts, const void *group)
-{
-    for (struct weir_helper *h = ts->helpers; h != NULL; h = h->next)
-        if (group == NULL || h->group == group)
-            weir_park_wake_all(h->park);
-}
-
-/* The heap has changed: tell when its first is due. */
-static void tell_due_locked(struct weir_pool *pool)
-{
-    struct weir_tasks *ts = &pool->tasks;
-    int64_t due = ts->heap_count > 0 ? ts->heap[0]->due : WEIR_FOREVER;
-    bool sooner;
-
-    if (due == weir_atomic_load(&ts->due, weir_relaxed))
-        return;
-    sooner = due < weir_atomic_exchange(&ts->due, due, weir_seq_cst);
-    if (sooner && due < ts->watched) {
-        weir_pool_wake(pool);
-        wake_helpers_locked(ts, NULL);
-    }
-}
-
-/* Have a task in the heap until `due` or its deadline. */
-static void set_due_locked(struct weir_task *t, int64_t due)
-{
-    struct weir_tasks *ts = &t->pool->tasks;
-
-    if (t->job.deadline != 0 && t->job.deadline < due)
-        due = t->job.deadline;
-    if (t->heap_at != 0)
-        heap_remove(ts, t);
-    t->due = due;
-    if (due != WEIR_FOREVER)
-        heap_settle(ts, ++ts->heap_count, t);
-    tell_due_locked(t->pool);
-}
-
-/* Take a task out of wherever it waits, but for its gate. */
-static void withdraw_locked(struct weir_task *t)
-{
-    struct weir_tasks *ts = &t->pool->tasks;
-
-    if (t->state == WEIR_TASK_READY) {
-        remove_locked(list_of(ts, t), t);
-        weir_atomic_fetch_sub(&ts->ready, 1, weir_seq_cst);
-    }
-    ts->delayed -= t->state == WEIR_TASK_DELAYED;
-    ts->parked -= t->state == WEIR_TASK_PARKED;
-    if (t->heap_at != 0) {
-        heap_remove(ts, t);
-        tell_due_locked(t->pool);
-    }
-}
-
-static void take_locked(struct weir_task *t)
-{
-    withdraw_locked(t);
-    t->state = WEIR_TASK_TAKEN;
-    t->lent = false;
-    for (int i = 0; i < t->pass_count; i++)
-        t->passes[i].borrowed = false;
-}
-
-static void make_ready_locked(struct weir_task *t)
-{
-    struct weir_tasks *ts = &t->pool->tasks;
-
-    withdraw_locked(t);
-    t->state = WEIR_TASK_READY;
-    append_locked(list_of(ts, t), t);
-    weir_atomic_fetch_add(&ts->ready, 1, weir_seq_cst);
-    weir_pool_wake(t->pool);
-    if (t->group != NULL)
-        wake_helpers_locked(ts, t->group);
-}
-
 /* ---- at gates ---- */
 
 /* Why a task must not wait any more; 0: it may. */
@@ -228,7 +95,7 @@ static bool park(struct weir_gate_wait *wait, int64_t when, bool held)
         t->state = WEIR_TASK_PARKED;
         t->tried_lent = t->lent;
         ts->parked++;
-        set_due_locked(t, when);
+        weir_task_set_due_locked(t, when);
     }
     weir_sys_unlock(&ts->lock);
     return may;
@@ -242,9 +109,9 @@ static void look(struct weir_gate_wait *wait, int64_t when, bool held)
     weir_sys_lock(&ts->lock);
     if (t->state == WEIR_TASK_PARKED) {
         if (when == WEIR_NOW || must_end_locked(t, held) != 0)
-            make_ready_locked(t);
+            weir_task_ready_locked(t);
         else
-            set_due_locked(t, when);
+            weir_task_set_due_locked(t, when);
     }
     weir_sys_unlock(&ts->lock);
 }
@@ -304,7 +171,7 @@ void weir_task_queue(struct weir_task *t)
     weir_sys_lock(&ts->lock);
     if (t->job.priority != 0 &&
         weir_atomic_load(&t->pool->mode, weir_seq_cst) != WEIR_CANCEL)
-        make_ready_locked(t);
+        weir_task_ready_locked(t);
     else
         t->state = WEIR_TASK_QUEUED;
     weir_sys_unlock(&ts->lock);
@@ -320,7 +187,7 @@ bool weir_task_pass(struct weir_task *t, bool *last)
     weir_sys_lock(&ts->lock);
     took = t->state == WEIR_TASK_QUEUED;
     if (took)
-        take_locked(t);
+        weir_task_take_locked(t);
     weir_sys_unlock(&ts->lock);
     *last = (weir_atomic_fetch_or(&t->over, WEIR_TASK_PASSED, weir_seq_cst) &
              WEIR_TASK_ENDED) != 0;
@@ -349,7 +216,7 @@ struct weir_task *weir_task_take_ready(struct weir_pool *pool, bool queued)
         t = low;
     ts->listed = t != NULL && t == normal;
     if (t != NULL)
-        take_locked(t);
+        weir_task_take_locked(t);
     weir_sys_unlock(&ts->lock);
     return t;
 }
@@ -362,7 +229,7 @@ bool weir_task_take(struct weir_task *t, int why)
     weir_sys_lock(&ts->lock);
     took = t->state != WEIR_TASK_TAKEN;
     if (took)
-        take_locked(t);
+        weir_task_take_locked(t);
     else
         t->cancel = why;
     weir_sys_unlock(&ts->lock);
@@ -397,7 +264,7 @@ bool weir_task_take_to_help(struct weir_task *t, struct weir_context *cx,
          (t->state == WEIR_TASK_PARKED && !t->tried_lent && t->wait.at &&
           is_held(cx, t->wait.at));
     if (ok && !look_only) {
-        take_locked(t);
+        weir_task_take_locked(t);
         t->lent = true;
         for (int i = 0; i < t->pass_count; i++)
             t->passes[i].borrowed = is_held(cx, &t->passes[i]);
@@ -418,11 +285,11 @@ static int wait_for_turn(struct weir_task *t, int64_t now)
     /* What is not due ends with the draining, as what is held. */
     why = must_end_locked(t, t->turn > now);
     if (why == 0 && t->turn <= now) {
-        make_ready_locked(t);
+        weir_task_ready_locked(t);
     } else if (why == 0) {
         t->state = WEIR_TASK_DELAYED;
         ts->delayed++;
-        set_due_locked(t, t->turn);
+        weir_task_set_due_locked(t, t->turn);
     }
     weir_sys_unlock(&ts->lock);
     return why;
@@ -541,116 +408,4 @@ void weir_task_drop(struct weir_task *t, int why)
     if (t->job.drop != NULL)
         t->job.drop(t->job.arg, why);
     weir_task_end(t);
-}
-
-/* ---- times and closing ---- */
-
-void weir_tasks_promote(struct weir_pool *pool)
-{
-    struct weir_tasks *ts = &pool->tasks;
-    int64_t now = weir_sys_now();
-
-    if (now < weir_atomic_load(&ts->due, weir_relaxed))
-        return;
-    weir_sys_lock(&ts->lock);
-    while (ts->heap_count > 0 && ts->heap[0]->due <= now)
-        make_ready_locked(ts->heap[0]);
-    weir_sys_unlock(&ts->lock);
-}
-
-int64_t weir_tasks_watch(struct weir_pool *pool)
-{
-    struct weir_tasks *ts = &pool->tasks;
-    int64_t due = WEIR_FOREVER;
-
-    weir_sys_lock(&ts->lock);
-    if (ts->heap_count > 0 && ts->heap[0]->due < ts->watched) {
-        due = ts->heap[0]->due;
-        ts->watched = due;
-    }
-    weir_sys_unlock(&ts->lock);
-    return due;
-}
-
-void weir_tasks_unwatch(struct weir_pool *pool, int64_t until)
-{
-    struct weir_tasks *ts = &pool->tasks;
-
-    weir_sys_lock(&ts->lock);
-    if (ts->watched == until)
-        ts->watched = WEIR_FOREVER;
-    weir_sys_unlock(&ts->lock);
-}
-
-bool weir_tasks_unwatched(struct weir_pool *pool)
-{
-    struct weir_tasks *ts = &pool->tasks;
-    bool unwatched;
-
-    if (weir_atomic_load(&ts->due, weir_seq_cst) == WEIR_FOREVER)
-        return false;
-    weir_sys_lock(&ts->lock);
-    unwatched = weir_atomic_load(&ts->due, weir_relaxed) < ts->watched;
-    weir_sys_unlock(&ts->lock);
-    return unwatched;
-}
-
-void weir_tasks_sweep(struct weir_pool *pool)
-{
-    struct weir_tasks *ts = &pool->tasks;
-
-    for (size_t i = 0;; i++) {
-        struct weir_task *t = &ts->all[i];
-        bool cancel = weir_atomic_load(&pool->mode, weir_seq_cst) ==
-                      WEIR_CANCEL;
-        bool took = false;
-
-        weir_sys_lock(&ts->lock);
-        if (i >= ts->used) {
-            weir_sys_unlock(&ts->lock);
-            break;
-        }
-        if (t->state == WEIR_TASK_DELAYED ||
-            (cancel && (t->state == WEIR_TASK_PARKED ||
-                        t->state == WEIR_TASK_READY))) {
-            take_locked(t);
-            took = true;
-        } else if (t->state == WEIR_TASK_PARKED) {
-            make_ready_locked(t); /* its gate may be held */
-        }
-        weir_sys_unlock(&ts->lock);
-        if (took)
-            weir_task_drop(t, -ECANCELED);
-    }
-}
-
-void weir_tasks_rouse(struct weir_pool *pool)
-{
-    weir_sys_lock(&pool->tasks.lock);
-    wake_helpers_locked(&pool->tasks, NULL);
-    weir_sys_unlock(&pool->tasks.lock);
-}
-
-void weir_helper_enter(struct weir_pool *pool, struct weir_helper *h)
-{
-    struct weir_tasks *ts = &pool->tasks;
-
-    weir_sys_lock(&ts->lock);
-    h->prev = NULL;
-    h->next = ts->helpers;
-    if (h->next != NULL)
-        h->next->prev = h;
-    ts->helpers = h;
-    weir_sys_unlock(&ts->lock);
-}
-
-void weir_helper_leave(struct weir_pool *pool, struct weir_helper *h)
-{
-    struct weir_tasks *ts = &pool->tasks;
-
-    weir_sys_lock(&ts->lock);
-    *(h->prev != NULL ? &h->prev->next : &ts->helpers) = h->next;
-    if (h->next != NULL)
-        h->next->prev = h->prev;
-    weir_sys_unlock(&ts->lock);
 }

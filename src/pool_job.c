@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * context.c - what a job may ask, and how it sleeps.
+ * pool_job.c - what a job may ask, and how it sleeps.
  *
  * Owns: nothing; a context is its worker's, or a helping host's thread's.
  * Locks: the pool's, over the list of guests: threads of the host's that run

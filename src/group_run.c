@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT
+ * group_run.c - running a group's jobs, whoever brings them; group_slot.c has
+ * the discipline. */
+#include "group_private.h"
+
+/* Why the job should end; 0: it need not. */
+static int why_stop(const struct weir_slot *slot)
+{
+    int why = weir_atomic_load(&slot->stop, weir_seq_cst);
+
+    return why != 0 ? why : weir_group_stopping(slot->group);
+}
+
+static bool frame_stopping(const struct weir_frame *frame)
+{
+    if (frame->task != NULL && frame->task->job.deadline != 0 &&
+        weir_sys_now() >= frame->task->job.deadline)
+        return true;
+    return why_stop(frame->slot) != 0;
+}
+
+static int64_t frame_deadline(const struct weir_frame *frame)
+{
+    int64_t deadline = WEIR_FOREVER;
+
+    if (frame->task != NULL && frame->task->job.deadline != 0)
+        deadline = frame->task->job.deadline;
+    for (const struct weir_group *g = frame->group; g != NULL; g = g->parent)
+        if (g->options.deadline < deadline)
+            deadline = g->options.deadline;
+    return deadline;
+}
+
+/* Its gates are left and have forgotten it before its end can be seen: who
+ * sees that may destroy them. */
+static void leave_gates(struct weir_frame *frame)
+{
+    if (frame->task == NULL)
+        return;
+    weir_task_leave(frame->task, frame->held);
+    weir_task_part(frame->task);
+}
+
+/* The thread of a job ends inside it: the job ends with it. */
+static void frame_abandon(struct weir_frame *frame)
+{
+    struct weir_slot *slot = frame->slot;
+    struct weir_group *g = frame->group;
+
+    slot->result.status = -ECANCELED;
+    slot->result.ended_at = weir_sys_now();
+    weir_listener_end(&frame->listener);
+    if (g->pool->on_event != NULL)
+        weir_event_ended(frame->cx, WEIR_JOB_ENDED, -ECANCELED);
+    if (!frame->token || frame->task != NULL)
+        weir_atomic_fetch_add(&g->pool->failed_aside, 1, weir_relaxed);
+    leave_gates(frame);
+    weir_slot_finish(slot);
+    if (frame->token)
+        weir_group_release(g);
+    if (frame->task != NULL)
+        weir_task_end(frame->task);
+}
+
+/* Call the function of a claimed job once. */
+static int call(struct weir_context *cx, struct weir_slot *slot)
+{
+    int status;
+
+    cx->tag = slot->result.tag;
+    cx->retry_ns = -1;
+    slot->result.worker = cx->index;
+    slot->result.attempts++;
+    if (cx->pool->on_event != NULL)
+        weir_event_began(cx, weir_slot_who(slot));
+    slot->result.began_at = weir_sys_now();
+    status = slot->fn(cx, slot->result.arg);
+    weir_listener_end(&cx->frames[cx->depth - 1].listener);
+    slot->result.ended_at = weir_sys_now();
+    slot->result.status = status;
+    return status;
+}
+
+/* A job that no task brought asks for another run, and gets one. */
+static void go_round(struct weir_context *cx, struct weir_slot *slot)
+{
+    struct weir_task *task = weir_task_adopt(cx->pool, &(struct weir_call){
+        .fn = weir_slot_run, .arg = slot, .drop = weir_slot_task_dropped });
+    int why;
+
+    task->group = slot->group;
+    weir_task_wants_again(task, WEIR_AGAIN, cx->retry_ns);
+    weir_slot_queue_again(slot, task);
+    cx->goes_on = true;
+    why = weir_task_requeue(task);
+    if (why != 0)
+        weir_task_drop(task, why);
+}
+
+/* What a run has led to. */
+enum outcome { OVER, AGAIN, DROPPED };
+
+static enum outcome run_frame(struct weir_context *cx,
+                              struct weir_frame *frame, int *result)
+{
+    struct weir_slot *slot = frame->slot;
+    struct weir_task *task = frame->task;
+    int status = call(cx, slot);
+    bool again = task != NULL
+                     ? weir_task_wants_again(task, status, cx->retry_ns)
+                     : status == WEIR_AGAIN;
+    int why = again ? why_stop(slot) : 0;
+
+    /* Who helps is not to be kept by others: it runs it again itself. */
+    while (again && why == 0 && task == NULL && !frame->token) {
+        if (cx->retry_ns > 0)
+            weir_sleep(cx, cx->retry_ns);
+        why = why_stop(slot);
+        if (why == 0 && cx->pool->on_event != NULL)
+            weir_event_ended(cx, WEIR_JOB_AGAIN, status);
+        if (why == 0)
+            again = (status = call(cx, slot)) == WEIR_AGAIN;
+    }
+    *result = status;
+    if (cx->pool->on_event != NULL)
+        weir_event_ended(cx, again ? WEIR_JOB_AGAIN : WEIR_JOB_ENDED,
+                         status);
+    if (again && why == 0)
+        return AGAIN;
+    leave_gates(frame);
+    if (task != NULL)
+        task->again = false;
+    if (why == 0) {
+        weir_slot_finish(slot);
+        return OVER;
+    }
+    weir_atomic_fetch_add(&slot->group->pool->cancelled_aside, 1,
+                          weir_relaxed);
+    weir_slot_end_without_run(slot, why);
+    return DROPPED;
+}
+
+/* Run a claimed job. There is a frame left. Returns its status; 0 where it
+ * is not over, or was counted as dropped. */
+static int run_claimed(struct weir_context *cx, struct weir_frame with,
+                       enum outcome *outcome)
+{
+    struct weir_frame *frame = &cx->frames[cx->depth++];
+    uint64_t outer_tag = cx->tag;
+    int64_t outer_retry = cx->retry_ns;
+    struct weir_slot *slot = with.slot;
+    struct weir_event outer;
+    int status = 0;
+
+    *frame = with;
+    frame->cx = cx;
+    frame->group = slot->group;
+    frame->stopping = frame_stopping;
+    frame->deadline = frame_deadline;
+    frame->abandon = frame_abandon;
+    if (cx->pool->on_event != NULL)
+        outer = cx->who;
+    *outcome = run_frame(cx, frame, &status);
+    cx->depth--;
+    with = *frame;
+    if (*outcome == AGAIN && with.task != NULL) {
+        weir_task_leave(with.task, with.held);
+        weir_slot_queue_again(slot, with.task);
+    } else if (*outcome == AGAIN) {
+        go_round(cx, slot);
+    }
+    cx->tag = outer_tag;
+    cx->retry_ns = outer_retry;
+    if (cx->pool->on_event != NULL)
+        cx->who = outer;
+    return *outcome == OVER ? status : 0;
+}
+
+void weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot)
+{
+    struct weir_pool *pool = slot->group->pool;
+    int why = why_stop(slot);
+    enum outcome outcome;
+
+    if (weir_atomic_load(&pool->mode, weir_seq_cst) == WEIR_CANCEL)
+        why = -ECANCELED;
+    if (why != 0)
+        weir_slot_drop_aside(slot, why);
+    else if (run_claimed(cx, (struct weir_frame){ .slot = slot },
+                         &outcome) != 0)
+        weir_atomic_fetch_add(&pool->failed_aside, 1, weir_relaxed);
+}
+
+/* Whether what the ring or a task brings is this one's to run. */
+static bool claim_brought(struct weir_context *cx, struct weir_slot *slot,
+                          const struct weir_task *task)
+{
+    return task != NULL ? weir_slot_claim(slot)
+                        : weir_slot_claim_ticket(slot, cx->tag);
+}
+
+int weir_slot_run(struct weir_context *cx, void *arg)
+{
+    struct weir_slot *slot = arg;
+    struct weir_group *g = slot->group;
+    struct weir_frame frame = { .slot = slot, .token = true,
+        .task = cx->starting, .held = cx->starting_held };
+    enum outcome outcome = DROPPED;
+    int status = 0;
+
+    if (frame.task == NULL)
+        frame.held = 0;
+    cx->starting = NULL;
+    if (claim_brought(cx, slot, frame.task)) {
+        int why = why_stop(slot);
+
+        if (why != 0) {
+            leave_gates(&frame);
+            weir_slot_drop_aside(slot, why);
+        } else {
+            status = run_claimed(cx, frame, &outcome);
+        }
+    } else {
+        leave_gates(&frame);
+    }
+    if (outcome != AGAIN)
+        weir_group_release(g);
+    return status;
+}
+
+bool weir_slot_stale(const struct weir_call *call)
+{
+    const struct weir_slot *slot = call->arg;
+
+    return call->drop == weir_slot_dropped &&
+           weir_atomic_load(&slot->claim, weir_seq_cst) !=
+               (call->tag << 2 | WEIR_SLOT_QUEUED);
+}
+
+void weir_slot_task_dropped(void *arg, int why)
+{
+    struct weir_slot *slot = arg;
+    struct weir_group *g = slot->group;
+
+    if (weir_slot_claim(slot))
+        weir_slot_end_without_run(slot, why);
+    weir_group_release(g);
+}
+
+/* The pool drops a reference. It drops all it holds, so if the job is queued
+ * its own reference goes too, whichever this one is. */
+void weir_slot_dropped(void *arg, int why)
+{
+    struct weir_slot *slot = arg;
+    struct weir_group *g = slot->group;
+    bool claimed;
+
+    /* Under the lock, so that a job which is being submitted has been
+     * accepted by the ring, or taken back. */
+    weir_sys_lock(&g->lock);
+    claimed = !slot->is_task && weir_slot_claim(slot);
+    weir_sys_unlock(&g->lock);
+    /* The pool counts a job as dropped for this reference, so a job that
+     * was not is taken off, and one that was is not counted twice. */
+    if (claimed)
+        weir_slot_end_without_run(slot, why);
+    else
+        weir_atomic_fetch_sub(&g->pool->cancelled_aside, 1, weir_relaxed);
+    weir_group_release(g);
+}

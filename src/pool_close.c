@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT
+ * pool_close.c - waiting until a pool is quiet, and closing it; pool.c and
+ * pool_worker.c have the discipline. */
+#include "pool_private.h"
+
+/* ---- quiet ---- */
+
+uint64_t weir_pool_ended(struct weir_pool *pool)
+{
+    uint64_t sum = weir_atomic_load(&pool->dropped, weir_seq_cst) +
+                   weir_atomic_load(&pool->ended_aside, weir_seq_cst);
+
+    /* See Order above: these two make the counters visible. */
+    (void)weir_atomic_load(&pool->ring.head, weir_seq_cst);
+    (void)weir_atomic_load(&pool->ring.items.state, weir_seq_cst);
+    for (int i = 0; i < pool->slots; i++)
+        sum += weir_atomic_load(&pool->workers[i].ended, weir_acquire);
+    return sum;
+}
+
+bool weir_pool_is_quiet(struct weir_pool *pool)
+{
+    /* Ended first: it never passes what was accepted before it was read, so
+     * if the two are equal they were equal at the second load. */
+    uint64_t ended = weir_pool_ended(pool);
+
+    /* Before what was accepted: a guest may submit and leave. */
+    if (weir_atomic_load(&pool->helping, weir_seq_cst) != 0)
+        return false;
+    return ended == weir_ring_accepted(&pool->ring);
+}
+
+void weir_pool_settle(struct weir_pool *pool)
+{
+    struct weir_ring *ring = &pool->ring;
+    int mode = weir_atomic_load(&pool->mode, weir_seq_cst);
+    uint64_t waiting = weir_atomic_load(&pool->quiet.state, weir_seq_cst);
+    uint64_t tail, ended;
+
+    if (mode != WEIR_DRAIN && weir_park_count(waiting) == 0 &&
+        weir_atomic_load(&pool->lending, weir_seq_cst) == 0)
+        return;
+    ended = weir_pool_ended(pool);
+    if (weir_atomic_load(&pool->helping, weir_seq_cst) != 0)
+        return; /* it settles when it leaves */
+    tail = WEIR_RING_FIRST + 2 * ended;
+    if (mode == WEIR_DRAIN) {
+        /* Quiet and closed in one step: a job that is accepted meanwhile
+         * moves the tail, and then nothing is closed. */
+        if (weir_atomic_cas_strong(&ring->tail, &tail,
+                                   tail | WEIR_RING_CLOSED, weir_seq_cst)) {
+            weir_park_wake_all(&ring->items);
+            weir_park_wake_all(&ring->room);
+            weir_park_wake_all(&pool->spares);
+            /* One may stand at the gate for jobs that others have taken. */
+            if (pool->gate != NULL)
+                weir_gate_nudge(pool->gate, &pool->place);
+        }
+    }
+    if (ended == weir_ring_accepted(ring)) {
+        weir_park_wake_all(&pool->quiet);
+        if (weir_atomic_load(&pool->lending, weir_seq_cst) != 0)
+            weir_park_wake_all(&ring->items);
+    }
+}
+
+/* ---- waiting and closing ---- */
+
+int weir_pool_wait(struct weir_pool *pool, int64_t deadline)
+{
+    if (!weir_sys_at_home(&pool->home))
+        return -ECHILD;
+    if (weir_pool_is_own_job(pool))
+        return -EDEADLK;
+    while (!weir_pool_is_quiet(pool)) {
+        if (deadline == WEIR_NOW)
+            return -EAGAIN;
+        weir_park_announce(&pool->quiet);
+        if (weir_pool_is_quiet(pool)) {
+            weir_park_retract(&pool->quiet);
+            return 0;
+        }
+        if (weir_park_wait(&pool->quiet, deadline) != 0)
+            return weir_pool_is_quiet(pool) ? 0 : -ETIMEDOUT;
+    }
+    return 0;
+}
+
+static void raise_mode(struct weir_pool *pool, int mode)
+{
+    int before = weir_atomic_load(&pool->mode, weir_seq_cst);
+
+    while (before < mode && !weir_atomic_cas_weak(&pool->mode, &before, mode,
+                                                  weir_seq_cst))
+        ;
+}
+
+void weir_pool_stop(struct weir_pool *pool)
+{
+    raise_mode(pool, WEIR_CANCEL);
+    weir_ring_close(&pool->ring);
+    weir_pool_drop_queued(pool);
+    weir_tasks_sweep(pool);
+    weir_park_wake_all(&pool->ring.items);
+    weir_park_wake_all(&pool->ring.room);
+    weir_park_wake_all(&pool->spares);
+    weir_pool_rouse(pool);
+}
+
+static int wait_for_threads(struct weir_pool *pool, int64_t deadline)
+{
+    while (weir_atomic_load(&pool->alive, weir_seq_cst) > 0) {
+        if (deadline == WEIR_NOW)
+            return -EAGAIN;
+        weir_park_announce(&pool->ended);
+        if (weir_atomic_load(&pool->alive, weir_seq_cst) == 0) {
+            weir_park_retract(&pool->ended);
+            break;
+        }
+        if (weir_park_wait(&pool->ended, deadline) != 0 &&
+            weir_atomic_load(&pool->alive, weir_seq_cst) > 0)
+            return -ETIMEDOUT;
+    }
+    return 0;
+}
+
+/* Drain a pool without threads: here, or where somebody is at it. */
+static int drain_here(struct weir_pool *pool, int64_t deadline)
+{
+    int err = weir_pool_run(pool, deadline);
+
+    return err == -EBUSY ? weir_pool_wait(pool, deadline) : err;
+}
+
+int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
+                    int64_t deadline)
+{
+    struct weir_ring *ring = &pool->ring;
+    int err;
+
+    if (mode != WEIR_DRAIN && mode != WEIR_CANCEL)
+        return -EINVAL;
+    if (!weir_sys_at_home(&pool->home))
+        return -ECHILD;
+    if (weir_pool_is_own_job(pool))
+        return -EDEADLK;
+    if (mode == WEIR_CANCEL) {
+        weir_pool_stop(pool);
+    } else {
+        raise_mode(pool, WEIR_DRAIN);
+        weir_atomic_store(&ring->refusing, true, weir_seq_cst);
+        weir_tasks_sweep(pool);
+        weir_pool_settle(pool);
+        weir_park_wake_all(&ring->room);
+        err = pool->max == 0 ? drain_here(pool, deadline) : 0;
+        if (err != 0)
+            return err;
+    }
+    /* Who stands at the gate looks at the mode. */
+    if (pool->gate != NULL)
+        weir_gate_nudge(pool->gate, &pool->place);
+
+    err = wait_for_threads(pool, deadline);
+    if (err != 0)
+        return err;
+    weir_sys_lock(&pool->lock);
+    if (!pool->joined)
+        weir_pool_join_workers(pool);
+    pool->joined = true;
+    weir_sys_unlock(&pool->lock);
+    return 0;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ * pool_stats.c - what a pool counts. Owns nothing; the counters are their
+ * workers'. */
+#include "pool_private.h"
+
+/* What the workers have counted. */
+struct sums {
+    uint64_t ended, failed, cancelled;
+};
+
+static struct sums add_up(struct weir_pool *pool,
+                          struct weir_pool_stats *stats)
+{
+    struct sums sums = { .ended = 0 };
+
+    for (int i = 0; i < pool->slots; i++) {
+        struct weir_context *w = &pool->workers[i];
+        size_t depth = weir_atomic_load(&w->queued_max, weir_relaxed);
+
+        /* What ended first: however many began since, one runs, or none. */
+        uint64_t done = weir_atomic_load(&w->ended, weir_acquire);
+        uint64_t moved = weir_atomic_load(&w->moved, weir_acquire);
+        uint64_t dropped = weir_atomic_load(&w->cancelled, weir_acquire);
+
+        sums.ended += done;
+        sums.cancelled += dropped;
+        sums.failed += weir_atomic_load(&w->failed, weir_acquire);
+        if (weir_atomic_load(&w->began, weir_acquire) + dropped >
+            done + moved)
+            stats->running++;
+        if (depth > stats->queued_max)
+            stats->queued_max = depth;
+    }
+    return sums;
+}
+
+/* A difference of counters that are not of one moment: not below 0. */
+static uint64_t less(uint64_t a, uint64_t b)
+{
+    return (int64_t)(a - b) > 0 ? a - b : 0;
+}
+
+int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
+{
+    struct sums sums;
+    uint64_t inlined, failed, cancelled, ended_aside;
+
+    if (!weir_sys_at_home(&pool->home))
+        return -ECHILD;
+    *stats = (struct weir_pool_stats){ .workers = 0 };
+    sums = add_up(pool, stats);
+    weir_sys_lock(&pool->lock);
+    stats->workers = pool->threads;
+    stats->workers_max = pool->threads_max;
+    weir_sys_unlock(&pool->lock);
+    stats->blocked = weir_atomic_load(&pool->blocked, weir_relaxed);
+    ended_aside = weir_atomic_load(&pool->ended_aside, weir_seq_cst);
+    inlined = weir_atomic_load(&pool->inlined, weir_relaxed);
+    failed = weir_atomic_load(&pool->failed_aside, weir_relaxed);
+    cancelled = weir_atomic_load(&pool->cancelled_aside, weir_relaxed);
+    weir_sys_lock(&pool->tasks.lock);
+    stats->delayed = pool->tasks.delayed;
+    stats->parked = pool->tasks.parked;
+    weir_sys_unlock(&pool->tasks.lock);
+    stats->submitted = weir_ring_accepted(&pool->ring) + inlined;
+    stats->queued = weir_ring_count(&pool->ring);
+    stats->wakeups =
+        weir_atomic_load(&pool->ring.items.woken, weir_relaxed);
+    stats->failed = sums.failed + failed;
+    /* A stale reference is taken off before it is counted. */
+    stats->cancelled =
+        less(sums.cancelled + cancelled +
+                 weir_atomic_load(&pool->dropped, weir_seq_cst), 0);
+    stats->succeeded = less(sums.ended + inlined + ended_aside,
+                            sums.failed + failed + sums.cancelled + cancelled);
+    return 0;
+}
+
+struct weir_gate *weir_pool_gate(struct weir_pool *pool)
+{
+    return pool->gate;
+}

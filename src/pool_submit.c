@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT
+ * pool_submit.c - feeding a pool; pool.c and pool_task.c have the
+ * discipline. */
+#include "pool_private.h"
+
+#include <string.h>
+
+bool weir_pool_is_own_job(const struct weir_pool *pool)
+{
+    return weir_worker_in(pool) != NULL;
+}
+
+int weir_pool_await_room(struct weir_pool *pool,
+                         const WEIR_ATOMIC(int) *stop, int64_t deadline)
+{
+    bool slept = false;
+    int err = weir_ring_await_room(&pool->ring, false, stop, deadline,
+                                   &slept);
+
+    /* Who comes after us in line need not wait for what we put: it looks
+     * itself whether there is room for both. */
+    if (slept)
+        weir_park_wake(&pool->ring.room);
+    return err;
+}
+
+/* A job begins with what a cell of the ring holds. */
+_Static_assert(offsetof(struct weir_job, name) ==
+                   offsetof(struct weir_call, name),
+               "the ring takes the first members of a job as they are");
+
+static size_t count_plain(const struct weir_job *jobs, size_t count)
+{
+    size_t n = 0;
+
+    while (n < count && !weir_job_is_task(&jobs[n]))
+        n++;
+    return n;
+}
+
+static ssize_t put_plain(struct weir_pool *pool, const struct weir_job *jobs,
+                         size_t count, bool insider, int64_t deadline)
+{
+    struct weir_ring_items what = { .items = jobs, .count = count,
+        .stride = sizeof(*jobs), .bytes = sizeof(struct weir_call) };
+    size_t done = 0;
+    ssize_t n;
+    int err = 0;
+
+    if (!pool->elastic)
+        return weir_ring_put(&pool->ring, what, insider, deadline);
+    /* Before waiting for room somebody must see what was put: there may be
+     * none but spare workers to make it. */
+    while (done < count) {
+        what.items = jobs + done;
+        what.count = count - done;
+        n = weir_ring_put(&pool->ring, what, insider, WEIR_NOW);
+        weir_pool_wake(pool);
+        done += n > 0 ? (size_t)n : 0;
+        err = n < 0 ? (int)n : 0;
+        if (n == -EAGAIN)
+            err = weir_pool_await_room(pool, NULL, deadline);
+        if (err != 0)
+            break;
+    }
+    return done > 0 ? (ssize_t)done : err;
+}
+
+/* Claim a position of the ring, waiting for room. 0 or -errno. */
+static int claim_position(struct weir_pool *pool, int64_t deadline,
+                          uint64_t *pos)
+{
+    struct weir_ring *ring = &pool->ring;
+    bool insider = weir_pool_is_own_job(pool), slept = false;
+    int err = 0;
+
+    if (insider)
+        deadline = WEIR_NOW;
+    do {
+        if (!insider && weir_atomic_load(&ring->refusing, weir_acquire))
+            err = -EPIPE;
+        else if (weir_ring_claim(ring, 1, pos) != 0)
+            break;
+        else
+            err = weir_ring_await_room(ring, insider, NULL, deadline, &slept);
+    } while (err == 0);
+    if (slept && weir_ring_refresh(ring))
+        weir_park_wake(&ring->room);
+    return err;
+}
+
+int weir_pool_submit_task(struct weir_pool *pool, const struct weir_job *job,
+                          const struct weir_proxy *proxy, int64_t deadline)
+{
+    struct weir_gate_pass passes[2];
+    struct weir_call token = { .fn = weir_task_token };
+    struct weir_task *task;
+    uint64_t pos = 0;
+    int count;
+    int err = weir_task_expect(pool, job, proxy ? proxy->gate : NULL, passes,
+                               &count);
+
+    if (err != 0)
+        return err == -EAGAIN ? -EDQUOT : err;
+    err = claim_position(pool, deadline, &pos);
+    if (err != 0) {
+        weir_task_forget(passes, count);
+        return err;
+    }
+    task = weir_task_make(pool, job);
+    memcpy(task->passes, passes, sizeof(passes));
+    task->pass_count = count;
+    if (proxy != NULL) {
+        task->job.fn = proxy->fn;
+        task->job.arg = proxy->arg;
+        task->job.drop = proxy->drop;
+        task->group = proxy->group;
+        proxy->made(proxy->arg, task);
+    }
+    weir_task_queue(task);
+    token.arg = task;
+    weir_ring_fill(&pool->ring, pos, &token, sizeof(token));
+    weir_pool_wake(pool);
+    return 0;
+}
+
+ssize_t weir_pool_submit(struct weir_pool *pool, const struct weir_job *jobs,
+                         size_t count, int64_t deadline)
+{
+    bool insider = weir_pool_is_own_job(pool);
+    size_t done = 0;
+    ssize_t err = 0;
+
+    if (!weir_sys_at_home(&pool->home))
+        return -ECHILD;
+    for (size_t i = 0; i < count; i++)
+        if (!weir_job_is_valid(&jobs[i]))
+            return -EINVAL;
+    if (insider)
+        deadline = WEIR_NOW;
+    while (done < count) {
+        size_t plain = count_plain(jobs + done, count - done);
+        ssize_t n;
+
+        if (plain > 0) {
+            n = put_plain(pool, jobs + done, plain, insider, deadline);
+        } else {
+            n = weir_pool_submit_task(pool, &jobs[done], NULL, deadline);
+            n = n == 0 ? 1 : n;
+        }
+        if (n > 0)
+            done += (size_t)n;
+        if (n > 0 && (plain == 0 || (size_t)n == plain))
+            continue;
+        err = n == -EDQUOT ? -EAGAIN : n;
+        break;
+    }
+    return done > 0 || err >= 0 ? (ssize_t)done : err;
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT
+ * pool_take.c - taking a job, running it, dropping it; the discipline is that
+ * of pool_worker.c. */
+#include "pool_private.h"
+
+/* ---- taking ---- */
+
+struct claim {
+    struct weir_context *w;
+    struct weir_taken *taken;
+};
+
+/* Take a task that is ready, if it is the turn of one. */
+static struct weir_task *ready_task(struct weir_pool *pool)
+{
+    struct weir_tasks *tasks = &pool->tasks;
+
+    /* Relaxed: who must not miss it looks again before it sleeps. */
+    if (weir_atomic_load(&tasks->due, weir_relaxed) != WEIR_FOREVER)
+        weir_tasks_promote(pool);
+    if (weir_atomic_load(&tasks->ready, weir_relaxed) == 0)
+        return NULL;
+    return weir_task_take_ready(pool, weir_ring_count(&pool->ring) > 0);
+}
+
+/* Take the next cell of the ring. 0: there is none; 1: it is a job, or the
+ * token of a task that is taken with it; 2: it is spent. */
+static int take_cell(struct weir_context *w, struct weir_taken *taken)
+{
+    struct weir_call *call = &taken->call;
+    bool last, took;
+
+    if (weir_ring_take(&w->pool->ring, call, 1, sizeof(*call)) != 1)
+        return 0;
+    if (call->fn != weir_task_token)
+        return 1;
+    taken->task = call->arg;
+    took = weir_task_pass(taken->task, &last);
+    /* Who waits for that is told when this worker goes to sleep, or ends what
+     * it takes next: the gate may be locked here. */
+    if (last) {
+        weir_task_free(taken->task);
+        weir_atomic_fetch_add(&w->pool->ended_aside, 1, weir_seq_cst);
+    }
+    return took ? 1 : 2;
+}
+
+/* 0: none; 1: one; 2: one that needs no permit: it was run elsewhere, or is
+ * to be dropped. */
+static int claim_job(void *user)
+{
+    struct claim *claim = user;
+    struct weir_pool *pool = claim->w->pool;
+    struct weir_taken *taken = claim->taken;
+
+    for (;;) {
+        taken->task = ready_task(pool);
+        if (taken->task == NULL) {
+            int took = take_cell(claim->w, taken);
+
+            if (took == 2)
+                continue;
+            if (took == 0 &&
+                weir_atomic_load(&pool->tasks.ready, weir_relaxed) > 0)
+                continue;
+            if (took == 0 || taken->task == NULL) {
+                bool (*stale)(const struct weir_call *) =
+                    weir_atomic_load(&pool->stale, weir_seq_cst);
+
+                return took == 1 && stale != NULL && stale(&taken->call)
+                           ? 2
+                           : took;
+            }
+        }
+        taken->why = weir_task_start(taken->task);
+        if (taken->why != -EAGAIN)
+            return taken->why == 0 ? 1 : 2;
+    }
+}
+
+/* Take a job, and with it a permit where there is a gate; give back the last
+ * one's permit in any case. 0; -ENOENT there is none; -EAGAIN the gate lets
+ * nobody in now. */
+int weir_worker_take(struct weir_context *w, struct weir_taken *job,
+                     bool keeper)
+{
+    struct weir_pool *pool = w->pool;
+    struct claim claim = { w, job };
+    int err;
+
+    if (pool->gate == NULL)
+        return claim_job(&claim) ? 0 : -ENOENT;
+    /* What is cancelled needs no permit: it will not run. */
+    if (weir_atomic_load(&pool->mode, weir_acquire) == WEIR_CANCEL) {
+        weir_worker_give_back(w);
+        return claim_job(&claim) ? 0 : -ENOENT;
+    }
+    err = weir_gate_pass(pool->gate, &pool->place, w->permit, keeper,
+                         claim_job, &claim);
+    w->permit = err == 0;
+    if (err == 1)
+        return 0;
+    /* A closed gate is no reason to wait at it without a job. */
+    return err == -EAGAIN && !weir_pool_has_jobs(pool) ? -ENOENT : err;
+}
+
+/* ---- running and dropping ---- */
+
+static struct weir_event who_is(const struct weir_call *call)
+{
+    return (struct weir_event){ .tag = call->tag, .name = call->name,
+                                .arg = call->arg };
+}
+
+static void drop(struct weir_pool *pool, const struct weir_call *call)
+{
+    if (pool->on_event != NULL && call->name != weir_proxy_name)
+        weir_event_dropped(pool, who_is(call), -ECANCELED);
+    if (call->drop != NULL)
+        call->drop(call->arg, -ECANCELED);
+}
+
+void weir_pool_drop_queued(struct weir_pool *pool)
+{
+    struct weir_call call;
+    struct weir_task *task;
+
+    while (weir_ring_take(&pool->ring, &call, 1, sizeof(call)) == 1) {
+        bool last;
+
+        if (call.fn != weir_task_token) {
+            drop(pool, &call);
+            weir_atomic_fetch_add(&pool->dropped, 1, weir_seq_cst);
+            continue;
+        }
+        if (weir_task_pass(call.arg, &last))
+            weir_task_drop(call.arg, -ECANCELED);
+        if (last) {
+            weir_task_free(call.arg);
+            weir_atomic_fetch_add(&pool->ended_aside, 1, weir_seq_cst);
+        }
+    }
+    while ((task = weir_task_take_ready(pool, false)) != NULL)
+        weir_task_drop(task, -ECANCELED);
+    weir_pool_settle(pool);
+}
+
+/* The job asks for another run: it becomes a task. */
+static void go_round(struct weir_context *w, const struct weir_call *call)
+{
+    struct weir_task *task = weir_task_adopt(w->pool, call);
+    int why;
+
+    weir_task_wants_again(task, WEIR_AGAIN, w->retry_ns);
+    why = weir_task_requeue(task);
+    if (why != 0)
+        weir_task_drop(task, why);
+    w->goes_on = true;
+}
+
+/* Run a job that is no task. */
+static void run_call(struct weir_context *w, const struct weir_call *call)
+{
+    bool told = false;
+    int status;
+
+    weir_count_one(&w->began);
+    w->in_job = true;
+    w->bare = call->name != weir_proxy_name;
+    w->tag = call->tag;
+    w->retry_ns = -1;
+    if (w->pool->on_event != NULL && w->bare) {
+        told = true;
+        weir_event_began(w, who_is(call));
+    }
+    status = call->fn(w, call->arg);
+    weir_listener_end(&w->listener);
+    if (told)
+        weir_event_ended(w, status == WEIR_AGAIN ? WEIR_JOB_AGAIN
+                                                 : WEIR_JOB_ENDED, status);
+    w->bare = false;
+    w->in_job = false;
+    if (status == WEIR_AGAIN)
+        go_round(w, call);
+    else if (status != 0)
+        weir_count_one(&w->failed);
+}
+
+void weir_worker_run(struct weir_context *w, const struct weir_taken *taken)
+{
+    const struct weir_call *call = &taken->call;
+
+    if (taken->task != NULL) {
+        if (taken->why != 0)
+            weir_task_drop(taken->task, taken->why);
+        else
+            weir_task_run(w, taken->task);
+        return;
+    }
+    if (weir_atomic_load(&w->pool->mode, weir_acquire) == WEIR_CANCEL) {
+        drop(w->pool, call);
+        weir_count_one(&w->cancelled);
+    } else {
+        run_call(w, call);
+        if (w->goes_on) {
+            w->goes_on = false;
+            weir_count_one(&w->moved);
+            return;
+        }
+    }
+    weir_count_one(&w->ended);
+}

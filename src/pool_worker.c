@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT
+ * pool_worker.c - what a worker thread does: find a job, run it, sleep, end.
+ *
+ * Owns: each worker its counters and its permit; the thread-local pointer
+ *   that says which worker a thread is.
+ * Locks: none of its own; the gate's inside gate.c.
+ * Order: a worker's counters are written by it alone. That a job has ended
+ *   (`ended`, released after it) must be seen by who waits for room, or for
+ *   quiet. After ending a job and before it sleeps the worker does a seq_cst
+ *   read-modify-write of ring.head (it takes a job) or of ring.items.state
+ *   (it announces itself, or watches), and then loads the state of the park
+ *   concerned, seq_cst. The one who waits announces itself there, seq_cst,
+ *   and then loads ring.head and ring.items.state, seq_cst, before it adds
+ *   up the counters (weir_pool_ended). If the worker's load misses the
+ *   announcement, it comes before it in the single order, and so does the
+ *   read-modify-write; then the waiter's loads see that one, which makes
+ *   `ended` visible to it. Two workers that end the last two jobs side by
+ *   side both write ring.items.state: the later one sees the other's count.
+ * Invariants: a job taken from the ring is run or dropped, once, and then
+ *   counted in `ended`. A worker has a permit of the pool's gate from the
+ *   step that takes its job until the job's function has returned. Only the
+ *   worker that set WATCHED stands at the gate for the pool.
+ * Wake-ups: a submit wakes one worker. A worker that slept, or watched, and
+ *   finds a job wakes the next if it leaves jobs behind. While one stands at
+ *   the gate nobody else is woken: jobs it cannot start nobody can. Ending a
+ *   job wakes one submitter that waits for room.
+ * Not guaranteed: that the longest sleeping worker is woken first.
+ */
+#include "pool_private.h"
+
+/* The one variable of the library: see base.h, STATE. */
+static WEIR_THREAD_LOCAL struct weir_context *current;
+
+struct weir_context *weir_worker_current(void)
+{
+    return current;
+}
+
+struct weir_context *weir_worker_in(const struct weir_pool *pool)
+{
+    struct weir_context *w = current;
+
+    while (w != NULL && w->pool != pool)
+        w = w->outer;
+    return w;
+}
+
+void weir_worker_become(struct weir_context *w)
+{
+    current = w;
+}
+
+/* ---- finding a job ---- */
+
+/* Stand at the gate for the pool until a job could be taken (0), or there is
+ * none (-ENOENT). */
+static int keep_gate(struct weir_context *w, struct weir_taken *job)
+{
+    struct weir_pool *pool = w->pool;
+    int err;
+
+    /* In line first: whoever holds the gate or closes the pool from here on
+     * makes weir_gate_stand() return. */
+    weir_gate_step_in(pool->gate, &pool->place);
+    for (;;) {
+        int mode = weir_atomic_load(&pool->mode, weir_seq_cst);
+
+        if (mode == WEIR_DRAIN && weir_gate_is_held(pool->gate)) {
+            weir_pool_drop_queued(pool);
+            err = -ENOENT;
+            break;
+        }
+        err = weir_worker_take(w, job, true);
+        if (err != -EAGAIN)
+            break;
+        weir_gate_stand(pool->gate, &pool->place);
+    }
+    weir_gate_step_out(pool->gate, &pool->place);
+    weir_park_unwatch(&pool->ring.items);
+    return err;
+}
+
+/* Look out for a job a little longer: going to sleep and being woken costs
+ * microseconds. The pauses grow, so that the lines it reads are left alone;
+ * then it yields, twice. */
+static bool linger(struct weir_ring *ring)
+{
+    unsigned round = 0;
+
+    for (int i = 0; i < 8; i++) {
+        weir_ring_backoff(&round);
+        if (weir_ring_ready(ring))
+            return true;
+    }
+    return false;
+}
+
+/* Sleep until there may be a job, or `until`. Returns false: there will be
+ * none. */
+static bool sleep_until_job(struct weir_pool *pool, int64_t until,
+                            bool *slept)
+{
+    struct weir_ring *ring = &pool->ring;
+    uint64_t state = weir_park_announce(&ring->items);
+    bool closed = weir_ring_is_closed(ring);
+    bool jobs = weir_pool_has_jobs(pool);
+    int64_t due = WEIR_FOREVER;
+
+    weir_park_wake(&ring->room);
+    if (!jobs) {
+        weir_pool_settle(pool);
+        closed = weir_ring_is_closed(ring);
+    }
+    /* Jobs are left alone only while somebody is on the way to them. */
+    if (closed || (jobs && state < WEIR_PARK_WAKING)) {
+        *slept |= weir_park_retract(&ring->items);
+        return !closed || weir_pool_has_jobs(pool);
+    }
+    if (weir_atomic_load(&pool->tasks.due, weir_seq_cst) != WEIR_FOREVER)
+        due = weir_tasks_watch(pool);
+    weir_park_wait(&ring->items, due < until ? due : until);
+    if (due != WEIR_FOREVER)
+        weir_tasks_unwatch(pool, due);
+    *slept = true;
+    return true;
+}
+
+static void sample_depth(struct weir_context *w)
+{
+    uint64_t began = weir_atomic_load(&w->began, weir_relaxed);
+    size_t depth;
+
+    /* Reading the tail costs a line that submitters write: each of the
+     * first jobs does, then one in 64. */
+    if (began >= 64 && began % 64 != 0)
+        return;
+    depth = weir_ring_count(&w->pool->ring) + 1; /* with the one taken */
+    if (depth > w->pool->ring.capacity)
+        depth = w->pool->ring.capacity;
+    if (depth > weir_atomic_load(&w->queued_max, weir_relaxed))
+        weir_atomic_store(&w->queued_max, depth, weir_relaxed);
+}
+
+/* A job was taken. */
+static void after_take(struct weir_context *w, bool slept)
+{
+    struct weir_pool *pool = w->pool;
+
+    /* This take has moved the head: see Order for the room. */
+    weir_park_wake(&pool->ring.room);
+    if ((slept || pool->elastic) &&
+        (weir_pool_has_jobs(pool) || weir_tasks_unwatched(pool)))
+        weir_pool_wake(pool);
+    sample_depth(w);
+}
+
+int weir_worker_run_one(struct weir_context *w, int64_t deadline)
+{
+    struct weir_pool *pool = w->pool;
+    struct weir_taken job;
+    bool slept = false;
+    int err = weir_worker_take(w, &job, false);
+
+    if (err == -EAGAIN && deadline == WEIR_FOREVER &&
+        weir_park_watch(&pool->ring.items)) {
+        weir_park_wake(&pool->ring.room);
+        err = keep_gate(w, &job);
+        slept = true;
+    }
+    if (err != 0) {
+        weir_worker_give_back(w);
+        if (deadline == WEIR_NOW)
+            return -EAGAIN;
+        return sleep_until_job(pool, deadline, &slept) ||
+                       weir_ring_is_closed(&pool->ring)
+                   ? 0
+                   : -ETIMEDOUT;
+    }
+    after_take(w, slept);
+    weir_worker_run(w, &job);
+    return 0;
+}
+
+/* Find the next job. Returns false: there will be none. */
+static bool next(struct weir_context *w, struct weir_taken *job)
+{
+    struct weir_pool *pool = w->pool;
+    struct weir_ring *ring = &pool->ring;
+    bool slept = false;
+
+    for (;;) {
+        int err;
+
+        if (pool->elastic && !weir_grow_stay(w))
+            return false;
+        err = weir_worker_take(w, job, false);
+        if (err == -EAGAIN && weir_park_watch(&ring->items)) {
+            weir_park_wake(&ring->room);
+            err = keep_gate(w, job);
+            slept = true;
+        }
+        if (err == 0)
+            break;
+        if (err == -ENOENT && linger(ring))
+            continue;
+        if (!sleep_until_job(pool, WEIR_FOREVER, &slept))
+            return false;
+    }
+    after_take(w, slept);
+    return true;
+}
+
+/* ---- the thread ---- */
+
+void weir_worker_left(struct weir_pool *pool)
+{
+    if (weir_atomic_fetch_sub(&pool->alive, 1, weir_seq_cst) == 1)
+        weir_park_wake_all(&pool->ended);
+}
+
+static void tell(struct weir_context *w, enum weir_event_kind kind)
+{
+    if (w->pool->on_event != NULL)
+        weir_event_worker(w, kind);
+}
+
+/* End a worker for good. A pool that has none left and was not closed is
+ * cancelled: nobody would run what it accepts. Who waits for `alive` joins
+ * this thread before anything is freed. */
+static void end_worker(struct weir_context *w)
+{
+    struct weir_pool *pool = w->pool;
+    bool last;
+
+    weir_worker_give_back(w);
+    if (pool->worker_stop != NULL)
+        pool->worker_stop(pool->user, w->index, w->local);
+    tell(w, WEIR_WORKER_ENDED);
+    if (w->counted && !weir_atomic_load(&w->spare, weir_relaxed))
+        weir_atomic_fetch_sub(&pool->active, 1, weir_seq_cst);
+    current = NULL;
+    weir_sys_lock(&pool->lock);
+    w->life = WEIR_LIFE_ENDED;
+    last = --pool->threads == 0;
+    weir_sys_unlock(&pool->lock);
+    if (last && !weir_ring_is_closed(&pool->ring))
+        weir_pool_stop(pool);
+    weir_worker_left(pool);
+}
+
+static void work(void *arg)
+{
+    struct weir_context *w = arg;
+    struct weir_taken job;
+
+    while (next(w, &job)) {
+        weir_worker_run(w, &job);
+        if (w->counted)
+            weir_grow_job_ended(w);
+    }
+    end_worker(w);
+}
+
+void weir_worker_rests(struct weir_context *w)
+{
+    /* Its last job has made room, and may have been the last of all: see
+     * Order. */
+    weir_atomic_fetch_add(&w->pool->ring.items.state, 0, weir_seq_cst);
+    weir_park_wake(&w->pool->ring.room);
+    weir_pool_settle(w->pool);
+}
+
+static void replace(void *arg);
+
+static void go_on(void *arg)
+{
+    struct weir_context *w = arg;
+
+    current = w;
+    if (w->counted) {
+        weir_atomic_store(&w->cpu_clock, weir_sys_cpu_clock(), weir_release);
+        weir_atomic_store(&w->number, weir_sys_thread_number(),
+                          weir_release);
+    }
+    if (w->has_old) {
+        struct weir_sys_thread old = w->old;
+
+        w->has_old = false;
+        weir_sys_thread_join(&old);
+    }
+    weir_sys_guarded(work, replace, w);
+}
+
+/* A job has ended its thread by pthread_exit(). Account for it and let
+ * another thread take the worker over, which joins this one first. If there
+ * can be none, the worker ends with its thread: running jobs here would let
+ * one of them exit once more, in a handler, which POSIX leaves undefined. */
+static void replace(void *arg)
+{
+    struct weir_context *w = arg;
+
+    while (w->depth > 0) {
+        struct weir_frame *frame = &w->frames[--w->depth];
+
+        frame->abandon(frame);
+    }
+    if (w->in_job) {
+        w->in_job = false;
+        weir_count_one(&w->failed);
+        weir_count_one(&w->ended);
+    }
+    if (w->counted)
+        weir_grow_job_ended(w);
+    weir_listener_end(&w->listener);
+    if (w->bare && w->pool->on_event != NULL)
+        weir_event_ended(w, WEIR_JOB_ENDED, -ECANCELED);
+    w->bare = false;
+    w->old = weir_sys_thread_self();
+    w->has_old = true;
+    if (weir_sys_thread_start(&w->thread, go_on, w, w->pool->stack_bytes,
+                              w->pool->name) != 0) {
+        w->thread = w->old;
+        w->has_old = false;
+        weir_worker_rests(w);
+        end_worker(w);
+    }
+}
+
+void weir_worker_main(void *arg)
+{
+    struct weir_context *w = arg;
+    struct weir_pool *pool = w->pool;
+    bool late = w->late; /* it came when the pool was made already */
+
+    current = w;
+    w->start_error = 0;
+    if (pool->worker_start != NULL)
+        w->start_error =
+            pool->worker_start(pool->user, w->index, &w->local);
+    if (w->start_error != 0) {
+        current = NULL;
+        weir_sys_lock(&pool->lock);
+        w->life = WEIR_LIFE_ENDED;
+        pool->threads--;
+        weir_sys_unlock(&pool->lock);
+        if (!late)
+            weir_sys_sem_post(&pool->started);
+        weir_worker_left(pool);
+        return;
+    }
+    tell(w, WEIR_WORKER_BEGAN);
+    if (!late)
+        weir_sys_sem_post(&pool->started);
+    go_on(w);
+}
