@@ -463,8 +463,12 @@ static bool sleep_until_job(struct weir_pool *pool, bool *slept)
     if (weir_atomic_load(&pool->tasks.due, weir_seq_cst) != WEIR_FOREVER)
         until = weir_tasks_watch(pool);
     weir_park_wait(&ring->items, until);
-    if (until != WEIR_FOREVER)
+    if (until != WEIR_FOREVER) {
         weir_tasks_unwatch(pool, until);
+        /* Here too: while the pool's gate is shut nobody claims a job, and
+         * what stays due would let nobody sleep. */
+        weir_tasks_promote(pool);
+    }
     *slept = true;
     return true;
 }
