@@ -575,8 +575,11 @@ static void replace(void *arg)
 
     while (w->depth > 0) {
         struct weir_frame *frame = &w->frames[--w->depth];
+        bool is_task = frame->task != NULL;
 
         frame->abandon(frame);
+        if (is_task)
+            weir_count_one(&w->moved);
     }
     if (w->in_job) {
         w->in_job = false;

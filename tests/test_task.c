@@ -34,9 +34,48 @@ static void due_at_a_shut_gate(void)
     weir_pool_destroy(pool);
 }
 
+/* ---- a job that ends its thread ---- */
+
+static int exit_thread(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+
+    (void)cx;
+    atomic_fetch_add(&j->runs, 1);
+    pthread_exit(NULL);
+}
+
+static void exits_are_counted(void)
+{
+    struct weir_pool *pool = make_workers(2);
+    struct weir_gate *gate = make_gate(NULL);
+    struct weir_pool_stats stats;
+    struct job j;
+
+    job_init(&j);
+    for (int i = 0; i < 5; i++)
+        submit_to(pool, &(struct weir_job){ .fn = exit_thread, .arg = &j,
+            .drop = note_drop, .gate = gate, .retries = 3 });
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(gate_stats(gate).inside, 0);
+    weir_gate_destroy(gate);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    stats = pool_stats(pool);
+    EXPECT_INT(stats.running, 0);
+    EXPECT_INT(stats.failed, 5);
+    EXPECT_INT(stats.succeeded, 0);
+    EXPECT_INT(stats.cancelled, 0);
+    EXPECT_INT(stats.submitted, 5);
+    EXPECT_INT(atomic_load(&j.runs), 5);
+    EXPECT_INT(atomic_load(&j.drops), 0);
+    weir_pool_destroy(pool);
+}
+
 static const struct tap_case cases[] = {
     { "nobody is busy while what is due finds the pool's gate shut",
       due_at_a_shut_gate },
+    { "a job that waits for gates and ends its thread is counted once",
+      exits_are_counted },
 };
 
 int main(void)
