@@ -474,14 +474,12 @@ bool weir_task_wants_again(struct weir_task *t, int status, int64_t retry_ns)
         if (retry_ns < 0)
             wait = weir_backoff_ns(t->failures);
     } else {
-        int64_t missed;
-
         t->again = t->job.period_ns != 0;
         t->failures = 0;
         if (!t->again)
             return false;
-        missed = (now - t->turn) / t->job.period_ns;
-        wait = t->turn + (missed + 1) * t->job.period_ns - now;
+        /* The next turn from the last one on: those missed are left out. */
+        wait = t->job.period_ns - (now - t->turn) % t->job.period_ns;
     }
     t->turn = wait < WEIR_FOREVER - now ? now + wait : WEIR_FOREVER;
     return t->again;

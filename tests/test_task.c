@@ -71,11 +71,29 @@ static void exits_are_counted(void)
     weir_pool_destroy(pool);
 }
 
+/* ---- periods ---- */
+
+static void an_endless_period(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct job j;
+
+    job_init(&j);
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
+        .drop = note_drop, .period_ns = INT64_MAX });
+    AWAIT(pool_stats(pool).delayed == 1);
+    EXPECT_INT(atomic_load(&j.runs), 1);
+    weir_pool_destroy(pool);
+    EXPECT_INT(atomic_load(&j.drops), 1);
+    EXPECT_INT(atomic_load(&j.why), -ECANCELED);
+}
+
 static const struct tap_case cases[] = {
     { "nobody is busy while what is due finds the pool's gate shut",
       due_at_a_shut_gate },
     { "a job that waits for gates and ends its thread is counted once",
       exits_are_counted },
+    { "a period as long as time itself is one run", an_endless_period },
 };
 
 int main(void)
