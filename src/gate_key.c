@@ -51,6 +51,11 @@ void weir_gate_keys_free(struct weir_gate *g)
     weir_sys_free(g->keys);
 }
 
+bool weir_gate_has_keys(const struct weir_gate *g)
+{
+    return g->keys_max != 0;
+}
+
 struct weir_gate_key *weir_gate_key_find_locked(struct weir_gate *g,
                                                 uint64_t key)
 {

@@ -96,6 +96,9 @@ struct weir_gate_wait {
     void (*look)(struct weir_gate_wait *wait, int64_t when, bool held);
 };
 
+/* Whether it knows other keys than 0. */
+bool weir_gate_has_keys(const struct weir_gate *gate);
+
 /* Find or make the line of the key for a job that is submitted, and keep it
  * until weir_gate_forget(). At most `quota` jobs that are not inside may keep
  * the line of one key. 0; -EAGAIN the quota is used up, or there is no room

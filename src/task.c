@@ -269,7 +269,10 @@ int weir_task_expect(struct weir_pool *pool, const struct weir_job *job,
         if (gates[i] == NULL || (i == 1 && gates[1] == gates[0]))
             continue;
         passes[*count] = (struct weir_gate_pass){ .gate = gates[i] };
-        err = weir_gate_expect(&passes[*count], job->key,
+        /* The key is for the job's own gate, and its group's if it can. */
+        err = weir_gate_expect(&passes[*count],
+                               i == 0 || weir_gate_has_keys(gates[i])
+                                   ? job->key : 0,
                                pool->tasks.parked_max);
         *count += err == 0;
     }
