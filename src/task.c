@@ -598,6 +598,7 @@ void weir_tasks_sweep(struct weir_pool *pool)
 {
     struct weir_tasks *ts = &pool->tasks;
 
+    weir_tasks_promote(pool); /* what is due already is to run */
     for (size_t i = 0;; i++) {
         struct weir_task *t = &ts->all[i];
         bool cancel = weir_atomic_load(&pool->mode, weir_seq_cst) ==

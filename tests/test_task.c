@@ -88,12 +88,35 @@ static void an_endless_period(void)
     EXPECT_INT(atomic_load(&j.why), -ECANCELED);
 }
 
+/* ---- closing ---- */
+
+static void due_when_drained(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct job first, due;
+    int64_t start = weir_after(50 * WEIR_MS);
+
+    job_init(&due);
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &due,
+        .drop = note_drop, .start = start });
+    block_worker(pool, &first);
+    AWAIT(weir_now() > start);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+    latch_open(&first.go);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&due.runs), 1);
+    EXPECT_INT(atomic_load(&due.drops), 0);
+    weir_pool_destroy(pool);
+}
+
 static const struct tap_case cases[] = {
     { "nobody is busy while what is due finds the pool's gate shut",
       due_at_a_shut_gate },
     { "a job that waits for gates and ends its thread is counted once",
       exits_are_counted },
     { "a period as long as time itself is one run", an_endless_period },
+    { "draining runs what is due, though no worker has come to it",
+      due_when_drained },
 };
 
 int main(void)
