@@ -109,6 +109,30 @@ static void due_when_drained(void)
     weir_pool_destroy(pool);
 }
 
+static void held_and_full(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct weir_gate *gate = make_gate(NULL);
+    struct job parked[3];
+
+    REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+    for (int i = 0; i < 3; i++) {
+        job_init(&parked[i]);
+        submit_to(pool, &(struct weir_job){ .fn = run_job,
+            .arg = &parked[i], .drop = note_drop, .gate = gate });
+    }
+    AWAIT(pool_stats(pool).parked == 3);
+    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    for (int i = 0; i < 3; i++) {
+        EXPECT_INT(atomic_load(&parked[i].drops), 1);
+        EXPECT_INT(atomic_load(&parked[i].why), -ECANCELED);
+    }
+    weir_gate_leave(gate, 0);
+    weir_pool_destroy(pool);
+    weir_gate_destroy(gate);
+}
+
 static const struct tap_case cases[] = {
     { "nobody is busy while what is due finds the pool's gate shut",
       due_at_a_shut_gate },
@@ -117,6 +141,8 @@ static const struct tap_case cases[] = {
     { "a period as long as time itself is one run", an_endless_period },
     { "draining runs what is due, though no worker has come to it",
       due_when_drained },
+    { "draining drops what a held gate keeps, though the gate is full",
+      held_and_full },
 };
 
 int main(void)
