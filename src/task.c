@@ -223,7 +223,8 @@ static bool park(struct weir_gate_wait *wait, int64_t when, bool held)
     bool may;
 
     weir_sys_lock(&ts->lock);
-    may = must_end_locked(t, held) == 0;
+    t->refused = must_end_locked(t, held);
+    may = t->refused == 0;
     if (may) {
         t->state = WEIR_TASK_PARKED;
         t->tried_lent = t->lent;
@@ -451,8 +452,7 @@ int weir_task_start(struct weir_task *t)
     err = 0;
     if (t->pass_count > 0)
         err = weir_gate_admit(t->passes, t->pass_count, &t->wait);
-    /* Refused by park(), which has read it under the lock. */
-    return err == -ECANCELED && t->cancel != 0 ? t->cancel : err;
+    return err == -ECANCELED ? t->refused : err;
 }
 
 int64_t weir_backoff_ns(uint32_t failures)
