@@ -143,10 +143,12 @@ static void tell_due_locked(struct weir_pool *pool)
     if (due == weir_atomic_load(&ts->due, weir_relaxed))
         return;
     sooner = due < weir_atomic_exchange(&ts->due, due, weir_seq_cst);
-    if (sooner && due < ts->watched) {
+    if (!sooner)
+        return;
+    if (due < ts->watched)
         weir_park_wake(&pool->ring.items);
-        wake_helpers_locked(ts, NULL);
-    }
+    /* Who watches may be busy by then: each helper has its own alarm. */
+    wake_helpers_locked(ts, NULL);
 }
 
 /* Have a task in the heap until `due` or its deadline. */

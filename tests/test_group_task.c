@@ -29,9 +29,58 @@ static void group_gate_without_keys(void)
     weir_pool_destroy(pool);
 }
 
+/* ---- times ---- */
+
+static void mind_the_time_once(void)
+{
+    struct weir_pool *pool = make_workers(3);
+    struct weir_group *other = make_group(pool, NULL);
+    struct weir_group *group = make_group(pool, NULL);
+    struct job waiter, late, none, busy[2];
+    int64_t soon = weir_after(30 * WEIR_MS);
+
+    /* Somebody is to sleep until a time at which there is nothing. */
+    job_init(&late);
+    job_init(&none);
+    job_init(&waiter);
+    waiter.group = group;
+    submit_in(other, &(struct weir_job){ .fn = run_job, .arg = &none,
+        .start = soon });
+    AWAIT(pool_stats(pool).delayed == 1 || atomic_load(&none.runs) == 1);
+    late.statuses[0] = WEIR_AGAIN;
+    late.last = 1;
+    late.retry_ns = 60 * WEIR_MS;
+    submit_in(group, &(struct weir_job){ .fn = run_blocked, .arg = &late });
+    latch_wait(&late.running);
+    EXPECT_INT(weir_group_cancel(other, WEIR_EVERY, -ECANCELED), 0);
+    submit_to(pool, &(struct weir_job){ .fn = wait_for_it,
+        .arg = &waiter });
+    latch_wait(&waiter.running);
+    latch_open(&late.go);
+    latch_open(&late.go);
+    AWAIT(pool_stats(pool).delayed == 1 || atomic_load(&late.runs) == 2);
+    block_worker(pool, &busy[0]);
+    block_worker(pool, &busy[1]);
+    AWAIT(atomic_load(&late.runs) == 2);
+    latch_open(&busy[0].go);
+    latch_open(&busy[1].go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    weir_group_destroy(group);
+    weir_group_destroy(other);
+    weir_pool_destroy(pool);
+}
+
+static void a_waiter_minds_the_time(void)
+{
+    for (int i = 0; i < 10; i++)
+        mind_the_time_once();
+}
+
 static const struct tap_case cases[] = {
     { "a group's gate without keys takes jobs with keys of their own",
       group_gate_without_keys },
+    { "a waiter runs a job that is due when every worker is busy",
+      a_waiter_minds_the_time },
 };
 
 int main(void)
