@@ -403,6 +403,7 @@ static int call(struct weir_context *cx, struct weir_slot *slot)
 static void queue_again(struct weir_slot *slot, struct weir_task *task)
 {
     struct weir_group *g = slot->group;
+    int why;
 
     weir_sys_lock(&g->lock);
     if (!slot->is_task)
@@ -412,6 +413,11 @@ static void queue_again(struct weir_slot *slot, struct weir_task *task)
     if (!slot->queued)
         queue_locked(g, slot);
     set_state(slot, WEIR_SLOT_QUEUED, false);
+    /* Who stopped it until now did not find it here; who does so from now on
+     * will. */
+    why = why_stop(slot);
+    if (why != 0)
+        weir_task_take(task, why);
     weir_sys_unlock(&g->lock);
 }
 

@@ -76,11 +76,48 @@ static void a_waiter_minds_the_time(void)
         mind_the_time_once();
 }
 
+/* ---- ending ---- */
+
+static int again_in_an_hour(struct weir_context *cx, void *arg)
+{
+    latch_open(&((struct job *)arg)->running);
+    weir_retry_in(cx, 3600 * WEIR_S);
+    return WEIR_AGAIN;
+}
+
+static void cancel_meets_again(void)
+{
+    struct weir_pool *pool = make_workers(2);
+    struct job j;
+
+    job_init(&j);
+    for (int i = 0; i < 3000; i++) {
+        struct weir_group *group = make_group(pool,
+            &(struct weir_group_options){ .window = 4 });
+
+        submit_in(group, &(struct weir_job){ .fn = again_in_an_hour,
+            .arg = &j, .drop = note_drop });
+        latch_wait(&j.running);
+        for (volatile int turns = i % 200; turns > 0;)
+            turns--;
+        EXPECT_INT(i % 2 == 0 ? weir_group_cancel(group, 0, -ECANCELED)
+                              : weir_group_cancel(group, WEIR_EVERY,
+                                                  -ECANCELED), 0);
+        EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+        weir_group_destroy(group);
+    }
+    EXPECT_INT(atomic_load(&j.drops), 3000);
+    EXPECT_INT(pool_stats(pool).cancelled, 3000);
+    weir_pool_destroy(pool);
+}
+
 static const struct tap_case cases[] = {
     { "a group's gate without keys takes jobs with keys of their own",
       group_gate_without_keys },
     { "a waiter runs a job that is due when every worker is busy",
       a_waiter_minds_the_time },
+    { "cancelling ends a job that asks to be run again at that moment",
+      cancel_meets_again },
 };
 
 int main(void)
