@@ -46,6 +46,8 @@ struct weir_group {
     struct weir_pool *pool;     /* (c) */
     struct weir_group *parent;  /* (c) it holds a reference; or NULL */
     struct weir_group_options options; /* (c) */
+    struct weir_group *children; /* (l) the groups below, not destroyed */
+    struct weir_group *next_child, *prev_child; /* the parent's lock */
     WEIR_ATOMIC(int64_t) refs;  /* (a) owner, references in the ring, groups
                                    below */
     WEIR_ATOMIC(int) stop;      /* (a) why all should end; 0: they need not */

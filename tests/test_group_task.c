@@ -111,6 +111,54 @@ static void cancel_meets_again(void)
     weir_pool_destroy(pool);
 }
 
+static int wait_inside(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+    struct weir_group *inner = make_group(j->pool, NULL);
+    struct weir_group *later;
+
+    (void)cx;
+    submit_in(inner, &(struct weir_job){ .fn = run_job, .arg = j,
+        .drop = note_drop, .start = WEIR_FOREVER });
+    submit_in(inner, &(struct weir_job){ .fn = run_job, .arg = j,
+        .drop = note_drop, .start = WEIR_FOREVER });
+    latch_open(&j->running);
+    EXPECT_INT(weir_group_wait(inner, WEIR_FOREVER), 0);
+    EXPECT_INT(group_stats(inner).cancelled, 2);
+    weir_group_destroy(inner);
+    /* What is made afterwards is stopped from the start. */
+    later = make_group(j->pool, NULL);
+    EXPECT_INT(weir_group_submit(later, &(struct weir_job){ .fn = run_job,
+        .arg = j }, 1, WEIR_FOREVER), -ECANCELED);
+    weir_group_destroy(later);
+    return 0;
+}
+
+static void cancel_reaches_inner(void)
+{
+    for (int destroys = 0; destroys <= 1; destroys++) {
+        struct weir_pool *pool = make_workers(2);
+        struct weir_group *outer = make_group(pool, NULL);
+        struct job j;
+
+        job_init(&j);
+        j.pool = pool;
+        submit_in(outer, &(struct weir_job){ .fn = wait_inside,
+            .arg = &j });
+        latch_wait(&j.running);
+        AWAIT(pool_stats(pool).delayed == 2);
+        if (!destroys) {
+            EXPECT_INT(weir_group_cancel(outer, WEIR_EVERY, -EINTR), 0);
+            EXPECT_INT(weir_group_wait(outer, WEIR_FOREVER), 0);
+            EXPECT_INT(atomic_load(&j.why), -EINTR);
+        }
+        weir_group_destroy(outer);
+        EXPECT_INT(atomic_load(&j.drops), 2);
+        EXPECT_INT(atomic_load(&j.runs), 0);
+        weir_pool_destroy(pool);
+    }
+}
+
 static const struct tap_case cases[] = {
     { "a group's gate without keys takes jobs with keys of their own",
       group_gate_without_keys },
@@ -118,6 +166,8 @@ static const struct tap_case cases[] = {
       a_waiter_minds_the_time },
     { "cancelling ends a job that asks to be run again at that moment",
       cancel_meets_again },
+    { "cancelling the outer group ends what waits in the inner one",
+      cancel_reaches_inner },
 };
 
 int main(void)
