@@ -98,7 +98,7 @@ static int run_inline(struct weir_context *cx, struct weir_group *g,
     weir_sys_lock(&g->lock);
     if (g->free != NULL &&
         (g->pool->gate == NULL ||
-         weir_gate_spend(g->pool->gate, &opens, &held) == 0)) {
+         weir_gate_spend(g->pool->gate, &opens, &held, NULL, NULL) == 0)) {
         slot = weir_slot_fill_locked(g, job, weir_sys_now(), false);
         if (!weir_slot_claim(slot))
             slot = NULL; /* not possible under the lock */

@@ -159,6 +159,35 @@ static void cancel_reaches_inner(void)
     }
 }
 
+static int wait_for_late(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+    struct weir_group *group = make_group(j->pool, NULL);
+
+    (void)cx;
+    for (int i = 0; i < 20; i++)
+        submit_in(group, &(struct weir_job){ .fn = run_job, .arg = j,
+            .drop = note_drop, .start = WEIR_FOREVER });
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void no_slot_for_nothing(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 1, .rate_per_s = 1000 });
+    struct job j;
+
+    job_init(&j);
+    j.pool = pool;
+    submit_to(pool, &(struct weir_job){ .fn = wait_for_late, .arg = &j });
+    AWAIT(pool_stats(pool).delayed == 20);
+    EXPECT_INT(gate_stats(weir_pool_gate(pool)).entered, 1);
+    weir_pool_destroy(pool);
+    EXPECT_INT(atomic_load(&j.drops), 20);
+}
+
 static const struct tap_case cases[] = {
     { "a group's gate without keys takes jobs with keys of their own",
       group_gate_without_keys },
@@ -168,6 +197,8 @@ static const struct tap_case cases[] = {
       cancel_meets_again },
     { "cancelling the outer group ends what waits in the inner one",
       cancel_reaches_inner },
+    { "a waiter spends no slot of the pool's rate on what may not start",
+      no_slot_for_nothing },
 };
 
 int main(void)
