@@ -255,6 +255,7 @@ void weir_group_stop(struct weir_group *g, int why)
     weir_park_wake_all(&g->changed);
     weir_park_wake_all(&g->pool->ring.room); /* who submits to this group */
     weir_pool_rouse(g->pool);
+    weir_tasks_rouse(g->pool);
 }
 
 int weir_group_cancel(struct weir_group *g, uint64_t index, int why)
@@ -279,6 +280,7 @@ int weir_group_cancel(struct weir_group *g, uint64_t index, int why)
     }
     weir_slot_cancel(g, slot, why);
     weir_pool_rouse(g->pool);
+    weir_tasks_rouse(g->pool);
     return 0;
 }
 

@@ -106,6 +106,7 @@ struct weir_slot *weir_slot_fill_locked(struct weir_group *g,
         .arg = job->arg, .worker = -1, .queued_at = now };
     slot->wanted = false;
     slot->dropped = false;
+    slot->again_at = 0;
     slot->is_task = is_task;
     slot->task = NULL;
     weir_atomic_store(&slot->stop, 0, weir_relaxed); /* under the lock */
@@ -451,14 +452,6 @@ static enum outcome run_frame(struct weir_context *cx,
                      : status == WEIR_AGAIN;
     int why = again ? why_stop(slot) : 0;
 
-    /* Who helps is not to be kept by others: it runs it again itself. */
-    while (again && why == 0 && task == NULL && !frame->token) {
-        if (cx->retry_ns > 0)
-            weir_sleep(cx, cx->retry_ns);
-        why = why_stop(slot);
-        if (why == 0)
-            again = (status = call(cx, slot)) == WEIR_AGAIN;
-    }
     *result = status;
     if (again && why == 0)
         return AGAIN;
@@ -473,6 +466,32 @@ static enum outcome run_frame(struct weir_context *cx,
                           weir_relaxed);
     end_without_run(slot, why);
     return DROPPED;
+}
+
+static void drop_again(struct weir_context *cx)
+{
+    while (cx->again != NULL) {
+        struct weir_slot *slot = cx->again;
+
+        cx->again = slot->next;
+        weir_slot_drop_aside(slot, -ECANCELED);
+    }
+}
+
+/* A job that is helped with asks for another run: its place in the ring may
+ * be gone, so it stays with the helper. */
+static void again_aside(struct weir_context *cx, struct weir_slot *slot)
+{
+    struct weir_group *g = slot->group;
+
+    weir_sys_lock(&g->lock);
+    unqueue_locked(g, slot);
+    weir_sys_unlock(&g->lock);
+    slot->again_at = weir_after(cx->retry_ns);
+    slot->again_depth = cx->depth;
+    slot->next = cx->again;
+    cx->again = slot;
+    cx->drop_again = drop_again;
 }
 
 /* Run a claimed job. There is a frame left. Returns its status; 0 where it
@@ -497,27 +516,41 @@ static int run_claimed(struct weir_context *cx, struct weir_frame with,
     if (*outcome == AGAIN && with.task != NULL) {
         weir_task_leave(with.task, with.held);
         queue_again(slot, with.task);
-    } else if (*outcome == AGAIN) {
+    } else if (*outcome == AGAIN && with.token) {
         go_round(cx, slot);
+    } else if (*outcome == AGAIN) {
+        again_aside(cx, slot);
     }
     cx->tag = outer_tag;
     cx->retry_ns = outer_retry;
     return *outcome == OVER ? status : 0;
 }
 
-void weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot)
+int weir_slot_must_end(const struct weir_slot *slot)
+{
+    int mode = weir_atomic_load(&slot->group->pool->mode, weir_seq_cst);
+    int why = why_stop(slot);
+
+    /* What is not due ends with the draining. */
+    if (why == 0 &&
+        (mode == WEIR_CANCEL ||
+         (mode == WEIR_DRAIN && slot->again_at > weir_sys_now())))
+        why = -ECANCELED;
+    return why;
+}
+
+bool weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot)
 {
     struct weir_pool *pool = slot->group->pool;
-    int why = why_stop(slot);
-    enum outcome outcome;
+    int why = weir_slot_must_end(slot);
+    enum outcome outcome = DROPPED;
 
-    if (weir_atomic_load(&pool->mode, weir_seq_cst) == WEIR_CANCEL)
-        why = -ECANCELED;
     if (why != 0)
         weir_slot_drop_aside(slot, why);
     else if (run_claimed(cx, (struct weir_frame){ .slot = slot },
                          &outcome) != 0)
         weir_atomic_fetch_add(&pool->failed_aside, 1, weir_relaxed);
+    return outcome == AGAIN;
 }
 
 /* Whether what the ring or a task brings is this one's to run. */

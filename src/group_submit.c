@@ -107,7 +107,8 @@ static int run_inline(struct weir_context *cx, struct weir_group *g,
     if (slot == NULL)
         return -EAGAIN;
     weir_atomic_fetch_add(&g->pool->inlined, 1, weir_relaxed);
-    weir_slot_run_aside(cx, slot);
+    if (weir_slot_run_aside(cx, slot))
+        weir_group_see_through(cx, g);
     return 0;
 }
 

@@ -624,6 +624,7 @@ void weir_tasks_sweep(struct weir_pool *pool)
         if (took)
             weir_task_drop(t, -ECANCELED);
     }
+    weir_tasks_rouse(pool); /* what they will run again, they drop */
 }
 
 void weir_tasks_rouse(struct weir_pool *pool)

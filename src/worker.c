@@ -581,6 +581,8 @@ static void replace(void *arg)
         if (is_task)
             weir_count_one(&w->moved);
     }
+    if (w->again != NULL)
+        w->drop_again(w);
     if (w->in_job) {
         w->in_job = false;
         weir_count_one(&w->failed);

@@ -188,6 +188,131 @@ static void no_slot_for_nothing(void)
     EXPECT_INT(atomic_load(&j.drops), 20);
 }
 
+/* ---- run again by a waiter ---- */
+
+static int again_until_two(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+
+    (void)cx;
+    atomic_fetch_add(&j->drops, 1); /* turns, here */
+    return atomic_load(&j->runs) < 2 ? WEIR_AGAIN : 0;
+}
+
+static int run_thrice(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+
+    (void)cx;
+    return atomic_fetch_add(&j->result, 1) < 2 ? WEIR_AGAIN
+                                               : run_job(cx, arg);
+}
+
+static int wait_for_one_another(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+    struct weir_group *group = make_group(j->pool, NULL);
+
+    (void)cx;
+    submit_in(group, &(struct weir_job){ .fn = again_until_two, .arg = j });
+    submit_in(group, &(struct weir_job){ .fn = run_thrice, .arg = j });
+    submit_in(group, &(struct weir_job){ .fn = run_job, .arg = j,
+        .priority = WEIR_LOW });
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(group_stats(group).succeeded, 3);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void again_leaves_others_a_turn(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct job j;
+
+    job_init(&j);
+    j.pool = pool;
+    submit_to(pool, &(struct weir_job){ .fn = wait_for_one_another,
+        .arg = &j });
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&j.runs), 2);
+    EXPECT_INT(pool_stats(pool).succeeded, 4);
+    EXPECT_INT(pool_stats(pool).submitted, 4);
+    weir_pool_destroy(pool);
+}
+
+static int always_again(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+
+    if (j->retry_ns != 0)
+        weir_retry_in(cx, j->retry_ns);
+    if (atomic_fetch_add(&j->runs, 1) == 0)
+        latch_open(&j->running);
+    return WEIR_AGAIN;
+}
+
+static int exit_after_it(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+
+    (void)cx;
+    AWAIT(atomic_load(&j->runs) > 0);
+    pthread_exit(NULL);
+}
+
+/* How it is to end, in `last`. */
+enum { BY_CANCEL, BY_DRAIN, BY_GROUP, BY_ONE, BY_EXIT };
+
+static int wait_for_always(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+
+    (void)cx;
+    submit_in(j->group, &(struct weir_job){ .fn = always_again, .arg = j,
+        .drop = note_drop });
+    if (j->last == BY_EXIT)
+        submit_in(j->group, &(struct weir_job){ .fn = exit_after_it,
+            .arg = j });
+    weir_group_wait(j->group, WEIR_FOREVER);
+    return 0;
+}
+
+static void stop_again(int how, int64_t retry_ns)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct weir_group *group = make_group(pool, NULL);
+    struct job j;
+
+    job_init(&j);
+    j.group = group;
+    j.retry_ns = retry_ns;
+    j.last = how;
+    submit_to(pool, &(struct weir_job){ .fn = wait_for_always, .arg = &j });
+    latch_wait(&j.running);
+    if (how == BY_GROUP)
+        EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ECANCELED), 0);
+    else if (how == BY_ONE)
+        EXPECT_INT(weir_group_cancel(group, 0, -ECANCELED), 0);
+    if (how != BY_CANCEL && how != BY_DRAIN)
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_pool_close(pool, how == BY_DRAIN ? WEIR_DRAIN
+                                                     : WEIR_CANCEL,
+                               WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&j.drops), 1);
+    EXPECT_INT(atomic_load(&j.why), -ECANCELED);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void a_waiter_stops_again(void)
+{
+    for (int how = BY_CANCEL; how <= BY_EXIT; how++) {
+        if (how != BY_DRAIN) /* what is due is run, for ever */
+            stop_again(how, 0);
+        stop_again(how, WEIR_FOREVER);
+    }
+}
+
 static const struct tap_case cases[] = {
     { "a group's gate without keys takes jobs with keys of their own",
       group_gate_without_keys },
@@ -199,6 +324,10 @@ static const struct tap_case cases[] = {
       cancel_reaches_inner },
     { "a waiter spends no slot of the pool's rate on what may not start",
       no_slot_for_nothing },
+    { "what a waiter runs again leaves the others of its group a turn",
+      again_leaves_others_a_turn },
+    { "closing, cancelling and a thread's end end what a waiter runs again",
+      a_waiter_stops_again },
 };
 
 int main(void)
