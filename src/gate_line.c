@@ -8,18 +8,22 @@ struct weir_gate_view weir_gate_look_locked(struct weir_gate *g,
                                             bool lent)
 {
     struct weir_gate_view view = { .now = 0, .opens = WEIR_NOW };
+    bool full = !lent && g->limit != WEIR_NONE && k->inside >= g->limit;
     int64_t held = g->held_until;
 
-    if (!lent && g->limit != WEIR_NONE && k->inside >= g->limit) {
+    if (k->held_until > held)
+        held = k->held_until;
+    if (held != WEIR_NOW || (k->rate.rated && !full)) {
+        view.now = weir_sys_now();
+        view.held = held > view.now;
+    }
+    /* Held and full it is both: who drains gives up what is held. */
+    if (full) {
         view.opens = WEIR_FOREVER;
         return view;
     }
-    if (k->held_until > held)
-        held = k->held_until;
-    if (k->rate.rated || held != WEIR_NOW) {
-        view.now = weir_sys_now();
+    if (view.now != 0) {
         view.opens = weir_rate_opens(&k->rate, view.now);
-        view.held = held > view.now;
         if (held > view.opens)
             view.opens = held;
     }

@@ -49,7 +49,8 @@ int weir_gate_pass(struct weir_gate *g, struct weir_gate_place *place,
     return err;
 }
 
-int weir_gate_spend(struct weir_gate *g, int64_t *opens, bool *held)
+int weir_gate_spend(struct weir_gate *g, int64_t *opens, bool *held,
+                    int (*claim)(void *user), void *user)
 {
     struct weir_gate_view view;
 
@@ -57,7 +58,7 @@ int weir_gate_spend(struct weir_gate *g, int64_t *opens, bool *held)
     view = weir_gate_look_locked(g, &g->own, true);
     *opens = view.opens;
     *held = view.held;
-    if (weir_gate_is_open(view))
+    if (weir_gate_is_open(view) && (claim == NULL || claim(user) == 1))
         weir_gate_enter_locked(g, &g->own, &view, true);
     weir_sys_unlock(&g->lock);
     return weir_gate_is_open(view) ? 0 : -EAGAIN;

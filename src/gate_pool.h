@@ -47,9 +47,11 @@ int weir_gate_pass(struct weir_gate *gate, struct weir_gate_place *place,
                    void *user);
 
 /* Start something inside a permit that is held already: use a slot of the
- * rate. 0; or -EAGAIN, and *opens says when to try again, WEIR_FOREVER: when
- * the owner is told of a change; *held whether that is for a hold. */
-int weir_gate_spend(struct weir_gate *gate, int64_t *opens, bool *held);
+ * rate for what `claim` takes, as above; NULL: it is taken. 0; or -EAGAIN,
+ * and *opens says when to try again, WEIR_FOREVER: when the owner is told of
+ * a change; *held whether that is for a hold. */
+int weir_gate_spend(struct weir_gate *gate, int64_t *opens, bool *held,
+                    int (*claim)(void *user), void *user);
 
 /* When something may start so; a time that has come: now. */
 int64_t weir_gate_opens(struct weir_gate *gate);

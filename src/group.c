@@ -6,7 +6,8 @@
  *   once.
  * Order: as group_slot.c and group_wait.c.
  * Invariants: a group is made inside a job if and only if it has a parent,
- *   which lives as long as it does.
+ *   which lives as long as it does. It is among the parent's children until
+ *   it is destroyed, and is stopped no later than the parent has been.
  * Wake-ups: as group_slot.c; stopping wakes who waits for room or a result.
  * Not guaranteed: that the group's deadline takes effect at once: a job that
  *   is queued is dropped when somebody comes to it, and waiters come then.
@@ -75,6 +76,34 @@ no_wanted:
     return err;
 }
 
+/* Let the parent's stop reach the group, the one that was already too. */
+static void join_parent(struct weir_group *g)
+{
+    struct weir_group *p = g->parent;
+
+    weir_atomic_fetch_add(&p->refs, 1, weir_seq_cst);
+    weir_sys_lock(&p->lock);
+    g->next_child = p->children;
+    if (g->next_child != NULL)
+        g->next_child->prev_child = g;
+    p->children = g;
+    weir_atomic_store(&g->stop, weir_atomic_load(&p->stop, weir_seq_cst),
+                      weir_relaxed); /* not shared yet but by this lock */
+    weir_sys_unlock(&p->lock);
+}
+
+static void leave_parent(struct weir_group *g)
+{
+    struct weir_group *p = g->parent;
+
+    weir_sys_lock(&p->lock);
+    *(g->prev_child != NULL ? &g->prev_child->next_child : &p->children) =
+        g->next_child;
+    if (g->next_child != NULL)
+        g->next_child->prev_child = g->prev_child;
+    weir_sys_unlock(&p->lock);
+}
+
 int weir_group_create(struct weir_group **out, struct weir_pool *pool,
                       const struct weir_group_options *options)
 {
@@ -112,7 +141,7 @@ int weir_group_create(struct weir_group **out, struct weir_pool *pool,
     weir_atomic_store(&pool->stale, weir_slot_stale, weir_seq_cst);
     g->parent = group_here(pool);
     if (g->parent != NULL)
-        weir_atomic_fetch_add(&g->parent->refs, 1, weir_seq_cst);
+        join_parent(g);
     *out = g;
     return 0;
 
@@ -184,6 +213,28 @@ static void drop_tasks(struct weir_group *g, int why)
     } while (slot != NULL);
 }
 
+/* Stop the groups below: their jobs wait for times and gates, where nobody
+ * would come to look whether an outer group has been stopped. */
+static void stop_children(struct weir_group *g, int why)
+{
+    struct weir_group *child;
+
+    do {
+        weir_sys_lock(&g->lock);
+        child = g->children;
+        while (child != NULL &&
+               weir_atomic_load(&child->stop, weir_seq_cst) != 0)
+            child = child->next_child;
+        if (child != NULL)
+            weir_atomic_fetch_add(&child->refs, 1, weir_seq_cst);
+        weir_sys_unlock(&g->lock);
+        if (child != NULL) {
+            weir_group_stop(child, why);
+            weir_group_release(child);
+        }
+    } while (child != NULL);
+}
+
 void weir_group_stop(struct weir_group *g, int why)
 {
     int none = 0;
@@ -200,9 +251,11 @@ void weir_group_stop(struct weir_group *g, int why)
         weir_slot_drop_aside(slot, why);
     }
     drop_tasks(g, why);
+    stop_children(g, why);
     weir_park_wake_all(&g->changed);
     weir_park_wake_all(&g->pool->ring.room); /* who submits to this group */
     weir_pool_rouse(g->pool);
+    weir_tasks_rouse(g->pool);
 }
 
 int weir_group_cancel(struct weir_group *g, uint64_t index, int why)
@@ -227,6 +280,7 @@ int weir_group_cancel(struct weir_group *g, uint64_t index, int why)
     }
     weir_slot_cancel(g, slot, why);
     weir_pool_rouse(g->pool);
+    weir_tasks_rouse(g->pool);
     return 0;
 }
 
@@ -266,5 +320,7 @@ void weir_group_destroy(struct weir_group *g)
                "weir_group_destroy: called by one of its jobs");
     weir_group_stop(g, -ECANCELED);
     weir_group_wait_end(g);
+    if (g->parent != NULL)
+        leave_parent(g);
     weir_group_release(g);
 }

@@ -35,6 +35,9 @@ struct weir_slot {
     struct weir_slot *same;      /* (l) next of the same bucket */
     bool queued;                 /* (l) it is in a list of those queued */
     bool wanted;                 /* (l) somebody sleeps for this one */
+    int64_t again_at;            /* (o) when it is to be run aside again; 0:
+                                    it was not yet */
+    int again_depth;             /* (o) and by which of a worker's waits */
     WEIR_ATOMIC(int) stop;       /* (a) why it should end; 0: it need not */
 };
 
@@ -47,6 +50,8 @@ struct weir_group {
     struct weir_pool *pool;     /* (c) */
     struct weir_group *parent;  /* (c) it holds a reference; or NULL */
     struct weir_group_options options; /* (c) */
+    struct weir_group *children; /* (l) the groups below, not destroyed */
+    struct weir_group *next_child, *prev_child; /* the parent's lock */
     WEIR_ATOMIC(int64_t) refs;  /* (a) owner, references in the ring, groups
                                    below */
     WEIR_ATOMIC(int) stop;      /* (a) why all should end; 0: they need not */
@@ -110,8 +115,10 @@ bool weir_slot_any_queued_locked(struct weir_group *group,
 struct weir_task *weir_slot_take_task_locked(struct weir_group *group,
                                              struct weir_context *cx);
 
-/* Run a job the caller has claimed, on this worker, inside another job. */
-void weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot);
+/* Run a job the caller has claimed, on this worker, inside another job.
+ * Returns true: it is to be run again, and is in cx->again until then:
+ * weir_group_see_through() is to be called. */
+bool weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot);
 
 /* A claimed job has ended: keep its result, tell who waits. The caller keeps
  * the group alive. */
@@ -122,6 +129,12 @@ void weir_slot_end_without_run(struct weir_slot *slot, int why);
 
 /* Let a claimed job be queued again, for the task that will bring it. */
 void weir_slot_queue_again(struct weir_slot *slot, struct weir_task *task);
+
+/* A claimed job is in no list from here on. */
+void weir_slot_unqueue(struct weir_slot *slot);
+
+/* Why a job should end; 0: it need not. */
+int weir_slot_why_stop(const struct weir_slot *slot);
 
 /* Claim the job of a reference in the ring; false: it is stale. */
 bool weir_slot_claim_ticket(struct weir_slot *slot, uint64_t ticket);
@@ -160,6 +173,14 @@ bool weir_group_is_own(const struct weir_group *group);
 /* Run a job of the group inside this one, if there is one that may start. 0;
  * -ENOENT there is none; -EDEADLK there is, and this is too deep. */
 int weir_group_help(struct weir_context *cx, struct weir_group *group);
+
+/* Why a job that is in cx->again will not run again; 0: it will, in time. */
+int weir_slot_must_end(const struct weir_slot *slot);
+
+/* Run what this wait of the worker's has to run again until that has ended,
+ * and other jobs of the group meanwhile. */
+void weir_group_see_through(struct weir_context *cx,
+                            struct weir_group *group);
 
 /* Sleep until no job is unfinished. */
 void weir_group_wait_end(struct weir_group *group);

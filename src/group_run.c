@@ -3,8 +3,7 @@
  * the discipline. */
 #include "group_private.h"
 
-/* Why the job should end; 0: it need not. */
-static int why_stop(const struct weir_slot *slot)
+int weir_slot_why_stop(const struct weir_slot *slot)
 {
     int why = weir_atomic_load(&slot->stop, weir_seq_cst);
 
@@ -16,7 +15,7 @@ static bool frame_stopping(const struct weir_frame *frame)
     if (frame->task != NULL && frame->task->job.deadline != 0 &&
         weir_sys_now() >= frame->task->job.deadline)
         return true;
-    return why_stop(frame->slot) != 0;
+    return weir_slot_why_stop(frame->slot) != 0;
 }
 
 static int64_t frame_deadline(const struct weir_frame *frame)
@@ -109,18 +108,8 @@ static enum outcome run_frame(struct weir_context *cx,
     bool again = task != NULL
                      ? weir_task_wants_again(task, status, cx->retry_ns)
                      : status == WEIR_AGAIN;
-    int why = again ? why_stop(slot) : 0;
+    int why = again ? weir_slot_why_stop(slot) : 0;
 
-    /* Who helps is not to be kept by others: it runs it again itself. */
-    while (again && why == 0 && task == NULL && !frame->token) {
-        if (cx->retry_ns > 0)
-            weir_sleep(cx, cx->retry_ns);
-        why = why_stop(slot);
-        if (why == 0 && cx->pool->on_event != NULL)
-            weir_event_ended(cx, WEIR_JOB_AGAIN, status);
-        if (why == 0)
-            again = (status = call(cx, slot)) == WEIR_AGAIN;
-    }
     *result = status;
     if (cx->pool->on_event != NULL)
         weir_event_ended(cx, again ? WEIR_JOB_AGAIN : WEIR_JOB_ENDED,
@@ -138,6 +127,29 @@ static enum outcome run_frame(struct weir_context *cx,
                           weir_relaxed);
     weir_slot_end_without_run(slot, why);
     return DROPPED;
+}
+
+/* The thread of a helper ends: what it was to run again ends too. */
+static void drop_again(struct weir_context *cx)
+{
+    while (cx->again != NULL) {
+        struct weir_slot *slot = cx->again;
+
+        cx->again = slot->next;
+        weir_slot_drop_aside(slot, -ECANCELED);
+    }
+}
+
+/* A job that is helped with asks for another run: its place in the ring may
+ * be gone, so it stays with the helper. */
+static void again_aside(struct weir_context *cx, struct weir_slot *slot)
+{
+    weir_slot_unqueue(slot);
+    slot->again_at = weir_after(cx->retry_ns);
+    slot->again_depth = cx->depth;
+    slot->next = cx->again;
+    cx->again = slot;
+    cx->drop_again = drop_again;
 }
 
 /* Run a claimed job. There is a frame left. Returns its status; 0 where it
@@ -166,8 +178,10 @@ static int run_claimed(struct weir_context *cx, struct weir_frame with,
     if (*outcome == AGAIN && with.task != NULL) {
         weir_task_leave(with.task, with.held);
         weir_slot_queue_again(slot, with.task);
-    } else if (*outcome == AGAIN) {
+    } else if (*outcome == AGAIN && with.token) {
         go_round(cx, slot);
+    } else if (*outcome == AGAIN) {
+        again_aside(cx, slot);
     }
     cx->tag = outer_tag;
     cx->retry_ns = outer_retry;
@@ -176,19 +190,31 @@ static int run_claimed(struct weir_context *cx, struct weir_frame with,
     return *outcome == OVER ? status : 0;
 }
 
-void weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot)
+int weir_slot_must_end(const struct weir_slot *slot)
+{
+    int mode = weir_atomic_load(&slot->group->pool->mode, weir_seq_cst);
+    int why = weir_slot_why_stop(slot);
+
+    /* What is not due ends with the draining. */
+    if (why == 0 &&
+        (mode == WEIR_CANCEL ||
+         (mode == WEIR_DRAIN && slot->again_at > weir_sys_now())))
+        why = -ECANCELED;
+    return why;
+}
+
+bool weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot)
 {
     struct weir_pool *pool = slot->group->pool;
-    int why = why_stop(slot);
-    enum outcome outcome;
+    int why = weir_slot_must_end(slot);
+    enum outcome outcome = DROPPED;
 
-    if (weir_atomic_load(&pool->mode, weir_seq_cst) == WEIR_CANCEL)
-        why = -ECANCELED;
     if (why != 0)
         weir_slot_drop_aside(slot, why);
     else if (run_claimed(cx, (struct weir_frame){ .slot = slot },
                          &outcome) != 0)
         weir_atomic_fetch_add(&pool->failed_aside, 1, weir_relaxed);
+    return outcome == AGAIN;
 }
 
 /* Whether what the ring or a task brings is this one's to run. */
@@ -212,7 +238,7 @@ int weir_slot_run(struct weir_context *cx, void *arg)
         frame.held = 0;
     cx->starting = NULL;
     if (claim_brought(cx, slot, frame.task)) {
-        int why = why_stop(slot);
+        int why = weir_slot_why_stop(slot);
 
         if (why != 0) {
             leave_gates(&frame);

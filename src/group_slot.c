@@ -107,6 +107,7 @@ struct weir_slot *weir_slot_fill_locked(struct weir_group *g,
         .arg = job->arg, .worker = -1, .queued_at = now };
     slot->wanted = false;
     slot->dropped = false;
+    slot->again_at = 0;
     slot->is_task = is_task;
     slot->task = NULL;
     weir_atomic_store(&slot->stop, 0, weir_relaxed); /* under the lock */
@@ -145,6 +146,7 @@ void weir_slot_undo_locked(struct weir_group *g, struct weir_slot *slot)
 void weir_slot_queue_again(struct weir_slot *slot, struct weir_task *task)
 {
     struct weir_group *g = slot->group;
+    int why;
 
     weir_sys_lock(&g->lock);
     if (!slot->is_task)
@@ -154,7 +156,19 @@ void weir_slot_queue_again(struct weir_slot *slot, struct weir_task *task)
     if (!slot->queued)
         queue_locked(g, slot);
     set_state(slot, WEIR_SLOT_QUEUED, false);
+    /* Who stopped it until now did not find it here; who does so from now on
+     * will. */
+    why = weir_slot_why_stop(slot);
+    if (why != 0)
+        weir_task_take(task, why);
     weir_sys_unlock(&g->lock);
+}
+
+void weir_slot_unqueue(struct weir_slot *slot)
+{
+    weir_sys_lock(&slot->group->lock);
+    unqueue_locked(slot->group, slot);
+    weir_sys_unlock(&slot->group->lock);
 }
 
 /* ---- claiming ---- */

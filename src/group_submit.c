@@ -99,7 +99,7 @@ static int run_inline(struct weir_context *cx, struct weir_group *g,
     weir_sys_lock(&g->lock);
     if (g->free != NULL &&
         (g->pool->gate == NULL ||
-         weir_gate_spend(g->pool->gate, &opens, &held) == 0)) {
+         weir_gate_spend(g->pool->gate, &opens, &held, NULL, NULL) == 0)) {
         slot = weir_slot_fill_locked(g, job, weir_sys_now(), false);
         if (!weir_slot_claim(slot))
             slot = NULL; /* not possible under the lock */
@@ -108,7 +108,8 @@ static int run_inline(struct weir_context *cx, struct weir_group *g,
     if (slot == NULL)
         return -EAGAIN;
     weir_atomic_fetch_add(&g->pool->inlined, 1, weir_relaxed);
-    weir_slot_run_aside(cx, slot);
+    if (weir_slot_run_aside(cx, slot))
+        weir_group_see_through(cx, g);
     return 0;
 }
 

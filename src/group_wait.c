@@ -60,9 +60,33 @@ static struct weir_slot *claim_for_locked(const struct want *want)
 
 /* What a waiter has taken to run: at most one of the two. */
 struct found {
+    struct weir_context *cx;
+    const struct want *want;
     struct weir_slot *slot;
     struct weir_task *task;
+    int why; /* that task is to be dropped; 0: it is inside its gates */
 };
+
+/* Take something that may start now. 0: there is nothing; 1: that needs a
+ * slot of the pool's rate; 2: that does not: it is to be dropped. */
+static int claim_found(void *user)
+{
+    struct found *found = user;
+    struct weir_task *task;
+
+    found->slot = claim_for_locked(found->want);
+    if (found->slot != NULL)
+        return 1;
+    while ((task = weir_slot_take_task_locked(found->want->g,
+                                              found->cx)) != NULL) {
+        found->why = weir_task_start(task);
+        if (found->why == -EAGAIN)
+            continue; /* it waits, and has used nothing */
+        found->task = task;
+        return found->why == 0 ? 1 : 2;
+    }
+    return 0;
+}
 
 /* Find something to run, and use a slot of the pool's rate for it, if `spend`
  * says so. 0; -ENOENT there is nothing, or want->shut: the pool's gate lets
@@ -74,52 +98,66 @@ static int find_locked(struct weir_context *cx, struct want *want, bool spend,
     struct weir_group *g = want->g;
     struct weir_gate *gate = g->pool->gate;
     bool held = false;
-    int err = 0;
 
+    *found = (struct found){ .cx = cx, .want = want };
     if (!weir_slot_any_queued_locked(g, cx))
         return -ENOENT;
     if (cx->depth > cx->depth_max)
         return -EDEADLK;
-    if (spend && gate != NULL &&
-        weir_gate_spend(gate, &want->opens, &held) != 0) {
-        if (!held ||
-            weir_atomic_load(&g->pool->mode, weir_seq_cst) != WEIR_DRAIN) {
-            want->shut = true;
-            return -ENOENT;
-        }
-        err = -ECANCELED; /* what is held when a pool drains will not run */
+    if (!spend || gate == NULL) {
+        claim_found(found);
+        return found->why;
     }
+    if (weir_gate_spend(gate, &want->opens, &held, claim_found, found) == 0)
+        return found->why;
+    if (!held ||
+        weir_atomic_load(&g->pool->mode, weir_seq_cst) != WEIR_DRAIN) {
+        want->shut = true;
+        return -ENOENT;
+    }
+    /* What is held when a pool drains will not run. */
     found->slot = claim_for_locked(want);
     if (found->slot == NULL)
         found->task = weir_slot_take_task_locked(g, cx);
-    return err;
+    return -ECANCELED;
 }
 
 /* Run a job of the group inside this one. 0, also where another has taken
- * it; -ENOENT or -EDEADLK as find_locked(). */
-static int help(struct weir_context *cx, struct want *want, bool spend)
+ * it; -ENOENT or -EDEADLK as find_locked(). *again: it is to be run again, as
+ * weir_slot_run_aside() says. */
+static int help_once(struct weir_context *cx, struct want *want, bool spend,
+                     bool *again)
 {
-    struct found found = { .slot = NULL };
+    struct found found;
     int err;
 
+    *again = false;
     want->shut = false;
     weir_sys_lock(&want->g->lock);
     err = find_locked(cx, want, spend, &found);
     weir_sys_unlock(&want->g->lock);
-    if (found.task != NULL && err == 0)
-        err = weir_task_start(found.task);
-    if (found.slot != NULL && err == 0) {
-        weir_slot_run_aside(cx, found.slot);
-    } else if (found.slot != NULL) {
+    if (found.slot != NULL && err == 0)
+        *again = weir_slot_run_aside(cx, found.slot);
+    else if (found.slot != NULL)
         weir_slot_drop_aside(found.slot, err);
-    } else if (found.task != NULL && err == 0) {
+    else if (found.task != NULL && err == 0)
         weir_task_run(cx, found.task);
-    } else if (found.task != NULL && err != -EAGAIN) {
+    else if (found.task != NULL)
         weir_task_drop(found.task, err);
-    } else if (found.task == NULL) {
-        return err == -ECANCELED ? 0 : err;
-    }
+    else
+        return err == -ENOENT || err == -EDEADLK ? err : 0;
     return 0;
+}
+
+/* The same, and to their end what it has to run again. */
+static int help(struct weir_context *cx, struct want *want, bool spend)
+{
+    bool again;
+    int err = help_once(cx, want, spend, &again);
+
+    if (again)
+        weir_group_see_through(cx, want->g);
+    return err;
 }
 
 int weir_group_help(struct weir_context *cx, struct weir_group *g)
@@ -270,6 +308,71 @@ int64_t weir_group_mind_deadline(struct weir_group *g, int64_t deadline)
                                               : g->options.deadline;
     weir_group_stop(g, -ETIMEDOUT);
     return deadline;
+}
+
+/* ---- running again ---- */
+
+static bool never_over_locked(struct want *want)
+{
+    (void)want;
+    return false;
+}
+
+/* Where the one stands that this wait is to run again first; NULL: there is
+ * none. */
+static struct weir_slot **first_again(struct weir_context *cx)
+{
+    struct weir_slot **first = NULL;
+
+    for (struct weir_slot **at = &cx->again; *at != NULL; at = &(*at)->next)
+        if ((*at)->again_depth == cx->depth &&
+            (first == NULL || (*at)->again_at <= (*first)->again_at))
+            first = at;
+    return first;
+}
+
+/* Run it, if its time has come and the pool's rate has a slot. Returns until
+ * when to sleep; WEIR_NOW: not at all. */
+static int64_t run_again(struct weir_context *cx, struct want *want,
+                         struct weir_slot **at)
+{
+    struct weir_slot *slot = *at;
+    struct weir_gate *gate = want->g->pool->gate;
+    int why = weir_slot_must_end(slot);
+    bool held = false;
+
+    if (why == 0 && slot->again_at > weir_sys_now())
+        return slot->again_at;
+    want->shut = why == 0 && gate != NULL &&
+                 weir_gate_spend(gate, &want->opens, &held, NULL, NULL) != 0;
+    if (want->shut && (!held || weir_atomic_load(&want->g->pool->mode,
+                                                 weir_seq_cst) != WEIR_DRAIN))
+        return WEIR_FOREVER;
+    *at = slot->next;
+    if (want->shut)
+        weir_slot_drop_aside(slot, -ECANCELED);
+    else
+        weir_slot_run_aside(cx, slot);
+    return WEIR_NOW;
+}
+
+void weir_group_see_through(struct weir_context *cx, struct weir_group *g)
+{
+    struct want want = { .g = g, .over_locked = never_over_locked,
+                         .park = &g->all };
+    struct weir_slot **at;
+    bool again;
+
+    while ((at = first_again(cx)) != NULL) {
+        int64_t until;
+
+        /* What it waits for may be among the others. */
+        if (help_once(cx, &want, true, &again) == 0)
+            continue;
+        until = run_again(cx, &want, at);
+        if (until != WEIR_NOW)
+            sleep_in_group(&want, true, weir_group_mind_deadline(g, until));
+    }
 }
 
 static int wait_for(struct want *want, int64_t deadline)

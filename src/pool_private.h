@@ -65,6 +65,9 @@ struct weir_context {
     struct weir_task *starting;    /* (w) what its group's code is to run */
     unsigned starting_held;        /* (w) a bit for each gate it is in */
     bool goes_on;                  /* (w) it has become a task */
+    struct weir_slot *again; /* (w) jobs of groups it helps with that are to
+                                be run again, by nobody else */
+    void (*drop_again)(struct weir_context *cx); /* (w) its thread ends */
     int index;                     /* (c) */
     struct weir_gate_place place;  /* (w) where it waits to return */
     struct weir_park nap;          /* where weir_sleep() sleeps */

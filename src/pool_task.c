@@ -90,7 +90,8 @@ static bool park(struct weir_gate_wait *wait, int64_t when, bool held)
     bool may;
 
     weir_sys_lock(&ts->lock);
-    may = must_end_locked(t, held) == 0;
+    t->refused = must_end_locked(t, held);
+    may = t->refused == 0;
     if (may) {
         t->state = WEIR_TASK_PARKED;
         t->tried_lent = t->lent;
@@ -315,8 +316,7 @@ int weir_task_start(struct weir_task *t)
     err = 0;
     if (t->pass_count > 0)
         err = weir_gate_admit(t->passes, t->pass_count, &t->wait);
-    /* Refused by park(), which has read it under the lock. */
-    return err == -ECANCELED && t->cancel != 0 ? t->cancel : err;
+    return err == -ECANCELED ? t->refused : err;
 }
 
 int64_t weir_backoff_ns(uint32_t failures)
@@ -341,14 +341,12 @@ bool weir_task_wants_again(struct weir_task *t, int status, int64_t retry_ns)
         if (retry_ns < 0)
             wait = weir_backoff_ns(t->failures);
     } else {
-        int64_t missed;
-
         t->again = t->job.period_ns != 0;
         t->failures = 0;
         if (!t->again)
             return false;
-        missed = (now - t->turn) / t->job.period_ns;
-        wait = t->turn + (missed + 1) * t->job.period_ns - now;
+        /* The next turn from the last one on: those missed are left out. */
+        wait = t->job.period_ns - (now - t->turn) % t->job.period_ns;
     }
     t->turn = wait < WEIR_FOREVER - now ? now + wait : WEIR_FOREVER;
     return t->again;

@@ -53,6 +53,7 @@ struct weir_task {
     uint32_t attempts;               /* (o) runs so far */
     uint32_t failures;               /* (o) of these, since the last 0 */
     bool again;                      /* (o) it is to run once more, at turn */
+    int refused;                     /* (o) why it was not to be parked */
 };
 
 /* Its job has come to its end; its token has left the ring. A task with both

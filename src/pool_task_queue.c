@@ -77,10 +77,12 @@ static void tell_due_locked(struct weir_pool *pool)
     if (due == weir_atomic_load(&ts->due, weir_relaxed))
         return;
     sooner = due < weir_atomic_exchange(&ts->due, due, weir_seq_cst);
-    if (sooner && due < ts->watched) {
+    if (!sooner)
+        return;
+    if (due < ts->watched)
         weir_pool_wake(pool);
-        wake_helpers_locked(ts, NULL);
-    }
+    /* Who watches may be busy by then: each helper has its own alarm. */
+    wake_helpers_locked(ts, NULL);
 }
 
 /* Have a task in the heap until `due` or its deadline. */
@@ -193,6 +195,7 @@ void weir_tasks_sweep(struct weir_pool *pool)
 {
     struct weir_tasks *ts = &pool->tasks;
 
+    weir_tasks_promote(pool); /* what is due already is to run */
     for (size_t i = 0;; i++) {
         struct weir_task *t = &ts->all[i];
         bool cancel = weir_atomic_load(&pool->mode, weir_seq_cst) ==
@@ -216,6 +219,7 @@ void weir_tasks_sweep(struct weir_pool *pool)
         if (took)
             weir_task_drop(t, -ECANCELED);
     }
+    weir_tasks_rouse(pool); /* what they will run again, they drop */
 }
 
 void weir_tasks_rouse(struct weir_pool *pool)

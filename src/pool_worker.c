@@ -119,8 +119,12 @@ static bool sleep_until_job(struct weir_pool *pool, int64_t until,
     if (weir_atomic_load(&pool->tasks.due, weir_seq_cst) != WEIR_FOREVER)
         due = weir_tasks_watch(pool);
     weir_park_wait(&ring->items, due < until ? due : until);
-    if (due != WEIR_FOREVER)
+    if (due != WEIR_FOREVER) {
         weir_tasks_unwatch(pool, due);
+        /* Here too: while the pool's gate is shut nobody claims a job, and
+         * what stays due would let nobody sleep. */
+        weir_tasks_promote(pool);
+    }
     *slept = true;
     return true;
 }
@@ -301,9 +305,14 @@ static void replace(void *arg)
 
     while (w->depth > 0) {
         struct weir_frame *frame = &w->frames[--w->depth];
+        bool is_task = frame->task != NULL;
 
         frame->abandon(frame);
+        if (is_task)
+            weir_count_one(&w->moved);
     }
+    if (w->again != NULL)
+        w->drop_again(w);
     if (w->in_job) {
         w->in_job = false;
         weir_count_one(&w->failed);

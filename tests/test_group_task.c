@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT
+ * test_group_task.c - jobs of groups that wait for a time or a gate, and
+ * who helps with them. */
+#include "jobs.h"
+
+/* ---- gates ---- */
+
+static void group_gate_without_keys(void)
+{
+    struct weir_pool *pool = make_workers(2);
+    struct weir_gate *of_group = make_gate(NULL);
+    struct weir_gate *of_job = make_gate(&(struct weir_gate_options){
+        .keys_max = 4 });
+    struct weir_group *group = make_group(pool,
+        &(struct weir_group_options){ .gate = of_group });
+    atomic_int ran = 0;
+
+    for (uint64_t key = 5; key < 8; key++)
+        EXPECT_INT(weir_group_submit(group, &(struct weir_job){
+            .fn = count_run, .arg = &ran, .gate = of_job, .key = key },
+            1, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(gate_stats(of_group).entered, 3);
+    EXPECT_INT(gate_stats(of_job).entered, 3);
+    weir_gate_destroy(of_group);
+    weir_gate_destroy(of_job);
+    EXPECT_INT(atomic_load(&ran), 3);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+/* ---- times ---- */
+
+static void mind_the_time_once(void)
+{
+    struct weir_pool *pool = make_workers(3);
+    struct weir_group *other = make_group(pool, NULL);
+    struct weir_group *group = make_group(pool, NULL);
+    struct job waiter, late, none, busy[2];
+    int64_t soon = weir_after(30 * WEIR_MS);
+
+    /* Somebody is to sleep until a time at which there is nothing. */
+    job_init(&late);
+    job_init(&none);
+    job_init(&waiter);
+    waiter.group = group;
+    submit_in(other, &(struct weir_job){ .fn = run_job, .arg = &none,
+        .start = soon });
+    AWAIT(pool_stats(pool).delayed == 1 || atomic_load(&none.runs) == 1);
+    late.statuses[0] = WEIR_AGAIN;
+    late.last = 1;
+    late.retry_ns = 60 * WEIR_MS;
+    submit_in(group, &(struct weir_job){ .fn = run_blocked, .arg = &late });
+    latch_wait(&late.running);
+    EXPECT_INT(weir_group_cancel(other, WEIR_EVERY, -ECANCELED), 0);
+    submit_to(pool, &(struct weir_job){ .fn = wait_for_it,
+        .arg = &waiter });
+    latch_wait(&waiter.running);
+    latch_open(&late.go);
+    latch_open(&late.go);
+    AWAIT(pool_stats(pool).delayed == 1 || atomic_load(&late.runs) == 2);
+    block_worker(pool, &busy[0]);
+    block_worker(pool, &busy[1]);
+    AWAIT(atomic_load(&late.runs) == 2);
+    latch_open(&busy[0].go);
+    latch_open(&busy[1].go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    weir_group_destroy(group);
+    weir_group_destroy(other);
+    weir_pool_destroy(pool);
+}
+
+static void a_waiter_minds_the_time(void)
+{
+    for (int i = 0; i < 10; i++)
+        mind_the_time_once();
+}
+
+/* ---- ending ---- */
+
+static int again_in_an_hour(struct weir_context *cx, void *arg)
+{
+    latch_open(&((struct job *)arg)->running);
+    weir_retry_in(cx, 3600 * WEIR_S);
+    return WEIR_AGAIN;
+}
+
+static void cancel_meets_again(void)
+{
+    struct weir_pool *pool = make_workers(2);
+    struct job j;
+
+    job_init(&j);
+    for (int i = 0; i < 3000; i++) {
+        struct weir_group *group = make_group(pool,
+            &(struct weir_group_options){ .window = 4 });
+
+        submit_in(group, &(struct weir_job){ .fn = again_in_an_hour,
+            .arg = &j, .drop = note_drop });
+        latch_wait(&j.running);
+        for (volatile int turns = i % 200; turns > 0;)
+            turns--;
+        EXPECT_INT(i % 2 == 0 ? weir_group_cancel(group, 0, -ECANCELED)
+                              : weir_group_cancel(group, WEIR_EVERY,
+                                                  -ECANCELED), 0);
+        EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+        weir_group_destroy(group);
+    }
+    EXPECT_INT(atomic_load(&j.drops), 3000);
+    EXPECT_INT(pool_stats(pool).cancelled, 3000);
+    weir_pool_destroy(pool);
+}
+
+static int wait_inside(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+    struct weir_group *inner = make_group(j->pool, NULL);
+    struct weir_group *later;
+
+    (void)cx;
+    submit_in(inner, &(struct weir_job){ .fn = run_job, .arg = j,
+        .drop = note_drop, .start = WEIR_FOREVER });
+    submit_in(inner, &(struct weir_job){ .fn = run_job, .arg = j,
+        .drop = note_drop, .start = WEIR_FOREVER });
+    latch_open(&j->running);
+    EXPECT_INT(weir_group_wait(inner, WEIR_FOREVER), 0);
+    EXPECT_INT(group_stats(inner).cancelled, 2);
+    weir_group_destroy(inner);
+    /* What is made afterwards is stopped from the start. */
+    later = make_group(j->pool, NULL);
+    EXPECT_INT(weir_group_submit(later, &(struct weir_job){ .fn = run_job,
+        .arg = j }, 1, WEIR_FOREVER), -ECANCELED);
+    weir_group_destroy(later);
+    return 0;
+}
+
+static void cancel_reaches_inner(void)
+{
+    for (int destroys = 0; destroys <= 1; destroys++) {
+        struct weir_pool *pool = make_workers(2);
+        struct weir_group *outer = make_group(pool, NULL);
+        struct job j;
+
+        job_init(&j);
+        j.pool = pool;
+        submit_in(outer, &(struct weir_job){ .fn = wait_inside,
+            .arg = &j });
+        latch_wait(&j.running);
+        AWAIT(pool_stats(pool).delayed == 2);
+        if (!destroys) {
+            EXPECT_INT(weir_group_cancel(outer, WEIR_EVERY, -EINTR), 0);
+            EXPECT_INT(weir_group_wait(outer, WEIR_FOREVER), 0);
+            EXPECT_INT(atomic_load(&j.why), -EINTR);
+        }
+        weir_group_destroy(outer);
+        EXPECT_INT(atomic_load(&j.drops), 2);
+        EXPECT_INT(atomic_load(&j.runs), 0);
+        weir_pool_destroy(pool);
+    }
+}
+
+static int wait_for_late(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+    struct weir_group *group = make_group(j->pool, NULL);
+
+    (void)cx;
+    for (int i = 0; i < 20; i++)
+        submit_in(group, &(struct weir_job){ .fn = run_job, .arg = j,
+            .drop = note_drop, .start = WEIR_FOREVER });
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void no_slot_for_nothing(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 1, .rate_per_s = 1000 });
+    struct job j;
+
+    job_init(&j);
+    j.pool = pool;
+    submit_to(pool, &(struct weir_job){ .fn = wait_for_late, .arg = &j });
+    AWAIT(pool_stats(pool).delayed == 20);
+    EXPECT_INT(gate_stats(weir_pool_gate(pool)).entered, 1);
+    weir_pool_destroy(pool);
+    EXPECT_INT(atomic_load(&j.drops), 20);
+}
+
+/* ---- run again by a waiter ---- */
+
+static int again_until_two(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+
+    (void)cx;
+    atomic_fetch_add(&j->drops, 1); /* turns, here */
+    return atomic_load(&j->runs) < 2 ? WEIR_AGAIN : 0;
+}
+
+static int run_thrice(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+
+    (void)cx;
+    return atomic_fetch_add(&j->result, 1) < 2 ? WEIR_AGAIN
+                                               : run_job(cx, arg);
+}
+
+static int wait_for_one_another(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+    struct weir_group *group = make_group(j->pool, NULL);
+
+    (void)cx;
+    submit_in(group, &(struct weir_job){ .fn = again_until_two, .arg = j });
+    submit_in(group, &(struct weir_job){ .fn = run_thrice, .arg = j });
+    submit_in(group, &(struct weir_job){ .fn = run_job, .arg = j,
+        .priority = WEIR_LOW });
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(group_stats(group).succeeded, 3);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void again_leaves_others_a_turn(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct job j;
+
+    job_init(&j);
+    j.pool = pool;
+    submit_to(pool, &(struct weir_job){ .fn = wait_for_one_another,
+        .arg = &j });
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&j.runs), 2);
+    EXPECT_INT(pool_stats(pool).succeeded, 4);
+    EXPECT_INT(pool_stats(pool).submitted, 4);
+    weir_pool_destroy(pool);
+}
+
+static int always_again(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+
+    if (j->retry_ns != 0)
+        weir_retry_in(cx, j->retry_ns);
+    if (atomic_fetch_add(&j->runs, 1) == 0)
+        latch_open(&j->running);
+    return WEIR_AGAIN;
+}
+
+static int exit_after_it(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+
+    (void)cx;
+    AWAIT(atomic_load(&j->runs) > 0);
+    pthread_exit(NULL);
+}
+
+/* How it is to end, in `last`. */
+enum { BY_CANCEL, BY_DRAIN, BY_GROUP, BY_ONE, BY_EXIT };
+
+static int wait_for_always(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+
+    (void)cx;
+    submit_in(j->group, &(struct weir_job){ .fn = always_again, .arg = j,
+        .drop = note_drop });
+    if (j->last == BY_EXIT)
+        submit_in(j->group, &(struct weir_job){ .fn = exit_after_it,
+            .arg = j });
+    weir_group_wait(j->group, WEIR_FOREVER);
+    return 0;
+}
+
+static void stop_again(int how, int64_t retry_ns)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct weir_group *group = make_group(pool, NULL);
+    struct job j;
+
+    job_init(&j);
+    j.group = group;
+    j.retry_ns = retry_ns;
+    j.last = how;
+    submit_to(pool, &(struct weir_job){ .fn = wait_for_always, .arg = &j });
+    latch_wait(&j.running);
+    if (how == BY_GROUP)
+        EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ECANCELED), 0);
+    else if (how == BY_ONE)
+        EXPECT_INT(weir_group_cancel(group, 0, -ECANCELED), 0);
+    if (how != BY_CANCEL && how != BY_DRAIN)
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_pool_close(pool, how == BY_DRAIN ? WEIR_DRAIN
+                                                     : WEIR_CANCEL,
+                               WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&j.drops), 1);
+    EXPECT_INT(atomic_load(&j.why), -ECANCELED);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void a_waiter_stops_again(void)
+{
+    for (int how = BY_CANCEL; how <= BY_EXIT; how++) {
+        if (how != BY_DRAIN) /* what is due is run, for ever */
+            stop_again(how, 0);
+        stop_again(how, WEIR_FOREVER);
+    }
+}
+
+static const struct tap_case cases[] = {
+    { "a group's gate without keys takes jobs with keys of their own",
+      group_gate_without_keys },
+    { "a waiter runs a job that is due when every worker is busy",
+      a_waiter_minds_the_time },
+    { "cancelling ends a job that asks to be run again at that moment",
+      cancel_meets_again },
+    { "cancelling the outer group ends what waits in the inner one",
+      cancel_reaches_inner },
+    { "a waiter spends no slot of the pool's rate on what may not start",
+      no_slot_for_nothing },
+    { "what a waiter runs again leaves the others of its group a turn",
+      again_leaves_others_a_turn },
+    { "closing, cancelling and a thread's end end what a waiter runs again",
+      a_waiter_stops_again },
+};
+
+int main(void)
+{
+    return TAP_RUN(cases);
+}
