@@ -197,7 +197,7 @@ static int start_workers(struct weir_pool *pool, int least)
     return err;
 }
 
-void weir_pool_join_workers(struct weir_pool *pool)
+void weir_pool_join_workers_locked(struct weir_pool *pool)
 {
     for (int i = 0; i < pool->max; i++)
         if (pool->workers[i].life != WEIR_LIFE_NONE)
@@ -274,7 +274,10 @@ no_threads:
     weir_ring_close(&pool->ring);
     weir_park_wake_all(&pool->ring.items);
     weir_park_wake_all(&pool->spares);
-    weir_pool_join_workers(pool);
+    weir_pool_wait_for_threads(pool, WEIR_FOREVER);
+    weir_sys_lock(&pool->lock);
+    weir_pool_join_workers_locked(pool);
+    weir_sys_unlock(&pool->lock);
     free_contexts(pool, pool->slots);
 no_contexts:
     weir_tasks_destroy(&pool->tasks);

@@ -107,7 +107,7 @@ void weir_pool_stop(struct weir_pool *pool)
     weir_pool_rouse(pool);
 }
 
-static int wait_for_threads(struct weir_pool *pool, int64_t deadline)
+int weir_pool_wait_for_threads(struct weir_pool *pool, int64_t deadline)
 {
     while (weir_atomic_load(&pool->alive, weir_seq_cst) > 0) {
         if (deadline == WEIR_NOW)
@@ -160,12 +160,12 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
     if (pool->gate != NULL)
         weir_gate_nudge(pool->gate, &pool->place);
 
-    err = wait_for_threads(pool, deadline);
+    err = weir_pool_wait_for_threads(pool, deadline);
     if (err != 0)
         return err;
     weir_sys_lock(&pool->lock);
     if (!pool->joined)
-        weir_pool_join_workers(pool);
+        weir_pool_join_workers_locked(pool);
     pool->joined = true;
     weir_sys_unlock(&pool->lock);
     return 0;

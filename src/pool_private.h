@@ -231,8 +231,10 @@ bool weir_grow_stay(struct weir_context *w);
 int weir_pool_start_worker_locked(struct weir_pool *pool,
                                   struct weir_context *w);
 
-/* Join every thread of its own; they have ended, or are about to. */
-void weir_pool_join_workers(struct weir_pool *pool);
+/* Wait until no thread is alive in the pool; 0, -EAGAIN or -ETIMEDOUT. Then
+ * its own ones can be joined. */
+int weir_pool_wait_for_threads(struct weir_pool *pool, int64_t deadline);
+void weir_pool_join_workers_locked(struct weir_pool *pool);
 
 /* ---- listening: pool_listen.c ---- */
 
