@@ -211,7 +211,7 @@ static void parse(int argc, char **argv)
             options.preemptions = 2;
         } else if (strcmp(name, "--brief") == 0) {
             options.runs = 300;
-            options.preemptions = 0;
+            options.preemptions = 1;
         } else if (strcmp(name, "--list") == 0) {
             options.list = true;
         } else {
