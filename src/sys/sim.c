@@ -120,12 +120,32 @@ void weir_sim_wrote(const void *object, uint64_t value)
     weir_sim_after();
 }
 
+/* Who has made no step since a thread's last yields: what fairness is about
+ * is part of the state. */
+static uint64_t mix_yields(uint64_t hash, const struct weir_sim_thread *t)
+{
+    for (int k = 0; k < 3; k++) {
+        uint32_t owed = 0;
+
+        if (t->yields[k] == 0)
+            continue;
+        for (int i = 0; i < weir_sim.count; i++)
+            if (weir_sim.threads[i].steps <= t->yields[k])
+                owed |= WEIR_SIM_BIT(i);
+        hash = mix(hash, owed);
+    }
+    return mix(hash, t->after);
+}
+
 uint64_t weir_sim_state_hash(void)
 {
     uint64_t hash = mix(weir_sim.hash, (uint64_t)weir_sim.now);
 
-    for (uint32_t set = weir_sim.yielded; set != 0; set &= set - 1)
-        hash = mix(hash, weir_sim.threads[__builtin_ctz(set)].after);
+    hash = mix(hash, weir_sim.ready);
+    for (int i = 0; i < weir_sim.count; i++)
+        if (weir_sim.threads[i].yields[2] != 0 &&
+            weir_sim.threads[i].state <= WEIR_SIM_BLOCKED)
+            hash = mix_yields(hash, &weir_sim.threads[i]);
     return mix(hash, weir_sim.counts.faults);
 }
 
@@ -290,8 +310,6 @@ bool weir_sim_block(const void *object, int64_t deadline)
 {
     struct weir_sim_thread *t = &weir_sim.threads[weir_sim.current];
 
-    if (weir_sim.config.hash)
-        learn(4);
     t->object = object;
     t->deadline = deadline;
     t->late = false;

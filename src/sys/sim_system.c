@@ -67,6 +67,9 @@ void weir_sim_lock(struct weir_sys_mutex *m, const char *at)
     if (m->owner == weir_sim.current)
         weir_sim_fail(WEIR_SIM_ABORTED,
                       "%s: a thread locks what it has locked", at);
+    if (!weir_sim.running && m->owner != NOBODY)
+        weir_sim_fail(WEIR_SIM_ABORTED, "%s: a check would have to wait",
+                      at);
     weir_sim.counts.contended += m->owner != NOBODY;
     while (m->owner != NOBODY) {
         weir_sim_block(m, INT64_MAX);
@@ -80,6 +83,9 @@ void weir_sim_lock(struct weir_sys_mutex *m, const char *at)
 int weir_sim_lock_here(struct weir_sys_mutex *m, int64_t pid, const char *at)
 {
     (void)pid;
+    /* To a check, which cannot wait, the call says so instead. */
+    if (!weir_sim.running && m->owner != NOBODY)
+        return -EBUSY;
     weir_sim_lock(m, at);
     return 0;
 }

@@ -39,9 +39,9 @@ enum weir_sim_fault { /* on real threads nothing is made to fail */
 struct scenario {
     const char *name;
     void (*run)(void);
-    /* Called between all steps, in any state: it must hold at any time. It
-     * looks at an object only while the lock that guards it is free. Not on
-     * real threads. NULL: nothing. */
+    /* Called between all steps, whatever they are: what must hold at any
+     * time. It may ask the library, but for calls that wait; those that find
+     * a lock held say -EBUSY. Not on real threads. NULL: nothing. */
     void (*check)(void);
     /* What may be made to fail, of enum weir_sim_fault; on real threads
      * nothing is. */

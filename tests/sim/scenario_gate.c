@@ -7,6 +7,7 @@ static struct {
     COUNTER inside, entered, refused;
     int most; /* at once */
     int64_t when[3]; /* entries */
+    struct weir_sys_sem is_in, may_leave;
 } s;
 
 static void make_rated(int limit, double rate_per_s)
@@ -22,8 +23,19 @@ static void make(int limit)
     make_rated(limit, 0);
 }
 
+static void check(void)
+{
+    struct weir_gate_stats stats;
+
+    if (s.gate == NULL || weir_gate_stats(s.gate, &stats) != 0)
+        return;
+    MUST(stats.inside >= add(&s.inside, 0) && stats.inside <= s.most);
+    MUST(stats.waiting >= 0 && stats.waiting <= 3);
+}
+
 static void end(void)
 {
+    struct weir_gate *gate = s.gate;
     struct weir_gate_stats stats;
     int entered = add(&s.entered, 0), refused = add(&s.refused, 0);
 
@@ -32,7 +44,8 @@ static void end(void)
     MUST(stats.entered == (uint64_t)entered);
     MUST(stats.refused == (uint64_t)refused);
     MUST(stats.inside_max <= s.most);
-    weir_gate_destroy(s.gate);
+    s.gate = NULL;
+    weir_gate_destroy(gate);
 }
 
 /* Enters and leaves; returns what entering said. */
@@ -103,6 +116,40 @@ static void lower(void)
     set_limit(1);
     enter(NULL);
     join_all();
+    end();
+}
+
+/* ---- a limit that lets two more in at once ---- */
+
+static void enter_and_stay(void *arg)
+{
+    (void)arg;
+    MUST(weir_gate_enter(s.gate, WEIR_FOREVER) == 0);
+    add(&s.entered, 1);
+    weir_sys_sem_post(&s.is_in);
+    MUST(weir_sys_sem_wait(&s.may_leave, WEIR_FOREVER) == 0);
+    weir_gate_leave(s.gate);
+}
+
+static void raise_by_two(void)
+{
+    make(1);
+    s.most = 3;
+    MUST(weir_sys_sem_init(&s.is_in) == 0);
+    MUST(weir_sys_sem_init(&s.may_leave) == 0);
+    MUST(weir_gate_enter(s.gate, WEIR_NOW) == 0);
+    add(&s.entered, 1);
+    go(enter_and_stay, NULL);
+    go(enter_and_stay, NULL);
+    set_limit(3);
+    for (int i = 0; i < 2; i++) /* nobody leaves before both are in */
+        MUST(weir_sys_sem_wait(&s.is_in, WEIR_FOREVER) == 0);
+    for (int i = 0; i < 2; i++)
+        weir_sys_sem_post(&s.may_leave);
+    join_all();
+    weir_gate_leave(s.gate);
+    weir_sys_sem_destroy(&s.is_in);
+    weir_sys_sem_destroy(&s.may_leave);
     end();
 }
 
@@ -187,14 +234,23 @@ static void rate(void)
 }
 
 const struct scenario gate_scenarios[] = {
-    { .name = "gate-line", .run = line, .preemptions = 2 },
-    { .name = "gate-resize", .run = resize, .preemptions = 2 },
-    { .name = "gate-lower", .run = lower, .preemptions = 2 },
-    { .name = "gate-deadlines", .run = deadlines, .preemptions = 2,
+    { .name = "gate-line", .run = line, .check = check,
+      .preemptions = 2 },
+    { .name = "gate-resize", .run = resize, .check = check,
+      .preemptions = 2 },
+    { .name = "gate-lower", .run = lower, .check = check,
+      .preemptions = 2 },
+    { .name = "gate-raise-by-two", .run = raise_by_two, .check = check,
+      .preemptions = 2 },
+    { .name = "gate-deadlines", .run = deadlines, .check = check,
+      .preemptions = 2,
       .marks = { "an entry in time", "an entry too late" } },
-    { .name = "gate-hold", .run = hold, .preemptions = 2,
+    { .name = "gate-hold", .run = hold, .check = check,
+      .preemptions = 2,
       .marks = { "an entry in time", "an entry too late" } },
-    { .name = "gate-hold-again", .run = hold_again, .preemptions = 2 },
-    { .name = "gate-rate", .run = rate, .preemptions = 2 },
+    { .name = "gate-hold-again", .run = hold_again, .check = check,
+      .preemptions = 2 },
+    { .name = "gate-rate", .run = rate, .check = check,
+      .preemptions = 2 },
     { 0 }
 };

@@ -8,6 +8,7 @@ static struct {
     struct weir_pool *pool;
     COUNTER accepted, ran, dropped, inside, stopped;
     int most; /* jobs inside at once */
+    struct weir_sys_sem release;
 } s;
 
 static void make(const struct weir_pool_options *options)
@@ -27,10 +28,15 @@ static void check(void)
 #if defined(WEIR_SIM)
     struct weir_pool *pool = s.pool;
 
-    /* What ended first: it is never more than what was accepted. */
-    if (pool != NULL)
-        MUST(weir_ring_accepted(&pool->ring) - weir_pool_ended(pool) <=
-             pool->ring.capacity);
+    struct weir_gate_stats stats;
+
+    if (pool == NULL)
+        return;
+    MUST(weir_ring_accepted(&pool->ring) - weir_pool_ended(pool) <=
+         pool->ring.capacity);
+    /* Whoever runs a job has a permit, from its first step to its last. */
+    if (pool->gate != NULL && weir_gate_stats(pool->gate, &stats) == 0)
+        MUST(stats.inside >= s.inside && stats.inside <= s.most);
 #endif
 }
 
@@ -47,6 +53,12 @@ static void end(void)
     MUST(stats.succeeded + stats.failed == (uint64_t)ran);
     MUST(stats.cancelled == (uint64_t)dropped);
     MUST(accepted == ran + dropped);
+    if (pool->gate != NULL) {
+        struct weir_gate_stats gate;
+
+        MUST(weir_gate_stats(pool->gate, &gate) == 0);
+        MUST(gate.inside == 0 && gate.waiting == 0);
+    }
     s.pool = NULL;
     weir_pool_destroy(pool);
 }
@@ -157,6 +169,34 @@ static void room_for_three(void)
     end();
 }
 
+/* The job that waits here ends only when a third one has been accepted, for
+ * which the one before it has made room. */
+static int wait_for_release(struct weir_context *cx, void *arg)
+{
+    MUST(weir_sys_sem_wait(&s.release, WEIR_FOREVER) == 0);
+    return run_job(cx, arg);
+}
+
+static void submit_and_release(void *arg)
+{
+    submit_one(arg);
+    weir_sys_sem_post(&s.release);
+}
+
+static void room_beside(void)
+{
+    make(&(struct weir_pool_options){ .workers = 1, .capacity = 2 });
+    MUST(weir_sys_sem_init(&s.release) == 0);
+    MUST(submit(run_job, 1, WEIR_NOW) == 1);
+    MUST(submit(wait_for_release, 1, WEIR_FOREVER) == 1);
+    go(submit_and_release, NULL);
+    join_all();
+    close_pool(WEIR_DRAIN);
+    MUST(add(&s.ran, 0) == 3);
+    weir_sys_sem_destroy(&s.release);
+    end();
+}
+
 /* ---- submit against close ---- */
 
 static void submit_close(void)
@@ -257,6 +297,7 @@ static void gate_held(void)
 {
     make(&(struct weir_pool_options){ .workers = 2, .capacity = 3,
                                       .limit = 1 });
+    s.most = 1;
     MUST(submit(run_job, 2, WEIR_NOW) == 2);
     MUST(weir_gate_hold(weir_pool_gate(s.pool), WEIR_FOREVER) == 0);
     close_pool(WEIR_DRAIN);
@@ -363,6 +404,8 @@ const struct scenario pool_scenarios[] = {
       .check = check, .preemptions = 1 },
     { .name = "pool-room", .run = room, .check = check, .preemptions = 1 },
     { .name = "pool-room-for-three", .run = room_for_three, .check = check,
+      .preemptions = 1 },
+    { .name = "pool-room-beside", .run = room_beside, .check = check,
       .preemptions = 1 },
     { .name = "pool-submit-close", .run = submit_close, .check = check,
       .faults = WEIR_SIM_WEAK_CAS,

@@ -123,6 +123,46 @@ static void close_takers(void)
     end();
 }
 
+static void put_to_full(void *arg)
+{
+    (void)arg;
+    MUST(weir_queue_put(s.queue, &s.next[0], WEIR_FOREVER) == -EPIPE);
+    reached("a put refused");
+}
+
+static void close_putters(void)
+{
+    int item = 0;
+
+    make(1);
+    MUST(weir_queue_put(s.queue, &item, WEIR_NOW) == 0);
+    go(put_to_full, NULL);
+    go(put_to_full, NULL);
+    MUST(weir_queue_close(s.queue) == 0);
+    join_all();
+    end();
+}
+
+/* ---- one put for two ---- */
+
+static void take_just_one(void *arg)
+{
+    (void)arg;
+    MUST(take_one() == 0);
+}
+
+static void two_takers(void)
+{
+    int items[2] = { 0, 10 };
+
+    make(2);
+    go(take_just_one, NULL);
+    go(take_just_one, NULL);
+    MUST(weir_queue_put_many(s.queue, items, 2, WEIR_FOREVER) == 2);
+    join_all();
+    end();
+}
+
 /* ---- deadlines ---- */
 
 static void take_in_time(void *arg)
@@ -192,6 +232,10 @@ const struct scenario queue_scenarios[] = {
       .marks = { "a put refused", "a take ended" } },
     { .name = "queue-close-takers", .run = close_takers, .check = check,
       .preemptions = 2, .marks = { "a take ended" } },
+    { .name = "queue-close-putters", .run = close_putters, .check = check,
+      .preemptions = 2, .marks = { "a put refused" } },
+    { .name = "queue-two-takers", .run = two_takers, .check = check,
+      .preemptions = 2 },
     { .name = "queue-deadlines", .run = timed, .check = check,
       .preemptions = 1, .marks = { "a take in time", "a take too late" } },
     { .name = "queue-join", .run = join, .check = check, .preemptions = 1 },
