@@ -24,7 +24,7 @@
 
 static const struct scenario *const all_scenarios[] = {
     queue_scenarios, gate_scenarios, park_scenarios, pool_scenarios,
-    group_scenarios, writer_scenarios
+    worker_scenarios, group_scenarios, writer_scenarios, broken_scenarios
 };
 
 static struct options {
@@ -130,6 +130,48 @@ static bool run_random(const struct scenario *s, const struct strategy *by,
         return false;
     }
     return true;
+}
+
+/* Whether a strategy finds what is wrong with a program, and the schedule it
+ * leaves shows the same again. */
+static bool finds(const struct scenario *s, const struct strategy *by)
+{
+    static unsigned char decisions[WEIR_SIM_DECISIONS];
+    enum weir_sim_verdict verdict = WEIR_SIM_GOOD;
+    uint64_t i = 0;
+    bool after = false;
+    int count;
+
+    explore_faults_max = 4;
+    for (; i < 1000 && verdict == WEIR_SIM_GOOD; i++) {
+        after = i % 2 != 0;
+        by->begin(options.seed + i);
+        verdict = explore_run(s, &by->driver, after, false, false);
+    }
+    printf("# %s: %s at run %llu: %s\n", by->name, verdict_name(verdict),
+           (unsigned long long)i, weir_sim.reason);
+    count = weir_sim.decided;
+    memcpy(decisions, weir_sim.decisions, (size_t)count);
+    replay_begin(decisions, count);
+    return (int)verdict == s->expected &&
+           explore_run(s, &replay_driver, after, false, false) == verdict &&
+           replay_fitted();
+}
+
+static void run_wrong(const struct scenario *s)
+{
+    struct tally tally = { 0 };
+    bool good = true, failed;
+    char what[100];
+
+    for (int i = 0; i < STRATEGIES; i++)
+        good = finds(s, strategies[i]) && good;
+    explore_faults_max = 1;
+    search(s, 2, true, UINT64_MAX, 60, &tally, &failed);
+    good = failed && (int)weir_sim.verdict == s->expected && good;
+    snprintf(what, sizeof(what), "all strategies find this %s",
+             verdict_name((enum weir_sim_verdict)s->expected));
+    say(good, s, what);
 }
 
 static void run_scenario(const struct scenario *s)
@@ -239,6 +281,8 @@ int main(int argc, char **argv)
                 printf("%s\n", s->name);
             else if (options.replay != NULL)
                 return run_replay(s);
+            else if (s->expected != WEIR_SIM_GOOD)
+                run_wrong(s);
             else
                 run_scenario(s);
         }
@@ -250,6 +294,6 @@ int main(int argc, char **argv)
         return 0;
     printf("# %llu runs in %.1f s, %.0f a second\n1..%d\n",
            (unsigned long long)all_runs, (double)all_ns / 1e9,
-           (double)all_runs / ((double)all_ns / 1e9), cases);
+           (double)all_runs * 1e9 / (double)(all_ns + 1), cases);
     return failures != 0;
 }

@@ -10,7 +10,7 @@ const char *verdict_name(enum weir_sim_verdict verdict)
 {
     static const char *const names[] = {
         "good", "pruned", "deadlock", "live-lock", "leak",
-        "use after destroy", "broken promise", "aborted", "crash"
+        "use after destroy", "broken promise", "abort", "crash"
     };
 
     return names[verdict];

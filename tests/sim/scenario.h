@@ -50,13 +50,14 @@ struct scenario {
     bool sim_only;   /* it needs what only the simulator has */
     int preemptions; /* of every schedule in the quick run; 2 in the full */
     bool no_parks;   /* nobody need sleep in it */
+    int expected;    /* an enum weir_sim_verdict: it is a wrong program */
     const char *known; /* a bug of the library's that makes it fail, still */
     const char *marks[8]; /* what reached() must say in some run */
 };
 
 extern const struct scenario queue_scenarios[], gate_scenarios[],
-    park_scenarios[], pool_scenarios[], group_scenarios[],
-    writer_scenarios[];
+    park_scenarios[], pool_scenarios[], worker_scenarios[],
+    group_scenarios[], writer_scenarios[], broken_scenarios[];
 
 /* Start a thread; a scenario has at most 12. */
 void go(void (*fn)(void *), void *arg);
