@@ -3,7 +3,8 @@
  *
  *   sim                        quick: every scenario, about 20 s
  *   sim --full                 some 10 million random runs, and the search
- *                              of every scenario to two preemptions
+ *                              of all but the large scenarios to two
+ *                              preemptions
  *   sim --brief                under a sanitizer: a few runs of everything
  *   sim --list
  *   sim --scenario NAME        this one only (also with what follows)
@@ -31,7 +32,7 @@ static struct options {
     const char *scenario, *strategy, *replay;
     uint64_t seed, runs, search_runs;
     int preemptions;
-    bool after, list;
+    bool after, list, full;
 } options = { .strategy = "all", .seed = 1, .runs = 6000,
               .search_runs = UINT64_MAX, .preemptions = -1 };
 
@@ -88,11 +89,12 @@ static void run_search(const struct scenario *s)
 {
     struct tally tally = { 0 };
     int64_t start = explore_clock();
-    int preemptions = options.preemptions >= 0 ? options.preemptions
-                                               : s->preemptions;
+    int preemptions = options.preemptions;
     bool failed, complete;
     char what[100];
 
+    if (preemptions < 0)
+        preemptions = options.full && !s->large ? 2 : s->preemptions;
     explore_faults_max = s->faults_max ? s->faults_max : 1;
     complete = search(s, preemptions, options.after,
                       options.search_runs, 3600, &tally, &failed);
@@ -249,8 +251,8 @@ static void parse(int argc, char **argv)
         if (strcmp(name, "--after") == 0) {
             options.after = true;
         } else if (strcmp(name, "--full") == 0) {
-            options.runs = 70000;
-            options.preemptions = 2;
+            options.runs = 60000;
+            options.full = true;
         } else if (strcmp(name, "--brief") == 0) {
             options.runs = 300;
             options.preemptions = 1;

@@ -48,7 +48,8 @@ struct scenario {
     unsigned faults;
     int faults_max;  /* in one run; 0: 1 in a search, 4 in random runs */
     bool sim_only;   /* it needs what only the simulator has */
-    int preemptions; /* of every schedule in the quick run; 2 in the full */
+    int preemptions; /* in every schedule of the quick run; in the full: 2 */
+    bool large;      /* but there are too many of those */
     bool no_parks;   /* nobody need sleep in it */
     int expected;    /* an enum weir_sim_verdict: it is a wrong program */
     const char *known; /* a bug of the library's that makes it fail, still */

@@ -84,6 +84,32 @@ static void line(void)
     end();
 }
 
+static void enter_or_not(void *arg)
+{
+    int err = weir_gate_enter(s.gate, WEIR_FOREVER);
+
+    (void)arg;
+    if (err == 0) {
+        add(&s.entered, 1);
+        weir_gate_leave(s.gate);
+    } else {
+        MUST(err == -ENOMEM);
+        reached("no semaphore to wait with");
+    }
+}
+
+static void no_memory(void)
+{
+    may_fail(false);
+    make(1);
+    may_fail(true);
+    go(enter_or_not, NULL);
+    go(enter_or_not, NULL);
+    enter_or_not(NULL);
+    join_all();
+    end();
+}
+
 /* ---- another limit while it is in use ---- */
 
 static void set_limit(int limit)
@@ -236,6 +262,9 @@ static void rate(void)
 const struct scenario gate_scenarios[] = {
     { .name = "gate-line", .run = line, .check = check,
       .preemptions = 2 },
+    { .name = "gate-no-memory", .run = no_memory, .check = check,
+      .faults = WEIR_SIM_NO_MEMORY, .preemptions = 2,
+      .marks = { "no semaphore to wait with" } },
     { .name = "gate-resize", .run = resize, .check = check,
       .preemptions = 2 },
     { .name = "gate-lower", .run = lower, .check = check,

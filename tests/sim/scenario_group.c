@@ -336,6 +336,35 @@ static void helped(void)
     end();
 }
 
+static void helped_or_not(void)
+{
+    make(&one, &(struct weir_group_options){ .window = 2, .help = 1 });
+    MUST(submit(run_job, 2) == 2);
+    go(cancel_one, NULL);
+    MUST(weir_group_wait(s.group, WEIR_FOREVER) == 0);
+    join_all();
+    end();
+}
+
+static void create_fails(void)
+{
+    int err;
+
+    CLEAR(s);
+    may_fail(false);
+    MUST(weir_pool_create(&s.pool, &one) == 0);
+    may_fail(true);
+    err = weir_group_create(&s.group, s.pool, &small);
+    if (err == 0) {
+        MUST(submit(run_job, 1) == 1);
+        weir_group_destroy(s.group);
+    } else {
+        MUST(err == -ENOMEM && s.group == NULL);
+        reached("no group");
+    }
+    weir_pool_destroy(s.pool);
+}
+
 static int run_element(struct weir_context *cx, void *user, void *element)
 {
     (void)cx;
@@ -379,6 +408,11 @@ const struct scenario group_scenarios[] = {
     { .name = "group-nested-cancelled", .run = nested_cancelled,
       .preemptions = 2 },
     { .name = "group-helped", .run = helped, .preemptions = 2 },
+    { .name = "group-helped-or-not", .run = helped_or_not,
+      .faults = WEIR_SIM_NO_MEMORY, .preemptions = 1 },
+    { .name = "group-create-fails", .run = create_fails,
+      .faults = WEIR_SIM_NO_MEMORY, .preemptions = 1, .sim_only = true,
+      .marks = { "no group" } },
     { .name = "group-each", .run = each, .preemptions = 1 },
     { 0 }
 };

@@ -265,7 +265,7 @@ static void insider(void)
 const struct scenario pool_scenarios[] = {
     { .name = "pool-park-submit", .run = park_submit, .check = pool_check,
       .preemptions = 2 },
-    { .name = "pool-park-submit-two", .run = park_submit_two,
+    { .name = "pool-park-submit-two", .run = park_submit_two, .large = true,
       .check = pool_check, .preemptions = 1 },
     { .name = "pool-room", .run = room, .check = pool_check, .preemptions = 1 },
     { .name = "pool-room-for-three", .run = room_for_three, .check = pool_check,

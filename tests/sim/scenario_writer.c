@@ -195,6 +195,39 @@ static void reopened(void)
     end();
 }
 
+/* ---- whatever fails: nothing hangs, leaks, or is torn ---- */
+
+static void write_flush_any(void *arg)
+{
+    int err = write_record(*(const int *)arg, WEIR_FOREVER);
+
+    MUST(err == 0 || err == -ENOMEM || is_file_error(err));
+    err = weir_writer_flush(s.writer, WEIR_FOREVER);
+    MUST(err == 0 || err == -ENOMEM || is_file_error(err));
+}
+
+static void anything_fails(void)
+{
+    static int numbers[2] = { 1, 2 };
+    int err;
+
+    CLEAR(s);
+    err = weir_writer_open(&s.writer, &(struct weir_writer_options){
+        .path = PATH, .buffer_bytes = 64, .capacity = 1,
+        .sync = WEIR_SYNC_BATCH, .recover = WEIR_RECOVER_LINES });
+    if (err != 0) {
+        MUST(s.writer == NULL);
+        reached("no writer");
+        return;
+    }
+    go(write_flush_any, &numbers[0]);
+    write_flush_any(&numbers[1]);
+    join_all();
+    err = weir_writer_close(s.writer, WEIR_FOREVER);
+    MUST(err == 0 || err == -ENOMEM || is_file_error(err));
+    weir_writer_destroy(s.writer);
+}
+
 #define WRITE_FAULTS                                                        \
     (WEIR_SIM_EINTR | WEIR_SIM_EAGAIN | WEIR_SIM_SHORT | WEIR_SIM_ENOSPC |  \
      WEIR_SIM_EIO)
@@ -211,6 +244,9 @@ const struct scenario writer_scenarios[] = {
     { .name = "writer-close", .run = close_it, .sim_only = true,
       .faults = WRITE_FAULTS, .preemptions = 2,
       .marks = { "a write refused" } },
+    { .name = "writer-anything-fails", .run = anything_fails,
+      .faults = WRITE_FAULTS | WEIR_SIM_NO_MEMORY | WEIR_SIM_NO_THREAD,
+      .sim_only = true, .preemptions = 1, .marks = { "no writer" } },
     { .name = "writer-reopen", .run = reopened, .sim_only = true,
       .preemptions = 2, .marks = { "a flush good" } },
     { 0 }
