@@ -2,6 +2,8 @@
  * posix.c - the parts of the seam that are no mere pass-through. */
 #include "sys/sys.h"
 
+#if !defined(WEIR_SIM) /* then this file is no part of the program */
+
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -546,3 +548,5 @@ int weir_sys_poll_out(int fd)
 
     return poll(&p, 1, -1) >= 0 || errno == EINTR ? 0 : -errno;
 }
+
+#endif

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT
+ * main.c - the explorer's command line.
+ *
+ *   sim                        quick: every scenario, about 20 s
+ *   sim --full                 some 10 million random runs, and the search
+ *                              of all but the large scenarios to two
+ *                              preemptions
+ *   sim --brief                under a sanitizer: a few runs of everything
+ *   sim --list
+ *   sim --scenario NAME        this one only (also with what follows)
+ *   sim --strategy NAME        random, pct, starve, search, or all
+ *   sim --seed N               of the first run; the next has N + 1
+ *   sim --runs N               of each random strategy and scenario
+ *   sim --preemptions N        of the search; as the scenario says
+ *   sim --search-runs N        give up a search after so many
+ *   sim --after                let others on after writes too; random runs
+ *                              do in every second run by themselves
+ *   sim --replay SCHEDULE      show one schedule, step by step
+ *
+ * Prints TAP. A failure prints how to see it again. */
+#include "explore.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct scenario *const all_scenarios[] = {
+    queue_scenarios, gate_scenarios, park_scenarios, pool_scenarios,
+    worker_scenarios, group_scenarios, writer_scenarios, broken_scenarios
+};
+
+static struct options {
+    const char *scenario, *strategy, *replay;
+    uint64_t seed, runs, search_runs;
+    int preemptions;
+    bool after, list, full;
+} options = { .strategy = "all", .seed = 1, .runs = 6000,
+              .search_runs = UINT64_MAX, .preemptions = -1 };
+
+static const struct strategy *const strategies[] = {
+    &strategy_random, &strategy_pct, &strategy_starve
+};
+enum { STRATEGIES = sizeof(strategies) / sizeof(strategies[0]) };
+
+static int cases, failures;
+static uint64_t all_runs;
+static int64_t all_ns;
+
+static void say(bool good, const struct scenario *s, const char *what)
+{
+    failures += good == (s->known != NULL);
+    printf("%sok %d - %s: %s%s%s\n", good ? "" : "not ", ++cases, s->name,
+           what, s->known != NULL ? " # TODO " : "",
+           s->known != NULL ? s->known : "");
+    fflush(stdout);
+}
+
+static void say_tally(const struct tally *t, int64_t ns)
+{
+    double seconds = (double)ns / 1e9;
+
+    all_runs += t->runs;
+    all_ns += ns;
+    printf("# %llu runs, %.0f a second, %.0f steps each; %llu parks, %llu "
+           "wakes, %llu timeouts, %llu faults\n",
+           (unsigned long long)t->runs, (double)t->runs / seconds,
+           (double)t->steps / (double)t->runs,
+           (unsigned long long)t->parks, (unsigned long long)t->wakes,
+           (unsigned long long)t->timeouts, (unsigned long long)t->faults);
+}
+
+/* Whether the runs came everywhere the scenario is about. */
+static bool came_everywhere(const struct scenario *s, const struct tally *t)
+{
+    bool good = true;
+
+    if (!s->no_parks && (t->parks == 0 || t->wakes == 0)) {
+        printf("# nobody slept, or nobody was woken\n");
+        good = false;
+    }
+    for (int i = 0; i < 8 && s->marks[i] != NULL; i++)
+        if (t->marks[i] == 0) {
+            printf("# no run has %s\n", s->marks[i]);
+            good = false;
+        }
+    return good;
+}
+
+static void run_search(const struct scenario *s)
+{
+    struct tally tally = { 0 };
+    int64_t start = explore_clock();
+    int preemptions = options.preemptions;
+    bool failed, complete;
+    char what[100];
+
+    if (preemptions < 0)
+        preemptions = options.full && !s->large ? 2 : s->preemptions;
+    explore_faults_max = s->faults_max ? s->faults_max : 1;
+    complete = search(s, preemptions, options.after,
+                      options.search_runs, 3600, &tally, &failed);
+    say_tally(&tally, explore_clock() - start);
+    if (failed) {
+        snprintf(what, sizeof(what), "the search, at run %llu",
+                 (unsigned long long)tally.runs);
+        report(s, options.after, what);
+    } else if (!complete) {
+        printf("# not all of them: there are more\n");
+    }
+    snprintf(what, sizeof(what), "every schedule of at most %d preemptions",
+             preemptions);
+    say(!failed && complete && came_everywhere(s, &tally), s, what);
+}
+
+static bool run_random(const struct scenario *s, const struct strategy *by,
+                       struct tally *tally)
+{
+    explore_faults_max = s->faults_max ? s->faults_max : 4;
+    for (uint64_t i = 0; i < options.runs; i++) {
+        uint64_t seed = options.seed + i;
+        bool after = options.after || seed % 2 == 0;
+        enum weir_sim_verdict verdict;
+        char how[100];
+
+        by->begin(seed);
+        verdict = explore_run(s, &by->driver, after, false, false);
+        tally_run(tally);
+        if (verdict == WEIR_SIM_GOOD)
+            continue;
+        snprintf(how, sizeof(how), "--strategy %s --seed %llu", by->name,
+                 (unsigned long long)seed);
+        report(s, after, how);
+        return false;
+    }
+    return true;
+}
+
+/* Whether a strategy finds what is wrong with a program, and the schedule it
+ * leaves shows the same again. */
+static bool finds(const struct scenario *s, const struct strategy *by)
+{
+    static unsigned char decisions[WEIR_SIM_DECISIONS];
+    enum weir_sim_verdict verdict = WEIR_SIM_GOOD;
+    uint64_t i = 0;
+    bool after = false;
+    int count;
+
+    explore_faults_max = 4;
+    for (; i < 1000 && verdict == WEIR_SIM_GOOD; i++) {
+        after = i % 2 != 0;
+        by->begin(options.seed + i);
+        verdict = explore_run(s, &by->driver, after, false, false);
+    }
+    printf("# %s: %s at run %llu: %s\n", by->name, verdict_name(verdict),
+           (unsigned long long)i, weir_sim.reason);
+    count = weir_sim.decided;
+    memcpy(decisions, weir_sim.decisions, (size_t)count);
+    replay_begin(decisions, count);
+    return (int)verdict == s->expected &&
+           explore_run(s, &replay_driver, after, false, false) == verdict &&
+           replay_fitted();
+}
+
+static void run_wrong(const struct scenario *s)
+{
+    struct tally tally = { 0 };
+    bool good = true, failed;
+    char what[100];
+
+    for (int i = 0; i < STRATEGIES; i++)
+        good = finds(s, strategies[i]) && good;
+    explore_faults_max = 1;
+    search(s, 2, true, UINT64_MAX, 60, &tally, &failed);
+    good = failed && (int)weir_sim.verdict == s->expected && good;
+    snprintf(what, sizeof(what), "all strategies find this %s",
+             verdict_name((enum weir_sim_verdict)s->expected));
+    say(good, s, what);
+}
+
+static void run_scenario(const struct scenario *s)
+{
+    bool all = strcmp(options.strategy, "all") == 0;
+    struct tally tally = { 0 };
+    int64_t start;
+    bool good = true, any = false;
+
+    if (all || strcmp(options.strategy, "search") == 0)
+        run_search(s);
+    start = explore_clock();
+    for (int i = 0; i < STRATEGIES && good; i++)
+        if (all || strcmp(options.strategy, strategies[i]->name) == 0) {
+            good = run_random(s, strategies[i], &tally);
+            any = true;
+        }
+    if (!any)
+        return;
+    say_tally(&tally, explore_clock() - start);
+    /* How runs go in which little happens depends on their number. */
+    say(good && (tally.runs < 1000 || came_everywhere(s, &tally)), s,
+        "random schedules");
+}
+
+static int run_replay(const struct scenario *s)
+{
+    static unsigned char decisions[WEIR_SIM_DECISIONS];
+    int count = schedule_parse(options.replay, decisions,
+                               WEIR_SIM_DECISIONS);
+    enum weir_sim_verdict verdict;
+
+    if (count < 0) {
+        fprintf(stderr, "sim: this is no schedule: %s\n", options.replay);
+        return 2;
+    }
+    explore_faults_max = 1000;
+    verdict = show(s, options.after, decisions, count);
+    if (!replay_fitted())
+        printf("# the schedule does not fit this scenario as it is now\n");
+    return verdict != WEIR_SIM_GOOD;
+}
+
+static uint64_t number(const char *text)
+{
+    return strtoull(text, NULL, 0);
+}
+
+static void parse(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *name = argv[i];
+        const char *value = i + 1 < argc ? argv[i + 1] : "";
+        int used = 1;
+
+        if (strcmp(name, "--scenario") == 0)
+            options.scenario = value;
+        else if (strcmp(name, "--strategy") == 0)
+            options.strategy = value;
+        else if (strcmp(name, "--replay") == 0)
+            options.replay = value;
+        else if (strcmp(name, "--seed") == 0)
+            options.seed = number(value);
+        else if (strcmp(name, "--runs") == 0)
+            options.runs = number(value);
+        else if (strcmp(name, "--search-runs") == 0)
+            options.search_runs = number(value);
+        else if (strcmp(name, "--preemptions") == 0)
+            options.preemptions = (int)number(value);
+        else
+            used = 0;
+        i += used;
+        if (used == 1)
+            continue;
+        if (strcmp(name, "--after") == 0) {
+            options.after = true;
+        } else if (strcmp(name, "--full") == 0) {
+            options.runs = 60000;
+            options.full = true;
+        } else if (strcmp(name, "--brief") == 0) {
+            options.runs = 300;
+            options.preemptions = 1;
+        } else if (strcmp(name, "--list") == 0) {
+            options.list = true;
+        } else {
+            fprintf(stderr, "sim: what is %s? See the top of main.c\n", name);
+            exit(2);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    size_t files = sizeof(all_scenarios) / sizeof(all_scenarios[0]);
+    bool found = false;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    parse(argc, argv);
+    for (size_t f = 0; f < files; f++)
+        for (const struct scenario *s = all_scenarios[f]; s->name != NULL;
+             s++) {
+            if (options.scenario != NULL &&
+                strcmp(options.scenario, s->name) != 0)
+                continue;
+            found = true;
+            if (options.list)
+                printf("%s\n", s->name);
+            else if (options.replay != NULL)
+                return run_replay(s);
+            else if (s->expected != WEIR_SIM_GOOD)
+                run_wrong(s);
+            else
+                run_scenario(s);
+        }
+    if (!found) {
+        fprintf(stderr, "sim: there is no such scenario\n");
+        return 2;
+    }
+    if (options.list)
+        return 0;
+    printf("# %llu runs in %.1f s, %.0f a second\n1..%d\n",
+           (unsigned long long)all_runs, (double)all_ns / 1e9,
+           (double)all_runs * 1e9 / (double)(all_ns + 1), cases);
+    return failures != 0;
+}

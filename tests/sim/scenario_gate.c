@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT
+ * scenario_gate.c - the gate: line, limits that change, hold, rate. */
+#include "scenario.h"
+
+static struct {
+    struct weir_gate *gate;
+    COUNTER inside, entered, refused;
+    int most; /* at once */
+    int64_t when[3]; /* entries */
+    struct weir_sys_sem is_in, may_leave;
+} s;
+
+static void make_rated(int limit, double rate_per_s)
+{
+    CLEAR(s);
+    MUST(weir_gate_create(&s.gate, &(struct weir_gate_options){
+             .limit = limit, .rate_per_s = rate_per_s }) == 0);
+    s.most = limit;
+}
+
+static void make(int limit)
+{
+    make_rated(limit, 0);
+}
+
+static void check(void)
+{
+    struct weir_gate_stats stats;
+
+    if (s.gate == NULL || weir_gate_stats(s.gate, &stats) != 0)
+        return;
+    MUST(stats.inside >= add(&s.inside, 0) && stats.inside <= s.most);
+    MUST(stats.waiting >= 0 && stats.waiting <= 3);
+}
+
+static void end(void)
+{
+    struct weir_gate *gate = s.gate;
+    struct weir_gate_stats stats;
+    int entered = add(&s.entered, 0), refused = add(&s.refused, 0);
+
+    MUST(weir_gate_stats(s.gate, &stats) == 0);
+    MUST(stats.inside == 0 && stats.waiting == 0);
+    MUST(stats.entered == (uint64_t)entered);
+    MUST(stats.refused == (uint64_t)refused);
+    MUST(stats.inside_max <= s.most);
+    s.gate = NULL;
+    weir_gate_destroy(gate);
+}
+
+/* Enters and leaves; returns what entering said. */
+static int visit(int64_t deadline)
+{
+    int err = weir_gate_enter(s.gate, deadline);
+
+    if (err != 0) {
+        add(&s.refused, 1);
+        return err;
+    }
+    add(&s.entered, 1);
+    MUST(add(&s.inside, 1) <= s.most);
+    weir_sys_yield(); /* somebody else may see it inside */
+    add(&s.inside, -1);
+    weir_gate_leave(s.gate);
+    return 0;
+}
+
+static void enter(void *arg)
+{
+    (void)arg;
+    MUST(visit(WEIR_FOREVER) == 0);
+}
+
+/* ---- one at a time ---- */
+
+static void line(void)
+{
+    make(1);
+    go(enter, NULL);
+    go(enter, NULL);
+    enter(NULL);
+    join_all();
+    MUST(add(&s.entered, 0) == 3);
+    end();
+}
+
+static void enter_or_not(void *arg)
+{
+    int err = weir_gate_enter(s.gate, WEIR_FOREVER);
+
+    (void)arg;
+    if (err == 0) {
+        add(&s.entered, 1);
+        weir_gate_leave(s.gate);
+    } else {
+        MUST(err == -ENOMEM);
+        reached("no semaphore to wait with");
+    }
+}
+
+static void no_memory(void)
+{
+    may_fail(false);
+    make(1);
+    may_fail(true);
+    go(enter_or_not, NULL);
+    go(enter_or_not, NULL);
+    enter_or_not(NULL);
+    join_all();
+    end();
+}
+
+/* ---- another limit while it is in use ---- */
+
+static void set_limit(int limit)
+{
+    MUST(weir_gate_set(s.gate, &(struct weir_gate_options){
+             .limit = limit }) == 0);
+}
+
+static void resize(void)
+{
+    make(1);
+    s.most = 2;
+    MUST(weir_gate_enter(s.gate, WEIR_NOW) == 0);
+    add(&s.entered, 1);
+    add(&s.inside, 1);
+    go(enter, NULL);
+    go(enter, NULL);
+    set_limit(2); /* enough for both, one after the other */
+    join_all();
+    MUST(add(&s.inside, -1) == 0);
+    weir_gate_leave(s.gate);
+    end();
+}
+
+static void lower(void)
+{
+    make(2);
+    go(enter, NULL);
+    go(enter, NULL);
+    set_limit(1);
+    enter(NULL);
+    join_all();
+    end();
+}
+
+/* ---- a limit that lets two more in at once ---- */
+
+static void enter_and_stay(void *arg)
+{
+    (void)arg;
+    MUST(weir_gate_enter(s.gate, WEIR_FOREVER) == 0);
+    add(&s.entered, 1);
+    weir_sys_sem_post(&s.is_in);
+    MUST(weir_sys_sem_wait(&s.may_leave, WEIR_FOREVER) == 0);
+    weir_gate_leave(s.gate);
+}
+
+static void raise_by_two(void)
+{
+    make(1);
+    s.most = 3;
+    MUST(weir_sys_sem_init(&s.is_in) == 0);
+    MUST(weir_sys_sem_init(&s.may_leave) == 0);
+    MUST(weir_gate_enter(s.gate, WEIR_NOW) == 0);
+    add(&s.entered, 1);
+    go(enter_and_stay, NULL);
+    go(enter_and_stay, NULL);
+    set_limit(3);
+    for (int i = 0; i < 2; i++) /* nobody leaves before both are in */
+        MUST(weir_sys_sem_wait(&s.is_in, WEIR_FOREVER) == 0);
+    for (int i = 0; i < 2; i++)
+        weir_sys_sem_post(&s.may_leave);
+    join_all();
+    weir_gate_leave(s.gate);
+    weir_sys_sem_destroy(&s.is_in);
+    weir_sys_sem_destroy(&s.may_leave);
+    end();
+}
+
+/* ---- deadlines: who gives up passes its turn on ---- */
+
+static void enter_in_time(void *arg)
+{
+    int err = visit(weir_after(WEIR_MS));
+
+    (void)arg;
+    MUST(err == 0 || err == -ETIMEDOUT);
+    reached(err == 0 ? "an entry in time" : "an entry too late");
+}
+
+static void deadlines(void)
+{
+    make(1);
+    MUST(weir_gate_enter(s.gate, WEIR_NOW) == 0);
+    add(&s.entered, 1);
+    go(enter_in_time, NULL);
+    go(enter, NULL);
+    weir_gate_leave(s.gate);
+    join_all();
+    end();
+}
+
+/* ---- hold ---- */
+
+static void hold(void)
+{
+    make(2);
+    MUST(weir_gate_hold(s.gate, WEIR_FOREVER) == 0);
+    go(enter, NULL);
+    go(enter_in_time, NULL);
+    MUST(weir_gate_hold(s.gate, WEIR_NOW) == 0);
+    join_all();
+    end();
+}
+
+static void hold_again(void)
+{
+    make(1);
+    MUST(weir_gate_hold(s.gate, weir_after(WEIR_MS)) == 0);
+    go(enter, NULL);
+    go(enter, NULL);
+    MUST(weir_gate_hold(s.gate, weir_after(2 * WEIR_MS)) == 0);
+    MUST(weir_gate_hold(s.gate, weir_after(WEIR_US)) == 0);
+    join_all();
+    end();
+}
+
+/* ---- rate: an entry never comes before its slot ---- */
+
+static void enter_rated(void *arg)
+{
+    int64_t *when = arg;
+
+    MUST(weir_gate_enter(s.gate, WEIR_FOREVER) == 0);
+    *when = weir_now();
+    add(&s.entered, 1);
+    weir_gate_leave(s.gate);
+}
+
+static void rate(void)
+{
+    int64_t made = weir_now();
+
+    make_rated(3, 1000);
+    for (int i = 0; i < 2; i++)
+        go(enter_rated, &s.when[i]);
+    enter_rated(&s.when[2]);
+    join_all();
+    /* Slots lie 1 ms apart, so of k entries the last is k - 1 ms late. */
+    for (int i = 0; i < 3; i++) {
+        int no_later = 0;
+
+        for (int k = 0; k < 3; k++)
+            no_later += s.when[k] <= s.when[i];
+        MUST(s.when[i] >= made + (no_later - 1) * WEIR_MS);
+    }
+    end();
+}
+
+const struct scenario gate_scenarios[] = {
+    { .name = "gate-line", .run = line, .check = check,
+      .preemptions = 2 },
+    { .name = "gate-no-memory", .run = no_memory, .check = check,
+      .faults = WEIR_SIM_NO_MEMORY, .preemptions = 2,
+      .marks = { "no semaphore to wait with" } },
+    { .name = "gate-resize", .run = resize, .check = check,
+      .preemptions = 2 },
+    { .name = "gate-lower", .run = lower, .check = check,
+      .preemptions = 2 },
+    { .name = "gate-raise-by-two", .run = raise_by_two, .check = check,
+      .preemptions = 2 },
+    { .name = "gate-deadlines", .run = deadlines, .check = check,
+      .preemptions = 2,
+      .marks = { "an entry in time", "an entry too late" } },
+    { .name = "gate-hold", .run = hold, .check = check,
+      .preemptions = 2,
+      .marks = { "an entry in time", "an entry too late" } },
+    { .name = "gate-hold-again", .run = hold_again, .check = check,
+      .preemptions = 2 },
+    { .name = "gate-rate", .run = rate, .check = check,
+      .preemptions = 2 },
+    { 0 }
+};

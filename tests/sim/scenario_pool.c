@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT
+ * scenario_pool.c - the pool: submit, park, room, closing. */
+#include "scenario_pool.h"
+
+#include "pool_private.h"
+
+struct pool_state pool_state;
+
+void pool_make(const struct weir_pool_options *options)
+{
+    struct weir_pool_options small = *options;
+
+    CLEAR(pool_state);
+    pool_state.most = 2;
+    small.help_depth = 2; /* all memory is cleared in every run */
+    may_fail(false);
+    MUST(weir_pool_create(&pool_state.pool, &small) == 0);
+    may_fail(true);
+}
+
+void pool_check(void)
+{
+#if defined(WEIR_SIM)
+    struct weir_pool *pool = pool_state.pool;
+    struct weir_gate_stats stats;
+
+    if (pool == NULL)
+        return;
+    MUST(weir_ring_accepted(&pool->ring) - weir_pool_ended(pool) <=
+         pool->ring.capacity);
+    /* Whoever runs a job has a permit, from its first step to its last. */
+    if (pool->gate != NULL && weir_gate_stats(pool->gate, &stats) == 0)
+        MUST(stats.inside >= pool_state.inside &&
+             stats.inside <= pool_state.most);
+#endif
+}
+
+/* Every job that was accepted has ended, once. */
+void pool_end(void)
+{
+    struct weir_pool *pool = pool_state.pool;
+    struct weir_pool_stats stats;
+    int accepted = add(&pool_state.accepted, 0);
+    int ran = add(&pool_state.ran, 0), dropped = add(&pool_state.dropped, 0);
+
+    MUST(weir_pool_stats(pool, &stats) == 0);
+    MUST(stats.submitted == (uint64_t)accepted);
+    MUST(stats.succeeded + stats.failed == (uint64_t)ran);
+    MUST(stats.cancelled == (uint64_t)dropped);
+    MUST(accepted == ran + dropped);
+    if (pool->gate != NULL) {
+        struct weir_gate_stats gate;
+
+        MUST(weir_gate_stats(pool->gate, &gate) == 0);
+        MUST(gate.inside == 0 && gate.waiting == 0);
+    }
+    pool_state.pool = NULL;
+    weir_pool_destroy(pool);
+}
+
+void pool_close(enum weir_close mode)
+{
+    MUST(weir_pool_close(pool_state.pool, mode, WEIR_FOREVER) == 0);
+}
+
+/* ---- jobs ---- */
+
+int pool_run_job(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    (void)arg;
+    MUST(add(&pool_state.inside, 1) <= pool_state.most);
+    weir_sys_yield();
+    add(&pool_state.inside, -1);
+    add(&pool_state.ran, 1);
+    return 0;
+}
+
+static void drop_job(void *arg, int why)
+{
+    (void)arg;
+    MUST(why == -ECANCELED);
+    add(&pool_state.dropped, 1);
+}
+
+ssize_t pool_submit(weir_fn *fn, int count, int64_t deadline)
+{
+    struct weir_job jobs[3];
+    ssize_t n;
+
+    for (int i = 0; i < count; i++)
+        jobs[i] = (struct weir_job){ .fn = fn, .drop = drop_job };
+    n = weir_pool_submit(pool_state.pool, jobs, (size_t)count, deadline);
+    if (n > 0)
+        add(&pool_state.accepted, (int)n);
+    return n;
+}
+
+static void submit_one(void *arg)
+{
+    (void)arg;
+    MUST(pool_submit(pool_run_job, 1, WEIR_FOREVER) == 1);
+}
+
+void pool_submit_until_closed(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        ssize_t n = pool_submit(pool_run_job, 1, WEIR_FOREVER);
+
+        if (n < 0) {
+            MUST(n == -EPIPE);
+            reached("a submit refused");
+            return;
+        }
+    }
+    reached("all submitted");
+}
+
+/* ---- park against submit ---- */
+
+static void park_submit_to(int workers)
+{
+    pool_make(&(struct weir_pool_options){ .workers = workers, .capacity = 4 });
+    go(submit_one, NULL);
+    MUST(pool_submit(pool_run_job, 1, WEIR_FOREVER) == 1);
+    join_all();
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    MUST(add(&pool_state.ran, 0) == 2);
+    pool_close(WEIR_DRAIN);
+    pool_end();
+}
+
+static void park_submit(void)
+{
+    park_submit_to(1);
+}
+
+static void park_submit_two(void)
+{
+    park_submit_to(2);
+}
+
+static void room(void)
+{
+    pool_make(&(struct weir_pool_options){ .workers = 1, .capacity = 1 });
+    go(submit_one, NULL);
+    submit_one(NULL);
+    join_all();
+    pool_close(WEIR_DRAIN);
+    MUST(add(&pool_state.ran, 0) == 2);
+    pool_end();
+}
+
+static void room_for_three(void)
+{
+    pool_make(&(struct weir_pool_options){ .workers = 1, .capacity = 1 });
+    go(submit_one, NULL);
+    go(submit_one, NULL);
+    submit_one(NULL);
+    join_all();
+    pool_close(WEIR_DRAIN);
+    MUST(add(&pool_state.ran, 0) == 3);
+    pool_end();
+}
+
+/* The job that waits here ends only when a third one has been accepted, for
+ * which the one before it has made room. */
+static int wait_for_release(struct weir_context *cx, void *arg)
+{
+    MUST(weir_sys_sem_wait(&pool_state.release, WEIR_FOREVER) == 0);
+    return pool_run_job(cx, arg);
+}
+
+static void submit_and_release(void *arg)
+{
+    submit_one(arg);
+    weir_sys_sem_post(&pool_state.release);
+}
+
+static void room_beside(void)
+{
+    pool_make(&(struct weir_pool_options){ .workers = 1, .capacity = 2 });
+    MUST(weir_sys_sem_init(&pool_state.release) == 0);
+    MUST(pool_submit(pool_run_job, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(wait_for_release, 1, WEIR_FOREVER) == 1);
+    go(submit_and_release, NULL);
+    join_all();
+    pool_close(WEIR_DRAIN);
+    MUST(add(&pool_state.ran, 0) == 3);
+    weir_sys_sem_destroy(&pool_state.release);
+    pool_end();
+}
+
+/* ---- submit against close ---- */
+
+static void submit_close(void)
+{
+    pool_make(&(struct weir_pool_options){ .workers = 1, .capacity = 1 });
+    go(pool_submit_until_closed, NULL);
+    pool_close(WEIR_CANCEL);
+    join_all();
+    pool_end();
+}
+
+static void submit_drain(void)
+{
+    pool_make(&(struct weir_pool_options){ .workers = 1, .capacity = 1 });
+    go(pool_submit_until_closed, NULL);
+    pool_close(WEIR_DRAIN);
+    join_all();
+    MUST(add(&pool_state.dropped, 0) == 0);
+    pool_end();
+}
+
+static void close_closer(void *arg)
+{
+    (void)arg;
+    pool_close(WEIR_CANCEL);
+}
+
+static void two_closers(void)
+{
+    pool_make(&(struct weir_pool_options){ .workers = 1, .capacity = 2 });
+    MUST(pool_submit(pool_run_job, 2, WEIR_NOW) == 2);
+    go(close_closer, NULL);
+    pool_close(WEIR_DRAIN);
+    join_all();
+    pool_end();
+}
+
+static void closed_in_time(void)
+{
+    int err;
+
+    pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 2 });
+    MUST(pool_submit(pool_run_job, 2, WEIR_NOW) == 2);
+    err = weir_pool_close(pool_state.pool, WEIR_DRAIN, weir_after(WEIR_MS));
+    MUST(err == 0 || err == -ETIMEDOUT);
+    reached(err == 0 ? "closed in time" : "closed too late");
+    pool_close(WEIR_DRAIN);
+    pool_end();
+}
+
+/* ---- jobs that submit ---- */
+
+static int submit_more(struct weir_context *cx, void *arg)
+{
+    ssize_t n = pool_submit(pool_run_job, 1, WEIR_FOREVER);
+
+    /* Not -EPIPE: whoever is drained lets its jobs submit. */
+    MUST(n == 1 || n == -EAGAIN);
+    return pool_run_job(cx, arg);
+}
+
+static void insider(void)
+{
+    pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 2 });
+    MUST(pool_submit(submit_more, 1, WEIR_NOW) == 1);
+    pool_close(WEIR_DRAIN);
+    MUST(add(&pool_state.ran, 0) == 2);
+    pool_end();
+}
+
+const struct scenario pool_scenarios[] = {
+    { .name = "pool-park-submit", .run = park_submit, .check = pool_check,
+      .preemptions = 2 },
+    { .name = "pool-park-submit-two", .run = park_submit_two, .large = true,
+      .check = pool_check, .preemptions = 1 },
+    { .name = "pool-room", .run = room, .check = pool_check, .preemptions = 1 },
+    { .name = "pool-room-for-three", .run = room_for_three, .check = pool_check,
+      .preemptions = 1 },
+    { .name = "pool-room-beside", .run = room_beside, .check = pool_check,
+      .preemptions = 1 },
+    { .name = "pool-submit-close", .run = submit_close, .check = pool_check,
+      .faults = WEIR_SIM_WEAK_CAS,
+      .preemptions = 2, .marks = { "a submit refused" } },
+    { .name = "pool-submit-drain", .run = submit_drain, .check = pool_check,
+      .faults = WEIR_SIM_WEAK_CAS,
+      .preemptions = 1, .marks = { "a submit refused" } },
+    { .name = "pool-two-closers", .run = two_closers, .check = pool_check,
+      .faults = WEIR_SIM_WEAK_CAS,
+      .preemptions = 2 },
+    { .name = "pool-close-deadline", .run = closed_in_time, .check = pool_check,
+      .preemptions = 1, .marks = { "closed in time", "closed too late" } },
+    { .name = "pool-insider", .run = insider, .check = pool_check,
+      .preemptions = 1 },
+    { 0 }
+};
