@@ -96,6 +96,8 @@ struct weir_context {
     struct weir_sys_thread old;    /* (w) the thread it has replaced */
 };
 
+typedef bool weir_stale_fn(const struct weir_call *call);
+
 struct weir_pool {
     struct weir_ring ring;         /* jobs that wait for a worker */
     WEIR_ON_LINE WEIR_ATOMIC(int) mode; /* (a) 0, then an enum weir_close,
@@ -111,7 +113,7 @@ struct weir_pool {
     WEIR_ATOMIC(uint64_t) cancelled_aside; /* (a) */
     /* (a) whether a job stands for one of a group that was claimed aside;
      * NULL: there was no group yet. */
-    WEIR_ATOMIC(bool (*)(const struct weir_call *call)) stale;
+    WEIR_ATOMIC(weir_stale_fn *) stale;
     WEIR_ATOMIC(uint64_t) inlined; /* (a) jobs of groups that never went
                                       through the ring */
     struct weir_park quiet;        /* who waits for all jobs to end */

@@ -64,7 +64,7 @@ static int claim_job(void *user)
                 weir_atomic_load(&pool->tasks.ready, weir_relaxed) > 0)
                 continue;
             if (took == 0 || taken->task == NULL) {
-                bool (*stale)(const struct weir_call *) =
+                weir_stale_fn *stale =
                     weir_atomic_load(&pool->stale, weir_seq_cst);
 
                 return took == 1 && stale != NULL && stale(&taken->call)

@@ -223,6 +223,21 @@ void weir_sys_thread_join(struct weir_sys_thread *thread);
 struct weir_sys_thread weir_sys_thread_self(void);
 void weir_sys_guarded(void (*body)(void *), void (*fn)(void *), void *arg);
 
+/* A simulated thread uses no processor time between two looks: only whether
+ * it waits tells one that computes from one that is blocked. */
+static inline int weir_sys_cpu_clock(void)
+{
+    return 0;
+}
+
+static inline int64_t weir_sys_cpu_ns(int clock)
+{
+    return clock;
+}
+
+int weir_sys_thread_number(void);
+int weir_sys_thread_waits(int number);
+
 static inline int weir_sys_hold_cancel(void)
 {
     return 0;

@@ -220,6 +220,16 @@ struct weir_sys_thread weir_sys_thread_self(void)
     return (struct weir_sys_thread){ .id = weir_sim.current };
 }
 
+int weir_sys_thread_number(void)
+{
+    return weir_sim.current;
+}
+
+int weir_sys_thread_waits(int number)
+{
+    return weir_sim.threads[number].state == WEIR_SIM_BLOCKED;
+}
+
 void weir_sys_guarded(void (*body)(void *), void (*fn)(void *), void *arg)
 {
     struct weir_sim_thread *t = &weir_sim.threads[weir_sim.current];

@@ -51,7 +51,7 @@ static void end(void)
 /* Enters and leaves; returns what entering said. */
 static int visit(int64_t deadline)
 {
-    int err = weir_gate_enter(s.gate, deadline);
+    int err = weir_gate_enter(s.gate, 0, deadline);
 
     if (err != 0) {
         add(&s.refused, 1);
@@ -61,7 +61,7 @@ static int visit(int64_t deadline)
     MUST(add(&s.inside, 1) <= s.most);
     weir_sys_yield(); /* somebody else may see it inside */
     add(&s.inside, -1);
-    weir_gate_leave(s.gate);
+    weir_gate_leave(s.gate, 0);
     return 0;
 }
 
@@ -86,12 +86,12 @@ static void line(void)
 
 static void enter_or_not(void *arg)
 {
-    int err = weir_gate_enter(s.gate, WEIR_FOREVER);
+    int err = weir_gate_enter(s.gate, 0, WEIR_FOREVER);
 
     (void)arg;
     if (err == 0) {
         add(&s.entered, 1);
-        weir_gate_leave(s.gate);
+        weir_gate_leave(s.gate, 0);
     } else {
         MUST(err == -ENOMEM);
         reached("no semaphore to wait with");
@@ -122,7 +122,7 @@ static void resize(void)
 {
     make(1);
     s.most = 2;
-    MUST(weir_gate_enter(s.gate, WEIR_NOW) == 0);
+    MUST(weir_gate_enter(s.gate, 0, WEIR_NOW) == 0);
     add(&s.entered, 1);
     add(&s.inside, 1);
     go(enter, NULL);
@@ -130,7 +130,7 @@ static void resize(void)
     set_limit(2); /* enough for both, one after the other */
     join_all();
     MUST(add(&s.inside, -1) == 0);
-    weir_gate_leave(s.gate);
+    weir_gate_leave(s.gate, 0);
     end();
 }
 
@@ -150,11 +150,11 @@ static void lower(void)
 static void enter_and_stay(void *arg)
 {
     (void)arg;
-    MUST(weir_gate_enter(s.gate, WEIR_FOREVER) == 0);
+    MUST(weir_gate_enter(s.gate, 0, WEIR_FOREVER) == 0);
     add(&s.entered, 1);
     weir_sys_sem_post(&s.is_in);
     MUST(weir_sys_sem_wait(&s.may_leave, WEIR_FOREVER) == 0);
-    weir_gate_leave(s.gate);
+    weir_gate_leave(s.gate, 0);
 }
 
 static void raise_by_two(void)
@@ -163,7 +163,7 @@ static void raise_by_two(void)
     s.most = 3;
     MUST(weir_sys_sem_init(&s.is_in) == 0);
     MUST(weir_sys_sem_init(&s.may_leave) == 0);
-    MUST(weir_gate_enter(s.gate, WEIR_NOW) == 0);
+    MUST(weir_gate_enter(s.gate, 0, WEIR_NOW) == 0);
     add(&s.entered, 1);
     go(enter_and_stay, NULL);
     go(enter_and_stay, NULL);
@@ -173,7 +173,7 @@ static void raise_by_two(void)
     for (int i = 0; i < 2; i++)
         weir_sys_sem_post(&s.may_leave);
     join_all();
-    weir_gate_leave(s.gate);
+    weir_gate_leave(s.gate, 0);
     weir_sys_sem_destroy(&s.is_in);
     weir_sys_sem_destroy(&s.may_leave);
     end();
@@ -193,11 +193,11 @@ static void enter_in_time(void *arg)
 static void deadlines(void)
 {
     make(1);
-    MUST(weir_gate_enter(s.gate, WEIR_NOW) == 0);
+    MUST(weir_gate_enter(s.gate, 0, WEIR_NOW) == 0);
     add(&s.entered, 1);
     go(enter_in_time, NULL);
     go(enter, NULL);
-    weir_gate_leave(s.gate);
+    weir_gate_leave(s.gate, 0);
     join_all();
     end();
 }
@@ -207,10 +207,10 @@ static void deadlines(void)
 static void hold(void)
 {
     make(2);
-    MUST(weir_gate_hold(s.gate, WEIR_FOREVER) == 0);
+    MUST(weir_gate_hold(s.gate, 0, WEIR_FOREVER) == 0);
     go(enter, NULL);
     go(enter_in_time, NULL);
-    MUST(weir_gate_hold(s.gate, WEIR_NOW) == 0);
+    MUST(weir_gate_hold(s.gate, 0, WEIR_NOW) == 0);
     join_all();
     end();
 }
@@ -218,11 +218,11 @@ static void hold(void)
 static void hold_again(void)
 {
     make(1);
-    MUST(weir_gate_hold(s.gate, weir_after(WEIR_MS)) == 0);
+    MUST(weir_gate_hold(s.gate, 0, weir_after(WEIR_MS)) == 0);
     go(enter, NULL);
     go(enter, NULL);
-    MUST(weir_gate_hold(s.gate, weir_after(2 * WEIR_MS)) == 0);
-    MUST(weir_gate_hold(s.gate, weir_after(WEIR_US)) == 0);
+    MUST(weir_gate_hold(s.gate, 0, weir_after(2 * WEIR_MS)) == 0);
+    MUST(weir_gate_hold(s.gate, 0, weir_after(WEIR_US)) == 0);
     join_all();
     end();
 }
@@ -233,10 +233,10 @@ static void enter_rated(void *arg)
 {
     int64_t *when = arg;
 
-    MUST(weir_gate_enter(s.gate, WEIR_FOREVER) == 0);
+    MUST(weir_gate_enter(s.gate, 0, WEIR_FOREVER) == 0);
     *when = weir_now();
     add(&s.entered, 1);
-    weir_gate_leave(s.gate);
+    weir_gate_leave(s.gate, 0);
 }
 
 static void rate(void)

@@ -390,7 +390,6 @@ const struct scenario group_scenarios[] = {
     { .name = "group-cancel-one", .run = cancel_one_of_two, .preemptions = 2,
       .marks = { "a job run", "a job dropped" } },
     { .name = "group-room-cancel", .run = room_cancel, .preemptions = 2,
-      .known = "who waits for the pool's room may miss the cancel",
       .marks = { "a submit cancelled" } },
     { .name = "group-window-cancel", .run = window_cancel, .preemptions = 1,
       .marks = { "a submit cancelled" } },
