@@ -40,7 +40,7 @@
  * the waiting job, or a job that waits for it, belongs to is -EDEADLK too.
  *
  * A group made inside a job is a child of that job's group: cancelling the
- * outer one stops the inner one.
+ * outer one cancels the inner one, and one that is made after that.
  *
  * Every call may run beside every other on the same group, but for destroy.
  * Groups are destroyed before their pool.
