@@ -89,6 +89,7 @@ struct weir_gate_wait {
     struct weir_gate_wait *last;         /* (l) the first one's: the last */
     struct weir_gate_wait *other;        /* (l) the first of another owner */
     uint64_t order;                      /* (l) when it came */
+    bool overtakes;                      /* (o) others of its owner's */
     const void *owner;                   /* (c) the pool */
     /* With the gate's lock held: it is about to be parked, and may pass at
      * `when` as far as is known; `held`: it waits for a hold. false: it must

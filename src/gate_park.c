@@ -13,7 +13,9 @@
  *   owner's look. One that gets in has the next one look; one that does not
  *   is refused and parked again under the lock, so that no change is missed.
  * Not guaranteed: order between pools, and between jobs and the threads in
- *   line, but that a job never overtakes a thread that has waited longer.
+ *   line, but that a job never overtakes a thread that has waited longer. A
+ *   job that a waiter runs overtakes others of the pool's: the first may have
+ *   no worker to look, because all of them wait for those behind it.
  */
 #include "gate_private.h"
 
@@ -163,7 +165,8 @@ static bool may_pass_locked(const struct weir_gate_pass *pass,
 {
     struct weir_gate_key *k = line_of(pass);
     bool here = w->at == pass;
-    bool first = here ? w->prev == NULL : *first_of(k, w->owner) == NULL;
+    bool first = w->overtakes ||
+                 (here ? w->prev == NULL : *first_of(k, w->owner) == NULL);
 
     *view = weir_gate_look_locked(pass->gate, k, pass->borrowed);
     if (pass->borrowed ||

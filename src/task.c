@@ -15,7 +15,8 @@
  *   is where its `wait` says it is; only who has taken it moves it from
  *   there. A task in the heap is DELAYED or PARKED.
  * Wake-ups: a task that becomes ready wakes a worker, and the helpers of its
- *   group: they may be all there are. A time that comes before the one until
+ *   group: they may be all there are. Where a gate may have opened all helpers
+ *   try what is parked: the first in line may have no worker. A time that comes before the one until
  *   which a sleeper sleeps wakes one, which then sleeps until that.
  * Not guaranteed: that a delayed task starts at its time where no worker is
  *   free.
@@ -46,6 +47,7 @@ int weir_tasks_init(struct weir_tasks *ts, size_t capacity,
     }
     ts->parked_max = parked_max != 0 ? parked_max : (capacity + 3) / 4;
     ts->watched = WEIR_FOREVER;
+    ts->offers = 1;
     weir_atomic_store(&ts->due, WEIR_FOREVER, weir_relaxed); /* not shared */
     return 0;
 }
@@ -188,14 +190,24 @@ static void take_locked(struct weir_task *t)
     withdraw_locked(t);
     t->state = WEIR_TASK_TAKEN;
     t->lent = false;
+    t->wait.overtakes = false;
     for (int i = 0; i < t->pass_count; i++)
         t->passes[i].borrowed = false;
+}
+
+/* A gate may have opened: who helps tries what is parked once more. */
+static void offer_locked(struct weir_tasks *ts)
+{
+    ts->offers++;
+    wake_helpers_locked(ts, NULL);
 }
 
 static void make_ready_locked(struct weir_task *t)
 {
     struct weir_tasks *ts = &t->pool->tasks;
 
+    if (t->state == WEIR_TASK_PARKED)
+        offer_locked(ts);
     withdraw_locked(t);
     t->state = WEIR_TASK_READY;
     append_locked(list_of(ts, t), t);
@@ -229,9 +241,11 @@ static bool park(struct weir_gate_wait *wait, int64_t when, bool held)
     may = t->refused == 0;
     if (may) {
         t->state = WEIR_TASK_PARKED;
-        t->tried_lent = t->lent;
+        t->tried = t->lent ? ts->offers : 0;
         ts->parked++;
         set_due_locked(t, when);
+        if (!t->lent && t->group != NULL)
+            wake_helpers_locked(ts, t->group); /* they may be luckier */
     }
     weir_sys_unlock(&ts->lock);
     return may;
@@ -248,6 +262,8 @@ static void look(struct weir_gate_wait *wait, int64_t when, bool held)
             make_ready_locked(t);
         else
             set_due_locked(t, when);
+    } else {
+        offer_locked(ts); /* it may have no worker to look */
     }
     weir_sys_unlock(&ts->lock);
 }
@@ -400,11 +416,11 @@ bool weir_task_take_to_help(struct weir_task *t, struct weir_context *cx,
 
     weir_sys_lock(&ts->lock);
     ok = t->state == WEIR_TASK_QUEUED || t->state == WEIR_TASK_READY ||
-         (t->state == WEIR_TASK_PARKED && !t->tried_lent && t->wait.at &&
-          is_held(cx, t->wait.at));
+         (t->state == WEIR_TASK_PARKED && t->tried != ts->offers);
     if (ok && !look_only) {
         take_locked(t);
         t->lent = true;
+        t->wait.overtakes = true;
         for (int i = 0; i < t->pass_count; i++)
             t->passes[i].borrowed = is_held(cx, &t->passes[i]);
     }

@@ -44,7 +44,8 @@ struct weir_task {
     void *group;                     /* (c) whose helpers may run it */
     WEIR_ATOMIC(unsigned) over;      /* (a) WEIR_TASK_ENDED, _PASSED */
     enum weir_task_state state;      /* (l) */
-    bool tried_lent;                 /* (l) parked in spite of lent permits */
+    uint64_t tried;                  /* (l) the offer at which a helper was
+                                        refused last; 0: none was */
     int cancel;                      /* (l) why it is not to wait any more */
     size_t heap_at;                  /* (l) where it is, from 1; 0: not */
     int64_t due;                     /* (l) in the heap: when */
@@ -86,6 +87,7 @@ struct weir_tasks {
     struct weir_task **heap;   /* (c) room for all */
     size_t heap_count;         /* (l) */
     size_t delayed, parked;    /* (l) */
+    uint64_t offers;           /* (l) times a gate may have opened, from 1 */
     unsigned turn;             /* (l) for the weights */
     bool listed;               /* (l) the last normal one was from a list */
     struct weir_helper *helpers; /* (l) */

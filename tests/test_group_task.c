@@ -313,6 +313,62 @@ static void a_waiter_stops_again(void)
     }
 }
 
+/* ---- behind strangers at a gate ---- */
+
+struct crossing {
+    struct job stranger, waiter, child;
+    struct weir_gate *gate;
+};
+
+static int wait_at_gate(struct weir_context *cx, void *arg)
+{
+    struct crossing *c = arg;
+    struct weir_group *group = make_group(c->waiter.pool, NULL);
+
+    (void)cx;
+    submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &c->child,
+        .gate = c->gate });
+    latch_open(&c->waiter.running);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void strangers_do_not_block(void)
+{
+    static const struct weir_gate_options gates[] = {
+        { .limit = 1 }, { .limit = 2, .rate_per_s = 500 },
+    };
+
+    for (int i = 0; i < 2; i++) {
+        struct weir_pool *pool = make_workers(1);
+        struct crossing c = { .gate = make_gate(&gates[i]) };
+        int inside = gates[i].limit;
+
+        job_init(&c.stranger);
+        job_init(&c.waiter);
+        job_init(&c.child);
+        c.waiter.pool = pool;
+        for (int j = 0; j < inside; j++)
+            REQUIRE(weir_gate_enter(c.gate, 0, WEIR_FOREVER) == 0);
+        submit_to(pool, &(struct weir_job){ .fn = run_job,
+            .arg = &c.stranger, .gate = c.gate });
+        AWAIT(pool_stats(pool).parked == 1);
+        submit_to(pool, &(struct weir_job){ .fn = wait_at_gate,
+            .arg = &c });
+        latch_wait(&c.waiter.running);
+        AWAIT(pool_stats(pool).parked == 2);
+        /* The stranger's turn: but the only worker waits for the child. */
+        for (int j = 0; j < inside; j++)
+            weir_gate_leave(c.gate, 0);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&c.child.runs), 1);
+        EXPECT_INT(atomic_load(&c.stranger.runs), 1);
+        weir_pool_destroy(pool);
+        weir_gate_destroy(c.gate);
+    }
+}
+
 static const struct tap_case cases[] = {
     { "a group's gate without keys takes jobs with keys of their own",
       group_gate_without_keys },
@@ -328,6 +384,8 @@ static const struct tap_case cases[] = {
       again_leaves_others_a_turn },
     { "closing, cancelling and a thread's end end what a waiter runs again",
       a_waiter_stops_again },
+    { "a waiter's job passes strangers that have no worker to pass the gate",
+      strangers_do_not_block },
 };
 
 int main(void)
