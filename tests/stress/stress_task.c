@@ -205,8 +205,9 @@ static struct token *make_job(struct dice *dice, struct weir_pool *pool,
 static void play(struct token *t)
 {
     struct dice *dice = &t->dice;
-    struct weir_pool *pool =
-        one_in(dice, 8) ? p.pools[within(dice, 0, POOLS - 1)] : t->pool;
+    /* Only of a later pool: jobs of two that wait for one another's would
+     * hold all their workers. */
+    struct weir_pool *pool = one_in(dice, 8) ? p.pools[POOLS - 1] : t->pool;
     int gate = one_in(dice, 3) ? within(dice, 0, GATES - 1) : -1;
     struct weir_group_options o = {
         .window = (size_t)within(dice, 1, 16),
