@@ -16,8 +16,9 @@
  *   there. A task in the heap is DELAYED or PARKED.
  * Wake-ups: a task that becomes ready wakes a worker, and the helpers of its
  *   group: they may be all there are. Where a gate may have opened all helpers
- *   try what is parked: the first in line may have no worker. A time that comes before the one until
- *   which a sleeper sleeps wakes one, which then sleeps until that.
+ *   try what is parked: the first in line may have no worker. A time that
+ *   comes before the one until which a sleeper sleeps wakes one, which then
+ *   sleeps until that, and all helpers.
  * Not guaranteed: that a delayed task starts at its time where no worker is
  *   free.
  */

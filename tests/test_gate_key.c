@@ -35,8 +35,11 @@ static void limit_one_is_a_queue(void)
     static struct passenger all[LANES * EACH];
     struct lane lanes[LANES] = { { .most = 0 } };
 
+    /* Workers of a pool with a limit take and start in one step: else two may
+     * start what they have taken in another order. */
     for (int keyed = 0; keyed <= 1; keyed++) {
-        struct weir_pool *pool = make_workers(4);
+        struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+            .workers = 4, .limit = 4 });
         struct weir_gate *gate = make_gate(&(struct weir_gate_options){
             .keys_max = keyed ? LANES : 0 });
         int used = keyed ? LANES : 1;
