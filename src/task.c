@@ -178,6 +178,8 @@ static void withdraw_locked(struct weir_task *t)
         remove_locked(list_of(ts, t), t);
         weir_atomic_fetch_sub(&ts->ready, 1, weir_seq_cst);
     }
+    ts->waiting -= t->state == WEIR_TASK_QUEUED ||
+                   t->state == WEIR_TASK_READY;
     ts->delayed -= t->state == WEIR_TASK_DELAYED;
     ts->parked -= t->state == WEIR_TASK_PARKED;
     if (t->heap_at != 0) {
@@ -211,6 +213,7 @@ static void make_ready_locked(struct weir_task *t)
         offer_locked(ts);
     withdraw_locked(t);
     t->state = WEIR_TASK_READY;
+    ts->waiting++;
     append_locked(list_of(ts, t), t);
     weir_atomic_fetch_add(&ts->ready, 1, weir_seq_cst);
     weir_park_wake(&t->pool->ring.items);
@@ -326,10 +329,13 @@ void weir_task_queue(struct weir_task *t)
 
     weir_sys_lock(&ts->lock);
     if (t->job.priority != 0 &&
-        weir_atomic_load(&t->pool->mode, weir_seq_cst) != WEIR_CANCEL)
+        weir_atomic_load(&t->pool->mode, weir_seq_cst) != WEIR_CANCEL) {
         make_ready_locked(t);
-    else
+    } else {
         t->state = WEIR_TASK_QUEUED;
+        ts->waiting++;
+    }
+    ts->tokens++;
     weir_sys_unlock(&ts->lock);
 }
 
@@ -344,6 +350,7 @@ bool weir_task_pass(struct weir_task *t, bool *last)
     took = t->state == WEIR_TASK_QUEUED;
     if (took)
         take_locked(t);
+    ts->tokens--;
     weir_sys_unlock(&ts->lock);
     *last = (weir_atomic_fetch_or(&t->over, WEIR_TASK_PASSED, weir_seq_cst) &
              WEIR_TASK_ENDED) != 0;

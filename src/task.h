@@ -87,6 +87,8 @@ struct weir_tasks {
     struct weir_task **heap;   /* (c) room for all */
     size_t heap_count;         /* (l) */
     size_t delayed, parked;    /* (l) */
+    size_t waiting;            /* (l) queued or ready */
+    size_t tokens;             /* (l) in the ring */
     uint64_t offers;           /* (l) times a gate may have opened, from 1 */
     unsigned turn;             /* (l) for the weights */
     bool listed;               /* (l) the last normal one was from a list */

@@ -602,6 +602,40 @@ static void a_forked_child(void)
     weir_gate_destroy(f.gate);
 }
 
+/* ---- counts ---- */
+
+static void ready_is_queued(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct weir_gate *gate = make_gate(NULL);
+    struct job j, first, second;
+
+    job_init(&j);
+    REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
+        .gate = gate });
+    AWAIT(pool_stats(pool).parked == 1);
+    block_worker(pool, &first);
+    weir_gate_leave(gate, 0);
+    EXPECT_INT(pool_stats(pool).parked, 0);
+    EXPECT_INT(pool_stats(pool).queued, 1);
+    /* Of high priority it begins before its token is taken. */
+    job_init(&second);
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j });
+    submit_to(pool, &(struct weir_job){ .fn = run_blocked, .arg = &second,
+        .priority = WEIR_HIGH });
+    EXPECT_INT(pool_stats(pool).queued, 3);
+    latch_open(&first.go);
+    latch_wait(&second.running);
+    EXPECT_INT(pool_stats(pool).queued + (size_t)atomic_load(&j.runs), 2);
+    EXPECT_INT(pool_stats(pool).running, 1);
+    latch_open(&second.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(pool_stats(pool).queued, 0);
+    weir_gate_destroy(gate);
+    weir_pool_destroy(pool);
+}
+
 static const struct tap_case cases[] = {
     { "nobody is busy while what is due finds the pool's gate shut",
       due_at_a_shut_gate },
@@ -637,6 +671,8 @@ static const struct tap_case cases[] = {
     { "cancelling drops what waits anywhere, at once and once", cancelling },
     { "in a forked child tasks are ECHILD, and destroy frees them",
       a_forked_child },
+    { "what is ready counts as queued until it begins, once",
+      ready_is_queued },
 };
 
 int main(void)
