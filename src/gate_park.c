@@ -5,7 +5,7 @@
  * Locks: those of at most two gates, in the order of their addresses. Inside
  *   them a pool's park() and look() take its lock of tasks. A pool's own gate
  *   may be held around them; it is never one of them.
- * Invariants: what is parked is at one gate, holds nothing, and stands behind
+ * Invariants: what is parked, or lined up to be tried, is at one gate, holds nothing, and stands behind
  *   what its owner has parked there before. Only the first of each owner's is
  *   told to look, so that one pool whose workers are busy does not keep
  *   another's jobs from a gate that both use.
@@ -13,7 +13,9 @@
  *   owner's look. One that gets in has the next one look; one that does not
  *   is refused and parked again under the lock, so that no change is missed.
  * Not guaranteed: order between pools, and between jobs and the threads in
- *   line, but that a job never overtakes a thread that has waited longer.
+ *   line, but that a job never overtakes a thread that has waited longer. A
+ *   job that a waiter runs overtakes others of the pool's: the first may have
+ *   no worker to look, because all of them wait for those behind it.
  */
 #include "gate_private.h"
 
@@ -126,6 +128,13 @@ void weir_gate_forget(struct weir_gate_pass *pass)
     weir_sys_unlock(&pass->gate->lock);
 }
 
+void weir_gate_line_up(struct weir_gate_pass *pass, struct weir_gate_wait *w)
+{
+    weir_sys_lock(&pass->gate->lock);
+    append_locked(pass, w);
+    weir_sys_unlock(&pass->gate->lock);
+}
+
 /* ---- passing ---- */
 
 static void lock_all(struct weir_gate_pass *passes, int count)
@@ -164,9 +173,12 @@ static bool may_pass_locked(const struct weir_gate_pass *pass,
 {
     struct weir_gate_key *k = weir_gate_line_of(pass);
     bool here = w->at == pass;
-    bool first = here ? w->prev == NULL : *first_of(k, w->owner) == NULL;
+    bool first = w->overtakes ||
+                 (here ? w->prev == NULL : *first_of(k, w->owner) == NULL);
 
     *view = weir_gate_look_locked(pass->gate, k, pass->borrowed);
+    if (!first && !pass->borrowed && weir_gate_is_open(*view))
+        (*first_of(k, w->owner))->urge(*first_of(k, w->owner));
     if (pass->borrowed ||
         (first && (k->first == NULL || (here && k->first->order > w->order))))
         return weir_gate_is_open(*view);
@@ -197,6 +209,7 @@ static int park_locked(struct weir_gate_pass *pass, struct weir_gate_wait *w,
         take_away_locked(w);
     if (w->at == NULL)
         append_locked(pass, w);
+    w->refused = true;
     if (w->park(w, view.opens, view.held))
         return -EAGAIN;
     take_away_locked(w);
@@ -216,10 +229,10 @@ int weir_gate_admit(struct weir_gate_pass *passes, int count,
     if (err == 0) {
         struct weir_gate_pass *parked = w->at;
 
-        if (parked != NULL) {
-            parked->gate->stats.waited++;
+        if (parked != NULL)
             remove_locked(w);
-        }
+        passes[0].gate->stats.waited += w->refused;
+        w->refused = false;
         for (int i = 0; i < count; i++)
             weir_gate_enter_locked(passes[i].gate,
                                    weir_gate_line_of(&passes[i]), &views[i],

@@ -89,6 +89,8 @@ struct weir_gate_wait {
     struct weir_gate_wait *last;         /* (l) the first one's: the last */
     struct weir_gate_wait *other;        /* (l) the first of another owner */
     uint64_t order;                      /* (l) when it came */
+    bool overtakes;                      /* (o) others of its owner's */
+    bool refused;                        /* (o) it had to wait */
     const void *owner;                   /* (c) the pool */
     /* With the gate's lock held: it is about to be parked, and may pass at
      * `when` as far as is known; `held`: it waits for a hold. false: it must
@@ -96,6 +98,9 @@ struct weir_gate_wait {
     bool (*park)(struct weir_gate_wait *wait, int64_t when, bool held);
     /* With the gate's lock held: it may pass at `when`; try again then. */
     void (*look)(struct weir_gate_wait *wait, int64_t when, bool held);
+    /* With the gate's lock held: one behind it could pass, and it should try
+     * soon. */
+    void (*urge)(struct weir_gate_wait *wait);
 };
 
 /* Find or make the line of the key, which does not matter without keys, for a
@@ -105,6 +110,11 @@ struct weir_gate_wait {
  * the gate is a pool's. */
 int weir_gate_expect(struct weir_gate_pass *pass, uint64_t key, size_t quota);
 void weir_gate_forget(struct weir_gate_pass *pass);
+
+/* Come to the end of the line before it is tried: what is submitted later is
+ * to pass later, whoever tries first. */
+void weir_gate_line_up(struct weir_gate_pass *pass,
+                       struct weir_gate_wait *wait);
 
 /* Enter all of one or two gates, or none and be parked at one that refuses.
  * 0: inside, and parked nowhere; -EAGAIN: parked; -ECANCELED: wait->park()

@@ -61,9 +61,12 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
     weir_sys_lock(&pool->tasks.lock);
     stats->delayed = pool->tasks.delayed;
     stats->parked = pool->tasks.parked;
+    /* Each task that waits once, wherever its token is. */
+    stats->queued = (size_t)less(
+        weir_ring_count(&pool->ring) + pool->tasks.waiting,
+        pool->tasks.tokens);
     weir_sys_unlock(&pool->tasks.lock);
     stats->submitted = weir_ring_accepted(&pool->ring) + inlined;
-    stats->queued = weir_ring_count(&pool->ring);
     stats->wakeups =
         weir_atomic_load(&pool->ring.items.woken, weir_relaxed);
     stats->failed = sums.failed + failed;

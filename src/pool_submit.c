@@ -117,6 +117,8 @@ int weir_pool_submit_task(struct weir_pool *pool, const struct weir_job *job,
         task->group = proxy->group;
         proxy->made(proxy->arg, task);
     }
+    if (count > 0 && job->start == 0)
+        weir_gate_line_up(&task->passes[0], &task->wait);
     weir_task_queue(task);
     token.arg = task;
     weir_ring_fill(&pool->ring, pos, &token, sizeof(token));

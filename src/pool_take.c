@@ -30,6 +30,7 @@ static int take_cell(struct weir_context *w, struct weir_taken *taken)
     struct weir_call *call = &taken->call;
     bool last, took;
 
+    taken->task = NULL;
     if (weir_ring_take(&w->pool->ring, call, 1, sizeof(*call)) != 1)
         return 0;
     if (call->fn != weir_task_token)
@@ -56,10 +57,12 @@ static int claim_job(void *user)
     for (;;) {
         taken->task = ready_task(pool);
         if (taken->task == NULL) {
-            int took = take_cell(claim->w, taken);
+            int took;
 
-            if (took == 2)
-                continue;
+            /* The ring's turn is not over with a token that is spent. */
+            do
+                took = take_cell(claim->w, taken);
+            while (took == 2);
             if (took == 0 &&
                 weir_atomic_load(&pool->tasks.ready, weir_relaxed) > 0)
                 continue;

@@ -15,8 +15,10 @@
  *   is where its `wait` says it is; only who has taken it moves it from
  *   there. A task in the heap is DELAYED or PARKED.
  * Wake-ups: a task that becomes ready wakes a worker, and the helpers of its
- *   group: they may be all there are. A time that comes before the one until
- *   which a sleeper sleeps wakes one, which then sleeps until that.
+ *   group: they may be all there are. Where a gate may have opened all helpers
+ *   try what is parked: the first in line may have no worker. A time that
+ *   comes before the one until which a sleeper sleeps wakes one, which then
+ *   sleeps until that, and all helpers.
  * Not guaranteed: that a delayed task starts at its time where no worker is
  *   free.
  */
@@ -46,6 +48,7 @@ int weir_tasks_init(struct weir_tasks *ts, size_t capacity,
     }
     ts->parked_max = parked_max != 0 ? parked_max : (capacity + 3) / 4;
     ts->watched = WEIR_FOREVER;
+    ts->offers = 1;
     weir_atomic_store(&ts->due, WEIR_FOREVER, weir_relaxed); /* not shared */
     return 0;
 }
@@ -94,9 +97,11 @@ static bool park(struct weir_gate_wait *wait, int64_t when, bool held)
     may = t->refused == 0;
     if (may) {
         t->state = WEIR_TASK_PARKED;
-        t->tried_lent = t->lent;
+        t->tried = t->lent ? ts->offers : 0;
         ts->parked++;
         weir_task_set_due_locked(t, when);
+        if (!t->lent)
+            weir_task_wake_group_locked(t); /* they may be luckier */
     }
     weir_sys_unlock(&ts->lock);
     return may;
@@ -113,8 +118,22 @@ static void look(struct weir_gate_wait *wait, int64_t when, bool held)
             weir_task_ready_locked(t);
         else
             weir_task_set_due_locked(t, when);
+    } else {
+        weir_task_offer_locked(ts); /* it may have no worker to look */
     }
     weir_sys_unlock(&ts->lock);
+}
+
+/* With the gate's lock held: others wait behind it, and the gate is open. It
+ * leaves the ring's order, so that its place in line does not hold them. */
+static void urge(struct weir_gate_wait *wait)
+{
+    struct weir_task *t = (struct weir_task *)(void *)wait;
+
+    weir_sys_lock(&t->pool->tasks.lock);
+    if (t->state == WEIR_TASK_QUEUED)
+        weir_task_ready_locked(t);
+    weir_sys_unlock(&t->pool->tasks.lock);
 }
 
 /* ---- submitting ---- */
@@ -159,7 +178,7 @@ struct weir_task *weir_task_make(struct weir_pool *pool,
     else
         t = &ts->all[ts->used++];
     *t = (struct weir_task){ .job = *job, .pool = pool, .turn = job->start,
-        .wait = { .owner = pool, .park = park, .look = look },
+        .wait = { .owner = pool, .park = park, .look = look, .urge = urge },
         .state = WEIR_TASK_TAKEN };
     weir_sys_unlock(&ts->lock);
     return t;
@@ -171,10 +190,13 @@ void weir_task_queue(struct weir_task *t)
 
     weir_sys_lock(&ts->lock);
     if (t->job.priority != 0 &&
-        weir_atomic_load(&t->pool->mode, weir_seq_cst) != WEIR_CANCEL)
+        weir_atomic_load(&t->pool->mode, weir_seq_cst) != WEIR_CANCEL) {
         weir_task_ready_locked(t);
-    else
+    } else {
         t->state = WEIR_TASK_QUEUED;
+        ts->waiting++;
+    }
+    ts->tokens++;
     weir_sys_unlock(&ts->lock);
 }
 
@@ -189,6 +211,7 @@ bool weir_task_pass(struct weir_task *t, bool *last)
     took = t->state == WEIR_TASK_QUEUED;
     if (took)
         weir_task_take_locked(t);
+    ts->tokens--;
     weir_sys_unlock(&ts->lock);
     *last = (weir_atomic_fetch_or(&t->over, WEIR_TASK_PASSED, weir_seq_cst) &
              WEIR_TASK_ENDED) != 0;
@@ -262,11 +285,11 @@ bool weir_task_take_to_help(struct weir_task *t, struct weir_context *cx,
 
     weir_sys_lock(&ts->lock);
     ok = t->state == WEIR_TASK_QUEUED || t->state == WEIR_TASK_READY ||
-         (t->state == WEIR_TASK_PARKED && !t->tried_lent && t->wait.at &&
-          is_held(cx, t->wait.at));
+         (t->state == WEIR_TASK_PARKED && t->tried != ts->offers);
     if (ok && !look_only) {
         weir_task_take_locked(t);
         t->lent = true;
+        t->wait.overtakes = true;
         for (int i = 0; i < t->pass_count; i++)
             t->passes[i].borrowed = is_held(cx, &t->passes[i]);
     }

@@ -44,7 +44,8 @@ struct weir_task {
     void *group;                     /* (c) whose helpers may run it */
     WEIR_ATOMIC(unsigned) over;      /* (a) WEIR_TASK_ENDED, _PASSED */
     enum weir_task_state state;      /* (l) */
-    bool tried_lent;                 /* (l) parked in spite of lent permits */
+    uint64_t tried;                  /* (l) the offer at which a helper was
+                                        refused last; 0: none was */
     int cancel;                      /* (l) why it is not to wait any more */
     size_t heap_at;                  /* (l) where it is, from 1; 0: not */
     int64_t due;                     /* (l) in the heap: when */
@@ -86,6 +87,9 @@ struct weir_tasks {
     struct weir_task **heap;   /* (c) room for all */
     size_t heap_count;         /* (l) */
     size_t delayed, parked;    /* (l) */
+    size_t waiting;            /* (l) queued or ready */
+    size_t tokens;             /* (l) in the ring */
+    uint64_t offers;           /* (l) times a gate may have opened, from 1 */
     unsigned turn;             /* (l) for the weights */
     bool listed;               /* (l) the last normal one was from a list */
     struct weir_helper *helpers; /* (l) */
@@ -193,6 +197,12 @@ void weir_task_set_due_locked(struct weir_task *task, int64_t due);
 
 /* Take a task out of wherever it waits, but for its gate. */
 void weir_task_take_locked(struct weir_task *task);
+
+/* Wake the helpers of its group, which may run it. */
+void weir_task_wake_group_locked(struct weir_task *task);
+
+/* A gate may have opened: who helps tries what is parked once more. */
+void weir_task_offer_locked(struct weir_tasks *tasks);
 
 /* Put a task into the list of its priority, and wake who could run it. */
 void weir_task_ready_locked(struct weir_task *task);

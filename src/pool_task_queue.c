@@ -67,6 +67,12 @@ static void wake_helpers_locked(struct weir_tasks *ts, const void *group)
             weir_park_wake_all(h->park);
 }
 
+void weir_task_wake_group_locked(struct weir_task *t)
+{
+    if (t->group != NULL)
+        wake_helpers_locked(&t->pool->tasks, t->group);
+}
+
 /* The heap has changed: tell when its first is due. */
 static void tell_due_locked(struct weir_pool *pool)
 {
@@ -109,6 +115,8 @@ static void withdraw_locked(struct weir_task *t)
         remove_locked(list_of(ts, t), t);
         weir_atomic_fetch_sub(&ts->ready, 1, weir_seq_cst);
     }
+    ts->waiting -= t->state == WEIR_TASK_QUEUED ||
+                   t->state == WEIR_TASK_READY;
     ts->delayed -= t->state == WEIR_TASK_DELAYED;
     ts->parked -= t->state == WEIR_TASK_PARKED;
     if (t->heap_at != 0) {
@@ -122,21 +130,30 @@ void weir_task_take_locked(struct weir_task *t)
     withdraw_locked(t);
     t->state = WEIR_TASK_TAKEN;
     t->lent = false;
+    t->wait.overtakes = false;
     for (int i = 0; i < t->pass_count; i++)
         t->passes[i].borrowed = false;
+}
+
+void weir_task_offer_locked(struct weir_tasks *ts)
+{
+    ts->offers++;
+    wake_helpers_locked(ts, NULL);
 }
 
 void weir_task_ready_locked(struct weir_task *t)
 {
     struct weir_tasks *ts = &t->pool->tasks;
 
+    if (t->state == WEIR_TASK_PARKED)
+        weir_task_offer_locked(ts);
     withdraw_locked(t);
     t->state = WEIR_TASK_READY;
+    ts->waiting++;
     append_locked(list_of(ts, t), t);
     weir_atomic_fetch_add(&ts->ready, 1, weir_seq_cst);
     weir_pool_wake(t->pool);
-    if (t->group != NULL)
-        wake_helpers_locked(ts, t->group);
+    weir_task_wake_group_locked(t);
 }
 
 /* ---- times and closing ---- */

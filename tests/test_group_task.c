@@ -313,6 +313,457 @@ static void a_waiter_stops_again(void)
     }
 }
 
+/* ---- behind strangers at a gate ---- */
+
+struct crossing {
+    struct job stranger, waiter, child;
+    struct weir_gate *gate;
+};
+
+static int wait_at_gate(struct weir_context *cx, void *arg)
+{
+    struct crossing *c = arg;
+    struct weir_group *group = make_group(c->waiter.pool, NULL);
+
+    (void)cx;
+    submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &c->child,
+        .gate = c->gate });
+    latch_open(&c->waiter.running);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void strangers_do_not_block(void)
+{
+    static const struct weir_gate_options gates[] = {
+        { .limit = 1 }, { .limit = 2, .rate_per_s = 500 },
+    };
+
+    for (int i = 0; i < 2; i++) {
+        struct weir_pool *pool = make_workers(1);
+        struct crossing c = { .gate = make_gate(&gates[i]) };
+        int inside = gates[i].limit;
+
+        job_init(&c.stranger);
+        job_init(&c.waiter);
+        job_init(&c.child);
+        c.waiter.pool = pool;
+        for (int j = 0; j < inside; j++)
+            REQUIRE(weir_gate_enter(c.gate, 0, WEIR_FOREVER) == 0);
+        submit_to(pool, &(struct weir_job){ .fn = run_job,
+            .arg = &c.stranger, .gate = c.gate });
+        AWAIT(pool_stats(pool).parked == 1);
+        submit_to(pool, &(struct weir_job){ .fn = wait_at_gate,
+            .arg = &c });
+        latch_wait(&c.waiter.running);
+        AWAIT(pool_stats(pool).parked == 2);
+        /* The stranger's turn: but the only worker waits for the child. */
+        for (int j = 0; j < inside; j++)
+            weir_gate_leave(c.gate, 0);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&c.child.runs), 1);
+        EXPECT_INT(atomic_load(&c.stranger.runs), 1);
+        weir_pool_destroy(pool);
+        weir_gate_destroy(c.gate);
+    }
+}
+
+/* ---- results ---- */
+
+static void results_tell(void)
+{
+    struct weir_pool *pool = make_workers(2);
+    struct weir_group *group = make_group(pool, NULL);
+    struct weir_gate *gate = make_gate(NULL);
+    struct job jobs[6];
+    struct weir_result r;
+
+    for (int i = 0; i < 6; i++)
+        job_init(&jobs[i]);
+    REQUIRE(weir_gate_hold(gate, 0, WEIR_FOREVER) == 0);
+    jobs[0].statuses[0] = 4;
+    jobs[0].retry_ns = 1;
+    submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &jobs[0],
+        .drop = note_drop, .retries = 2 });
+    jobs[1].statuses[0] = jobs[1].statuses[1] = WEIR_AGAIN;
+    jobs[1].last = 2;
+    submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &jobs[1],
+        .drop = note_drop });
+    submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &jobs[2],
+        .drop = note_drop, .start = WEIR_FOREVER });
+    submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &jobs[3],
+        .drop = note_drop, .gate = gate });
+    submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &jobs[4],
+        .drop = note_drop, .gate = gate, .deadline = weir_after(1) });
+    jobs[5].statuses[0] = WEIR_AGAIN;
+    jobs[5].retry_ns = 3600 * WEIR_S;
+    submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &jobs[5],
+        .drop = note_drop });
+    EXPECT_INT(weir_group_get(group, 0, &r, WEIR_FOREVER), 0);
+    EXPECT(r.status == 4 && r.attempts == 3 && r.arg == &jobs[0]);
+    EXPECT_INT(weir_group_get(group, 1, &r, WEIR_FOREVER), 0);
+    EXPECT(r.status == 0 && r.attempts == 3 && r.arg == &jobs[1]);
+    EXPECT_INT(weir_group_get(group, 4, &r, WEIR_FOREVER), 0);
+    EXPECT(r.status == -ETIMEDOUT && r.attempts == 0 && r.arg == NULL);
+    AWAIT(pool_stats(pool).delayed == 2 && pool_stats(pool).parked == 1);
+    EXPECT_INT(weir_group_cancel(group, 2, -EINTR), 0);
+    EXPECT_INT(weir_group_cancel(group, 3, -EPERM), 0);
+    EXPECT_INT(weir_group_cancel(group, 5, -EIO), 0);
+    EXPECT_INT(weir_group_get(group, 2, &r, WEIR_NOW), 0);
+    EXPECT(r.status == -EINTR && r.attempts == 0 && r.arg == NULL);
+    EXPECT_INT(weir_group_get(group, 3, &r, WEIR_NOW), 0);
+    EXPECT(r.status == -EPERM && r.arg == NULL);
+    EXPECT_INT(weir_group_get(group, 5, &r, WEIR_NOW), 0);
+    EXPECT(r.status == -EIO && r.attempts == 1 && r.arg == NULL);
+    for (int i = 2; i < 6; i++)
+        EXPECT_INT(atomic_load(&jobs[i].drops), 1);
+    EXPECT_INT(atomic_load(&jobs[3].why), -EPERM);
+    EXPECT_INT(weir_group_wait(group, WEIR_NOW), 0);
+    weir_gate_destroy(gate);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void stopping_ends_waiting(void)
+{
+    for (int how = 0; how < 3; how++) {
+        struct weir_pool *pool = make_workers(1);
+        struct weir_gate *gate = make_gate(NULL);
+        struct weir_group *group = make_group(pool,
+            &(struct weir_group_options){ .policy = WEIR_FAIL_FAST,
+                                          .gate = how == 1 ? gate : NULL });
+        atomic_int drops = 0;
+        struct job first, fails;
+
+        job_init(&fails);
+        fails.statuses[0] = 3;
+        REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+        for (int i = 0; i < 3; i++) {
+            submit_in(group, &(struct weir_job){ .fn = count_run,
+                .arg = &drops, .drop = count_drop,
+                .start = WEIR_FOREVER, .priority = i - 1 });
+            submit_in(group, &(struct weir_job){ .fn = count_run,
+                .arg = &drops, .drop = count_drop, .gate = gate });
+        }
+        AWAIT(pool_stats(pool).delayed == 3 &&
+              pool_stats(pool).parked == 3);
+        block_worker(pool, &first);
+        if (how == 0)
+            submit_in(group, &(struct weir_job){ .fn = run_job,
+                .arg = &fails, .priority = WEIR_HIGH });
+        submit_in(group, &(struct weir_job){ .fn = count_run,
+            .arg = &drops, .drop = count_drop });
+        submit_in(group, &(struct weir_job){ .fn = count_run,
+            .arg = &drops, .drop = count_drop, .priority = WEIR_LOW });
+        if (how == 1)
+            EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -EINTR), 0);
+        if (how == 2)
+            weir_group_destroy(group);
+        if (how > 0)
+            EXPECT_INT(atomic_load(&drops), 8); /* here and now */
+        latch_open(&first.go);
+        if (how < 2) {
+            EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+            EXPECT_INT(weir_group_status(group), how == 0 ? 3 : -EINTR);
+        }
+        EXPECT_INT(atomic_load(&drops), 8);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        weir_gate_leave(gate, 0);
+        weir_gate_destroy(gate);
+        if (how < 2)
+            weir_group_destroy(group);
+        EXPECT_INT(pool_stats(pool).cancelled, 8);
+        EXPECT_INT(pool_stats(pool).queued, 0);
+        weir_pool_destroy(pool);
+    }
+}
+
+/* ---- helping ---- */
+
+struct level {
+    struct weir_pool *pool;
+    struct weir_gate *gate, *other;
+    int depth;
+    atomic_int *ran;
+};
+
+static int go_down(struct weir_context *cx, void *arg)
+{
+    struct level *l = arg;
+    struct level below = *l;
+    struct weir_group *group;
+
+    (void)cx;
+    atomic_fetch_add(l->ran, 1);
+    if (l->depth == 0)
+        return 0;
+    below.depth--;
+    group = make_group(l->pool, &(struct weir_group_options){
+        .gate = l->other });
+    for (int i = 0; i < 2; i++)
+        submit_in(group, &(struct weir_job){ .fn = go_down, .arg = &below,
+            .gate = l->gate, .priority = i });
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(group_stats(group).succeeded, 2);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void children_borrow(void)
+{
+    for (int workers = 1; workers <= 3; workers++) {
+        struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+            .workers = workers, .limit = 1 });
+        atomic_int ran = 0;
+        struct level top = { pool, make_gate(NULL), make_gate(NULL), 3,
+                             &ran };
+
+        for (int i = 0; i < 4; i++)
+            submit_to(pool, &(struct weir_job){ .fn = go_down,
+                .arg = &top, .gate = top.gate });
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&ran), 4 * 15);
+        EXPECT_INT(gate_stats(top.gate).entered, 4 * 15);
+        EXPECT_INT(gate_stats(top.other).entered, 4 * 14);
+        weir_gate_destroy(top.gate);
+        weir_gate_destroy(top.other);
+        EXPECT_INT(pool_stats(pool).succeeded, 4 * 15);
+        weir_pool_destroy(pool);
+    }
+}
+
+static void gates_go_early(void)
+{
+    struct weir_pool *pool = make_workers(3);
+
+    for (int i = 0; i < 1000; i++) {
+        struct weir_gate *gate = make_gate(&(struct weir_gate_options){
+            .keys_max = 2 });
+        struct weir_gate *all = make_gate(NULL);
+        struct weir_group *group = make_group(pool,
+            &(struct weir_group_options){ .window = 8, .gate = all });
+        atomic_int ran = 0;
+
+        for (int j = 0; j < 6; j++)
+            submit_in(group, &(struct weir_job){ .fn = count_run,
+                .arg = &ran, .gate = gate, .key = (uint64_t)j % 2 });
+        if (i % 3 == 0)
+            EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -EINTR), 0);
+        EXPECT_INT(i % 2 == 0 ? weir_group_wait(group, WEIR_FOREVER)
+                              : weir_pool_wait(pool, WEIR_FOREVER), 0);
+        weir_gate_destroy(gate);
+        weir_gate_destroy(all);
+        weir_group_destroy(group);
+    }
+    weir_pool_destroy(pool);
+}
+
+/* ---- groups: what was mended without a case ---- */
+
+struct waiting {
+    struct weir_group *group;
+    ssize_t result;
+};
+
+static void *submit_late(void *arg)
+{
+    struct waiting *w = arg;
+
+    w->result = weir_group_submit(w->group, &(struct weir_job){
+        .fn = count_run }, 1, WEIR_FOREVER);
+    return NULL;
+}
+
+static void submitter_sees_cancel(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 1, .capacity = 1 });
+    struct waiting w = { make_group(pool, NULL), 0 };
+    struct job first;
+    pthread_t thread;
+
+    block_worker(pool, &first);
+    thread = start(submit_late, &w);
+    for (int i = 0; i < 1000; i++)
+        sched_yield(); /* it waits by now, or is refused at once */
+    EXPECT_INT(weir_group_cancel(w.group, WEIR_EVERY, -EINTR), 0);
+    join(thread);
+    EXPECT_INT(w.result, -ECANCELED);
+    latch_open(&first.go);
+    weir_group_destroy(w.group);
+    weir_pool_destroy(pool);
+}
+
+static int fail(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    return (int)(intptr_t)arg;
+}
+
+static int submit_inline(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+    struct weir_group *group = make_group(j->pool, NULL);
+
+    (void)cx;
+    for (intptr_t i = 0; i < 6; i++)
+        EXPECT_INT(weir_group_submit(group, &(struct weir_job){
+            .fn = fail, .arg = (void *)(i % 2) }, 1, WEIR_NOW), 1);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void inline_is_counted(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 1, .capacity = 1 });
+    struct job j;
+
+    job_init(&j);
+    j.pool = pool;
+    submit_to(pool, &(struct weir_job){ .fn = submit_inline, .arg = &j });
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(pool_stats(pool).submitted, 7);
+    EXPECT_INT(pool_stats(pool).succeeded, 4);
+    EXPECT_INT(pool_stats(pool).failed, 3);
+    weir_pool_destroy(pool);
+}
+
+static int note_time(struct weir_context *cx, void *user, void *element)
+{
+    (void)cx;
+    (void)user;
+    *(int64_t *)element = weir_now();
+    return 0;
+}
+
+struct timed {
+    struct weir_pool *pool;
+    int64_t at[30];
+};
+
+static int each_timed(struct weir_context *cx, void *arg)
+{
+    struct timed *t = arg;
+
+    (void)cx;
+    EXPECT_INT(weir_group_each(t->pool, &(struct weir_each){
+        .fn = note_time, .array = t->at, .count = 30,
+        .size = sizeof(t->at[0]) }), 0);
+    return 0;
+}
+
+static void helped_keeps_the_rate(void)
+{
+    int64_t made = weir_now();
+    struct timed t = { .pool = make_pool(&(struct weir_pool_options){
+        .workers = 1, .rate_per_s = 1000 }) };
+    struct weir_gate *gate = weir_pool_gate(t.pool);
+
+    submit_to(t.pool, &(struct weir_job){ .fn = each_timed, .arg = &t });
+    EXPECT_INT(weir_pool_wait(t.pool, WEIR_FOREVER), 0);
+    for (int i = 0; i < 30; i++)
+        EXPECT(t.at[i] - made >= (i + 1) * WEIR_MS); /* one was the job's */
+    /* What they leave in the ring spends nothing. */
+    EXPECT_INT(gate_stats(gate).entered, 31);
+    EXPECT_INT(gate_stats(gate).inside, 0);
+    weir_pool_destroy(t.pool);
+}
+
+struct pair {
+    struct weir_pool *pools[2];
+    atomic_int ran;
+};
+
+static int leaf(struct weir_context *cx, void *arg)
+{
+    struct pair *p = arg;
+
+    (void)cx;
+    atomic_fetch_add(&p->ran, 1);
+    return 0;
+}
+
+static int cross(struct pair *p, int to)
+{
+    struct weir_group *group = make_group(p->pools[to],
+        &(struct weir_group_options){ .help = 1 });
+
+    for (int i = 0; i < 3; i++)
+        submit_in(group, &(struct weir_job){ .fn = leaf, .arg = p });
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static int cross_to_1(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    return cross(arg, 1);
+}
+
+static int cross_to_0(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    return cross(arg, 0);
+}
+
+static void two_pools_help(void)
+{
+    struct pair p = { .ran = 0 };
+
+    for (int i = 0; i < 2; i++)
+        p.pools[i] = make_pool(&(struct weir_pool_options){ .workers = 1,
+            .limit = 1 });
+    for (int i = 0; i < 100; i++) {
+        submit_to(p.pools[0], &(struct weir_job){ .fn = cross_to_1,
+            .arg = &p });
+        submit_to(p.pools[1], &(struct weir_job){ .fn = cross_to_0,
+            .arg = &p });
+    }
+    for (int i = 0; i < 2; i++)
+        EXPECT_INT(weir_pool_wait(p.pools[i], WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&p.ran), 600);
+    for (int i = 0; i < 2; i++)
+        weir_pool_destroy(p.pools[i]);
+}
+
+static void *wait_outside(void *arg)
+{
+    struct job *j = arg;
+
+    EXPECT_INT(weir_group_wait(j->group, WEIR_FOREVER), 0);
+    return NULL;
+}
+
+static void quiet_means_quiet(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct job first, helped;
+    pthread_t thread;
+
+    job_init(&helped);
+    helped.group = make_group(pool, &(struct weir_group_options){
+        .help = 1 });
+    block_worker(pool, &first);
+    submit_in(helped.group, &(struct weir_job){ .fn = run_blocked,
+        .arg = &helped });
+    thread = start(wait_outside, &helped);
+    latch_wait(&helped.running); /* the worker is busy: it runs there */
+    latch_open(&first.go);
+    EXPECT_INT(weir_pool_wait(pool, weir_after(20 * WEIR_MS)), -ETIMEDOUT);
+    /* Its thread may be cancelled: that waits until the job has ended. */
+    pthread_cancel(thread);
+    latch_open(&helped.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&helped.runs), 1);
+    join(thread);
+    EXPECT_INT(weir_group_wait(helped.group, WEIR_FOREVER), 0);
+    weir_group_destroy(helped.group);
+    weir_pool_destroy(pool);
+}
+
 static const struct tap_case cases[] = {
     { "a group's gate without keys takes jobs with keys of their own",
       group_gate_without_keys },
@@ -328,6 +779,24 @@ static const struct tap_case cases[] = {
       again_leaves_others_a_turn },
     { "closing, cancelling and a thread's end end what a waiter runs again",
       a_waiter_stops_again },
+    { "a waiter's job passes strangers that have no worker to pass the gate",
+      strangers_do_not_block },
+    { "results tell the runs and why a job was dropped, whose arg is NULL",
+      results_tell },
+    { "fail fast and cancelling end what is delayed, parked, ready and queued",
+      stopping_ends_waiting },
+    { "a child borrows its waiting parent's permits, three levels deep",
+      children_borrow },
+    { "gates may be destroyed as soon as a wait says that the jobs ended",
+      gates_go_early },
+    { "a submitter that waits for the pool's room sees its group's cancel",
+      submitter_sees_cancel },
+    { "jobs that run inline are counted", inline_is_counted },
+    { "a helped job starts no earlier than the pool's slot for it",
+      helped_keeps_the_rate },
+    { "two pools whose jobs wait for each other's helped groups end",
+      two_pools_help },
+    { "a pool is not quiet while a host's thread helps", quiet_means_quiet },
 };
 
 int main(void)

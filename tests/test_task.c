@@ -133,6 +133,509 @@ static void held_and_full(void)
     weir_gate_destroy(gate);
 }
 
+/* ---- times ---- */
+
+static void starts_in_time(void)
+{
+    enum { JOBS = 40 };
+    static struct job jobs[JOBS];
+    struct weir_pool *pool = make_workers(1);
+    struct job first;
+    int64_t now = weir_now();
+
+    block_worker(pool, &first);
+    for (int i = 0; i < JOBS; i++) {
+        job_init(&jobs[i]);
+        submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &jobs[i],
+            .start = now + (i * 7 % JOBS + 1) * WEIR_MS });
+    }
+    latch_open(&first.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    for (int i = 0; i < JOBS; i++)
+        EXPECT(jobs[i].at[0] >= now + (i * 7 % JOBS + 1) * WEIR_MS);
+    EXPECT_INT(pool_stats(pool).delayed, 0);
+    weir_pool_destroy(pool);
+}
+
+static void deadlines_drop(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct weir_gate *gate = make_gate(NULL);
+    struct job queued, delayed, parked, retried, first;
+    int64_t soon;
+
+    job_init(&queued);
+    job_init(&delayed);
+    job_init(&parked);
+    job_init(&retried);
+    REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+    soon = weir_after(30 * WEIR_MS);
+    retried.statuses[0] = WEIR_AGAIN;
+    retried.retry_ns = 3600 * WEIR_S;
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &retried,
+        .drop = note_drop, .deadline = weir_after(WEIR_S) });
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &delayed,
+        .drop = note_drop, .start = WEIR_FOREVER, .deadline = soon });
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &parked,
+        .drop = note_drop, .gate = gate, .deadline = soon });
+    AWAIT(atomic_load(&delayed.drops) == 1 &&
+          atomic_load(&parked.drops) == 1);
+    EXPECT(weir_now() >= soon);
+    block_worker(pool, &first);
+    soon = weir_after(WEIR_MS);
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &queued,
+        .drop = note_drop, .deadline = soon });
+    AWAIT(weir_now() > soon);
+    latch_open(&first.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&queued.why), -ETIMEDOUT);
+    EXPECT_INT(atomic_load(&delayed.why), -ETIMEDOUT);
+    EXPECT_INT(atomic_load(&parked.why), -ETIMEDOUT);
+    EXPECT_INT(atomic_load(&retried.why), -ETIMEDOUT);
+    EXPECT_INT(atomic_load(&queued.runs) + atomic_load(&delayed.runs) +
+                   atomic_load(&parked.runs), 0);
+    EXPECT(atomic_load(&retried.runs) <= 1);
+    EXPECT_INT(pool_stats(pool).cancelled, 4);
+    weir_gate_leave(gate, 0);
+    weir_gate_destroy(gate);
+    weir_pool_destroy(pool);
+}
+
+static int sleep_past_deadline(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+
+    EXPECT(weir_deadline(cx) < WEIR_FOREVER);
+    atomic_store(&j->result, weir_sleep(cx, 3600 * WEIR_S));
+    EXPECT(weir_now() >= weir_deadline(cx));
+    return 0;
+}
+
+static void deadlines_tell(void)
+{
+    struct weir_pool *pool = make_workers(2);
+    struct job sleeps, spins;
+
+    job_init(&sleeps);
+    job_init(&spins);
+    submit_to(pool, &(struct weir_job){ .fn = sleep_past_deadline,
+        .arg = &sleeps, .drop = note_drop,
+        .deadline = weir_after(100 * WEIR_MS) });
+    submit_to(pool, &(struct weir_job){ .fn = run_until_stopped,
+        .arg = &spins, .drop = note_drop,
+        .deadline = weir_after(100 * WEIR_MS) });
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT(atomic_load(&sleeps.drops) == 1 ||
+           atomic_load(&sleeps.result) == -ECANCELED);
+    EXPECT_INT(atomic_load(&spins.drops) + atomic_load(&spins.runs), 1);
+    weir_pool_destroy(pool);
+}
+
+static void periods_do_not_drift(void)
+{
+    struct weir_pool *pool = make_workers(2);
+    int64_t begin = weir_after(WEIR_MS);
+    struct job j, first;
+
+    job_init(&j);
+    j.last = 5;
+    j.statuses[5] = 9; /* the sixth run is the last */
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
+        .drop = note_drop, .start = begin, .period_ns = 2 * WEIR_MS });
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&j.runs), 6);
+    EXPECT_INT(atomic_load(&j.drops), 0);
+    for (int i = 0; i < 6; i++)
+        EXPECT(j.at[i] >= begin + i * 2 * WEIR_MS);
+    EXPECT_INT(pool_stats(pool).failed, 1);
+    weir_pool_destroy(pool);
+
+    /* Turns that are missed are left out: none follows at once. */
+    pool = make_workers(1);
+    job_init(&j);
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
+        .drop = note_drop, .period_ns = 20 * WEIR_MS });
+    AWAIT(atomic_load(&j.runs) == 1);
+    block_worker(pool, &first);
+    AWAIT(weir_now() > j.at[0] + 90 * WEIR_MS);
+    latch_open(&first.go);
+    AWAIT(atomic_load(&j.runs) == 3);
+    EXPECT(j.at[1] >= j.at[0] + 90 * WEIR_MS);
+    EXPECT(j.at[2] > j.at[1]);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&j.drops), 1);
+    EXPECT_INT(atomic_load(&j.why), -ECANCELED);
+    weir_pool_destroy(pool);
+}
+
+/* ---- runs ---- */
+
+static void retries_back_off(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct job fails, recovers, asks;
+
+    job_init(&fails);
+    job_init(&recovers);
+    job_init(&asks);
+    fails.statuses[0] = 5;
+    recovers.statuses[0] = recovers.statuses[1] = 5;
+    recovers.last = 2;
+    asks.statuses[0] = 5;
+    asks.retry_ns = WEIR_MS;
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &fails,
+        .drop = note_drop, .retries = 2 });
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &recovers,
+        .drop = note_drop, .retries = 9 });
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &asks,
+        .drop = note_drop, .retries = 5 });
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&fails.runs), 3);
+    EXPECT(fails.at[1] - fails.at[0] >= 100 * WEIR_MS);
+    EXPECT(fails.at[2] - fails.at[1] >= 200 * WEIR_MS);
+    EXPECT_INT(atomic_load(&recovers.runs), 3);
+    EXPECT_INT(atomic_load(&asks.runs), 6);
+    for (int i = 1; i < 6; i++)
+        EXPECT(asks.at[i] - asks.at[i - 1] >= WEIR_MS);
+    EXPECT_INT(pool_stats(pool).failed, 2);
+    EXPECT_INT(pool_stats(pool).succeeded, 1);
+    EXPECT_INT(pool_stats(pool).submitted, 3);
+    EXPECT_INT(atomic_load(&fails.drops) + atomic_load(&asks.drops), 0);
+    weir_pool_destroy(pool);
+}
+
+static void again(void)
+{
+    for (int task = 0; task <= 1; task++) {
+        struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+            .workers = 1, .capacity = 2, .limit = 1 });
+        struct job polls, other, first;
+
+        job_init(&polls);
+        job_init(&other);
+        for (int i = 0; i < 7; i++)
+            polls.statuses[i] = WEIR_AGAIN;
+        polls.last = 7;
+        block_worker(pool, &first);
+        submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &polls,
+            .drop = note_drop, .priority = task ? WEIR_LOW : 0 });
+        latch_open(&first.go);
+        submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &other });
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&polls.runs), 8);
+        EXPECT_INT(atomic_load(&polls.drops), 0);
+        EXPECT_INT(pool_stats(pool).submitted, 3);
+        EXPECT_INT(pool_stats(pool).succeeded, 3);
+        EXPECT_INT(pool_stats(pool).failed, 0);
+        EXPECT_INT(pool_stats(pool).running, 0);
+        weir_pool_destroy(pool);
+    }
+}
+
+static void again_and_closing(void)
+{
+    for (int drains = 0; drains <= 1; drains++) {
+        struct weir_pool *pool = make_workers(1);
+        struct job j;
+
+        job_init(&j);
+        j.statuses[0] = WEIR_AGAIN;
+        j.retry_ns = drains ? 3600 * WEIR_S : 0;
+        submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
+            .drop = note_drop });
+        AWAIT(atomic_load(&j.runs) > 0);
+        EXPECT_INT(weir_pool_close(pool, drains ? WEIR_DRAIN : WEIR_CANCEL,
+                                   WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&j.drops), 1);
+        EXPECT_INT(atomic_load(&j.why), -ECANCELED);
+        EXPECT_INT(pool_stats(pool).cancelled, 1);
+        EXPECT_INT(pool_stats(pool).succeeded, 0);
+        weir_pool_destroy(pool);
+    }
+}
+
+/* ---- priorities ---- */
+
+struct ranked {
+    atomic_int *turn;
+    int priority, at;
+};
+
+static int note_turn(struct weir_context *cx, void *arg)
+{
+    struct ranked *r = arg;
+
+    (void)cx;
+    r->at = atomic_fetch_add(r->turn, 1);
+    return 0;
+}
+
+static void priorities(void)
+{
+    enum { EACH = 160 };
+    static struct ranked jobs[3 * EACH];
+    struct weir_pool *pool = make_workers(1);
+    int counts[3] = { 0 };
+    atomic_int turn = 0;
+    struct job first;
+
+    block_worker(pool, &first);
+    for (int i = 0; i < 3 * EACH; i++) {
+        jobs[i] = (struct ranked){ &turn, i % 3 - 1, -1 };
+        submit_to(pool, &(struct weir_job){ .fn = note_turn,
+            .arg = &jobs[i], .priority = jobs[i].priority });
+    }
+    EXPECT_INT(pool_stats(pool).queued, 3 * EACH);
+    latch_open(&first.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    for (int i = 0; i < 3 * EACH; i++)
+        counts[jobs[i].priority + 1] += jobs[i].at < EACH;
+    /* Of the first 160, while there are some of all. */
+    EXPECT(counts[2] >= EACH * 3 / 4 - 2);
+    EXPECT(counts[0] >= EACH / 16 - 2 && counts[0] <= EACH / 16 + 2);
+    EXPECT(counts[1] >= EACH * 3 / 16 - 2);
+    /* In order among those of one priority. */
+    for (int i = 3; i < 3 * EACH; i++)
+        EXPECT(jobs[i].at > jobs[i - 3].at);
+    weir_pool_destroy(pool);
+}
+
+/* ---- capacity and closing ---- */
+
+static void capacity_covers_all(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 1, .capacity = 4 });
+    struct weir_gate *gate = make_gate(NULL);
+    struct job j, first;
+    struct weir_job none = { .fn = run_job };
+
+    job_init(&j);
+    none.arg = &j;
+    REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
+        .drop = note_drop, .start = WEIR_FOREVER });
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
+        .drop = note_drop, .gate = gate });
+    AWAIT(pool_stats(pool).delayed == 1 && pool_stats(pool).parked == 1);
+    block_worker(pool, &first);
+    submit_to(pool, &none);
+    EXPECT_INT(weir_pool_submit(pool, &none, 1, WEIR_NOW), -EAGAIN);
+    none.priority = WEIR_HIGH;
+    EXPECT_INT(weir_pool_submit(pool, &none, 1, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_submit(pool, &none, 1, weir_now() - 1),
+               -ETIMEDOUT);
+    EXPECT_INT(pool_stats(pool).running, 1);
+    EXPECT_INT(pool_stats(pool).queued, 1);
+    latch_open(&first.go);
+    AWAIT(atomic_load(&j.runs) == 1);
+    submit_to(pool, &none); /* there is room again */
+    submit_to(pool, &none);
+    AWAIT(atomic_load(&j.runs) == 3);
+    weir_gate_leave(gate, 0);
+    AWAIT(atomic_load(&j.runs) == 4);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&j.drops), 1);
+    EXPECT_INT(weir_pool_submit(pool, &none, 1, WEIR_NOW), -EPIPE);
+    EXPECT_INT(pool_stats(pool).submitted, 6);
+    EXPECT_INT(pool_stats(pool).succeeded, 5);
+    EXPECT_INT(pool_stats(pool).cancelled, 1);
+    weir_pool_destroy(pool);
+    weir_gate_destroy(gate);
+}
+
+static void room_is_used_again(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 2, .capacity = 16 });
+    atomic_int ran = 0;
+
+    for (int i = 0; i < 20000; i++)
+        submit_to(pool, &(struct weir_job){ .fn = count_run, .arg = &ran,
+            .start = 1 + i % 2 * (weir_now() + WEIR_US),
+            .priority = i % 3 - 1 });
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 20000);
+    EXPECT_INT(pool_stats(pool).succeeded, 20000);
+    weir_pool_destroy(pool);
+}
+
+static void draining(void)
+{
+    struct weir_pool *pool = make_workers(2);
+    struct weir_gate *full = make_gate(NULL), *held = make_gate(NULL);
+    struct job late, parked, kept, retried;
+
+    job_init(&late);
+    job_init(&parked);
+    job_init(&kept);
+    job_init(&retried);
+    retried.statuses[0] = 5;
+    retried.retry_ns = 3600 * WEIR_S;
+    REQUIRE(weir_gate_enter(full, 0, WEIR_NOW) == 0);
+    REQUIRE(weir_gate_hold(held, 0, WEIR_FOREVER) == 0);
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &late,
+        .drop = note_drop, .start = weir_after(3600 * WEIR_S) });
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &retried,
+        .drop = note_drop, .retries = 3 });
+    for (int i = 0; i < 3; i++) {
+        submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &parked,
+            .drop = note_drop, .gate = full });
+        submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &kept,
+            .drop = note_drop, .gate = held });
+    }
+    AWAIT(pool_stats(pool).delayed == 2 && pool_stats(pool).parked == 6);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+    AWAIT(atomic_load(&kept.drops) == 3);
+    EXPECT_INT(atomic_load(&late.drops), 1);
+    EXPECT_INT(atomic_load(&retried.drops), 1);
+    EXPECT_INT(atomic_load(&late.why), -ECANCELED);
+    EXPECT_INT(atomic_load(&parked.runs), 0);
+    weir_gate_leave(full, 0);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&parked.runs), 3);
+    EXPECT_INT(atomic_load(&kept.runs), 0);
+    weir_gate_destroy(full);
+    weir_gate_destroy(held);
+    weir_pool_destroy(pool);
+}
+
+static void hold_while_draining(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct weir_gate *gate = make_gate(&(struct weir_gate_options){
+        .keys_max = 2 });
+    struct job j;
+
+    job_init(&j);
+    REQUIRE(weir_gate_enter(gate, 1, WEIR_NOW) == 0);
+    for (int i = 0; i < 3; i++)
+        submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
+            .drop = note_drop, .gate = gate, .key = 1 });
+    AWAIT(pool_stats(pool).parked == 3);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_gate_hold(gate, 1, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&j.drops), 3);
+    weir_gate_leave(gate, 1);
+    weir_gate_destroy(gate);
+    weir_pool_destroy(pool);
+}
+
+static void cancelling(void)
+{
+    for (int destroys = 0; destroys <= 1; destroys++) {
+        struct weir_pool *pool = make_workers(1);
+        struct weir_gate *gate = make_gate(NULL);
+        atomic_int ran = 0, drops = 0;
+        struct job first;
+        struct weir_job j = { .fn = count_run, .drop = count_drop };
+
+        j.arg = &drops;
+        REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+        for (int i = 0; i < 10; i++) {
+            submit_to(pool, &(struct weir_job){ .fn = count_run,
+                .arg = &drops, .drop = count_drop, .gate = gate });
+            submit_to(pool, &(struct weir_job){ .fn = count_run,
+                .arg = &drops, .drop = count_drop, .start = WEIR_FOREVER,
+                .period_ns = 1, .priority = i % 3 - 1 });
+        }
+        AWAIT(pool_stats(pool).delayed == 10 &&
+              pool_stats(pool).parked == 10);
+        job_init(&first);
+        submit_to(pool, &(struct weir_job){ .fn = run_until_stopped,
+            .arg = &first, .priority = WEIR_HIGH });
+        latch_wait(&first.running);
+        for (int i = 0; i < 9; i++) {
+            j.priority = i % 3 - 1;
+            submit_to(pool, &j);
+        }
+        if (!destroys) {
+            EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
+            EXPECT_INT(pool_stats(pool).cancelled, 29);
+            EXPECT_INT(pool_stats(pool).succeeded, 1);
+            EXPECT_INT(pool_stats(pool).queued, 0);
+        }
+        weir_pool_destroy(pool);
+        EXPECT_INT(atomic_load(&drops), 29);
+        EXPECT_INT(atomic_load(&ran), 0);
+        EXPECT_INT(atomic_load(&first.runs), 1);
+        weir_gate_leave(gate, 0);
+        weir_gate_destroy(gate);
+    }
+}
+
+struct family {
+    struct weir_pool *pool;
+    struct weir_gate *gate;
+};
+
+static int use_in_child(void *arg)
+{
+    struct family *f = arg;
+    struct weir_job j = { .fn = count_run, .gate = f->gate };
+    int bad = weir_pool_submit(f->pool, &j, 1, WEIR_NOW) != -ECHILD;
+
+    bad |= weir_pool_close(f->pool, WEIR_DRAIN, WEIR_NOW) != -ECHILD;
+    weir_pool_destroy(f->pool);
+    weir_gate_destroy(f->gate);
+    return bad;
+}
+
+static void a_forked_child(void)
+{
+    struct family f = { make_workers(1), make_gate(NULL) };
+    struct job j;
+
+    job_init(&j);
+    REQUIRE(weir_gate_enter(f.gate, 0, WEIR_NOW) == 0);
+    submit_to(f.pool, &(struct weir_job){ .fn = run_job, .arg = &j,
+        .gate = f.gate });
+    submit_to(f.pool, &(struct weir_job){ .fn = run_job, .arg = &j,
+        .start = WEIR_FOREVER });
+    AWAIT(pool_stats(f.pool).parked == 1 &&
+          pool_stats(f.pool).delayed == 1);
+    EXPECT_INT(in_child(use_in_child, &f), 0);
+    weir_gate_leave(f.gate, 0);
+    AWAIT(atomic_load(&j.runs) == 1);
+    weir_pool_destroy(f.pool);
+    weir_gate_destroy(f.gate);
+}
+
+/* ---- counts ---- */
+
+static void ready_is_queued(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct weir_gate *gate = make_gate(NULL);
+    struct job j, first, second;
+
+    job_init(&j);
+    REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
+        .gate = gate });
+    AWAIT(pool_stats(pool).parked == 1);
+    block_worker(pool, &first);
+    weir_gate_leave(gate, 0);
+    EXPECT_INT(pool_stats(pool).parked, 0);
+    EXPECT_INT(pool_stats(pool).queued, 1);
+    /* Of high priority it begins before its token is taken. */
+    job_init(&second);
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j });
+    submit_to(pool, &(struct weir_job){ .fn = run_blocked, .arg = &second,
+        .priority = WEIR_HIGH });
+    EXPECT_INT(pool_stats(pool).queued, 3);
+    latch_open(&first.go);
+    latch_wait(&second.running);
+    EXPECT_INT(pool_stats(pool).queued + (size_t)atomic_load(&j.runs), 2);
+    EXPECT_INT(pool_stats(pool).running, 1);
+    latch_open(&second.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(pool_stats(pool).queued, 0);
+    weir_gate_destroy(gate);
+    weir_pool_destroy(pool);
+}
+
 static const struct tap_case cases[] = {
     { "nobody is busy while what is due finds the pool's gate shut",
       due_at_a_shut_gate },
@@ -143,6 +646,33 @@ static const struct tap_case cases[] = {
       due_when_drained },
     { "draining drops what a held gate keeps, though the gate is full",
       held_and_full },
+    { "no job starts before its start, and what is due first runs first",
+      starts_in_time },
+    { "a deadline drops what is queued, delayed, parked or between runs",
+      deadlines_drop },
+    { "a deadline tells a running job, and ends its sleep", deadlines_tell },
+    { "a period does not drift, and ends with a failure or the pool",
+      periods_do_not_drift },
+    { "a failure is retried, no more often than asked, each time later",
+      retries_back_off },
+    { "again runs a job again, behind others, as often as it likes", again },
+    { "what asks to be run again ends with the pool",
+      again_and_closing },
+    { "high goes before others three times in four, low once in sixteen",
+      priorities },
+    { "the capacity covers what is delayed, parked, queued and runs",
+      capacity_covers_all },
+    { "20,000 jobs that wait use no more than the pool's room",
+      room_is_used_again },
+    { "draining drops what is late or held and runs what is parked",
+      draining },
+    { "a hold while a pool drains drops what waits for that gate",
+      hold_while_draining },
+    { "cancelling drops what waits anywhere, at once and once", cancelling },
+    { "in a forked child tasks are ECHILD, and destroy frees them",
+      a_forked_child },
+    { "what is ready counts as queued until it begins, once",
+      ready_is_queued },
 };
 
 int main(void)

@@ -329,6 +329,56 @@ static int group_scenario(int jobs)
     return 0;
 }
 
+/* Jobs that wait for a time, for gates with keys, and run twice. */
+static int task_scenario(int jobs)
+{
+    struct weir_pool *pool = (struct weir_pool *)&pool;
+    struct weir_gate *gate = (struct weir_gate *)&gate;
+    struct weir_group *group = NULL;
+    int err = weir_gate_create(&gate, &(struct weir_gate_options){
+        .keys_max = 3 });
+
+    atomic_store(&ran, 0);
+    EXPECT(is_usual(err));
+    EXPECT((err == 0) == (gate != NULL));
+    if (err != 0)
+        return err;
+    err = weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 2, .capacity = 16, .limit = 2 });
+    EXPECT(is_usual(err));
+    if (err == 0)
+        err = weir_group_create(&group, pool, &(struct weir_group_options){
+            .gate = gate, .help = 1 });
+    EXPECT(is_usual(err));
+    for (int i = 0; i < jobs && err == 0; i++) {
+        struct weir_job job = { .fn = count, .gate = gate,
+            .key = (uint64_t)i % 3, .priority = i % 3 - 1,
+            .start = i % 2 == 0 ? weir_after(10 * WEIR_US) : 0 };
+        ssize_t n;
+
+        do
+            n = i % 2 == 0 ? weir_pool_submit(pool, &job, 1, WEIR_FOREVER)
+                           : weir_group_submit(group, &job, 1, WEIR_FOREVER);
+        while (n == -EAGAIN); /* over the key's quota */
+        EXPECT_INT(n, 1);
+    }
+    if (err == 0) {
+        EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&ran), jobs);
+    }
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+    weir_gate_destroy(gate);
+    return err;
+}
+
+static void task_sweep(void)
+{
+    sweep(task_scenario, 20);
+    sweep_for_good(task_scenario, 20);
+}
+
 static void group_sweep(void)
 {
     inject_reset();
@@ -344,6 +394,7 @@ static const struct tap_case cases[] = {
     { "a gate survives every fault, once and for good", gate_sweep },
     { "a pool survives every fault, once", pool_sweep },
     { "a group survives every fault, once and for good", group_sweep },
+    { "jobs that wait survive every fault, once and for good", task_sweep },
     { "a pool survives every fault, for good", pool_sweep_for_good },
     { "a thread that cannot be made fails the creation, or there are fewer",
       fewer_threads },
