@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ * test_rate.c - the slots of a rate on a clock of the test's own: every step
+ * of time is chosen, so that what is promised about windows is exact. */
+#include "tap.h"
+
+#include "gate_rate.h"
+
+#include <weir/gate.h>
+
+#define SLOTS 10000
+
+static uint64_t dice;
+
+static uint64_t roll(uint64_t below) /* xorshift, Marsaglia 2003 */
+{
+    dice ^= dice << 13;
+    dice ^= dice >> 7;
+    dice ^= dice << 17;
+    return dice % below;
+}
+
+static int64_t entries[SLOTS];
+
+/* The most entries in any window of k periods, which is half open. */
+static size_t fullest(int64_t period_ns, int64_t k)
+{
+    size_t most = 0;
+
+    for (size_t from = 0, to = 0; from < SLOTS; from++) {
+        while (to < SLOTS && entries[to] < entries[from] + k * period_ns)
+            to++;
+        if (to - from > most)
+            most = to - from;
+    }
+    return most;
+}
+
+/* Let somebody come now and then, and enter as soon as it may, or later. */
+static void fill(struct weir_rate *rate, int64_t pause_ns, int64_t late_ns)
+{
+    int64_t now = 1000000;
+
+    for (size_t i = 0; i < SLOTS; i++) {
+        int64_t opens;
+
+        if (pause_ns > 0 && roll(4) == 0)
+            now += (int64_t)roll((uint64_t)pause_ns);
+        opens = weir_rate_opens(rate, now);
+        if (opens > now)
+            now = opens;
+        if (late_ns > 0 && roll(3) == 0)
+            now += (int64_t)roll((uint64_t)late_ns);
+        /* What it sees after being late is what it uses. */
+        opens = weir_rate_opens(rate, now);
+        EXPECT(opens <= now);
+        EXPECT(weir_rate_take(rate, now) < INT64_MAX);
+        entries[i] = now;
+    }
+}
+
+static void windows_hold(void)
+{
+    static const int bursts[] = { 1, 2, 10, 50 };
+    static const int64_t windows[] = { 1, 2, 10, 100, 1000 };
+
+    for (size_t round = 0; round < 40; round++) {
+        struct weir_rate rate = { .burst = 1 };
+        int burst = bursts[round % 4];
+        /* 5,000 a second, or one whose period is no whole nanosecond */
+        double per_s = round % 8 < 4 ? 5000 : 3333;
+        int64_t period = (int64_t)(1e9 / per_s);
+
+        dice = 88172645463325252u + round;
+        REQUIRE(weir_rate_set(&rate, per_s, burst, 1000000) == 0);
+        fill(&rate, round < 16 ? 0 : 30 * period,
+             round < 8 ? 0 : 20 * period);
+        for (size_t w = 0; w < sizeof(windows) / sizeof(windows[0]); w++) {
+            size_t most = fullest(period, windows[w]);
+
+            if (!EXPECT(most <= (size_t)(windows[w] + burst)))
+                printf("# round %zu: %zu in %lld periods, burst %d\n", round,
+                       most, (long long)windows[w], burst);
+        }
+    }
+}
+
+static void nothing_is_lost(void)
+{
+    struct weir_rate rate = { .burst = 1 };
+    double ideal_ns = (SLOTS - 1) * 1e9 / 3333;
+
+    REQUIRE(weir_rate_set(&rate, 3333, 1, 1000000) == 0);
+    fill(&rate, 0, 0);
+    /* To the nanosecond: a third of one in every period is not dropped. */
+    EXPECT((double)(entries[SLOTS - 1] - entries[0]) >= ideal_ns - 1);
+    EXPECT((double)(entries[SLOTS - 1] - entries[0]) <= ideal_ns + 2);
+}
+
+/* Late by less than a period, every time: the next slot is where it was. */
+static void lateness_is_not_carried_on(void)
+{
+    struct weir_rate rate = { .burst = 1 };
+    int64_t period = 200000;
+
+    dice = 2463534242u;
+    REQUIRE(weir_rate_set(&rate, 5000, 1, 1000000) == 0);
+    fill(&rate, 0, period);
+    EXPECT(entries[SLOTS - 1] - entries[0] <= SLOTS * period);
+}
+
+static const struct tap_case cases[] = {
+    { "no window of k periods holds more than k + burst of 10,000 entries",
+      windows_hold },
+    { "10,000 slots take as long as their rate says, to the nanosecond",
+      nothing_is_lost },
+    { "being late does not delay the slots after it",
+      lateness_is_not_carried_on },
+};
+
+int main(void)
+{
+    return TAP_RUN(cases);
+}
