@@ -4,7 +4,7 @@
 # measured is never less than what was predicted; how much more it may be is
 # the machine's business, so nobody asks.
 . "$(dirname "$0")/lib.sh"
-plan 25
+plan 26
 
 # only_whole: what was printed is whole lines, these and no others.
 only_whole() {
@@ -74,9 +74,9 @@ ok "it ends with 0 and says nothing on standard error" \
     all is "$code" 0 -- test ! -s err
 ok "every line is whole" only_whole
 ok "on seven workers they are to leave at 0.10 0.30 0.50 0.60 0.70 0.90 s" \
-    is "$(predicted parties)" "$(echo alex'|'0.90 alexandra'|'0.60 \
-    alexandria'|'0.70 background'|'2.00 bob'|'0.10 jane'|'0.70 jill'|'0.90 \
-    jo'|'0.10 joe'|'0.50 joey'|'0.30 joseph'|'0.50 mary'|'0.60 sam'|'0.30)"
+    is "$(predicted parties)" "alex|0.90 alexandra|0.60 alexandria|0.70\
+ background|2.00 bob|0.10 jane|0.70 jill|0.90 jo|0.10 joe|0.50 joey|0.30\
+ joseph|0.50 mary|0.60 sam|0.30"
 ok "and nobody comes or leaves earlier, nor is the whole over earlier" \
     all is "$(part parties | early)" "" -- \
     is "$(times parties hello | wc -l | tr -d ' ')" 13
@@ -95,10 +95,9 @@ ok "on two workers all came, in series, and answered at their places" \
     both_in_series "the same without" -- \
     is "$(lists "the same without")" "$evenings"
 ok "on one worker they come one after another, the oldest job first" \
-    is "$(times "and on one" bye | cut -d '|' -f 1,2 | xargs)" "$(echo \
-    joe'|'0.50 sam'|'0.80 bob'|'0.90 jill'|'1.30 jane'|'1.50 mary'|'1.60 \
-    joseph'|'2.10 joey'|'2.40 jo'|'2.50 alex'|'2.90 alexandria'|'3.10 \
-    alexandra'|'3.20)"
+    is "$(times "and on one" bye | cut -d '|' -f 1,2 | xargs)" "joe|0.50\
+ sam|0.80 bob|0.90 jill|1.30 jane|1.50 mary|1.60 joseph|2.10 joey|2.40\
+ jo|2.50 alex|2.90 alexandria|3.10 alexandra|3.20"
 ok "and none earlier than predicted" \
     all is "$(part "and on one" | early)" "" -- \
     is "$(lists "and on one")" "$evenings"
@@ -160,6 +159,19 @@ ok "who is late is abandoned, and ends at once if it listens" \
 ok "each answer was used, or came late and was dropped" \
     all is "$(answers 1)" "$(($(answers 2) + $(answers 3)))" -- \
     at_least "$(answers 1)" 10 -- at_least "$(answers 3)" 4
+
+# In the background of a script, say, it would be ignored.
+if [ -z "$(trap -p INT)" ]; then
+    rm -f out
+    start show nested --scale 100
+    await has_lines out 3
+    kill -INT "$pid"
+    ended
+    ok "Ctrl-C ends it at once, and nothing printed is torn" \
+        all is "$code" 130 -- test -z "$(tail -c 1 out)"
+else
+    skip "Ctrl-C ends it at once, and nothing printed is torn" "ignored here"
+fi
 
 run show nested --help
 ok "--help tells the options and ends with 0" \
