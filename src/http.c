@@ -24,6 +24,10 @@
  * handle by itself, said here so that it is known. */
 #define CONNECTIONS_KEPT 4L
 
+/* How soon weir_stopping() is seen by a handle that cannot be woken: half of
+ * what is promised. */
+#define LOOK_MS 50
+
 /* ---- the process ---- */
 
 static int has_protocol(const curl_version_info_data *info, const char *name)
@@ -179,6 +183,10 @@ int weir_http_create(struct weir_http **out,
     if (curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS,
                           CONNECTIONS_KEPT) != CURLM_OK)
         goto fail_multi;
+    /* Where the system had no descriptors left, libcurl goes on without the
+     * means to be woken. */
+    http->look_ms = curl_multi_wakeup(http->multi) == CURLM_OK ? INT_MAX
+                                                               : LOOK_MS;
     *out = http;
     return 0;
 

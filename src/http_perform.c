@@ -7,11 +7,15 @@
  * multi handle run it, read what came.
  * Invariants: what a server sends is bounded before it is kept: the body
  * after decompression, the headers in sum over all redirects.
+ * Wake-ups: who cancels the job calls curl_multi_wakeup(), by weir_on_stop();
+ *   of libcurl's functions that alone may be called by another thread. A
+ *   deadline bounds the sleep itself, as libcurl's own timers do.
  * Not guaranteed: that a resolver is stopped. libcurl's resolver thread is
  * left behind by a cancelled or timed out request and ends by itself, with
  * libcurl 7.87 or newer; an older one waits for it. */
 #include "http_private.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,10 +28,6 @@
 /* What a handle may keep of its body's room for the next one. */
 #define BODY_KEPT (64 * 1024)
 #define BODY_FIRST 4096
-
-/* How soon weir_stopping() is seen: half of what is promised. */
-#define LOOK_MS 50
-#define WAIT_MS 1000
 
 /* ---- what comes ---- */
 
@@ -125,8 +125,32 @@ static CURLcode code_of(CURLMcode code)
                                          : CURLE_FAILED_INIT;
 }
 
+/* Called by the thread that cancels the job, while drive() runs. */
+static void wake(void *multi)
+{
+    curl_multi_wakeup(multi);
+}
+
+/* How long to sleep if nothing comes: libcurl makes it less where one of its
+ * timers ends sooner, and the timeout of the whole request always does. */
+static int sleep_ms(const struct weir_http *http,
+                    const struct weir_context *cx)
+{
+    int64_t deadline = cx != NULL ? weir_deadline(cx) : WEIR_FOREVER;
+    int most = cx != NULL ? http->look_ms : INT_MAX;
+    int64_t now, ms;
+
+    if (deadline == WEIR_FOREVER)
+        return most;
+    now = weir_now();
+    if (deadline <= now)
+        return 0;
+    ms = (deadline - now - 1) / WEIR_MS + 1;
+    return ms < most ? (int)ms : most;
+}
+
 /* Returns how it ended, with *cancelled set if weir_stopping() ended it. */
-static CURLcode drive(struct weir_http *http, const struct weir_context *cx,
+static CURLcode drive(struct weir_http *http, struct weir_context *cx,
                       int *cancelled)
 {
     CURLMcode mcode = curl_multi_add_handle(http->multi, http->easy);
@@ -137,6 +161,8 @@ static CURLcode drive(struct weir_http *http, const struct weir_context *cx,
     *cancelled = 0;
     if (mcode != CURLM_OK)
         return code_of(mcode);
+    if (cx != NULL)
+        weir_on_stop(cx, wake, http->multi);
     for (;;) {
         *cancelled = cx != NULL && weir_stopping(cx);
         if (*cancelled)
@@ -144,12 +170,14 @@ static CURLcode drive(struct weir_http *http, const struct weir_context *cx,
         mcode = curl_multi_perform(http->multi, &running);
         if (mcode != CURLM_OK || running == 0)
             break;
-        /* Shorter where libcurl has a timer that ends sooner. */
-        mcode = curl_multi_poll(http->multi, NULL, 0,
-                                cx == NULL ? WAIT_MS : LOOK_MS, NULL);
+        /* A wake-up that came since weir_stopping() ends it at once. */
+        mcode = curl_multi_poll(http->multi, NULL, 0, sleep_ms(http, cx),
+                                NULL);
         if (mcode != CURLM_OK)
             break;
     }
+    if (cx != NULL)
+        weir_on_stop(cx, NULL, NULL); /* nobody is in wake() after this */
     if (mcode != CURLM_OK)
         code = code_of(mcode);
     while ((message = curl_multi_info_read(http->multi, &left)) != NULL)
@@ -195,7 +223,7 @@ static int read_answer(struct weir_http *http,
     return 0;
 }
 
-static int carry_out(struct weir_http *http, const struct weir_context *cx,
+static int carry_out(struct weir_http *http, struct weir_context *cx,
                      const struct weir_http_request *request,
                      struct weir_http_response *response)
 {
@@ -237,7 +265,7 @@ done:
     return err;
 }
 
-int weir_http_perform(struct weir_http *http, const struct weir_context *cx,
+int weir_http_perform(struct weir_http *http, struct weir_context *cx,
                       const struct weir_http_request *request,
                       struct weir_http_response *response)
 {

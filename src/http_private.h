@@ -23,6 +23,8 @@ struct weir_http {
     CURL *easy;   /* (c) */
     CURLM *multi; /* (c) drives `easy` alone, and keeps its connections */
     int64_t pid;  /* (c) of the process that made it */
+    int look_ms;  /* (c) how often to look whether the job should stop;
+                     INT_MAX: there is no need to, it is woken */
 
     /* the options, in libcurl's units (c) */
     long timeout_ms, connect_ms, idle_s, redirects_max;

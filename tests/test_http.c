@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <weir/group.h>
 #include <weir/http.h>
 
 #define OK_HEAD "HTTP/1.1 200 OK\r\n"
@@ -1024,6 +1025,90 @@ static void cancel_ends(void)
     cancel_one("/drip");
 }
 
+#define ROUNDS 21
+
+static int by_size(const void *a, const void *b)
+{
+    const int64_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+/* How long after weir_group_cancel() began a request that waits has ended. */
+static int64_t cancel_in_group(struct weir_group *group, uint64_t index,
+                               const char *path)
+{
+    struct job job = { .path = path };
+    struct weir_job submitted = { .fn = run_job, .arg = &job };
+    struct weir_result r;
+    int before = scripted_requests(server);
+    int64_t told;
+
+    latch_init(&job.begun);
+    REQUIRE(weir_group_submit(group, &submitted, 1, WEIR_FOREVER) == 1);
+    scripted_await(server, before + 1);
+    told = weir_now();
+    EXPECT_INT(weir_group_cancel(group, index, -ECANCELED), 0);
+    EXPECT_INT(weir_group_get(group, index, &r, WEIR_FOREVER), 0);
+    EXPECT_INT(job.error, WEIR_HTTP_CANCELLED);
+    return job.ended - told;
+}
+
+static void cancel_soon(void)
+{
+    static const char *const paths[] = { "/stall", "/half" };
+    struct weir_http_options o = plain;
+    struct weir_pool *pool;
+    struct weir_group *group;
+    uint64_t index = 0;
+
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 1, .worker_start = weir_http_worker_start,
+        .worker_stop = weir_http_worker_stop, .user = &o }) == 0);
+    REQUIRE(weir_group_create(&group, pool, NULL) == 0);
+    for (int i = 0; i < 2; i++) {
+        int64_t took[ROUNDS];
+
+        for (int n = 0; n < ROUNDS; n++)
+            took[n] = cancel_in_group(group, index++, paths[i]);
+        qsort(took, ROUNDS, sizeof(took[0]), by_size);
+        printf("# %s was cancelled after %.3f ms, least %.3f, most %.3f\n",
+               paths[i], (double)took[ROUNDS / 2] / (double)WEIR_MS,
+               (double)took[0] / (double)WEIR_MS,
+               (double)took[ROUNDS - 1] / (double)WEIR_MS);
+        /* Some of them may find the machine busy. */
+        EXPECT(took[ROUNDS / 2] < 100 * WEIR_MS);
+    }
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void deadline_ends(void)
+{
+    struct weir_http_options o = plain;
+    struct job job = { .path = "/stall" };
+    struct weir_job submitted = { .fn = run_job, .arg = &job };
+    struct weir_pool *pool;
+    int64_t ns = 50 * WEIR_MS;
+
+    latch_init(&job.begun);
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 1, .worker_start = weir_http_worker_start,
+        .worker_stop = weir_http_worker_stop, .user = &o }) == 0);
+    /* Again with more time where the machine was too slow to begin it. */
+    for (; job.ended == 0; ns *= 2) {
+        submitted.deadline = weir_after(ns);
+        REQUIRE(weir_pool_submit(pool, &submitted, 1, WEIR_FOREVER) == 1);
+        REQUIRE(weir_pool_wait(pool, WEIR_FOREVER) == 0);
+    }
+    weir_pool_destroy(pool);
+    EXPECT_INT(job.error, WEIR_HTTP_CANCELLED);
+    EXPECT(job.ended >= submitted.deadline);
+    EXPECT(job.ended - submitted.deadline < 5 * WEIR_S);
+    printf("# it ended %.3f ms after its deadline\n",
+           (double)(job.ended - submitted.deadline) / (double)WEIR_MS);
+}
+
 static void cancel_before(void)
 {
     struct job job = { .path = "/hello", .wait = 1 };
@@ -1087,6 +1172,8 @@ static const struct tap_case cases[] = {
       child_refused },
     { "the ready-made hooks serve a pool", runs_in_a_pool },
     { "cancelling a pool ends its requests", cancel_ends },
+    { "a cancelled job's request ends within 100 ms", cancel_soon },
+    { "a job's deadline ends its request", deadline_ends },
     { "a job already told to stop sends nothing", cancel_before },
 };
 

@@ -33,7 +33,8 @@
 /* ---- what fails ---- */
 
 static CURLcode fail_init;
-static int fail_easy, fail_multi, fail_list, fail_poll;
+static int fail_easy, fail_multi, fail_list, fail_poll, fail_wakeup;
+static atomic_int polls; /* of curl_multi_poll() */
 static int lists_before_failure;
 static const char *fake_text; /* for any error */
 static curl_version_info_data *fake_version;
@@ -78,8 +79,15 @@ SHOWN struct curl_slist *curl_slist_append(struct curl_slist *list,
 SHOWN CURLMcode curl_multi_poll(CURLM *multi, struct curl_waitfd extra[],
                                 unsigned int count, int ms, int *ready)
 {
+    atomic_fetch_add(&polls, 1);
     return fail_poll ? CURLM_INTERNAL_ERROR
                      : REAL(curl_multi_poll)(multi, extra, count, ms, ready);
+}
+
+SHOWN CURLMcode curl_multi_wakeup(CURLM *multi)
+{
+    return fail_wakeup ? CURLM_WAKEUP_FAILURE
+                       : REAL(curl_multi_wakeup)(multi);
 }
 
 SHOWN int getaddrinfo(const char *node, const char *service,
@@ -242,25 +250,85 @@ static void no_address(void)
     weir_http_destroy(http);
 }
 
-/* ---- a resolver that does not answer ---- */
+/* ---- requests in a job ---- */
 
 struct job {
+    const char *url;
     int err;
     enum weir_http_error error;
     int64_t ended;
 };
 
-static int resolve_blocked(struct weir_context *cx, void *arg)
+static int run_job(struct weir_context *cx, void *arg)
 {
     struct job *job = arg;
     struct weir_http_response r;
 
     job->err = weir_http_perform(weir_local(cx), cx,
-        &(struct weir_http_request){ .url = "http://blocked.test/" }, &r);
+        &(struct weir_http_request){ .url = job->url }, &r);
     job->ended = weir_now();
     job->error = r.error;
     return job->err;
 }
+
+static struct weir_pool *make_pool(const struct weir_http_options *options,
+                                   struct job *job)
+{
+    struct weir_http_options o = *options;
+    struct weir_job submitted = { .fn = run_job, .arg = job };
+    struct weir_pool *pool;
+
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 1, .worker_start = weir_http_worker_start,
+        .worker_stop = weir_http_worker_stop, .user = &o }) == 0);
+    REQUIRE(weir_pool_submit(pool, &submitted, 1, WEIR_FOREVER) == 1);
+    return pool;
+}
+
+static const char *stall_url(void)
+{
+    static char url[64];
+
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/stall",
+             scripted_port(server));
+    return url;
+}
+
+static void not_woken(void)
+{
+    struct job job = { .url = stall_url() };
+    int before = scripted_requests(server);
+    struct weir_pool *pool;
+    int64_t told;
+
+    fail_wakeup = 1; /* no thread of a pool yet */
+    pool = make_pool(&plain, &job);
+    scripted_await(server, before + 1);
+    told = weir_now();
+    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
+    weir_pool_destroy(pool);
+    fail_wakeup = 0;
+    EXPECT_INT(job.error, WEIR_HTTP_CANCELLED);
+    EXPECT(job.ended - told < 5 * WEIR_S);
+}
+
+static void sleeps_through(void)
+{
+    struct weir_http_options o = plain;
+    struct job job = { .url = stall_url() };
+    struct weir_pool *pool;
+
+    o.timeout_ns = WEIR_S;
+    atomic_store(&polls, 0);
+    pool = make_pool(&o, &job);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    weir_pool_destroy(pool);
+    EXPECT_INT(job.error, WEIR_HTTP_TIMEOUT);
+    printf("# a second without an answer: %d polls\n", atomic_load(&polls));
+    EXPECT(atomic_load(&polls) <= 10); /* at every 50 ms it were 20 */
+}
+
+/* ---- a resolver that does not answer ---- */
 
 /* Only libcurl's threaded resolver can be left behind, and that since 7.87.
  * That it calls our getaddrinfo() a former case has shown. */
@@ -302,9 +370,7 @@ static void blocked_times_out(void)
 
 static void blocked_cancelled(void)
 {
-    struct weir_http_options o = plain;
-    struct job job = { 0 };
-    struct weir_job submitted = { .fn = resolve_blocked, .arg = &job };
+    struct job job = { .url = "http://blocked.test/" };
     struct weir_pool *pool;
     int64_t told;
 
@@ -312,10 +378,7 @@ static void blocked_cancelled(void)
         SKIP("this libcurl waits for its resolver");
         return;
     }
-    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
-        .workers = 1, .worker_start = weir_http_worker_start,
-        .worker_stop = weir_http_worker_stop, .user = &o }) == 0);
-    REQUIRE(weir_pool_submit(pool, &submitted, 1, WEIR_FOREVER) == 1);
+    pool = make_pool(&plain, &job);
     latch_wait(&resolver_held);
     told = weir_now();
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
@@ -338,6 +401,10 @@ static const struct tap_case cases[] = {
     { "an error text is one line without control characters",
       text_is_a_line },
     { "a host or proxy without an address is a resolve error", no_address },
+    { "a handle that cannot be woken looks whether it is cancelled",
+      not_woken },
+    { "a request that waits sleeps until there is something to do",
+      sleeps_through },
     { "a blocked resolver ends at the connect timeout", blocked_times_out },
     { "cancelling does not wait for a blocked resolver",
       blocked_cancelled },

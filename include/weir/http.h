@@ -134,14 +134,16 @@ WEIR_API int weir_http_worker_start(void *user, int index, void **local);
 WEIR_API void weir_http_worker_stop(void *user, int index, void *local);
 
 /* Carry a request out and wait for its end. With `cx`, which may be NULL, it
- * ends within 100 ms once weir_stopping(cx).
+ * ends at once, within 100 ms, when weir_stopping(cx) comes true: it listens
+ * by weir_on_stop(), in the place of what the job had set there, and then
+ * takes that back.
  * Returns 0, and *response tells what came, a failure of the network
  * included; -EINVAL an argument is NULL, or the request is malformed (no
  * URL, a method that is no token, a header that is no "token: value" or has
  * a control character, a body with HEAD or without its bytes); -ENOMEM;
  * -ECHILD. After an error *response is empty, with no NULL in it. */
 WEIR_API int weir_http_perform(struct weir_http *http,
-                               const struct weir_context *cx,
+                               struct weir_context *cx,
                                const struct weir_http_request *request,
                                struct weir_http_response *response);
 

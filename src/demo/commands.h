@@ -23,6 +23,7 @@ int show_kata(int argc, char **argv);
 int show_letters(int argc, char **argv);
 int show_say_after(double scale); /* a part of letters */
 int show_submitters(int argc, char **argv);
+int show_nested(int argc, char **argv);
 
 /* Print help on standard output. Returns the exit code. */
 int print_help(const char *text);

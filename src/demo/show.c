@@ -11,7 +11,8 @@ static const char list[] =
     "  template    jobs that share a table and a file, a few at a time\n"
     "  kata        a bounded queue between producers and consumers\n"
     "  letters     producers and consumers without end, and Ctrl-C\n"
-    "  submitters  many submitters, one pool, results matched to inputs\n";
+    "  submitters  many submitters, one pool, results matched to inputs\n"
+    "  nested      jobs that submit jobs and wait, and a pool that grows\n";
 
 int command_show(int argc, char **argv)
 {
@@ -21,7 +22,8 @@ int command_show(int argc, char **argv)
     } scenarios[] = { { "template", show_template },
                       { "kata", show_kata },
                       { "letters", show_letters },
-                      { "submitters", show_submitters } };
+                      { "submitters", show_submitters },
+                      { "nested", show_nested } };
     const char *name = argc > 1 ? argv[1] : "--help";
 
     for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)

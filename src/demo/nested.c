@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT
+ * nested.c - `weir show nested`: jobs that submit jobs and wait for them.
+ *
+ * Four parties of three people each. A person says hello, stays for a while
+ * and says bye; a party is over when all three have left. P1, then P2; beside
+ * them P3, then P4:
+ *
+ *   main --> group of two evenings
+ *              evening --> group P1: joe sam bob, then P2: jill jane mary
+ *              evening --> group P3: joseph joey jo, then P4: alex ...
+ *
+ * An evening is a job that makes a group on its own pool, submits to it and
+ * waits inside the job. On another library's pool of one worker that would be
+ * the end: the only worker waits for jobs that only it can run. Here a worker
+ * that waits for a group runs the jobs of that group, so the same code ends
+ * on seven workers, on two and on one; only the times differ.
+ *
+ * Take this file as a starting point: greet(), have_party() and evening() are
+ * the whole flow. The other parts have files of their own: nested_growth.c,
+ * nested_wait.c and nested_atomic.c.
+ */
+#include "nested.h"
+
+#include "commands.h"
+#include "settings.h"
+#include "text.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENINGS 2
+#define PARTIES  2 /* of an evening, one after another */
+#define PEOPLE   3 /* of a party, together */
+
+static const char help[] =
+    "weir show nested [options] - jobs that submit jobs and wait\n"
+    "\n"
+    "  --part NAME  one of these instead of all of them:\n"
+    "     family    groups in groups on seven workers, beside a long job\n"
+    "     few       the same on two workers, and on one\n"
+    "     growth    a pool grows while its workers are blocked\n"
+    "     ask       ask before you submit, or be refused\n"
+    "     abandon   stop waiting for a job; what comes late is dropped\n"
+    "     atomic    sections that no other job of a domain comes between\n"
+    "  --scale X    multiply every delay (1)\n";
+
+struct family {
+    struct nested *nested;
+    struct weir_pool *pool; /* a job is not told its pool: carry it along */
+    int64_t began;
+};
+
+struct person {
+    const char *name;
+    double seconds; /* to stay */
+    struct family *family;
+    double hello, bye; /* predicted */
+    const char *answer;
+};
+
+struct evening {
+    struct person people[PARTIES][PEOPLE];
+    const char *answers[PARTIES][PEOPLE]; /* at the place of their people */
+};
+
+/* ---- the flow ---- */
+
+static int tell(const struct person *p, const char *word, double predicted)
+{
+    return nested_print(p->family->nested, "  %-5s  %-10s  %8.2f s  %8.2f s\n",
+                        word, p->name, predicted,
+                        nested_since(p->family->began));
+}
+
+static int greet(struct weir_context *cx, void *arg)
+{
+    struct person *me = arg;
+    int err = tell(me, "hello", me->hello);
+
+    if (err == 0)
+        err = weir_sleep(cx, nested_ns(me->family->nested, me->seconds));
+    if (err == 0)
+        err = tell(me, "bye", me->bye);
+    if (err == 0)
+        me->answer = me->name;
+    return err;
+}
+
+/* Have a group of people greet, and put what they answered at their places,
+ * whoever was first. Returns 0 or the first error. */
+static int have_party(struct family *family, struct person *people,
+                      const char **answers)
+{
+    struct weir_job jobs[PEOPLE];
+    struct weir_group *group;
+    ssize_t n;
+    int err = weir_group_create(&group, family->pool,
+                                &(struct weir_group_options){
+        .policy = WEIR_FAIL_FAST }); /* a job of no use any more is stopped */
+
+    if (err != 0)
+        return err;
+    for (int i = 0; i < PEOPLE; i++)
+        jobs[i] = (struct weir_job){ .fn = greet, .arg = &people[i] };
+    n = weir_group_submit(group, jobs, PEOPLE, WEIR_FOREVER);
+    err = n < 0 ? (int)n : n < PEOPLE ? -EAGAIN : 0;
+    for (int i = 0; i < PEOPLE && err == 0; i++) {
+        struct weir_result r;
+
+        /* Waits inside a job: this worker runs jobs of the group. */
+        err = weir_group_get(group, (uint64_t)i, &r, WEIR_FOREVER);
+        if (err == 0)
+            err = r.status; /* of greet() */
+        if (err == 0)
+            answers[i] = ((const struct person *)r.arg)->answer;
+    }
+    weir_group_destroy(group);
+    return err;
+}
+
+static int evening(struct weir_context *cx, void *arg)
+{
+    struct evening *e = arg;
+    int err = 0;
+
+    (void)cx;
+    for (int p = 0; p < PARTIES && err == 0; p++)
+        err = have_party(e->people[p][0].family, e->people[p], e->answers[p]);
+    return err;
+}
+
+/* Both evenings, side by side. Returns 0 or the first error. */
+static int have_evenings(struct family *family, struct evening *evenings)
+{
+    struct weir_job jobs[EVENINGS];
+    struct weir_group *group;
+    ssize_t n;
+    int err = weir_group_create(&group, family->pool,
+                                &(struct weir_group_options){
+        .policy = WEIR_FAIL_FAST });
+
+    if (err != 0)
+        return err;
+    for (int i = 0; i < EVENINGS; i++)
+        jobs[i] = (struct weir_job){ .fn = evening, .arg = &evenings[i] };
+    n = weir_group_submit(group, jobs, EVENINGS, WEIR_FOREVER);
+    err = n < 0 ? (int)n : weir_group_wait(group, WEIR_FOREVER);
+    if (err == 0)
+        err = weir_group_status(group); /* of the first that failed */
+    weir_group_destroy(group);
+    return err;
+}
+
+/* ---- what is predicted, printed and checked ---- */
+
+static const struct evening everybody[EVENINGS] = {
+    { .people = { { { .name = "joe", .seconds = 5 },
+                    { .name = "sam", .seconds = 3 },
+                    { .name = "bob", .seconds = 1 } },
+                  { { .name = "jill", .seconds = 4 },
+                    { .name = "jane", .seconds = 2 },
+                    { .name = "mary", .seconds = 1 } } } },
+    { .people = { { { .name = "joseph", .seconds = 5 },
+                    { .name = "joey", .seconds = 3 },
+                    { .name = "jo", .seconds = 1 } },
+                  { { .name = "alex", .seconds = 4 },
+                    { .name = "alexandria", .seconds = 2 },
+                    { .name = "alexandra", .seconds = 1 } } } },
+};
+
+/* With a worker for everybody a party takes as long as its longest stay. With
+ * fewer, an evening has one worker at most, whose wait runs its people one
+ * after another; and with one worker the evenings come one after another too.
+ * Returns when all of it is over. */
+static double predict(struct evening *evenings, int workers, double scale)
+{
+    double at[EVENINGS] = { 0 }, end = 0;
+
+    for (int i = 0; i < EVENINGS * PARTIES; i++) {
+        int e = i / PARTIES, enough = workers > EVENINGS * PEOPLE;
+        double *now = &at[enough ? e : e % workers], longest = *now;
+
+        for (int p = 0; p < PEOPLE; p++) {
+            struct person *person = &evenings[e].people[i % PARTIES][p];
+
+            person->hello = *now;
+            person->bye = *now + person->seconds * scale;
+            longest = fmax(longest, person->bye);
+            if (!enough)
+                *now = person->bye;
+        }
+        *now = longest;
+        end = fmax(end, longest);
+    }
+    return end;
+}
+
+/* "[[joe, sam, bob], [jill, jane, mary]]", as the groups are.
+ * Returns 0; 1 some answer is not at its place, and was said; or an error. */
+static int print_answers(struct nested *n, const struct evening *e)
+{
+    struct text line = { 0 };
+    int err;
+
+    for (int i = 0; i < PARTIES * PEOPLE; i++) {
+        const char *name = e->people[i / PEOPLE][i % PEOPLE].name;
+        const char *got = e->answers[i / PEOPLE][i % PEOPLE];
+
+        if (got == NULL || strcmp(got, name) != 0) {
+            say("weir show nested: %s has the place of %s",
+                got != NULL ? got : "nobody", name);
+            text_free(&line);
+            return 1;
+        }
+        text_printf(&line, "%s%s", i % PEOPLE != 0 ? ", "
+                                   : i == 0        ? "[["
+                                                   : "], [", got);
+    }
+    err = line.failed ? -ENOMEM : nested_print(n, "  %s]]\n", line.data);
+    text_free(&line);
+    return err;
+}
+
+/* All of it on a pool of so many workers; `stays` is there the while, beside
+ * the pool's other jobs and of no group. NULL: nobody. */
+static int on_workers(struct nested *n, int workers, struct person *stays)
+{
+    struct evening evenings[EVENINGS];
+    struct family family = { .nested = n, .began = weir_now() };
+    double end;
+    int err = weir_pool_create(&family.pool, &(struct weir_pool_options){
+        .workers = workers });
+
+    memcpy(evenings, everybody, sizeof(evenings));
+    for (int i = 0; i < EVENINGS * PARTIES * PEOPLE; i++)
+        evenings[i / (PARTIES * PEOPLE)].people[i / PEOPLE % PARTIES]
+                [i % PEOPLE].family = &family;
+    end = predict(evenings, workers, n->scale);
+    if (err == 0)
+        err = nested_print(n, "  %17s  %10s  %10s\n", "", "predicted",
+                           "measured");
+    if (err == 0 && stays != NULL) {
+        stays->family = &family;
+        stays->bye = stays->seconds * n->scale;
+        err = (int)weir_pool_submit(family.pool, &(struct weir_job){
+            .fn = greet, .arg = stays }, 1, WEIR_FOREVER);
+        err = err < 0 ? err : 0;
+    }
+    if (err == 0)
+        err = have_evenings(&family, evenings);
+    if (err == 0)
+        err = nested_print(n, "  %-17s  %8.2f s  %8.2f s\n", "all of them",
+                           end, nested_since(family.began));
+    for (int i = 0; i < EVENINGS && err == 0; i++)
+        err = print_answers(n, &evenings[i]);
+    if (err == 0) /* `stays` too */
+        err = weir_pool_close(family.pool, WEIR_DRAIN, WEIR_FOREVER);
+    weir_pool_destroy(family.pool); /* after an error: stops what runs */
+    if (err == 0 && stays != NULL && stays->answer == NULL)
+        return -ECANCELED;
+    return err;
+}
+
+int nested_family(struct nested *n)
+{
+    struct person background = { .name = "background", .seconds = 20 };
+    int err = nested_print(n, "parties in evenings, beside a long job, on"
+                           " seven workers; times %g\n", n->scale);
+
+    return err != 0 ? err : on_workers(n, 7, &background);
+}
+
+int nested_few(struct nested *n)
+{
+    int err = nested_print(n, "the same without the long job, on two"
+                           " workers; times %g\n", n->scale);
+
+    if (err == 0)
+        err = on_workers(n, 2, NULL);
+    if (err == 0)
+        err = nested_print(n, "and on one worker; times %g\n", n->scale);
+    return err != 0 ? err : on_workers(n, 1, NULL);
+}
+
+/* ---- what the parts share ---- */
+
+int nested_print(struct nested *n, const char *format, ...)
+{
+    char line[256];
+    va_list args;
+    int length;
+
+    va_start(args, format);
+    length = vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    if (length < 0 || (size_t)length >= sizeof(line))
+        return -EMSGSIZE;
+    return weir_writer_write(n->screen,
+                             &(struct iovec){ line, (size_t)length }, 1,
+                             WEIR_FOREVER);
+}
+
+int64_t nested_ns(const struct nested *n, double seconds)
+{
+    return (int64_t)ceil(seconds * n->scale * 1e9);
+}
+
+double nested_since(int64_t began)
+{
+    return (double)(weir_now() - began) / WEIR_S;
+}
+
+void nested_block(int64_t ns)
+{
+    struct timespec left = { .tv_sec = (time_t)(ns / WEIR_S),
+                             .tv_nsec = (long)(ns % WEIR_S) };
+
+    while (nanosleep(&left, &left) != 0 && errno == EINTR)
+        ;
+}
+
+/* ---- options ---- */
+
+static const struct part {
+    const char *name;
+    int (*show)(struct nested *n);
+} parts[] = { { "family", nested_family }, { "few", nested_few },
+              { "growth", nested_growth }, { "ask", nested_ask },
+              { "abandon", nested_abandon }, { "atomic", nested_atomic } };
+
+#define PARTS (sizeof(parts) / sizeof(parts[0]))
+
+/* `only` is NULL or the name of a part; `first` and `end` are which.
+ * Returns EXIT_OK to go on, another exit code, or -1: help was asked for. */
+static int read_options(struct nested *n, size_t *first, size_t *end, int argc,
+                        char **argv)
+{
+    const char *only = NULL;
+    int want_help = 0, operand;
+    const struct setting settings[] = {
+        { "part", 0, SETTING_TEXT, &only, 0, 0, NULL },
+        { "scale", 0, SETTING_DECIMAL, &n->scale, 0.001, 100, NULL },
+        { "help", 'h', SETTING_FLAG, &want_help, 0, 0, NULL },
+    };
+
+    operand = settings_parse("show nested", settings,
+                             sizeof(settings) / sizeof(settings[0]), argc,
+                             argv);
+    if (operand < 0)
+        return EXIT_BAD_INPUT;
+    if (want_help)
+        return print_help(help) == EXIT_OK ? -1 : EXIT_BROKEN;
+    if (operand < argc) {
+        say("weir show nested: %s: not understood", argv[operand]);
+        return EXIT_BAD_INPUT;
+    }
+    *first = 0;
+    *end = PARTS;
+    if (only == NULL)
+        return EXIT_OK;
+    while (*first < PARTS && strcmp(only, parts[*first].name) != 0)
+        ++*first;
+    *end = *first + 1;
+    if (*first < PARTS)
+        return EXIT_OK;
+    say("weir show nested: --part %s: no such part; see 'weir show nested"
+        " --help'", only);
+    return EXIT_BAD_INPUT;
+}
+
+int show_nested(int argc, char **argv)
+{
+    struct nested n = { .scale = 1 };
+    size_t part, end;
+    int code = read_options(&n, &part, &end, argc, argv);
+    int err, screen;
+
+    if (code != EXIT_OK)
+        return code < 0 ? EXIT_OK : code;
+    screen = err = weir_writer_open(&n.screen, &(struct weir_writer_options){
+        .fd = STDOUT_FILENO,
+        .batch_max = 1 }); /* a pipe never tears one line, even if we die */
+    for (; part < end && err == 0; part++)
+        err = parts[part].show(&n);
+    if (n.screen != NULL)
+        screen = weir_writer_close(n.screen, WEIR_FOREVER);
+    weir_writer_destroy(n.screen);
+    if (screen != 0)
+        say("weir show nested: standard output: %s", strerror(-screen));
+    else if (err < 0) /* else it has been said */
+        say("weir show nested: %s", strerror(-err));
+    return err == 0 && screen == 0 ? EXIT_OK : EXIT_BROKEN;
+}

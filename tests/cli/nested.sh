@@ -1,0 +1,194 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# nested.sh WEIR - the scenario `nested`, ten times as fast or so. What was
+# measured is never less than what was predicted; how much more it may be is
+# the machine's business, so nobody asks.
+. "$(dirname "$0")/lib.sh"
+plan 26
+
+# only_whole: what was printed is whole lines, these and no others.
+only_whole() {
+    local s='[0-9]+\.[0-9]{2} s' name='[a-z]+'
+    local three="\[$name, $name, $name\]"
+    local line='(parties|the same|and on|[0-9]+ jobs|jobs of|ten jobs).*'
+    line+='|three threads count: .*; times [0-9.]+'
+    line+='| +predicted +measured'
+    line+="|  (hello|bye  )  $name +$s +$s|  all of them +$s +$s"
+    line+="|  \[$three, $three\]"
+    line+='| +jobs at once|  a job +max( +predicted +measured| +threads){3}'
+    line+="|  [a-z_(), ]+( +[0-9]+){4} +$s +$s"
+    line+='|  would wait\? +submitted +predicted +measured'
+    line+="|  (yes|no) +(WEIR_[A-Z]+|for 0\.5 s) +(accepted|refused|gave up)"
+    line+=" +$s +$s|  all have ended +$s +$s"
+    line+='| +ended, if it listens +ended, if it cannot'
+    line+='|  delay +result +predicted +measured +predicted +measured'
+    line+="| +[0-9]+  (had|abandoned|differs)( +$s){4}"
+    line+='|  went on after, predicted [0-9. ]+ s, measured [0-9. ]+ s'
+    line+='|  answers: [0-9]+ made, [0-9]+ used, [0-9]+ came late and were'
+    line+=' dropped'
+    line+="|  (One|Two), [0-2] +$s +$s|  all +$s +$s"
+    line+='|  the counter, of 6000: [0-9]+'
+    if grep -vE "^($line)\$" out | sed 's/^/# /' | grep .; then
+        return 1
+    fi
+    all is "$(lines out)" 144 -- test -z "$(tail -c 1 out)"
+}
+
+# part TITLE: the lines behind the one that begins so, to the next title.
+part() {
+    awk -v title="$1" '/^[^ ]/ { here = index($0, title) == 1; next }
+        here' out
+}
+# times TITLE WORD: name|predicted|measured of each that said so.
+times() {
+    part "$1" | sed -nE \
+        "s/^  $2 +([a-z]+) +([0-9.]+) s +([0-9.]+) s\$/\\1|\\2|\\3/p"
+}
+# early: of lines whose last two times are predicted and measured, those in
+# which it took less.
+early() {
+    sed -nE 's/^(.*[^0-9.])([0-9.]+) s +([0-9.]+) s$/\2 \3 \1/p' |
+        awk '$2 + 0.001 < $1 + 0'
+}
+predicted() {
+    times "$1" bye | LC_ALL=C sort -t '|' -k 1,1 | cut -d '|' -f 1,2 | xargs
+}
+# whole_party TITLE FIRST SECOND: nobody of the second party of an evening
+# comes before everybody of the first has left.
+in_series() {
+    part "$1" | awk -v first=" $2 " -v second=" $3 " '
+        $1 == "bye" && index(first, " " $2 " ") { left++ }
+        $1 == "hello" && index(second, " " $2 " ") && left < 3 { bad = 1 }
+        END { exit bad || left != 3 }'
+}
+evenings='  [[joe, sam, bob], [jill, jane, mary]]
+  [[joseph, joey, jo], [alex, alexandria, alexandra]]'
+lists() { part "$1" | grep '^  \['; }
+both_in_series() {
+    all in_series "$1" "joe sam bob" "jill jane mary" -- \
+        in_series "$1" "joseph joey jo" "alex alexandria alexandra"
+}
+
+run show nested --scale 0.1
+ok "it ends with 0 and says nothing on standard error" \
+    all is "$code" 0 -- test ! -s err
+ok "every line is whole" only_whole
+ok "on seven workers they are to leave at 0.10 0.30 0.50 0.60 0.70 0.90 s" \
+    is "$(predicted parties)" "alex|0.90 alexandra|0.60 alexandria|0.70\
+ background|2.00 bob|0.10 jane|0.70 jill|0.90 jo|0.10 joe|0.50 joey|0.30\
+ joseph|0.50 mary|0.60 sam|0.30"
+ok "and nobody comes or leaves earlier, nor is the whole over earlier" \
+    all is "$(part parties | early)" "" -- \
+    is "$(times parties hello | wc -l | tr -d ' ')" 13
+ok "a party begins when the one before it is over" both_in_series parties
+ok "results are nested as the groups are, in the order of submission" \
+    is "$(lists parties)" "$evenings"
+ok "the long job is the last, after everything that was waited for" \
+    is "$(part parties | tail -n 1 | awk '{ print $1, $2 }')" \
+    "bye background"
+on_two=$(part "the same without" | grep 'all of them')
+ok "two workers are predicted to take 1.60 s, and do not take less" \
+    all is "$(echo "$on_two" | awk '{ print $4 }')" 1.60 -- \
+    is "$(echo "$on_two" | early)" ""
+ok "on two workers all came, in series, and answered at their places" \
+    all is "$(times "the same without" bye | wc -l | tr -d ' ')" 12 -- \
+    both_in_series "the same without" -- \
+    is "$(lists "the same without")" "$evenings"
+ok "on one worker they come one after another, the oldest job first" \
+    is "$(times "and on one" bye | cut -d '|' -f 1,2 | xargs)" "joe|0.50\
+ sam|0.80 bob|0.90 jill|1.30 jane|1.50 mary|1.60 joseph|2.10 joey|2.40\
+ jo|2.50 alex|2.90 alexandria|3.10 alexandra|3.20"
+ok "and none earlier than predicted" \
+    all is "$(part "and on one" | early)" "" -- \
+    is "$(lists "and on one")" "$evenings"
+
+# grown: max, predicted and measured at once, threads, and name of each pool.
+n=' +([0-9]+)'
+grown() {
+    sed -nE "s/^  ([a-z_(), ]+)$n$n$n$n .*/\\2 \\3 \\4 \\5 \\1/p" out
+}
+ok "a pool never has more threads than max_workers, nor jobs at once" \
+    all is "$(grown | wc -l | tr -d ' ')" 6 -- \
+    is "$(grown | awk '$3 > $1 || $4 > $1')" ""
+ok "jobs that compute do not make it grow" \
+    is "$(grown | awk '/computes/ && $3 <= 2 && $4 <= 3 { print "two" }')" two
+ok "and however it grew, no pool took less than predicted" \
+    is "$(part '8 jobs' | early)" ""
+ok "no question is answered, nor given up, before its time" \
+    all is "$(part 'ten jobs' | early)" "" -- \
+    is "$(part 'ten jobs' | sed 's/ s  *[0-9.]* s  *[0-9.]* s$/ s/' |
+        sed -nE 's/^ +[0-9]+ +[a-z]+ +([0-9.]+) s +([0-9.]+) s.*/\1 \2/p' |
+        awk '$2 + 0.001 < $1 + 0')" ""
+ok "a section that has the only permit is not interleaved: the counter" \
+    is "$(grep -c '^  the counter, of 6000: 6000$' out)" 2
+slots() {
+    part "the same on a pool" | sed -nE "s/^  $1, .* ([0-9.]+) s\$/\\1/p" |
+        sort -n | xargs
+}
+ok "so they begin one second after another, and take four together" \
+    all at_least "$(slots One | cut -d ' ' -f 2)" 0.1 -- \
+    at_least "$(slots One | cut -d ' ' -f 3)" 0.2 -- \
+    at_least "$(slots Two | cut -d ' ' -f 1)" 0.2 -- \
+    at_least "$(slots Two | cut -d ' ' -f 3)" 0.4 -- \
+    is "$(grep -E '^  all  ' out | early)" ""
+
+# What needs a while that no machine takes for nothing.
+run show nested --part growth --scale 0.4
+ok "jobs that block make it grow, whether they say so or not" \
+    is "$(grown | awk '$1 > 2 && !/computes/ && $3 > 2' | wc -l | tr -d ' ')" 4
+run show nested --part ask --scale 2
+ok "it is known who would wait; WEIR_NOW refuses, a deadline gives up" \
+    is "$(awk '$1 ~ /yes|no/ { print $1, $2 }' out | xargs)" \
+    "no WEIR_NOW no WEIR_NOW yes WEIR_NOW yes for yes WEIR_FOREVER"
+ok "and who waits gets in when there is room" \
+    all is "$(grep -oE 'accepted|refused|gave up' out | xargs)" \
+    "accepted accepted refused gave up accepted" -- is "$(early <out)" ""
+run show nested --part abandon --scale 0.3
+# late: of delays over 5.5 s: how many were abandoned, and of those how many
+# ended before the same one that does not listen.
+late() {
+    awk '$2 == "abandoned" && $1 > 5.5 { n++; before += $5 < $9 }
+        END { print n, before }' out
+}
+# answers N: the N-th number: made, used, dropped.
+answers() {
+    sed -nE 's/^  answers: //p' out | grep -oE '[0-9]+' | sed -n "$1p"
+}
+ok "who is late is abandoned, and ends at once if it listens" \
+    is "$(late)" "4 4"
+ok "each answer was used, or came late and was dropped" \
+    all is "$(answers 1)" "$(($(answers 2) + $(answers 3)))" -- \
+    at_least "$(answers 1)" 10 -- at_least "$(answers 3)" 4
+
+# In the background of a script, say, it would be ignored.
+if [ -z "$(trap -p INT)" ]; then
+    rm -f out
+    start show nested --scale 100
+    await has_lines out 3
+    kill -INT "$pid"
+    ended
+    ok "Ctrl-C ends it at once, and nothing printed is torn" \
+        all is "$code" 130 -- test -z "$(tail -c 1 out)"
+else
+    skip "Ctrl-C ends it at once, and nothing printed is torn" "ignored here"
+fi
+
+run show nested --help
+ok "--help tells the options and ends with 0" \
+    all is "$code" 0 -- grep -q -e --part out -- test ! -s err
+# refused SAID ARGUMENTS...
+refused() {
+    local said=$1
+    shift
+    run show nested "$@"
+    all is "$code" 2 -- says "$said" -- test ! -s out
+}
+ok "bad values, an unknown option, part or operand are refused by name" \
+    all refused "--scale 0:" --scale 0 -- refused "--scale 101:" --scale 101 \
+    -- refused "--part fun:" --part fun -- refused "--part ''" --part '' -- \
+    refused "--fast" --fast -- refused "fast:" fast
+code=0
+"$weir" show nested --scale 0.01 >/dev/full 2>err || code=$?
+ok "standard output that is full ends it with 3" \
+    all is "$code" 3 -- says "standard output: No space left"
+finish
