@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * test_demo.c - parts of the program that need no network. */
-#include "id.h"
-#include "input.h"
-#include "number.h"
-#include "server_private.h"
-#include "template_plan.h"
-#include "text.h"
-#include "url.h"
+#include "common/id.h"
+#include "common/input.h"
+#include "common/number.h"
+#include "serve/server_private.h"
+#include "show/template_plan.h"
+#include "common/text.h"
+#include "common/url.h"
 
 #include "tap.h"
 

@@ -21,9 +21,9 @@
  * the whole flow. The rest is options and what is printed.
  */
 #include "commands.h"
-#include "kata_plan.h"
-#include "settings.h"
-#include "text.h"
+#include "show/kata_plan.h"
+#include "common/settings.h"
+#include "common/text.h"
 
 #include <pthread.h>
 #include <stdarg.h>

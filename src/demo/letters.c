@@ -18,9 +18,9 @@
  * and put", another one of "take and print".
  */
 #include "commands.h"
-#include "settings.h"
-#include "signals.h"
-#include "text.h"
+#include "common/settings.h"
+#include "common/signals.h"
+#include "common/text.h"
 
 #include <pthread.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * main.c - finds the command. */
 #include "commands.h"
-#include "text.h"
+#include "common/text.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * run.c - `weir run`: options, setting up, taking down, the exit code. */
-#include "run.h"
+#include "run/run.h"
 
 #include "commands.h"
-#include "input.h"
-#include "server.h"
-#include "settings.h"
-#include "signals.h"
-#include "url.h"
+#include "common/input.h"
+#include "serve/server.h"
+#include "common/settings.h"
+#include "common/signals.h"
+#include "common/url.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * serve.c - `weir serve`: the loopback server until a signal comes. */
 #include "commands.h"
-#include "server.h"
-#include "settings.h"
-#include "signals.h"
-#include "text.h"
+#include "serve/server.h"
+#include "common/settings.h"
+#include "common/signals.h"
+#include "common/text.h"
 
 #include <stdint.h>
 #include <stdio.h>

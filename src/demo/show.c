@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * show.c - `weir show`: finds the scenario, or lists them. */
 #include "commands.h"
-#include "text.h"
+#include "common/text.h"
 
 #include <string.h>
 

@@ -20,8 +20,8 @@
  * does to any program; letters.c shows how to end in an orderly way.
  */
 #include "commands.h"
-#include "settings.h"
-#include "text.h"
+#include "common/settings.h"
+#include "common/text.h"
 
 #include <math.h>
 #include <pthread.h>

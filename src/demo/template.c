@@ -13,11 +13,11 @@
  * the work. The rest is options and what is printed.
  */
 #include "commands.h"
-#include "number.h"
-#include "server.h"
-#include "settings.h"
-#include "template_plan.h"
-#include "text.h"
+#include "common/number.h"
+#include "serve/server.h"
+#include "common/settings.h"
+#include "show/template_plan.h"
+#include "common/text.h"
 
 #include <stdatomic.h>
 #include <stdio.h>

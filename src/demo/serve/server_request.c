@@ -2,7 +2,7 @@
  * server_request.c - reads the head of an HTTP/1.1 request (RFC 9112). */
 #include "server_private.h"
 
-#include "number.h"
+#include "common/number.h"
 
 #include <errno.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * job.c - what a worker does: fetch, count in the table, hand the record to
  * the thread that owns the file. */
 #include "run.h"
-#include "url.h"
+#include "common/url.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * server_reply.c - what the server answers, path by path. */
 #include "server_private.h"
 
-#include "number.h"
+#include "common/number.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * summary.c - what is said at the end of a run. */
-#include "input.h"
+#include "common/input.h"
 #include "run.h"
 
 #include <stdio.h>

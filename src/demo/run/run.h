@@ -11,8 +11,8 @@
 #ifndef WEIR_DEMO_RUN_H
 #define WEIR_DEMO_RUN_H
 
-#include "number.h"
-#include "text.h"
+#include "common/number.h"
+#include "common/text.h"
 
 #include <stdatomic.h>
 #include <stdint.h>

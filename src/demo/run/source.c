@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * source.c - the producer: the main thread reads URLs and submits jobs. The
  * pool's capacity bounds how far it runs ahead of the workers. */
-#include "id.h"
-#include "input.h"
+#include "common/id.h"
+#include "common/input.h"
 #include "run.h"
-#include "server.h"
-#include "url.h"
+#include "serve/server.h"
+#include "common/url.h"
 
 #include <stdio.h>
 #include <stdlib.h>

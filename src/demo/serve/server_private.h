@@ -6,7 +6,7 @@
 #define WEIR_DEMO_SERVER_PRIVATE_H
 
 #include "server.h"
-#include "text.h"
+#include "common/text.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
