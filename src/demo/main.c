@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * main.c - finds the command. */
 #include "commands.h"
+#include "common/settings.h"
 #include "common/text.h"
 
 #include <fcntl.h>
@@ -23,14 +24,6 @@ static const char help[] =
     "\n"
     "Exit codes: 0 all ok, 1 some failed, 2 usage or bad input, 3 internal or\n"
     "output error; after Ctrl-C it dies of the signal (130 to a shell).\n";
-
-int print_help(const char *text)
-{
-    if (fputs(text, stdout) >= 0 && fflush(stdout) == 0)
-        return EXIT_OK;
-    say("weir: standard output: cannot write");
-    return EXIT_BROKEN;
-}
 
 /* Where a standard descriptor is closed, the next file that is opened would
  * take its place and be written to by accident. Put something there that
@@ -72,9 +65,9 @@ int main(int argc, char **argv)
             return commands[i].run(argc - 1, argv + 1);
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 ||
         strcmp(name, "help") == 0)
-        return print_help(help);
+        return settings_help(help);
     if (strcmp(name, "--version") == 0)
-        return print_help("weir " WEIR_VERSION "\n");
+        return settings_help("weir " WEIR_VERSION "\n");
     if (argc < 2)
         say("weir: which command? See 'weir --help'");
     else

@@ -60,34 +60,34 @@ static int is_url(const char *base)
 /* Returns EXIT_OK to go on, another exit code, or -1: help was asked for. */
 static int read_options(struct run_options *o, int argc, char **argv)
 {
-    int want_help = 0, want_version = 0, first;
+    int want_version = 0, first, code;
     const struct setting settings[] = {
-        { "count", 'n', SETTING_WHOLE, &o->count, 1, 1e9, NULL },
-        { "concurrency", 'j', SETTING_WHOLE, &o->concurrency, 1, 16384, NULL },
-        { "workers", 'w', SETTING_WHOLE, &o->workers, 1, 16384, NULL },
-        { "rate", 'r', SETTING_RATE, &o->rate, 1e-6, 1e9, NULL },
-        { "burst", 0, SETTING_WHOLE, &o->burst, 1, 1048576, NULL },
-        { "timeout", 't', SETTING_DECIMAL, &o->timeout, 0.001, 86400, NULL },
-        { "connect-timeout", 0, SETTING_DECIMAL, &o->connect_timeout, 0.001,
-          86400, NULL },
-        { "max-body", 0, SETTING_WHOLE, &o->body_max, 1, 1 << 30, NULL },
-        { "accept", 0, SETTING_STATUSES, &o->accept, 0, 0, NULL },
-        { "output", 'o', SETTING_TEXT, &o->output, 0, 0, NULL },
-        { "base", 0, SETTING_TEXT, &o->base, 0, 0, NULL },
-        { "input", 'i', SETTING_TEXT, &o->input, 0, 0, NULL },
-        { "quiet", 'q', SETTING_FLAG, &o->quiet, 0, 0, NULL },
-        { "help", 'h', SETTING_FLAG, &want_help, 0, 0, NULL },
-        { "version", 0, SETTING_FLAG, &want_version, 0, 0, NULL },
+        SETTING("count", 'n', WHOLE, &o->count, 1, 1e9),
+        SETTING("concurrency", 'j', WHOLE, &o->concurrency, 1, 16384),
+        SETTING("workers", 'w', WHOLE, &o->workers, 1, 16384),
+        SETTING("rate", 'r', RATE, &o->rate, 1e-6, 1e9),
+        SETTING("burst", 0, WHOLE, &o->burst, 1, 1048576),
+        SETTING("timeout", 't', DECIMAL, &o->timeout, 0.001, 86400),
+        SETTING("connect-timeout", 0, DECIMAL, &o->connect_timeout, 0.001,
+                86400),
+        SETTING("max-body", 0, WHOLE, &o->body_max, 1, 1 << 30),
+        SETTING("accept", 0, STATUSES, &o->accept, 0, 0),
+        SETTING("output", 'o', TEXT, &o->output, 0, 0),
+        SETTING("base", 0, TEXT, &o->base, 0, 0),
+        SETTING("input", 'i', TEXT, &o->input, 0, 0),
+        SETTING("quiet", 'q', FLAG, &o->quiet, 0, 0),
+        SETTING("version", 0, FLAG, &want_version, 0, 0),
     };
 
-    first = settings_parse("run", settings,
-                           sizeof(settings) / sizeof(settings[0]), argc, argv);
-    if (first < 0)
-        return EXIT_BAD_INPUT;
-    if (want_help || want_version)
-        return print_help(want_help ? help : "weir " WEIR_VERSION "\n") == 0
-                   ? -1
-                   : EXIT_BROKEN;
+    code = settings_read(&(struct settings_of){
+        .name = "run", .help = help, .settings = settings,
+        .count = sizeof(settings) / sizeof(settings[0]),
+        .operands = &first }, argc, argv);
+    if (code != EXIT_OK)
+        return code;
+    if (want_version)
+        return settings_help("weir " WEIR_VERSION "\n") == 0 ? -1
+                                                              : EXIT_BROKEN;
     o->urls = argv + first;
     o->url_count = argc - first;
     if (o->input != NULL && o->url_count > 0)

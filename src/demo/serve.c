@@ -27,24 +27,18 @@ static const char help[] =
 int command_serve(int argc, char **argv)
 {
     int64_t port = 0, workers = 256;
-    int want_help = 0, first, err;
+    int code, err;
     const struct setting settings[] = {
-        { "port", 0, SETTING_WHOLE, &port, 0, 65535, NULL },
-        { "workers", 0, SETTING_WHOLE, &workers, 1, 10000, NULL },
-        { "help", 'h', SETTING_FLAG, &want_help, 0, 0, NULL },
+        SETTING("port", 0, WHOLE, &port, 0, 65535),
+        SETTING("workers", 0, WHOLE, &workers, 1, 10000),
     };
     struct server *server;
 
-    first = settings_parse("serve", settings,
-                           sizeof(settings) / sizeof(settings[0]), argc, argv);
-    if (first < 0)
-        return EXIT_BAD_INPUT;
-    if (want_help)
-        return print_help(help);
-    if (first < argc) {
-        say("weir serve: %s: not understood", argv[first]);
-        return EXIT_BAD_INPUT;
-    }
+    code = settings_read(&(struct settings_of){
+        .name = "serve", .help = help, .settings = settings,
+        .count = sizeof(settings) / sizeof(settings[0]) }, argc, argv);
+    if (code != EXIT_OK)
+        return code < 0 ? EXIT_OK : code;
     signals_block();
     err = server_start(&server, &(struct server_options){
         .port = (int)port, .workers = (int)workers });

@@ -2,6 +2,7 @@
  * settings.c - options of a command, and environment variables for them. */
 #include "settings.h"
 
+#include "exits.h"
 #include "number.h"
 #include "text.h"
 
@@ -39,6 +40,33 @@ static int store_double(const struct setting *s, const char *text)
     return 0;
 }
 
+static int store_choice(const struct setting *s, const char *text)
+{
+    size_t length = strlen(text);
+    const char *word = s->choices;
+
+    for (int i = 0; word != NULL; i++) {
+        size_t count = strcspn(word, "|");
+
+        if (count == length && memcmp(word, text, length) == 0) {
+            *(int *)s->value = i;
+            return 0;
+        }
+        word = word[count] == '|' ? word + count + 1 : NULL;
+    }
+    return -EINVAL;
+}
+
+static int store_list(const struct setting *s, const char *text)
+{
+    struct setting_list *list = s->value;
+
+    if (*text == '\0' || list->count == SETTING_LIST_MAX)
+        return -EINVAL;
+    list->texts[list->count++] = text;
+    return 0;
+}
+
 /* Returns 0, or -EINVAL for a value that is refused. */
 static int store(const struct setting *s, const char *text)
 {
@@ -60,6 +88,10 @@ static int store(const struct setting *s, const char *text)
         return 0;
     case SETTING_STATUSES:
         return number_statuses(text, s->value);
+    case SETTING_CHOICE:
+        return store_choice(s, text);
+    case SETTING_LIST:
+        return store_list(s, text);
     }
     return -EINVAL;
 }
@@ -95,6 +127,14 @@ static void say_refused(const char *command, const struct setting *s,
     case SETTING_STATUSES:
         say("weir %s: %s%c%s: must be a list of statuses like 200-299,304",
             command, name, join, now);
+        break;
+    case SETTING_CHOICE:
+        say("weir %s: %s%c%s: must be one of %s", command, name, join, now,
+            s->choices);
+        break;
+    case SETTING_LIST:
+        say("weir %s: %s%c%s: must not be empty, nor given more than %d times",
+            command, name, join, now, SETTING_LIST_MAX);
         break;
     }
 }
@@ -144,8 +184,9 @@ static const struct setting *find(const struct setting *settings, size_t count,
     return NULL;
 }
 
-int settings_parse(const char *command, const struct setting *settings,
-                   size_t count, int argc, char **argv)
+/* Read the options. Returns the index of the first operand, or -1. */
+static int read_options(const char *command, const struct setting *settings,
+                        size_t count, int argc, char **argv)
 {
     struct option longs[SETTINGS_MAX + 1];
     char shorts[2 * SETTINGS_MAX + 2];
@@ -177,8 +218,9 @@ int settings_parse(const char *command, const struct setting *settings,
     return optind;
 }
 
-int settings_environment(const char *command, const struct setting *settings,
-                         size_t count)
+/* Read the environment. Returns 0 or -1. */
+static int read_environment(const char *command,
+                            const struct setting *settings, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct setting *s = &settings[i];
@@ -190,4 +232,37 @@ int settings_environment(const char *command, const struct setting *settings,
         return -1;
     }
     return 0;
+}
+
+int settings_help(const char *text)
+{
+    if (fputs(text, stdout) >= 0 && fflush(stdout) == 0)
+        return EXIT_OK;
+    say("weir: standard output: cannot write");
+    return EXIT_BROKEN;
+}
+
+int settings_read(const struct settings_of *of, int argc, char **argv)
+{
+    struct setting all[SETTINGS_MAX];
+    int want_help = 0, first;
+
+    memcpy(all, of->settings, of->count * sizeof(all[0]));
+    all[of->count] = (struct setting){ .name = "help", .letter = 'h',
+                                       .kind = SETTING_FLAG,
+                                       .value = &want_help };
+    if (read_environment(of->name, all, of->count) != 0)
+        return EXIT_BAD_INPUT;
+    first = read_options(of->name, all, of->count + 1, argc, argv);
+    if (first < 0)
+        return EXIT_BAD_INPUT;
+    if (want_help)
+        return settings_help(of->help) == EXIT_OK ? -1 : EXIT_BROKEN;
+    if (of->operands == NULL && first < argc) {
+        say("weir %s: %s: not understood", of->name, argv[first]);
+        return EXIT_BAD_INPUT;
+    }
+    if (of->operands != NULL)
+        *of->operands = first;
+    return EXIT_OK;
 }
