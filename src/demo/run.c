@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LINE_MOST 65536 /* bytes of a line of input */
 #define CAPACITY 1024 /* jobs read ahead, beside those that run */
 
 static const char help[] =
@@ -126,7 +127,7 @@ static int open_files(struct run *run)
     if (pipe(run->stop_pipe) != 0)
         return broken("a pipe", -errno);
     if (o->input != NULL) {
-        err = input_open(&run->in, o->input, run->stop_pipe[0]);
+        err = input_open(&run->in, o->input, run->stop_pipe[0], LINE_MOST);
         if (err != 0) {
             say("weir run: %s: %s", o->input, strerror(-err));
             return EXIT_BAD_INPUT;
@@ -153,11 +154,8 @@ static int open_files(struct run *run)
 /* Make what the run counts in. Returns an exit code. */
 static int make_tables(struct run *run)
 {
-    unsigned char random[8];
-    int err = getentropy(random, sizeof(random)) == 0 ? 0 : -errno;
+    int err = getentropy(&run->name, sizeof(run->name)) == 0 ? 0 : -errno;
 
-    for (size_t i = 0; i < sizeof(random); i++)
-        snprintf(run->name + 2 * i, 3, "%02x", random[i]);
     if (err == 0)
         err = weir_table_create(&run->counts, NULL);
     if (err == 0)

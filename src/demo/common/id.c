@@ -39,3 +39,37 @@ void id_show(struct id id, char buffer[33])
 {
     snprintf(buffer, 33, "%016" PRIx64 "%016" PRIx64, id.high, id.low);
 }
+
+int id_read(const char *bytes, size_t count, struct id *id)
+{
+    uint64_t words[2] = { 0, 0 };
+
+    if (count != 32)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        char c = bytes[i];
+        unsigned digit;
+
+        if (c >= '0' && c <= '9')
+            digit = (unsigned)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            digit = (unsigned)(c - 'a') + 10;
+        else
+            return 0;
+        words[i / 16] = words[i / 16] << 4 | digit;
+    }
+    id->high = words[0];
+    id->low = words[1];
+    return 1;
+}
+
+unsigned id_part(struct id id, unsigned of)
+{
+    /* FNV's last byte moves few bits: mix once more (murmur3's steps). */
+    uint64_t x = id.high ^ id.low;
+
+    x = (x ^ x >> 33) * UINT64_C(0xff51afd7ed558ccd);
+    x = (x ^ x >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+    x ^= x >> 33;
+    return (unsigned)(x % of);
+}

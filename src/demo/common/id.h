@@ -25,4 +25,11 @@ struct id id_add(struct id id, const void *bytes, size_t count);
 /* Write 32 hexadecimal digits and a NUL. */
 void id_show(struct id id, char buffer[33]);
 
+/* Read 32 hexadecimal digits as id_show() writes them. Returns 1, or 0 where
+ * `count` bytes are none. */
+int id_read(const char *bytes, size_t count, struct id *id);
+
+/* Tell to which of `of` equal parts an id belongs, from 0. */
+unsigned id_part(struct id id, unsigned of);
+
 #endif

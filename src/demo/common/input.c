@@ -16,14 +16,20 @@ struct input {
     int stop_fd;
     int ended;      /* read() has said 0 */
     uint64_t lines; /* begun so far */
+    uint64_t taken; /* bytes before what is in buffer */
     size_t begin;   /* of what is unread in buffer */
     size_t end;
-    char buffer[INPUT_LINE_MAX + 2]; /* one line with CR and LF */
+    size_t line_max;
+    size_t room;    /* of buffer, up to one line with CR and LF */
+    char *buffer;
 };
 
-int input_open(struct input **input, const char *path, int stop_fd)
+#define FIRST_ROOM 65536
+
+int input_open(struct input **input, const char *path, int stop_fd,
+               size_t line_max)
 {
-    struct input *in = malloc(sizeof(*in));
+    struct input *in = calloc(1, sizeof(*in));
     struct stat st;
     int err;
 
@@ -31,10 +37,15 @@ int input_open(struct input **input, const char *path, int stop_fd)
     if (in == NULL)
         return -ENOMEM;
     in->name = path;
+    in->fd = -1;
     in->stop_fd = stop_fd;
-    in->ended = 0;
-    in->lines = 0;
-    in->begin = in->end = 0;
+    in->line_max = line_max;
+    in->room = line_max + 2 < FIRST_ROOM ? line_max + 2 : FIRST_ROOM;
+    in->buffer = malloc(in->room);
+    if (in->buffer == NULL) {
+        input_close(in);
+        return -ENOMEM;
+    }
     if (strcmp(path, "-") == 0) {
         in->name = "standard input";
         in->fd = STDIN_FILENO;
@@ -61,12 +72,30 @@ void input_close(struct input *input)
         return;
     if (input->fd > STDERR_FILENO)
         close(input->fd);
+    free(input->buffer);
     free(input);
 }
 
 const char *input_name(const struct input *input)
 {
     return input->name;
+}
+
+/* Make the buffer longer. Returns 0; 1 a line may not be longer; -ENOMEM. */
+static int lengthen(struct input *in)
+{
+    size_t most = in->line_max + 2;
+    size_t room = in->room < most / 2 ? in->room * 2 : most;
+    char *buffer;
+
+    if (in->room == most)
+        return 1;
+    buffer = realloc(in->buffer, room);
+    if (buffer == NULL)
+        return -ENOMEM;
+    in->buffer = buffer;
+    in->room = room;
+    return 0;
 }
 
 /* Read some bytes more, after moving what is there to the front: there is
@@ -78,6 +107,7 @@ static int fill(struct input *in)
     ssize_t n;
 
     memmove(in->buffer, in->buffer + in->begin, in->end - in->begin);
+    in->taken += in->begin;
     in->end -= in->begin;
     in->begin = 0;
     do {
@@ -89,7 +119,7 @@ static int fill(struct input *in)
         }
         if (fds[1].revents != 0)
             return INPUT_STOPPED;
-        n = read(in->fd, in->buffer + in->end, sizeof(in->buffer) - in->end);
+        n = read(in->fd, in->buffer + in->end, in->room - in->end);
         if (n >= 0) {
             in->end += (size_t)n;
             in->ended = n == 0;
@@ -155,11 +185,13 @@ int input_next(struct input *input, struct input_line *line)
         newline = memchr(input->buffer + input->begin, '\n', count);
         if (newline != NULL || input->ended)
             break;
-        if (count == sizeof(input->buffer)) {
+        got = count == input->room ? lengthen(input) : 0;
+        if (got > 0) {
             input->lines++;
             return skip_line(input);
         }
-        got = fill(input);
+        if (got == 0)
+            got = fill(input);
         if (got != 0)
             return got;
     }
@@ -167,11 +199,13 @@ int input_next(struct input *input, struct input_line *line)
         return INPUT_END;
     input->lines++;
     line->bytes = input->buffer + input->begin;
+    line->offset = input->taken + input->begin;
+    line->ended = newline != NULL;
     line->count = newline != NULL ? (size_t)(newline - line->bytes) : count;
     input->begin += line->count + (newline != NULL);
     if (line->count > 0 && line->bytes[line->count - 1] == '\r')
         line->count--;
-    if (line->count > INPUT_LINE_MAX)
+    if (line->count > input->line_max)
         return INPUT_TOO_LONG;
     trim(line);
     return INPUT_LINE;

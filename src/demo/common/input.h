@@ -3,7 +3,7 @@
  *
  *   struct input *in;
  *   struct input_line line;
- *   int got, err = input_open(&in, "urls.txt", stop_fd);
+ *   int got, err = input_open(&in, "urls.txt", stop_fd, 65536);
  *   while (err == 0 && (got = input_next(in, &line)) == INPUT_LINE)
  *       use(line.bytes, line.count);
  *
@@ -16,8 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define INPUT_LINE_MAX 65536                    /* bytes, without its end */
-#define INPUT_ENDLESS  (UINT64_C(64) << 20)     /* give up such a line */
+#define INPUT_ENDLESS (UINT64_C(64) << 20) /* bytes; give up such a line */
 
 struct input;
 
@@ -25,19 +24,23 @@ struct input_line {
     uint64_t number;   /* 1-based */
     const char *bytes; /* good until the next call; no NUL behind them */
     size_t count;
+    uint64_t offset;   /* where in the file the line begins */
+    int ended;         /* by a line end, not by the end of the file */
 };
 
 enum input_got {
     INPUT_LINE = 1,     /* a line */
-    INPUT_TOO_LONG = 2, /* a line over INPUT_LINE_MAX; only its number */
+    INPUT_TOO_LONG = 2, /* a line over line_max; only its number */
     INPUT_END = 3,
     INPUT_STOPPED = 4   /* stop_fd has become readable */
 };
 
 /* Open a file, "-" for standard input. `stop_fd` interrupts a read that
- * waits; -1: nothing does.
+ * waits; -1: nothing does. A line has at most `line_max` bytes without its
+ * end; memory is taken as lines need it.
  * Returns 0; -EISDIR; -ENOMEM; errors of open(). */
-int input_open(struct input **input, const char *path, int stop_fd);
+int input_open(struct input **input, const char *path, int stop_fd,
+               size_t line_max);
 void input_close(struct input *input);
 
 /* Read the next line.

@@ -164,6 +164,43 @@ void text_plain(struct text *text, const void *bytes, size_t count)
     }
 }
 
+void text_base64(struct text *text, const void *bytes, size_t count)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop"
+                                 "qrstuvwxyz0123456789+/";
+    const unsigned char *s = bytes;
+
+    for (size_t i = 0; i < count; i += 3) {
+        size_t left = count - i;
+        unsigned three = (unsigned)s[i] << 16 |
+                         (left > 1 ? (unsigned)s[i + 1] << 8 : 0) |
+                         (left > 2 ? (unsigned)s[i + 2] : 0);
+        char four[4] = { digits[three >> 18], digits[three >> 12 & 63],
+                         left > 1 ? digits[three >> 6 & 63] : '=',
+                         left > 2 ? digits[three & 63] : '=' };
+
+        text_add(text, four, 4);
+    }
+}
+
+void text_shell(struct text *text, const char *word)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR"
+                               "STUVWXYZ0123456789%+,-./:=@_";
+
+    if (*word != '\0' && word[strspn(word, safe)] == '\0') {
+        text_puts(text, word);
+        return;
+    }
+    text_puts(text, "'");
+    for (const char *c = word; *c != '\0'; c++)
+        if (*c == '\'')
+            text_puts(text, "'\\''");
+        else
+            text_add(text, c, 1);
+    text_puts(text, "'");
+}
+
 void say(const char *format, ...)
 {
     struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };

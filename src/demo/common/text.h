@@ -32,6 +32,12 @@ void text_json(struct text *text, const void *bytes, size_t count);
  * what is no UTF-8 as \xXX for each byte. */
 void text_plain(struct text *text, const void *bytes, size_t count);
 
+/* Add bytes as base64 (RFC 4648, with padding). */
+void text_base64(struct text *text, const void *bytes, size_t count);
+
+/* Add a word so that a POSIX shell reads it as one, and only that. */
+void text_shell(struct text *text, const char *word);
+
 /* Look at the character that starts at `bytes`; count is at least 1.
  * Returns its length where it is well-formed UTF-8 (Unicode 15, table 3-7);
  * else -k, where k bytes are to be replaced as one ("maximal subpart"). */

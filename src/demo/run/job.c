@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * job.c - what a worker does: fetch, count in the table, hand the record to
  * the thread that owns the file. */
-#include "run.h"
 #include "common/url.h"
+#include "results/record.h"
+#include "run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,19 +50,17 @@ static int count(struct run *run, const struct record *record)
     const struct tally one = {
         .jobs = 1,
         .ok = record->ok ? 1 : 0,
-        .bytes = record->answer.body_bytes,
-        .busy_ns = (uint64_t)(record->answer.total_ns > 0
-                                  ? record->answer.total_ns
-                                  : 0) };
+        .bytes = record->bytes,
+        .busy_ns = (uint64_t)(record->total_ns > 0 ? record->total_ns : 0) };
     char key[HOST_MAX + 8];
     size_t length;
-    const char *host = url_host(record->job->public_url, &length);
+    const char *host = url_host(record->url, &length);
     int err = tally_add(run->counts, weir_text("all"), &one);
 
-    if (record->error != NULL)
+    if (record->error[0] != '\0')
         snprintf(key, sizeof(key), "error %s", record->error);
     else
-        snprintf(key, sizeof(key), "status %d", record->answer.status);
+        snprintf(key, sizeof(key), "status %d", record->status);
     if (err == 0)
         err = tally_add(run->counts, weir_text(key), &one);
     snprintf(key, sizeof(key), "host %.*s",
@@ -81,21 +80,19 @@ static void output_failed(struct run *run, int err)
         weir_queue_put(run->events, &err, WEIR_NOW);
 }
 
-static void show(struct run *run, const struct record *record)
+static void show(struct run *run, const struct record *record,
+                 const char *error_text)
 {
-    const struct weir_http_response *r = &record->answer;
     struct text line = { 0 };
-    char status[16];
+    char word[32];
 
-    snprintf(status, sizeof(status), "%d", r->status);
     text_printf(&line, "%-4s %-9s %8.3f s  ", record->ok ? "ok" : "FAIL",
-                record->error != NULL ? record->error : status,
-                (double)r->total_ns / WEIR_S);
-    text_plain(&line, record->job->public_url,
-               strlen(record->job->public_url));
-    if (record->error != NULL && r->error_text[0] != '\0') {
+                record_reason(record, word),
+                (double)record->total_ns / WEIR_S);
+    text_plain(&line, record->url, strlen(record->url));
+    if (error_text[0] != '\0') {
         text_puts(&line, "  ");
-        text_plain(&line, r->error_text, strlen(r->error_text));
+        text_plain(&line, error_text, strlen(error_text));
     }
     text_add(&line, "\n", 1);
     /* A screen that takes no more is no reason to fail. */
@@ -114,11 +111,16 @@ static int64_t wall_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / WEIR_MS;
 }
 
+/* From one mark to a later one; a mark that was never reached is 0. */
+static int64_t between(int64_t from, int64_t to)
+{
+    return to > from ? to - from : 0;
+}
+
 /* Fill in what the request did. */
 static void fetch(struct weir_context *cx, struct job *job,
-                  struct record *record)
+                  struct weir_http_response *r, struct record *record)
 {
-    struct weir_http_response *r = &record->answer;
     int err = weir_http_perform(weir_local(cx), cx,
         &(struct weir_http_request){ .url = job->url }, r);
 
@@ -128,24 +130,34 @@ static void fetch(struct weir_context *cx, struct job *job,
             .error_text = strerror(-err), .url = "" };
     }
     if (r->error != WEIR_HTTP_OK)
-        record->error = weir_http_error_name(r->error);
-    record->ok = record->error == NULL &&
+        snprintf(record->error, sizeof(record->error), "%s",
+                 weir_http_error_name(r->error));
+    record->status = r->status;
+    record->ok = r->error == WEIR_HTTP_OK &&
                  number_has_status(&job->run->options->accept, r->status);
+    record->dns_ns = r->resolved_ns;
+    record->connect_ns = between(r->resolved_ns, r->connected_ns);
+    record->tls_ns = between(r->connected_ns, r->secured_ns);
+    record->ttfb_ns = r->first_byte_ns;
+    record->total_ns = r->total_ns;
+    record->bytes = r->body_bytes;
 }
 
 int job_run(struct weir_context *cx, void *arg)
 {
     struct job *job = arg;
     struct run *run = job->run;
-    struct record record = { .job = job, .run = run->name,
+    struct weir_http_response answer;
+    struct record record = { .run = run->name, .id = job->id, .seq = job->seq,
+                             .url = job->public_url, .attempts = 1,
                              .worker = weir_worker_index(cx),
                              .wait_ns = weir_now() - job->submitted,
                              .start_ms = wall_ms() };
     struct text line = { 0 };
     int err;
 
-    fetch(cx, job, &record);
-    record_add(&line, &record);
+    fetch(cx, job, &answer, &record);
+    record_write(&line, &record);
     err = line.failed ? -ENOMEM : count(run, &record);
     if (err == 0)
         err = weir_writer_write(run->results,
@@ -154,7 +166,7 @@ int job_run(struct weir_context *cx, void *arg)
     if (err != 0)
         output_failed(run, err);
     else if (run->screen != NULL)
-        show(run, &record);
+        show(run, &record, answer.error_text);
     text_free(&line);
     free(job);
     return record.ok ? 0 : 1;

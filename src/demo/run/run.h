@@ -4,13 +4,13 @@
  *   run.c       options, setting up, taking down, the exit code
  *   source.c    main thread: reads URLs, makes jobs, submits them
  *   job.c       workers: fetch, count in the table, hand the record over
- *   record.c    a record's line of JSON
  *   control.c   one thread: progress, and what to do when told to stop
  *   summary.c   what is said at the end
  */
 #ifndef WEIR_DEMO_RUN_H
 #define WEIR_DEMO_RUN_H
 
+#include "common/id.h"
 #include "common/number.h"
 #include "common/text.h"
 
@@ -55,7 +55,7 @@ struct run {
     struct weir_table *counts;  /* (s) of struct tally */
     struct weir_table *seen;    /* (m) hash of a URL: times it came */
     struct weir_queue *events;  /* (s) of int, for control.c */
-    char name[17];              /* (c) the run's own, random */
+    uint64_t name;              /* (c) the run's own, random */
     uint64_t known;             /* (c) number of jobs; 0: not known */
     uint64_t made;              /* (m) jobs */
     uint64_t refused;           /* (m) lines or arguments that are no jobs */
@@ -72,21 +72,9 @@ struct job {
     struct run *run;
     uint64_t seq;
     int64_t submitted;
-    char id[33];
+    struct id id;
     const char *public_url; /* without user and password; behind `url` */
     char url[];
-};
-
-/* What a record says. */
-struct record {
-    const struct job *job;
-    const char *run;
-    const char *error; /* NULL: none */
-    int ok;
-    int worker;
-    int64_t wait_ns;
-    int64_t start_ms; /* since 1970 */
-    struct weir_http_response answer;
 };
 
 /* source.c: submit every job. */
@@ -95,9 +83,6 @@ void source_run(struct run *run);
 /* job.c */
 int job_run(struct weir_context *cx, void *job);
 void job_drop(void *job, int why);
-
-/* record.c: add a line, with its end. */
-void record_add(struct text *line, const struct record *record);
 
 /* control.c: a thread, whose argument is the run; ends when `events` is
  * closed. Events are signals, or negative: an output error. */

@@ -40,8 +40,7 @@ static int make_id(struct run *run, struct job *job)
 
     count = snprintf(shown, sizeof(shown), "%llu",
                      (unsigned long long)before);
-    id_show(id_add(id_add(id_start(), shown, (size_t)count + 1), url, length),
-            job->id);
+    job->id = id_add(id_add(id_start(), shown, (size_t)count + 1), url, length);
     return err;
 }
 
