@@ -30,8 +30,6 @@ static const char *bad_scheme(const char *bytes, size_t count)
             strncasecmp(bytes, known[i].scheme, length) == 0)
             return known[i].why;
     }
-    if (count > 0 && bytes[0] == '{')
-        return "a JSON object: only plain URLs are read so far";
     return "does not start with http:// or https://";
 }
 

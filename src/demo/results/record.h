@@ -18,6 +18,7 @@
 #include "common/id.h"
 #include "common/text.h"
 
+#define RECORD_LINE_MAX ((size_t)128 << 20) /* bytes of a line */
 #define RECORD_ERROR 24 /* bytes of the name of an error, with its NUL */
 
 struct record {

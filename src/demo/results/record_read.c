@@ -148,9 +148,14 @@ static int64_t *span(struct record *r, const char *name, size_t count)
     const struct {
         const char *name;
         int64_t *at;
-    } spans[] = { { "wait_ms", &r->wait_ns },       { "dns_ms", &r->dns_ns },
-                  { "connect_ms", &r->connect_ns }, { "tls_ms", &r->tls_ns },
-                  { "ttfb_ms", &r->ttfb_ns },       { "total_ms", &r->total_ns } };
+    } spans[] = {
+        { "wait_ms", &r->wait_ns },
+        { "dns_ms", &r->dns_ns },
+        { "connect_ms", &r->connect_ns },
+        { "tls_ms", &r->tls_ns },
+        { "ttfb_ms", &r->ttfb_ns },
+        { "total_ms", &r->total_ns },
+    };
 
     for (size_t i = 0; i < sizeof(spans) / sizeof(spans[0]); i++)
         if (strlen(spans[i].name) == count &&

@@ -18,46 +18,52 @@ static void say_progress(struct run *run)
     double rate = (double)all.jobs / seconds;
     struct weir_gate_stats gate = { 0 };
     struct text line = { 0 };
+    uint64_t known = atomic_load(&run->known);
 
     weir_gate_stats(weir_pool_gate(run->pool), &gate);
-    if (run->known != 0)
+    if (known != 0)
         text_printf(&line, "%llu/%llu %.0f%%", (unsigned long long)all.jobs,
-                    (unsigned long long)run->known,
-                    100.0 * (double)all.jobs / (double)run->known);
+                    (unsigned long long)known,
+                    100.0 * (double)all.jobs / (double)known);
     else
         text_printf(&line, "%llu done", (unsigned long long)all.jobs);
     text_printf(&line, "  ok %llu  fail %llu  in flight %d/%d  %.1f/s",
                 (unsigned long long)all.ok,
                 (unsigned long long)(all.jobs - all.ok), gate.inside,
                 gate.limit, rate);
-    if (run->known > all.jobs && rate > 0)
+    if (known > all.jobs && rate > 0)
         text_printf(&line, "  ETA %.0fs",
-                    (double)(run->known - all.jobs) / rate);
+                    (double)(known - all.jobs) / rate);
     if (!line.failed)
         say("%s", line.data);
     text_free(&line);
 }
 
-/* A signal: let what is in flight end, drop the rest. An error: cancel. */
+/* Let what is in flight end and drop the rest; or, after an error, and where
+ * that was asked for, cancel all of it. */
 static void stop(struct run *run, int event)
 {
     struct weir_gate *gate = weir_pool_gate(run->pool);
     struct weir_gate_stats stats = { 0 };
+    int quiet = run->options->quiet;
 
     atomic_store(&run->stopping, 1);
     if (run->stop_pipe[1] >= 0 && write(run->stop_pipe[1], "", 1) < 0)
         say("weir run: a pipe: cannot write"); /* it holds 4,096 and more */
     weir_gate_hold(gate, WEIR_FOREVER);
-    if (event > 0) {
-        weir_gate_stats(gate, &stats);
-        if (!run->options->quiet)
-            say("finishing %d in flight; Ctrl-C again to abort",
-                stats.inside);
+    weir_gate_stats(gate, &stats);
+    if (event < 0 || event == EVENT_HALT_NOW) {
+        weir_pool_close(run->pool, WEIR_CANCEL, WEIR_NOW);
+    } else {
         /* The gate is held, so draining drops what has not begun. */
         weir_pool_close(run->pool, WEIR_DRAIN, WEIR_NOW);
-    } else {
-        weir_pool_close(run->pool, WEIR_CANCEL, WEIR_NOW);
     }
+    if (event == EVENT_HALT_NOW && !quiet)
+        say("too many have failed: cancelling %d in flight", stats.inside);
+    else if (event == EVENT_HALT_SOON && !quiet)
+        say("too many have failed: finishing %d in flight", stats.inside);
+    else if (event > 0 && !quiet)
+        say("finishing %d in flight; Ctrl-C again to abort", stats.inside);
 }
 
 void *control_main(void *arg)

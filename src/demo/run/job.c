@@ -121,8 +121,17 @@ static int64_t between(int64_t from, int64_t to)
 static void fetch(struct weir_context *cx, struct job *job,
                   struct weir_http_response *r, struct record *record)
 {
+    const struct run_options *o = job->run->options;
+    const struct task *task = &job->task;
+    int own = task->headers != NULL; /* of its own, beside the run's */
     int err = weir_http_perform(weir_local(cx), cx,
-        &(struct weir_http_request){ .url = job->url }, r);
+        &(struct weir_http_request){
+            .url = task->url,
+            .method = task->method,
+            .headers = own ? task->headers : o->headers.texts,
+            .header_count = own ? task->header_count : o->headers.count,
+            .body = task->body,
+            .body_bytes = task->body_bytes }, r);
 
     if (err != 0) {
         *r = (struct weir_http_response){
@@ -134,13 +143,56 @@ static void fetch(struct weir_context *cx, struct job *job,
                  weir_http_error_name(r->error));
     record->status = r->status;
     record->ok = r->error == WEIR_HTTP_OK &&
-                 number_has_status(&job->run->options->accept, r->status);
+                 number_has_status(&o->accept, r->status);
     record->dns_ns = r->resolved_ns;
     record->connect_ns = between(r->resolved_ns, r->connected_ns);
     record->tls_ns = between(r->connected_ns, r->secured_ns);
     record->ttfb_ns = r->first_byte_ns;
     record->total_ns = r->total_ns;
     record->bytes = r->body_bytes;
+    if (o->keep_body && r->error == WEIR_HTTP_OK) {
+        record->body = r->body;
+        record->body_bytes = r->body_bytes;
+    }
+}
+
+/* Has this job been one failure too many? control.c stops the run: a job may
+ * not close its own pool. */
+static void look_to_halt(struct run *run, int ok)
+{
+    const struct halt *halt = &run->options->halt;
+    uint64_t failed = atomic_fetch_add(&run->failed, !ok) + !ok;
+    uint64_t jobs = atomic_fetch_add(&run->jobs, 1) + 1;
+    int event = halt->when == HALT_NOW ? EVENT_HALT_NOW : EVENT_HALT_SOON;
+
+    if (!ok && halt_due(halt, jobs, failed) &&
+        atomic_exchange(&run->halted, 1) == 0)
+        weir_queue_put(run->events, &event, WEIR_NOW);
+}
+
+/* Keep what came: the body, then the record, which says that the job is done,
+ * then the counts. Returns 0 or an error. */
+static int keep(struct job *job, const struct record *record,
+                const struct weir_http_response *answer)
+{
+    struct run *run = job->run;
+    const char *folder = run->options->save;
+    struct text line = { 0 };
+    int err = 0;
+
+    if (folder != NULL && answer->error == WEIR_HTTP_OK)
+        err = body_save(folder, job, answer);
+    if (err != 0)
+        say("weir run: %s: %s", folder, strerror(-err));
+    record_write(&line, record);
+    if (err == 0)
+        err = line.failed ? -ENOMEM : count(run, record);
+    if (err == 0)
+        err = weir_writer_write(run->results,
+                                &(struct iovec){ line.data, line.used }, 1,
+                                WEIR_FOREVER);
+    text_free(&line);
+    return err;
 }
 
 int job_run(struct weir_context *cx, void *arg)
@@ -149,26 +201,26 @@ int job_run(struct weir_context *cx, void *arg)
     struct run *run = job->run;
     struct weir_http_response answer;
     struct record record = { .run = run->name, .id = job->id, .seq = job->seq,
-                             .url = job->public_url, .attempts = 1,
-                             .worker = weir_worker_index(cx),
+                             .url = job_url(job), .method = job->task.method,
+                             .attempts = 1, .worker = weir_worker_index(cx),
                              .wait_ns = weir_now() - job->submitted,
                              .start_ms = wall_ms() };
-    struct text line = { 0 };
     int err;
 
     fetch(cx, job, &answer, &record);
-    record_write(&line, &record);
-    err = line.failed ? -ENOMEM : count(run, &record);
-    if (err == 0)
-        err = weir_writer_write(run->results,
-                                &(struct iovec){ line.data, line.used }, 1,
-                                WEIR_FOREVER);
+    if (answer.error == WEIR_HTTP_CANCELLED) {
+        /* Cut off: without a record it is done by the run that resumes. */
+        job_drop(job, -ECANCELED);
+        return 1;
+    }
+    err = keep(job, &record, &answer);
     if (err != 0)
         output_failed(run, err);
     else if (run->screen != NULL)
         show(run, &record, answer.error_text);
-    text_free(&line);
-    free(job);
+    if (err == 0)
+        look_to_halt(run, record.ok);
+    job_free(job);
     return record.ok ? 0 : 1;
 }
 
@@ -178,5 +230,5 @@ void job_drop(void *arg, int why)
 
     (void)why;
     atomic_fetch_add(&job->run->dropped, 1);
-    free(job);
+    job_free(job);
 }

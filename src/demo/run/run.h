@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: MIT
  * run.h - what the parts of `weir run` share.
  *
- *   run.c       options, setting up, taking down, the exit code
- *   source.c    main thread: reads URLs, makes jobs, submits them
+ *   ../run.c    the command: in which order it all happens
+ *   options.c   what was asked for      halt.c, shard.c  two of its words
+ *   setup.c     opening, making, starting, and taking down
+ *   source.c    main thread: reads lines, makes jobs, submits them
+ *   task.c      what a line asks for, and its id
+ *   done.c      what a results file says is done
  *   job.c       workers: fetch, count in the table, hand the record over
+ *   body.c      what --save keeps
  *   control.c   one thread: progress, and what to do when told to stop
  *   summary.c   what is said at the end
  */
 #ifndef WEIR_DEMO_RUN_H
 #define WEIR_DEMO_RUN_H
 
-#include "common/id.h"
-#include "common/number.h"
+#include "common/ids.h"
 #include "common/text.h"
+#include "options.h"
+#include "task.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -20,27 +26,20 @@
 #include <weir/weir.h>
 
 #define LINES_MAX 50 /* up to so many jobs each get a line on the screen */
-
-struct run_options {
-    int64_t count;       /* calls to make without URLs; 0: not given */
-    int64_t concurrency;
-    int64_t workers;     /* 0: follow concurrency */
-    int64_t burst;
-    int64_t body_max;
-    double rate;         /* a second; 0: any */
-    double timeout, connect_timeout; /* seconds */
-    const char *output, *base, *input;
-    struct number_statuses accept;
-    int quiet;
-    char **urls; /* operands */
-    int url_count;
-};
+#define TASK_LINE_MAX 65536 /* bytes of a line of input */
 
 /* What the table keeps under "all", "status 200", "error timeout",
  * "host example.com:80". */
 struct tally {
     uint64_t jobs, ok, bytes;
     uint64_t busy_ns; /* sum of the jobs' durations */
+};
+
+/* What happens to a run beside signals, which are events too, and errors of
+ * the output, which are negative. */
+enum run_event {
+    EVENT_HALT_SOON = 1000,
+    EVENT_HALT_NOW
 };
 
 /* Keys: (c) constant while threads run, (m) main thread only, (a) atomic,
@@ -53,39 +52,67 @@ struct run {
     struct weir_writer *results;       /* (s) */
     struct weir_writer *screen; /* (s) a line for each job; NULL: no lines */
     struct weir_table *counts;  /* (s) of struct tally */
-    struct weir_table *seen;    /* (m) hash of a URL: times it came */
     struct weir_queue *events;  /* (s) of int, for control.c */
+    struct ids *seen;           /* (m) hash of a task: times it came */
+    struct ids *done;           /* (m) enum done of those in the results, or
+                                   NULL */
     uint64_t name;              /* (c) the run's own, random */
-    uint64_t known;             /* (c) number of jobs; 0: not known */
-    uint64_t made;              /* (m) jobs */
+    uint64_t listed;            /* (m) jobs in the list so far */
+    uint64_t elsewhere;         /* (m) of these, other shards' */
+    uint64_t skipped;           /* (m) of these, done before */
+    uint64_t made;              /* (m) of these, this run's */
     uint64_t refused;           /* (m) lines or arguments that are no jobs */
     int source_error;           /* (m) reading failed, and was said */
     int64_t began, ended;       /* (m) */
     int stop_pipe[2];           /* readable: stop reading */
     atomic_int stopping;        /* (a) stop submitting */
+    atomic_int halted;          /* (a) by --halt */
     atomic_int output_error;    /* (a) the first; negative, or 0 */
-    atomic_uint_fast64_t dropped; /* (a) jobs that never began */
+    atomic_uint_fast64_t known; /* (a) number of jobs; 0: not known */
+    atomic_uint_fast64_t jobs;  /* (a) that have ended */
+    atomic_uint_fast64_t failed; /* (a) of these */
+    atomic_uint_fast64_t dropped; /* (a) that never began, or were cut off */
 };
 
 /* A job; freed by its function or its drop. */
 struct job {
     struct run *run;
-    uint64_t seq;
+    uint64_t seq; /* its place in the list, from 1 */
     int64_t submitted;
     struct id id;
-    const char *public_url; /* without user and password; behind `url` */
-    char url[];
+    struct task task;
+    char *public_url; /* without user and password; NULL: as task.url */
 };
 
-/* source.c: submit every job. */
+/* setup.c. Each returns an exit code. */
+int setup_files(struct run *run);
+int setup_tables(struct run *run);
+int setup_workers(struct run *run);
+void take_down(struct run *run);
+
+/* Say what could not be had. Returns EXIT_BROKEN. */
+int run_broken(const char *what, int err);
+
+/* Tell what to call the output. */
+const char *run_output_name(const struct run_options *options);
+
+/* source.c: submit every job; with --dry-run only count them. */
 void source_run(struct run *run);
 
 /* job.c */
 int job_run(struct weir_context *cx, void *job);
 void job_drop(void *job, int why);
+void job_free(struct job *job);
+const char *job_url(const struct job *job);
+
+/* body.c: write an answer's body to a file of its own, named by the job's id,
+ * in one step. Returns 0 or an error. */
+int body_save(const char *folder, const struct job *job,
+              const struct weir_http_response *answer);
 
 /* control.c: a thread, whose argument is the run; ends when `events` is
- * closed. Events are signals, or negative: an output error. */
+ * closed. Events are signals, enum run_event, or negative: an output error.
+ */
 void *control_main(void *run);
 
 /* Add to what the table has under a key. Returns 0 or an error. */
@@ -97,5 +124,6 @@ struct tally tally_get(struct weir_table *table, const char *key);
 
 /* summary.c */
 void summary_say(struct run *run);
+void summary_dry(struct run *run);
 
 #endif

@@ -1,90 +1,134 @@
 /* SPDX-License-Identifier: MIT
- * source.c - the producer: the main thread reads URLs and submits jobs. The
- * pool's capacity bounds how far it runs ahead of the workers. */
-#include "common/id.h"
+ * source.c - the producer: the main thread reads lines, makes jobs of those
+ * that are this run's, and submits them. The pool's capacity bounds how far
+ * it runs ahead of the workers. */
 #include "common/input.h"
+#include "done.h"
 #include "run.h"
 #include "serve/server.h"
-#include "common/url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int add_one(void *user, void *value, size_t bytes)
-{
-    uint64_t *times = value;
+/* Of the server of its own the port is another each time; its jobs' ids are
+ * to stay the same, so that trying --resume out works. */
+#define OWN_URL "http://127.0.0.1/delay/1"
 
-    (void)bytes;
-    *(uint64_t *)user = (*times)++;
-    return 0;
+/* The same job may come several times: count them. Some 25 bytes for each
+ * different one are the only memory that grows with the input. Returns how
+ * often it came before, or -ENOMEM. */
+static int64_t count_same(struct run *run, const struct task *task,
+                          const char *public_url)
+{
+    uint32_t *times = ids_add(run->seen, task_id(task, public_url, 0));
+
+    if (times == NULL)
+        return -ENOMEM;
+    if (*times < UINT32_MAX)
+        (*times)++;
+    return (int64_t)*times - 1;
 }
 
-/* A job's id: the hash of how often its URL came before, a NUL, and the URL:
- * the same list gives the same ids, in whatever order, and each only once.
- * The number goes first, so that the URL's bytes spread it over all bits.
- * The table takes some 90 bytes for each different URL: the only memory that
- * grows with the input. Returns 0 or an error of the table. */
-static int make_id(struct run *run, struct job *job)
+const char *job_url(const struct job *job)
 {
-    const char *url = job->public_url;
-    const size_t length = strlen(url);
-    struct id same = id_add(id_start(), url, length);
-    uint64_t before = 0;
-    char shown[24];
-    int count;
-    int err = weir_table_update(run->seen,
-        (struct weir_bytes){ &same, sizeof(same) },
-        &(struct weir_table_edit){ .fn = add_one, .user = &before,
-                                   .bytes = sizeof(before) });
-
-    count = snprintf(shown, sizeof(shown), "%llu",
-                     (unsigned long long)before);
-    job->id = id_add(id_add(id_start(), shown, (size_t)count + 1), url, length);
-    return err;
+    return job->public_url != NULL ? job->public_url : job->task.url;
 }
 
-/* Make a job of a URL that was checked. Returns NULL where there is no
+void job_free(struct job *job)
+{
+    task_free(&job->task);
+    free(job->public_url);
+    free(job);
+}
+
+/* Find out the URL without user and password, where it is another. Returns 0
+ * where there is no memory. */
+static int make_public(struct job *job)
+{
+    size_t size = weir_http_public_url(job->task.url, NULL, 0) + 1;
+
+    job->public_url = malloc(size);
+    if (job->public_url == NULL)
+        return 0;
+    weir_http_public_url(job->task.url, job->public_url, size);
+    if (strcmp(job->public_url, job->task.url) == 0) {
+        free(job->public_url);
+        job->public_url = NULL;
+    }
+    return 1;
+}
+
+/* Make a job of a task, which it takes over. Returns NULL where there is no
  * memory. */
-static struct job *make_job(struct run *run, const char *url)
+static struct job *make_job(struct run *run, struct task *task)
 {
-    size_t size = strlen(url) + 1;
-    size_t public_size = weir_http_public_url(url, NULL, 0) + 1;
-    struct job *job = malloc(sizeof(*job) + size + public_size);
+    struct job *job = calloc(1, sizeof(*job));
+    const char *url;
+    int64_t before;
 
-    if (job == NULL)
-        return NULL;
-    job->run = run;
-    job->seq = run->made + 1;
-    memcpy(job->url, url, size);
-    weir_http_public_url(url, job->url + size, public_size);
-    job->public_url = job->url + size;
-    if (make_id(run, job) != 0) {
-        free(job);
+    if (job == NULL) {
+        task_free(task);
         return NULL;
     }
+    job->run = run;
+    job->task = *task;
+    if (!make_public(job)) {
+        job_free(job);
+        return NULL;
+    }
+    url = options_own_server(run->options) ? OWN_URL : job_url(job);
+    before = count_same(run, &job->task, url);
+    if (before < 0) {
+        job_free(job);
+        return NULL;
+    }
+    job->id = task_id(&job->task, url, (unsigned)before);
+    job->seq = ++run->listed;
     return job;
 }
 
-/* Submit a job for a URL. Returns 1 to go on, 0 to stop. */
-static int submit(struct run *run, const char *url)
+/* Is it for this run to do? Counts those that are not. */
+static int is_ours(struct run *run, const struct job *job)
 {
-    struct job *job;
-    struct weir_job ready = { .fn = job_run, .drop = job_drop };
-    ssize_t accepted;
+    const struct run_options *o = run->options;
+    uint32_t done;
 
-    if (atomic_load(&run->stopping))
-        return 0;
-    job = make_job(run, url);
-    if (job == NULL) {
-        say("weir run: no memory for job %llu",
-            (unsigned long long)run->made + 1);
-        run->source_error = 1;
+    if (!shard_has(&o->shard, job->id)) {
+        run->elsewhere++;
         return 0;
     }
+    done = run->done != NULL ? ids_find(run->done, job->id) : DONE_NOT;
+    if (done == DONE_OK || (done == DONE_FAILED && !o->retry_failed)) {
+        run->skipped++;
+        return 0;
+    }
+    return 1;
+}
+
+static int no_memory(struct run *run)
+{
+    say("weir run: no memory for job %llu",
+        (unsigned long long)run->listed + 1);
+    run->source_error = 1;
+    return 0;
+}
+
+/* Submit a job, which is no longer the caller's. Returns 1 to go on, 0 to
+ * stop. */
+static int submit(struct run *run, struct job *job)
+{
+    struct weir_job ready = { .fn = job_run, .arg = job, .drop = job_drop };
+    ssize_t accepted;
+
     run->made++;
+    if (run->options->dry_run) {
+        if (run->options->verbose)
+            say("%s", job_url(job));
+        job_free(job);
+        return 1;
+    }
     job->submitted = weir_now();
-    ready.arg = job;
     accepted = weir_pool_submit(run->pool, &ready, 1, WEIR_FOREVER);
     if (accepted == 1)
         return 1;
@@ -97,27 +141,31 @@ static int submit(struct run *run, const char *url)
     return 0;
 }
 
-/* Check and submit; `where` is what to call the place in a message. */
-static int submit_checked(struct run *run, const char *bytes, size_t count,
-                          const char *where)
+/* Check and submit; `where` is what to call the place in a message. Returns 1
+ * to go on, 0 to stop. */
+static int from_bytes(struct run *run, const char *bytes, size_t count,
+                      const char *where)
 {
     const char *why;
-    char *url = url_check(bytes, count, &why);
-    int go_on;
+    struct task task;
+    struct job *job;
 
-    if (url == NULL && why == NULL) {
-        say("weir run: no memory");
-        run->source_error = 1;
+    if (atomic_load(&run->stopping))
         return 0;
-    }
-    if (url == NULL) {
+    if (!task_read(&task, bytes, count, &run->options->headers, &why)) {
+        if (why == NULL)
+            return no_memory(run);
         say("%s: %s", where, why);
         run->refused++;
         return 1;
     }
-    go_on = submit(run, url);
-    free(url);
-    return go_on;
+    job = make_job(run, &task);
+    if (job == NULL)
+        return no_memory(run);
+    if (is_ours(run, job))
+        return submit(run, job);
+    job_free(job);
+    return 1;
 }
 
 static void from_arguments(struct run *run)
@@ -127,7 +175,7 @@ static void from_arguments(struct run *run)
 
     for (int i = 0; i < o->url_count; i++) {
         snprintf(where, sizeof(where), "argument %d", i + 1);
-        if (!submit_checked(run, o->urls[i], strlen(o->urls[i]), where))
+        if (!from_bytes(run, o->urls[i], strlen(o->urls[i]), where))
             return;
     }
 }
@@ -146,8 +194,8 @@ static int from_line(struct run *run, const struct input *in,
         return 1;
     text_printf(&where, "%s:%llu", input_name(in),
                 (unsigned long long)line->number);
-    go_on = submit_checked(run, line->bytes, line->count,
-                           where.failed ? "a line" : where.data);
+    go_on = from_bytes(run, line->bytes, line->count,
+                       where.failed ? "a line" : where.data);
     text_free(&where);
     return go_on;
 }
@@ -188,17 +236,16 @@ static void from_base(struct run *run)
     if (o->base != NULL)
         text_puts(&url, o->base);
     else
-        text_printf(&url, "http://127.0.0.1:%d", server_port(run->server));
+        text_printf(&url, "http://127.0.0.1:%d",
+                    run->server != NULL ? server_port(run->server) : 80);
     length = url.used;
     while (length > 0 && url.data[length - 1] == '/')
         url.used = --length;
     text_puts(&url, "/delay/1");
-    if (url.failed) {
-        say("weir run: no memory");
-        run->source_error = 1;
-    }
+    if (url.failed)
+        no_memory(run);
     for (int64_t i = 0; i < o->count && !url.failed; i++)
-        if (!submit_checked(run, url.data, url.used, "--base"))
+        if (!from_bytes(run, url.data, url.used, "--base"))
             break;
     text_free(&url);
 }
@@ -211,4 +258,6 @@ void source_run(struct run *run)
         from_arguments(run);
     else
         from_base(run);
+    if (!atomic_load(&run->stopping))
+        atomic_store(&run->known, run->made);
 }

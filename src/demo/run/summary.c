@@ -27,10 +27,41 @@ static int say_key(void *user, struct weir_bytes key, struct weir_bytes value)
     return 0;
 }
 
+/* How many of this run's jobs have no record of it. Where reading was stopped
+ * this counts only what had been read; but the number of arguments, and of
+ * calls without URLs, is known. */
+static uint64_t not_done(const struct run *run, uint64_t jobs)
+{
+    const struct run_options *o = run->options;
+    uint64_t left = run->made - jobs, read = run->listed + run->refused;
+    uint64_t all = o->url_count > 0 ? (uint64_t)o->url_count
+                                    : (uint64_t)o->count;
+
+    if (o->input == NULL && all > read)
+        left += all - read;
+    return left;
+}
+
+/* What was left out, and why. */
+static void add_left_out(struct text *line, const struct run *run)
+{
+    char shown[32];
+
+    if (run->skipped != 0)
+        text_printf(line, "; %s %s before", number_show(run->skipped, shown),
+                    run->options->retry_failed ? "ok" : "done");
+    if (run->elsewhere != 0)
+        text_printf(line, "; %s of other shards",
+                    number_show(run->elsewhere, shown));
+    if (run->refused != 0)
+        text_printf(line, "; %s refused as bad input",
+                    number_show(run->refused, shown));
+}
+
 static void say_counts(struct run *run, const struct tally *all)
 {
-    char done[32], ok[32], failed[32], left[32], refused[32];
-    uint64_t wanted = run->known != 0 ? run->known - run->refused : run->made;
+    char done[32], ok[32], failed[32], left[32];
+    uint64_t missing = not_done(run, all->jobs);
     struct text line = { 0 };
     int hosts = 0;
 
@@ -38,12 +69,9 @@ static void say_counts(struct run *run, const struct tally *all)
                 number_show(all->jobs, done), all->jobs == 1 ? "" : "s",
                 number_show(all->ok, ok),
                 number_show(all->jobs - all->ok, failed));
-    if (wanted > all->jobs)
-        text_printf(&line, "; %s not done",
-                    number_show(wanted - all->jobs, left));
-    if (run->refused != 0)
-        text_printf(&line, "; %s refused as bad input",
-                    number_show(run->refused, refused));
+    if (missing != 0)
+        text_printf(&line, "; %s not done", number_show(missing, left));
+    add_left_out(&line, run);
     if (!line.failed)
         say("%s", line.data);
     text_free(&line);
@@ -94,5 +122,23 @@ void summary_say(struct run *run)
         (int)o->concurrency);
     say("  %-22s %7s to %s", "results written",
         number_show(written.written, lines),
-        strcmp(o->output, "-") == 0 ? "standard output" : o->output);
+        run_output_name(o));
+}
+
+void summary_dry(struct run *run)
+{
+    const struct run_options *o = run->options;
+    struct text line = { 0 };
+    char jobs[32];
+
+    text_printf(&line, "%s job%s to do", number_show(run->made, jobs),
+                run->made == 1 ? "" : "s");
+    add_left_out(&line, run);
+    if (!line.failed)
+        say("%s", line.data);
+    text_free(&line);
+    if (o->rate > 0 && run->made > 0)
+        say("  %-22s %7.2f s = %llu jobs / %g a second", "not less than",
+            (double)run->made / o->rate, (unsigned long long)run->made,
+            o->rate);
 }
