@@ -8,6 +8,7 @@
 
 #include "common/exits.h"
 
+int command_report(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_serve(int argc, char **argv);
 int command_show(int argc, char **argv);

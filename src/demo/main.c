@@ -15,15 +15,17 @@
 static const char help[] =
     "weir - do a list of network jobs, so many at once, so many a second\n"
     "\n"
-    "  weir run   [options] [URL... | -i FILE]  do the jobs; none given:\n"
-    "                                           try it on a server of its own\n"
-    "  weir show  [NAME [options]]              a scenario, or their list\n"
-    "  weir serve [--port N]                    a server to try things on\n"
-    "  weir COMMAND --help                      options of a command\n"
+    "  weir run    [options] [URL... | -i FILE]  do the jobs; none given:\n"
+    "                                            try it on a server of its own\n"
+    "  weir report FILE...                       what results files say\n"
+    "  weir show   [NAME [options]]              a scenario, or their list\n"
+    "  weir serve  [--port N]                    a server to try things on\n"
+    "  weir COMMAND --help                       options of a command\n"
     "  weir --help | --version\n"
     "\n"
     "Exit codes: 0 all ok, 1 some failed, 2 usage or bad input, 3 internal or\n"
-    "output error; after Ctrl-C it dies of the signal (130 to a shell).\n";
+    "output error, 4 stopped by --halt; after Ctrl-C it dies of the signal (130\n"
+    "to a shell).\n";
 
 /* Where a standard descriptor is closed, the next file that is opened would
  * take its place and be written to by accident. Put something there that
@@ -53,6 +55,7 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int, char **);
     } commands[] = { { "run", command_run },
+                     { "report", command_report },
                      { "show", command_show },
                      { "serve", command_serve } };
     const char *name = argc > 1 ? argv[1] : "";

@@ -59,7 +59,7 @@ static int finish(struct run *run, int err)
     int output = atomic_load(&run->output_error);
 
     weir_writer_stats(run->results, &stats);
-    all = tally_get(run->counts, "all");
+    all = stats_get(run->counts, "all");
     if (err != 0)
         return run_broken("starting threads", err);
     if (output != 0)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # usage.sh WEIR - help, and what is refused before anything is done.
 . "$(dirname "$0")/lib.sh"
-plan 32
+plan 33
 
 run --version
 ok "--version tells the version and ends with 0" \
@@ -10,7 +10,7 @@ ok "--version tells the version and ends with 0" \
 run --help
 ok "--help lists the commands on standard output" \
     all is "$code" 0 -- grep -q 'weir run' out -- test ! -s err
-for command in "run" "serve" "show" "show template"; do
+for command in "run" "report" "serve" "show" "show template"; do
     # shellcheck disable=SC2086
     run $command --help
     ok "$command --help explains the command and ends with 0" \

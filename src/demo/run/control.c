@@ -13,7 +13,7 @@
 /* "412/1000 41%  ok 405  fail 7  in flight 24/32  98.7/s  ETA 6s" */
 static void say_progress(struct run *run)
 {
-    struct tally all = tally_get(run->counts, "all");
+    struct tally all = stats_get(run->counts, "all");
     double seconds = (double)(weir_now() - run->began) / WEIR_S;
     double rate = (double)all.jobs / seconds;
     struct weir_gate_stats gate = { 0 };

@@ -1,74 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * job.c - what a worker does: fetch, count in the table, hand the record to
  * the thread that owns the file. */
-#include "common/url.h"
-#include "results/record.h"
 #include "run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#define HOST_MAX 255 /* bytes of a host and port that get a key */
-
-static int add_tally(void *user, void *value, size_t bytes)
-{
-    const struct tally *more = user;
-    struct tally *sum = value;
-
-    (void)bytes;
-    sum->jobs += more->jobs;
-    sum->ok += more->ok;
-    sum->bytes += more->bytes;
-    sum->busy_ns += more->busy_ns;
-    return 0;
-}
-
-int tally_add(struct weir_table *table, struct weir_bytes key,
-              const struct tally *more)
-{
-    struct tally copy = *more;
-
-    return weir_table_update(table, key, &(struct weir_table_edit){
-        .fn = add_tally, .user = &copy, .bytes = sizeof(copy) });
-}
-
-struct tally tally_get(struct weir_table *table, const char *key)
-{
-    struct tally sum = { 0 };
-
-    if (weir_table_get(table, weir_text(key), &sum, sizeof(sum)) < 0)
-        sum = (struct tally){ 0 };
-    return sum;
-}
-
-/* Count a job under each of its keys: never one for each URL, so the table
- * stays small. */
-static int count(struct run *run, const struct record *record)
-{
-    const struct tally one = {
-        .jobs = 1,
-        .ok = record->ok ? 1 : 0,
-        .bytes = record->bytes,
-        .busy_ns = (uint64_t)(record->total_ns > 0 ? record->total_ns : 0) };
-    char key[HOST_MAX + 8];
-    size_t length;
-    const char *host = url_host(record->url, &length);
-    int err = tally_add(run->counts, weir_text("all"), &one);
-
-    if (record->error[0] != '\0')
-        snprintf(key, sizeof(key), "error %s", record->error);
-    else
-        snprintf(key, sizeof(key), "status %d", record->status);
-    if (err == 0)
-        err = tally_add(run->counts, weir_text(key), &one);
-    snprintf(key, sizeof(key), "host %.*s",
-             length > HOST_MAX ? HOST_MAX : (int)length, host);
-    if (err == 0)
-        err = tally_add(run->counts, weir_text(key), &one);
-    return err;
-}
 
 /* The first of these errors stops the run; control.c does that, for a job
  * may not close its own pool. */
@@ -186,7 +124,7 @@ static int keep(struct job *job, const struct record *record,
         say("weir run: %s: %s", folder, strerror(-err));
     record_write(&line, record);
     if (err == 0)
-        err = line.failed ? -ENOMEM : count(run, record);
+        err = line.failed ? -ENOMEM : stats_count_record(run->counts, record);
     if (err == 0)
         err = weir_writer_write(run->results,
                                 &(struct iovec){ line.data, line.used }, 1,

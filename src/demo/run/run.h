@@ -18,6 +18,7 @@
 #include "common/ids.h"
 #include "common/text.h"
 #include "options.h"
+#include "results/stats.h"
 #include "task.h"
 
 #include <stdatomic.h>
@@ -27,13 +28,6 @@
 
 #define LINES_MAX 50 /* up to so many jobs each get a line on the screen */
 #define TASK_LINE_MAX 65536 /* bytes of a line of input */
-
-/* What the table keeps under "all", "status 200", "error timeout",
- * "host example.com:80". */
-struct tally {
-    uint64_t jobs, ok, bytes;
-    uint64_t busy_ns; /* sum of the jobs' durations */
-};
 
 /* What happens to a run beside signals, which are events too, and errors of
  * the output, which are negative. */
@@ -51,7 +45,7 @@ struct run {
     struct weir_pool *pool;            /* (s) */
     struct weir_writer *results;       /* (s) */
     struct weir_writer *screen; /* (s) a line for each job; NULL: no lines */
-    struct weir_table *counts;  /* (s) of struct tally */
+    struct weir_table *counts;  /* (s) see results/stats.h */
     struct weir_queue *events;  /* (s) of int, for control.c */
     struct ids *seen;           /* (m) hash of a task: times it came */
     struct ids *done;           /* (m) enum done of those in the results, or
@@ -114,13 +108,6 @@ int body_save(const char *folder, const struct job *job,
  * closed. Events are signals, enum run_event, or negative: an output error.
  */
 void *control_main(void *run);
-
-/* Add to what the table has under a key. Returns 0 or an error. */
-int tally_add(struct weir_table *table, struct weir_bytes key,
-              const struct tally *more);
-
-/* Look a key up; zeros where it is not there. */
-struct tally tally_get(struct weir_table *table, const char *key);
 
 /* summary.c */
 void summary_say(struct run *run);

@@ -110,7 +110,7 @@ int setup_tables(struct run *run)
     int err = getentropy(&run->name, sizeof(run->name)) == 0 ? 0 : -errno;
 
     if (err == 0)
-        err = weir_table_create(&run->counts, NULL);
+        err = stats_create(&run->counts);
     run->seen = ids_create();
     if (err == 0 && run->seen == NULL)
         err = -ENOMEM;

@@ -6,25 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HOSTS_MAX 10 /* shown one by one */
-
-/* Say one key of the table; `user` counts the hosts. */
-static int say_key(void *user, struct weir_bytes key, struct weir_bytes value)
+/* Say each line of a text, which is freed. */
+static void say_lines(struct text *text)
 {
-    int *hosts = user;
-    const char *name = key.data;
-    struct tally tally;
-    char jobs[32];
+    char *line = text->data, *end;
 
-    if (value.bytes != sizeof(tally) ||
-        (key.bytes == 3 && memcmp(name, "all", 3) == 0))
-        return 0;
-    memcpy(&tally, value.data, sizeof(tally));
-    if (key.bytes > 5 && memcmp(name, "host ", 5) == 0 &&
-        ++*hosts > HOSTS_MAX)
-        return 0;
-    say("  %-22.*s %7s", (int)key.bytes, name, number_show(tally.jobs, jobs));
-    return 0;
+    for (; !text->failed && line != NULL && *line != '\0'; line = end + 1) {
+        end = line + strcspn(line, "\n");
+        *end = '\0';
+        say("%s", line);
+    }
+    text_free(text);
 }
 
 /* How many of this run's jobs have no record of it. Where reading was stopped
@@ -62,8 +54,7 @@ static void say_counts(struct run *run, const struct tally *all)
 {
     char done[32], ok[32], failed[32], left[32];
     uint64_t missing = not_done(run, all->jobs);
-    struct text line = { 0 };
-    int hosts = 0;
+    struct text line = { 0 }, lines = { 0 };
 
     text_printf(&line, "%s job%s done: %s ok, %s failed",
                 number_show(all->jobs, done), all->jobs == 1 ? "" : "s",
@@ -77,10 +68,8 @@ static void say_counts(struct run *run, const struct tally *all)
     text_free(&line);
     if (run->in != NULL && atomic_load(&run->stopping))
         say("  what follows in %s was not read", input_name(run->in));
-    if (weir_table_each(run->counts, say_key, &hosts) != 0)
-        say("  no memory for the table");
-    if (hosts > HOSTS_MAX)
-        say("  and %d hosts more", hosts - HOSTS_MAX);
+    stats_show_counts(&lines, run->counts);
+    say_lines(&lines);
 }
 
 /* How long it took, beside how long it had to take: the work spread evenly
@@ -108,7 +97,7 @@ static void say_times(struct run *run, const struct tally *all)
 void summary_say(struct run *run)
 {
     const struct run_options *o = run->options;
-    struct tally all = tally_get(run->counts, "all");
+    struct tally all = stats_get(run->counts, "all");
     struct weir_gate_stats gate = { 0 };
     struct weir_writer_stats written = { 0 };
     char bytes[32], lines[32];
