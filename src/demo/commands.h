@@ -8,6 +8,9 @@
 
 #include "common/exits.h"
 
+/* How the program was called. */
+extern const char *program_path;
+
 int command_report(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_serve(int argc, char **argv);

@@ -15,17 +15,19 @@
 static const char help[] =
     "weir - do a list of network jobs, so many at once, so many a second\n"
     "\n"
-    "  weir run    [options] [URL... | -i FILE]  do the jobs; none given:\n"
-    "                                            try it on a server of its own\n"
+    "  weir run    [options] [URL... | -i FILE]  do the jobs; none given: try\n"
+    "                                            it on a server of its own\n"
     "  weir report FILE...                       what results files say\n"
     "  weir show   [NAME [options]]              a scenario, or their list\n"
     "  weir serve  [--port N]                    a server to try things on\n"
     "  weir COMMAND --help                       options of a command\n"
     "  weir --help | --version\n"
     "\n"
-    "Exit codes: 0 all ok, 1 some failed, 2 usage or bad input, 3 internal or\n"
-    "output error, 4 stopped by --halt; after Ctrl-C it dies of the signal (130\n"
-    "to a shell).\n";
+    "Exit codes: 0 all ok, 1 some failed, 2 usage or bad input, 3 internal\n"
+    "or output error, 4 stopped by --halt; after Ctrl-C it dies of the signal\n"
+    "(130 to a shell).\n";
+
+const char *program_path = "weir";
 
 /* Where a standard descriptor is closed, the next file that is opened would
  * take its place and be written to by accident. Put something there that
@@ -60,6 +62,8 @@ int main(int argc, char **argv)
                      { "serve", command_serve } };
     const char *name = argc > 1 ? argv[1] : "";
 
+    if (argc > 0)
+        program_path = argv[0];
     fill_standard_descriptors();
     raise_descriptors();
     signal(SIGPIPE, SIG_IGN); /* a reader that left is an error of write() */

@@ -3,6 +3,7 @@
 #include "run/run.h"
 
 #include "commands.h"
+#include "common/screen.h"
 #include "common/signals.h"
 
 #include <pthread.h>
@@ -23,8 +24,6 @@ static void close_writers(struct run *run)
 
     if (err != 0)
         atomic_compare_exchange_strong(&run->output_error, &none, err);
-    if (run->screen != NULL) /* an error of the screen is nobody's to know */
-        weir_writer_close(run->screen, WEIR_FOREVER);
 }
 
 /* Run every job. Returns the signal that came, 0, or a negative error. */
@@ -41,12 +40,16 @@ static int work(struct run *run)
     if (err == 0) {
         source_run(run);
         weir_pool_close(run->pool, WEIR_DRAIN, WEIR_FOREVER);
+        run->ended = weir_now();
         close_writers(run);
     }
-    run->ended = weir_now();
     signal = signals_stop(signals);
     weir_queue_close(run->events);
     pthread_join(control, NULL);
+    if (run->has_screen) {
+        screen_stop();
+        run->has_screen = 0;
+    }
     return err != 0 ? err : signal;
 }
 
@@ -68,6 +71,11 @@ static int finish(struct run *run, int err)
             (unsigned long long)stats.written, (unsigned long long)all.jobs);
     if (!o->quiet)
         summary_say(run);
+    if (o->summary != NULL) {
+        err = summary_write(run);
+        if (err != 0)
+            return run_broken(o->summary, err);
+    }
     if (output != 0 || run->source_error)
         return EXIT_BROKEN;
     if (atomic_load(&run->halted))
@@ -106,7 +114,8 @@ static int perform(struct run *run, int *signal)
 int command_run(int argc, char **argv)
 {
     struct run_options options;
-    struct run run = { .options = &options, .stop_pipe = { -1, -1 } };
+    struct run run = { .options = &options, .stop_pipe = { -1, -1 },
+                       .starts.lock = PTHREAD_MUTEX_INITIALIZER };
     int code = options_read(&options, argc, argv);
     int signal = 0, err;
 

@@ -13,8 +13,11 @@ moment() { printf '0.%03d' $((RANDOM % 60)); }
 # round: start and kill it; $code. What the shell says of it is dropped.
 round() {
     code=0
-    timeout -s KILL "$(moment)" "$weir" run -q -j 16 -i list -o results \
-        --resume >out 2>err || code=$?
+    "$weir" run -q -j 16 -i list -o results --resume >out 2>err &
+    pid=$!
+    sleep "$(moment)"
+    kill -KILL $pid
+    wait $pid || code=$?
 } 2>/dev/null
 
 while [ "$done_rounds" -lt "$rounds" ]; do

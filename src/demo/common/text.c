@@ -2,13 +2,12 @@
  * text.c - a growing buffer of bytes, and what makes bytes safe to show. */
 #include "text.h"
 
-#include <errno.h>
-#include <poll.h>
+#include "screen.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Make room for `count` bytes and a NUL. Returns 0 where there is none. */
 static int reserve(struct text *text, size_t count)
@@ -203,25 +202,15 @@ void text_shell(struct text *text, const char *word)
 
 void say(const char *format, ...)
 {
-    struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
     struct text raw = { 0 }, line = { 0 };
     va_list args;
-    size_t sent = 0;
 
     va_start(args, format);
     add_formatted(&raw, format, args);
     va_end(args);
     text_plain(&line, raw.data, raw.used);
-    text_add(&line, "\n", 1);
-    while (!line.failed && sent < line.used) {
-        ssize_t n = write(STDERR_FILENO, line.data + sent, line.used - sent);
-
-        if (n < 0 && errno == EAGAIN) /* somebody made it non-blocking */
-            poll(&out, 1, -1);
-        else if (n < 0 && errno != EINTR)
-            break;
-        sent += n > 0 ? (size_t)n : 0;
-    }
+    if (!line.failed)
+        screen_line(line.data, line.used);
     text_free(&raw);
     text_free(&line);
 }

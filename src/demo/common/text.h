@@ -43,8 +43,8 @@ void text_shell(struct text *text, const char *word);
  * else -k, where k bytes are to be replaced as one ("maximal subpart"). */
 int text_utf8(const void *bytes, size_t count);
 
-/* Write one whole line to standard error, in one piece, harmless on a
- * terminal. What cannot be written is nobody's to be told. */
+/* Say one whole line on standard error, harmless on a terminal: see screen.h.
+ * What cannot be written is nobody's to be told. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

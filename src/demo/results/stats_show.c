@@ -96,6 +96,14 @@ void stats_show_counts(struct text *text, struct weir_table *stats)
     show_keys(text, stats, "status ", 1000, show_count);
 }
 
+static void add_time(struct text *text, int64_t ns)
+{
+    if (ns >= WEIR_S)
+        text_printf(text, " %.2f s", (double)ns / WEIR_S);
+    else
+        text_printf(text, " %.3g ms", (double)ns / WEIR_MS);
+}
+
 void stats_show_times(struct text *text, struct weir_table *stats)
 {
     struct histogram times;
@@ -105,13 +113,15 @@ void stats_show_times(struct text *text, struct weir_table *stats)
         return;
     text_printf(text, "  %-22s", "a job took");
     for (size_t i = 0; i < QUANTILES; i++)
-        if (histogram_knows(&times, quantiles[i].q))
-            text_printf(text, "  %s %.3f",
-                        i + 1 == QUANTILES ? "p99.9" : quantiles[i].name,
-                        (double)histogram_quantile(&times, quantiles[i].q) /
-                            WEIR_S);
-    text_printf(text, "  longest %.3f s\n",
-                (double)times.longest_ns / WEIR_S);
+        if (histogram_knows(&times, quantiles[i].q)) {
+            text_printf(text, " %s",
+                        i + 1 == QUANTILES ? "p99.9" : quantiles[i].name);
+            add_time(text, histogram_quantile(&times, quantiles[i].q));
+            text_puts(text, ",");
+        }
+    text_puts(text, " longest");
+    add_time(text, times.longest_ns);
+    text_puts(text, "\n");
 }
 
 static int show_failure(void *user, struct weir_bytes key,

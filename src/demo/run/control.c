@@ -1,43 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * control.c - one thread that shows progress and stops the run.
  *
- * It sleeps in weir_queue_take(): until an event comes, or until the next
- * line of progress is due, or until the queue is closed: then it ends.
+ * It sleeps in weir_queue_take(): until an event comes, or until it is time
+ * to look at the progress, or until the queue is closed: then it ends.
  */
 #include "run.h"
 
 #include <unistd.h>
-
-#define EVERY_NS (5 * WEIR_S)
-
-/* "412/1000 41%  ok 405  fail 7  in flight 24/32  98.7/s  ETA 6s" */
-static void say_progress(struct run *run)
-{
-    struct tally all = stats_get(run->counts, "all");
-    double seconds = (double)(weir_now() - run->began) / WEIR_S;
-    double rate = (double)all.jobs / seconds;
-    struct weir_gate_stats gate = { 0 };
-    struct text line = { 0 };
-    uint64_t known = atomic_load(&run->known);
-
-    weir_gate_stats(weir_pool_gate(run->pool), &gate);
-    if (known != 0)
-        text_printf(&line, "%llu/%llu %.0f%%", (unsigned long long)all.jobs,
-                    (unsigned long long)known,
-                    100.0 * (double)all.jobs / (double)known);
-    else
-        text_printf(&line, "%llu done", (unsigned long long)all.jobs);
-    text_printf(&line, "  ok %llu  fail %llu  in flight %d/%d  %.1f/s",
-                (unsigned long long)all.ok,
-                (unsigned long long)(all.jobs - all.ok), gate.inside,
-                gate.limit, rate);
-    if (known > all.jobs && rate > 0)
-        text_printf(&line, "  ETA %.0fs",
-                    (double)(known - all.jobs) / rate);
-    if (!line.failed)
-        say("%s", line.data);
-    text_free(&line);
-}
 
 /* Let what is in flight end and drop the rest; or, after an error, and where
  * that was asked for, cancel all of it. */
@@ -69,7 +38,7 @@ static void stop(struct run *run, int event)
 void *control_main(void *arg)
 {
     struct run *run = arg;
-    int64_t next = weir_after(EVERY_NS);
+    int64_t next = weir_after(PROGRESS_NS);
 
     for (;;) {
         int event;
@@ -81,8 +50,7 @@ void *control_main(void *arg)
         }
         if (err != -ETIMEDOUT)
             return NULL;
-        if (!run->options->quiet && run->screen == NULL)
-            say_progress(run);
-        next += EVERY_NS;
+        progress_look(&run->looks, run);
+        next = weir_after(PROGRESS_NS);
     }
 }

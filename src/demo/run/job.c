@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * job.c - what a worker does: fetch, count in the table, hand the record to
  * the thread that owns the file. */
+#include "common/screen.h"
 #include "run.h"
 
 #include <stdio.h>
@@ -24,7 +25,9 @@ static void show(struct run *run, const struct record *record,
     struct text line = { 0 };
     char word[32];
 
-    text_printf(&line, "%-4s %-9s %8.3f s  ", record->ok ? "ok" : "FAIL",
+    text_printf(&line, "%s%-4s%s %-9s %8.3f s  ",
+                record->ok ? run->green : run->red,
+                record->ok ? "ok" : "FAIL", run->plain,
                 record_reason(record, word),
                 (double)record->total_ns / WEIR_S);
     text_plain(&line, record->url, strlen(record->url));
@@ -32,12 +35,8 @@ static void show(struct run *run, const struct record *record,
         text_puts(&line, "  ");
         text_plain(&line, error_text, strlen(error_text));
     }
-    text_add(&line, "\n", 1);
-    /* A screen that takes no more is no reason to fail. */
     if (!line.failed)
-        weir_writer_write(run->screen,
-                          &(struct iovec){ line.data, line.used }, 1,
-                          WEIR_FOREVER);
+        screen_line(line.data, line.used);
     text_free(&line);
 }
 
@@ -145,6 +144,8 @@ int job_run(struct weir_context *cx, void *arg)
                              .start_ms = wall_ms() };
     int err;
 
+    if (run->options->rate > 0)
+        starts_note(&run->starts);
     fetch(cx, job, &answer, &record);
     if (answer.error == WEIR_HTTP_CANCELLED) {
         /* Cut off: without a record it is done by the run that resumes. */
@@ -154,7 +155,7 @@ int job_run(struct weir_context *cx, void *arg)
     err = keep(job, &record, &answer);
     if (err != 0)
         output_failed(run, err);
-    else if (run->screen != NULL)
+    else if (run->show_jobs)
         show(run, &record, answer.error_text);
     if (err == 0)
         look_to_halt(run, record.ok);

@@ -52,6 +52,11 @@ static const char help[] =
     "What is said\n"
     "  -q, --quiet              nothing but errors\n"
     "  -v, --verbose            a line for each job, however many\n"
+    "      --progress auto|bar|plain|none\n"
+    "                           a bar on a terminal, else a line every 5 s\n"
+    "      --color auto|always|never\n"
+    "      --table              at the end, everything that was counted\n"
+    "      --summary FILE       the summary as a JSON object\n"
     "\n"
     "Every result is a line of JSON. Ctrl-C lets what is in flight finish,\n"
     "a second one does not.\n";
@@ -99,6 +104,10 @@ static int read_settings(struct run_options *o, struct words *words,
         SETTING("save", 0, TEXT, &o->save, 0, 0),
         SETTING("quiet", 'q', FLAG, &o->quiet, 0, 0),
         SETTING("verbose", 'v', FLAG, &o->verbose, 0, 0),
+        SETTING_WORD("progress", &o->progress, "auto|bar|plain|none"),
+        SETTING_WORD("color", &o->color, "auto|always|never"),
+        SETTING("table", 0, FLAG, &o->table, 0, 0),
+        SETTING("summary", 0, TEXT, &o->summary, 0, 0),
         SETTING("version", 0, FLAG, &words->want_version, 0, 0),
     };
 

@@ -11,6 +11,19 @@
 
 #include <stdint.h>
 
+enum option_progress {
+    OPTION_AUTO,
+    OPTION_BAR,
+    OPTION_PLAIN,
+    OPTION_NONE
+};
+
+enum option_color {
+    COLOR_AUTO,
+    COLOR_ALWAYS,
+    COLOR_NEVER
+};
+
 struct run_options {
     int64_t count; /* calls to make without URLs */
     int64_t concurrency;
@@ -21,12 +34,15 @@ struct run_options {
     double rate;      /* a second, of this shard; 0: any */
     double timeout, connect_timeout; /* seconds */
     const char *output, *base, *input; /* base, input: or NULL */
-    const char *agent, *proxy, *ca_file, *save; /* or NULL */
+    const char *agent, *proxy, *ca_file, *save, *summary; /* or NULL */
     struct setting_list headers;
     struct number_statuses accept;
     struct halt halt;
     struct shard shard;
     int keep_body; /* in the records */
+    int progress;  /* enum option_progress */
+    int color;     /* enum option_color */
+    int table;
     int resume, retry_failed, dry_run, quiet, verbose;
     char **urls; /* operands */
     int url_count;

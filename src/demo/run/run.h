@@ -9,8 +9,9 @@
  *   done.c      what a results file says is done
  *   job.c       workers: fetch, count in the table, hand the record over
  *   body.c      what --save keeps
- *   control.c   one thread: progress, and what to do when told to stop
- *   summary.c   what is said at the end
+ *   starts.c    how evenly they start
+ *   control.c   one thread: looks at progress.c, and stops when told to
+ *   summary.c   what is said at the end, again.c  how to go on from there
  */
 #ifndef WEIR_DEMO_RUN_H
 #define WEIR_DEMO_RUN_H
@@ -18,7 +19,9 @@
 #include "common/ids.h"
 #include "common/text.h"
 #include "options.h"
+#include "progress.h"
 #include "results/stats.h"
+#include "starts.h"
 #include "task.h"
 
 #include <stdatomic.h>
@@ -36,6 +39,12 @@ enum run_event {
     EVENT_HALT_NOW
 };
 
+enum run_progress {
+    PROGRESS_NONE,
+    PROGRESS_TEXT, /* a line now and then */
+    PROGRESS_BAR
+};
+
 /* Keys: (c) constant while threads run, (m) main thread only, (a) atomic,
  * (s) safe by itself. */
 struct run {
@@ -44,12 +53,17 @@ struct run {
     struct server *server;             /* (c) of its own, or NULL */
     struct weir_pool *pool;            /* (s) */
     struct weir_writer *results;       /* (s) */
-    struct weir_writer *screen; /* (s) a line for each job; NULL: no lines */
     struct weir_table *counts;  /* (s) see results/stats.h */
     struct weir_queue *events;  /* (s) of int, for control.c */
     struct ids *seen;           /* (m) hash of a task: times it came */
     struct ids *done;           /* (m) enum done of those in the results, or
                                    NULL */
+    enum run_progress progress; /* (c) what is shown of it */
+    int show_jobs;              /* (c) a line for each */
+    int has_screen;             /* (m) was started */
+    const char *green, *red, *plain; /* (c) escape sequences, or "" */
+    struct starts starts;       /* (s) where there is a rate */
+    struct progress looks;      /* control.c's; (m) after its end */
     uint64_t name;              /* (c) the run's own, random */
     uint64_t listed;            /* (m) jobs in the list so far */
     uint64_t elsewhere;         /* (m) of these, other shards' */
@@ -111,6 +125,7 @@ void *control_main(void *run);
 
 /* summary.c */
 void summary_say(struct run *run);
+int summary_write(struct run *run); /* --summary; 0 or an error */
 void summary_dry(struct run *run);
 
 #endif

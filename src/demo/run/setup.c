@@ -4,11 +4,13 @@
 
 #include "common/exits.h"
 #include "common/input.h"
+#include "common/screen.h"
 #include "done.h"
 #include "results/record.h"
 #include "serve/server.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -145,6 +147,49 @@ static int start_pool(struct run *run, struct weir_http_options *http)
     return err == 0 ? EXIT_OK : run_broken("starting the workers", err);
 }
 
+static void choose_colors(struct run *run)
+{
+    const char *no = getenv("NO_COLOR");
+    int on = run->options->color == COLOR_ALWAYS ||
+             (run->options->color == COLOR_AUTO && screen_is_terminal() &&
+              (no == NULL || *no == '\0'));
+
+    run->green = on ? "\033[32m" : "";
+    run->red = on ? "\033[31m" : "";
+    run->plain = on ? "\033[0m" : "";
+}
+
+/* Decide what is shown while it runs. Returns 0 or an error. */
+static int start_screen(struct run *run, uint64_t known)
+{
+    const struct run_options *o = run->options;
+    int few = known != 0 && known <= LINES_MAX, err;
+
+    choose_colors(run);
+    if (o->quiet)
+        return 0;
+    run->show_jobs = o->verbose || few;
+    switch (o->progress) {
+    case OPTION_BAR:
+        run->progress = PROGRESS_BAR;
+        break;
+    case OPTION_PLAIN:
+        run->progress = PROGRESS_TEXT;
+        break;
+    case OPTION_AUTO:
+        run->progress = screen_is_terminal() ? PROGRESS_BAR
+                        : run->show_jobs     ? PROGRESS_NONE
+                                             : PROGRESS_TEXT;
+        break;
+    case OPTION_NONE:
+        run->show_jobs = o->verbose;
+        break;
+    }
+    err = screen_start(run->progress == PROGRESS_BAR);
+    run->has_screen = err == 0;
+    return err;
+}
+
 int setup_workers(struct run *run)
 {
     const struct run_options *o = run->options;
@@ -166,12 +211,9 @@ int setup_workers(struct run *run)
         if (err != 0)
             return run_broken("a server on 127.0.0.1", err);
     }
-    if (!o->quiet && (o->verbose || (known != 0 && known <= LINES_MAX))) {
-        err = weir_writer_open(&run->screen, &(struct weir_writer_options){
-            .fd = STDERR_FILENO, .name = "weir-screen" });
-        if (err != 0)
-            return run_broken("standard error", err);
-    }
+    err = start_screen(run, known);
+    if (err != 0)
+        return run_broken("standard error", err);
     return start_pool(run, &http);
 }
 
@@ -179,7 +221,8 @@ void take_down(struct run *run)
 {
     weir_pool_destroy(run->pool);
     server_stop(run->server);
-    weir_writer_destroy(run->screen);
+    if (run->has_screen)
+        screen_stop();
     weir_writer_destroy(run->results);
     weir_queue_destroy(run->events);
     weir_table_destroy(run->counts);
