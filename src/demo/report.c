@@ -10,6 +10,7 @@
 #include "common/text.h"
 #include "results/entries.h"
 #include "results/stats.h"
+#include "results/timeline.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,16 +25,18 @@ static const char help[] =
     "\n"
     "      --json           as a JSON object\n"
     "      --slowest N      so many of the slowest jobs (10)\n"
+    "      --timeline FILE  a picture of who did what when, as SVG\n"
     "      --table          everything that was counted\n";
 
 struct report {
     int64_t slowest;
     int json, table;
+    const char *timeline; /* or NULL */
     int first; /* of the files in argv */
     struct entries entries;
     struct weir_table *stats;
     /* What the entries say together. */
-    int64_t began_ms, ended_ms;
+    int64_t began_ns, ended_ns;
     size_t at_once;
 };
 
@@ -43,6 +46,7 @@ static int read_options(struct report *r, int argc, char **argv)
         SETTING("json", 0, FLAG, &r->json, 0, 0),
         SETTING("slowest", 0, WHOLE, &r->slowest, 0, 1e6),
         SETTING("table", 0, FLAG, &r->table, 0, 0),
+        SETTING("timeline", 0, TEXT, &r->timeline, 0, 0),
     };
     int code = settings_read(&(struct settings_of){
         .name = "report", .help = help, .settings = settings,
@@ -80,7 +84,7 @@ static int read_files(struct report *r, int argc, char **argv)
 
 static int64_t ended_ns(const struct entry *entry)
 {
-    return entry->start_ms * WEIR_MS + entry->total_ns;
+    return entry->start_ns + entry->total_ns;
 }
 
 static int compare_times(const void *a, const void *b)
@@ -90,9 +94,8 @@ static int compare_times(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* How many ran at once at most: walk the starts and ends in order. Starts are
- * told in whole milliseconds, so an overlap of less than that is none; and a
- * worker runs one job at a time. Returns 0 or -ENOMEM. */
+/* How many ran at once at most: walk the starts and ends in order. Returns 0
+ * or -ENOMEM. */
 static int find_at_once(struct report *r)
 {
     const struct entries *e = &r->entries;
@@ -106,8 +109,8 @@ static int find_at_once(struct report *r)
         return -ENOMEM;
     }
     for (size_t i = 0; i < e->count; i++) {
-        starts[i] = e->all[i].start_ms * WEIR_MS;
-        ends[i] = ended_ns(&e->all[i]) - WEIR_MS;
+        starts[i] = e->all[i].start_ns;
+        ends[i] = ended_ns(&e->all[i]);
     }
     qsort(starts, e->count, sizeof(*starts), compare_times);
     qsort(ends, e->count, sizeof(*ends), compare_times);
@@ -119,8 +122,6 @@ static int find_at_once(struct report *r)
         if (begun > over && begun - over > r->at_once)
             r->at_once = begun - over;
     }
-    if (r->at_once > names_count(e->lanes))
-        r->at_once = names_count(e->lanes);
     free(starts);
     free(ends);
     return 0;
@@ -132,30 +133,32 @@ static int count(struct report *r)
     const struct entries *e = &r->entries;
     int err = stats_create(&r->stats);
 
-    r->began_ms = INT64_MAX;
+    if (err == 0)
+        err = entries_settle(&r->entries);
+    r->began_ns = INT64_MAX;
     for (size_t i = 0; i < e->count && err == 0; i++) {
         const struct entry *entry = &e->all[i];
         const char *host = names_get(e->hosts, entry->host);
-        int64_t ended = ended_ns(entry) / WEIR_MS;
+        int64_t ended = ended_ns(entry);
 
         err = stats_count(r->stats, &(struct outcome){
             .host = host, .host_bytes = strlen(host),
             .reason = names_get(e->reasons, entry->reason),
             .is_error = entry->is_error, .ok = entry->ok,
             .bytes = entry->bytes, .total_ns = entry->total_ns });
-        if (entry->start_ms < r->began_ms)
-            r->began_ms = entry->start_ms;
-        if (ended > r->ended_ms)
-            r->ended_ms = ended;
+        if (entry->start_ns < r->began_ns)
+            r->began_ns = entry->start_ns;
+        if (ended > r->ended_ns)
+            r->ended_ns = ended;
     }
     if (e->count == 0)
-        r->began_ms = 0;
+        r->began_ns = 0;
     return err != 0 ? err : find_at_once(r);
 }
 
 static double took(const struct report *r)
 {
-    return (double)(r->ended_ms - r->began_ms) / 1000;
+    return (double)(r->ended_ns - r->began_ns) / WEIR_S;
 }
 
 /* ---- the slowest ---- */
@@ -291,6 +294,31 @@ static int print(struct report *r)
     return code;
 }
 
+/* Returns an exit code. */
+static int draw(const struct report *r)
+{
+    const struct entries *e = &r->entries;
+    struct mark *marks = malloc((e->count + 1) * sizeof(*marks));
+    int err = marks != NULL ? 0 : -ENOMEM;
+
+    for (size_t i = 0; i < e->count && err == 0; i++) {
+        const struct entry *entry = &e->all[i];
+
+        marks[i] = (struct mark){
+            .submitted = entry->start_ns - entry->wait_ns,
+            .start = entry->start_ns, .end = ended_ns(entry),
+            .lane = entry->lane, .seq = (uint32_t)entry->seq,
+            .outcome = mark_outcome(entry->ok, entry->is_error) };
+    }
+    if (err == 0)
+        err = timeline_write(r->timeline, marks, e->count,
+                             names_count(e->lanes));
+    free(marks);
+    if (err != 0)
+        say("weir report: %s: %s", r->timeline, strerror(-err));
+    return err == 0 ? EXIT_OK : EXIT_BROKEN;
+}
+
 int command_report(int argc, char **argv)
 {
     struct report r = { .slowest = 10 };
@@ -309,6 +337,8 @@ int command_report(int argc, char **argv)
     }
     if (code == EXIT_OK)
         code = print(&r);
+    if (code == EXIT_OK && r.timeline != NULL)
+        code = draw(&r);
     if (code == EXIT_OK && r.entries.others != 0)
         code = EXIT_BAD_INPUT;
     weir_table_destroy(r.stats);

@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "common/screen.h"
 #include "common/signals.h"
+#include "results/timeline.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -53,6 +54,27 @@ static int work(struct run *run)
     return err != 0 ? err : signal;
 }
 
+/* Write the files about the run that were asked for. Returns an exit code. */
+static int write_files(struct run *run)
+{
+    const struct run_options *o = run->options;
+    int err = trace_close(run->trace), code = EXIT_OK;
+
+    run->trace = NULL;
+    if (err != 0)
+        code = run_broken(o->trace, err);
+    err = o->timeline != NULL
+              ? timeline_write(o->timeline, run->marks.all, run->marks.count,
+                               (size_t)o->workers)
+              : 0;
+    if (err != 0)
+        code = run_broken(o->timeline, err);
+    err = o->summary != NULL ? summary_write(run) : 0;
+    if (err != 0)
+        code = run_broken(o->summary, err);
+    return code;
+}
+
 /* Say how it went. Returns an exit code. */
 static int finish(struct run *run, int err)
 {
@@ -71,12 +93,7 @@ static int finish(struct run *run, int err)
             (unsigned long long)stats.written, (unsigned long long)all.jobs);
     if (!o->quiet)
         summary_say(run);
-    if (o->summary != NULL) {
-        err = summary_write(run);
-        if (err != 0)
-            return run_broken(o->summary, err);
-    }
-    if (output != 0 || run->source_error)
+    if (write_files(run) != EXIT_OK || output != 0 || run->source_error)
         return EXIT_BROKEN;
     if (atomic_load(&run->halted))
         return EXIT_HALTED;
@@ -106,6 +123,11 @@ static int perform(struct run *run, int *signal)
     if (code != EXIT_OK)
         return code;
     run->began = weir_now();
+    if (run->options->trace != NULL) {
+        got = trace_open(&run->trace, run->options->trace, run->began);
+        if (got != 0)
+            return run_broken(run->options->trace, got);
+    }
     got = work(run);
     *signal = got > 0 ? got : 0;
     return finish(run, got < 0 ? got : 0);
@@ -115,7 +137,8 @@ int command_run(int argc, char **argv)
 {
     struct run_options options;
     struct run run = { .options = &options, .stop_pipe = { -1, -1 },
-                       .starts.lock = PTHREAD_MUTEX_INITIALIZER };
+                       .starts.lock = PTHREAD_MUTEX_INITIALIZER,
+                       .marks.lock = PTHREAD_MUTEX_INITIALIZER };
     int code = options_read(&options, argc, argv);
     int signal = 0, err;
 

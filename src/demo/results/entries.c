@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <weir/base.h>
 
 int entries_init(struct entries *e)
 {
@@ -90,9 +91,11 @@ static int add(struct entries *e, const struct record *r, uint32_t file,
 
     if (entry == NULL)
         return -ENOMEM;
-    *entry = (struct entry){ .id = r->id, .start_ms = r->start_ms,
+    *entry = (struct entry){ .id = r->id,
+                             .start_ns = r->start_ms * WEIR_MS,
                              .wait_ns = r->wait_ns, .total_ns = r->total_ns,
                              .bytes = r->bytes, .offset = offset,
+                             .seq = r->seq,
                              .file = file, .ok = r->ok,
                              .is_error = r->error[0] != '\0' };
     return name(e, r, entry);
@@ -137,6 +140,38 @@ int entries_read(struct entries *e, const char *path)
     err = read_lines(e, in, (uint32_t)file);
     input_close(in);
     return err;
+}
+
+static int compare_lanes(const void *a, const void *b)
+{
+    const struct entry *x = *(struct entry *const *)a;
+    const struct entry *y = *(struct entry *const *)b;
+
+    if (x->lane != y->lane)
+        return x->lane < y->lane ? -1 : 1;
+    if (x->start_ns != y->start_ns)
+        return x->start_ns < y->start_ns ? -1 : 1;
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+int entries_settle(struct entries *e)
+{
+    struct entry **order = malloc((e->count + 1) * sizeof(struct entry *));
+    int64_t ended;
+
+    if (order == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < e->count; i++)
+        order[i] = &e->all[i];
+    qsort(order, e->count, sizeof(*order), compare_lanes);
+    for (size_t i = 1; i < e->count; i++) {
+        ended = order[i - 1]->start_ns + order[i - 1]->total_ns;
+        if (order[i]->lane == order[i - 1]->lane &&
+            order[i]->start_ns < ended && ended - order[i]->start_ns < WEIR_MS)
+            order[i]->start_ns = ended;
+    }
+    free(order);
+    return 0;
 }
 
 void entries_url(const struct entries *e, const struct entry *entry,

@@ -13,10 +13,11 @@
 
 struct entry {
     struct id id;
-    int64_t start_ms; /* since 1970 */
+    int64_t start_ns; /* since 1970; see entries_settle() */
     int64_t wait_ns, total_ns;
     uint64_t bytes;
     uint64_t offset;       /* of its line in its file */
+    uint64_t seq;
     uint32_t file, host;   /* numbers of names */
     uint32_t lane, reason;
     int ok, is_error;
@@ -38,6 +39,11 @@ void entries_free(struct entries *entries);
 
 /* Read a file. Returns 0; -ENOMEM; errors of opening and reading. */
 int entries_read(struct entries *entries, const char *path);
+
+/* Records tell when a job started in whole milliseconds, less than it was; but
+ * a worker runs one job at a time. So let none start before the one before it
+ * has ended, which comes nearer to what was. Returns 0 or -ENOMEM. */
+int entries_settle(struct entries *entries);
 
 /* Look an entry's URL up in its file; where that cannot be read again, add
  * its id. */

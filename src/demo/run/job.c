@@ -140,12 +140,13 @@ int job_run(struct weir_context *cx, void *arg)
     struct record record = { .run = run->name, .id = job->id, .seq = job->seq,
                              .url = job_url(job), .method = job->task.method,
                              .attempts = 1, .worker = weir_worker_index(cx),
-                             .wait_ns = weir_now() - job->submitted,
                              .start_ms = wall_ms() };
+    int64_t start = weir_now();
     int err;
 
     if (run->options->rate > 0)
         starts_note(&run->starts);
+    record.wait_ns = start - job->submitted;
     fetch(cx, job, &answer, &record);
     if (answer.error == WEIR_HTTP_CANCELLED) {
         /* Cut off: without a record it is done by the run that resumes. */
@@ -157,6 +158,13 @@ int job_run(struct weir_context *cx, void *arg)
         output_failed(run, err);
     else if (run->show_jobs)
         show(run, &record, answer.error_text);
+    if (run->trace != NULL)
+        trace_job(run->trace, &record, &answer, start);
+    if (err == 0 && run->options->timeline != NULL)
+        err = marks_add(&run->marks, &(struct mark){
+            .submitted = job->submitted, .start = start, .end = weir_now(),
+            .lane = (uint32_t)record.worker, .seq = (uint32_t)job->seq,
+            .outcome = mark_outcome(record.ok, record.error[0] != '\0') });
     if (err == 0)
         look_to_halt(run, record.ok);
     job_free(job);

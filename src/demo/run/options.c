@@ -57,6 +57,8 @@ static const char help[] =
     "      --color auto|always|never\n"
     "      --table              at the end, everything that was counted\n"
     "      --summary FILE       the summary as a JSON object\n"
+    "      --timeline FILE      a picture of who did what when, as SVG\n"
+    "      --trace FILE         the same for ui.perfetto.dev\n"
     "\n"
     "Every result is a line of JSON. Ctrl-C lets what is in flight finish,\n"
     "a second one does not.\n";
@@ -108,6 +110,8 @@ static int read_settings(struct run_options *o, struct words *words,
         SETTING_WORD("color", &o->color, "auto|always|never"),
         SETTING("table", 0, FLAG, &o->table, 0, 0),
         SETTING("summary", 0, TEXT, &o->summary, 0, 0),
+        SETTING("timeline", 0, TEXT, &o->timeline, 0, 0),
+        SETTING("trace", 0, TEXT, &o->trace, 0, 0),
         SETTING("version", 0, FLAG, &words->want_version, 0, 0),
     };
 

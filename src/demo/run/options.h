@@ -34,7 +34,8 @@ struct run_options {
     double rate;      /* a second, of this shard; 0: any */
     double timeout, connect_timeout; /* seconds */
     const char *output, *base, *input; /* base, input: or NULL */
-    const char *agent, *proxy, *ca_file, *save, *summary; /* or NULL */
+    const char *agent, *proxy, *ca_file, *save; /* or NULL */
+    const char *summary, *timeline, *trace; /* or NULL */
     struct setting_list headers;
     struct number_statuses accept;
     struct halt halt;

@@ -90,6 +90,8 @@ void progress_look(struct progress *p, struct run *run)
     struct text line = { 0 };
 
     count_limits(p, run, &s);
+    if (run->trace != NULL)
+        trace_counts(run->trace, s.gate.inside, s.pool.queued);
     if (run->progress != PROGRESS_BAR && !plain)
         return;
     describe(&line, run, &s);

@@ -9,6 +9,7 @@
  *   done.c      what a results file says is done
  *   job.c       workers: fetch, count in the table, hand the record over
  *   body.c      what --save keeps
+ *   trace.c     what happened when, for others to show
  *   starts.c    how evenly they start
  *   control.c   one thread: looks at progress.c, and stops when told to
  *   summary.c   what is said at the end, again.c  how to go on from there
@@ -20,9 +21,11 @@
 #include "common/text.h"
 #include "options.h"
 #include "progress.h"
+#include "results/marks.h"
 #include "results/stats.h"
 #include "starts.h"
 #include "task.h"
+#include "trace.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -63,6 +66,8 @@ struct run {
     int has_screen;             /* (m) was started */
     const char *green, *red, *plain; /* (c) escape sequences, or "" */
     struct starts starts;       /* (s) where there is a rate */
+    struct marks marks;         /* (s) for --timeline */
+    struct trace *trace;        /* (s) or NULL */
     struct progress looks;      /* control.c's; (m) after its end */
     uint64_t name;              /* (c) the run's own, random */
     uint64_t listed;            /* (m) jobs in the list so far */

@@ -226,6 +226,8 @@ void take_down(struct run *run)
     weir_writer_destroy(run->results);
     weir_queue_destroy(run->events);
     weir_table_destroy(run->counts);
+    trace_close(run->trace);
+    free(run->marks.all);
     ids_destroy(run->seen);
     ids_destroy(run->done);
     input_close(run->in);
