@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <weir/weir.h>
 
@@ -39,18 +38,6 @@ static void fill_standard_descriptors(void)
             (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
-/* A job needs a descriptor, on the server's side another: take as many as the
- * system lets us. Where it does not, the answers will say so. */
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 int main(int argc, char **argv)
 {
     static const struct {
@@ -65,7 +52,6 @@ int main(int argc, char **argv)
     if (argc > 0)
         program_path = argv[0];
     fill_standard_descriptors();
-    raise_descriptors();
     signal(SIGPIPE, SIG_IGN); /* a reader that left is an error of write() */
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(name, commands[i].name) == 0)

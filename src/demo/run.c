@@ -8,12 +8,17 @@
 #include "results/timeline.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 
 static void on_signal(void *user, int number)
 {
     struct run *run = user;
 
+    /* However many of the others come, there is room for Ctrl-C. */
+    if ((number == SIGUSR1 || number == SIGUSR2) &&
+        weir_queue_count(run->events) >= EVENTS_ROOM / 2)
+        return;
     weir_queue_put(run->events, &number, WEIR_NOW);
 }
 
@@ -119,6 +124,8 @@ static int perform(struct run *run, int *signal)
     int code, got;
 
     signals_block();
+    signals_block_also(SIGUSR1);
+    signals_block_also(SIGUSR2);
     code = setup_workers(run);
     if (code != EXIT_OK)
         return code;

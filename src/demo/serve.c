@@ -2,6 +2,7 @@
  * serve.c - `weir serve`: the loopback server until a signal comes. */
 #include "commands.h"
 #include "serve/server.h"
+#include "common/descriptors.h"
 #include "common/settings.h"
 #include "common/signals.h"
 #include "common/text.h"
@@ -39,6 +40,8 @@ int command_serve(int argc, char **argv)
         .count = sizeof(settings) / sizeof(settings[0]) }, argc, argv);
     if (code != EXIT_OK)
         return code < 0 ? EXIT_OK : code;
+    /* One for each connection served, and for those that wait. */
+    descriptors_raise(2 * (uint64_t)workers + 1024 + DESCRIPTORS_OTHERS);
     signals_block();
     err = server_start(&server, &(struct server_options){
         .port = (int)port, .workers = (int)workers });

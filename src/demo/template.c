@@ -13,6 +13,7 @@
  * the work. The rest is options and what is printed.
  */
 #include "commands.h"
+#include "common/descriptors.h"
 #include "common/number.h"
 #include "serve/server.h"
 #include "common/settings.h"
@@ -318,6 +319,8 @@ int show_template(int argc, char **argv)
 
     if (code != EXIT_OK)
         return code < 0 ? EXIT_OK : code;
+    descriptors_raise((uint64_t)s.plan.limit * (DESCRIPTORS_CLIENT + 1) +
+                      DESCRIPTORS_OTHERS);
     err = weir_http_begin();
     if (err == 0) {
         err = scenario(&s, &what);

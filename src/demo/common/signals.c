@@ -10,11 +10,17 @@
 
 struct signals {
     pthread_t thread;
-    void (*first)(void *, int);
+    void (*told)(void *, int);
     void *user;
     atomic_int ending;
     atomic_int came;
 };
+
+#define OTHERS_MAX 4
+
+/* Set before there is a second thread, as the signal mask is. */
+static int others[OTHERS_MAX];
+static int other_count;
 
 static void the_set(sigset_t *set)
 {
@@ -24,6 +30,23 @@ static void the_set(sigset_t *set)
     sigaddset(set, SIGTERM);
     if (sigaction(SIGINT, NULL, &now) != 0 || now.sa_handler != SIG_IGN)
         sigaddset(set, SIGINT);
+    for (int i = 0; i < other_count; i++)
+        sigaddset(set, others[i]);
+}
+
+static int is_other(int number)
+{
+    for (int i = 0; i < other_count; i++)
+        if (others[i] == number)
+            return 1;
+    return 0;
+}
+
+void signals_block_also(int number)
+{
+    if (other_count < OTHERS_MAX)
+        others[other_count++] = number;
+    signals_block();
 }
 
 void signals_block(void)
@@ -54,14 +77,18 @@ static void *signals_main(void *arg)
 
         if (atomic_load(&signals->ending))
             return NULL;
+        if (is_other(number)) {
+            signals->told(signals->user, number);
+            continue;
+        }
         if (atomic_load(&signals->came) != 0)
             signals_die(number);
         atomic_store(&signals->came, number);
-        signals->first(signals->user, number);
+        signals->told(signals->user, number);
     }
 }
 
-int signals_start(struct signals **signals, void (*first)(void *, int),
+int signals_start(struct signals **signals, void (*told)(void *, int),
                   void *user)
 {
     struct signals *made = calloc(1, sizeof(*made));
@@ -70,7 +97,7 @@ int signals_start(struct signals **signals, void (*first)(void *, int),
     *signals = NULL;
     if (made == NULL)
         return -ENOMEM;
-    made->first = first;
+    made->told = told;
     made->user = user;
     err = pthread_create(&made->thread, NULL, signals_main, made);
     if (err != 0) {

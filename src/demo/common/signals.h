@@ -5,7 +5,8 @@
  * runs anywhere, so what is done about a signal may lock and allocate. The
  * first is told to the command; the second ends the process at once. A
  * SIGINT that was ignored when the program began, as a shell has it for what
- * it starts with &, stays ignored.
+ * it starts with &, stays ignored. Other signals may be asked for too: those
+ * are told each time, and end nothing.
  */
 #ifndef WEIR_DEMO_SIGNALS_H
 #define WEIR_DEMO_SIGNALS_H
@@ -16,10 +17,13 @@ struct signals;
  * until somebody takes it. */
 void signals_block(void);
 
+/* The same for one more signal that ends nothing; before signals_start(). */
+void signals_block_also(int signal);
+
 /* Start the thread that takes them, after signals_block(). It calls
- * first(user, signal) for the first one.
+ * told(user, signal) for the first one, and for every one of the others.
  * Returns 0; -ENOMEM; -EAGAIN no more threads. */
-int signals_start(struct signals **signals, void (*first)(void *, int),
+int signals_start(struct signals **signals, void (*told)(void *, int),
                   void *user);
 
 /* End that thread. Returns the signal that came, or 0. NULL is fine. */

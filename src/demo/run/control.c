@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * control.c - one thread that shows progress and stops the run.
+ * control.c - one thread that shows progress, changes how many run at
+ * once, and stops the run.
  *
  * It sleeps in weir_queue_take(): until an event comes, or until it is time
  * to look at the progress, or until the queue is closed: then it ends.
  */
 #include "run.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 /* Let what is in flight end and drop the rest; or, after an error, and where
@@ -35,6 +37,26 @@ static void stop(struct run *run, int event)
         say("finishing %d in flight; Ctrl-C again to abort", stats.inside);
 }
 
+/* SIGUSR1: one more at once; SIGUSR2: one fewer. What runs is not touched. */
+static void change_limit(struct run *run, int by)
+{
+    const struct run_options *o = run->options;
+    struct weir_gate *gate = weir_pool_gate(run->pool);
+    struct weir_gate_stats stats = { 0 };
+    const char *bound = "";
+
+    weir_gate_stats(gate, &stats);
+    if (stats.limit + by < 1)
+        bound = ", the least";
+    else if (stats.limit + by > o->workers)
+        bound = ", as many as there are workers (-w)";
+    else if (weir_gate_set(gate, &(struct weir_gate_options){
+                 .limit = stats.limit + by }) == 0)
+        stats.limit += by;
+    if (!o->quiet)
+        say("at most %d at once from now on%s", stats.limit, bound);
+}
+
 void *control_main(void *arg)
 {
     struct run *run = arg;
@@ -44,6 +66,10 @@ void *control_main(void *arg)
         int event;
         int err = weir_queue_take(run->events, &event, next);
 
+        if (err == 0 && (event == SIGUSR1 || event == SIGUSR2)) {
+            change_limit(run, event == SIGUSR1 ? 1 : -1);
+            continue;
+        }
         if (err == 0) {
             stop(run, event);
             continue;

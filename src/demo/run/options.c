@@ -61,7 +61,8 @@ static const char help[] =
     "      --trace FILE         the same for ui.perfetto.dev\n"
     "\n"
     "Every result is a line of JSON. Ctrl-C lets what is in flight finish,\n"
-    "a second one does not.\n";
+    "a second one does not. SIGUSR1 and SIGUSR2 make it one more and one\n"
+    "fewer at once, up to -w.\n";
 
 static int usage(const char *message)
 {

@@ -42,6 +42,8 @@ enum run_event {
     EVENT_HALT_NOW
 };
 
+#define EVENTS_ROOM 16
+
 enum run_progress {
     PROGRESS_NONE,
     PROGRESS_TEXT, /* a line now and then */

@@ -2,6 +2,7 @@
  * setup.c - what a run needs: opening, making, starting, and taking down. */
 #include "run.h"
 
+#include "common/descriptors.h"
 #include "common/exits.h"
 #include "common/input.h"
 #include "common/screen.h"
@@ -118,7 +119,7 @@ int setup_tables(struct run *run)
         err = -ENOMEM;
     if (err == 0)
         err = weir_queue_create(&run->events, &(struct weir_queue_options){
-            .item_bytes = sizeof(int), .capacity = 16 });
+            .item_bytes = sizeof(int), .capacity = EVENTS_ROOM });
     return err == 0 ? EXIT_OK : run_broken("setting up", err);
 }
 
@@ -190,6 +191,22 @@ static int start_screen(struct run *run, uint64_t known)
     return err;
 }
 
+/* Make room for the open files of all workers. */
+static void raise_descriptors(const struct run_options *o)
+{
+    uint64_t workers = (uint64_t)o->workers;
+    uint64_t each = DESCRIPTORS_CLIENT + (options_own_server(o) ? 1 : 0);
+    uint64_t needed = workers * each + DESCRIPTORS_OTHERS, room;
+    char shown[3][32];
+
+    room = descriptors_raise(needed);
+    if (room < needed)
+        say("weir run: %s workers may need %s open files, and %s are allowed:"
+            " see ulimit -Hn",
+            number_show(workers, shown[0]), number_show(needed, shown[1]),
+            number_show(room, shown[2]));
+}
+
 int setup_workers(struct run *run)
 {
     const struct run_options *o = run->options;
@@ -205,6 +222,7 @@ int setup_workers(struct run *run)
     int err;
 
     atomic_store(&run->known, known);
+    raise_descriptors(o);
     if (own) {
         err = server_start(&run->server, &(struct server_options){
             .workers = (int)o->workers + 1 });

@@ -167,7 +167,7 @@ void summary_say(struct run *run)
                 number_show(all.bytes, shown));
     add_times(&text, run, &all);
     text_printf(&text, "  %-22s %7d of %d allowed\n", "most jobs at once",
-                gate.inside_max, (int)o->concurrency);
+                gate.inside_max, gate.limit);
     text_printf(&text, "  %-22s %7s to %s\n", "results written",
                 number_show(written.written, shown), run_output_name(o));
     if (o->table)
