@@ -3,8 +3,8 @@
 # Completion of weir(1) for bash.
 
 _weir() {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev= command=${COMP_WORDS[1]-}
-    local options= words=
+    local cur=${COMP_WORDS[COMP_CWORD]} prev='' command=${COMP_WORDS[1]-}
+    local options='' words=''
     COMPREPLY=()
     if [ "$COMP_CWORD" -gt 0 ]; then prev=${COMP_WORDS[COMP_CWORD - 1]}; fi
     if [ "$COMP_CWORD" -eq 1 ]; then

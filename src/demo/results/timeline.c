@@ -146,7 +146,8 @@ int timeline_write(const char *path, struct mark *marks, size_t count,
     FILE *file;
     int err;
 
-    qsort(marks, count, sizeof(*marks), compare);
+    if (count > 0)
+        qsort(marks, count, sizeof(*marks), compare);
     err = draw(&t);
     file = err == 0 ? fopen(path, "we") : NULL;
     if (err == 0 && file == NULL)
