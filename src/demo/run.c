@@ -30,6 +30,9 @@ static void close_writers(struct run *run)
 
     if (err != 0)
         atomic_compare_exchange_strong(&run->output_error, &none, err);
+    if (run->has_screen)
+        screen_stop();
+    run->has_screen = 0;
 }
 
 /* Run every job. Returns the signal that came, 0, or a negative error. */
@@ -52,10 +55,6 @@ static int work(struct run *run)
     signal = signals_stop(signals);
     weir_queue_close(run->events);
     pthread_join(control, NULL);
-    if (run->has_screen) {
-        screen_stop();
-        run->has_screen = 0;
-    }
     return err != 0 ? err : signal;
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # options.sh WEIR - what is sent, and what is kept of the answers.
 . "$(dirname "$0")/lib.sh"
-plan 18
+plan 22
 serve
 host=${base#http://}
 
@@ -91,4 +91,36 @@ for i in $(seq 500); do echo "http://u:p@$host/status/200?$i"; done >list
 run run -q -i list --window 3 -j 2 -o -
 ok "a window of 3 is enough" all is "$code" 0 -- is "$(lines out)" 500 -- \
     is "$(grep -c 'u:p' out)" 0
+run run --quiet --output long --input list --concurrency 3 --workers 3 \
+    --rate 60000/m --burst 3 --timeout 20 --connect-timeout 10 --max-body 99 \
+    --accept 200 --header 'X: y' --agent x --window 9 --halt never \
+    --progress none --color never
+ok "every option has a long name" \
+    all is "$code" 0 -- is "$(lines long)" 500 -- test ! -s err -- test ! -s out
+run run --verbose --count 2 --concurrency 2 -o own --progress none
+ok "(these too)" all is "$code" 0 -- is "$(grep -c '^ok ' err)" 2
+head -n 7 list >seven
+run run -i seven -r 10 --burst 3 -o burst
+took=$(sed -nE 's/^  took +([0-9.]+) s$/\1/p' err)
+# Of seven starts four come at their slots, one of them late (gate.h).
+ok "--burst lets so many come at once, and no more" \
+    all is "$code" 0 -- at_least "$took" 0.3
+if python3 -c pass 2>/dev/null; then
+    # A listener whose line is full does not answer.
+    python3 -c '
+import socket, time
+s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(0)
+held = [socket.socket() for _ in range(3)]
+for c in held: c.setblocking(False); c.connect_ex(s.getsockname())
+print(s.getsockname()[1], flush=True)
+time.sleep(600)' >full.port &
+    servers="$servers $!"
+    await test -s full.port
+    run run -q -t 600 --connect-timeout 0.3 -o - \
+        "http://127.0.0.1:$(cat full.port)/"
+    ok "--connect-timeout ends what does not connect" all is "$code" 1 -- \
+        grep -q '"error":"timeout"' out
+else
+    skip "--connect-timeout ends what does not connect" "no python3"
+fi
 finish
