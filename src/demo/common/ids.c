@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * ids.c - a compact map from ids to small numbers.
  *
- * Open addressing in 256 parts. A part grows by half when four places in five
- * are in use; only one grows at a time, so growing takes little memory beside
- * what is kept.
+ * Open addressing in 256 parts. A part grows by a quarter when four places in
+ * five are in use; only one grows at a time, so growing takes little memory
+ * beside what is kept.
  */
 #include "ids.h"
 
@@ -79,7 +79,7 @@ static int grow(struct ids *ids, struct part *part)
 {
     struct part more = { .room = part->room == 0
                                      ? FIRST
-                                     : part->room + part->room / 2,
+                                     : part->room + part->room / 4,
                          .used = part->used };
 
     more.places = calloc(more.room, sizeof(*more.places));

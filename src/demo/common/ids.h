@@ -2,7 +2,7 @@
  * ids.h - a compact map from ids to small numbers.
  *
  * It is what grows with the input, so it is kept small: 16 bytes a place, of
- * which 53 to 80 in a hundred are in use, so 20 to 30 bytes an id. Of an id
+ * which 64 to 80 in a hundred are in use, so 20 to 25 bytes an id. Of an id
  * 96 bits are kept: among a billion ids two that differ are taken for one
  * with a chance of about 1 in 10^11. Used by one thread at a time.
  */
