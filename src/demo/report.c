@@ -74,8 +74,10 @@ static int read_files(struct report *r, int argc, char **argv)
             return err == -ENOMEM ? EXIT_BROKEN : EXIT_BAD_INPUT;
         }
         if (e->others != others)
-            say("%s: %llu lines are no records", argv[i],
-                (unsigned long long)(e->others - others));
+            say("%s: %llu line%s no record%s", argv[i],
+                (unsigned long long)(e->others - others),
+                e->others - others == 1 ? " is" : "s are",
+                e->others - others == 1 ? "" : "s");
         if (e->torn != torn)
             say("%s: the last line is torn", argv[i]);
     }

@@ -71,7 +71,7 @@ fi
 { cat part1; echo hello; head -c 50 part2; } >bad
 run report bad part3
 ok "what is no record is told, makes 2, and the rest is reported" \
-    all is "$code" 2 -- says "bad: 1 lines are no records" -- \
+    all is "$code" 2 -- says "bad: 1 line is no record" -- \
     says "bad: the last line is torn" -- grep -q '^slowest' out
 : >empty
 run report empty

@@ -77,8 +77,46 @@ static int read_done(struct run *run)
     if (err != 0)
         return run_broken(o->output, err);
     if (found.others != 0)
-        say("%s: %llu lines are no records and were passed over", o->output,
-            (unsigned long long)found.others);
+        say("%s: %llu line%s no record%s: passed over", o->output,
+            (unsigned long long)found.others,
+            found.others == 1 ? " is" : "s are",
+            found.others == 1 ? "" : "s");
+    return EXIT_OK;
+}
+
+static int is_same(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    if (strcmp(a, b) == 0)
+        return 1;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) &&
+           x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* A file that is written must be no other one of this run: the results would
+ * be replaced, or the end of the list be cut off as torn. Returns an exit
+ * code. */
+static int check_files(const struct run_options *o)
+{
+    const struct {
+        const char *option, *path;
+    } files[] = { { "-i", o->input },
+                  { "-o", o->output },
+                  { "--summary", o->summary },
+                  { "--timeline", o->timeline },
+                  { "--trace", o->trace } };
+    const size_t count = sizeof(files) / sizeof(files[0]);
+
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = i + 1; k < count; k++)
+            if (files[i].path != NULL && files[k].path != NULL &&
+                !(i == 0 && strcmp(files[i].path, "-") == 0) &&
+                is_same(files[i].path, files[k].path)) {
+                say("weir run: %s and %s are the same file: %s",
+                    files[i].option, files[k].option, files[k].path);
+                return EXIT_BAD_INPUT;
+            }
     return EXIT_OK;
 }
 
@@ -86,8 +124,10 @@ static int read_done(struct run *run)
 int setup_files(struct run *run)
 {
     const struct run_options *o = run->options;
-    int code = EXIT_OK, err;
+    int code = check_files(o), err;
 
+    if (code != EXIT_OK)
+        return code;
     if (pipe(run->stop_pipe) != 0)
         return run_broken("a pipe", -errno);
     if (o->input != NULL) {
