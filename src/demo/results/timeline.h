@@ -3,10 +3,10 @@
  *
  * An SVG with a lane for each worker, where a thin bar shows how long a job
  * waited and a thick one how long it ran, coloured by what came of it; below,
- * how many were in flight and how many waited. Up to 2,000 jobs each has a
- * bar of its own that tells about it when pointed at; of more, a pixel shows
- * the worst that came of those it stands for; where all were ok it is the
- * fainter the less of its time was used. More than 100 workers share lanes.
+ * how many were in flight and how many waited. Up to 2,000 jobs on 100 workers
+ * each has a bar of its own that tells about it when pointed at; of more, a
+ * pixel shows the worst that came of those it stands for; where all were ok it
+ * is the fainter the less of its time was used. More workers share lanes.
  */
 #ifndef WEIR_DEMO_TIMELINE_H
 #define WEIR_DEMO_TIMELINE_H

@@ -197,7 +197,8 @@ int timeline_lanes(struct timeline *t)
         text_printf(&t->svg, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height="
                     "\"%d\" fill=\"#00000009\"/>\n", PLOT_LEFT,
                     row_top(t, row), PLOT_WIDTH, t->row);
-    if (t->count > ONE_BY_ONE)
+    /* Where lanes share a row, jobs would hide one another. */
+    if (t->count > ONE_BY_ONE || t->lanes > t->rows)
         return add_many(t);
     for (size_t i = 0; i < t->count; i++)
         add_job(t, &t->marks[i]);
