@@ -97,10 +97,11 @@ found=$(includes src/http*.c src/http*.h | while read -r file header; do
 done)
 report "http uses public headers of the core only" "$found"
 
-found=$(includes src/demo/*.c src/demo/*.h | while read -r file header; do
+found=$(includes src/demo/*.[ch] src/demo/*/*.[ch] | while read -r file header; do
     case $header in
     weir/*) ;;
     *) [ -e "src/demo/$header" ] && continue
+        [ -e "$(dirname "$file")/$header" ] && continue
         case $file:$header in *:sys/sys.h | *:../*) echo "$file: $header" ;;
         esac
         [ -e "src/$header" ] && echo "$file: includes $header" ;;

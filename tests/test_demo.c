@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * test_demo.c - parts of the program that need no network. */
-#include "id.h"
-#include "input.h"
-#include "number.h"
-#include "server_private.h"
-#include "template_plan.h"
-#include "text.h"
-#include "url.h"
+#include "common/id.h"
+#include "common/input.h"
+#include "common/number.h"
+#include "serve/server_private.h"
+#include "show/template_plan.h"
+#include "common/text.h"
+#include "common/url.h"
 
 #include "tap.h"
 
@@ -155,6 +155,8 @@ static void urls(void)
     EXPECT(checks("", NULL));
 }
 
+#define LINE_MAX_ 65536
+
 /* Read a file with these bytes; line lengths are appended to `got`. */
 static void read_lines(const char *bytes, size_t count, char *got)
 {
@@ -165,7 +167,7 @@ static void read_lines(const char *bytes, size_t count, char *got)
 
     REQUIRE(fd >= 0 && write(fd, bytes, count) == (ssize_t)count);
     close(fd);
-    REQUIRE(input_open(&in, path, -1) == 0);
+    REQUIRE(input_open(&in, path, -1, LINE_MAX_) == 0);
     while ((what = input_next(in, &line)) != INPUT_END && what > 0)
         got += what == INPUT_LINE
                    ? sprintf(got, "%d:%d ", (int)line.number, (int)line.count)
@@ -189,16 +191,16 @@ static void lines(void)
 
 static void long_lines(void)
 {
-    static char bytes[4 * INPUT_LINE_MAX];
+    static char bytes[4 * LINE_MAX_];
     char got[256] = "", *at = bytes;
 
     for (int extra = 0; extra < 2; extra++) {
-        memset(at, 'x', (size_t)(INPUT_LINE_MAX + extra));
-        at += INPUT_LINE_MAX + extra;
+        memset(at, 'x', (size_t)(LINE_MAX_ + extra));
+        at += LINE_MAX_ + extra;
         at += sprintf(at, "\r\n");
     }
-    memset(at, 'y', INPUT_LINE_MAX + 9);
-    at += INPUT_LINE_MAX + 9;
+    memset(at, 'y', LINE_MAX_ + 9);
+    at += LINE_MAX_ + 9;
     at += sprintf(at, "\nz");
     read_lines(bytes, (size_t)(at - bytes), got);
     EXPECT(strcmp(got, "1:65536 2:long 3:long 4:1 ") == 0 ||

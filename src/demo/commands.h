@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT
- * commands.h - the commands of the program, and its exit codes.
+ * commands.h - the commands of the program.
  *
  * A command gets its own name in argv[0] and returns the exit code.
  */
 #ifndef WEIR_DEMO_COMMANDS_H
 #define WEIR_DEMO_COMMANDS_H
 
-enum {
-    EXIT_OK = 0,
-    EXIT_SOME_FAILED = 1,
-    EXIT_BAD_INPUT = 2, /* or usage */
-    EXIT_BROKEN = 3     /* internal, or the results cannot be written */
-};
+#include "common/exits.h"
 
+/* How the program was called. */
+extern const char *program_path;
+
+int command_report(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_serve(int argc, char **argv);
 int command_show(int argc, char **argv);
@@ -24,8 +23,5 @@ int show_letters(int argc, char **argv);
 int show_say_after(double scale); /* a part of letters */
 int show_submitters(int argc, char **argv);
 int show_nested(int argc, char **argv);
-
-/* Print help on standard output. Returns the exit code. */
-int print_help(const char *text);
 
 #endif

@@ -21,9 +21,9 @@
  * the whole flow. The rest is options and what is printed.
  */
 #include "commands.h"
-#include "kata_plan.h"
-#include "settings.h"
-#include "text.h"
+#include "show/kata_plan.h"
+#include "common/settings.h"
+#include "common/text.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -300,35 +300,23 @@ static int show_sweep(struct kata *k, int dry_run)
 static int read_options(struct kata *k, int *sweep, int *dry_run, int argc,
                         char **argv)
 {
-    const char *end = "close";
-    int want_help = 0, first;
+    int code;
     const struct setting settings[] = {
-        { "consumers", 0, SETTING_WHOLE, &k->consumers, 1, MANY, NULL },
-        { "producers", 0, SETTING_WHOLE, &k->producers, 1, MANY, NULL },
-        { "capacity", 0, SETTING_WHOLE, &k->capacity, 1, 1e6, NULL },
-        { "end", 0, SETTING_TEXT, &end, 0, 0, NULL },
-        { "sweep", 0, SETTING_FLAG, sweep, 0, 0, NULL },
-        { "dry-run", 0, SETTING_FLAG, dry_run, 0, 0, NULL },
-        { "scale", 0, SETTING_DECIMAL, &k->scale, 0.001, 100, NULL },
-        { "output", 'o', SETTING_TEXT, &k->output, 0, 0, NULL },
-        { "help", 'h', SETTING_FLAG, &want_help, 0, 0, NULL },
+        SETTING("consumers", 0, WHOLE, &k->consumers, 1, MANY),
+        SETTING("producers", 0, WHOLE, &k->producers, 1, MANY),
+        SETTING("capacity", 0, WHOLE, &k->capacity, 1, 1e6),
+        SETTING_WORD("end", &k->by_sentinel, "close|sentinel"),
+        SETTING("sweep", 0, FLAG, sweep, 0, 0),
+        SETTING("dry-run", 0, FLAG, dry_run, 0, 0),
+        SETTING_SCALE(&k->scale, NULL),
+        SETTING("output", 'o', TEXT, &k->output, 0, 0),
     };
 
-    first = settings_parse("show kata", settings,
-                           sizeof(settings) / sizeof(settings[0]), argc, argv);
-    if (first < 0)
-        return EXIT_BAD_INPUT;
-    if (want_help)
-        return print_help(help) == EXIT_OK ? -1 : EXIT_BROKEN;
-    if (first < argc) {
-        say("weir show kata: %s: not understood", argv[first]);
-        return EXIT_BAD_INPUT;
-    }
-    k->by_sentinel = strcmp(end, "sentinel") == 0;
-    if (!k->by_sentinel && strcmp(end, "close") != 0) {
-        say("weir show kata: --end %s: must be close or sentinel", end);
-        return EXIT_BAD_INPUT;
-    }
+    code = settings_read(&(struct settings_of){
+        .name = "show kata", .help = help, .settings = settings,
+        .count = sizeof(settings) / sizeof(settings[0]) }, argc, argv);
+    if (code != EXIT_OK)
+        return code;
     if (*sweep && (k->consumers != 0 || k->output != NULL)) {
         say("weir show kata: --sweep does not go together with %s",
             k->consumers != 0 ? "--consumers" : "--output");

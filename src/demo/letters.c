@@ -18,9 +18,9 @@
  * and put", another one of "take and print".
  */
 #include "commands.h"
-#include "settings.h"
-#include "signals.h"
-#include "text.h"
+#include "common/settings.h"
+#include "common/signals.h"
+#include "common/text.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -284,26 +284,20 @@ static int play(struct letters *l)
 /* Returns EXIT_OK to go on, another exit code, or -1: help was asked for. */
 static int read_options(struct letters *l, int *words, int argc, char **argv)
 {
-    int want_help = 0, first;
+    int code;
     const struct setting settings[] = {
-        { "seed", 0, SETTING_WHOLE, &l->seed, 0, 9e15, NULL },
-        { "capacity", 0, SETTING_WHOLE, &l->capacity, 1, 1e6, NULL },
-        { "for", 0, SETTING_DECIMAL, &l->seconds, 0.001, 1e6, NULL },
-        { "scale", 0, SETTING_DECIMAL, &l->scale, 0.0001, 100, NULL },
-        { "say-after", 0, SETTING_FLAG, words, 0, 0, NULL },
-        { "help", 'h', SETTING_FLAG, &want_help, 0, 0, NULL },
+        SETTING("seed", 0, WHOLE, &l->seed, 0, 9e15),
+        SETTING("capacity", 0, WHOLE, &l->capacity, 1, 1e6),
+        SETTING("for", 0, DECIMAL, &l->seconds, 0.001, 1e6),
+        SETTING_SCALE(&l->scale, NULL),
+        SETTING("say-after", 0, FLAG, words, 0, 0),
     };
 
-    first = settings_parse("show letters", settings,
-                           sizeof(settings) / sizeof(settings[0]), argc, argv);
-    if (first < 0)
-        return EXIT_BAD_INPUT;
-    if (want_help)
-        return print_help(help) == EXIT_OK ? -1 : EXIT_BROKEN;
-    if (first < argc) {
-        say("weir show letters: %s: not understood", argv[first]);
-        return EXIT_BAD_INPUT;
-    }
+    code = settings_read(&(struct settings_of){
+        .name = "show letters", .help = help, .settings = settings,
+        .count = sizeof(settings) / sizeof(settings[0]) }, argc, argv);
+    if (code != EXIT_OK)
+        return code;
     if (l->seed < 0)
         l->seed = weir_now() % 1000000;
     return EXIT_OK;

@@ -1,36 +1,32 @@
 /* SPDX-License-Identifier: MIT
  * main.c - finds the command. */
 #include "commands.h"
-#include "text.h"
+#include "common/settings.h"
+#include "common/text.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <weir/weir.h>
 
 static const char help[] =
     "weir - do a list of network jobs, so many at once, so many a second\n"
     "\n"
-    "  weir run   [options] [URL... | -i FILE]  do the jobs; none given:\n"
-    "                                           try it on a server of its own\n"
-    "  weir show  [NAME [options]]              a scenario, or their list\n"
-    "  weir serve [--port N]                    a server to try things on\n"
-    "  weir COMMAND --help                      options of a command\n"
+    "  weir run    [options] [URL... | -i FILE]  do the jobs; none given: try\n"
+    "                                            it on a server of its own\n"
+    "  weir report FILE...                       what results files say\n"
+    "  weir show   [NAME [options]]              a scenario, or their list\n"
+    "  weir serve  [--port N]                    a server to try things on\n"
+    "  weir COMMAND --help                       options of a command\n"
     "  weir --help | --version\n"
     "\n"
-    "Exit codes: 0 all ok, 1 some failed, 2 usage or bad input, 3 internal or\n"
-    "output error; after Ctrl-C it dies of the signal (130 to a shell).\n";
+    "Exit codes: 0 all ok, 1 some failed, 2 usage or bad input, 3 internal\n"
+    "or output error, 4 stopped by --halt; after Ctrl-C it dies of the signal\n"
+    "(130 to a shell).\n";
 
-int print_help(const char *text)
-{
-    if (fputs(text, stdout) >= 0 && fflush(stdout) == 0)
-        return EXIT_OK;
-    say("weir: standard output: cannot write");
-    return EXIT_BROKEN;
-}
+const char *program_path = "weir";
 
 /* Where a standard descriptor is closed, the next file that is opened would
  * take its place and be written to by accident. Put something there that
@@ -42,39 +38,29 @@ static void fill_standard_descriptors(void)
             (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
-/* A job needs a descriptor, on the server's side another: take as many as the
- * system lets us. Where it does not, the answers will say so. */
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         int (*run)(int, char **);
     } commands[] = { { "run", command_run },
+                     { "report", command_report },
                      { "show", command_show },
                      { "serve", command_serve } };
     const char *name = argc > 1 ? argv[1] : "";
 
+    if (argc > 0)
+        program_path = argv[0];
     fill_standard_descriptors();
-    raise_descriptors();
     signal(SIGPIPE, SIG_IGN); /* a reader that left is an error of write() */
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(name, commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 ||
         strcmp(name, "help") == 0)
-        return print_help(help);
+        return settings_help(help);
     if (strcmp(name, "--version") == 0)
-        return print_help("weir " WEIR_VERSION "\n");
+        return settings_help("weir " WEIR_VERSION "\n");
     if (argc < 2)
         say("weir: which command? See 'weir --help'");
     else

@@ -16,14 +16,14 @@
  * on seven workers, on two and on one; only the times differ.
  *
  * Take this file as a starting point: greet(), have_party() and evening() are
- * the whole flow. The other parts have files of their own: nested_growth.c,
+ * the whole flow. The other parts have files of their own in show/: nested_growth.c,
  * nested_wait.c and nested_atomic.c.
  */
-#include "nested.h"
+#include "show/nested.h"
 
 #include "commands.h"
-#include "settings.h"
-#include "text.h"
+#include "common/settings.h"
+#include "common/text.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -334,42 +334,28 @@ static const struct part {
 
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
-/* `only` is NULL or the name of a part; `first` and `end` are which.
- * Returns EXIT_OK to go on, another exit code, or -1: help was asked for. */
+/* Which parts: from `first` on, before `end`. Returns EXIT_OK to go on,
+ * another exit code, or -1: help was asked for. */
 static int read_options(struct nested *n, size_t *first, size_t *end, int argc,
                         char **argv)
 {
-    const char *only = NULL;
-    int want_help = 0, operand;
+    int part = 0, code;
     const struct setting settings[] = {
-        { "part", 0, SETTING_TEXT, &only, 0, 0, NULL },
-        { "scale", 0, SETTING_DECIMAL, &n->scale, 0.001, 100, NULL },
-        { "help", 'h', SETTING_FLAG, &want_help, 0, 0, NULL },
+        SETTING_WORD("part", &part,
+                     "all|family|few|growth|ask|abandon|atomic"),
+        SETTING_SCALE(&n->scale, NULL),
     };
 
-    operand = settings_parse("show nested", settings,
-                             sizeof(settings) / sizeof(settings[0]), argc,
-                             argv);
-    if (operand < 0)
-        return EXIT_BAD_INPUT;
-    if (want_help)
-        return print_help(help) == EXIT_OK ? -1 : EXIT_BROKEN;
-    if (operand < argc) {
-        say("weir show nested: %s: not understood", argv[operand]);
-        return EXIT_BAD_INPUT;
-    }
     *first = 0;
     *end = PARTS;
-    if (only == NULL)
-        return EXIT_OK;
-    while (*first < PARTS && strcmp(only, parts[*first].name) != 0)
-        ++*first;
-    *end = *first + 1;
-    if (*first < PARTS)
-        return EXIT_OK;
-    say("weir show nested: --part %s: no such part; see 'weir show nested"
-        " --help'", only);
-    return EXIT_BAD_INPUT;
+    code = settings_read(&(struct settings_of){
+        .name = "show nested", .help = help, .settings = settings,
+        .count = sizeof(settings) / sizeof(settings[0]) }, argc, argv);
+    if (code == EXIT_OK && part > 0) {
+        *first = (size_t)part - 1;
+        *end = (size_t)part;
+    }
+    return code;
 }
 
 int show_nested(int argc, char **argv)

@@ -6,7 +6,7 @@
  * writer, so that two words at the same moment are two whole lines.
  */
 #include "commands.h"
-#include "text.h"
+#include "common/text.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * serve.c - `weir serve`: the loopback server until a signal comes. */
 #include "commands.h"
-#include "server.h"
-#include "settings.h"
-#include "signals.h"
-#include "text.h"
+#include "serve/server.h"
+#include "common/descriptors.h"
+#include "common/settings.h"
+#include "common/signals.h"
+#include "common/text.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -27,24 +28,20 @@ static const char help[] =
 int command_serve(int argc, char **argv)
 {
     int64_t port = 0, workers = 256;
-    int want_help = 0, first, err;
+    int code, err;
     const struct setting settings[] = {
-        { "port", 0, SETTING_WHOLE, &port, 0, 65535, NULL },
-        { "workers", 0, SETTING_WHOLE, &workers, 1, 10000, NULL },
-        { "help", 'h', SETTING_FLAG, &want_help, 0, 0, NULL },
+        SETTING("port", 0, WHOLE, &port, 0, 65535),
+        SETTING("workers", 0, WHOLE, &workers, 1, 10000),
     };
     struct server *server;
 
-    first = settings_parse("serve", settings,
-                           sizeof(settings) / sizeof(settings[0]), argc, argv);
-    if (first < 0)
-        return EXIT_BAD_INPUT;
-    if (want_help)
-        return print_help(help);
-    if (first < argc) {
-        say("weir serve: %s: not understood", argv[first]);
-        return EXIT_BAD_INPUT;
-    }
+    code = settings_read(&(struct settings_of){
+        .name = "serve", .help = help, .settings = settings,
+        .count = sizeof(settings) / sizeof(settings[0]) }, argc, argv);
+    if (code != EXIT_OK)
+        return code < 0 ? EXIT_OK : code;
+    /* One for each connection served, and for those that wait. */
+    descriptors_raise(2 * (uint64_t)workers + 1024 + DESCRIPTORS_OTHERS);
     signals_block();
     err = server_start(&server, &(struct server_options){
         .port = (int)port, .workers = (int)workers });

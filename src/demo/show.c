@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * show.c - `weir show`: finds the scenario, or lists them. */
 #include "commands.h"
-#include "text.h"
+#include "common/settings.h"
+#include "common/text.h"
 
 #include <string.h>
 
@@ -30,7 +31,7 @@ int command_show(int argc, char **argv)
         if (strcmp(name, scenarios[i].name) == 0)
             return scenarios[i].run(argc - 1, argv + 1);
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
-        return print_help(list);
+        return settings_help(list);
     say("weir show: %s: no such scenario; see 'weir show'", name);
     return EXIT_BAD_INPUT;
 }

@@ -20,8 +20,8 @@
  * does to any program; letters.c shows how to end in an orderly way.
  */
 #include "commands.h"
-#include "settings.h"
-#include "text.h"
+#include "common/settings.h"
+#include "common/text.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -423,23 +423,17 @@ static int show_order(const struct scenario *sc)
 /* Returns EXIT_OK to go on, another exit code, or -1: help was asked for. */
 static int read_options(struct scenario *sc, int argc, char **argv)
 {
-    int want_help = 0, first;
+    int code;
     const struct setting settings[] = {
-        { "seed", 0, SETTING_WHOLE, &sc->seed, 0, 9e15, NULL },
-        { "scale", 0, SETTING_DECIMAL, &sc->scale, 0.001, 100, NULL },
-        { "help", 'h', SETTING_FLAG, &want_help, 0, 0, NULL },
+        SETTING("seed", 0, WHOLE, &sc->seed, 0, 9e15),
+        SETTING_SCALE(&sc->scale, NULL),
     };
 
-    first = settings_parse("show submitters", settings,
-                           sizeof(settings) / sizeof(settings[0]), argc, argv);
-    if (first < 0)
-        return EXIT_BAD_INPUT;
-    if (want_help)
-        return print_help(help) == EXIT_OK ? -1 : EXIT_BROKEN;
-    if (first < argc) {
-        say("weir show submitters: %s: not understood", argv[first]);
-        return EXIT_BAD_INPUT;
-    }
+    code = settings_read(&(struct settings_of){
+        .name = "show submitters", .help = help, .settings = settings,
+        .count = sizeof(settings) / sizeof(settings[0]) }, argc, argv);
+    if (code != EXIT_OK)
+        return code;
     if (sc->seed < 0)
         sc->seed = weir_now() % 1000000;
     return EXIT_OK;

@@ -13,11 +13,12 @@
  * the work. The rest is options and what is printed.
  */
 #include "commands.h"
-#include "number.h"
-#include "server.h"
-#include "settings.h"
-#include "template_plan.h"
-#include "text.h"
+#include "common/descriptors.h"
+#include "common/number.h"
+#include "serve/server.h"
+#include "common/settings.h"
+#include "show/template_plan.h"
+#include "common/text.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -276,33 +277,25 @@ static int scenario(struct scenario *s, const char **what)
 static int read_options(struct scenario *s, int argc, char **argv)
 {
     int64_t limit = 3, count = PLAN_FIXED, seed = -1;
-    int want_help = 0, first;
+    int code;
     struct plan *plan = &s->plan;
     const struct setting settings[] = {
-        { "limit", 0, SETTING_WHOLE, &limit, 1, 1000, "WEIR_LIMIT" },
+        { "limit", 0, SETTING_WHOLE, &limit, 1, 1000, "WEIR_LIMIT", NULL },
         { "write-delay", 0, SETTING_DECIMAL, &plan->write_delay, 0, 60,
-          "WEIR_WRITE_DELAY" },
-        { "seed", 0, SETTING_WHOLE, &seed, 0, 9e15, "WEIR_SEED" },
-        { "count", 'n', SETTING_WHOLE, &count, 1, PLAN_MOST, "WEIR_COUNT" },
-        { "scale", 0, SETTING_DECIMAL, &plan->scale, 0.001, 100,
-          "WEIR_SCALE" },
-        { "output", 'o', SETTING_TEXT, &s->output, 0, 0, "WEIR_OUTPUT" },
-        { "hold", 0, SETTING_FLAG, &s->hold, 0, 0, "WEIR_HOLD" },
-        { "help", 'h', SETTING_FLAG, &want_help, 0, 0, NULL },
+          "WEIR_WRITE_DELAY", NULL },
+        { "seed", 0, SETTING_WHOLE, &seed, 0, 9e15, "WEIR_SEED", NULL },
+        { "count", 'n', SETTING_WHOLE, &count, 1, PLAN_MOST,
+          "WEIR_COUNT", NULL },
+        SETTING_SCALE(&plan->scale, "WEIR_SCALE"),
+        { "output", 'o', SETTING_TEXT, &s->output, 0, 0, "WEIR_OUTPUT", NULL },
+        { "hold", 0, SETTING_FLAG, &s->hold, 0, 0, "WEIR_HOLD", NULL },
     };
-    const size_t known = sizeof(settings) / sizeof(settings[0]);
 
-    if (settings_environment("show template", settings, known) != 0)
-        return EXIT_BAD_INPUT;
-    first = settings_parse("show template", settings, known, argc, argv);
-    if (first < 0)
-        return EXIT_BAD_INPUT;
-    if (want_help)
-        return print_help(help) == EXIT_OK ? -1 : EXIT_BROKEN;
-    if (first < argc) {
-        say("weir show template: %s: not understood", argv[first]);
-        return EXIT_BAD_INPUT;
-    }
+    code = settings_read(&(struct settings_of){
+        .name = "show template", .help = help, .settings = settings,
+        .count = sizeof(settings) / sizeof(settings[0]) }, argc, argv);
+    if (code != EXIT_OK)
+        return code;
     if (seed < 0 && count != PLAN_FIXED) {
         say("weir show template: -n %d: the fixed list has %d jobs; give"
             " --seed for random ones", (int)count, PLAN_FIXED);
@@ -326,6 +319,8 @@ int show_template(int argc, char **argv)
 
     if (code != EXIT_OK)
         return code < 0 ? EXIT_OK : code;
+    descriptors_raise((uint64_t)s.plan.limit * (DESCRIPTORS_CLIENT + 1) +
+                      DESCRIPTORS_OTHERS);
     err = weir_http_begin();
     if (err == 0) {
         err = scenario(&s, &what);

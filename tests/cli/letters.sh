@@ -2,17 +2,8 @@
 # SPDX-License-Identifier: MIT
 # letters.sh WEIR - the scenario `letters`, its rests scaled, and Ctrl-C.
 . "$(dirname "$0")/lib.sh"
-# In the background of a script, say: no program started from there sees it.
-[ -z "$(trap -p INT)" ] || skip_all "SIGINT is ignored here"
+int_works || skip_all "SIGINT is ignored here"
 plan 24
-
-# begin ARGUMENTS...: as start, and what was printed before is not taken for
-# what is printed now.
-begin() {
-    rm -f err
-    [ -p out ] || rm -f out
-    start "$@"
-}
 
 # only_whole FILE: nothing but whole lines.
 only_whole() {
@@ -59,13 +50,13 @@ plenty() {
         [ "$(made | grep -c "^$producer")" -ge 5 ] || return
     done
 }
-begin show letters --scale 0.02 --seed 7
+start show letters --scale 0.02 --seed 7
 await plenty
 kill -INT "$pid"
 ended
 ok "all three go on until Ctrl-C" all is "$code" 130 -- plenty -- counted
 mv out first
-begin show letters --scale 0.02 --seed 7
+start show letters --scale 0.02 --seed 7
 await plenty
 kill -INT "$pid"
 ended
@@ -80,7 +71,7 @@ ok "a seed gives each producer the same letters again" \
     all same 0 -- same 1 -- same 2
 
 # Rests of 100 s and more: it is not by waiting that they end.
-begin show letters --scale 100
+start show letters --scale 100
 await has_lines out 6
 kill -INT "$pid"
 ended
@@ -95,7 +86,7 @@ ok "nothing more is produced, and what was queued is finished" \
 # Ten times: where exactly the signal finds the threads is chance.
 without_room() {
     for _ in 1 2 3 4 5 6 7 8 9 10; do
-        begin show letters --scale 0.001 --capacity 1
+        start show letters --scale 0.001 --capacity 1
         await has_lines out 100
         kill -INT "$pid"
         ended
@@ -105,7 +96,7 @@ without_room() {
 ok "Ctrl-C ends producers that wait for room, and nothing is lost" \
     without_room
 
-begin show letters --scale 100
+start show letters --scale 100
 await has_lines out 6
 kill -TERM "$pid"
 ended
@@ -116,7 +107,7 @@ ok "SIGTERM does the same and it dies of that" \
 rm out
 mkfifo out
 exec 7<>out
-begin show letters --scale 0.001
+start show letters --scale 0.001
 read -r _ <&7 # its signals are taken by now
 head -c 4096 /dev/zero | tr '\0' '\n' >blank
 for size in 4096 64 1; do
@@ -146,7 +137,7 @@ ok "in series hello and world are said at 2 and 8 s, together both at 3 s" \
 ok "and none earlier" \
     all is "$(grep -c measured out)" 4 -- \
     is "$(awk '/measured/ && $6 + 0 < $3 + 0' out)" ""
-begin show letters --say-after --scale 100
+start show letters --say-after --scale 100
 await has_lines out 1
 kill -INT "$pid"
 ended

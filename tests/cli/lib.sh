@@ -81,11 +81,25 @@ run() {
     timeout 120 "$weir" "$@" >out 2>err </dev/null || code=$?
 }
 
+# Where SIGINT is ignored, as in the background of a script, a shell cannot
+# have it back for what it starts. Some systems' env can.
+default_int=
+if [ -n "$(trap -p INT)" ] && env --default-signal=INT true 2>/dev/null; then
+    default_int="env --default-signal=INT"
+fi
+
+# int_works: SIGINT ends what is started; else the tests of it cannot be run.
+int_works() { [ -z "$(trap -p INT)" ] || [ -n "$default_int" ]; }
+
 # start ARGUMENTS...: run it in the background as a terminal would have it,
-# with SIGINT not ignored; $pid.
+# with SIGINT not ignored; $pid. What was printed before is removed first, so
+# that it is not taken for what is printed now.
 start() {
+    rm -f err
+    [ -p out ] || rm -f out
     set -m
-    "$weir" "$@" >out 2>err &
+    # shellcheck disable=SC2086 # two words, or none
+    $default_int "$weir" "$@" >out 2>err &
     pid=$!
     set +m
 }

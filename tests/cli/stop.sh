@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # stop.sh WEIR - Ctrl-C once, Ctrl-C twice, kill -9, and torn last lines.
 . "$(dirname "$0")/lib.sh"
-plan 18
+int_works || skip_all "SIGINT is ignored here"
+plan 19
 serve
 for i in $(seq 40); do echo "$base/delay/0.3?$i"; done >slow
 for i in $(seq 20000); do echo "$base/status/200?$i"; done >fast
@@ -65,9 +66,23 @@ ended
 exec 7<&-
 ok "Ctrl-C again ends a run whose results nobody reads" is "$code" 130
 
+# The same for what it says: nobody reads standard error.
+mkfifo errors
+exec 7<>errors
+set -m
+# shellcheck disable=SC2086
+$default_int "$weir" run -v -i fast -o said.ndjson 2>errors &
+pid=$!
+set +m
+await has_lines said.ndjson 2000
+while kill -INT "$pid" 2>/dev/null; do sleep 0.1; done
+ended
+exec 7<&-
+ok "Ctrl-C again ends a run that nobody listens to" is "$code" 130
+
 # What a shell starts with & has SIGINT ignored.
 printf '%s\n' "$base/status/200" "$base/delay/0.5" >two
-"$weir" run -q -j 2 -i two -o nohup.ndjson &
+(trap '' INT && exec "$weir" run -q -j 2 -i two -o nohup.ndjson) &
 pid=$!
 await has_lines nohup.ndjson 1
 kill -INT "$pid"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # usage.sh WEIR - help, and what is refused before anything is done.
 . "$(dirname "$0")/lib.sh"
-plan 32
+plan 35
 
 run --version
 ok "--version tells the version and ends with 0" \
@@ -10,7 +10,7 @@ ok "--version tells the version and ends with 0" \
 run --help
 ok "--help lists the commands on standard output" \
     all is "$code" 0 -- grep -q 'weir run' out -- test ! -s err
-for command in "run" "serve" "show" "show template"; do
+for command in "run" "report" "serve" "show" "show template"; do
     # shellcheck disable=SC2086
     run $command --help
     ok "$command --help explains the command and ends with 0" \
@@ -50,6 +50,23 @@ refused "URLs and -i do not go together" "-i" run -i x http://127.0.0.1/
 refused "-n and -i do not go together" "-n" run -n 1 -i x
 refused "--base must be http or https" "--base" run --base file:///etc
 refused "an unknown scenario is named" "fly" show fly
+
+printf '%s' "http://127.0.0.1:1/" >list
+ln list link
+run run -i list -o link
+first=$code
+cp err said
+run run -i list -o list
+ok "a list is not taken for results, and stays as it is" \
+    all is "$first" 2 -- grep -q 'i and -o are the same file: link' said -- \
+    is "$code" 2 -- is "$(wc -c <list | tr -d ' ')" 19 -- \
+    test ! -e list.torn
+for option in --trace --timeline --summary; do
+    run run -q -i list -o same $option same
+    echo "$code $(grep -c 'are the same file: same' err)"
+done >codes
+ok "nor are results replaced by a file about the run" \
+    is "$(sort -u codes)" "2 1"
 
 mkdir input
 run run -i input

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT
+ * url.c - is this a URL we may fetch? */
+#include "url.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Schemes that people do try get a message with their name. */
+static const char *bad_scheme(const char *bytes, size_t count)
+{
+    static const struct {
+        const char *scheme, *why;
+    } known[] = {
+        { "file:", "scheme file: only http and https are allowed" },
+        { "ftp:", "scheme ftp: only http and https are allowed" },
+        { "ftps:", "scheme ftps: only http and https are allowed" },
+        { "sftp:", "scheme sftp: only http and https are allowed" },
+        { "gopher:", "scheme gopher: only http and https are allowed" },
+        { "dict:", "scheme dict: only http and https are allowed" },
+        { "ws:", "scheme ws: only http and https are allowed" },
+        { "wss:", "scheme wss: only http and https are allowed" },
+        { "data:", "scheme data: only http and https are allowed" },
+    };
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        size_t length = strlen(known[i].scheme);
+
+        if (count >= length &&
+            strncasecmp(bytes, known[i].scheme, length) == 0)
+            return known[i].why;
+    }
+    return "does not start with http:// or https://";
+}
+
+static int has_scheme(const char *bytes, size_t count, const char *scheme)
+{
+    size_t length = strlen(scheme);
+
+    return count >= length && strncasecmp(bytes, scheme, length) == 0;
+}
+
+static const char *find_fault(const char *bytes, size_t count)
+{
+    size_t start = has_scheme(bytes, count, "http://")    ? 7
+                   : has_scheme(bytes, count, "https://") ? 8
+                                                          : 0;
+    size_t host = start;
+
+    if (memchr(bytes, '\0', count) != NULL)
+        return "a NUL inside";
+    if (start == 0)
+        return bad_scheme(bytes, count);
+    for (size_t i = 0; i < count; i++) {
+        unsigned char byte = (unsigned char)bytes[i];
+
+        if (byte == ' ')
+            return "a space inside: write %20";
+        if (byte < 0x20 || byte == 0x7F)
+            return "a control character inside";
+    }
+    for (size_t i = start; i < count && strchr("/?#", bytes[i]) == NULL; i++)
+        if (bytes[i] == '@')
+            host = i + 1;
+    if (host == count || strchr("/?#:", bytes[host]) != NULL)
+        return "no host";
+    return NULL;
+}
+
+char *url_check(const char *bytes, size_t count, const char **why)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t size = count + 1;
+    char *url, *to;
+
+    *why = find_fault(bytes, count);
+    if (*why != NULL)
+        return NULL;
+    for (size_t i = 0; i < count; i++)
+        size += (unsigned char)bytes[i] >= 0x80 ? 2 : 0;
+    url = to = malloc(size);
+    if (url == NULL)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        unsigned char byte = (unsigned char)bytes[i];
+
+        if (byte < 0x80) {
+            *to++ = (char)byte;
+        } else {
+            *to++ = '%';
+            *to++ = digits[byte >> 4];
+            *to++ = digits[byte & 15];
+        }
+    }
+    *to = '\0';
+    return url;
+}
+
+const char *url_host(const char *url, size_t *count)
+{
+    const char *slashes = strstr(url, "://");
+    const char *host = slashes != NULL ? slashes + 3 : url;
+
+    *count = strcspn(host, "/?#");
+    return host;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ * timeline_private.h - what the parts of the drawing share.
+ *
+ *   timeline.c         the page: title, legend, axis
+ *   timeline_lanes.c   the lanes
+ *   timeline_curves.c  the two curves
+ */
+#ifndef WEIR_DEMO_TIMELINE_PRIVATE_H
+#define WEIR_DEMO_TIMELINE_PRIVATE_H
+
+#include "common/text.h"
+#include "marks.h"
+
+#define PLOT_LEFT  70   /* of the page, in pixels */
+#define PLOT_WIDTH 1200 /* of what is drawn: so many columns */
+#define PLOT_TOP   56
+#define CURVE      90   /* height of a curve */
+
+extern const char *const timeline_colors[MARK_OUTCOMES];
+#define TIMELINE_WAIT "#8d99a6"
+
+struct timeline {
+    struct text svg;
+    const struct mark *marks; /* sorted by start */
+    size_t count;
+    size_t lanes;
+    size_t rows;   /* that are drawn; lanes share them when there are more */
+    int row;       /* height of one */
+    int64_t from;  /* the time at the left edge */
+    double per_ns; /* columns */
+};
+
+/* The column a time falls into, with its fraction. */
+double timeline_x(const struct timeline *t, int64_t time);
+
+/* Draw the lanes from PLOT_TOP on; or -ENOMEM. */
+int timeline_lanes(struct timeline *t);
+
+/* Draw the curves from `top` on; or -ENOMEM. */
+int timeline_curves(struct timeline *t, int top);
+
+#endif

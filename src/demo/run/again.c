@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ * again.c - the command that goes on where a run ended. */
+#include "again.h"
+
+#include "commands.h"
+
+#include <string.h>
+#include <strings.h>
+
+static int is_secret(const char *header)
+{
+    static const char *const names[] = { "Authorization:", "Cookie:",
+                                         "Proxy-Authorization:" };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strncasecmp(header, names[i], strlen(names[i])) == 0)
+            return 1;
+    return 0;
+}
+
+/* Where in a word the value of a header begins that is secret; NULL: nowhere.
+ * A header's text lies within the word it was given in. */
+static const char *secret_header(const struct run_options *o,
+                                 const char *word)
+{
+    const char *end = word + strlen(word);
+
+    for (size_t i = 0; i < o->headers.count; i++) {
+        const char *text = o->headers.texts[i];
+
+        if (text >= word && text <= end && is_secret(text))
+            return strchr(text, ':') + 1;
+    }
+    return NULL;
+}
+
+/* Find user and password: from *from on so many bytes. Returns 0 where there
+ * are none. */
+static size_t find_user(const struct run_options *o, const char *word,
+                        const char **from)
+{
+    const char *end = word + strlen(word), *slashes = strstr(word, "://");
+    const char *at = NULL;
+
+    if (slashes != NULL)
+        *from = slashes + 3;
+    else if (o->proxy != NULL && o->proxy >= word && o->proxy <= end)
+        *from = o->proxy; /* a proxy needs no scheme */
+    else
+        return 0;
+    for (const char *c = *from; *c != '\0' && strchr("/?#", *c) == NULL; c++)
+        if (*c == '@')
+            at = c;
+    return at != NULL ? (size_t)(at - *from) + 1 : 0;
+}
+
+/* Returns 1 where something was left out. */
+static int add_word(struct text *text, const struct run_options *o,
+                    const char *word)
+{
+    const char *cut = secret_header(o, word);
+    size_t count = 0, all = strlen(word);
+    struct text kept = { 0 };
+
+    if (cut != NULL)
+        count = strlen(cut);
+    else
+        count = find_user(o, word, &cut);
+    if (count == 0) {
+        text_shell(text, word);
+        return 0;
+    }
+    text_add(&kept, word, (size_t)(cut - word));
+    text_add(&kept, cut + count, all - (size_t)(cut - word) - count);
+    if (kept.failed)
+        text->failed = 1;
+    else
+        text_shell(text, kept.data);
+    text_free(&kept);
+    return 1;
+}
+
+int again_add(struct text *text, const struct run_options *o,
+              const char *option)
+{
+    int left_out = 0;
+
+    text_shell(text, program_path);
+    for (int i = 0; i < o->word_count; i++) {
+        text_puts(text, " ");
+        left_out |= add_word(text, o, o->words[i]);
+        if (i == 0 && option != NULL)
+            text_printf(text, " %s", option);
+    }
+    return left_out;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT
+ * job.c - what a worker does: fetch, count in the table, hand the record to
+ * the thread that owns the file. */
+#include "common/screen.h"
+#include "run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* The first of these errors stops the run; control.c does that, for a job
+ * may not close its own pool. */
+static void output_failed(struct run *run, int err)
+{
+    int none = 0;
+
+    if (atomic_compare_exchange_strong(&run->output_error, &none, err))
+        weir_queue_put(run->events, &err, WEIR_NOW);
+}
+
+static void show(struct run *run, const struct record *record,
+                 const char *error_text)
+{
+    struct text line = { 0 };
+    char word[32];
+
+    text_printf(&line, "%s%-4s%s %-9s %8.3f s  ",
+                record->ok ? run->green : run->red,
+                record->ok ? "ok" : "FAIL", run->plain,
+                record_reason(record, word),
+                (double)record->total_ns / WEIR_S);
+    text_plain(&line, record->url, strlen(record->url));
+    if (error_text[0] != '\0') {
+        text_puts(&line, "  ");
+        text_plain(&line, error_text, strlen(error_text));
+    }
+    if (!line.failed)
+        screen_line(line.data, line.used);
+    text_free(&line);
+}
+
+static int64_t wall_ms(void)
+{
+    struct timespec now = { 0 };
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / WEIR_MS;
+}
+
+/* From one mark to a later one; a mark that was never reached is 0. */
+static int64_t between(int64_t from, int64_t to)
+{
+    return to > from ? to - from : 0;
+}
+
+/* Fill in what the request did. */
+static void fetch(struct weir_context *cx, struct job *job,
+                  struct weir_http_response *r, struct record *record)
+{
+    const struct run_options *o = job->run->options;
+    const struct task *task = &job->task;
+    int own = task->headers != NULL; /* of its own, beside the run's */
+    int err = weir_http_perform(weir_local(cx), cx,
+        &(struct weir_http_request){
+            .url = task->url,
+            .method = task->method,
+            .headers = own ? task->headers : o->headers.texts,
+            .header_count = own ? task->header_count : o->headers.count,
+            .body = task->body,
+            .body_bytes = task->body_bytes }, r);
+
+    if (err != 0) {
+        *r = (struct weir_http_response){
+            .error = err == -EINVAL ? WEIR_HTTP_URL : WEIR_HTTP_OTHER,
+            .error_text = strerror(-err), .url = "" };
+    }
+    if (r->error != WEIR_HTTP_OK)
+        snprintf(record->error, sizeof(record->error), "%s",
+                 weir_http_error_name(r->error));
+    record->status = r->status;
+    record->ok = r->error == WEIR_HTTP_OK &&
+                 number_has_status(&o->accept, r->status);
+    record->dns_ns = r->resolved_ns;
+    record->connect_ns = between(r->resolved_ns, r->connected_ns);
+    record->tls_ns = between(r->connected_ns, r->secured_ns);
+    record->ttfb_ns = r->first_byte_ns;
+    record->total_ns = r->total_ns;
+    record->bytes = r->body_bytes;
+    if (o->keep_body && r->error == WEIR_HTTP_OK) {
+        record->body = r->body;
+        record->body_bytes = r->body_bytes;
+    }
+}
+
+/* Has this job been one failure too many? control.c stops the run: a job may
+ * not close its own pool. */
+static void look_to_halt(struct run *run, int ok)
+{
+    const struct halt *halt = &run->options->halt;
+    uint64_t failed = atomic_fetch_add(&run->failed, !ok) + !ok;
+    uint64_t jobs = atomic_fetch_add(&run->jobs, 1) + 1;
+    int event = halt->when == HALT_NOW ? EVENT_HALT_NOW : EVENT_HALT_SOON;
+
+    if (!ok && halt_due(halt, jobs, failed) &&
+        atomic_exchange(&run->halted, 1) == 0)
+        weir_queue_put(run->events, &event, WEIR_NOW);
+}
+
+/* Keep what came: the body, then the record, which says that the job is done,
+ * then the counts. Returns 0 or an error. */
+static int keep(struct job *job, const struct record *record,
+                const struct weir_http_response *answer)
+{
+    struct run *run = job->run;
+    const char *folder = run->options->save;
+    struct text line = { 0 };
+    int err = 0;
+
+    if (folder != NULL && answer->error == WEIR_HTTP_OK)
+        err = body_save(folder, job, answer);
+    if (err != 0)
+        say("weir run: %s: %s", folder, strerror(-err));
+    record_write(&line, record);
+    if (err == 0)
+        err = line.failed ? -ENOMEM : stats_count_record(run->counts, record);
+    if (err == 0)
+        err = weir_writer_write(run->results,
+                                &(struct iovec){ line.data, line.used }, 1,
+                                WEIR_FOREVER);
+    text_free(&line);
+    return err;
+}
+
+int job_run(struct weir_context *cx, void *arg)
+{
+    struct job *job = arg;
+    struct run *run = job->run;
+    struct weir_http_response answer;
+    struct record record = { .run = run->name, .id = job->id, .seq = job->seq,
+                             .url = job_url(job), .method = job->task.method,
+                             .attempts = 1, .worker = weir_worker_index(cx),
+                             .start_ms = wall_ms() };
+    int64_t start = weir_now();
+    int err;
+
+    if (run->options->rate > 0)
+        starts_note(&run->starts);
+    record.wait_ns = start - job->submitted;
+    fetch(cx, job, &answer, &record);
+    if (answer.error == WEIR_HTTP_CANCELLED) {
+        /* Cut off: without a record it is done by the run that resumes. */
+        job_drop(job, -ECANCELED);
+        return 1;
+    }
+    err = keep(job, &record, &answer);
+    if (err != 0)
+        output_failed(run, err);
+    else if (run->show_jobs)
+        show(run, &record, answer.error_text);
+    if (run->trace != NULL)
+        trace_job(run->trace, &record, &answer, start);
+    if (err == 0 && run->options->timeline != NULL)
+        err = marks_add(&run->marks, &(struct mark){
+            .submitted = job->submitted, .start = start, .end = weir_now(),
+            .lane = (uint32_t)record.worker, .seq = (uint32_t)job->seq,
+            .outcome = mark_outcome(record.ok, record.error[0] != '\0') });
+    if (err == 0)
+        look_to_halt(run, record.ok);
+    job_free(job);
+    return record.ok ? 0 : 1;
+}
+
+void job_drop(void *arg, int why)
+{
+    struct job *job = arg;
+
+    (void)why;
+    atomic_fetch_add(&job->run->dropped, 1);
+    job_free(job);
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT
+ * options.c - what `weir run` was asked to do. */
+#include "options.h"
+
+#include "common/exits.h"
+#include "common/text.h"
+#include "common/url.h"
+#include "task.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <weir/base.h>
+
+static const char help[] =
+    "weir run [options] [URL... | -i FILE] - fetch a list of URLs\n"
+    "\n"
+    "Without URLs it makes calls to /delay/1 on a server of its own.\n"
+    "\n"
+    "What to do\n"
+    "  -i, --input FILE         a URL or a JSON object a line; - is standard\n"
+    "                           input\n"
+    "  -n, --count N            without URLs: so many calls (20)\n"
+    "      --base URL           without URLs: call URL/delay/1\n"
+    "      --shard K/N|auto     only the K-th of N parts (all)\n"
+    "      --dry-run            read and check, but do nothing\n"
+    "How fast\n"
+    "  -j, --concurrency N      jobs at once (8)\n"
+    "  -w, --workers N          threads (as -j)\n"
+    "  -r, --rate N[/s|/m|/h]   starts a second, minute, hour (any)\n"
+    "      --burst N            starts that may come at once to catch up (1)\n"
+    "      --window N           jobs read ahead (100000)\n"
+    "How\n"
+    "  -t, --timeout S          seconds for a job (30)\n"
+    "      --connect-timeout S  of these for connecting (5)\n"
+    "      --max-body BYTES     fail where a body is larger (1048576)\n"
+    "      --accept LIST        statuses that are ok (200-399)\n"
+    "  -H, --header 'N: VALUE'  send it; again for more\n"
+    "  -A, --agent TEXT         User-Agent (weir/" WEIR_VERSION ")\n"
+    "      --proxy URL          go through it (as libcurl finds it)\n"
+    "      --cacert FILE        certificates to trust (the system's)\n"
+    "      --halt never|soon,fail=N[%]|now,fail=N[%]\n"
+    "                           stop when so many have failed (never)\n"
+    "What is kept\n"
+    "  -o, --output FILE        results, appended; - is standard output\n"
+    "                           (results.ndjson)\n"
+    "      --resume             leave out what is in the results already\n"
+    "      --retry-failed       the same, but do again what failed\n"
+    "      --body none|full     the answers' bodies in the records (none)\n"
+    "      --save FOLDER        the answers' bodies in files of their own\n"
+    "What is said\n"
+    "  -q, --quiet              nothing but errors\n"
+    "  -v, --verbose            a line for each job, however many\n"
+    "      --progress auto|bar|plain|none\n"
+    "                           a bar on a terminal, else a line every 5 s\n"
+    "      --color auto|always|never\n"
+    "      --table              at the end, everything that was counted\n"
+    "      --summary FILE       the summary as a JSON object\n"
+    "      --timeline FILE      a picture of who did what when, as SVG\n"
+    "      --trace FILE         the same for ui.perfetto.dev\n"
+    "\n"
+    "Every result is a line of JSON. Ctrl-C lets what is in flight finish,\n"
+    "a second one does not. SIGUSR1 and SIGUSR2 make it one more and one\n"
+    "fewer at once, up to -w.\n";
+
+static int usage(const char *message)
+{
+    say("weir run: %s; see 'weir run --help'", message);
+    return EXIT_BAD_INPUT;
+}
+
+/* Options that are read as text first. */
+struct words {
+    const char *shard, *halt;
+    int want_version;
+};
+
+static int read_settings(struct run_options *o, struct words *words,
+                         int *operands, int argc, char **argv)
+{
+    const struct setting settings[] = {
+        SETTING("input", 'i', TEXT, &o->input, 0, 0),
+        SETTING("count", 'n', WHOLE, &o->count, 1, 1e9),
+        SETTING("base", 0, TEXT, &o->base, 0, 0),
+        SETTING("shard", 0, TEXT, &words->shard, 0, 0),
+        SETTING("dry-run", 0, FLAG, &o->dry_run, 0, 0),
+        SETTING("concurrency", 'j', WHOLE, &o->concurrency, 1, 16384),
+        SETTING("workers", 'w', WHOLE, &o->workers, 1, 16384),
+        SETTING("rate", 'r', RATE, &o->rate, 1e-6, 1e9),
+        SETTING("burst", 0, WHOLE, &o->burst, 1, 1048576),
+        SETTING("window", 0, WHOLE, &o->window, 1, 1e8),
+        SETTING("timeout", 't', DECIMAL, &o->timeout, 0.001, 86400),
+        SETTING("connect-timeout", 0, DECIMAL, &o->connect_timeout, 0.001,
+                86400),
+        SETTING("max-body", 0, WHOLE, &o->body_max, 1, 1 << 30),
+        SETTING("accept", 0, STATUSES, &o->accept, 0, 0),
+        SETTING("header", 'H', LIST, &o->headers, 0, 0),
+        SETTING("agent", 'A', TEXT, &o->agent, 0, 0),
+        SETTING("proxy", 0, TEXT, &o->proxy, 0, 0),
+        SETTING("cacert", 0, TEXT, &o->ca_file, 0, 0),
+        SETTING("halt", 0, TEXT, &words->halt, 0, 0),
+        SETTING("output", 'o', TEXT, &o->output, 0, 0),
+        SETTING("resume", 0, FLAG, &o->resume, 0, 0),
+        SETTING("retry-failed", 0, FLAG, &o->retry_failed, 0, 0),
+        SETTING_WORD("body", &o->keep_body, "none|full"),
+        SETTING("save", 0, TEXT, &o->save, 0, 0),
+        SETTING("quiet", 'q', FLAG, &o->quiet, 0, 0),
+        SETTING("verbose", 'v', FLAG, &o->verbose, 0, 0),
+        SETTING_WORD("progress", &o->progress, "auto|bar|plain|none"),
+        SETTING_WORD("color", &o->color, "auto|always|never"),
+        SETTING("table", 0, FLAG, &o->table, 0, 0),
+        SETTING("summary", 0, TEXT, &o->summary, 0, 0),
+        SETTING("timeline", 0, TEXT, &o->timeline, 0, 0),
+        SETTING("trace", 0, TEXT, &o->trace, 0, 0),
+        SETTING("version", 0, FLAG, &words->want_version, 0, 0),
+    };
+
+    return settings_read(&(struct settings_of){
+        .name = "run", .help = help, .settings = settings,
+        .count = sizeof(settings) / sizeof(settings[0]),
+        .operands = operands }, argc, argv);
+}
+
+static int check_base(const char *base)
+{
+    const char *why;
+    char *url = url_check(base, strlen(base), &why);
+
+    if (url == NULL)
+        say("weir run: --base: %s", why != NULL ? why : "no memory");
+    free(url);
+    return url != NULL ? EXIT_OK : EXIT_BAD_INPUT;
+}
+
+/* What is sent with each request. */
+static int check_requests(const struct run_options *o)
+{
+    for (size_t i = 0; i < o->headers.count; i++) {
+        const char *why = task_header_fault(o->headers.texts[i]);
+
+        if (why != NULL) {
+            say("weir run: -H: %s", why); /* which may be a secret */
+            return EXIT_BAD_INPUT;
+        }
+    }
+    if (o->agent != NULL)
+        for (const char *c = o->agent; *c != '\0'; c++)
+            if ((unsigned char)*c < 0x20 || *c == 0x7F)
+                return usage("-A: a control character inside");
+    if (o->ca_file != NULL && access(o->ca_file, R_OK) != 0) {
+        say("weir run: --cacert %s: %s", o->ca_file, strerror(errno));
+        return EXIT_BAD_INPUT;
+    }
+    return EXIT_OK;
+}
+
+/* Which options go together. */
+static int check_together(const struct run_options *o)
+{
+    if (o->input != NULL && o->url_count > 0)
+        return usage("URLs and -i do not go together");
+    if (o->input != NULL || o->url_count > 0) {
+        if (o->count != 0)
+            return usage("-n is for calls without URLs");
+        if (o->base != NULL)
+            return usage("--base is for calls without URLs");
+    }
+    if (o->quiet && o->verbose)
+        return usage("-q and -v do not go together");
+    if (o->resume && options_to_stdout(o))
+        return usage("--resume and --retry-failed need a file as -o");
+    if (o->keep_body && o->body_max > 16 << 20)
+        return usage("--body full is for a --max-body of 16777216 and less");
+    return EXIT_OK;
+}
+
+static int check_words(struct run_options *o, const struct words *words)
+{
+    const char *why = words->shard != NULL ? shard_read(words->shard,
+                                                        &o->shard)
+                                           : NULL;
+
+    if (why != NULL) {
+        say("weir run: --shard %s: %s", words->shard, why);
+        return EXIT_BAD_INPUT;
+    }
+    if (words->halt != NULL && !halt_read(words->halt, &o->halt)) {
+        say("weir run: --halt %s: must be never, soon,fail=N[%%] or"
+            " now,fail=N[%%]", words->halt);
+        return EXIT_BAD_INPUT;
+    }
+    return EXIT_OK;
+}
+
+/* All shards together are to keep the rate. */
+static void share_rate(struct run_options *o)
+{
+    double whole = o->rate;
+
+    if (o->shard.of < 2 || whole <= 0)
+        return;
+    o->rate = whole / o->shard.of;
+    if (!o->quiet)
+        say("shard %u of %u: starts at most %g a second, its part of %g",
+            o->shard.k, o->shard.of, o->rate, whole);
+}
+
+static int check(struct run_options *o, const struct words *words)
+{
+    int code;
+
+    if (o->retry_failed)
+        o->resume = 1;
+    code = check_together(o);
+    if (code == EXIT_OK && o->base != NULL)
+        code = check_base(o->base);
+    if (code == EXIT_OK)
+        code = check_requests(o);
+    if (code == EXIT_OK)
+        code = check_words(o, words);
+    if (code != EXIT_OK)
+        return code;
+    if (o->count == 0)
+        o->count = 20;
+    if (o->workers == 0)
+        o->workers = o->concurrency;
+    share_rate(o);
+    return EXIT_OK;
+}
+
+int options_read(struct run_options *o, int argc, char **argv)
+{
+    struct words words = { 0 };
+    int first, code;
+
+    *o = (struct run_options){ .concurrency = 8, .timeout = 30,
+                               .connect_timeout = 5, .window = 100000,
+                               .output = "results.ndjson" };
+    number_statuses("200-399", &o->accept);
+    /* Reading them moves the operands behind the others. */
+    o->words = malloc((size_t)argc * sizeof(*argv));
+    if (o->words == NULL) {
+        say("weir run: no memory");
+        return EXIT_BROKEN;
+    }
+    memcpy(o->words, argv, (size_t)argc * sizeof(*argv));
+    o->word_count = argc;
+    code = read_settings(o, &words, &first, argc, argv);
+    if (code != EXIT_OK)
+        return code;
+    if (words.want_version)
+        return settings_help("weir " WEIR_VERSION "\n") == 0 ? -1
+                                                              : EXIT_BROKEN;
+    o->urls = argv + first;
+    o->url_count = argc - first;
+    return check(o, &words);
+}
+
+void options_free(struct run_options *o)
+{
+    free(o->words);
+    o->words = NULL;
+}
+
+int options_own_server(const struct run_options *o)
+{
+    return o->input == NULL && o->url_count == 0 && o->base == NULL;
+}
+
+int options_to_stdout(const struct run_options *o)
+{
+    return strcmp(o->output, "-") == 0;
+}

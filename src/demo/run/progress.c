@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ * progress.c - how far a run is, how fast, and what holds it up. */
+#include "progress.h"
+
+#include "common/screen.h"
+#include "run.h"
+
+struct state {
+    struct weir_gate_stats gate;
+    struct weir_pool_stats pool;
+    struct tally all;
+    uint64_t known;
+    double speed; /* a second, of late */
+};
+
+static struct state look(struct progress *p, struct run *run)
+{
+    struct state s = { .known = atomic_load(&run->known) };
+    int64_t now = weir_now(), from = run->began;
+    uint64_t before = 0;
+    size_t at = p->count % PROGRESS_LOOKS;
+
+    weir_gate_stats(weir_pool_gate(run->pool), &s.gate);
+    weir_pool_stats(run->pool, &s.pool);
+    s.all = stats_get(run->counts, "all");
+    if (p->count >= PROGRESS_LOOKS) {
+        from = p->looks[at].at;
+        before = p->looks[at].jobs;
+    }
+    if (now > from)
+        s.speed = (double)(s.all.jobs - before) * WEIR_S /
+                  (double)(now - from);
+    p->looks[at].at = now;
+    p->looks[at].jobs = s.all.jobs;
+    p->count++;
+    return s;
+}
+
+static void count_limits(struct progress *p, struct run *run,
+                         const struct state *s)
+{
+    int most = (int)run->options->workers;
+
+    if (s->gate.limit > 0 && s->gate.limit < most)
+        most = s->gate.limit;
+    if (s->gate.inside >= most)
+        p->full++;
+    else if (s->pool.queued > 0 && run->options->rate > 0)
+        p->paced++;
+    else if (s->pool.queued == 0 && s->known == 0)
+        p->starved++;
+}
+
+/* "412/1000 41%  ok 405  fail 7  in flight 24/32  98.7 of 100/s  p50 1.02s
+ * ETA 6s" */
+static void describe(struct text *line, struct run *run,
+                     const struct state *s)
+{
+    struct histogram times;
+
+    if (s->known != 0)
+        text_printf(line, "%llu/%llu %.0f%%", (unsigned long long)s->all.jobs,
+                    (unsigned long long)s->known,
+                    100.0 * (double)s->all.jobs / (double)s->known);
+    else
+        text_printf(line, "%llu done", (unsigned long long)s->all.jobs);
+    text_printf(line, "  ok %llu  fail %llu  in flight %d/%d  %.1f",
+                (unsigned long long)s->all.ok,
+                (unsigned long long)(s->all.jobs - s->all.ok), s->gate.inside,
+                s->gate.limit, s->speed);
+    if (run->options->rate > 0)
+        text_printf(line, " of %g", run->options->rate);
+    text_puts(line, "/s");
+    stats_times(run->counts, &times);
+    if (histogram_knows(&times, 0.5))
+        text_printf(line, "  p50 %.2fs",
+                    (double)histogram_quantile(&times, 0.5) / WEIR_S);
+    if (atomic_load(&run->stopping))
+        text_puts(line, "  stopping");
+    else if (s->known > s->all.jobs && s->speed > 0)
+        text_printf(line, "  ETA %.0fs",
+                    (double)(s->known - s->all.jobs) / s->speed);
+}
+
+void progress_look(struct progress *p, struct run *run)
+{
+    struct state s = look(p, run);
+    int plain = run->progress == PROGRESS_TEXT &&
+                p->count % PROGRESS_PLAIN == 0;
+    struct text line = { 0 };
+
+    count_limits(p, run, &s);
+    if (run->trace != NULL)
+        trace_counts(run->trace, s.gate.inside, s.pool.queued);
+    if (run->progress != PROGRESS_BAR && !plain)
+        return;
+    describe(&line, run, &s);
+    if (!line.failed && plain)
+        screen_line(line.data, line.used);
+    else if (!line.failed)
+        screen_bar(line.data);
+    text_free(&line);
+}
+
+const char *progress_limit(const struct progress *p, const struct run *run,
+                           uint64_t jobs, double spread_s, double paced_s)
+{
+    const struct run_options *o = run->options;
+    int64_t most = o->workers < o->concurrency ? o->workers : o->concurrency;
+
+    if (p->full + p->paced + p->starved < 5) { /* too short to have seen it */
+        if (paced_s > spread_s)
+            return "the rate";
+        return jobs <= (uint64_t)most ? "nothing: all ran at once"
+                                      : "the number of jobs at once";
+    }
+    if (p->starved > p->full && p->starved > p->paced)
+        return "the input: it came no faster";
+    if (p->paced > p->full)
+        return "the rate";
+    return o->workers < o->concurrency ? "the number of workers"
+                                       : "the number of jobs at once";
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT
+ * run.h - what the parts of `weir run` share.
+ *
+ *   ../run.c    the command: in which order it all happens
+ *   options.c   what was asked for      halt.c, shard.c  two of its words
+ *   setup.c     opening, making, starting, and taking down
+ *   source.c    main thread: reads lines, makes jobs, submits them
+ *   task.c      what a line asks for, and its id
+ *   done.c      what a results file says is done
+ *   job.c       workers: fetch, count in the table, hand the record over
+ *   body.c      what --save keeps
+ *   trace.c     what happened when, for others to show
+ *   starts.c    how evenly they start
+ *   control.c   one thread: looks at progress.c, and stops when told to
+ *   summary.c   what is said at the end, again.c  how to go on from there
+ */
+#ifndef WEIR_DEMO_RUN_H
+#define WEIR_DEMO_RUN_H
+
+#include "common/ids.h"
+#include "common/text.h"
+#include "options.h"
+#include "progress.h"
+#include "results/marks.h"
+#include "results/stats.h"
+#include "starts.h"
+#include "task.h"
+#include "trace.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <weir/http.h>
+#include <weir/weir.h>
+
+#define LINES_MAX 50 /* up to so many jobs each get a line on the screen */
+#define TASK_LINE_MAX 65536 /* bytes of a line of input */
+
+/* What happens to a run beside signals, which are events too, and errors of
+ * the output, which are negative. */
+enum run_event {
+    EVENT_HALT_SOON = 1000,
+    EVENT_HALT_NOW
+};
+
+#define EVENTS_ROOM 16
+
+enum run_progress {
+    PROGRESS_NONE,
+    PROGRESS_TEXT, /* a line now and then */
+    PROGRESS_BAR
+};
+
+/* Keys: (c) constant while threads run, (m) main thread only, (a) atomic,
+ * (s) safe by itself. */
+struct run {
+    const struct run_options *options; /* (c) */
+    struct input *in;                  /* (m) or NULL */
+    struct server *server;             /* (c) of its own, or NULL */
+    struct weir_pool *pool;            /* (s) */
+    struct weir_writer *results;       /* (s) */
+    struct weir_table *counts;  /* (s) see results/stats.h */
+    struct weir_queue *events;  /* (s) of int, for control.c */
+    struct ids *seen;           /* (m) hash of a task: times it came */
+    struct ids *done;           /* (m) enum done of those in the results, or
+                                   NULL */
+    enum run_progress progress; /* (c) what is shown of it */
+    int show_jobs;              /* (c) a line for each */
+    int has_screen;             /* (m) was started */
+    const char *green, *red, *plain; /* (c) escape sequences, or "" */
+    struct starts starts;       /* (s) where there is a rate */
+    struct marks marks;         /* (s) for --timeline */
+    struct trace *trace;        /* (s) or NULL */
+    struct progress looks;      /* control.c's; (m) after its end */
+    uint64_t name;              /* (c) the run's own, random */
+    uint64_t listed;            /* (m) jobs in the list so far */
+    uint64_t elsewhere;         /* (m) of these, other shards' */
+    uint64_t skipped;           /* (m) of these, done before */
+    uint64_t made;              /* (m) of these, this run's */
+    uint64_t refused;           /* (m) lines or arguments that are no jobs */
+    int source_error;           /* (m) reading failed, and was said */
+    int64_t began, ended;       /* (m) */
+    int stop_pipe[2];           /* readable: stop reading */
+    atomic_int stopping;        /* (a) stop submitting */
+    atomic_int halted;          /* (a) by --halt */
+    atomic_int output_error;    /* (a) the first; negative, or 0 */
+    atomic_uint_fast64_t known; /* (a) number of jobs; 0: not known */
+    atomic_uint_fast64_t jobs;  /* (a) that have ended */
+    atomic_uint_fast64_t failed; /* (a) of these */
+    atomic_uint_fast64_t dropped; /* (a) that never began, or were cut off */
+};
+
+/* A job; freed by its function or its drop. */
+struct job {
+    struct run *run;
+    uint64_t seq; /* its place in the list, from 1 */
+    int64_t submitted;
+    struct id id;
+    struct task task;
+    char *public_url; /* without user and password; NULL: as task.url */
+};
+
+/* setup.c. Each returns an exit code. */
+int setup_files(struct run *run);
+int setup_tables(struct run *run);
+int setup_workers(struct run *run);
+void take_down(struct run *run);
+
+/* Say what could not be had. Returns EXIT_BROKEN. */
+int run_broken(const char *what, int err);
+
+/* Tell what to call the output. */
+const char *run_output_name(const struct run_options *options);
+
+/* source.c: submit every job; with --dry-run only count them. */
+void source_run(struct run *run);
+
+/* job.c */
+int job_run(struct weir_context *cx, void *job);
+void job_drop(void *job, int why);
+void job_free(struct job *job);
+const char *job_url(const struct job *job);
+
+/* body.c: write an answer's body to a file of its own, named by the job's id,
+ * in one step. Returns 0 or an error. */
+int body_save(const char *folder, const struct job *job,
+              const struct weir_http_response *answer);
+
+/* control.c: a thread, whose argument is the run; ends when `events` is
+ * closed. Events are signals, enum run_event, or negative: an output error.
+ */
+void *control_main(void *run);
+
+/* summary.c */
+void summary_say(struct run *run);
+int summary_write(struct run *run); /* --summary; 0 or an error */
+void summary_dry(struct run *run);
+
+#endif

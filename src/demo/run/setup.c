@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT
+ * setup.c - what a run needs: opening, making, starting, and taking down. */
+#include "run.h"
+
+#include "common/descriptors.h"
+#include "common/exits.h"
+#include "common/input.h"
+#include "common/screen.h"
+#include "done.h"
+#include "results/record.h"
+#include "serve/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BODY_DEFAULT (INT64_C(1) << 20) /* as in http.h */
+
+int run_broken(const char *what, int err)
+{
+    say("weir run: %s: %s", what, strerror(-err));
+    return EXIT_BROKEN;
+}
+
+const char *run_output_name(const struct run_options *o)
+{
+    return options_to_stdout(o) ? "standard output" : o->output;
+}
+
+/* Open the results; a torn tail is cut off here, and nobody else can write to
+ * the file from here on. Returns an exit code. */
+static int open_results(struct run *run)
+{
+    const struct run_options *o = run->options;
+    int to_stdout = options_to_stdout(o);
+    struct weir_writer_stats stats = { 0 };
+    /* A byte of a body may take six in JSON: \u001b. */
+    size_t body = o->body_max != 0 ? (size_t)o->body_max : BODY_DEFAULT;
+    size_t record = ((size_t)1 << 20) + (o->keep_body ? 6 * body : 0);
+    int err = weir_writer_open(&run->results, &(struct weir_writer_options){
+        .path = to_stdout ? NULL : o->output,
+        .fd = STDOUT_FILENO,
+        .recover = to_stdout ? WEIR_RECOVER_NONE : WEIR_RECOVER_LINES,
+        .record_max = record,
+        .buffer_bytes = 3 * record + ((size_t)1 << 20) });
+
+    if (err == -EBUSY) {
+        say("weir run: %s: another weir is writing to it", o->output);
+        return EXIT_BROKEN;
+    }
+    if (err != 0)
+        return run_broken(run_output_name(o), err);
+    weir_writer_stats(run->results, &stats);
+    if (stats.torn_bytes != 0)
+        say("%s: cut off a torn last line of %llu bytes, kept in %s.torn",
+            o->output, (unsigned long long)stats.torn_bytes, o->output);
+    return EXIT_OK;
+}
+
+/* Find out what is done already. Returns an exit code. */
+static int read_done(struct run *run)
+{
+    const struct run_options *o = run->options;
+    struct done_found found;
+    int err;
+
+    run->done = ids_create();
+    err = run->done != NULL ? done_read(o->output, run->done, &found)
+                            : -ENOMEM;
+    if (err == -EINVAL) {
+        say("weir run: %s: no regular file, so it cannot be resumed",
+            o->output);
+        return EXIT_BAD_INPUT;
+    }
+    if (err != 0)
+        return run_broken(o->output, err);
+    if (found.others != 0)
+        say("%s: %llu line%s no record%s: passed over", o->output,
+            (unsigned long long)found.others,
+            found.others == 1 ? " is" : "s are",
+            found.others == 1 ? "" : "s");
+    return EXIT_OK;
+}
+
+static int is_same(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    if (strcmp(a, b) == 0)
+        return 1;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) &&
+           x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* A file that is written must be no other one of this run: the results would
+ * be replaced, or the end of the list be cut off as torn. Returns an exit
+ * code. */
+static int check_files(const struct run_options *o)
+{
+    const struct {
+        const char *option, *path;
+    } files[] = { { "-i", o->input },
+                  { "-o", o->output },
+                  { "--summary", o->summary },
+                  { "--timeline", o->timeline },
+                  { "--trace", o->trace } };
+    const size_t count = sizeof(files) / sizeof(files[0]);
+
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = i + 1; k < count; k++)
+            if (files[i].path != NULL && files[k].path != NULL &&
+                !(i == 0 && strcmp(files[i].path, "-") == 0) &&
+                is_same(files[i].path, files[k].path)) {
+                say("weir run: %s and %s are the same file: %s",
+                    files[i].option, files[k].option, files[k].path);
+                return EXIT_BAD_INPUT;
+            }
+    return EXIT_OK;
+}
+
+/* Until here a signal just ends the program, and opening a FIFO may wait. */
+int setup_files(struct run *run)
+{
+    const struct run_options *o = run->options;
+    int code = check_files(o), err;
+
+    if (code != EXIT_OK)
+        return code;
+    if (pipe(run->stop_pipe) != 0)
+        return run_broken("a pipe", -errno);
+    if (o->input != NULL) {
+        err = input_open(&run->in, o->input, run->stop_pipe[0],
+                         TASK_LINE_MAX);
+        if (err != 0) {
+            say("weir run: %s: %s", o->input, strerror(-err));
+            return EXIT_BAD_INPUT;
+        }
+    }
+    if (!o->dry_run && o->save != NULL && mkdir(o->save, 0777) != 0 &&
+        errno != EEXIST)
+        return run_broken(o->save, -errno);
+    if (!o->dry_run)
+        code = open_results(run);
+    if (code == EXIT_OK && o->resume)
+        code = read_done(run);
+    return code;
+}
+
+int setup_tables(struct run *run)
+{
+    int err = getentropy(&run->name, sizeof(run->name)) == 0 ? 0 : -errno;
+
+    if (err == 0)
+        err = stats_create(&run->counts);
+    run->seen = ids_create();
+    if (err == 0 && run->seen == NULL)
+        err = -ENOMEM;
+    if (err == 0)
+        err = weir_queue_create(&run->events, &(struct weir_queue_options){
+            .item_bytes = sizeof(int), .capacity = EVENTS_ROOM });
+    return err == 0 ? EXIT_OK : run_broken("setting up", err);
+}
+
+/* How many jobs there will be, where that can be told beforehand. */
+static uint64_t count_known(const struct run_options *o)
+{
+    if (o->input != NULL || o->resume || o->shard.of != 0)
+        return 0;
+    return o->url_count > 0 ? (uint64_t)o->url_count : (uint64_t)o->count;
+}
+
+/* Returns an exit code. */
+static int start_pool(struct run *run, struct weir_http_options *http)
+{
+    const struct run_options *o = run->options;
+    int err = weir_pool_create(&run->pool, &(struct weir_pool_options){
+        .workers = (int)o->workers,
+        .capacity = (size_t)(o->concurrency + o->window),
+        .limit = (int)o->concurrency,
+        .rate_per_s = o->rate,
+        .burst = (int)o->burst,
+        .worker_start = weir_http_worker_start,
+        .worker_stop = weir_http_worker_stop,
+        .user = http });
+
+    return err == 0 ? EXIT_OK : run_broken("starting the workers", err);
+}
+
+static void choose_colors(struct run *run)
+{
+    const char *no = getenv("NO_COLOR");
+    int on = run->options->color == COLOR_ALWAYS ||
+             (run->options->color == COLOR_AUTO && screen_is_terminal() &&
+              (no == NULL || *no == '\0'));
+
+    run->green = on ? "\033[32m" : "";
+    run->red = on ? "\033[31m" : "";
+    run->plain = on ? "\033[0m" : "";
+}
+
+/* Decide what is shown while it runs. Returns 0 or an error. */
+static int start_screen(struct run *run, uint64_t known)
+{
+    const struct run_options *o = run->options;
+    int few = known != 0 && known <= LINES_MAX, err;
+
+    choose_colors(run);
+    if (o->quiet)
+        return 0;
+    run->show_jobs = o->verbose || few;
+    switch (o->progress) {
+    case OPTION_BAR:
+        run->progress = PROGRESS_BAR;
+        break;
+    case OPTION_PLAIN:
+        run->progress = PROGRESS_TEXT;
+        break;
+    case OPTION_AUTO:
+        run->progress = screen_is_terminal() ? PROGRESS_BAR
+                        : run->show_jobs     ? PROGRESS_NONE
+                                             : PROGRESS_TEXT;
+        break;
+    case OPTION_NONE:
+        run->show_jobs = o->verbose;
+        break;
+    }
+    err = screen_start(run->progress == PROGRESS_BAR);
+    run->has_screen = err == 0;
+    return err;
+}
+
+/* Make room for the open files of all workers. */
+static void raise_descriptors(const struct run_options *o)
+{
+    uint64_t workers = (uint64_t)o->workers;
+    uint64_t each = DESCRIPTORS_CLIENT + (options_own_server(o) ? 1 : 0);
+    uint64_t needed = workers * each + DESCRIPTORS_OTHERS, room;
+    char shown[3][32];
+
+    room = descriptors_raise(needed);
+    if (room < needed)
+        say("weir run: %s workers may need %s open files, and %s are allowed:"
+            " see ulimit -Hn",
+            number_show(workers, shown[0]), number_show(needed, shown[1]),
+            number_show(room, shown[2]));
+}
+
+int setup_workers(struct run *run)
+{
+    const struct run_options *o = run->options;
+    int own = options_own_server(o);
+    struct weir_http_options http = {
+        .timeout_ns = (int64_t)(o->timeout * 1e9),
+        .connect_timeout_ns = (int64_t)(o->connect_timeout * 1e9),
+        .body_max = o->body_max,
+        .agent = o->agent,
+        .proxy = own ? "" : o->proxy,
+        .ca_file = o->ca_file };
+    uint64_t known = count_known(o);
+    int err;
+
+    atomic_store(&run->known, known);
+    raise_descriptors(o);
+    if (own) {
+        err = server_start(&run->server, &(struct server_options){
+            .workers = (int)o->workers + 1 });
+        if (err != 0)
+            return run_broken("a server on 127.0.0.1", err);
+    }
+    err = start_screen(run, known);
+    if (err != 0)
+        return run_broken("standard error", err);
+    return start_pool(run, &http);
+}
+
+void take_down(struct run *run)
+{
+    weir_pool_destroy(run->pool);
+    server_stop(run->server);
+    if (run->has_screen)
+        screen_stop();
+    weir_writer_destroy(run->results);
+    weir_queue_destroy(run->events);
+    weir_table_destroy(run->counts);
+    trace_close(run->trace);
+    free(run->marks.all);
+    ids_destroy(run->seen);
+    ids_destroy(run->done);
+    input_close(run->in);
+    for (int i = 0; i < 2; i++)
+        if (run->stop_pipe[i] >= 0)
+            close(run->stop_pipe[i]);
+}

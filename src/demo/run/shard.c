@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT
+ * shard.c - which part of the jobs is this run's. */
+#include "shard.h"
+
+#include "common/number.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Read a variable. Returns 1; 0: it is not there, or no number. */
+static int variable(const char *name, int64_t *value)
+{
+    const char *text = getenv(name);
+
+    return text != NULL && number_whole(text, value) == 0;
+}
+
+/* Tasks are numbered MIN, MIN + STEP ... MAX; a list with holes of another
+ * kind cannot be told from its numbers. */
+static const char *from_slurm(int64_t *k, int64_t *of)
+{
+    int64_t id, min, max, count, step = 1;
+
+    if (!variable("SLURM_ARRAY_TASK_ID", &id) ||
+        !variable("SLURM_ARRAY_TASK_MIN", &min) ||
+        !variable("SLURM_ARRAY_TASK_MAX", &max) ||
+        !variable("SLURM_ARRAY_TASK_COUNT", &count))
+        return "SLURM_ARRAY_TASK_ID is there, but _MIN, _MAX or _COUNT is"
+               " not, or is no number";
+    variable("SLURM_ARRAY_TASK_STEP", &step);
+    if (count == 1 && id == min && id == max) {
+        *k = *of = 1;
+        return NULL;
+    }
+    if (step < 1 || id < min || id > max || count < 1 ||
+        (max - min) % step != 0 || (max - min) / step + 1 != count ||
+        (id - min) % step != 0)
+        return "the task numbers of this Slurm array are not evenly spaced:"
+               " give --shard K/N";
+    *k = (id - min) / step + 1;
+    *of = count;
+    return NULL;
+}
+
+static const char *from_kubernetes(int64_t *k, int64_t *of)
+{
+    int64_t index;
+
+    if (!variable("JOB_COMPLETION_INDEX", &index))
+        return "JOB_COMPLETION_INDEX is no number";
+    if (!variable("WEIR_SHARD_COUNT", of))
+        return "JOB_COMPLETION_INDEX is there, but WEIR_SHARD_COUNT, the"
+               " job's completions, is not, or is no number";
+    *k = index < INT64_MAX ? index + 1 : index;
+    return NULL;
+}
+
+static const char *from_environment(int64_t *k, int64_t *of)
+{
+    int slurm = getenv("SLURM_ARRAY_TASK_ID") != NULL;
+    int kubernetes = getenv("JOB_COMPLETION_INDEX") != NULL;
+
+    if (slurm && kubernetes)
+        return "both SLURM_ARRAY_TASK_ID and JOB_COMPLETION_INDEX are there:"
+               " give --shard K/N";
+    if (slurm)
+        return from_slurm(k, of);
+    if (kubernetes)
+        return from_kubernetes(k, of);
+    return "neither SLURM_ARRAY_TASK_ID nor JOB_COMPLETION_INDEX is in the"
+           " environment";
+}
+
+static const char *from_text(const char *text, int64_t *k, int64_t *of)
+{
+    const char *slash = strchr(text, '/');
+    char first[24];
+    size_t length = slash != NULL ? (size_t)(slash - text) : sizeof(first);
+
+    if (length >= sizeof(first))
+        return "must be K/N like 1/4, or auto";
+    memcpy(first, text, length);
+    first[length] = '\0';
+    if (number_whole(first, k) != 0 || number_whole(slash + 1, of) != 0)
+        return "must be K/N like 1/4, or auto";
+    return NULL;
+}
+
+const char *shard_read(const char *text, struct shard *shard)
+{
+    int64_t k = 0, of = 0;
+    const char *why = strcmp(text, "auto") == 0 ? from_environment(&k, &of)
+                                                : from_text(text, &k, &of);
+
+    if (why != NULL)
+        return why;
+    if (of < 1 || of > SHARDS_MAX)
+        return "there must be 1 to 1,000,000 shards";
+    if (k < 1 || k > of)
+        return "K must be from 1 to N";
+    shard->k = (unsigned)k;
+    shard->of = (unsigned)of;
+    return NULL;
+}
+
+int shard_has(const struct shard *shard, struct id id)
+{
+    return shard->of == 0 || id_part(id, shard->of) == shard->k - 1;
+}

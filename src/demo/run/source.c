@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT
+ * source.c - the producer: the main thread reads lines, makes jobs of those
+ * that are this run's, and submits them. The pool's capacity bounds how far
+ * it runs ahead of the workers. */
+#include "common/input.h"
+#include "done.h"
+#include "run.h"
+#include "serve/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Of the server of its own the port is another each time; its jobs' ids are
+ * to stay the same, so that trying --resume out works. */
+#define OWN_URL "http://127.0.0.1/delay/1"
+
+/* The same job may come several times: count them. Some 25 bytes for each
+ * different one are the only memory that grows with the input. Returns how
+ * often it came before, or -ENOMEM. */
+static int64_t count_same(struct run *run, const struct task *task,
+                          const char *public_url)
+{
+    uint32_t *times = ids_add(run->seen, task_id(task, public_url, 0));
+
+    if (times == NULL)
+        return -ENOMEM;
+    if (*times < UINT32_MAX)
+        (*times)++;
+    return (int64_t)*times - 1;
+}
+
+const char *job_url(const struct job *job)
+{
+    return job->public_url != NULL ? job->public_url : job->task.url;
+}
+
+void job_free(struct job *job)
+{
+    task_free(&job->task);
+    free(job->public_url);
+    free(job);
+}
+
+/* Find out the URL without user and password, where it is another. Returns 0
+ * where there is no memory. */
+static int make_public(struct job *job)
+{
+    size_t size = weir_http_public_url(job->task.url, NULL, 0) + 1;
+
+    job->public_url = malloc(size);
+    if (job->public_url == NULL)
+        return 0;
+    weir_http_public_url(job->task.url, job->public_url, size);
+    if (strcmp(job->public_url, job->task.url) == 0) {
+        free(job->public_url);
+        job->public_url = NULL;
+    }
+    return 1;
+}
+
+/* Make a job of a task, which it takes over. Returns NULL where there is no
+ * memory. */
+static struct job *make_job(struct run *run, struct task *task)
+{
+    struct job *job = calloc(1, sizeof(*job));
+    const char *url;
+    int64_t before;
+
+    if (job == NULL) {
+        task_free(task);
+        return NULL;
+    }
+    job->run = run;
+    job->task = *task;
+    if (!make_public(job)) {
+        job_free(job);
+        return NULL;
+    }
+    url = options_own_server(run->options) ? OWN_URL : job_url(job);
+    before = count_same(run, &job->task, url);
+    if (before < 0) {
+        job_free(job);
+        return NULL;
+    }
+    job->id = task_id(&job->task, url, (unsigned)before);
+    job->seq = ++run->listed;
+    return job;
+}
+
+/* Is it for this run to do? Counts those that are not. */
+static int is_ours(struct run *run, const struct job *job)
+{
+    const struct run_options *o = run->options;
+    uint32_t done;
+
+    if (!shard_has(&o->shard, job->id)) {
+        run->elsewhere++;
+        return 0;
+    }
+    done = run->done != NULL ? ids_find(run->done, job->id) : DONE_NOT;
+    if (done == DONE_OK || (done == DONE_FAILED && !o->retry_failed)) {
+        run->skipped++;
+        return 0;
+    }
+    return 1;
+}
+
+static int no_memory(struct run *run)
+{
+    say("weir run: no memory for job %llu",
+        (unsigned long long)run->listed + 1);
+    run->source_error = 1;
+    return 0;
+}
+
+/* Submit a job, which is no longer the caller's. Returns 1 to go on, 0 to
+ * stop. */
+static int submit(struct run *run, struct job *job)
+{
+    struct weir_job ready = { .fn = job_run, .arg = job, .drop = job_drop };
+    ssize_t accepted;
+
+    run->made++;
+    if (run->options->dry_run) {
+        if (run->options->verbose)
+            say("%s", job_url(job));
+        job_free(job);
+        return 1;
+    }
+    job->submitted = weir_now();
+    accepted = weir_pool_submit(run->pool, &ready, 1, WEIR_FOREVER);
+    if (accepted == 1)
+        return 1;
+    /* Closed by control.c while this waited; anything else is a surprise. */
+    if (accepted != -EPIPE) {
+        say("weir run: a job was refused: %s", strerror((int)-accepted));
+        run->source_error = 1;
+    }
+    job_drop(job, -ECANCELED);
+    return 0;
+}
+
+/* Check and submit; `where` is what to call the place in a message. Returns 1
+ * to go on, 0 to stop. */
+static int from_bytes(struct run *run, const char *bytes, size_t count,
+                      const char *where)
+{
+    const char *why;
+    struct task task;
+    struct job *job;
+
+    if (atomic_load(&run->stopping))
+        return 0;
+    if (!task_read(&task, bytes, count, &run->options->headers, &why)) {
+        if (why == NULL)
+            return no_memory(run);
+        say("%s: %s", where, why);
+        run->refused++;
+        return 1;
+    }
+    job = make_job(run, &task);
+    if (job == NULL)
+        return no_memory(run);
+    if (is_ours(run, job))
+        return submit(run, job);
+    job_free(job);
+    return 1;
+}
+
+static void from_arguments(struct run *run)
+{
+    const struct run_options *o = run->options;
+    char where[32];
+
+    for (int i = 0; i < o->url_count; i++) {
+        snprintf(where, sizeof(where), "argument %d", i + 1);
+        if (!from_bytes(run, o->urls[i], strlen(o->urls[i]), where))
+            return;
+    }
+}
+
+/* One line. Returns 1 to go on. */
+static int from_line(struct run *run, const struct input *in,
+                     const struct input_line *line)
+{
+    struct text where = { 0 };
+    int go_on;
+
+    if (line->count == 0)
+        return 1;
+    if (line->bytes[0] == '#' &&
+        memchr(line->bytes, '\0', line->count) == NULL)
+        return 1;
+    text_printf(&where, "%s:%llu", input_name(in),
+                (unsigned long long)line->number);
+    go_on = from_bytes(run, line->bytes, line->count,
+                       where.failed ? "a line" : where.data);
+    text_free(&where);
+    return go_on;
+}
+
+static void from_file(struct run *run, struct input *in)
+{
+    struct input_line line;
+    int got;
+
+    for (;;) {
+        got = input_next(in, &line);
+        if (got == INPUT_TOO_LONG) {
+            say("%s:%llu: longer than 65,536 bytes", input_name(in),
+                (unsigned long long)line.number);
+            run->refused++;
+        } else if (got != INPUT_LINE || !from_line(run, in, &line)) {
+            break;
+        }
+    }
+    if (got == -EMSGSIZE) {
+        say("%s:%llu: no line end within 64 MiB; reading stops here",
+            input_name(in), (unsigned long long)line.number);
+        run->refused++;
+    } else if (got < 0) {
+        say("%s: %s; reading stopped at line %llu", input_name(in),
+            strerror(-got), (unsigned long long)line.number);
+        run->refused++;
+    }
+}
+
+/* The same call again and again, to try things out. */
+static void from_base(struct run *run)
+{
+    const struct run_options *o = run->options;
+    struct text url = { 0 };
+    size_t length;
+
+    if (o->base != NULL)
+        text_puts(&url, o->base);
+    else
+        text_printf(&url, "http://127.0.0.1:%d",
+                    run->server != NULL ? server_port(run->server) : 80);
+    length = url.used;
+    while (length > 0 && url.data[length - 1] == '/')
+        url.used = --length;
+    text_puts(&url, "/delay/1");
+    if (url.failed)
+        no_memory(run);
+    for (int64_t i = 0; i < o->count && !url.failed; i++)
+        if (!from_bytes(run, url.data, url.used, "--base"))
+            break;
+    text_free(&url);
+}
+
+void source_run(struct run *run)
+{
+    if (run->in != NULL)
+        from_file(run, run->in);
+    else if (run->options->url_count > 0)
+        from_arguments(run);
+    else
+        from_base(run);
+    if (!atomic_load(&run->stopping))
+        atomic_store(&run->known, run->made);
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT
+ * summary.c - what is said at the end of a run. */
+#include "again.h"
+#include "common/input.h"
+#include "run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* How long it took, and how long it had to take: the work spread evenly over
+ * the jobs at once, or the rate. */
+struct pace {
+    double took, spread, paced; /* seconds */
+    int at_once;
+};
+
+static struct pace find_pace(const struct run *run, const struct tally *all)
+{
+    const struct run_options *o = run->options;
+    struct pace p = { .took = (double)(run->ended - run->began) / WEIR_S };
+
+    p.at_once = (int)(o->workers < o->concurrency ? o->workers
+                                                  : o->concurrency);
+    p.spread = (double)all->busy_ns / WEIR_S / p.at_once;
+    p.paced = o->rate > 0 ? (double)all->jobs / o->rate : 0;
+    return p;
+}
+
+/* Say each line of a text, which is freed. */
+static void say_lines(struct text *text)
+{
+    char *line = text->data, *end;
+
+    for (; !text->failed && line != NULL && *line != '\0'; line = end + 1) {
+        end = line + strcspn(line, "\n");
+        *end = '\0';
+        say("%s", line);
+    }
+    text_free(text);
+}
+
+/* How many of this run's jobs have no record of it. Where reading was stopped
+ * this counts only what had been read; but the number of arguments, and of
+ * calls without URLs, is known. */
+static uint64_t not_done(const struct run *run, uint64_t jobs)
+{
+    const struct run_options *o = run->options;
+    uint64_t left = run->made - jobs, read = run->listed + run->refused;
+    uint64_t all = o->url_count > 0 ? (uint64_t)o->url_count
+                                    : (uint64_t)o->count;
+
+    if (o->input == NULL && all > read)
+        left += all - read;
+    return left;
+}
+
+/* What was left out, and why. */
+static void add_left_out(struct text *line, const struct run *run)
+{
+    char shown[32];
+
+    if (run->skipped != 0)
+        text_printf(line, "; %s %s before", number_show(run->skipped, shown),
+                    run->options->retry_failed ? "ok" : "done");
+    if (run->elsewhere != 0)
+        text_printf(line, "; %s of other shards",
+                    number_show(run->elsewhere, shown));
+    if (run->refused != 0)
+        text_printf(line, "; %s refused as bad input",
+                    number_show(run->refused, shown));
+    text_puts(line, "\n");
+}
+
+static void add_counts(struct text *text, struct run *run,
+                       const struct tally *all)
+{
+    char done[32], ok[32], failed[32], left[32];
+    uint64_t missing = not_done(run, all->jobs);
+
+    text_printf(text, "%s job%s done: %s ok, %s failed",
+                number_show(all->jobs, done), all->jobs == 1 ? "" : "s",
+                number_show(all->ok, ok),
+                number_show(all->jobs - all->ok, failed));
+    if (missing != 0)
+        text_printf(text, "; %s not done", number_show(missing, left));
+    add_left_out(text, run);
+    if (run->in != NULL && atomic_load(&run->stopping))
+        text_printf(text, "  what follows in %s was not read\n",
+                    input_name(run->in));
+    stats_show_counts(text, run->counts);
+}
+
+static void add_times(struct text *text, struct run *run,
+                      const struct tally *all)
+{
+    const struct run_options *o = run->options;
+    struct pace p = find_pace(run, all);
+    double mean, deviation;
+
+    if (all->jobs == 0)
+        return;
+    stats_show_times(text, run->counts);
+    text_printf(text, "  %-22s %7.2f s\n", "took", p.took);
+    if (p.paced > p.spread)
+        text_printf(text, "  %-22s %7.2f s = %llu jobs / %g a second\n",
+                    "ideal", p.paced, (unsigned long long)all->jobs, o->rate);
+    else
+        text_printf(text, "  %-22s %7.2f s = %.2f s of jobs / %d at once\n",
+                    "ideal", p.spread, (double)all->busy_ns / WEIR_S,
+                    p.at_once);
+    text_printf(text, "  %-22s %s\n", "limited by",
+                progress_limit(&run->looks, run, all->jobs, p.spread,
+                               p.paced));
+    if (o->rate > 0 && starts_spread(&run->starts, &mean, &deviation))
+        text_printf(text, "  %-22s %7.3f ms, standard deviation %.3f ms\n",
+                    "between starts", mean / WEIR_MS, deviation / WEIR_MS);
+}
+
+/* Which option goes on from here; NULL: nothing is left to do. */
+static const char *way_on(const struct run *run, const struct tally *all)
+{
+    const struct run_options *o = run->options;
+    int unread = run->in != NULL && atomic_load(&run->stopping);
+
+    if (options_to_stdout(o))
+        return NULL;
+    if (unread || not_done(run, all->jobs) != 0)
+        return o->resume ? "" : "--resume";
+    if (all->ok < all->jobs)
+        return o->retry_failed ? "" : "--retry-failed";
+    return NULL;
+}
+
+static void add_again(struct text *text, struct run *run,
+                      const struct tally *all)
+{
+    const struct run_options *o = run->options;
+    const char *way = way_on(run, all);
+    int left_out;
+
+    if (way == NULL)
+        return;
+    text_puts(text, strcmp(way, "--retry-failed") == 0
+                        ? "to do again what failed"
+                        : "to go on from here");
+    if (o->input != NULL && strcmp(o->input, "-") == 0)
+        text_puts(text, ", with the same input");
+    text_puts(text, ":\n  ");
+    left_out = again_add(text, o, *way != '\0' ? way : NULL);
+    text_puts(text, left_out ? "\n  (put in again what is secret)\n" : "\n");
+}
+
+void summary_say(struct run *run)
+{
+    const struct run_options *o = run->options;
+    struct tally all = stats_get(run->counts, "all");
+    struct weir_gate_stats gate = { 0 };
+    struct weir_writer_stats written = { 0 };
+    struct text text = { 0 };
+    char shown[32];
+
+    weir_gate_stats(weir_pool_gate(run->pool), &gate);
+    weir_writer_stats(run->results, &written);
+    add_counts(&text, run, &all);
+    text_printf(&text, "  %-22s %7s\n", "bytes received",
+                number_show(all.bytes, shown));
+    add_times(&text, run, &all);
+    text_printf(&text, "  %-22s %7d of %d allowed\n", "most jobs at once",
+                gate.inside_max, gate.limit);
+    text_printf(&text, "  %-22s %7s to %s\n", "results written",
+                number_show(written.written, shown), run_output_name(o));
+    if (o->table)
+        stats_show_table(&text, run->counts);
+    add_again(&text, run, &all);
+    say_lines(&text);
+}
+
+void summary_dry(struct run *run)
+{
+    const struct run_options *o = run->options;
+    struct text text = { 0 };
+    char jobs[32];
+
+    text_printf(&text, "%s job%s to do", number_show(run->made, jobs),
+                run->made == 1 ? "" : "s");
+    add_left_out(&text, run);
+    if (o->rate > 0 && run->made > 0)
+        text_printf(&text, "  %-22s %7.2f s = %llu jobs / %g a second\n",
+                    "not less than", (double)run->made / o->rate,
+                    (unsigned long long)run->made, o->rate);
+    say_lines(&text);
+}
+
+/* ---- as JSON ---- */
+
+static void add_json(struct text *text, struct run *run)
+{
+    struct tally all = stats_get(run->counts, "all");
+    struct pace p = find_pace(run, &all);
+    const char *way = way_on(run, &all);
+    const char *limit = progress_limit(&run->looks, run, all.jobs, p.spread,
+                                       p.paced);
+    struct weir_gate_stats gate = { 0 };
+    struct text again = { 0 };
+
+    weir_gate_stats(weir_pool_gate(run->pool), &gate);
+    text_printf(text, "{\"v\":1,\"run\":\"%016llx\",",
+                (unsigned long long)run->name);
+    stats_json(text, run->counts);
+    text_printf(text, ",\"not_done\":%llu,\"done_before\":%llu,"
+                "\"other_shards\":%llu,\"refused\":%llu,\"stopped\":%s,"
+                "\"halted\":%s,",
+                (unsigned long long)not_done(run, all.jobs),
+                (unsigned long long)run->skipped,
+                (unsigned long long)run->elsewhere,
+                (unsigned long long)run->refused,
+                atomic_load(&run->stopping) ? "true" : "false",
+                atomic_load(&run->halted) ? "true" : "false");
+    text_printf(text, "\"took_s\":%.6f,\"ideal_s\":%.6f,"
+                "\"most_at_once\":%d,\"limited_by\":", p.took,
+                p.paced > p.spread ? p.paced : p.spread, gate.inside_max);
+    text_json(text, limit, strlen(limit));
+    text_puts(text, ",\"go_on\":");
+    if (way != NULL) {
+        again_add(&again, run->options, *way != '\0' ? way : NULL);
+        text_json(text, again.data, again.used);
+    } else {
+        text_puts(text, "null");
+    }
+    text->failed |= again.failed;
+    text_free(&again);
+    text_puts(text, "}\n");
+}
+
+int summary_write(struct run *run)
+{
+    struct text text = { 0 };
+    FILE *file = fopen(run->options->summary, "we");
+    int err = 0;
+
+    if (file == NULL)
+        return -errno;
+    add_json(&text, run);
+    if (text.failed)
+        err = -ENOMEM;
+    else if (fwrite(text.data, 1, text.used, file) != text.used)
+        err = -errno;
+    if (fclose(file) != 0 && err == 0)
+        err = -errno;
+    text_free(&text);
+    return err;
+}

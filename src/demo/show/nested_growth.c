@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT
+ * nested_growth.c - a part of `weir show nested`: a pool that grows.
+ *
+ * Two workers are right for two processors while jobs compute. Jobs that wait
+ * for something leave the processors idle, and more threads would do more at
+ * once. So with `max_workers` a pool takes another thread while jobs wait and
+ * a worker is blocked, which it knows at once where a job
+ *
+ *   1. sleeps by weir_sleep(), or waits for a group;
+ *   2. says so by weir_blocking_begin() and _end();
+ *   3. or else, by looking for 6 ms: its thread uses no processor time.
+ *
+ * A job that computes is never blocked, and more threads would only take turns
+ * with it: then the pool stays as it is.
+ */
+#include "show/nested.h"
+
+#include <stdatomic.h>
+
+#define JOBS     8
+#define WORKERS  2
+#define SECONDS  1.0   /* of each job */
+#define FIND_OUT 0.006 /* seconds: see pool.h */
+
+enum how { SLEEPS, SAYS_SO, SILENT, COMPUTES };
+
+struct work {
+    enum how how;
+    int64_t ns;
+    atomic_int inside, inside_max; /* jobs at once */
+};
+
+/* ---- a job, in four ways ---- */
+
+static void count_in(struct work *work)
+{
+    int now = atomic_fetch_add(&work->inside, 1) + 1;
+    int most = atomic_load(&work->inside_max);
+
+    while (most < now &&
+           !atomic_compare_exchange_weak(&work->inside_max, &most, now))
+        ;
+}
+
+static int job(struct weir_context *cx, void *arg)
+{
+    struct work *work = arg;
+    int64_t end = weir_after(work->ns);
+    int err = 0;
+
+    count_in(work);
+    switch (work->how) {
+    case SLEEPS:
+        err = weir_sleep(cx, work->ns);
+        break;
+    case SAYS_SO:
+        weir_blocking_begin(cx);
+        nested_block(work->ns);
+        weir_blocking_end(cx);
+        break;
+    case SILENT:
+        nested_block(work->ns);
+        break;
+    case COMPUTES:
+        while (weir_now() < end)
+            ;
+        break;
+    }
+    atomic_fetch_sub(&work->inside, 1);
+    return err;
+}
+
+/* ---- all of them on one pool ---- */
+
+/* So many rounds of as many jobs as run at once. Where nobody says that he is
+ * blocked, each step of growth, by as many as are blocked, takes its time. */
+static double predict(double seconds, enum how how, int max, int at_once)
+{
+    int rounds = (JOBS + at_once - 1) / at_once;
+    int steps = how == SILENT ? (max - 1) / WORKERS : 0;
+
+    return rounds * seconds + steps * FIND_OUT;
+}
+
+/* Run the jobs on WORKERS that may become `max`. Prints a line. Returns 0 or
+ * an error. */
+static int run(struct nested *n, const char *name, enum how how, int max)
+{
+    struct work work = { .how = how, .ns = nested_ns(n, SECONDS) };
+    int at_once = how == COMPUTES ? WORKERS : max;
+    double predicted = predict(SECONDS * n->scale, how, max, at_once);
+    struct weir_job jobs[JOBS];
+    struct weir_pool_stats stats;
+    struct weir_pool *pool;
+    int64_t began = weir_now();
+    double took;
+    int err = weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = WORKERS, .max_workers = max });
+
+    if (err != 0)
+        return err;
+    for (int i = 0; i < JOBS; i++)
+        jobs[i] = (struct weir_job){ .fn = job, .arg = &work };
+    err = (int)weir_pool_submit(pool, jobs, JOBS, WEIR_FOREVER);
+    err = err < 0 ? err : weir_pool_wait(pool, WEIR_FOREVER);
+    took = nested_since(began);
+    if (err == 0)
+        err = weir_pool_stats(pool, &stats);
+    if (err == 0)
+        err = nested_print(n, "  %-22s  %3d  %9d  %8d  %7d  %7.2f s  %6.2f s\n",
+                           name, max, at_once,
+                           atomic_load(&work.inside_max), stats.workers_max,
+                           predicted, took);
+    weir_pool_destroy(pool);
+    return err;
+}
+
+int nested_growth(struct nested *n)
+{
+    int err = nested_print(n, "%d jobs of %g s, times %g, on %d workers that"
+                           " may become more\n", JOBS, SECONDS, n->scale,
+                           WORKERS);
+
+    if (err == 0)
+        err = nested_print(n, "  %-22s  %3s  %19s\n", "", "", "jobs at once");
+    if (err == 0)
+        err = nested_print(n, "  %-22s  %3s  %9s  %8s  %7s  %9s  %8s\n",
+                           "a job", "max", "predicted", "measured", "threads",
+                           "predicted", "measured");
+    if (err == 0)
+        err = run(n, "weir_sleep()", SLEEPS, JOBS);
+    if (err == 0)
+        err = run(n, "weir_blocking_begin()", SAYS_SO, JOBS);
+    if (err == 0)
+        err = run(n, "blocks, says nothing", SILENT, JOBS);
+    if (err == 0)
+        err = run(n, "the same, fewer", SILENT, JOBS / 2);
+    if (err == 0)
+        err = run(n, "the same, no growth", SILENT, WORKERS);
+    return err != 0 ? err : run(n, "computes", COMPUTES, JOBS);
+}

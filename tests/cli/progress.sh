@@ -1,0 +1,164 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# progress.sh WEIR - what is seen of a run: on a terminal, elsewhere, after it.
+. "$(dirname "$0")/lib.sh"
+plan 28
+unset NO_COLOR
+serve
+host=${base#http://}
+for i in $(seq 40); do echo "$base/delay/0.2?$i"; done >slow
+for i in $(seq 1000); do echo "$base/status/200?$i"; done >fast
+bar='^[0-9]+(/40 [0-9]+%| done)  ok [0-9]+  fail 0  in flight [0-4]/4  '
+bar+='[0-9.]+/s'
+
+# ---- in a file or pipe ----
+
+run run -i slow -j 20 -o r1
+ok "elsewhere than on a terminal there is no escape sequence" \
+    all is "$code" 0 -- is "$(grep -c $'[\r\033]' err)" 0
+start run -i slow -j 1 -o r2
+await grep -qE "^[0-9]+(/40 [0-9]+%| done)  ok [0-9]+  fail 0  in flight" err
+ok "but a plain line after 5 s" \
+    grep -qE '^[0-9]+/40 [0-9]+%  ok [0-9]+ .* [0-1]/1  [0-9.]+/s .*ETA' err
+kill -TERM "$pid"
+ended
+run run -i slow -j 20 -o r3 --progress bar
+ok "--progress bar draws it anywhere, and takes it away" \
+    all is "$code" 0 -- grep -q $'\r\033\\[K[0-9]*/40 ' err -- \
+    grep -q $'\r\033\\[K40 jobs done' err
+run run -i slow -j 20 -o r4 --progress none -v
+ok "--progress none leaves lines that were asked for" \
+    all is "$(grep -c '^ok   200 ' err)" 40 -- \
+    is "$(grep -c 'in flight' err)" 0
+run run -n 2 -j 2 -o r5 --color always
+ok "--color always colours" grep -q $'^\033\\[32mok  \033\\[0m 200 ' err
+NO_COLOR=1 run run -n 1 --base "$base" -o r5 --color always
+ok "also where NO_COLOR is set, for it was asked for" grep -q $'\033' err
+
+# ---- on a terminal ----
+
+# script_run ARGUMENTS...: on a terminal; file tty has all that it was sent.
+script_run() {
+    local words=
+    for word in "$weir" "$@"; do words+=" '$word'"; done
+    TERM=xterm script -qefc "$words" /dev/null >tty </dev/null
+    code=$?
+}
+if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
+    script_run run -n 2 -j 2 --base "$base" -o t1
+    ok "on a terminal what is ok is green" \
+        grep -q $'\033\\[32mok  \033\\[0m 200 ' tty
+    NO_COLOR=1 script_run run -n 2 -j 2 --base "$base" -o t1
+    ok "NO_COLOR is obeyed" is "$(grep -c $'\033\\[3' tty)" 0
+    TERM=dumb script -qefc "'$weir' run -i slow -j 20 -o t2" /dev/null >tty \
+        </dev/null
+    ok "a dumb terminal gets plain lines" is "$(grep -c $'\033' tty)" 0
+    evil=$'http://127.0.0.1:1/\302\233x'
+    script_run run -v --color never --progress plain -o t3 "$evil"
+    ok "nothing escapes to it through a URL" \
+        all is "$(grep -c $'[\033\302\233]' tty)" 0 -- grep -q '%C2%9B' tty
+else
+    for name in green NO_COLOR dumb escapes; do skip "$name" "no script"; done
+fi
+
+# A terminal whose screen can be read.
+if tmux -V >/dev/null 2>&1; then
+    screens=0 # a tmux of its own for each: one that ends is still there
+    mux() { tmux -L "weir$$.$screens" -f /dev/null "$@"; }
+    # shown LINE: what is on a line of the screen, or on all.
+    shown() { mux capture-pane -p -t 0; }
+    see() { shown | grep -qE "$1"; }
+    begin() { # COLUMNS COMMAND
+        [ "$screens" = 0 ] || mux kill-server
+        screens=$((screens + 1))
+        mux new-session -d -x "$1" -y 40 \
+            "trap : INT; $2; echo ended; exec sleep 1000"
+    }
+    begin 120 "'$weir' run -i slow -j 4 -o m1"
+    await see "$bar"
+    ok "a terminal has one line that changes" \
+        all is "$(shown | grep -cE "$bar")" 1 -- is "$(shown | grep -c .)" 1
+    await see '^ended'
+    ok "it is gone at the end, and the summary is there" \
+        all is "$(shown | grep -c 'in flight')" 0 -- \
+        is "$(shown | head -n 1)" "40 jobs done: 40 ok, 0 failed"
+    begin 120 "'$weir' run -i slow -j 4 -o m2 -v"
+    await see "$bar"
+    await see '^ok   200 .*s  http'
+    ok "lines go above it, whole" \
+        all is "$(shown | grep . | grep -cvE \
+        "^ok   200 +[0-9.]+ s  $base/delay/0.2.[0-9]+\$|$bar")" 0 -- \
+        is "$(shown | grep . | tail -n 1 | grep -cE "$bar")" 1
+    begin 40 "'$weir' run -i slow -j 4 -o m3 --progress bar"
+    await see '^[0-9]+/40 .* in fl'
+    ok "on a narrow one it is cut, not wrapped" \
+        is "$(shown | grep -c .)" 1
+    await see '^ended'
+    begin 120 "'$weir' run -i slow -j 2 -o m4"
+    await see '^[0-9]+/40 '
+    await has_lines m4 3
+    mux send-keys -t 0 C-c
+    await see 'finishing [0-9] in flight; Ctrl-C again to abort'
+    await see '^ended'
+    ok "Ctrl-C leaves whole lines and the command that goes on" \
+        all see 'jobs done: .* not done' -- \
+        see "^  .*/weir run --resume -i slow -j 2 -o m4\$" -- \
+        is "$(shown | grep -c 'in flight [0-9]')" 0
+    mux kill-server
+else
+    for name in bar gone above narrow ctrl-c; do skip "$name" "no tmux"; done
+fi
+
+# ---- the summary ----
+
+start run -i slow -j 4 -o s1
+await has_lines s1 3
+kill -TERM "$pid"
+ended
+again=$(grep -A 1 '^to go on from here:' err | tail -n 1)
+ok "what was stopped says how to go on" \
+    is "$again" "  $weir run --resume -i slow -j 4 -o s1"
+code=0
+sh -c "$again" >out 2>err || code=$?
+ok "that command does the rest" all is "$code" 0 -- is "$(lines s1)" 40 -- \
+    is "$(distinct s1 id)" 40 -- is "$(grep -c '^to ' err)" 0
+run run -o s2 -H 'X: y z' "$base/status/200?a&b" "$base/status/500"
+ok "what failed says how to do that again, quoted for a shell" \
+    says "$weir run --retry-failed -o s2 -H 'X: y z' '$base/status/200?a&b' "
+run run -o s3 -H 'Authorization: Basic abc' --proxy "joe:hunter2@$host" \
+    "http://joe:hunter2@$host/status/500"
+ok "but shows no secrets" all is "$(grep -cE 'hunter2|joe|abc' err)" 0 -- \
+    says "-H Authorization: --proxy $host http://$host/status/500" -- \
+    says "(put in again what is secret)"
+run run -q -i fast -j 8 -o s4 -r 2000 --summary s4.json --table
+ok "-q is quiet" test ! -s err
+run run -i fast -j 8 -o s5 -r 2000 --summary s5.json --table
+ok "with a rate it says how evenly jobs started" \
+    grep -qE '^  between starts +[0-9.]+ ms, standard deviation [0-9.]+ ms' \
+    err
+ok "quantiles, as far as there are samples enough" \
+    grep -qE '^  a job took +p50 .* p99 .* p99.9 .* longest' err
+ok "what limited it" grep -qE '^  limited by +the rate$' err
+ok "--table shows everything that was counted" \
+    grep -qE "^  host $host +1000 +1000 +0 +[0-9]+ +0\.00" err
+run run -i slow -j 4 -o s6
+ok "where jobs fill what may run at once, that limited it" \
+    grep -qE '^  limited by +the number of jobs at once$' err
+run run -n 2 -j 4 --base "$base" -o s7
+ok "where all ran at once, nothing did" \
+    grep -qE '^  limited by +nothing' err
+if python3 -c pass 2>/dev/null; then
+    json() { python3 -c "import json; r = json.load(open('$1')); print($2)"; }
+    ok "--summary writes it as JSON" \
+        all is "$(json s5.json "r['jobs'], r['ok'], r['not_done']")" \
+        "1000 1000 0" -- is "$(json s5.json "r['limited_by']")" "the rate" -- \
+        is "$(json s5.json "r['go_on']")" None -- \
+        at_least "$(json s5.json "r['took_s']")" 0.4 -- \
+        is "$(json s5.json "r['ideal_s']")" 0.5
+else
+    skip "--summary writes it as JSON" "no python3"
+fi
+run run -n 1 --base "$base" -o s8 --summary /nowhere/x
+ok "where it cannot, that is an error of output" \
+    all is "$code" 3 -- says "/nowhere/x: No such file"
+finish

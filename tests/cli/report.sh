@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# report.sh WEIR - what results files say, of one run or of many.
+. "$(dirname "$0")/lib.sh"
+plan 18
+serve
+host=${base#http://}
+{
+    for i in $(seq 90); do echo "$base/status/200?$i"; done
+    for i in $(seq 6); do echo "$base/status/503?$i"; done
+    for i in $(seq 3); do echo "http://127.0.0.1:1/?$i"; done
+    echo "$base/delay/0.3"
+} >list
+for k in 1 2 3; do run run -q -i list -j 4 -o part$k --shard $k/3; done
+
+run report part1 part2 part3
+ok "shards are reported as one run" \
+    all is "$code" 0 -- test ! -s err -- \
+    is "$(head -n 1 out)" "100 jobs: 91 ok, 9 failed"
+cp out table
+row() { sed -nE "s|^  $1 +([0-9,]+)\$|\\1|p" "${2:-table}"; }
+ok "by status, error and host" all is "$(row 'status 200')" 91 -- \
+    is "$(row 'status 503')" 6 -- is "$(row 'error connect')" 3 -- \
+    is "$(row "host $host")" 97 -- is "$(row 'host 127.0.0.1:1')" 3
+ok "failures by host and reason" all \
+    grep -qE "^  127.0.0.1:1 +connect +3\$" table -- \
+    grep -qE "^  $host +503 +6\$" table
+ok "the slowest first" all \
+    is "$(sed '1,/^slowest/d' table | wc -l | tr -d ' ')" 10 -- \
+    is "$(sed '1,/^slowest/d' table | head -n 1 | grep -c 'delay/0.3$')" 1
+ok "the longest is told, and quantiles as samples allow" \
+    all grep -qE 'a job took .* p99 [0-9.]+ ms, longest [3-9][0-9]{2} ms' table -- \
+    is "$(grep -cF 'p99.9' table)" 0
+at_once=$(row 'most jobs at once')
+ok "no more at once than there were workers" \
+    all at_least 12 "$at_once" -- at_least "$at_once" 1
+ok "first start to last end is no less than the longest job" \
+    at_least "$(sed -nE 's/^  first start to last end +([0-9.]+) s/\1/p' \
+    table)" 0.3
+run report --slowest 2 part1 part2 part3
+ok "--slowest says how many" \
+    is "$(sed '1,/^slowest/d' out | wc -l | tr -d ' ')" 2
+run report --table part1 part2 part3
+ok "--table shows everything that was counted" \
+    all grep -qE "^  all +100 +91 +9 " out -- \
+    grep -qE "^  fail 127.0.0.1:1 connect +3 +0 +3 " out
+
+cat part1 part2 part3 >again
+run run -q -i list -o again --retry-failed
+ok "nine were done again" is "$(lines again)" 109
+run report part1 part2 part3 again
+ok "of several records of a job the last counts" \
+    all is "$code" 0 -- grep -q '^100 jobs: 91 ok, 9 failed; 109 older' out
+
+# json EXPRESSION: of the report in `out`.
+if python3 -c pass 2>/dev/null; then
+    json() { python3 -c "import json; r = json.load(open('out')); print($1)"; }
+    run report --json part1 part2 part3
+    ok "--json says the same" all is "$code" 0 -- \
+        is "$(json "r['jobs'], r['ok'], r['failed']")" "100 91 9" -- \
+        is "$(json "r['statuses']['503']['jobs']")" 6 -- \
+        is "$(json "r['errors']['connect']['jobs']")" 3 -- \
+        is "$(json "r['hosts']['$host']['ok']")" 91 -- \
+        is "$(json "r['failures'][0]['jobs']")" 3 -- \
+        is "$(json "len(r['slowest']), 'delay' in r['slowest'][0]['url']")" \
+        "10 True" -- is "$(json "'p99' in r['times_ms']")" True
+else
+    skip "--json says the same" "no python3"
+fi
+
+{ cat part1; echo hello; head -c 50 part2; } >bad
+run report bad part3
+ok "what is no record is told, makes 2, and the rest is reported" \
+    all is "$code" 2 -- says "bad: 1 line is no record" -- \
+    says "bad: the last line is torn" -- grep -q '^slowest' out
+: >empty
+run report empty
+ok "an empty file is no error" all is "$code" 0 -- \
+    is "$(head -n 1 out)" "0 jobs: 0 ok, 0 failed"
+printf '{"v":1,"id":"%032d","url":"http://a\\u001b[31m/","ok":true}\n' 7 >esc
+run report esc
+ok "control characters of a record do not reach the terminal" \
+    all is "$(grep -c "$(printf '\033')" out)" 0 -- \
+    grep -qF 'a\x1b[31m' out
+mkfifo fifo
+cat part1 >fifo &
+run report fifo part2 part3
+ok "a pipe is read too; its jobs are named by their ids" \
+    all is "$code" 0 -- is "$(head -n 1 out)" "100 jobs: 91 ok, 9 failed" -- \
+    grep -qE '^ .*(id [0-9a-f]{32}|http://)' out
+run report
+no_files=$code
+run report missing
+ok "no file, and a file that is not there, are errors of usage" \
+    all is "$no_files" 2 -- is "$code" 2 -- says "missing: No such file"
+code=0
+"$weir" report part1 >/dev/full 2>err || code=$?
+ok "standard output that is full ends it with 3" \
+    all is "$code" 3 -- says "standard output"
+finish

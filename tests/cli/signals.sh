@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# signals.sh WEIR - more or fewer at once while it runs; room for open files.
+. "$(dirname "$0")/lib.sh"
+int_works || skip_all "SIGINT is ignored here"
+plan 10
+serve
+for i in $(seq 30); do echo "$base/delay/0.3?$i"; done >list
+
+start run -i list -j 2 -w 4 -o more
+await has_lines more 1
+kill -USR1 "$pid"
+await says "at most 3 at once from now on"
+kill -USR1 "$pid"
+await says "at most 4 at once from now on"
+kill -USR1 "$pid"
+await says "at most 4 at once from now on, as many as there are workers (-w)"
+ended
+ok "SIGUSR1 lets one more run at once, up to the workers" \
+    all is "$code" 0 -- grep -qE 'most jobs at once +4 of 4 allowed' err
+ok "nothing is lost by it" all is "$(distinct more id)" 30 -- whole more
+
+start run -i list -j 3 -o fewer
+await has_lines fewer 1
+kill -USR2 "$pid"
+await says "at most 2 at once from now on"
+kill -USR2 "$pid"
+await says "at most 1 at once from now on"
+kill -USR2 "$pid"
+await says "at most 1 at once from now on, the least"
+# All that were running when the last limit came have ended by now.
+at=$(lines fewer)
+await has_lines fewer $((at + 4))
+kill -INT "$pid"
+ended
+ok "SIGUSR2 lets one fewer run, and Ctrl-C still ends it" \
+    all is "$code" 130 -- grep -q 'finishing [01] in flight' err
+# From the third record on each job started when the one before had ended.
+overlaps() {
+    tail -n 3 fewer | sed -E 's/.*"start":"[^T]*T([0-9:.]+)Z".*"total_ms":'\
+'([0-9.]+).*/\1 \2/' | awk -F '[: ]' '{
+        start = ($1 * 60 + $2) * 60 + $3
+        if (NR > 1 && start + 0.0011 < ended) n++
+        ended = start + $4 / 1000 } END { print n + 0 }'
+}
+ok "then jobs run one after another" is "$(overlaps)" 0
+
+start run -q -i list -j 3 -o quiet
+await has_lines quiet 1
+for _ in $(seq 200); do kill -USR1 "$pid"; done
+kill -INT "$pid"
+ended
+ok "a storm of them does not hide a Ctrl-C" \
+    all is "$code" 130 -- test ! -s err -- whole quiet
+
+for i in $(seq 300); do echo "$base/delay/0.5?$i"; done >wide
+code=0
+(ulimit -Sn 64 && exec "$weir" run -q -i wide -j 100 -o soft) >out 2>err ||
+    code=$?
+ok "a soft limit of open files is raised as far as it is needed" \
+    all is "$code" 0 -- test ! -s err -- is "$(lines soft)" 300
+soft() { # WORKERS: the limit a run has
+    start run -q -i wide -j "$1" -o "$1.ndjson"
+    await has_lines "$1.ndjson" 1
+    sed -nE 's/^Max open files +([0-9]+).*/\1/p' "/proc/$pid/limits"
+    kill -KILL "$pid"
+    ended
+}
+if [ -e /proc/self/limits ]; then
+    ulimit -Sn 256
+    ok "and not further" all is "$(soft 4)" 256 -- is "$(soft 100)" 964
+else
+    skip "and not further" "no /proc"
+fi
+code=0
+(ulimit -n 200 && exec "$weir" run -i wide -j 100 -o hard) >out 2>err ||
+    code=$?
+ok "where it cannot be, that is said" \
+    says "100 workers may need 964 open files, and 200 are allowed"
+ok "and every job still has its record" \
+    all is "$(lines hard)" 300 -- whole hard
+start serve
+await grep -q '^listening' out
+kill -USR1 "$pid"
+ended
+ok "to the other commands they are as to any program" test "$code" -gt 128
+finish
