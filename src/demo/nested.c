@@ -16,8 +16,8 @@
  * on seven workers, on two and on one; only the times differ.
  *
  * Take this file as a starting point: greet(), have_party() and evening() are
- * the whole flow. The other parts have files of their own in show/: nested_growth.c,
- * nested_wait.c and nested_atomic.c.
+ * the whole flow. The other parts have files of their own in show/:
+ * nested_growth.c, nested_wait.c and nested_atomic.c.
  */
 #include "show/nested.h"
 
