@@ -74,6 +74,8 @@ struct suite {
     struct row *rows; /* of cases, in the same order */
     double took_s;
     double load;      /* average over a minute, when it began; -1: unknown */
+    double others;    /* share of the processors that other programs used
+                         meanwhile; -1: unknown */
 };
 
 /* Ask whether --only lets a workload be measured. */
@@ -115,6 +117,10 @@ struct fact {
 #define FACTS_MAX 16
 int environment(struct fact facts[FACTS_MAX], const struct suite *suite);
 int cores(void);
+
+/* Seconds of CPU that others than this program and its children have used
+ * since the machine started; -1: unknown. */
+double others_cpu(void);
 
 /* Reports. Whether they could be written is for the caller to ask the file. */
 void report_table(FILE *to, const struct suite *suite, int markdown);

@@ -7,16 +7,21 @@
 const struct dialect *dialect_of(const char *bench)
 {
     static const struct dialect all[] = {
-        { "workers", "job", "workers",
-          "how the number of workers changes throughput and latency" },
-        { "pool", "job", "workers", "handing over an empty job" },
-        { "wake", "job", "workers", "waking an idle pool, and its answer" },
-        { "fan", "all 1,000", "workers", "1,000 jobs and wait for all" },
-        { "queue", "item", "consumers", "items through a bounded queue" },
-        { "gate", "entry", "threads", "entering and leaving" },
-        { "writer", "line", "threads", "appending lines to one file" },
-        { "table", "access", "threads", "a shared table" },
-        { "peers", "operation", "workers", "the same work in other pools" },
+        { "workers", "job", "a job", "workers",
+          "how many there are changes throughput and latency" },
+        { "pool", "job", "a job", "workers", "handing over an empty job" },
+        { "wake", "job", "a job", "workers",
+          "how soon an idle pool begins and answers" },
+        { "fan", "fan", "all 1,000", "workers",
+          "1,000 empty jobs and wait for all" },
+        { "queue", "item", "an item", "consumers",
+          "items of 8 bytes through a bounded queue" },
+        { "gate", "entry", "an entry", "threads", "entering and leaving" },
+        { "writer", "line", "a line", "threads",
+          "appending lines to one file" },
+        { "table", "access", "an access", "threads", "a shared table" },
+        { "peers", "operation", "one of them", "workers",
+          "the same work in other pools" },
     };
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)

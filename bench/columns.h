@@ -9,6 +9,7 @@
 struct dialect {
     const char *bench;
     const char *operation; /* "job" */
+    const char *one;       /* "a job" */
     const char *axis;      /* "workers" */
     const char *about;
 };

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,6 +33,32 @@ int cores(void)
     long n = sysconf(_SC_NPROCESSORS_ONLN);
 
     return n > 0 ? (int)n : 1;
+}
+
+static double seconds(struct timeval t)
+{
+    return (double)t.tv_sec + (double)t.tv_usec / 1e6;
+}
+
+double others_cpu(void)
+{
+    FILE *file = fopen("/proc/stat", "r");
+    double user, nice, system, idle, wait, irq, soft, steal, own = 0;
+    struct rusage u;
+    int got = 0;
+
+    if (file == NULL)
+        return -1;
+    got = fscanf(file, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", &user, &nice,
+                 &system, &idle, &wait, &irq, &soft, &steal);
+    fclose(file);
+    if (got != 8)
+        return -1;
+    for (int i = 0; i < 2; i++)
+        if (getrusage(i == 0 ? RUSAGE_SELF : RUSAGE_CHILDREN, &u) == 0)
+            own += seconds(u.ru_utime) + seconds(u.ru_stime);
+    return (user + nice + system + irq + soft + steal) /
+               (double)sysconf(_SC_CLK_TCK) - own;
 }
 
 /* What /proc/cpuinfo calls the processor; "unknown" where there is none. */
@@ -89,6 +116,9 @@ int environment(struct fact facts[FACTS_MAX], const struct suite *suite)
 #endif
     if (suite->load >= 0)
         FACT("load before", "%.2f", suite->load);
+    if (suite->others >= 0)
+        FACT("others", "used %.0f %% of the processors meanwhile",
+             suite->others * 100);
     facts[n].name = "ended";
     tell_time(facts[n++].value, bytes);
     FACT("took", "%.0f s", suite->took_s);

@@ -169,13 +169,14 @@ void report_peers(FILE *to, const struct suite *suite)
             continue;
         if (!heading++)
             fputs("\nEach pool in one number: the geometric mean over the"
-                  " numbers of workers;\nand the ratio of Weir's time to its\n", to);
+                  " numbers of workers;\nand the ratio of Weir's time to"
+                  " its\n", to);
         print_means(to, suite, from, next);
     }
     if (heading == 0)
         return;
-    fputs("\nWhat Weir is built to reach, as ratio to the one named last\n",
-          to);
+    fputs("\nWhat Weir is built to reach: a time, or a ratio to the one named"
+          " last\n", to);
     for (size_t i = 0; i < sizeof(goals) / sizeof(goals[0]); i++)
         (void)print_goal(to, suite, &goals[i]);
 }

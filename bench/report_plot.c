@@ -104,15 +104,15 @@ static void print_block(FILE *to, const struct suite *suite, size_t from,
 {
     double scale = scale_of(suite, from, last);
     const struct bench_case *first = &suite->cases[from];
+    const struct dialect *d = dialect_of(first->bench);
     int rate = is_scaling(first), width = 0;
 
     for (size_t r = from; r < last; r++)
         if ((int)strlen(suite->cases[r].series) > width)
             width = (int)strlen(suite->cases[r].series);
-    fprintf(to, "\n%s: %s, %s of one %s against %s\n", first->bench,
-            first->workload, rate ? "throughput" : "time",
-            dialect_of(first->bench)->operation,
-            dialect_of(first->bench)->axis);
+    fprintf(to, rate ? "\n%s: %s, %ss a second against %s\n"
+                     : "\n%s: %s, time for %s against %s\n", first->bench,
+            first->workload, rate ? d->operation : d->one, d->axis);
     for (size_t r = from; r < last; r++) {
         const struct row *row = &suite->rows[r];
         char buffer[32];
@@ -167,10 +167,11 @@ void report_laws(FILE *to, const struct suite *suite)
         if (!heading++)
             fprintf(to, "\nUniversal Scalability Law, fitted: one worker's"
                     " rate; share of the time spent waiting\nfor one another"
-                    " (sigma) and agreeing (kappa); error of the fit; where it is highest\n");
+                    " (sigma) and agreeing (kappa); error of the fit; where"
+                    " throughput is highest\n");
         most = 2 * suite->cases[next - 1].workers;
         peak = usl_peak(&law, most);
-        fprintf(to, " %-10s %10s  sigma %.4f  kappa %.6f  error %3.0f %%  ",
+        fprintf(to, " %-10s %9s  sigma %.4f  kappa %.6f  error %3.0f %%  ",
                 suite->cases[from].workload, show_rate(law.lambda, rate),
                 law.sigma, law.kappa, law.error * 100);
         if (law.error > USL_GOOD)

@@ -118,9 +118,9 @@ static void print_block(FILE *to, const struct suite *suite, size_t from,
     const struct dialect *d = dialect_of(c->bench);
     struct table t = lay_out(suite, from, last, d);
 
-    fprintf(to, markdown ? "\n### %s: %s\n\nTimes are of one %s.\n\n"
-                         : "\n%s: %s (times of one %s)\n",
-            c->bench, c->workload, d->operation);
+    fprintf(to, markdown ? "\n### %s: %s\n\nTimes are for %s.\n\n"
+                         : "\n%s: %s (times for %s)\n",
+            c->bench, c->workload, d->one);
     print_line(to, &t, markdown, NULL, d);
     if (markdown)
         print_rule(to, &t);
@@ -146,8 +146,12 @@ static void print_warnings(FILE *to, const struct suite *suite)
                 " are outliers.\n", marked, suite->count);
     if (suite->load > 0.5 * cores())
         fprintf(to, "\nThe machine was busy before this began (load %.2f on"
-                " %d cores): believe no small\ndifference, and measure"
-                " again.\n", suite->load, cores());
+                " %d cores).\n", suite->load, cores());
+    if (suite->others > 0.05)
+        fprintf(to, "\nOther programs used %.0f %% of the processors"
+                " meanwhile.\n", suite->others * 100);
+    if (suite->load > 0.5 * cores() || suite->others > 0.05)
+        fputs("Believe no small difference, and measure again.\n", to);
 }
 
 void report_table(FILE *to, const struct suite *suite, int markdown)
@@ -166,4 +170,10 @@ void report_table(FILE *to, const struct suite *suite, int markdown)
         print_block(to, suite, from, next, markdown);
     }
     print_warnings(to, suite);
+    if (!markdown)
+        return;
+    fputs("\n```\n", to);
+    report_laws(to, suite);
+    report_peers(to, suite);
+    fputs("```\n", to);
 }

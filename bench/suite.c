@@ -203,6 +203,7 @@ static void relate(struct suite *suite, size_t from, size_t to)
 int suite_run(struct suite *suite)
 {
     int64_t began = meter_now();
+    double others = others_cpu();
     size_t to;
 
     for (size_t from = 0; from < suite->count; from = to) {
@@ -212,6 +213,8 @@ int suite_run(struct suite *suite)
     }
     progress(NULL, "");
     suite->took_s = (double)(meter_now() - began) / 1e9;
+    suite->others = others < 0 ? -1 : fmax(0, (others_cpu() - others) /
+                                              (suite->took_s * cores()));
     suite->rows = enlarge(NULL, (suite->count + 1) * sizeof(*suite->rows));
     for (size_t i = 0; i < suite->count; i++)
         summarise(&suite->rows[i], &suite->cases[i]);
