@@ -22,9 +22,11 @@ static void idle(void)
 
 static int note_job(struct weir_context *cx, void *arg)
 {
+    int64_t now = meter_now();
+
     (void)cx;
-    atomic_store(&began, meter_now());
     meter_job((uintptr_t)arg);
+    atomic_store(&began, now); /* the last: the submitter goes on */
     return 0;
 }
 
@@ -48,7 +50,6 @@ static int time_wakes(const struct bench_case *c, struct sample *sample,
         ns[i] = atomic_load(&began) - sent;
     }
     if (err == 0) {
-        idle(); /* what comes behind meter_now() in the job */
         meter_stop(&meter);
         err = meter_end(&meter, sample);
         meter_latencies(sample, ns, c->ops);

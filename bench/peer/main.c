@@ -67,8 +67,10 @@ static void nap(void *arg)
 
 static void note(void *arg)
 {
-    atomic_store(&began, meter_now());
+    int64_t now = meter_now();
+
     done(arg);
+    atomic_store(&began, now); /* the last: the producer goes on */
 }
 
 static void counted(void *arg)
