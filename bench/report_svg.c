@@ -30,7 +30,7 @@ static const char style[] =
     ".linear{stroke:#8a929c;stroke-width:1.5;stroke-dasharray:2 4;fill:none}"
     ".bound{stroke:#d55e00;stroke-width:1.5;stroke-dasharray:7 4;fill:none}"
     ".law{stroke:#0b5fff;stroke-width:6;stroke-opacity:.2;fill:none}"
-    ".whisker{stroke-width:1.5;fill:none}"
+    ".whisker{stroke-width:1.3;fill:none;opacity:.75}"
     ".series{fill:none;stroke-linejoin:round}</style>\n";
 
 /* ---- what a panel shows ---- */

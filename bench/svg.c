@@ -11,8 +11,8 @@ static double along(double value, double least, double most)
 
 double svg_x(const struct axes *a, double value)
 {
-    return a->left + (a->right - a->left) * along(value, a->x_least,
-                                                  a->x_most);
+    return a->left + a->nudge +
+           (a->right - a->left) * along(value, a->x_least, a->x_most);
 }
 
 double svg_y(const struct axes *a, double value)

@@ -191,8 +191,13 @@ static void draw_lines(FILE *to, struct panel *p)
     if (p->law != NULL)
         draw_law(to, p);
     fputs("</svg>\n", to);
-    for (int i = p->count - 1; i >= 0; i--)
+    /* Side by side, so that the ranges of one do not hide those of another;
+     * the first ones on top. */
+    for (int i = p->count - 1; i >= 0; i--) {
+        a->nudge = 3.5 * (i - (p->count - 1) / 2.0);
         draw_series(to, p, &p->series[i]);
+    }
+    a->nudge = 0;
     if (p->count > 1)
         draw_labels(to, p);
 }
