@@ -4,14 +4,14 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 
 struct crew {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int go; /* (l) 1: begin; -1: end at once */
     int count;
-    int (*fn)(void *user, int index, int count);
-    void *user;
+    const struct crew_work *work;
 };
 
 struct member {
@@ -31,18 +31,17 @@ static void *member_main(void *arg)
         pthread_cond_wait(&crew->changed, &crew->lock);
     go = crew->go;
     pthread_mutex_unlock(&crew->lock);
-    m->err = go > 0 ? crew->fn(crew->user, m->index, crew->count) : 0;
+    if (go > 0)
+        m->err = crew->work->fn(crew->work->user, m->index, crew->count);
     return NULL;
 }
 
-int crew_time(int count, uint64_t ops, struct meter *meter,
-              int (*fn)(void *user, int index, int count), void *user)
+int crew_start(int count, const struct crew_work *work, struct meter *meter)
 {
     struct crew crew = { .lock = PTHREAD_MUTEX_INITIALIZER,
-        .changed = PTHREAD_COND_INITIALIZER, .count = count, .fn = fn,
-        .user = user };
-    struct member members[CREW_MAX];
-    int started = 0, err = count <= CREW_MAX ? 0 : -E2BIG;
+        .changed = PTHREAD_COND_INITIALIZER, .count = count, .work = work };
+    struct member *members = calloc((size_t)count, sizeof(*members));
+    int started = 0, err = members != NULL ? 0 : -ENOMEM;
 
     while (err == 0 && started < count) {
         members[started] = (struct member){ .crew = &crew, .index = started };
@@ -51,7 +50,7 @@ int crew_time(int count, uint64_t ops, struct meter *meter,
         started += err == 0;
     }
     if (err == 0)
-        err = meter_begin(meter, ops, 0);
+        err = meter_begin(meter, work->ops, work->latencies);
     pthread_mutex_lock(&crew.lock);
     crew.go = err == 0 ? 1 : -1;
     pthread_cond_broadcast(&crew.changed);
@@ -60,16 +59,17 @@ int crew_time(int count, uint64_t ops, struct meter *meter,
         pthread_join(members[i].thread, NULL);
         err = err != 0 ? err : members[i].err;
     }
-    if (err == 0)
-        meter_stop(meter);
+    free(members);
     return err;
 }
 
-int crew_run(int count, uint64_t ops, struct sample *sample,
-             int (*fn)(void *user, int index, int count), void *user)
+int crew_run(int count, const struct crew_work *work, struct sample *sample)
 {
     struct meter meter;
-    int err = crew_time(count, ops, &meter, fn, user);
+    int err = crew_start(count, work, &meter);
 
-    return err == 0 ? meter_end(&meter, sample) : err;
+    if (err != 0)
+        return err;
+    meter_stop(&meter);
+    return meter_end(&meter, sample);
 }

@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: MIT
- * crew.h - threads that begin together: for benchmarks without a pool. */
+ * crew.h - threads that begin together. */
 #ifndef WEIR_BENCH_CREW_H
 #define WEIR_BENCH_CREW_H
 
 #include "meter.h"
 
-#define CREW_MAX 128
+#define CREW_MAX 1024
 
-/* Run fn(user, index, count) on `count` threads at once and measure from
- * when the first begins to when the last has ended. Each operation's number
- * is told to meter_job() by whoever carries it out.
- * Returns 0; what fn returned; -EPROTO; -EAGAIN. */
-int crew_run(int count, uint64_t ops, struct sample *sample,
-             int (*fn)(void *user, int index, int count), void *user);
+/* What each of them does, and is told: which one it is, of how many. */
+struct crew_work {
+    int (*fn)(void *user, int index, int count);
+    void *user;
+    uint64_t ops;  /* of all together, for meter_begin() */
+    int latencies; /* likewise */
+};
 
-/* The same up to meter_stop(): the caller tells the numbers afterwards, and
- * calls meter_end(). */
-int crew_time(int count, uint64_t ops, struct meter *meter,
-              int (*fn)(void *user, int index, int count), void *user);
+/* Run it on `count` threads, and meter_begin() when they begin; the caller
+ * stops the meter when all of the work is done.
+ * Returns 0; what fn returned; -EAGAIN; -ENOMEM. */
+int crew_start(int count, const struct crew_work *work, struct meter *meter);
+
+/* The same to the end, for work that is done when they are; each operation's
+ * number is told to meter_job() by whoever carries it out. Returns -EPROTO
+ * too. */
+int crew_run(int count, const struct crew_work *work, struct sample *sample);
 
 /* The part of `ops` operations that is this thread's: [*from, *to). */
 static inline void crew_share(uint64_t ops, int index, int count,

@@ -55,7 +55,8 @@ static int run(const struct bench_case *c, struct sample *sample, int bare)
         err = weir_gate_create(&d.gate, &(struct weir_gate_options){
             .limit = c->limit });
     if (err == 0)
-        err = crew_run(c->workers, c->ops, sample, pass, &d);
+        err = crew_run(c->workers, &(struct crew_work){
+            .fn = pass, .user = &d, .ops = c->ops }, sample);
     if (err == 0 && atomic_load(&d.over))
         err = -EPROTO;
     weir_gate_destroy(d.gate);

@@ -1,107 +1,80 @@
 /* SPDX-License-Identifier: MIT
  * pooled.c - one sample of jobs through a pool, or through a group on it. */
+#include "crew.h"
 #include "work.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <string.h>
 
-#define BATCH_MAX     64
-#define PRODUCERS_MAX 16
+#define BATCH_MAX 64
 
-struct producer {
+struct feed {
     const struct bench_case *c;
     struct weir_pool *pool;
-    pthread_barrier_t *start;
-    uint64_t from, to; /* numbers of its jobs */
-    pthread_t thread;
-    int err;
 };
 
-static int submit_one_by_one(struct producer *p, struct weir_job job)
+static int submit_one_by_one(struct weir_pool *pool, struct weir_job job,
+                             uint64_t from, uint64_t to)
 {
-    for (uint64_t i = p->from; i < p->to; i++) {
+    for (uint64_t i = from; i < to; i++) {
         ssize_t n;
 
         job.arg = (void *)(uintptr_t)i;
         meter_submit(i);
-        n = weir_pool_submit(p->pool, &job, 1, WEIR_FOREVER);
+        n = weir_pool_submit(pool, &job, 1, WEIR_FOREVER);
         if (n != 1)
             return n < 0 ? (int)n : -EIO;
     }
     return 0;
 }
 
-static int submit_batches(struct producer *p, struct weir_job job)
+static int submit_batches(const struct feed *f, struct weir_job job,
+                          uint64_t from, uint64_t to)
 {
     struct weir_job jobs[BATCH_MAX];
 
-    for (uint64_t i = p->from; i < p->to;) {
+    while (from < to) {
         size_t count = 0;
         ssize_t n;
 
-        for (; count < p->c->batch && i < p->to; count++, i++) {
+        for (; count < f->c->batch && from < to; count++, from++) {
             jobs[count] = job;
-            jobs[count].arg = (void *)(uintptr_t)i;
-            meter_submit(i);
+            jobs[count].arg = (void *)(uintptr_t)from;
+            meter_submit(from);
         }
-        n = weir_pool_submit(p->pool, jobs, count, WEIR_FOREVER);
+        n = weir_pool_submit(f->pool, jobs, count, WEIR_FOREVER);
         if (n != (ssize_t)count)
             return n < 0 ? (int)n : -EIO;
     }
     return 0;
 }
 
-static void produce(struct producer *p)
+/* One producer's part. */
+static int produce(void *user, int index, int count)
 {
-    const struct work *work = p->c->user;
+    const struct feed *f = user;
+    const struct work *work = f->c->user;
     struct weir_job job = { .fn = work->job };
+    uint64_t from, to;
 
-    p->err = p->c->batch > 1 ? submit_batches(p, job)
-                             : submit_one_by_one(p, job);
+    crew_share(f->c->ops, index, count, &from, &to);
+    return f->c->batch > 1 ? submit_batches(f, job, from, to)
+                           : submit_one_by_one(f->pool, job, from, to);
 }
 
-static void *producer_main(void *arg)
-{
-    struct producer *p = arg;
-
-    pthread_barrier_wait(p->start);
-    produce(p);
-    return NULL;
-}
-
-/* One producer is this thread; more are threads that begin together. Returns
- * 0 or an error, when all of it is submitted. */
+/* One producer is this thread; more are a crew. Returns 0 or an error, when
+ * all of it is submitted. */
 static int produce_all(struct weir_pool *pool, const struct bench_case *c,
                        struct meter *meter)
 {
-    struct producer all[PRODUCERS_MAX];
-    int count = c->producers > 1 ? c->producers : 1, started = 0, err;
-    pthread_barrier_t start;
+    struct feed f = { .c = c, .pool = pool };
+    int err;
 
-    for (int i = 0; i < count; i++)
-        all[i] = (struct producer){ .c = c, .pool = pool, .start = &start,
-            .from = c->ops * (uint64_t)i / (uint64_t)count,
-            .to = c->ops * (uint64_t)(i + 1) / (uint64_t)count };
-    if (count == 1) {
-        err = meter_begin(meter, c->ops, 1);
-        if (err == 0)
-            produce(&all[0]);
-        return err != 0 ? err : all[0].err;
-    }
-    pthread_barrier_init(&start, NULL, (unsigned)count + 1);
-    for (; started < count; started++)
-        if (pthread_create(&all[started].thread, NULL, producer_main,
-                           &all[started]) != 0)
-            return -EAGAIN; /* the others stand at the barrier: give up */
+    if (c->producers > 1)
+        return crew_start(c->producers, &(struct crew_work){
+            .fn = produce, .user = &f, .ops = c->ops, .latencies = 1 },
+            meter);
     err = meter_begin(meter, c->ops, 1);
-    pthread_barrier_wait(&start);
-    for (int i = 0; i < count; i++) {
-        pthread_join(all[i].thread, NULL);
-        err = err != 0 ? err : all[i].err;
-    }
-    pthread_barrier_destroy(&start);
-    return err;
+    return err == 0 ? produce(&f, 0, 1) : err;
 }
 
 static int make_pool(struct weir_pool **pool, const struct bench_case *c)

@@ -78,8 +78,8 @@ static int queue_run(const struct bench_case *c, struct sample *sample)
 
     atomic_store(&f.producing, c->producers);
     if (err == 0)
-        err = crew_run(c->producers + c->workers, c->ops, sample, flow_main,
-                       &f);
+        err = crew_run(c->producers + c->workers, &(struct crew_work){
+            .fn = flow_main, .user = &f, .ops = c->ops }, sample);
     weir_queue_destroy(f.queue);
     return err;
 }

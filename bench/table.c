@@ -76,7 +76,8 @@ static int table_run(const struct bench_case *c, struct sample *sample)
     int err;
 
     a.verb = *(int (*const *)(uint64_t))c->user;
-    err = crew_run(c->workers, c->ops, sample, access_main, &a);
+    err = crew_run(c->workers, &(struct crew_work){
+        .fn = access_main, .user = &a, .ops = c->ops }, sample);
     for (uint64_t i = 0; i < c->ops; i++) {
         uint64_t key = meter_mix(i) % KEYS;
 

@@ -158,8 +158,11 @@ static int writer_run(const struct bench_case *c, struct sample *sample)
     int err = open_sink(&s, way->put);
 
     if (err == 0)
-        err = crew_time(c->workers, c->ops, &meter,
-                        way->put != NULL ? append_lines : append_blocks, &s);
+        err = crew_start(c->workers, &(struct crew_work){
+            .fn = way->put != NULL ? append_lines : append_blocks,
+            .user = &s, .ops = c->ops }, &meter);
+    if (err == 0)
+        meter_stop(&meter);
     weir_writer_destroy(s.writer);
     if (s.file != NULL)
         fclose(s.file);

@@ -9,10 +9,10 @@
  * microsecond. */
 #include "peer.h"
 
+#include "../crew.h"
 #include "../meter.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,6 @@
 #define RING    1024
 #define FAN     1000
 #define IDLE_NS 300000
-#define MANY    1024 /* threads */
 
 static const struct peer *peer;
 static uint64_t turns, ops;
@@ -84,15 +83,12 @@ static void counted(void *arg)
 
 struct part {
     uint64_t from, to;
-    pthread_barrier_t *start; /* NULL: one producer, this thread */
 };
 
 static void flood(void *user)
 {
-    struct part *p = user;
+    const struct part *p = user;
 
-    if (p->start != NULL)
-        pthread_barrier_wait(p->start);
     for (uint64_t i = p->from; i < p->to; i++) {
         meter_submit(i);
         peer->submit((void *)(uintptr_t)(i + 1));
@@ -166,16 +162,17 @@ static void wakes(void *user)
 
 #define KEYS 100000
 
-static void *updater_main(void *part)
+static int updater_main(void *user, int index, int count)
 {
-    struct part *p = part;
+    uint64_t from, to;
 
-    pthread_barrier_wait(p->start);
-    for (uint64_t i = p->from; i < p->to; i++) {
-        peer->update(meter_mix(i) % KEYS);
-        meter_job(i);
+    (void)user;
+    crew_share(ops, index, count, &from, &to);
+    for (; from < to; from++) {
+        peer->update(meter_mix(from) % KEYS);
+        meter_job(from);
     }
-    return NULL;
+    return 0;
 }
 
 /* ---- running one ---- */
@@ -195,39 +192,30 @@ static void run_body(void (*body)(void *), void *user)
         body(user);
 }
 
-static void *producer_main(void *part)
+static int producer_main(void *user, int index, int count)
 {
-    run_body(flood, part);
-    return NULL;
+    struct part part;
+
+    (void)user;
+    crew_share(ops, index, count, &part.from, &part.to);
+    run_body(flood, &part);
+    return 0;
 }
 
 /* Threads that begin together, each with its part of the operations. */
 static void run_together(struct meter *meter, int count,
-                         void *(*fn)(void *part))
+                         int (*fn)(void *user, int index, int count))
 {
-    pthread_t threads[MANY];
-    struct part parts[MANY];
-    pthread_barrier_t start;
+    struct crew_work work = { .fn = fn, .ops = ops,
+                              .latencies = fn == producer_main };
 
-    if (count > MANY)
-        peer_die("too many threads");
-    pthread_barrier_init(&start, NULL, (unsigned)count + 1);
-    for (int i = 0; i < count; i++) {
-        parts[i] = (struct part){ ops * (uint64_t)i / (uint64_t)count,
-            ops * (uint64_t)(i + 1) / (uint64_t)count, &start };
-        if (pthread_create(&threads[i], NULL, fn, &parts[i]) != 0)
-            peer_die("no thread");
-    }
-    if (meter_begin(meter, ops, fn == producer_main) != 0)
-        peer_die("no memory");
-    pthread_barrier_wait(&start);
-    for (int i = 0; i < count; i++)
-        pthread_join(threads[i], NULL);
+    if (crew_start(count, &work, meter) != 0)
+        peer_die("no threads");
 }
 
 static void run(const struct workload *w, struct meter *meter)
 {
-    struct part all = { 0, ops, NULL };
+    struct part all = { 0, ops };
 
     if (w->job == NULL) {
         if (peer->update == NULL)
