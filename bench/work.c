@@ -175,7 +175,7 @@ int work_cost(const struct work *work, const struct options *options,
 
         if (err != 0)
             return err;
-        if (sample.ns * (double)ops < options->sample_ns / 8 &&
+        if (sample.ns * (double)ops < options->sample_ns / 3 &&
             (work->ops_max == 0 || ops < work->ops_max)) {
             ops *= 4;
             continue;
