@@ -11,8 +11,9 @@ static double along(double value, double least, double most)
 
 double svg_x(const struct axes *a, double value)
 {
-    return a->left + a->nudge +
-           (a->right - a->left) * along(value, a->x_least, a->x_most);
+    return a->left + a->inset + a->nudge +
+           (a->right - a->left - 2 * a->inset) *
+               along(value, a->x_least, a->x_most);
 }
 
 double svg_y(const struct axes *a, double value)

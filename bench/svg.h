@@ -9,6 +9,7 @@
 struct axes {
     double left, top, right, bottom; /* pixels */
     double x_least, x_most, y_least, y_most;
+    double inset; /* pixels between the edges and the first and last x */
     double nudge; /* pixels to the right, for what would lie on another */
 };
 

@@ -112,6 +112,13 @@ static void draw_series(FILE *to, const struct panel *p,
     }
 }
 
+/* Series stand side by side, so that the ranges of one do not hide those of
+ * another. */
+static double nudge_of(const struct panel *p, const struct series *s)
+{
+    return 3.5 * ((double)(s - p->series) - (p->count - 1) / 2.0);
+}
+
 static double end_of(const struct panel *p, const struct series *s)
 {
     double value = s->value(s->rows[s->count - 1]);
@@ -142,7 +149,8 @@ static void draw_labels(FILE *to, const struct panel *p)
 
         fprintf(to, "<path d=\"M%.1f %.1fL%.1f %.1fH%.1f\" stroke=\"%s\""
                 " stroke-opacity=\".5\" fill=\"none\"/>\n",
-                svg_x(&p->axes, s->rows[s->count - 1]->c->workers) + 6,
+                svg_x(&p->axes, s->rows[s->count - 1]->c->workers) +
+                    nudge_of(p, s) + 6,
                 end_of(p, s), p->axes.right + 16, y[i], p->axes.right + 20,
                 s->colour);
         svg_text(to, p->axes.right + 24, y[i] + 4,
@@ -175,6 +183,7 @@ static void draw_lines(FILE *to, struct panel *p)
     a->right -= p->count > 1 ? 160 : 24;
     a->top += 34;
     a->bottom -= 44;
+    a->inset = p->count > 1 ? 6 + 1.75 * p->count : 0;
     round_axes(p);
     svg_grid(to, a, p->x, p->x_count, p->show);
     svg_text(to, (a->left + a->right) / 2, a->bottom + 36, "small middle",
@@ -191,10 +200,9 @@ static void draw_lines(FILE *to, struct panel *p)
     if (p->law != NULL)
         draw_law(to, p);
     fputs("</svg>\n", to);
-    /* Side by side, so that the ranges of one do not hide those of another;
-     * the first ones on top. */
+    /* The first ones on top. */
     for (int i = p->count - 1; i >= 0; i--) {
-        a->nudge = 3.5 * (i - (p->count - 1) / 2.0);
+        a->nudge = nudge_of(p, &p->series[i]);
         draw_series(to, p, &p->series[i]);
     }
     a->nudge = 0;
