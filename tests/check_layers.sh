@@ -7,7 +7,7 @@
 set -u
 root=$1
 cd "$root" || exit 2
-echo 1..8
+echo 1..9
 n=0
 
 # report NAME FINDINGS: ok where there are none.
@@ -118,6 +118,17 @@ found=$(includes tests/*.c tests/*.h | while read -r file header; do
 done)
 report "tests outside tests/sim and tests/fault use public headers only" \
     "$found"
+
+found=$(includes bench/*.[ch] bench/peer/*.[ch]* | while read -r file header
+do
+    case $header in
+    weir/*) ;;
+    *) [ -e "bench/$header" ] || [ -e "bench/peer/$header" ] && continue
+        case $header in sys/sys.h | ../src/*) echo "$file: $header" ;; esac
+        [ -e "src/$header" ] && echo "$file: includes $header" ;;
+    esac
+done)
+report "the benchmarks use public headers, and parts of the program" "$found"
 
 found=$(for file in include/weir/*.h; do
     lines=$(wc -l <"$file")

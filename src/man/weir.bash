@@ -37,9 +37,10 @@ _weir() {
             options='--seed --capacity --for --scale --say-after --help'
             ;;
         submitters) options='--seed --scale --help' ;;
+        nested) options='--part --scale --help' ;;
         esac
         if [ "$COMP_CWORD" -eq 2 ]; then
-            options='template kata letters submitters --help'
+            options='template kata letters submitters nested --help'
         fi
         ;;
     esac
