@@ -288,6 +288,9 @@ uint64_t weir_pool_ended(struct weir_pool *pool);
 /* Whether every job accepted has ended. */
 bool weir_pool_is_quiet(struct weir_pool *pool);
 
+/* Wait until it is so: 0; -EAGAIN; -ETIMEDOUT. */
+int weir_pool_await_quiet(struct weir_pool *pool, int64_t deadline);
+
 /* Drop every job that waits in the ring. */
 void weir_pool_drop_queued(struct weir_pool *pool);
 

@@ -425,8 +425,9 @@ static int take(struct weir_context *w, struct taken *job, bool keeper)
 }
 
 /* Stand at the gate for the pool until a job could be taken (0), or there is
- * none (-ENOENT). */
-static int keep_gate(struct weir_context *w, struct taken *job)
+ * none (-ENOENT), or the deadline (-EAGAIN). */
+static int keep_gate(struct weir_context *w, struct taken *job,
+                     int64_t deadline)
 {
     struct weir_pool *pool = w->pool;
     int err;
@@ -445,7 +446,9 @@ static int keep_gate(struct weir_context *w, struct taken *job)
         err = take(w, job, true);
         if (err != -EAGAIN)
             break;
-        weir_gate_stand(pool->gate, &pool->place);
+        if (deadline != WEIR_FOREVER && weir_sys_now() >= deadline)
+            break;
+        weir_gate_stand(pool->gate, &pool->place, deadline);
     }
     weir_gate_step_out(pool->gate, &pool->place);
     weir_park_unwatch(&pool->ring.items);
@@ -533,10 +536,9 @@ int weir_worker_run_one(struct weir_context *w, int64_t deadline)
     bool slept = false;
     int err = take(w, &job, false);
 
-    if (err == -EAGAIN && deadline == WEIR_FOREVER &&
-        weir_park_watch(&pool->ring.items)) {
+    if (err == -EAGAIN && weir_park_watch(&pool->ring.items)) {
         weir_park_wake(&pool->ring.room);
-        err = keep_gate(w, &job);
+        err = keep_gate(w, &job, deadline);
         slept = true;
     }
     if (err != 0) {
@@ -568,7 +570,7 @@ static bool next(struct weir_context *w, struct taken *job)
         err = take(w, job, false);
         if (err == -EAGAIN && weir_park_watch(&ring->items)) {
             weir_park_wake(&ring->room);
-            err = keep_gate(w, job);
+            err = keep_gate(w, job, WEIR_FOREVER);
             slept = true;
         }
         if (err == 0)
@@ -706,6 +708,7 @@ void weir_worker_main(void *arg)
 
     current = w;
     w->start_error = 0;
+    w->local = NULL; /* of who was this worker before */
     if (pool->worker_start != NULL)
         w->start_error =
             pool->worker_start(pool->user, w->index, &w->local);
