@@ -502,7 +502,7 @@ static int run_claimed(struct weir_context *cx, struct weir_frame with,
     int64_t outer_retry = cx->retry_ns;
     struct weir_slot *slot = with.slot;
     struct weir_event outer;
-    int status = 0;
+    int status = 0, blocks = weir_grow_pause(cx);
 
     *frame = with;
     frame->cx = cx;
@@ -523,6 +523,7 @@ static int run_claimed(struct weir_context *cx, struct weir_frame with,
     }
     cx->tag = outer_tag;
     cx->retry_ns = outer_retry;
+    weir_grow_resume(cx, blocks);
     if (cx->pool->on_event != NULL)
         cx->who = outer;
     return *outcome == OVER ? status : 0;

@@ -632,8 +632,11 @@ static bool can_set(const struct weir_pool *pool,
     return o->workers >= 0 && o->workers <= pool->max && o->idle_ns >= 0;
 }
 
-int weir_pool_set(struct weir_pool *pool, const struct weir_pool_options *o)
+int weir_pool_set(struct weir_pool *pool,
+                  const struct weir_pool_options *options)
 {
+    static const struct weir_pool_options defaults;
+    const struct weir_pool_options *o = options ? options : &defaults;
     struct weir_gate_options bounds = { .limit = o->limit,
         .rate_per_s = o->rate_per_s, .burst = o->burst };
     int err = 0;
@@ -709,6 +712,8 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
     stats->workers_max = pool->threads_max;
     weir_sys_unlock(&pool->lock);
     stats->blocked = weir_atomic_load(&pool->blocked, weir_relaxed);
+    if (stats->blocked < 0) /* counted down before it was counted up */
+        stats->blocked = 0;
     ended_aside = weir_atomic_load(&pool->ended_aside, weir_seq_cst);
     inlined = weir_atomic_load(&pool->inlined, weir_relaxed);
     failed = weir_atomic_load(&pool->failed_aside, weir_relaxed);

@@ -220,9 +220,22 @@ void weir_grow_block(struct weir_context *w);
 void weir_grow_unblock(struct weir_context *w);
 void weir_grow_job_ended(struct weir_context *w);
 
+/* A job that waits runs another one: meanwhile it is not blocked, whatever it
+ * has said. What pause returns is for resume. */
+int weir_grow_pause(struct weir_context *w);
+void weir_grow_resume(struct weir_context *w, int blocks);
+
 /* Between jobs: whether this thread goes on, after it was spare as long as
  * there were enough others. false: it ends. */
 bool weir_grow_stay(struct weir_context *w);
+
+/* Whether there are more active workers than there should be, of which this
+ * one may be one: who is about to sleep asks, after it has announced that. */
+bool weir_grow_is_surplus(struct weir_context *w);
+
+/* A worker that was spare ends, and is counted no more: whether another
+ * thread goes on as this one, in reserve. */
+bool weir_grow_comes_back_locked(struct weir_context *w);
 
 /* Start a worker's thread. 0 or -errno. */
 int weir_pool_start_worker_locked(struct weir_pool *pool,

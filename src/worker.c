@@ -472,9 +472,10 @@ static bool linger(struct weir_ring *ring)
 
 /* Sleep until there may be a job, or `until`. Returns false: there will be
  * none. */
-static bool sleep_until_job(struct weir_pool *pool, int64_t until,
+static bool sleep_until_job(struct weir_context *w, int64_t until,
                             bool *slept)
 {
+    struct weir_pool *pool = w->pool;
     struct weir_ring *ring = &pool->ring;
     uint64_t state = weir_park_announce(&ring->items);
     bool closed = weir_ring_is_closed(ring);
@@ -487,7 +488,8 @@ static bool sleep_until_job(struct weir_pool *pool, int64_t until,
         closed = weir_ring_is_closed(ring);
     }
     /* Jobs are left alone only while somebody is on the way to them. */
-    if (closed || (jobs && state < WEIR_PARK_WAKING)) {
+    if (closed || (jobs && state < WEIR_PARK_WAKING) ||
+        weir_grow_is_surplus(w)) {
         *slept |= weir_park_retract(&ring->items);
         return !closed || weir_pool_has_jobs(pool);
     }
@@ -545,7 +547,7 @@ int weir_worker_run_one(struct weir_context *w, int64_t deadline)
         weir_worker_give_back(w);
         if (deadline == WEIR_NOW)
             return -EAGAIN;
-        return sleep_until_job(pool, deadline, &slept) ||
+        return sleep_until_job(w, deadline, &slept) ||
                        weir_ring_is_closed(&pool->ring)
                    ? 0
                    : -ETIMEDOUT;
@@ -577,7 +579,7 @@ static bool next(struct weir_context *w, struct taken *job)
             break;
         if (err == -ENOENT && linger(ring))
             continue;
-        if (!sleep_until_job(pool, WEIR_FOREVER, &slept))
+        if (!sleep_until_job(w, WEIR_FOREVER, &slept))
             return false;
     }
     after_take(w, slept);
@@ -615,7 +617,9 @@ static void end_worker(struct weir_context *w)
     current = NULL;
     weir_sys_lock(&pool->lock);
     w->life = WEIR_LIFE_ENDED;
-    last = --pool->threads == 0;
+    pool->threads--;
+    weir_grow_comes_back_locked(w);
+    last = pool->threads == 0;
     weir_sys_unlock(&pool->lock);
     if (last && !weir_ring_is_closed(&pool->ring))
         weir_pool_stop(pool);
@@ -644,6 +648,17 @@ void weir_worker_rests(struct weir_context *w)
     weir_pool_settle(w->pool);
 }
 
+/* Join the thread this one has taken over from. */
+static void join_old(struct weir_context *w)
+{
+    if (w->has_old) {
+        struct weir_sys_thread old = w->old;
+
+        w->has_old = false;
+        weir_sys_thread_join(&old);
+    }
+}
+
 static void replace(void *arg);
 
 static void go_on(void *arg)
@@ -656,12 +671,7 @@ static void go_on(void *arg)
         weir_atomic_store(&w->number, weir_sys_thread_number(),
                           weir_release);
     }
-    if (w->has_old) {
-        struct weir_sys_thread old = w->old;
-
-        w->has_old = false;
-        weir_sys_thread_join(&old);
-    }
+    join_old(w);
     weir_sys_guarded(work, replace, w);
 }
 
@@ -705,7 +715,9 @@ void weir_worker_main(void *arg)
     struct weir_context *w = arg;
     struct weir_pool *pool = w->pool;
     bool late = w->late; /* it came when the pool was made already */
+    bool last;
 
+    join_old(w);
     current = w;
     w->start_error = 0;
     w->local = NULL; /* of who was this worker before */
@@ -716,10 +728,12 @@ void weir_worker_main(void *arg)
         current = NULL;
         weir_sys_lock(&pool->lock);
         w->life = WEIR_LIFE_ENDED;
-        pool->threads--;
+        last = --pool->threads == 0;
         weir_sys_unlock(&pool->lock);
         if (!late)
             weir_sys_sem_post(&pool->started);
+        else if (last && !weir_ring_is_closed(&pool->ring))
+            weir_pool_stop(pool);
         weir_worker_left(pool);
         return;
     }
