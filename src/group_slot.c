@@ -387,7 +387,7 @@ static void frame_abandon(struct weir_frame *frame)
     slot->result.ended_at = weir_sys_now();
     weir_listener_end(&frame->listener);
     if (g->pool->on_event != NULL)
-        weir_event_ended(frame->cx, WEIR_JOB_ENDED, -ECANCELED);
+        weir_event_abandoned(frame->cx, who_is(slot));
     if (!frame->token || frame->task != NULL)
         weir_atomic_fetch_add(&g->pool->failed_aside, 1, weir_relaxed);
     leave_gates(frame);

@@ -89,6 +89,7 @@ struct weir_context {
     struct weir_listener listener; /* of a job that is in no frame */
     bool bare;                     /* (w) it runs one that is in no frame */
     struct weir_event who;         /* (w) the job it runs, for on_event */
+    struct weir_event bare_who;    /* (w) the one that is in no frame */
     struct weir_sys_thread thread; /* (o) whoever starts it */
     struct weir_sys_thread old;    /* (w) the thread it has replaced */
 };
@@ -256,6 +257,8 @@ void weir_event_worker(struct weir_context *cx, enum weir_event_kind kind);
 void weir_event_began(struct weir_context *cx, struct weir_event who);
 void weir_event_ended(struct weir_context *cx, enum weir_event_kind kind,
                       int status);
+/* The innermost job has ended with its thread, and is in no frame any more. */
+void weir_event_abandoned(struct weir_context *cx, struct weir_event who);
 void weir_event_dropped(struct weir_pool *pool, struct weir_event who,
                         int why);
 

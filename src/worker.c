@@ -185,7 +185,8 @@ static void run_call(struct weir_context *w, const struct weir_call *call)
     w->retry_ns = -1;
     if (w->pool->on_event != NULL && w->bare) {
         told = true;
-        weir_event_began(w, who_is(call));
+        w->bare_who = who_is(call);
+        weir_event_began(w, w->bare_who);
     }
     status = call->fn(w, call->arg);
     weir_listener_end(&w->listener);
@@ -682,12 +683,20 @@ static void go_on(void *arg)
 static void replace(void *arg)
 {
     struct weir_context *w = arg;
+    bool bare;
 
     while (w->depth > 0) {
         struct weir_frame *frame = &w->frames[--w->depth];
 
         frame->abandon(frame);
     }
+    /* Before the job counts as ended: then the host may free what its listener
+     * uses. */
+    weir_listener_end(&w->listener);
+    bare = w->bare;
+    w->bare = false;
+    if (bare && w->pool->on_event != NULL)
+        weir_event_abandoned(w, w->bare_who);
     if (w->in_job) {
         w->in_job = false;
         weir_count_one(&w->failed);
@@ -695,10 +704,6 @@ static void replace(void *arg)
     }
     if (w->counted)
         weir_grow_job_ended(w);
-    weir_listener_end(&w->listener);
-    if (w->bare && w->pool->on_event != NULL)
-        weir_event_ended(w, WEIR_JOB_ENDED, -ECANCELED);
-    w->bare = false;
     w->old = weir_sys_thread_self();
     w->has_old = true;
     if (weir_sys_thread_start(&w->thread, go_on, w, w->pool->stack_bytes,
