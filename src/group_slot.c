@@ -391,6 +391,8 @@ static void frame_abandon(struct weir_frame *frame)
     if (!frame->token || frame->task != NULL)
         weir_atomic_fetch_add(&g->pool->failed_aside, 1, weir_relaxed);
     leave_gates(frame);
+    if (frame->task != NULL)
+        weir_count_one(&frame->cx->moved); /* weir_task_run() will not */
     finish(slot);
     if (frame->token)
         weir_group_release(g);

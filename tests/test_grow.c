@@ -727,6 +727,30 @@ static void exiting(void)
     weir_pool_destroy(pool);
 }
 
+static int just_exits(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    (void)arg;
+    pthread_exit(NULL);
+}
+
+/* Tasks, which are counted elsewhere. */
+static void exiting_tasks(void)
+{
+    struct weir_pool *pool = make_elastic(1, 2);
+    struct weir_group *group;
+    struct weir_job job = { .fn = just_exits, .priority = WEIR_HIGH };
+
+    REQUIRE(weir_group_create(&group, pool, NULL) == 0);
+    REQUIRE(weir_pool_submit(pool, &job, 1, WEIR_NOW) == 1);
+    REQUIRE(weir_group_submit(group, &job, 1, WEIR_NOW) == 1);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(stats_of(pool).running, 0);
+    EXPECT_INT(stats_of(pool).failed, 2);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
 /* ---- set ---- */
 
 static int meets(struct weir_context *cx, void *arg)
@@ -986,6 +1010,8 @@ static const struct tap_case cases[] = {
     { "a thread is put in reserve when there is room again",
       a_place_that_is_left_late },
     { "jobs may end their thread while they are blocked", exiting },
+    { "a job with a priority that ends its thread runs no more",
+      exiting_tasks },
     { "set changes the number of workers", set_workers },
     { "set loses nothing under load", set_under_load },
     { "set with what cannot be changed is EINVAL", set_out_of_range },
