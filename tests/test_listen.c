@@ -27,7 +27,7 @@ static struct weir_group *make_group(struct weir_pool *pool,
 static void put(struct weir_group *group, weir_fn *fn, void *arg)
 {
     REQUIRE(weir_group_submit(group, &(struct weir_job){ .fn = fn,
-                                  .arg = arg }, 1, WEIR_NOW) == 1);
+                                  .arg = arg }, 1, WEIR_FOREVER) == 1);
 }
 
 /* A job that waits for what only its listener opens. */
@@ -302,6 +302,7 @@ static void ending_meanwhile(void)
         put(s.group, ends_while_called, &s);
         latch_wait(&s.running);
         thread = start(cancel, &s);
+        AWAIT(atomic_load(&s.in_call));
         AWAIT(thread_number() == 0 || is_asleep(atomic_load(&s.number)));
         EXPECT_INT(weir_group_wait(s.group, WEIR_NOW), -EAGAIN);
         EXPECT_INT(atomic_load(&s.in_call), 1);
@@ -336,6 +337,7 @@ static void exiting_meanwhile(void)
                     .fn = ends_while_called, .arg = &s }, 1, WEIR_NOW) == 1);
         latch_wait(&s.running);
         thread = start(cancel_pool, pool);
+        AWAIT(atomic_load(&s.in_call));
         AWAIT(thread_number() == 0 || is_asleep(atomic_load(&s.number)));
         EXPECT_INT(weir_pool_wait(pool, WEIR_NOW), -EAGAIN);
         EXPECT_INT(atomic_load(&s.in_call), 1);
