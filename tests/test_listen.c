@@ -421,6 +421,7 @@ static int hears_outside(struct weir_context *cx, void *arg)
     weir_on_stop(cx, heard, &t->outer);
     put(group, hears_inside, t);
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    latch_wait(&t->outer.go); /* the inner one may have been called first */
     EXPECT_INT(atomic_load(&t->outer.called), 1);
     weir_group_destroy(group);
     return 0;
