@@ -81,7 +81,8 @@ void weir_gate_step_in(struct weir_gate *g, struct weir_gate_place *place)
     weir_sys_unlock(&g->lock);
 }
 
-void weir_gate_stand(struct weir_gate *g, struct weir_gate_place *place)
+void weir_gate_stand(struct weir_gate *g, struct weir_gate_place *place,
+                     int64_t deadline)
 {
     struct weir_gate_view view;
 
@@ -93,7 +94,8 @@ void weir_gate_stand(struct weir_gate *g, struct weir_gate_place *place)
     weir_sys_unlock(&g->lock);
     if (weir_gate_is_open(view))
         return;
-    weir_sys_sem_wait(&place->sem, view.opens);
+    weir_sys_sem_wait(&place->sem,
+                      view.opens < deadline ? view.opens : deadline);
     /* Before the caller looks: who changes something after that posts anew. */
     weir_sys_lock(&g->lock);
     place->posted = false;

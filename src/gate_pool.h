@@ -60,8 +60,9 @@ int64_t weir_gate_opens(struct weir_gate *gate);
 void weir_gate_step_in(struct weir_gate *gate, struct weir_gate_place *place);
 
 /* Wait until it may be the pool's turn, or the gate was held, or
- * weir_gate_nudge(). Its place is in line. */
-void weir_gate_stand(struct weir_gate *gate, struct weir_gate_place *place);
+ * weir_gate_nudge(), or the deadline. Its place is in line. */
+void weir_gate_stand(struct weir_gate *gate, struct weir_gate_place *place,
+                     int64_t deadline);
 
 /* Take the pool's place out of the line, if it is there. */
 void weir_gate_step_out(struct weir_gate *gate,

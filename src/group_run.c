@@ -50,10 +50,12 @@ static void frame_abandon(struct weir_frame *frame)
     slot->result.ended_at = weir_sys_now();
     weir_listener_end(&frame->listener);
     if (g->pool->on_event != NULL)
-        weir_event_ended(frame->cx, WEIR_JOB_ENDED, -ECANCELED);
+        weir_event_abandoned(frame->cx, weir_slot_who(slot));
     if (!frame->token || frame->task != NULL)
         weir_atomic_fetch_add(&g->pool->failed_aside, 1, weir_relaxed);
     leave_gates(frame);
+    if (frame->task != NULL)
+        weir_count_one(&frame->cx->moved); /* weir_task_run() will not */
     weir_slot_finish(slot);
     if (frame->token)
         weir_group_release(g);
@@ -162,7 +164,7 @@ static int run_claimed(struct weir_context *cx, struct weir_frame with,
     int64_t outer_retry = cx->retry_ns;
     struct weir_slot *slot = with.slot;
     struct weir_event outer;
-    int status = 0;
+    int status = 0, blocks = weir_grow_pause(cx);
 
     *frame = with;
     frame->cx = cx;
@@ -185,6 +187,7 @@ static int run_claimed(struct weir_context *cx, struct weir_frame with,
     }
     cx->tag = outer_tag;
     cx->retry_ns = outer_retry;
+    weir_grow_resume(cx, blocks);
     if (cx->pool->on_event != NULL)
         cx->who = outer;
     return *outcome == OVER ? status : 0;

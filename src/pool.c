@@ -356,8 +356,11 @@ static bool can_set(const struct weir_pool *pool,
     return o->workers >= 0 && o->workers <= pool->max && o->idle_ns >= 0;
 }
 
-int weir_pool_set(struct weir_pool *pool, const struct weir_pool_options *o)
+int weir_pool_set(struct weir_pool *pool,
+                  const struct weir_pool_options *options)
 {
+    static const struct weir_pool_options defaults;
+    const struct weir_pool_options *o = options ? options : &defaults;
     struct weir_gate_options bounds = { .limit = o->limit,
         .rate_per_s = o->rate_per_s, .burst = o->burst };
     int err = 0;

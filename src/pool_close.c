@@ -66,12 +66,8 @@ void weir_pool_settle(struct weir_pool *pool)
 
 /* ---- waiting and closing ---- */
 
-int weir_pool_wait(struct weir_pool *pool, int64_t deadline)
+int weir_pool_await_quiet(struct weir_pool *pool, int64_t deadline)
 {
-    if (!weir_sys_at_home(&pool->home))
-        return -ECHILD;
-    if (weir_pool_is_own_job(pool))
-        return -EDEADLK;
     while (!weir_pool_is_quiet(pool)) {
         if (deadline == WEIR_NOW)
             return -EAGAIN;
@@ -84,6 +80,15 @@ int weir_pool_wait(struct weir_pool *pool, int64_t deadline)
             return weir_pool_is_quiet(pool) ? 0 : -ETIMEDOUT;
     }
     return 0;
+}
+
+int weir_pool_wait(struct weir_pool *pool, int64_t deadline)
+{
+    if (!weir_sys_at_home(&pool->home))
+        return -ECHILD;
+    if (weir_pool_is_own_job(pool))
+        return -EDEADLK;
+    return weir_pool_await_quiet(pool, deadline);
 }
 
 static void raise_mode(struct weir_pool *pool, int mode)
@@ -124,12 +129,24 @@ int weir_pool_wait_for_threads(struct weir_pool *pool, int64_t deadline)
     return 0;
 }
 
-/* Drain a pool without threads: here, or where somebody is at it. */
+/* Drain a pool without threads. While others are at it wait: until it is
+ * quiet, or one of them leaves before that. */
 static int drain_here(struct weir_pool *pool, int64_t deadline)
 {
-    int err = weir_pool_run(pool, deadline);
+    for (;;) {
+        int err = weir_pool_run(pool, deadline);
 
-    return err == -EBUSY ? weir_pool_wait(pool, deadline) : err;
+        if (err != -EBUSY)
+            return err;
+        if (deadline == WEIR_NOW)
+            return -EAGAIN;
+        weir_park_announce(&pool->quiet);
+        if (weir_pool_is_quiet(pool) ||
+            weir_atomic_load(&pool->lending, weir_seq_cst) < pool->slots)
+            weir_park_retract(&pool->quiet);
+        else if (weir_park_wait(&pool->quiet, deadline) != 0)
+            return weir_pool_is_quiet(pool) ? 0 : -ETIMEDOUT;
+    }
 }
 
 int weir_pool_close(struct weir_pool *pool, enum weir_close mode,

@@ -56,29 +56,58 @@ static void unstick(struct weir_context *w, enum stuck stuck)
 
 void weir_grow_unblock(struct weir_context *w)
 {
-    if (w->counted && --w->blocks == 0)
+    /* An end without a begin is none. */
+    if (w->blocks > 0 && --w->blocks == 0)
         unstick(w, (enum stuck)weir_atomic_exchange(&w->stuck, FREE,
                                                     weir_seq_cst));
 }
 
 void weir_grow_job_ended(struct weir_context *w)
 {
-    /* What it has begun and not ended ends with it. */
+    /* What it has begun and not ended ends with it. Exchanged always: either
+     * this sees that the watcher takes it for stuck, or the watcher, which
+     * looks once more after that, sees that the job has ended. */
     w->blocks = 0;
-    if (weir_atomic_load(&w->stuck, weir_relaxed) != FREE)
-        unstick(w, (enum stuck)weir_atomic_exchange(&w->stuck, FREE,
-                                                    weir_seq_cst));
+    unstick(w, (enum stuck)weir_atomic_exchange(&w->stuck, FREE,
+                                                weir_seq_cst));
+}
+
+int weir_grow_pause(struct weir_context *w)
+{
+    int blocks = w->blocks;
+
+    if (blocks > 0)
+        weir_grow_job_ended(w);
+    return blocks;
+}
+
+void weir_grow_resume(struct weir_context *w, int blocks)
+{
+    if (blocks == 0 && w->blocks > 0)
+        weir_grow_job_ended(w);
+    else if (blocks > 0 && w->blocks == 0)
+        weir_grow_block(w);
+    w->blocks = blocks;
 }
 
 /* ---- watching ---- */
+
+/* Whether a worker is in a job; *began says in which. */
+static bool is_in_job(struct weir_context *w, uint64_t *began)
+{
+    uint64_t ended = weir_atomic_load(&w->ended, weir_acquire) +
+                     weir_atomic_load(&w->moved, weir_acquire);
+
+    *began = weir_atomic_load(&w->began, weir_acquire);
+    return *began + weir_atomic_load(&w->cancelled, weir_acquire) > ended;
+}
 
 /* Whether a worker is in a job, the same as at the last look, and has used no
  * processor time since then. */
 static bool is_still(struct weir_context *w)
 {
-    uint64_t ended = weir_atomic_load(&w->ended, weir_acquire) +
-                     weir_atomic_load(&w->moved, weir_acquire);
-    uint64_t began = weir_atomic_load(&w->began, weir_acquire);
+    uint64_t began;
+    bool in_job = is_in_job(w, &began);
     int clock = weir_atomic_load(&w->cpu_clock, weir_acquire);
     int64_t used = clock != -1 ? weir_sys_cpu_ns(clock) : -1;
     bool same = began == w->seen_began && used >= 0 &&
@@ -86,16 +115,26 @@ static bool is_still(struct weir_context *w)
 
     w->seen_began = began;
     w->seen_cpu_ns = used;
-    return same &&
-           began + weir_atomic_load(&w->cancelled, weir_acquire) > ended;
+    return same && in_job;
 }
 
-/* Look at every worker; those that have been still for long are stuck. */
+/* What seemed stuck goes on: it is counted as active again. */
+static void free_if_it_seems(struct weir_context *w)
+{
+    int seems = SEEMS;
+
+    if (weir_atomic_cas_strong(&w->stuck, &seems, FREE, weir_seq_cst))
+        unstick(w, SEEMS);
+}
+
+/* Look at every worker; those that have been still for long are stuck, and
+ * those that are not still are not any more. */
 static void look_at_workers(struct weir_pool *pool)
 {
     for (int i = 0; i < pool->max; i++) {
         struct weir_context *w = &pool->workers[i];
         int none = FREE;
+        uint64_t began;
 
         w->still = is_still(w) ? w->still + 1 : 0;
         /* One that only waits for a processor is not blocked: another thread
@@ -108,6 +147,11 @@ static void look_at_workers(struct weir_pool *pool)
             weir_atomic_cas_strong(&w->stuck, &none, SEEMS, weir_seq_cst)) {
             weir_atomic_fetch_sub(&pool->active, 1, weir_seq_cst);
             weir_atomic_fetch_add(&pool->blocked, 1, weir_relaxed);
+            /* Its job may have ended before that could be seen. */
+            if (!is_in_job(w, &began) || began != w->seen_began)
+                free_if_it_seems(w);
+        } else if (w->still == 0) {
+            free_if_it_seems(w);
         }
     }
 }
@@ -164,6 +208,25 @@ static void put_in_reserve(struct weir_pool *pool)
     weir_sys_unlock(&pool->lock);
 }
 
+bool weir_grow_comes_back_locked(struct weir_context *w)
+{
+    struct weir_pool *pool = w->pool;
+
+    /* While it was ending, another may have found no room to put one in
+     * reserve: it looked under the lock, after it had left those spare. */
+    if (!w->counted || !weir_atomic_load(&w->spare, weir_relaxed) ||
+        weir_atomic_load(&pool->sparing, weir_seq_cst) > 0 ||
+        weir_ring_is_closed(&pool->ring))
+        return false;
+    w->old = weir_sys_thread_self();
+    w->has_old = true;
+    if (weir_pool_start_worker_locked(pool, w) == 0)
+        return true;
+    w->thread = w->old;
+    w->has_old = false;
+    return false;
+}
+
 /* One that has been spare for long ends, but for the last one. */
 static bool may_end(struct weir_pool *pool)
 {
@@ -176,12 +239,15 @@ static bool may_end(struct weir_pool *pool)
     return false;
 }
 
-/* Sleep, or tick where work waits. Returns whether it was for so long that
- * the thread may end. */
-static bool sleep_spare(struct weir_pool *pool)
+/* Sleep, or tick where work waits. Returns whether this thread, which is
+ * spare since then, has been so for so long that it may end. */
+static bool sleep_spare(struct weir_pool *pool, int64_t since)
 {
     int64_t now = weir_sys_now();
-    int64_t until = now + weir_atomic_load(&pool->idle_ns, weir_relaxed);
+    int64_t idle_ns = weir_atomic_load(&pool->idle_ns, weir_relaxed);
+    int64_t end = idle_ns < WEIR_FOREVER - since ? since + idle_ns
+                                                 : WEIR_FOREVER;
+    int64_t until = end;
     bool watching = false, late;
 
     weir_park_announce(&pool->spares);
@@ -207,14 +273,14 @@ static bool sleep_spare(struct weir_pool *pool)
         look_at_workers(pool);
         weir_park_unwatch(&pool->spares);
     }
-    return late && weir_sys_now() - now >=
-                       weir_atomic_load(&pool->idle_ns, weir_relaxed);
+    return late && weir_sys_now() >= end;
 }
 
 /* Be spare until there is a place. Returns false: this thread is to end. */
 static bool be_spare(struct weir_context *w)
 {
     struct weir_pool *pool = w->pool;
+    int64_t since = weir_sys_now();
 
     weir_atomic_fetch_add(&pool->sparing, 1, weir_seq_cst);
     for (;;) {
@@ -224,7 +290,7 @@ static bool be_spare(struct weir_context *w)
         }
         if (work_waits(pool) && take_place(pool))
             break;
-        if (sleep_spare(pool) && may_end(pool))
+        if (sleep_spare(pool, since) && may_end(pool))
             return false;
     }
     weir_atomic_fetch_sub(&pool->sparing, 1, weir_seq_cst);
@@ -234,6 +300,12 @@ static bool be_spare(struct weir_context *w)
     if (weir_pool_has_jobs(pool))
         weir_park_wake(&pool->spares);
     return true;
+}
+
+bool weir_grow_is_surplus(struct weir_context *w)
+{
+    return w->counted && weir_atomic_load(&w->pool->active, weir_seq_cst) >
+                             weir_atomic_load(&w->pool->target, weir_seq_cst);
 }
 
 bool weir_grow_stay(struct weir_context *w)
@@ -251,8 +323,9 @@ bool weir_grow_stay(struct weir_context *w)
         weir_atomic_store(&w->spare, true, weir_relaxed);
         weir_worker_give_back(w);
         weir_worker_rests(w);
-        /* It may have been woken for a job that others are to take now. */
-        if (weir_pool_has_jobs(pool))
+        /* It may have been woken for a job that others are to take now, or
+         * have slept on behalf of all until one is due. */
+        if (weir_pool_has_jobs(pool) || weir_tasks_unwatched(pool))
             weir_park_wake(&pool->ring.items);
     }
     return be_spare(w);

@@ -7,7 +7,8 @@
  *   is quiet: who settles the pool wakes all that sleep for items if there are
  *   lenders.
  * Invariants: a lender counts as alive, so that closing waits for it.
- * Wake-ups: as pool_worker.c.
+ * Wake-ups: as pool_worker.c. One that leaves wakes who does what it would
+ *   have done, and who drains a pool without threads.
  * Not guaranteed: that a deadline ends a job: it is looked at between jobs.
  */
 #include "pool_private.h"
@@ -33,10 +34,16 @@ static void give_place(struct weir_context *cx)
 {
     struct weir_pool *pool = cx->pool;
 
+    weir_worker_rests(cx);
     weir_sys_lock(&pool->lock);
     cx->life = WEIR_LIFE_NONE;
     weir_sys_unlock(&pool->lock);
     weir_atomic_fetch_sub(&pool->lending, 1, weir_seq_cst);
+    /* It may have been woken for a job, or have slept until one is due or may
+     * pass the gate, for others who sleep: one of them is to look. */
+    if (weir_pool_has_jobs(pool) || weir_tasks_unwatched(pool))
+        weir_pool_wake(pool);
+    weir_park_wake_all(&pool->quiet); /* who drains goes on in its place */
     weir_worker_left(pool);
 }
 
@@ -67,6 +74,13 @@ static void lend(void *arg)
         }
         if (lending->err != 0)
             return;
+        if (weir_ring_is_closed(&pool->ring) && !weir_pool_has_jobs(pool)) {
+            /* There will be nothing to take, but others run jobs. */
+            weir_worker_give_back(cx);
+            weir_worker_rests(cx);
+            lending->err = weir_pool_await_quiet(pool, lending->deadline);
+            return;
+        }
         if (lending->deadline != WEIR_NOW &&
             lending->deadline != WEIR_FOREVER &&
             weir_sys_now() >= lending->deadline) {
@@ -95,6 +109,7 @@ int weir_pool_run(struct weir_pool *pool, int64_t deadline)
     cancel = weir_sys_hold_cancel(); /* the jobs are not this thread's own */
     cx->outer = weir_worker_current();
     weir_worker_become(cx);
+    cx->local = NULL;
     if (pool->worker_start != NULL)
         lending.err = pool->worker_start(pool->user, cx->index, &cx->local);
     if (lending.err == 0) {
@@ -105,7 +120,6 @@ int weir_pool_run(struct weir_pool *pool, int64_t deadline)
     }
     weir_worker_become(cx->outer);
     weir_sys_restore_cancel(cancel);
-    weir_pool_settle(pool);
     give_place(cx);
     return lending.err;
 }

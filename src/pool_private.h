@@ -92,6 +92,7 @@ struct weir_context {
     struct weir_listener listener; /* of a job that is in no frame */
     bool bare;                     /* (w) it runs one that is in no frame */
     struct weir_event who;         /* (w) the job it runs, for on_event */
+    struct weir_event bare_who;    /* (w) the one that is in no frame */
     struct weir_sys_thread thread; /* (o) whoever starts it */
     struct weir_sys_thread old;    /* (w) the thread it has replaced */
 };
@@ -225,9 +226,22 @@ void weir_grow_block(struct weir_context *w);
 void weir_grow_unblock(struct weir_context *w);
 void weir_grow_job_ended(struct weir_context *w);
 
+/* A job that waits runs another one: meanwhile it is not blocked, whatever it
+ * has said. What pause returns is for resume. */
+int weir_grow_pause(struct weir_context *w);
+void weir_grow_resume(struct weir_context *w, int blocks);
+
 /* Between jobs: whether this thread goes on, after it was spare as long as
  * there were enough others. false: it ends. */
 bool weir_grow_stay(struct weir_context *w);
+
+/* Whether there are more active workers than there should be, of which this
+ * one may be one: who is about to sleep asks, after it has announced that. */
+bool weir_grow_is_surplus(struct weir_context *w);
+
+/* A worker that was spare ends, and is counted no more: whether another
+ * thread goes on as this one, in reserve. */
+bool weir_grow_comes_back_locked(struct weir_context *w);
 
 /* Start a worker's thread. 0 or -errno. */
 int weir_pool_start_worker_locked(struct weir_pool *pool,
@@ -253,6 +267,8 @@ void weir_event_worker(struct weir_context *cx, enum weir_event_kind kind);
 void weir_event_began(struct weir_context *cx, struct weir_event who);
 void weir_event_ended(struct weir_context *cx, enum weir_event_kind kind,
                       int status);
+/* The innermost job has ended with its thread, and is in no frame any more. */
+void weir_event_abandoned(struct weir_context *cx, struct weir_event who);
 void weir_event_dropped(struct weir_pool *pool, struct weir_event who,
                         int why);
 
@@ -313,6 +329,9 @@ uint64_t weir_pool_ended(struct weir_pool *pool);
 
 /* Whether every job accepted has ended. */
 bool weir_pool_is_quiet(struct weir_pool *pool);
+
+/* Wait until it is so: 0; -EAGAIN; -ETIMEDOUT. */
+int weir_pool_await_quiet(struct weir_pool *pool, int64_t deadline);
 
 /* Drop every job that waits in the ring. */
 void weir_pool_drop_queued(struct weir_pool *pool);

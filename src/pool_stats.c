@@ -54,6 +54,8 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
     stats->workers_max = pool->threads_max;
     weir_sys_unlock(&pool->lock);
     stats->blocked = weir_atomic_load(&pool->blocked, weir_relaxed);
+    if (stats->blocked < 0) /* counted down before it was counted up */
+        stats->blocked = 0;
     ended_aside = weir_atomic_load(&pool->ended_aside, weir_seq_cst);
     inlined = weir_atomic_load(&pool->inlined, weir_relaxed);
     failed = weir_atomic_load(&pool->failed_aside, weir_relaxed);

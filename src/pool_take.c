@@ -174,7 +174,8 @@ static void run_call(struct weir_context *w, const struct weir_call *call)
     w->retry_ns = -1;
     if (w->pool->on_event != NULL && w->bare) {
         told = true;
-        weir_event_began(w, who_is(call));
+        w->bare_who = who_is(call);
+        weir_event_began(w, w->bare_who);
     }
     status = call->fn(w, call->arg);
     weir_listener_end(&w->listener);

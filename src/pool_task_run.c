@@ -54,9 +54,10 @@ static void abandon(struct weir_frame *frame)
 
     weir_listener_end(&frame->listener);
     if (t->pool->on_event != NULL)
-        weir_event_ended(frame->cx, WEIR_JOB_ENDED, -ECANCELED);
+        weir_event_abandoned(frame->cx, weir_task_who(t));
     weir_task_leave(t, frame->held);
     weir_task_part(t);
+    weir_count_one(&frame->cx->moved); /* weir_task_run() will not */
     finish(t, -ECANCELED);
 }
 

@@ -5,13 +5,21 @@
 
 const char weir_proxy_name[] = "";
 
-/* Jobs that the innermost one of this thread's runs inside of. */
-static int depth_of(const struct weir_context *cx)
+/* Jobs that this thread is inside of. */
+static int jobs_of(const struct weir_context *cx)
 {
     int jobs = 0;
 
     for (; cx != NULL; cx = cx->outer)
         jobs += cx->depth + cx->bare;
+    return jobs;
+}
+
+/* Jobs that the innermost one runs inside of. */
+static int depth_of(const struct weir_context *cx)
+{
+    int jobs = jobs_of(cx);
+
     return jobs > 0 ? jobs - 1 : 0;
 }
 
@@ -44,6 +52,14 @@ void weir_event_ended(struct weir_context *cx, enum weir_event_kind kind,
     event.kind = kind;
     event.status = status;
     tell(cx->pool, cx, event);
+}
+
+void weir_event_abandoned(struct weir_context *cx, struct weir_event who)
+{
+    who.kind = WEIR_JOB_ENDED;
+    who.status = -ECANCELED;
+    who.depth = jobs_of(cx);
+    tell(cx->pool, cx, who);
 }
 
 void weir_event_dropped(struct weir_pool *pool, struct weir_event who,

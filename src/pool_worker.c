@@ -53,8 +53,9 @@ void weir_worker_become(struct weir_context *w)
 /* ---- finding a job ---- */
 
 /* Stand at the gate for the pool until a job could be taken (0), or there is
- * none (-ENOENT). */
-static int keep_gate(struct weir_context *w, struct weir_taken *job)
+ * none (-ENOENT), or the deadline (-EAGAIN). */
+static int keep_gate(struct weir_context *w, struct weir_taken *job,
+                     int64_t deadline)
 {
     struct weir_pool *pool = w->pool;
     int err;
@@ -73,7 +74,9 @@ static int keep_gate(struct weir_context *w, struct weir_taken *job)
         err = weir_worker_take(w, job, true);
         if (err != -EAGAIN)
             break;
-        weir_gate_stand(pool->gate, &pool->place);
+        if (deadline != WEIR_FOREVER && weir_sys_now() >= deadline)
+            break;
+        weir_gate_stand(pool->gate, &pool->place, deadline);
     }
     weir_gate_step_out(pool->gate, &pool->place);
     weir_park_unwatch(&pool->ring.items);
@@ -97,9 +100,10 @@ static bool linger(struct weir_ring *ring)
 
 /* Sleep until there may be a job, or `until`. Returns false: there will be
  * none. */
-static bool sleep_until_job(struct weir_pool *pool, int64_t until,
+static bool sleep_until_job(struct weir_context *w, int64_t until,
                             bool *slept)
 {
+    struct weir_pool *pool = w->pool;
     struct weir_ring *ring = &pool->ring;
     uint64_t state = weir_park_announce(&ring->items);
     bool closed = weir_ring_is_closed(ring);
@@ -112,7 +116,8 @@ static bool sleep_until_job(struct weir_pool *pool, int64_t until,
         closed = weir_ring_is_closed(ring);
     }
     /* Jobs are left alone only while somebody is on the way to them. */
-    if (closed || (jobs && state < WEIR_PARK_WAKING)) {
+    if (closed || (jobs && state < WEIR_PARK_WAKING) ||
+        weir_grow_is_surplus(w)) {
         *slept |= weir_park_retract(&ring->items);
         return !closed || weir_pool_has_jobs(pool);
     }
@@ -165,17 +170,16 @@ int weir_worker_run_one(struct weir_context *w, int64_t deadline)
     bool slept = false;
     int err = weir_worker_take(w, &job, false);
 
-    if (err == -EAGAIN && deadline == WEIR_FOREVER &&
-        weir_park_watch(&pool->ring.items)) {
+    if (err == -EAGAIN && weir_park_watch(&pool->ring.items)) {
         weir_park_wake(&pool->ring.room);
-        err = keep_gate(w, &job);
+        err = keep_gate(w, &job, deadline);
         slept = true;
     }
     if (err != 0) {
         weir_worker_give_back(w);
         if (deadline == WEIR_NOW)
             return -EAGAIN;
-        return sleep_until_job(pool, deadline, &slept) ||
+        return sleep_until_job(w, deadline, &slept) ||
                        weir_ring_is_closed(&pool->ring)
                    ? 0
                    : -ETIMEDOUT;
@@ -200,14 +204,14 @@ static bool next(struct weir_context *w, struct weir_taken *job)
         err = weir_worker_take(w, job, false);
         if (err == -EAGAIN && weir_park_watch(&ring->items)) {
             weir_park_wake(&ring->room);
-            err = keep_gate(w, job);
+            err = keep_gate(w, job, WEIR_FOREVER);
             slept = true;
         }
         if (err == 0)
             break;
         if (err == -ENOENT && linger(ring))
             continue;
-        if (!sleep_until_job(pool, WEIR_FOREVER, &slept))
+        if (!sleep_until_job(w, WEIR_FOREVER, &slept))
             return false;
     }
     after_take(w, slept);
@@ -245,7 +249,9 @@ static void end_worker(struct weir_context *w)
     current = NULL;
     weir_sys_lock(&pool->lock);
     w->life = WEIR_LIFE_ENDED;
-    last = --pool->threads == 0;
+    pool->threads--;
+    weir_grow_comes_back_locked(w);
+    last = pool->threads == 0;
     weir_sys_unlock(&pool->lock);
     if (last && !weir_ring_is_closed(&pool->ring))
         weir_pool_stop(pool);
@@ -274,6 +280,17 @@ void weir_worker_rests(struct weir_context *w)
     weir_pool_settle(w->pool);
 }
 
+/* Join the thread this one has taken over from. */
+static void join_old(struct weir_context *w)
+{
+    if (w->has_old) {
+        struct weir_sys_thread old = w->old;
+
+        w->has_old = false;
+        weir_sys_thread_join(&old);
+    }
+}
+
 static void replace(void *arg);
 
 static void go_on(void *arg)
@@ -286,12 +303,7 @@ static void go_on(void *arg)
         weir_atomic_store(&w->number, weir_sys_thread_number(),
                           weir_release);
     }
-    if (w->has_old) {
-        struct weir_sys_thread old = w->old;
-
-        w->has_old = false;
-        weir_sys_thread_join(&old);
-    }
+    join_old(w);
     weir_sys_guarded(work, replace, w);
 }
 
@@ -302,17 +314,22 @@ static void go_on(void *arg)
 static void replace(void *arg)
 {
     struct weir_context *w = arg;
+    bool bare;
 
     while (w->depth > 0) {
         struct weir_frame *frame = &w->frames[--w->depth];
-        bool is_task = frame->task != NULL;
 
         frame->abandon(frame);
-        if (is_task)
-            weir_count_one(&w->moved);
     }
     if (w->again != NULL)
         w->drop_again(w);
+    /* Before the job counts as ended: then the host may free what its listener
+     * uses. */
+    weir_listener_end(&w->listener);
+    bare = w->bare;
+    w->bare = false;
+    if (bare && w->pool->on_event != NULL)
+        weir_event_abandoned(w, w->bare_who);
     if (w->in_job) {
         w->in_job = false;
         weir_count_one(&w->failed);
@@ -320,10 +337,6 @@ static void replace(void *arg)
     }
     if (w->counted)
         weir_grow_job_ended(w);
-    weir_listener_end(&w->listener);
-    if (w->bare && w->pool->on_event != NULL)
-        weir_event_ended(w, WEIR_JOB_ENDED, -ECANCELED);
-    w->bare = false;
     w->old = weir_sys_thread_self();
     w->has_old = true;
     if (weir_sys_thread_start(&w->thread, go_on, w, w->pool->stack_bytes,
@@ -340,9 +353,12 @@ void weir_worker_main(void *arg)
     struct weir_context *w = arg;
     struct weir_pool *pool = w->pool;
     bool late = w->late; /* it came when the pool was made already */
+    bool last;
 
+    join_old(w);
     current = w;
     w->start_error = 0;
+    w->local = NULL; /* of who was this worker before */
     if (pool->worker_start != NULL)
         w->start_error =
             pool->worker_start(pool->user, w->index, &w->local);
@@ -350,10 +366,12 @@ void weir_worker_main(void *arg)
         current = NULL;
         weir_sys_lock(&pool->lock);
         w->life = WEIR_LIFE_ENDED;
-        pool->threads--;
+        last = --pool->threads == 0;
         weir_sys_unlock(&pool->lock);
         if (!late)
             weir_sys_sem_post(&pool->started);
+        else if (last && !weir_ring_is_closed(&pool->ring))
+            weir_pool_stop(pool);
         weir_worker_left(pool);
         return;
     }

@@ -221,6 +221,84 @@ static void no_worker_left(void)
     inject_reset();
 }
 
+/* ---- growing ---- */
+
+static sem_t block_runs, block_ends;
+
+static int block(struct weir_context *cx, void *arg)
+{
+    (void)arg;
+    weir_blocking_begin(cx);
+    latch_open(&block_runs);
+    latch_wait(&block_ends);
+    weir_blocking_end(cx);
+    atomic_fetch_add(&ran, 1);
+    return 0;
+}
+
+/* Have so many jobs blocked at once, of `all`. */
+static void block_some(struct weir_pool *pool, int at_once, int all)
+{
+    for (int i = 0; i < all; i++)
+        EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
+            .fn = block, .drop = drop }, 1, WEIR_FOREVER), 1);
+    for (int i = 0; i < at_once; i++)
+        latch_wait(&block_runs);
+    for (int i = 0; i < all; i++)
+        latch_open(&block_ends);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    for (int i = at_once; i < all; i++)
+        latch_wait(&block_runs);
+}
+
+/* Make a pool that has to grow. Two threads are there from the start, or one
+ * where the pool is content with that. */
+static int growing_scenario(int workers_min)
+{
+    struct weir_pool *pool = (struct weir_pool *)&pool;
+    int err;
+
+    atomic_store(&starts, 0);
+    atomic_store(&stops, 0);
+    atomic_store(&ran, 0);
+    err = weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 1, .workers_min = workers_min, .max_workers = 4,
+        .capacity = 8, .worker_start = start_hook,
+        .worker_stop = stop_hook });
+    EXPECT(is_usual(err));
+    EXPECT((err == 0) == (pool != NULL));
+    if (err == 0) {
+        block_some(pool, workers_min == 0 ? 2 : 1, 6);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        weir_pool_destroy(pool);
+        EXPECT_INT(atomic_load(&ran), 6);
+    }
+    EXPECT_INT(atomic_load(&stops), atomic_load(&starts));
+    return err;
+}
+
+static void growing_sweep(void)
+{
+    sweep(growing_scenario, 0);
+    sweep_for_good(growing_scenario, 0);
+    sweep_for_good(growing_scenario, 1);
+}
+
+static void growing_again(void)
+{
+    struct weir_pool *pool;
+
+    inject_reset();
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 1, .max_workers = 4 }) == 0);
+    inject_fail(INJECT_THREAD, 3, 0, INJECT_ALWAYS);
+    block_some(pool, 2, 6);
+    EXPECT(inject_hits() > 0);
+    inject_reset();
+    block_some(pool, 4, 6);
+    weir_pool_destroy(pool);
+}
+
 static int submit_in_child(void *arg)
 {
     struct weir_pool *pool = arg;
@@ -401,6 +479,10 @@ static const struct tap_case cases[] = {
     { "without a worker that cannot be replaced the others go on",
       no_replacement_thread },
     { "without any worker left the pool is cancelled", no_worker_left },
+    { "a pool that grows survives every fault, once and for good",
+      growing_sweep },
+    { "a pool that found no thread to grow by grows when there are some",
+      growing_again },
     { "without a mark a forked child is told by its number",
       without_a_fork_mark },
 };
@@ -414,5 +496,7 @@ int main(void)
 {
     /* Whatever a sanitizer starts with the first thread is there to stay. */
     join(start(nothing, NULL));
+    latch_init(&block_runs);
+    latch_init(&block_ends);
     return TAP_RUN(cases);
 }

@@ -1,0 +1,1027 @@
+/* SPDX-License-Identifier: MIT
+ * test_grow.c - what pool.h promises of pools that grow. */
+#include "run.h"
+
+#include <weir/group.h>
+#include <weir/pool.h>
+
+#include <sched.h>
+
+static struct weir_pool *make(const struct weir_pool_options *options)
+{
+    struct weir_pool *pool;
+
+    REQUIRE(weir_pool_create(&pool, options) == 0);
+    return pool;
+}
+
+static struct weir_pool *make_elastic(int workers, int max)
+{
+    return make(&(struct weir_pool_options){ .workers = workers,
+        .max_workers = max, .idle_ns = 5 * WEIR_MS });
+}
+
+static struct weir_pool_stats stats_of(struct weir_pool *pool)
+{
+    struct weir_pool_stats stats;
+
+    REQUIRE(weir_pool_stats(pool, &stats) == 0);
+    return stats;
+}
+
+static void submit(struct weir_pool *pool, weir_fn *fn, void *arg)
+{
+    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = fn,
+                                 .arg = arg }, 1, WEIR_NOW) == 1);
+}
+
+/* ---- jobs ---- */
+
+static int count(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    atomic_fetch_add((atomic_int *)arg, 1);
+    return 0;
+}
+
+static int opens(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    latch_open(arg);
+    return 0;
+}
+
+/* A job that says it runs, then blocks until it is let go. */
+struct block {
+    sem_t running, go;
+    atomic_int inside, most;
+};
+
+static void block_init(struct block *b)
+{
+    memset(b, 0, sizeof(*b));
+    latch_init(&b->running);
+    latch_init(&b->go);
+}
+
+static int blocked(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+    int inside = atomic_fetch_add(&b->inside, 1) + 1;
+
+    if (inside > atomic_load(&b->most))
+        atomic_store(&b->most, inside);
+    weir_blocking_begin(cx);
+    latch_open(&b->running);
+    latch_wait(&b->go);
+    weir_blocking_end(cx);
+    atomic_fetch_sub(&b->inside, 1);
+    return 0;
+}
+
+/* ---- declared ---- */
+
+struct flag {
+    atomic_int up;
+    sem_t running;
+};
+
+static int raises(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    atomic_store((atomic_int *)arg, 1);
+    return 0;
+}
+
+/* Says it blocks, and computes: nobody could find out but by being told. */
+static int says_it_blocks(struct weir_context *cx, void *arg)
+{
+    struct flag *flag = arg;
+
+    weir_blocking_begin(cx);
+    weir_blocking_begin(cx);
+    weir_blocking_end(cx);
+    latch_open(&flag->running);
+    while (!atomic_load(&flag->up))
+        ;
+    weir_blocking_end(cx);
+    return 0;
+}
+
+static void declared(void)
+{
+    struct weir_pool *pool = make_elastic(1, 2);
+
+    for (int i = 0; i < 200; i++) {
+        struct flag flag = { 0 };
+
+        latch_init(&flag.running);
+        submit(pool, says_it_blocks, &flag);
+        if (i % 2 == 0)
+            latch_wait(&flag.running);
+        submit(pool, raises, &flag.up);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    }
+    EXPECT_INT(stats_of(pool).workers_max, 2);
+    EXPECT_INT(stats_of(pool).blocked, 0);
+    weir_pool_destroy(pool);
+}
+
+static int blocks_and_goes_on(struct weir_context *cx, void *arg)
+{
+    weir_blocking_begin(cx);
+    EXPECT_INT(stats_of(arg).blocked, 1);
+    weir_blocking_end(cx);
+    EXPECT_INT(stats_of(arg).blocked, 0);
+    weir_sleep(cx, 0);
+    return 0;
+}
+
+static void nothing_waits(void)
+{
+    struct weir_pool *pool = make_elastic(1, 8);
+
+    for (int i = 0; i < 200; i++) {
+        submit(pool, blocks_and_goes_on, pool);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    }
+    EXPECT_INT(stats_of(pool).workers_max, 2);
+    weir_pool_destroy(pool);
+}
+
+static int too_many_ends(struct weir_context *cx, void *arg)
+{
+    weir_blocking_end(cx);
+    weir_blocking_end(cx);
+    return says_it_blocks(cx, arg);
+}
+
+static void an_end_too_many(void)
+{
+    struct weir_pool *pool = make_elastic(1, 2);
+    struct flag flag = { 0 };
+
+    latch_init(&flag.running);
+    submit(pool, too_many_ends, &flag);
+    submit(pool, raises, &flag.up);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(stats_of(pool).blocked, 0);
+    weir_pool_destroy(pool);
+}
+
+static int sleeps_long(struct weir_context *cx, void *arg)
+{
+    (void)arg;
+    return weir_sleep(cx, 3600 * WEIR_S);
+}
+
+static int cancels(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    return weir_group_cancel(arg, WEIR_EVERY, -ECANCELED);
+}
+
+static void sleeping(void)
+{
+    struct weir_pool *pool = make_elastic(1, 2);
+    struct weir_group *group;
+
+    REQUIRE(weir_group_create(&group, pool, NULL) == 0);
+    REQUIRE(weir_group_submit(group, &(struct weir_job){
+                .fn = sleeps_long }, 1, WEIR_NOW) == 1);
+    submit(pool, cancels, group);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static int waits_for_group(struct weir_context *cx, void *arg)
+{
+    struct weir_group *group;
+    atomic_int ran = 0;
+    struct weir_result r;
+
+    (void)cx;
+    REQUIRE(weir_group_create(&group, arg, NULL) == 0);
+    REQUIRE(weir_group_submit(group, &(struct weir_job){ .fn = count,
+                .arg = &ran }, 1, WEIR_NOW) == 1);
+    /* With a deadline it does not run the job itself. */
+    EXPECT_INT(weir_group_next(group, &r, weir_after(3600 * WEIR_S)), 0);
+    EXPECT_INT(atomic_load(&ran), 1);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void waiting_for_a_group(void)
+{
+    struct weir_pool *pool = make_elastic(1, 3);
+
+    for (int i = 0; i < 50; i++) {
+        submit(pool, waits_for_group, pool);
+        submit(pool, waits_for_group, pool);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    }
+    weir_pool_destroy(pool);
+}
+
+static int child(struct weir_context *cx, void *arg)
+{
+    EXPECT_INT(stats_of(arg).blocked, 0);
+    weir_blocking_end(cx);
+    weir_blocking_begin(cx);
+    EXPECT_INT(stats_of(arg).blocked, 1);
+    return 0; /* without an end */
+}
+
+static int waits_and_says_so(struct weir_context *cx, void *arg)
+{
+    struct weir_pool *pool = arg;
+    struct weir_group *group;
+
+    REQUIRE(weir_group_create(&group, pool, NULL) == 0);
+    for (int i = 0; i < 2; i++)
+        REQUIRE(weir_group_submit(group, &(struct weir_job){ .fn = child,
+                    .arg = pool, .tag = 1 }, 1, WEIR_NOW) == 1);
+    weir_blocking_begin(cx);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(stats_of(pool).blocked, 1);
+    weir_blocking_end(cx);
+    EXPECT_INT(stats_of(pool).blocked, 0);
+    EXPECT_INT(weir_group_stats(group, &(struct weir_group_stats){ 0 }), 0);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void helping_is_no_blocking(void)
+{
+    /* One thread in reserve, which a target of 1 leaves there, as the children
+     * compute: all runs on one worker. */
+    struct weir_pool *pool = make(&(struct weir_pool_options){
+        .workers = 1, .max_workers = 2, .limit = 1 });
+
+    submit(pool, waits_and_says_so, pool);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(stats_of(pool).blocked, 0);
+    weir_pool_destroy(pool);
+}
+
+static void the_maximum(void)
+{
+    for (int max = 2; max <= 5; max++) {
+        struct weir_pool *pool = make_elastic(1, max);
+        struct block b;
+
+        block_init(&b);
+        for (int i = 0; i < 20; i++)
+            submit(pool, blocked, &b);
+        for (int i = 0; i < max; i++)
+            latch_wait(&b.running);
+        EXPECT_INT(stats_of(pool).workers, max);
+        for (int i = 0; i < 20; i++)
+            latch_open(&b.go);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&b.most), max);
+        EXPECT_INT(stats_of(pool).workers_max, max);
+        EXPECT_INT(stats_of(pool).blocked, 0);
+        /* Those it has grown by end, but for the one in reserve. */
+        AWAIT(stats_of(pool).workers == 2);
+        weir_pool_destroy(pool);
+    }
+}
+
+/* ---- undeclared ---- */
+
+struct reader {
+    int pipe[2];
+    atomic_llong blocks_at, began_at;
+};
+
+static int spins_and_reads(struct weir_context *cx, void *arg)
+{
+    struct reader *r = arg;
+    int64_t end = weir_after(50 * WEIR_MS);
+    char byte;
+
+    (void)cx;
+    while (weir_now() < end)
+        ;
+    atomic_store(&r->blocks_at, weir_now());
+    EXPECT_INT(read(r->pipe[0], &byte, 1), 1);
+    return 0;
+}
+
+static int lets_read(struct weir_context *cx, void *arg)
+{
+    struct reader *r = arg;
+
+    (void)cx;
+    atomic_store(&r->began_at, weir_now());
+    EXPECT_INT(write(r->pipe[1], "", 1), 1);
+    return 0;
+}
+
+static void undeclared(void)
+{
+    struct weir_pool *pool = make_elastic(1, 2);
+    long long most = 0, sum = 0;
+    enum { ROUNDS = 20 };
+
+    for (int i = 0; i < ROUNDS; i++) {
+        struct reader r = { .blocks_at = 0 };
+        long long after;
+
+        REQUIRE(pipe(r.pipe) == 0);
+        submit(pool, spins_and_reads, &r);
+        submit(pool, lets_read, &r);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        after = atomic_load(&r.began_at) - atomic_load(&r.blocks_at);
+        EXPECT(after > 0); /* it computed until then */
+        sum += after;
+        if (after > most)
+            most = after;
+        close(r.pipe[0]);
+        close(r.pipe[1]);
+    }
+    printf("# seen after %.1f ms on average, %.1f ms at most\n",
+           (double)sum / ROUNDS / 1e6, (double)most / 1e6);
+    weir_pool_destroy(pool);
+}
+
+struct spinner {
+    atomic_int stop, running;
+};
+
+static int spins(struct weir_context *cx, void *arg)
+{
+    struct spinner *s = arg;
+
+    (void)cx;
+    atomic_fetch_add(&s->running, 1);
+    while (!atomic_load(&s->stop))
+        ;
+    return 0;
+}
+
+struct resumer {
+    int pipe[2];
+    struct spinner spinner;
+};
+
+static int reads_and_spins(struct weir_context *cx, void *arg)
+{
+    struct resumer *r = arg;
+    char byte;
+
+    EXPECT_INT(read(r->pipe[0], &byte, 1), 1);
+    return spins(cx, &r->spinner);
+}
+
+/* Who was stuck and computes again is a worker again before its job ends. */
+static void going_on(void)
+{
+    struct weir_pool *pool = make_elastic(1, 4);
+    struct resumer r = { .pipe = { -1 } };
+    atomic_int ran = 0;
+
+    REQUIRE(pipe(r.pipe) == 0);
+    submit(pool, reads_and_spins, &r);
+    submit(pool, spins, &r.spinner);
+    submit(pool, count, &ran);
+    AWAIT(atomic_load(&r.spinner.running) == 1);
+    EXPECT_INT(write(r.pipe[1], "", 1), 1);
+    AWAIT(atomic_load(&r.spinner.running) == 2);
+    AWAIT(stats_of(pool).blocked == 0);
+    EXPECT_INT(atomic_load(&ran), 0);
+    atomic_store(&r.spinner.stop, 1);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(stats_of(pool).blocked, 0);
+    weir_pool_destroy(pool);
+    close(r.pipe[0]);
+    close(r.pipe[1]);
+}
+
+static int blocks_for(struct weir_context *cx, void *arg)
+{
+    static atomic_uint turn;
+
+    (void)cx;
+    (void)arg;
+    usleep(6000 + atomic_fetch_add(&turn, 1) * 377 % 6000);
+    return 0;
+}
+
+/* Jobs end in the moment in which they are found to be stuck. */
+static void found_too_late(void)
+{
+    struct weir_pool *pool = make_elastic(2, 4);
+
+    for (int i = 0; i < 200; i++)
+        submit(pool, blocks_for, NULL);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    AWAIT(stats_of(pool).blocked == 0);
+    weir_pool_destroy(pool);
+}
+
+static void *spin_beside(void *arg)
+{
+    while (!atomic_load((atomic_int *)arg))
+        ;
+    return NULL;
+}
+
+static int computes(struct weir_context *cx, void *arg)
+{
+    int64_t end = weir_after(100 * WEIR_MS);
+
+    (void)cx;
+    while (weir_now() < end)
+        ;
+    atomic_fetch_add((atomic_int *)arg, 1);
+    return 0;
+}
+
+static void computing(void)
+{
+    struct weir_pool *pool = make_elastic(2, 16);
+    atomic_int stop = 0, ran = 0;
+    pthread_t others[6];
+
+    for (int i = 0; i < 6; i++)
+        others[i] = start(spin_beside, &stop);
+    for (int i = 0; i < 20; i++)
+        submit(pool, computes, &ran);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 20);
+    EXPECT_INT(stats_of(pool).workers_max, 3);
+    EXPECT_INT(stats_of(pool).blocked, 0);
+    atomic_store(&stop, 1);
+    for (int i = 0; i < 6; i++)
+        join(others[i]);
+    weir_pool_destroy(pool);
+}
+
+/* ---- what wakes a thread in reserve ---- */
+
+static void a_batch_without_room(void)
+{
+    struct weir_pool *pool = make(&(struct weir_pool_options){
+        .workers = 1, .max_workers = 2, .capacity = 2 });
+
+    for (int i = 0; i < 100; i++) {
+        struct weir_job jobs[3];
+        struct block b;
+        atomic_int ran = 0;
+
+        block_init(&b);
+        for (int j = 0; j < 3; j++)
+            jobs[j] = (struct weir_job){ .fn = count, .arg = &ran };
+        submit(pool, blocked, &b);
+        latch_wait(&b.running);
+        EXPECT_INT(weir_pool_submit(pool, jobs, 3, WEIR_FOREVER), 3);
+        latch_open(&b.go);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&ran), 3);
+    }
+    weir_pool_destroy(pool);
+}
+
+static int opens_both(struct weir_context *cx, void *arg)
+{
+    sem_t **latches = arg;
+
+    (void)cx;
+    latch_open(latches[0]);
+    latch_open(latches[1]);
+    return 0;
+}
+
+static void a_job_becomes_due(void)
+{
+    struct weir_pool *pool = make_elastic(2, 3);
+
+    for (int i = 0; i < 40; i++) {
+        struct block b;
+        sem_t *latches[2];
+        struct weir_job late = { .fn = opens_both, .arg = latches };
+
+        block_init(&b);
+        latches[0] = latches[1] = &b.go;
+        late.start = weir_after(i % 8 * WEIR_MS);
+        if (i % 2 == 0)
+            REQUIRE(weir_pool_submit(pool, &late, 1, WEIR_NOW) == 1);
+        submit(pool, blocked, &b);
+        submit(pool, blocked, &b);
+        if (i % 3 == 0) {
+            latch_wait(&b.running);
+            latch_wait(&b.running);
+        }
+        if (i % 2 != 0)
+            REQUIRE(weir_pool_submit(pool, &late, 1, WEIR_NOW) == 1);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    }
+    weir_pool_destroy(pool);
+}
+
+static void at_a_gate(void)
+{
+    struct weir_pool *pool = make(&(struct weir_pool_options){
+        .workers = 1, .max_workers = 4, .limit = 1 });
+    struct weir_group *group;
+
+    /* Only weir_sleep() gives the permit up. */
+    for (int i = 0; i < 20; i++) {
+        REQUIRE(weir_group_create(&group, pool, NULL) == 0);
+        for (int j = 0; j < 3; j++)
+            REQUIRE(weir_group_submit(group, &(struct weir_job){
+                        .fn = sleeps_long }, 1, WEIR_NOW) == 1);
+        submit(pool, cancels, group);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        weir_group_destroy(group);
+    }
+    weir_pool_destroy(pool);
+}
+
+/* ---- threads that come and go ---- */
+
+static int again(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    atomic_fetch_add((atomic_int *)arg, 1);
+    return 0;
+}
+
+/* Times that come do not keep a thread that has no work. */
+static void periodic_jobs(void)
+{
+    struct weir_pool *pool = make(&(struct weir_pool_options){
+        .workers = 1, .max_workers = 4, .idle_ns = 50 * WEIR_MS });
+    atomic_int turns = 0;
+    struct block b;
+
+    block_init(&b);
+    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = again,
+                .arg = &turns, .period_ns = 5 * WEIR_MS }, 1,
+                WEIR_NOW) == 1);
+    for (int i = 0; i < 4; i++)
+        submit(pool, blocked, &b);
+    for (int i = 0; i < 4; i++)
+        latch_wait(&b.running);
+    for (int i = 0; i < 4; i++)
+        latch_open(&b.go);
+    AWAIT(stats_of(pool).workers == 2);
+    EXPECT(atomic_load(&turns) > 0);
+    weir_pool_destroy(pool);
+}
+
+struct hooks {
+    atomic_int started, stopped, stopping, fail_from;
+    sem_t go;
+    atomic_int block;
+};
+
+static int start_hook(void *user, int index, void **local)
+{
+    struct hooks *h = user;
+    int fail_from = atomic_load(&h->fail_from);
+
+    EXPECT(index >= 0 && index < 4);
+    if (fail_from != 0 && atomic_load(&h->started) >= fail_from)
+        return -EXDEV;
+    atomic_fetch_add(&h->started, 1);
+    *local = h;
+    return 0;
+}
+
+static void stop_hook(void *user, int index, void *local)
+{
+    struct hooks *h = user;
+
+    (void)index;
+    EXPECT(local == h);
+    atomic_fetch_add(&h->stopping, 1);
+    if (atomic_load(&h->block))
+        latch_wait(&h->go);
+    atomic_fetch_add(&h->stopped, 1);
+}
+
+static struct weir_pool *make_hooked(struct hooks *h, int max)
+{
+    memset(h, 0, sizeof(*h));
+    latch_init(&h->go);
+    return make(&(struct weir_pool_options){ .workers = 1,
+        .max_workers = max, .idle_ns = WEIR_MS, .worker_start = start_hook,
+        .worker_stop = stop_hook, .user = h });
+}
+
+static void the_hooks(void)
+{
+    struct hooks h;
+    struct weir_pool *pool = make_hooked(&h, 4);
+
+    EXPECT_INT(atomic_load(&h.started), 2);
+    for (int i = 0; i < 20; i++) {
+        struct block b;
+
+        block_init(&b);
+        for (int j = 0; j < 4; j++)
+            submit(pool, blocked, &b);
+        for (int j = 0; j < 4; j++)
+            latch_wait(&b.running);
+        for (int j = 0; j < 4; j++)
+            latch_open(&b.go);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        if (i % 2 == 0)
+            AWAIT(stats_of(pool).workers == 2);
+    }
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&h.started), atomic_load(&h.stopped));
+    EXPECT(atomic_load(&h.started) >= 4);
+    EXPECT_INT(stats_of(pool).workers, 0);
+    weir_pool_destroy(pool);
+}
+
+static void a_failing_hook(void)
+{
+    struct hooks h;
+    struct weir_pool *pool = make_hooked(&h, 4);
+    struct block b;
+    atomic_int ran = 0;
+
+    block_init(&b);
+    atomic_store(&h.fail_from, 2);
+    submit(pool, blocked, &b);
+    submit(pool, blocked, &b);
+    latch_wait(&b.running);
+    latch_wait(&b.running);
+    submit(pool, count, &ran); /* there is nobody left for it */
+    latch_open(&b.go);
+    latch_open(&b.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&h.started), 2);
+    EXPECT_INT(atomic_load(&h.stopped), 2);
+    weir_pool_destroy(pool);
+}
+
+/* A thread that ends leaves its place only when it has ended: then somebody
+ * must be put in reserve, if nobody could be before. */
+static void a_place_that_is_left_late(void)
+{
+    struct hooks h;
+    struct weir_pool *pool = make_hooked(&h, 3);
+    struct block b;
+    sem_t ran;
+
+    latch_init(&ran);
+    block_init(&b);
+    for (int i = 0; i < 3; i++)
+        submit(pool, blocked, &b);
+    for (int i = 0; i < 3; i++)
+        latch_wait(&b.running);
+    atomic_store(&h.block, 1);
+    for (int i = 0; i < 3; i++)
+        latch_open(&b.go);
+    AWAIT(atomic_load(&h.stopping) == 1); /* one ends, and takes its time */
+    submit(pool, blocked, &b);
+    submit(pool, blocked, &b);
+    latch_wait(&b.running);
+    latch_wait(&b.running);
+    /* Both are blocked, and nobody is in reserve. */
+    submit(pool, opens, &ran);
+    atomic_store(&h.block, 0);
+    latch_open(&h.go);
+    latch_wait(&ran);
+    latch_open(&b.go);
+    latch_open(&b.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    weir_pool_destroy(pool);
+    EXPECT_INT(atomic_load(&h.started), atomic_load(&h.stopped));
+}
+
+static int exits(struct weir_context *cx, void *arg)
+{
+    weir_blocking_begin(cx);
+    weir_blocking_begin(cx);
+    latch_open(arg);
+    pthread_exit(NULL);
+}
+
+static void exiting(void)
+{
+    struct weir_pool *pool = make_elastic(1, 3);
+    struct block b;
+    sem_t ended;
+
+    latch_init(&ended);
+    for (int i = 0; i < 50; i++) {
+        block_init(&b);
+        submit(pool, exits, &ended);
+        submit(pool, blocked, &b);
+        submit(pool, exits, &ended);
+        submit(pool, opens, &b.go);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT(stats_of(pool).workers <= 3);
+    }
+    AWAIT(stats_of(pool).blocked == 0);
+    EXPECT_INT(stats_of(pool).failed, 100);
+    weir_pool_destroy(pool);
+}
+
+static int just_exits(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    (void)arg;
+    pthread_exit(NULL);
+}
+
+/* Tasks, which are counted elsewhere. */
+static void exiting_tasks(void)
+{
+    struct weir_pool *pool = make_elastic(1, 2);
+    struct weir_group *group;
+    struct weir_job job = { .fn = just_exits, .priority = WEIR_HIGH };
+
+    REQUIRE(weir_group_create(&group, pool, NULL) == 0);
+    REQUIRE(weir_pool_submit(pool, &job, 1, WEIR_NOW) == 1);
+    REQUIRE(weir_group_submit(group, &job, 1, WEIR_NOW) == 1);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(stats_of(pool).running, 0);
+    EXPECT_INT(stats_of(pool).failed, 2);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+/* ---- set ---- */
+
+static int meets(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    pthread_barrier_wait(arg);
+    return 0;
+}
+
+static int at_most_one(struct weir_context *cx, void *arg)
+{
+    atomic_int *inside = arg;
+
+    (void)cx;
+    EXPECT_INT(atomic_fetch_add(inside, 1), 0);
+    sched_yield();
+    atomic_fetch_sub(inside, 1);
+    return 0;
+}
+
+static void set_workers(void)
+{
+    struct weir_pool *pool = make_elastic(1, 6);
+    pthread_barrier_t all;
+    atomic_int inside = 0;
+
+    for (int round = 0; round < 20; round++) {
+        int n = 2 + round % 5;
+
+        REQUIRE(pthread_barrier_init(&all, NULL, (unsigned)n) == 0);
+        if (round % 2 == 0)
+            EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
+                           .workers = n }), 0);
+        for (int i = 0; i < n; i++)
+            submit(pool, meets, &all);
+        if (round % 2 != 0)
+            EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
+                           .workers = n }), 0);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
+                       .workers = 1 }), 0);
+        AWAIT(stats_of(pool).workers == 2);
+        for (int i = 0; i < 20; i++)
+            submit(pool, at_most_one, &inside);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        pthread_barrier_destroy(&all);
+    }
+    EXPECT(stats_of(pool).workers_max <= 6);
+    weir_pool_destroy(pool);
+}
+
+struct load {
+    struct weir_pool *pool;
+    atomic_int *stop, *ran;
+    int submitted;
+};
+
+static void *put_load(void *arg)
+{
+    struct load *l = arg;
+
+    while (!atomic_load(l->stop)) {
+        REQUIRE(weir_pool_submit(l->pool, &(struct weir_job){ .fn = count,
+                    .arg = l->ran }, 1, WEIR_FOREVER) == 1);
+        l->submitted++;
+    }
+    return NULL;
+}
+
+static void set_under_load(void)
+{
+    struct weir_pool *pool = make_elastic(2, 6);
+    atomic_int stop = 0, ran = 0;
+    struct load load = { pool, &stop, &ran, 0 };
+    pthread_t thread = start(put_load, &load);
+
+    for (int i = 0; i < 2000; i++) {
+        EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
+                       .workers = 1 + i % 6,
+                       .idle_ns = (1 + i % 3) * WEIR_US }), 0);
+        if (i % 16 == 0)
+            sched_yield();
+    }
+    atomic_store(&stop, 1);
+    join(thread);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), load.submitted);
+    EXPECT(stats_of(pool).workers_max <= 6);
+    EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
+                   .workers = 1 }), 0);
+    AWAIT(stats_of(pool).workers == 2);
+    weir_pool_destroy(pool);
+}
+
+static void set_out_of_range(void)
+{
+    static const struct weir_pool_options bad[] = {
+        { .workers = -1 }, { .workers = 5 }, { .workers_min = 1 },
+        { .max_workers = 4 }, { .lenders = 1 }, { .idle_ns = -1 },
+        { .capacity = 1 }, { .burst = -1 }, { .limit = -2 },
+        { .parked_max = 1 }, { .help_depth = 1 }, { .name = "x" },
+        { .stack_bytes = 1 << 20 }, { .user = (void *)1 },
+        { .rate_per_s = -3 }, { .reserved = { 1 } },
+        { .workers = 2, .limit = -2 },
+    };
+    struct weir_pool *pool = make(&(struct weir_pool_options){
+        .workers = 1, .max_workers = 4, .limit = 1, .idle_ns = WEIR_MS });
+    struct weir_pool *fixed = make(&(struct weir_pool_options){
+        .workers = 2 });
+    struct weir_pool *none = make(&(struct weir_pool_options){
+        .workers = WEIR_NONE });
+    struct weir_gate_stats gate;
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        EXPECT_INT(weir_pool_set(pool, &bad[i]), -EINVAL);
+    EXPECT_INT(weir_pool_set(pool, NULL), 0);
+    EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){ 0 }), 0);
+    EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
+                   .limit = 3 }), 0);
+    EXPECT_INT(weir_gate_stats(weir_pool_gate(pool), &gate), 0);
+    EXPECT_INT(gate.limit, 3);
+    EXPECT_INT(weir_pool_set(fixed, &(struct weir_pool_options){
+                   .workers = 1 }), -EINVAL);
+    EXPECT_INT(weir_pool_set(fixed, &(struct weir_pool_options){
+                   .workers = 2 }), 0);
+    EXPECT_INT(weir_pool_set(fixed, &(struct weir_pool_options){
+                   .limit = 1 }), -EINVAL);
+    EXPECT_INT(weir_pool_set(none, &(struct weir_pool_options){
+                   .workers = 1 }), -EINVAL);
+    weir_pool_destroy(none);
+    weir_pool_destroy(fixed);
+    weir_pool_destroy(pool);
+}
+
+/* ---- closing ---- */
+
+static int blocks_or_stops(struct weir_context *cx, void *arg)
+{
+    atomic_fetch_add((atomic_int *)arg, 1);
+    weir_blocking_begin(cx);
+    weir_sleep(cx, WEIR_MS);
+    weir_blocking_end(cx);
+    return 0;
+}
+
+static void count_dropped(void *arg, int why)
+{
+    EXPECT_INT(why, -ECANCELED);
+    atomic_fetch_add((atomic_int *)arg, 1);
+}
+
+static void closing_while_it_grows(void)
+{
+    for (int i = 0; i < 400; i++) {
+        struct weir_pool *pool = make(&(struct weir_pool_options){
+            .workers = 1 + i % 2, .max_workers = 6, .idle_ns = WEIR_US });
+        int jobs = i % 20;
+        atomic_int ended = 0;
+
+        for (int j = 0; j < jobs; j++)
+            REQUIRE(weir_pool_submit(pool, &(struct weir_job){
+                        .fn = blocks_or_stops, .arg = &ended,
+                        .drop = count_dropped }, 1, WEIR_NOW) == 1);
+        for (volatile int spin = i * 50; spin > 0; spin--)
+            ;
+        if (i % 3 == 0)
+            EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        else if (i % 3 == 1)
+            EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
+        if (i % 3 != 2) {
+            EXPECT_INT(stats_of(pool).workers, 0);
+            EXPECT_INT(stats_of(pool).blocked, 0);
+        }
+        weir_pool_destroy(pool);
+        EXPECT_INT(atomic_load(&ended), jobs);
+    }
+}
+
+static void many_pools(void)
+{
+    for (int i = 0; i < 10000; i++) {
+        struct weir_pool *pool = make(&(struct weir_pool_options){
+            .workers = 1, .max_workers = 3, .capacity = 2 });
+        atomic_int ran = 0;
+
+        if (i % 2 == 0)
+            submit(pool, count, &ran);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&ran), i % 2 == 0);
+        weir_pool_destroy(pool);
+    }
+}
+
+static int destroy_in_child(void *arg)
+{
+    struct weir_pool *own;
+    atomic_int ran = 0;
+
+    if (weir_pool_set(arg, NULL) != -ECHILD)
+        return 1;
+    weir_pool_destroy(arg);
+    own = make_elastic(1, 3);
+    submit(own, count, &ran);
+    weir_pool_close(own, WEIR_DRAIN, WEIR_FOREVER);
+    weir_pool_destroy(own);
+    return atomic_load(&ran) == 1 ? 0 : 1;
+}
+
+static void forking(void)
+{
+    struct weir_pool *pool = make_elastic(1, 4);
+    struct block b;
+
+#ifdef TESTS_TSAN
+    SKIP("threads in a child of a process with threads");
+    weir_pool_destroy(pool);
+    return;
+#endif
+    for (int i = 0; i < 20; i++) {
+        block_init(&b);
+        for (int j = 0; j < 4; j++)
+            submit(pool, blocked, &b);
+        EXPECT_INT(in_child(destroy_in_child, pool), 0);
+        for (int j = 0; j < 4; j++)
+            latch_open(&b.go);
+    }
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    weir_pool_destroy(pool);
+}
+
+static const struct tap_case cases[] = {
+    { "a job that says it blocks is replaced at once", declared },
+    { "nothing grows where no job waits", nothing_waits },
+    { "an end without a begin ends nothing", an_end_too_many },
+    { "a job that sleeps is replaced", sleeping },
+    { "a job that waits for a group with a deadline is replaced",
+      waiting_for_a_group },
+    { "a job that helps its group is not blocked meanwhile",
+      helping_is_no_blocking },
+    { "a pool never has more threads than max_workers, and few when idle",
+      the_maximum },
+    { "a job that blocks and does not say so is replaced", undeclared },
+    { "a job that was blocked and computes is counted again", going_on },
+    { "a job that ends as it is found to be blocked is counted right",
+      found_too_late },
+    { "jobs that compute never make a pool grow", computing },
+    { "a batch without room has its first jobs run by a spare thread",
+      a_batch_without_room },
+    { "a job that becomes due is run while all workers are blocked",
+      a_job_becomes_due },
+    { "at a limit of 1 the pool grows for jobs that sleep", at_a_gate },
+    { "surplus threads end though jobs become due again and again",
+      periodic_jobs },
+    { "every thread has its hooks run once", the_hooks },
+    { "a start hook that fails as the pool grows ends its thread alone",
+      a_failing_hook },
+    { "a thread is put in reserve when there is room again",
+      a_place_that_is_left_late },
+    { "jobs may end their thread while they are blocked", exiting },
+    { "a job with a priority that ends its thread runs no more",
+      exiting_tasks },
+    { "set changes the number of workers", set_workers },
+    { "set loses nothing under load", set_under_load },
+    { "set with what cannot be changed is EINVAL", set_out_of_range },
+    { "closing ends a pool in whatever state of growth",
+      closing_while_it_grows },
+    { "10,000 elastic pools can be made and closed", many_pools },
+    { "a forked child can destroy a pool that grows", forking },
+};
+
+int main(void)
+{
+    return TAP_RUN(cases);
+}
