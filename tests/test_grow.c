@@ -976,8 +976,8 @@ static void forking(void)
         EXPECT_INT(in_child(destroy_in_child, pool), 0);
         for (int j = 0; j < 4; j++)
             latch_open(&b.go);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     }
-    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     weir_pool_destroy(pool);
 }
 
