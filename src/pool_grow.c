@@ -24,7 +24,7 @@
 #include "pool_private.h"
 
 /* Two looks without progress make a worker stuck: within 10 ms of blocking. */
-#define TICK_NS (3 * WEIR_MS)
+#define TICK_NS (2 * WEIR_MS)
 #define STILL_TICKS 2
 #define STILL_NS (100 * WEIR_US) /* less in a tick is no work of its own */
 

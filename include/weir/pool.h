@@ -32,7 +32,7 @@
  * is blocked, that one takes its place, and another thread is put in reserve.
  * A worker is blocked in weir_sleep(), in a wait for a group, between
  * weir_blocking_begin() and _end(); and where its thread has used no processor
- * time for 6 ms while jobs wait, if the system can tell. Jobs that compute so
+ * time for 4 ms while jobs wait, if the system can tell. Jobs that compute so
  * never make it grow. When nobody is blocked any more `workers` go on, and the
  * others end.
  *

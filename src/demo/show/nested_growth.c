@@ -8,7 +8,7 @@
  *
  *   1. sleeps by weir_sleep(), or waits for a group;
  *   2. says so by weir_blocking_begin() and _end();
- *   3. or else, by looking for 6 ms: its thread uses no processor time.
+ *   3. or else, by looking for 4 ms: its thread uses no processor time.
  *
  * A job that computes is never blocked, and more threads would only take turns
  * with it: then the pool stays as it is.
