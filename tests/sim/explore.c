@@ -170,6 +170,8 @@ void tally_run(struct tally *tally)
     tally->wakes += weir_sim.counts.wakes;
     tally->timeouts += weir_sim.counts.timeouts;
     tally->faults += weir_sim.counts.faults;
+    if (weir_sim.count > tally->threads)
+        tally->threads = weir_sim.count;
     for (int i = 0; i < 8; i++) {
         tally->marks[i] += explore_marks[i];
         explore_marks[i] = 0;

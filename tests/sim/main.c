@@ -60,10 +60,10 @@ static void say_tally(const struct tally *t, int64_t ns)
 
     all_runs += t->runs;
     all_ns += ns;
-    printf("# %llu runs, %.0f a second, %.0f steps each; %llu parks, %llu "
-           "wakes, %llu timeouts, %llu faults\n",
+    printf("# %llu runs, %.0f a second, %.0f steps each; %d threads, %llu "
+           "parks, %llu wakes, %llu timeouts, %llu faults\n",
            (unsigned long long)t->runs, (double)t->runs / seconds,
-           (double)t->steps / (double)t->runs,
+           (double)t->steps / (double)t->runs, t->threads,
            (unsigned long long)t->parks, (unsigned long long)t->wakes,
            (unsigned long long)t->timeouts, (unsigned long long)t->faults);
 }
@@ -71,12 +71,11 @@ static void say_tally(const struct tally *t, int64_t ns)
 /* Whether the runs came everywhere the scenario is about. */
 static bool came_everywhere(const struct scenario *s, const struct tally *t)
 {
-    bool good = true;
+    bool good = t->parks > 0 && t->wakes > 0 && t->threads >= 3;
 
-    if (!s->no_parks && (t->parks == 0 || t->wakes == 0)) {
-        printf("# nobody slept, or nobody was woken\n");
-        good = false;
-    }
+    if (!good)
+        printf("# nobody slept, or nobody was woken, or there were but %d "
+               "threads\n", t->threads);
     for (int i = 0; i < 8 && s->marks[i] != NULL; i++)
         if (t->marks[i] == 0) {
             printf("# no run has %s\n", s->marks[i]);

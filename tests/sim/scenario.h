@@ -50,7 +50,6 @@ struct scenario {
     bool sim_only;   /* it needs what only the simulator has */
     int preemptions; /* in every schedule of the quick run; in the full: 2 */
     bool large;      /* but there are too many of those */
-    bool no_parks;   /* nobody need sleep in it */
     int expected;    /* an enum weir_sim_verdict: it is a wrong program */
     const char *known; /* a bug of the library's that makes it fail, still */
     const char *marks[8]; /* what reached() must say in some run */

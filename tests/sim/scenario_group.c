@@ -329,7 +329,7 @@ static void nested_cancelled(void)
 
 static void helped(void)
 {
-    make(&one, &(struct weir_group_options){ .window = 2, .help = 1 });
+    make(&two, &(struct weir_group_options){ .window = 2, .help = 1 });
     MUST(submit(run_job, 2) == 2);
     MUST(weir_group_wait(s.group, WEIR_FOREVER) == 0);
     MUST(add(&s.ran, 0) == 2);
@@ -352,7 +352,7 @@ static void create_fails(void)
 
     CLEAR(s);
     may_fail(false);
-    MUST(weir_pool_create(&s.pool, &one) == 0);
+    MUST(weir_pool_create(&s.pool, &two) == 0);
     may_fail(true);
     err = weir_group_create(&s.group, s.pool, &small);
     if (err == 0) {
@@ -407,7 +407,7 @@ const struct scenario group_scenarios[] = {
     { .name = "group-nested-gated", .run = nested_gated, .preemptions = 1 },
     { .name = "group-nested-cancelled", .run = nested_cancelled,
       .preemptions = 2 },
-    { .name = "group-helped", .run = helped, .preemptions = 2 },
+    { .name = "group-helped", .run = helped, .preemptions = 1 },
     { .name = "group-helped-or-not", .run = helped_or_not,
       .faults = WEIR_SIM_NO_MEMORY, .preemptions = 1 },
     { .name = "group-create-fails", .run = create_fails,
