@@ -21,7 +21,7 @@
 
 static const struct scenario *const all_scenarios[] = {
     queue_scenarios, gate_scenarios, park_scenarios, pool_scenarios,
-    worker_scenarios, group_scenarios, writer_scenarios
+    worker_scenarios, group_scenarios, nested_scenarios, writer_scenarios
 };
 
 struct started {
