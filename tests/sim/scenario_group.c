@@ -178,6 +178,23 @@ static void room_cancel(void)
     group_end();
 }
 
+/* The same by the group's deadline: what it would submit could never run. */
+static void room_deadline(void)
+{
+    struct weir_job job = { .fn = wait_for_release };
+
+    group_make(&(struct weir_pool_options){ .workers = 1, .capacity = 1 },
+               &(struct weir_group_options){ .window = 2,
+                   .deadline = weir_after(WEIR_MS) });
+    MUST(weir_pool_submit(group_state.pool, &job, 1, WEIR_NOW) == 1);
+    go(submit_or_cancelled, NULL);
+    join_all();
+    weir_sys_sem_post(&group_state.release);
+    MUST(weir_pool_wait(group_state.pool, WEIR_FOREVER) == 0);
+    add(&group_state.ran, -1);
+    group_end();
+}
+
 static void window_cancel(void)
 {
     group_make(&group_two, &(struct weir_group_options){ .window = 1 });
@@ -343,6 +360,9 @@ const struct scenario group_scenarios[] = {
       .marks = { "a job run", "a job dropped" } },
     { .name = "group-room-cancel", .run = room_cancel, .preemptions = 2,
       .known = "who waits for the pool's room may miss the cancel",
+      .marks = { "a submit cancelled" } },
+    { .name = "group-room-deadline", .run = room_deadline, .preemptions = 1,
+      .known = "who waits for room sleeps past the group's deadline",
       .marks = { "a submit cancelled" } },
     { .name = "group-window-cancel", .run = window_cancel, .preemptions = 1,
       .marks = { "a submit cancelled" } },
