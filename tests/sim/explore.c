@@ -167,6 +167,7 @@ void tally_run(struct tally *tally)
     tally->steps += weir_sim.counts.steps;
     tally->switches += weir_sim.counts.switches;
     tally->parks += weir_sim.counts.parks;
+    tally->contended += weir_sim.counts.contended;
     tally->wakes += weir_sim.counts.wakes;
     tally->timeouts += weir_sim.counts.timeouts;
     tally->faults += weir_sim.counts.faults;

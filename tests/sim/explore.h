@@ -36,6 +36,7 @@ extern int explore_faults_max;
 
 struct tally {
     uint64_t runs, pruned, steps, switches, parks, wakes, timeouts, faults;
+    uint64_t contended; /* locks */
     uint64_t marks[8];
     int threads; /* at most, in one run */
 };

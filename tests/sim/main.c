@@ -24,9 +24,9 @@
 #include <stdlib.h>
 
 static const struct scenario *const all_scenarios[] = {
-    queue_scenarios, gate_scenarios, park_scenarios, pool_scenarios,
-    worker_scenarios, group_scenarios, nested_scenarios, writer_scenarios,
-    broken_scenarios
+    queue_scenarios, gate_scenarios, park_scenarios, table_scenarios,
+    pool_scenarios, worker_scenarios, group_scenarios, nested_scenarios,
+    writer_scenarios, broken_scenarios
 };
 
 static struct options {
@@ -72,7 +72,9 @@ static void say_tally(const struct tally *t, int64_t ns)
 /* Whether the runs came everywhere the scenario is about. */
 static bool came_everywhere(const struct scenario *s, const struct tally *t)
 {
-    bool good = t->parks > 0 && t->wakes > 0 && t->threads >= 3;
+    bool slept = s->locks_only ? t->contended > 0
+                               : t->parks > 0 && t->wakes > 0;
+    bool good = slept && t->threads >= 3;
 
     if (!good)
         printf("# nobody slept, or nobody was woken, or there were but %d "
