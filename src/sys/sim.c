@@ -11,7 +11,10 @@
  *   tries again at its turn.
  * Fairness: who yields three times while another that is ready makes no step
  *   goes on only after that one has made one. So who spins with yields
- *   cannot hold up whoever it waits for, whatever the driver says.
+ *   cannot hold up whoever it waits for, whatever the driver says. Likewise
+ *   time passes to a next deadline three times, and then waits for a step of
+ *   each that is ready: a clock that always runs ahead would starve all but
+ *   those who look at it.
  */
 #include "sys/sim_world.h"
 
@@ -122,19 +125,19 @@ void weir_sim_wrote(const void *object, uint64_t value)
 
 /* Who has made no step since a thread's last yields: what fairness is about
  * is part of the state. */
-static uint64_t mix_yields(uint64_t hash, const struct weir_sim_thread *t)
+static uint64_t mix_yields(uint64_t hash, const uint64_t yields[3])
 {
     for (int k = 0; k < 3; k++) {
         uint32_t owed = 0;
 
-        if (t->yields[k] == 0)
+        if (yields[k] == 0)
             continue;
         for (int i = 0; i < weir_sim.count; i++)
-            if (weir_sim.threads[i].steps <= t->yields[k])
+            if (weir_sim.threads[i].steps <= yields[k])
                 owed |= WEIR_SIM_BIT(i);
         hash = mix(hash, owed);
     }
-    return mix(hash, t->after);
+    return hash;
 }
 
 uint64_t weir_sim_state_hash(void)
@@ -142,10 +145,13 @@ uint64_t weir_sim_state_hash(void)
     uint64_t hash = mix(weir_sim.hash, (uint64_t)weir_sim.now);
 
     hash = mix(hash, weir_sim.ready);
-    for (int i = 0; i < weir_sim.count; i++)
-        if (weir_sim.threads[i].yields[2] != 0 &&
-            weir_sim.threads[i].state <= WEIR_SIM_BLOCKED)
-            hash = mix_yields(hash, &weir_sim.threads[i]);
+    hash = mix_yields(hash, weir_sim.passed);
+    for (int i = 0; i < weir_sim.count; i++) {
+        const struct weir_sim_thread *t = &weir_sim.threads[i];
+
+        if (t->yields[2] != 0 && t->state <= WEIR_SIM_BLOCKED)
+            hash = mix(mix_yields(hash, t->yields), t->after);
+    }
     return mix(hash, weir_sim.counts.faults);
 }
 
@@ -179,6 +185,20 @@ static void pass_to_next_deadline(void)
             next = t->deadline;
     }
     pass_to(next);
+    weir_sim.passed[0] = weir_sim.passed[1];
+    weir_sim.passed[1] = weir_sim.passed[2];
+    weir_sim.passed[2] = weir_sim.counts.steps;
+}
+
+/* Who is ready and has made no step since a step. */
+static uint32_t idle_since(uint64_t step)
+{
+    uint32_t idle = 0;
+
+    for (uint32_t set = weir_sim.ready; set != 0; set &= set - 1)
+        if (weir_sim.threads[__builtin_ctz(set)].steps <= step)
+            idle |= set & -set;
+    return step != 0 ? idle : 0;
 }
 
 static uint32_t find_candidates(void)
@@ -196,7 +216,9 @@ static uint32_t find_candidates(void)
         set = weir_sim.ready;
         weir_sim.yielded = 0;
     }
-    return weir_sim.timed > 0 ? set | WEIR_SIM_BIT(WEIR_SIM_CLOCK_ID) : set;
+    if (weir_sim.timed > 0 && (set == 0 || idle_since(weir_sim.passed[0]) == 0))
+        set |= WEIR_SIM_BIT(WEIR_SIM_CLOCK_ID);
+    return set;
 }
 
 static void record(int decision)
@@ -257,14 +279,10 @@ void weir_sim_decide(bool may_stay)
 
 static void yield(struct weir_sim_thread *t)
 {
-    uint32_t owed = 0;
+    uint32_t owed = idle_since(t->yields[0]) &
+                    ~WEIR_SIM_BIT(weir_sim.current);
 
-    /* Who was ready and has made no step since our third last yield. */
-    for (uint32_t set = weir_sim.ready; set != 0; set &= set - 1)
-        if (weir_sim.threads[__builtin_ctz(set)].steps <= t->yields[0])
-            owed |= set & -set;
-    owed &= ~WEIR_SIM_BIT(weir_sim.current);
-    if (t->yields[0] != 0 && owed != 0) {
+    if (owed != 0) {
         t->after = owed;
         weir_sim.yielded |= WEIR_SIM_BIT(weir_sim.current);
     }

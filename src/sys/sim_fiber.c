@@ -8,6 +8,8 @@
  *   may be left for good at any step: the next run enters it anew where its
  *   first function has put its mark.
  */
+#undef _FORTIFY_SOURCE /* its longjmp() knows one stack only */
+
 #include "sys/sim_world.h"
 
 #include <stdarg.h>
@@ -264,6 +266,7 @@ enum weir_sim_verdict weir_sim_run(const struct weir_sim_config *config,
     weir_sim.ready = weir_sim.yielded = 0;
     weir_sim.timed = weir_sim.objects = weir_sim.decided = 0;
     weir_sim.now = WEIR_SIM_EPOCH;
+    memset(weir_sim.passed, 0, sizeof(weir_sim.passed));
     weir_sim.verdict = WEIR_SIM_GOOD;
     weir_sim.reason[0] = '\0';
     weir_sim.counts = (struct weir_sim_counts){ .steps = 0 };

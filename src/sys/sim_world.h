@@ -124,6 +124,7 @@ struct weir_sim_world {
     int timed;            /* threads blocked with a deadline */
     bool running;         /* false: between runs, or in a check */
     int64_t now;
+    uint64_t passed[3];   /* when it was made to last, the last one last */
     enum weir_sim_verdict verdict;
     char reason[512];
     struct weir_sim_counts counts;

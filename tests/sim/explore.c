@@ -167,9 +167,12 @@ void tally_run(struct tally *tally)
     tally->steps += weir_sim.counts.steps;
     tally->switches += weir_sim.counts.switches;
     tally->parks += weir_sim.counts.parks;
+    tally->contended += weir_sim.counts.contended;
     tally->wakes += weir_sim.counts.wakes;
     tally->timeouts += weir_sim.counts.timeouts;
     tally->faults += weir_sim.counts.faults;
+    if (weir_sim.count > tally->threads)
+        tally->threads = weir_sim.count;
     for (int i = 0; i < 8; i++) {
         tally->marks[i] += explore_marks[i];
         explore_marks[i] = 0;

@@ -36,8 +36,9 @@ extern int explore_faults_max;
 
 struct tally {
     uint64_t runs, pruned, steps, switches, parks, wakes, timeouts, faults;
+    uint64_t contended; /* locks */
     uint64_t marks[8];
-    int64_t ns;
+    int threads; /* at most, in one run */
 };
 
 void tally_run(struct tally *tally);

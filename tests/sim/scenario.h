@@ -47,18 +47,19 @@ struct scenario {
      * nothing is. */
     unsigned faults;
     int faults_max;  /* in one run; 0: 1 in a search, 4 in random runs */
+    bool locks_only; /* nobody sleeps in it but for a lock */
     bool sim_only;   /* it needs what only the simulator has */
     int preemptions; /* in every schedule of the quick run; in the full: 2 */
     bool large;      /* but there are too many of those */
-    bool no_parks;   /* nobody need sleep in it */
     int expected;    /* an enum weir_sim_verdict: it is a wrong program */
     const char *known; /* a bug of the library's that makes it fail, still */
     const char *marks[8]; /* what reached() must say in some run */
 };
 
 extern const struct scenario queue_scenarios[], gate_scenarios[],
-    park_scenarios[], pool_scenarios[], worker_scenarios[],
-    group_scenarios[], writer_scenarios[], broken_scenarios[];
+    park_scenarios[], table_scenarios[], pool_scenarios[],
+    worker_scenarios[], group_scenarios[], nested_scenarios[],
+    writer_scenarios[], broken_scenarios[];
 
 /* Start a thread; a scenario has at most 12. */
 void go(void (*fn)(void *), void *arg);

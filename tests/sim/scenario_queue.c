@@ -198,6 +198,21 @@ static void timed(void)
     end();
 }
 
+/* One item for three, and no other put that could wake who is left over. */
+static void one_for_three(void)
+{
+    int item = 7;
+
+    make(1);
+    go(take_in_time, NULL);
+    go(take_in_time, NULL);
+    MUST(weir_queue_put(s.queue, &item, WEIR_FOREVER) == 0);
+    add(&s.taken, weir_queue_take(s.queue, &item, WEIR_NOW) == 0);
+    join_all();
+    MUST(add(&s.taken, 0) + (int)weir_queue_count(s.queue) == 1);
+    end();
+}
+
 /* ---- join ---- */
 
 static void take_and_do(void *arg)
@@ -238,6 +253,9 @@ const struct scenario queue_scenarios[] = {
       .preemptions = 2 },
     { .name = "queue-deadlines", .run = timed, .check = check,
       .preemptions = 1, .marks = { "a take in time", "a take too late" } },
+    { .name = "queue-one-for-three", .run = one_for_three, .check = check,
+      .preemptions = 2,
+      .marks = { "a take in time", "a take too late" } },
     { .name = "queue-join", .run = join, .check = check, .preemptions = 1 },
     { 0 }
 };

@@ -20,8 +20,9 @@
 #define THREADS_MAX 12
 
 static const struct scenario *const all_scenarios[] = {
-    queue_scenarios, gate_scenarios, park_scenarios, pool_scenarios,
-    worker_scenarios, group_scenarios, writer_scenarios
+    queue_scenarios, gate_scenarios, park_scenarios, table_scenarios,
+    pool_scenarios, worker_scenarios, group_scenarios, nested_scenarios,
+    writer_scenarios
 };
 
 struct started {

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT
+ * scenario_nested.c - groups: waits inside jobs, and threads that help. */
+#include "scenario_group.h"
+
+static const struct weir_group_options helping = { .window = 2, .help = 1 };
+static const struct weir_pool_options gated = {
+    .workers = 2, .capacity = 4, .limit = 1, .help_depth = 2
+};
+
+/* ---- waiting inside a job ---- */
+
+static int inner_job(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    (void)arg;
+    add(&group_state.inner, 1);
+    return 0;
+}
+
+static int inner_nap(struct weir_context *cx, void *arg)
+{
+    MUST(weir_sleep(cx, WEIR_MS) == 0);
+    return inner_job(cx, arg);
+}
+
+static int nest(struct weir_context *cx, void *arg)
+{
+    struct weir_group *inner;
+    struct weir_job job = { .fn = arg == &group_state ? inner_nap
+                                                      : inner_job };
+    ssize_t n;
+
+    MUST(weir_group_create(&inner, group_state.pool,
+                           &(struct weir_group_options){
+                               .window = 1 }) == 0);
+    n = weir_group_submit(inner, &job, 1, WEIR_FOREVER);
+    /* A group inside one that is cancelled already is so too. */
+    MUST(n == 1 || (n == -ECANCELED && group_state.may_be_cancelled));
+    MUST(weir_group_wait(inner, WEIR_FOREVER) == 0);
+    weir_group_destroy(inner);
+    return group_run_job(cx, arg);
+}
+
+static void nested(void)
+{
+    group_make(&group_two, &group_small);
+    MUST(group_submit(nest, 1) == 1);
+    MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
+    MUST(add(&group_state.inner, 0) == 1);
+    group_end();
+}
+
+static void nested_gated(void)
+{
+    group_make(&gated, &group_small);
+    MUST(group_submit(nest, 1) == 1);
+    MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
+    MUST(add(&group_state.inner, 0) == 1);
+    group_end();
+}
+
+static void nested_cancelled(void)
+{
+    group_make(&group_one, &group_small);
+    group_state.may_be_cancelled = true;
+    MUST(group_submit(nest, 1) == 1);
+    go(group_cancel_every, NULL);
+    MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
+    join_all();
+    group_end();
+}
+
+static void helped(void)
+{
+    group_make(&group_two, &helping);
+    MUST(group_submit(group_run_job, 2) == 2);
+    MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
+    MUST(add(&group_state.ran, 0) == 2);
+    group_end();
+}
+
+static void helped_or_not(void)
+{
+    group_make(&group_one, &helping);
+    MUST(group_submit(group_run_job, 2) == 2);
+    go(group_cancel_one, NULL);
+    MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
+    join_all();
+    group_end();
+}
+
+static void create_fails(void)
+{
+    int err;
+
+    CLEAR(group_state);
+    may_fail(false);
+    MUST(weir_pool_create(&group_state.pool, &group_two) == 0);
+    may_fail(true);
+    err = weir_group_create(&group_state.group, group_state.pool, &group_small);
+    if (err == 0) {
+        MUST(group_submit(group_run_job, 1) == 1);
+        weir_group_destroy(group_state.group);
+    } else {
+        MUST(err == -ENOMEM && group_state.group == NULL);
+        reached("no group");
+    }
+    weir_pool_destroy(group_state.pool);
+}
+
+static void helped_gated(void)
+{
+    group_make(&gated, &helping);
+    MUST(group_submit(group_run_alone, 2) == 2);
+    MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
+    MUST(add(&group_state.ran, 0) == 2);
+    group_end();
+}
+
+static void close_pool(void *arg)
+{
+    int mode = arg == NULL ? WEIR_DRAIN : WEIR_CANCEL;
+
+    MUST(weir_pool_close(group_state.pool, (enum weir_close)mode,
+                         WEIR_FOREVER) == 0);
+}
+
+static void helped_drained(void)
+{
+    group_make(&group_one, &helping);
+    MUST(group_submit(group_run_job, 2) == 2);
+    go(close_pool, NULL);
+    MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
+    join_all();
+    MUST(add(&group_state.ran, 0) == 2);
+    group_end();
+}
+
+static void helped_cancelled(void)
+{
+    group_make(&group_one, &helping);
+    MUST(group_submit(group_run_job, 2) == 2);
+    go(close_pool, &group_state);
+    MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
+    join_all();
+    group_end();
+}
+
+/* ---- naps and ends inside ---- */
+
+static void nested_nap(void)
+{
+    group_make(&gated, &group_small);
+    MUST(group_submit_arg(nest, &group_state) == 1);
+    MUST(group_submit(group_run_alone, 1) == 1);
+    MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
+    MUST(add(&group_state.inner, 0) == 1);
+    group_end();
+}
+
+static int end_thread_in_job(struct weir_context *cx, void *arg)
+{
+    (void)group_run_job(cx, arg);
+    end_thread();
+}
+
+static void exit_in_job(void)
+{
+    group_make(&group_two, &group_small);
+    MUST(group_submit(end_thread_in_job, 1) == 1);
+    MUST(group_submit(group_run_job, 1) == 1);
+    MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
+    MUST(add(&group_state.ran, 0) == 2);
+    group_end();
+}
+
+/* ---- each ---- */
+
+static int run_element(struct weir_context *cx, void *user, void *element)
+{
+    (void)cx;
+    (void)user;
+    ++*(int *)element;
+    return 0;
+}
+
+static void each(void)
+{
+    int numbers[2] = { 4, 5 };
+
+    group_make(&group_two, &group_small);
+    MUST(weir_group_each(group_state.pool, &(struct weir_each){
+             .fn = run_element, .array = numbers, .count = 2,
+             .size = sizeof(int) }) == 0);
+    MUST(numbers[0] == 5 && numbers[1] == 6);
+    group_end();
+}
+
+const struct scenario nested_scenarios[] = {
+    { .name = "group-nested", .run = nested, .preemptions = 1 },
+    { .name = "group-nested-gated", .run = nested_gated, .preemptions = 1 },
+    { .name = "group-nested-cancelled", .run = nested_cancelled,
+      .preemptions = 2 },
+    { .name = "group-helped", .run = helped, .preemptions = 1 },
+    { .name = "group-helped-or-not", .run = helped_or_not,
+      .faults = WEIR_SIM_NO_MEMORY, .preemptions = 1 },
+    { .name = "group-create-fails", .run = create_fails,
+      .faults = WEIR_SIM_NO_MEMORY, .preemptions = 1, .sim_only = true,
+      .marks = { "no group" } },
+    { .name = "group-helped-gated", .run = helped_gated, .preemptions = 1 },
+    { .name = "group-helped-drained", .run = helped_drained,
+      .preemptions = 1 },
+    { .name = "group-helped-cancelled", .run = helped_cancelled,
+      .preemptions = 1 },
+    { .name = "group-nested-nap", .run = nested_nap, .preemptions = 1 },
+    { .name = "group-exit-in-job", .run = exit_in_job,
+      .faults = WEIR_SIM_NO_THREAD, .preemptions = 1 },
+    { .name = "group-each", .run = each, .preemptions = 1 },
+    { 0 }
+};
