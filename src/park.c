@@ -12,27 +12,28 @@ void weir_park_destroy(struct weir_park *park)
     weir_sys_sem_destroy(&park->sem);
 }
 
-/* Take the post that is owed to a chosen sleeper, which may still be on its
- * way, and let makers wake again. */
-static void take_post(struct weir_park *park)
-{
-    weir_sys_sem_wait(&park->sem, INT64_MAX);
-    weir_atomic_fetch_and(&park->state, ~WEIR_PARK_WAKING, weir_seq_cst);
-}
-
 bool weir_park_retract(struct weir_park *park)
 {
-    uint64_t state = weir_atomic_load(&park->state, weir_seq_cst);
+    for (;;) {
+        uint64_t state = weir_atomic_load(&park->state, weir_seq_cst);
 
-    /* The count is of sleepers without names: while it is not 0, taking one
-     * off is as good as taking ourselves off. At 0 all have been chosen, and
-     * so have we. */
-    while (weir_park_count(state) != 0)
-        if (weir_atomic_cas_weak(&park->state, &state, state - 1,
-                                 weir_seq_cst))
-            return false;
-    take_post(park);
-    return true;
+        /* The count is of sleepers without names: while it is not 0, taking
+         * one off is as good as taking ourselves off. At 0 all have been
+         * chosen, and so have we. */
+        while (weir_park_count(state) != 0)
+            if (weir_atomic_cas_weak(&park->state, &state, state - 1,
+                                     weir_seq_cst))
+                return false;
+        /* Our post is there, or on its way: not for long, so look again
+         * rather than wait. For one who comes to sleep now may take it, and
+         * then its count stands for us; nobody would post for us any more. */
+        if (weir_sys_sem_wait(&park->sem, INT64_MIN) == 0) {
+            weir_atomic_fetch_and(&park->state, ~WEIR_PARK_WAKING,
+                                  weir_seq_cst);
+            return true;
+        }
+        weir_sys_yield();
+    }
 }
 
 int weir_park_wait(struct weir_park *park, int64_t deadline)
