@@ -172,10 +172,10 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
             return -EINVAL;
     while (done < count) {
         int64_t now = weir_sys_now();
+        int64_t until = weir_group_mind_deadline(g, deadline);
         ssize_t n;
         bool helpers;
 
-        weir_group_mind_deadline(g, deadline);
         weir_sys_lock(&g->lock);
         n = put_locked(g, jobs + done, count - done, now);
         helpers = g->helpers > 0;
@@ -190,7 +190,9 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
             done += (size_t)n;
             continue;
         }
-        err = overcome(g, &jobs[done], n, deadline);
+        err = overcome(g, &jobs[done], n, until);
+        if (err == -ETIMEDOUT && until != deadline)
+            err = 0; /* the group's time is up, not the caller's */
         if (err < 0)
             break;
         done += (size_t)err;
