@@ -59,7 +59,7 @@ struct scenario {
 extern const struct scenario queue_scenarios[], gate_scenarios[],
     park_scenarios[], table_scenarios[], pool_scenarios[],
     worker_scenarios[], group_scenarios[], nested_scenarios[],
-    writer_scenarios[], broken_scenarios[];
+    writer_scenarios[], task_scenarios[], broken_scenarios[];
 
 /* Start a thread; a scenario has at most 12. */
 void go(void (*fn)(void *), void *arg);

@@ -361,7 +361,6 @@ const struct scenario group_scenarios[] = {
     { .name = "group-room-cancel", .run = room_cancel, .preemptions = 2,
       .marks = { "a submit cancelled" } },
     { .name = "group-room-deadline", .run = room_deadline, .preemptions = 1,
-      .known = "who waits for room sleeps past the group's deadline",
       .marks = { "a submit cancelled" } },
     { .name = "group-window-cancel", .run = window_cancel, .preemptions = 1,
       .marks = { "a submit cancelled" } },

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT
+ * scenario_task.c - jobs that wait in the pool: for a time, at a gate of
+ * their own, for another run; and a pool that grows. */
+#include "scenario_pool.h"
+
+static struct {
+    struct weir_gate *gate;
+    COUNTER in_key[2], runs;
+} s;
+
+static void make(int workers, size_t capacity)
+{
+    CLEAR(s);
+    pool_make(&(struct weir_pool_options){ .workers = workers,
+        .capacity = capacity, .parked_max = capacity });
+}
+
+static void make_gate(void)
+{
+    may_fail(false);
+    MUST(weir_gate_create(&s.gate, &(struct weir_gate_options){
+             .limit = 1, .keys_max = 2 }) == 0);
+    may_fail(true);
+}
+
+static void drop_any(void *arg, int why)
+{
+    (void)arg;
+    MUST(why == -ECANCELED || why == -ETIMEDOUT);
+    add(&pool_state.dropped, 1);
+}
+
+static ssize_t submit(struct weir_job job, int64_t deadline)
+{
+    ssize_t n;
+
+    job.drop = drop_any;
+    if (job.fn == NULL)
+        job.fn = pool_run_job;
+    n = weir_pool_submit(pool_state.pool, &job, 1, deadline);
+    if (n > 0)
+        add(&pool_state.accepted, 1);
+    return n;
+}
+
+static void cancel(void *arg)
+{
+    (void)arg;
+    pool_close(WEIR_CANCEL);
+}
+
+static void told(void)
+{
+    reached(add(&pool_state.dropped, 0) > 0 ? "a job dropped" : "all run");
+}
+
+/* ---- for a time ---- */
+
+static struct weir_job later(int64_t ns)
+{
+    return (struct weir_job){ .start = weir_after(ns) };
+}
+
+static void timer_runs(void)
+{
+    make(2, 3);
+    MUST(submit(later(WEIR_MS), WEIR_NOW) == 1);
+    MUST(submit(later(WEIR_US), WEIR_NOW) == 1);
+    MUST(submit((struct weir_job){ .fn = NULL }, WEIR_NOW) == 1);
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    MUST(add(&pool_state.ran, 0) == 3);
+    pool_close(WEIR_DRAIN);
+    pool_end();
+}
+
+static void submit_later(void *arg)
+{
+    ssize_t n = submit(later(WEIR_MS), WEIR_FOREVER);
+
+    (void)arg;
+    MUST(n == 1 || n == -EPIPE);
+}
+
+static void timer_cancel(void)
+{
+    make(1, 2);
+    MUST(submit(later(WEIR_US), WEIR_NOW) == 1);
+    go(submit_later, NULL);
+    pool_close(WEIR_CANCEL);
+    join_all();
+    told();
+    pool_end();
+}
+
+static void timer_drain(void)
+{
+    make(1, 2);
+    MUST(submit(later(WEIR_US), WEIR_NOW) == 1);
+    go(submit_later, NULL);
+    pool_close(WEIR_DRAIN);
+    join_all();
+    told();
+    pool_end();
+}
+
+static void timer_deadline(void)
+{
+    make(1, 3);
+    MUST(submit((struct weir_job){ .deadline = weir_after(WEIR_MS) },
+                WEIR_NOW) == 1);
+    MUST(submit((struct weir_job){ .start = weir_after(WEIR_MS),
+                    .deadline = weir_after(2 * WEIR_MS) }, WEIR_NOW) == 1);
+    go(submit_later, NULL);
+    pass(WEIR_MS);
+    join_all();
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    told();
+    pool_close(WEIR_DRAIN);
+    pool_end();
+}
+
+/* ---- another run ---- */
+
+static int run_twice(struct weir_context *cx, void *arg)
+{
+    if (add(&s.runs, 1) == 1) {
+        weir_retry_in(cx, WEIR_MS);
+        return WEIR_AGAIN;
+    }
+    return pool_run_job(cx, arg);
+}
+
+static void rerun(void)
+{
+    make(2, 2);
+    MUST(submit((struct weir_job){ .fn = run_twice }, WEIR_NOW) == 1);
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    MUST(add(&s.runs, 0) == 2);
+    pool_close(WEIR_DRAIN);
+    pool_end();
+}
+
+static void rerun_cancel(void)
+{
+    make(1, 2);
+    MUST(submit((struct weir_job){ .fn = run_twice }, WEIR_NOW) == 1);
+    go(submit_later, NULL);
+    pool_close(WEIR_CANCEL);
+    join_all();
+    pool_end();
+}
+
+/* ---- at a gate with keys ---- */
+
+static int run_in_key(struct weir_context *cx, void *arg)
+{
+    COUNTER *inside = arg;
+    int status;
+
+    MUST(add(inside, 1) == 1);
+    status = pool_run_job(cx, NULL);
+    add(inside, -1);
+    return status;
+}
+
+static struct weir_job keyed(int key)
+{
+    return (struct weir_job){ .fn = run_in_key, .arg = &s.in_key[key],
+                              .gate = s.gate, .key = (uint64_t)key };
+}
+
+static void key_parks(void)
+{
+    make(2, 3);
+    make_gate();
+    MUST(submit(keyed(0), WEIR_NOW) == 1);
+    MUST(submit(keyed(0), WEIR_NOW) == 1);
+    MUST(submit(keyed(1), WEIR_NOW) == 1);
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    MUST(add(&pool_state.ran, 0) == 3);
+    pool_close(WEIR_DRAIN);
+    pool_end();
+    weir_gate_destroy(s.gate);
+}
+
+static void key_cancel(void)
+{
+    make(2, 3);
+    make_gate();
+    MUST(submit(keyed(0), WEIR_NOW) == 1);
+    MUST(submit(keyed(0), WEIR_NOW) == 1);
+    go(cancel, NULL);
+    (void)submit(keyed(0), WEIR_NOW);
+    join_all();
+    told();
+    pool_end();
+    weir_gate_destroy(s.gate);
+}
+
+static void enter_key(void *arg)
+{
+    (void)arg;
+    MUST(weir_gate_enter(s.gate, 0, WEIR_FOREVER) == 0);
+    MUST(add(&s.in_key[0], 1) == 1);
+    weir_sys_yield();
+    add(&s.in_key[0], -1);
+    weir_gate_leave(s.gate, 0);
+}
+
+static void key_shared(void)
+{
+    make(1, 3);
+    make_gate();
+    go(enter_key, NULL);
+    MUST(submit(keyed(0), WEIR_NOW) == 1);
+    MUST(submit(keyed(0), WEIR_NOW) == 1);
+    pool_close(WEIR_DRAIN);
+    join_all();
+    MUST(add(&pool_state.ran, 0) == 2);
+    pool_end();
+    weir_gate_destroy(s.gate);
+}
+
+static void lift_hold(void *arg)
+{
+    (void)arg;
+    MUST(weir_gate_hold(s.gate, 0, WEIR_NOW) == 0);
+}
+
+static void key_held(void)
+{
+    make(1, 3);
+    make_gate();
+    MUST(weir_gate_hold(s.gate, 0, WEIR_FOREVER) == 0);
+    MUST(submit(keyed(0), WEIR_NOW) == 1);
+    MUST(submit(keyed(1), WEIR_NOW) == 1);
+    go(lift_hold, NULL);
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    join_all();
+    MUST(add(&pool_state.ran, 0) == 2);
+    pool_close(WEIR_DRAIN);
+    pool_end();
+    weir_gate_destroy(s.gate);
+}
+
+/* ---- growing ---- */
+
+static int block(struct weir_context *cx, void *arg)
+{
+    weir_blocking_begin(cx);
+    MUST(weir_sys_sem_wait(&pool_state.release, WEIR_FOREVER) == 0);
+    weir_blocking_end(cx);
+    return pool_run_job(cx, arg);
+}
+
+static int block_quietly(struct weir_context *cx, void *arg)
+{
+    MUST(weir_sys_sem_wait(&pool_state.release, WEIR_FOREVER) == 0);
+    return pool_run_job(cx, arg);
+}
+
+static int unblock(struct weir_context *cx, void *arg)
+{
+    weir_sys_sem_post(&pool_state.release);
+    return pool_run_job(cx, arg);
+}
+
+static void grow_by(weir_fn *fn)
+{
+    CLEAR(s);
+    pool_make(&(struct weir_pool_options){ .workers = 1, .max_workers = 2,
+        .capacity = 3, .idle_ns = 100 * WEIR_MS });
+    pool_state.most = 3;
+    MUST(weir_sys_sem_init(&pool_state.release) == 0);
+    MUST(submit((struct weir_job){ .fn = fn }, WEIR_NOW) == 1);
+    MUST(submit((struct weir_job){ .fn = unblock }, WEIR_NOW) == 1);
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    MUST(add(&pool_state.ran, 0) == 2);
+    pool_close(WEIR_DRAIN);
+    weir_sys_sem_destroy(&pool_state.release);
+    pool_end();
+}
+
+static void grow(void)
+{
+    grow_by(block);
+}
+
+static void grow_quietly(void)
+{
+    grow_by(block_quietly);
+}
+
+static void grow_cancel(void)
+{
+    CLEAR(s);
+    pool_make(&(struct weir_pool_options){ .workers = 1, .max_workers = 2,
+        .capacity = 3 });
+    MUST(weir_sys_sem_init(&pool_state.release) == 0);
+    MUST(submit((struct weir_job){ .fn = block }, WEIR_NOW) == 1);
+    MUST(submit((struct weir_job){ .fn = NULL }, WEIR_NOW) == 1);
+    go(cancel, NULL);
+    weir_sys_sem_post(&pool_state.release);
+    join_all();
+    told();
+    weir_sys_sem_destroy(&pool_state.release);
+    pool_end();
+}
+
+const struct scenario task_scenarios[] = {
+    { .name = "task-timer-runs", .run = timer_runs, .preemptions = 1 },
+    { .name = "task-timer-cancel", .run = timer_cancel, .preemptions = 1,
+      .marks = { "a job dropped" } },
+    { .name = "task-timer-drain", .run = timer_drain, .preemptions = 1,
+      .marks = { "a job dropped" } },
+    { .name = "task-deadline", .run = timer_deadline, .preemptions = 1,
+      .marks = { "a job dropped", "all run" } },
+    { .name = "task-rerun", .run = rerun, .preemptions = 1 },
+    { .name = "task-rerun-cancel", .run = rerun_cancel, .preemptions = 1 },
+    { .name = "task-key-parks", .run = key_parks, .preemptions = 1 },
+    { .name = "task-key-cancel", .run = key_cancel, .preemptions = 1,
+      .marks = { "a job dropped", "all run" } },
+    { .name = "task-key-shared", .run = key_shared, .preemptions = 1 },
+    { .name = "task-key-held", .run = key_held, .preemptions = 1 },
+    { .name = "task-grow", .run = grow, .preemptions = 1 },
+    { .name = "task-grow-quietly", .run = grow_quietly, .preemptions = 1 },
+    { .name = "task-grow-cancel", .run = grow_cancel, .preemptions = 1,
+      .marks = { "a job dropped", "all run" } },
+    { 0 }
+};
