@@ -204,7 +204,7 @@ static int help_from_outside(struct want *want)
     if (pool->help_depth < DEPTH)
         cx.depth_max = pool->help_depth;
     weir_sys_lock(&want->g->lock);
-    queued = weir_slot_any_queued_locked(want->g, NULL);
+    queued = weir_slot_any_queued_locked(want->g, &cx);
     weir_sys_unlock(&want->g->lock);
     /* Without a semaphore to return by it sleeps instead. */
     if (!queued || weir_context_init(&cx) != 0)
@@ -290,7 +290,7 @@ static bool sleep_in_group(struct want *want, bool helps, int64_t until)
     weir_worker_take_all();
     if (helps) {
         weir_helper_leave(g->pool, &helper);
-        weir_tasks_promote(g->pool);
+        weir_tasks_drop_late(g->pool);
         weir_sys_lock(&g->lock);
         g->helpers--;
         weir_sys_unlock(&g->lock);

@@ -287,7 +287,11 @@ int weir_http_perform(struct weir_http *http, struct weir_context *cx,
     if (err != 0)
         return err;
     forget(http);
+    if (cx != NULL)
+        weir_blocking_begin(cx);
     err = carry_out(http, cx, request, response);
+    if (cx != NULL)
+        weir_blocking_end(cx);
     if (err != 0) {
         *response = none;
         return err;

@@ -13,7 +13,7 @@
  *   when the task is free again. So there are never more tasks than the
  *   capacity, and a claimed position always finds a free one. A parked task
  *   is where its `wait` says it is; only who has taken it moves it from
- *   there. A task in the heap is DELAYED or PARKED.
+ *   there. A task in the heap is DELAYED or PARKED, or has a deadline.
  * Wake-ups: a task that becomes ready wakes a worker, and the helpers of its
  *   group: they may be all there are. Where a gate may have opened all helpers
  *   try what is parked: the first in line may have no worker. A time that
@@ -195,6 +195,7 @@ void weir_task_queue(struct weir_task *t)
     } else {
         t->state = WEIR_TASK_QUEUED;
         ts->waiting++;
+        weir_task_mind_deadline_locked(t);
     }
     ts->tokens++;
     weir_sys_unlock(&ts->lock);

@@ -195,6 +195,9 @@ void weir_task_drop(struct weir_task *task, int why);
 /* Have a task in the heap until `due` or its deadline. */
 void weir_task_set_due_locked(struct weir_task *task, int64_t due);
 
+/* Have a task that waits for no time in the heap until its deadline. */
+void weir_task_mind_deadline_locked(struct weir_task *task);
+
 /* Take a task out of wherever it waits, but for its gate. */
 void weir_task_take_locked(struct weir_task *task);
 
@@ -209,8 +212,9 @@ void weir_task_ready_locked(struct weir_task *task);
 
 /* ---- times and closing ---- */
 
-/* Make ready what is due. */
+/* Make ready what is due; with no lock held also drop what is too late. */
 void weir_tasks_promote(struct weir_pool *pool);
+void weir_tasks_drop_late(struct weir_pool *pool);
 
 /* Until when a worker that goes to sleep should sleep; WEIR_FOREVER: another
  * one will look. Afterwards it says that it is awake. */

@@ -85,8 +85,13 @@ static void tell_due_locked(struct weir_pool *pool)
     sooner = due < weir_atomic_exchange(&ts->due, due, weir_seq_cst);
     if (!sooner)
         return;
-    if (due < ts->watched)
+    if (due < ts->watched) {
         weir_pool_wake(pool);
+        /* One that stands at the gate stands until then. */
+        if ((weir_atomic_load(&pool->ring.items.state, weir_seq_cst) &
+             WEIR_PARK_WATCHED) != 0)
+            weir_sys_sem_post(&pool->place.sem);
+    }
     /* Who watches may be busy by then: each helper has its own alarm. */
     wake_helpers_locked(ts, NULL);
 }
@@ -141,7 +146,8 @@ void weir_task_offer_locked(struct weir_tasks *ts)
     wake_helpers_locked(ts, NULL);
 }
 
-void weir_task_ready_locked(struct weir_task *t)
+/* Put a task into the list of its priority, and wake who could run it. */
+static void make_ready_locked(struct weir_task *t)
 {
     struct weir_tasks *ts = &t->pool->tasks;
 
@@ -156,6 +162,18 @@ void weir_task_ready_locked(struct weir_task *t)
     weir_task_wake_group_locked(t);
 }
 
+void weir_task_mind_deadline_locked(struct weir_task *t)
+{
+    if (t->job.deadline != 0)
+        weir_task_set_due_locked(t, WEIR_FOREVER);
+}
+
+void weir_task_ready_locked(struct weir_task *t)
+{
+    make_ready_locked(t);
+    weir_task_mind_deadline_locked(t);
+}
+
 /* ---- times and closing ---- */
 
 void weir_tasks_promote(struct weir_pool *pool)
@@ -166,9 +184,36 @@ void weir_tasks_promote(struct weir_pool *pool)
     if (now < weir_atomic_load(&ts->due, weir_relaxed))
         return;
     weir_sys_lock(&ts->lock);
+    /* One that is too late too: who takes it drops it. */
     while (ts->heap_count > 0 && ts->heap[0]->due <= now)
-        weir_task_ready_locked(ts->heap[0]);
+        make_ready_locked(ts->heap[0]);
     weir_sys_unlock(&ts->lock);
+}
+
+void weir_tasks_drop_late(struct weir_pool *pool)
+{
+    struct weir_tasks *ts = &pool->tasks;
+    int64_t now = weir_sys_now();
+    struct weir_task *late;
+
+    do {
+        late = NULL;
+        weir_sys_lock(&ts->lock);
+        while (ts->heap_count > 0 && ts->heap[0]->due <= now &&
+               late == NULL) {
+            struct weir_task *t = ts->heap[0];
+
+            if (t->job.deadline == 0 || t->job.deadline > now) {
+                weir_task_ready_locked(t);
+            } else {
+                weir_task_take_locked(t);
+                late = t;
+            }
+        }
+        weir_sys_unlock(&ts->lock);
+        if (late != NULL)
+            weir_task_drop(late, -ETIMEDOUT);
+    } while (late != NULL);
 }
 
 int64_t weir_tasks_watch(struct weir_pool *pool)
@@ -212,7 +257,7 @@ void weir_tasks_sweep(struct weir_pool *pool)
 {
     struct weir_tasks *ts = &pool->tasks;
 
-    weir_tasks_promote(pool); /* what is due already is to run */
+    weir_tasks_drop_late(pool); /* what else is due already is to run */
     for (size_t i = 0;; i++) {
         struct weir_task *t = &ts->all[i];
         bool cancel = weir_atomic_load(&pool->mode, weir_seq_cst) ==

@@ -79,12 +79,13 @@ static int run_job(struct weir_context *cx, struct weir_task *t,
     status = t->job.fn(cx, t->job.arg);
     weir_listener_end(&frame->listener);
     cx->depth--;
-    weir_task_leave(t, frame->held);
-    if (!weir_task_wants_again(t, status, cx->retry_ns))
-        weir_task_part(t);
+    weir_task_wants_again(t, status, cx->retry_ns);
     if (told)
         weir_event_ended(cx, t->again ? WEIR_JOB_AGAIN : WEIR_JOB_ENDED,
                          status);
+    weir_task_leave(t, frame->held);
+    if (!t->again)
+        weir_task_part(t);
     return status;
 }
 

@@ -58,6 +58,7 @@ static int keep_gate(struct weir_context *w, struct weir_taken *job,
                      int64_t deadline)
 {
     struct weir_pool *pool = w->pool;
+    int64_t due;
     int err;
 
     /* In line first: whoever holds the gate or closes the pool from here on
@@ -76,7 +77,13 @@ static int keep_gate(struct weir_context *w, struct weir_taken *job,
             break;
         if (deadline != WEIR_FOREVER && weir_sys_now() >= deadline)
             break;
-        weir_gate_stand(pool->gate, &pool->place, deadline);
+        due = weir_tasks_watch(pool);
+        weir_gate_stand(pool->gate, &pool->place,
+                        due < deadline ? due : deadline);
+        if (due != WEIR_FOREVER) {
+            weir_tasks_unwatch(pool, due);
+            weir_tasks_drop_late(pool);
+        }
     }
     weir_gate_step_out(pool->gate, &pool->place);
     weir_park_unwatch(&pool->ring.items);
@@ -128,7 +135,7 @@ static bool sleep_until_job(struct weir_context *w, int64_t until,
         weir_tasks_unwatch(pool, due);
         /* Here too: while the pool's gate is shut nobody claims a job, and
          * what stays due would let nobody sleep. */
-        weir_tasks_promote(pool);
+        weir_tasks_drop_late(pool);
     }
     *slept = true;
     return true;

@@ -201,6 +201,41 @@ static void deadlines_drop(void)
     weir_pool_destroy(pool);
 }
 
+/* Whatever a pool holds in front of a shut gate, and in whichever order it
+ * came: all is dropped in time, and by nothing but time. */
+static void deadlines_drop_at_a_shut_gate(void)
+{
+    for (int64_t from_ns = 0; from_ns <= 5 * WEIR_MS; from_ns += 5 * WEIR_MS) {
+        struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+            .workers = 2, .limit = 1 });
+        struct weir_gate *gate = make_gate(NULL);
+        struct job jobs[4];
+
+        REQUIRE(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER) == 0);
+        for (int i = 0; i < 4; i++)
+            job_init(&jobs[i]);
+        for (int i = 0; i < 3; i++)
+            submit_to(pool, &(struct weir_job){ .fn = run_job,
+                .arg = &jobs[i], .drop = note_drop,
+                .gate = i == 1 ? gate : NULL,
+                .priority = i == 2 ? WEIR_HIGH : 0,
+                .deadline = weir_after(20 * WEIR_MS - i * from_ns) });
+        submit_to(pool, &(struct weir_job){ .fn = run_job,
+            .arg = &jobs[3], .drop = note_drop });
+        for (int i = 0; i < 3; i++) {
+            AWAIT(atomic_load(&jobs[i].drops) == 1);
+            EXPECT_INT(atomic_load(&jobs[i].why), -ETIMEDOUT);
+            EXPECT_INT(atomic_load(&jobs[i].runs), 0);
+        }
+        EXPECT_INT(atomic_load(&jobs[3].drops), 0);
+        REQUIRE(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_NOW) == 0);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&jobs[3].runs), 1);
+        weir_pool_destroy(pool);
+        weir_gate_destroy(gate);
+    }
+}
+
 static int sleep_past_deadline(struct weir_context *cx, void *arg)
 {
     struct job *j = arg;
@@ -650,6 +685,8 @@ static const struct tap_case cases[] = {
       starts_in_time },
     { "a deadline drops what is queued, delayed, parked or between runs",
       deadlines_drop },
+    { "a deadline drops what waits while the pool's own gate is shut",
+      deadlines_drop_at_a_shut_gate },
     { "a deadline tells a running job, and ends its sleep", deadlines_tell },
     { "a period does not drift, and ends with a failure or the pool",
       periods_do_not_drift },
