@@ -20,6 +20,11 @@ void *weir_local(const struct weir_context *cx)
     return cx->local;
 }
 
+struct weir_pool *weir_pool_of(const struct weir_context *cx)
+{
+    return cx->pool;
+}
+
 int weir_worker_index(const struct weir_context *cx)
 {
     return cx->index;

@@ -764,7 +764,43 @@ static void quiet_means_quiet(void)
     weir_pool_destroy(pool);
 }
 
+static int each_pool(struct weir_context *cx, void *user, void *element)
+{
+    (void)element;
+    return weir_pool_of(cx) == user ? 0 : -EINVAL;
+}
+
+static int whose(struct weir_context *cx, void *arg)
+{
+    struct weir_pool *pool = weir_pool_of(cx);
+    char elements[3];
+
+    if (pool != arg)
+        return -EINVAL;
+    /* Of a job that is helped with too. */
+    return weir_group_each(pool, &(struct weir_each){ .fn = each_pool,
+        .user = arg, .array = elements, .count = 3, .size = 1 });
+}
+
+static void jobs_know_their_pool(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct weir_group *group = make_group(pool, NULL);
+    struct weir_result r;
+
+    submit_in(group, &(struct weir_job){ .fn = whose, .arg = pool });
+    submit_in(group, &(struct weir_job){ .fn = whose, .arg = pool,
+        .priority = WEIR_HIGH });
+    for (int i = 0; i < 2; i++) {
+        EXPECT_INT(weir_group_next(group, &r, WEIR_FOREVER), 0);
+        EXPECT_INT(r.status, 0);
+    }
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
 static const struct tap_case cases[] = {
+    { "a job knows its pool, to make groups on", jobs_know_their_pool },
     { "a group's gate without keys takes jobs with keys of their own",
       group_gate_without_keys },
     { "a waiter runs a job that is due when every worker is busy",

@@ -20,7 +20,7 @@ enum weir_event_kind {
     WEIR_JOB_AGAIN = 3,    /* ended, to be run again; status */
     WEIR_JOB_DROPPED = 4,  /* status: why */
     WEIR_JOB_PROGRESS = 5, /* done, total */
-    WEIR_WORKER_BEGAN = 6,
+    WEIR_WORKER_BEGAN = 6, /* a thread of the pool's own */
     WEIR_WORKER_ENDED = 7
 };
 

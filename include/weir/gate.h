@@ -31,6 +31,11 @@
  * unused for `burst` periods is lost, so that in any k/rate seconds at most
  * k + burst enter. An entry that is refused or gives up changes nothing.
  *
+ * Order: threads pass in the order in which they came, the jobs of a pool with
+ * one key in that in which they were submitted. Permits go to who is there: a
+ * thread, or a job that comes back from weir_sleep(), may pass before a parked
+ * job whose worker is not there yet; a job never overtakes a thread.
+ *
  * Every call may run beside every other on the same gate, but for destroy.
  */
 #ifndef WEIR_GATE_H

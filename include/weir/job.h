@@ -33,6 +33,7 @@
 extern "C" {
 #endif
 
+struct weir_pool;
 struct weir_context; /* what a job may ask and tell; good until it returns */
 
 /* What a job returns to be run again: at once, or after weir_retry_in(). Only
@@ -66,9 +67,10 @@ struct weir_job {
     struct weir_gate *gate;
     uint64_t key;
 
-    int64_t start;     /* a time: not before */
-    int64_t deadline;  /* a time: dropped with -ETIMEDOUT if it has not begun
-                          by then; weir_stopping() while it runs */
+    int64_t start;     /* a time, not WEIR_NOW: not before */
+    int64_t deadline;  /* a time: dropped with -ETIMEDOUT, by the next worker
+                          that is free, if it has not begun by then;
+                          weir_stopping() while it runs */
     int64_t period_ns; /* run it again so long after the last start was due,
                           while it returns 0; turns missed are left out */
     uint32_t retries;  /* after a status that is not 0 run it again so often:
@@ -86,6 +88,9 @@ struct weir_job {
 /* Tell what worker_start stored for this worker; NULL if there was none, and
  * on a thread of the host's that helps a group. */
 WEIR_API void *weir_local(const struct weir_context *cx);
+
+/* Tell the pool that runs it: to make groups on, and submit to. */
+WEIR_API struct weir_pool *weir_pool_of(const struct weir_context *cx);
 
 /* Tell this worker's number, from 0 to workers - 1, or max_workers - 1 where
  * that is more; from there on for threads inside weir_pool_run(); -1 on a
@@ -121,8 +126,8 @@ WEIR_API int weir_sleep(struct weir_context *cx, int64_t ns);
  * whatever it waits in: at once if it was, else by the thread that cancels,
  * with no lock held. It must not wait for this job. One for a job: the next
  * one takes its place, NULL takes it back; when this returns, or the job does,
- * the one before is not running any more. A deadline alone calls nothing: what
- * waits can be told weir_deadline(). */
+ * the one before is not running any more. Nobody wakes up to call it when a
+ * deadline passes: what waits can be told weir_deadline(). */
 WEIR_API void weir_on_stop(struct weir_context *cx, void (*fn)(void *arg),
                            void *arg);
 

@@ -73,9 +73,9 @@ struct weir_pool_options {
     size_t stack_bytes; /* of a worker, at least 64 KiB; 0: 256 KiB, or what
                           the system wants at least where that is more */
     const char *name;  /* of the threads, 15 bytes shown; 0: "weir" */
-    size_t parked_max; /* jobs that one key of a gate may keep waiting, so
-                          that it does not take all the room; 0: a quarter of
-                          the capacity */
+    size_t parked_max; /* jobs, of all pools, that one key of a gate may keep
+                          waiting, so that it does not take all the room; 0: a
+                          quarter of the capacity. No bound without keys */
     int help_depth;    /* waits of jobs inside one another, see group.h, at
                           most 1,000; 0: 16, so that a job and what it calls
                           may use 14 KiB of the default stack at each */
