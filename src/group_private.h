@@ -170,6 +170,35 @@ void weir_group_stop(struct weir_group *group, int why);
  * for: then it would wait for itself. */
 bool weir_group_is_own(const struct weir_group *group);
 
+/* What somebody waits for. */
+struct weir_want {
+    struct weir_group *g;
+    /* Whether the wait is over; with its result in `err`, and where it takes
+     * a result, that in *result. */
+    bool (*over_locked)(struct weir_want *want);
+    struct weir_park *park; /* where the end of it wakes */
+    uint64_t index;
+    struct weir_result *result;
+    int err;
+    bool shut;     /* the pool's gate lets nothing start */
+    int64_t opens; /* before this time */
+};
+
+/* Sleep until something has changed, or `until`. Returns true: the wait is
+ * over; false: look again. */
+bool weir_group_sleep(struct weir_want *want, bool helps, int64_t until);
+
+/* Run a job of the group inside this one, and to their end those it has to
+ * run again; `spend` a slot of the pool's rate. 0, also where another has
+ * taken it; -ENOENT there is none, or want->shut; -EDEADLK there is, and this
+ * is too deep. */
+int weir_group_help_waiter(struct weir_context *cx, struct weir_want *want,
+                           bool spend);
+
+/* The same on a thread of the host's, which passes the pool's gate for each
+ * job. -ENOENT too where the gate lets nobody in. */
+int weir_group_help_outside(struct weir_want *want);
+
 /* Run a job of the group inside this one, if there is one that may start. 0;
  * -ENOENT there is none; -EDEADLK there is, and this is too deep. */
 int weir_group_help(struct weir_context *cx, struct weir_group *group);
