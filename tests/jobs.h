@@ -78,6 +78,40 @@ static inline void submit_in(struct weir_group *group,
     REQUIRE(weir_group_submit(group, job, 1, WEIR_FOREVER) == 1);
 }
 
+static inline void submit_fn(struct weir_pool *pool, weir_fn *fn, void *arg)
+{
+    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = fn,
+                                 .arg = arg }, 1, WEIR_NOW) == 1);
+}
+
+/* What a job that says it runs, and then waits to be let go, and those beside
+ * it note. */
+struct block {
+    sem_t running, go;
+    struct weir_pool *pool;
+    struct weir_group *group;
+    atomic_int ran, dropped, why, inside, most;
+    int results[6];
+};
+
+static inline void block_init(struct block *b)
+{
+    memset(b, 0, sizeof(*b));
+    latch_init(&b->running);
+    latch_init(&b->go);
+}
+
+static inline int blocked(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+
+    (void)cx;
+    latch_open(&b->running);
+    latch_wait(&b->go);
+    atomic_fetch_add(&b->ran, 1);
+    return 0;
+}
+
 /* A job's argument: what it is to do, and what became of it. */
 struct job {
     int statuses[8]; /* of the runs; the last one of all later ones too */

@@ -1,33 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * test_group.c - the promises of group.h. */
-#include "run.h"
+#include "jobs.h"
 
-#include <weir/group.h>
-
-static struct weir_pool *make_pool(int workers, size_t capacity, int limit)
+static struct weir_pool *make_limited(int workers, size_t capacity, int limit)
 {
     struct weir_pool *pool;
 
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
         .workers = workers, .capacity = capacity, .limit = limit }) == 0);
     return pool;
-}
-
-static struct weir_group *make(struct weir_pool *pool,
-                               const struct weir_group_options *options)
-{
-    struct weir_group *group;
-
-    REQUIRE(weir_group_create(&group, pool, options) == 0);
-    return group;
-}
-
-static struct weir_group_stats stats_of(struct weir_group *group)
-{
-    struct weir_group_stats stats;
-
-    REQUIRE(weir_group_stats(group, &stats) == 0);
-    return stats;
 }
 
 static ssize_t submit(struct weir_group *group, weir_fn *fn, void *arg,
@@ -43,39 +24,6 @@ static int status_is_arg(struct weir_context *cx, void *arg)
 {
     (void)cx;
     return (int)(intptr_t)arg;
-}
-
-static int count(struct weir_context *cx, void *arg)
-{
-    (void)cx;
-    atomic_fetch_add((atomic_int *)arg, 1);
-    return 0;
-}
-
-struct block {
-    sem_t running, go;
-    struct weir_group *group;
-    struct weir_pool *pool;
-    atomic_int ran, dropped, why;
-    int results[6];
-};
-
-static void block_init(struct block *b)
-{
-    memset(b, 0, sizeof(*b));
-    latch_init(&b->running);
-    latch_init(&b->go);
-}
-
-static int blocked(struct weir_context *cx, void *arg)
-{
-    struct block *b = arg;
-
-    (void)cx;
-    latch_open(&b->running);
-    latch_wait(&b->go);
-    atomic_fetch_add(&b->ran, 1);
-    return 0;
 }
 
 static int until_stopped(struct weir_context *cx, void *arg)
@@ -113,7 +61,7 @@ static void options_out_of_range(void)
         { .help = 2 },
         { .reserved = { 1 } },
     };
-    struct weir_pool *pool = make_pool(1, 0, 0);
+    struct weir_pool *pool = make_limited(1, 0, 0);
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct weir_group *group = (struct weir_group *)&group;
@@ -130,8 +78,8 @@ static void options_out_of_range(void)
 static void results_in_input_order(void)
 {
     for (int workers = 1; workers <= 4; workers++) {
-        struct weir_pool *pool = make_pool(workers, 8, 0);
-        struct weir_group *group = make(pool, NULL);
+        struct weir_pool *pool = make_limited(workers, 8, 0);
+        struct weir_group *group = make_group(pool, NULL);
         struct weir_result r;
 
         for (intptr_t i = 0; i < 500; i++)
@@ -160,8 +108,8 @@ static void results_in_input_order(void)
 static void results_as_they_end(void)
 {
     /* Three jobs that are let go one by one, last first. */
-    struct weir_pool *pool = make_pool(3, 0, 0);
-    struct weir_group *group = make(pool, NULL);
+    struct weir_pool *pool = make_limited(3, 0, 0);
+    struct weir_group *group = make_group(pool, NULL);
     struct block b[3];
     struct weir_result r;
 
@@ -185,8 +133,8 @@ static void results_as_they_end(void)
 
 static void readable_after_a_timeout(void)
 {
-    struct weir_pool *pool = make_pool(2, 0, 0);
-    struct weir_group *group = make(pool, NULL);
+    struct weir_pool *pool = make_limited(2, 0, 0);
+    struct weir_group *group = make_group(pool, NULL);
     struct weir_result r;
     struct block b;
 
@@ -199,7 +147,7 @@ static void readable_after_a_timeout(void)
     EXPECT_INT(weir_group_wait(group, 0), -ETIMEDOUT);
     latch_open(&b.go);
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
-    EXPECT_INT(stats_of(group).unread, 1);
+    EXPECT_INT(group_stats(group).unread, 1);
     EXPECT_INT(weir_group_get(group, 0, &r, WEIR_NOW), 0);
     EXPECT_INT(weir_group_status(group), 5);
     weir_group_destroy(group);
@@ -208,12 +156,12 @@ static void readable_after_a_timeout(void)
 
 static void two_groups_one_pool(void)
 {
-    struct weir_pool *pool = make_pool(2, 4, 0);
+    struct weir_pool *pool = make_limited(2, 4, 0);
     struct weir_group *groups[2];
     struct weir_result r;
 
-    groups[0] = make(pool, NULL);
-    groups[1] = make(pool, NULL);
+    groups[0] = make_group(pool, NULL);
+    groups[1] = make_group(pool, NULL);
     for (intptr_t i = 0; i < 100; i++)
         for (int g = 0; g < 2; g++)
             EXPECT_INT(submit(groups[g], status_is_arg,
@@ -233,9 +181,9 @@ static void two_groups_one_pool(void)
 
 static void window_full_of_results(void)
 {
-    struct weir_pool *pool = make_pool(1, 0, 0);
+    struct weir_pool *pool = make_limited(1, 0, 0);
     struct weir_group *group =
-        make(pool, &(struct weir_group_options){ .window = 3 });
+        make_group(pool, &(struct weir_group_options){ .window = 3 });
     struct weir_result r;
     struct weir_job jobs[5] = { { .fn = status_is_arg },
         { .fn = status_is_arg }, { .fn = status_is_arg },
@@ -247,27 +195,27 @@ static void window_full_of_results(void)
     EXPECT_INT(weir_group_submit(group, jobs, 1, WEIR_FOREVER), -ENOBUFS);
     EXPECT_INT(weir_group_next(group, &r, WEIR_NOW), 0);
     EXPECT_INT(weir_group_submit(group, jobs, 5, WEIR_NOW), 1);
-    EXPECT_INT(stats_of(group).submitted, 4);
+    EXPECT_INT(group_stats(group).submitted, 4);
     weir_group_destroy(group);
     weir_pool_destroy(pool);
 }
 
 static void window_full_of_jobs(void)
 {
-    struct weir_pool *pool = make_pool(1, 0, 0);
+    struct weir_pool *pool = make_limited(1, 0, 0);
     struct weir_group *group =
-        make(pool, &(struct weir_group_options){ .window = 2 });
+        make_group(pool, &(struct weir_group_options){ .window = 2 });
     struct block b;
 
     block_init(&b);
     EXPECT_INT(submit_blocked(group, &b), 1);
     EXPECT_INT(submit_blocked(group, &b), 1);
     EXPECT_INT(submit_blocked(group, &b), -EAGAIN);
-    EXPECT_INT(submit(group, count, &b.ran, weir_after(WEIR_MS)),
+    EXPECT_INT(submit(group, count_run, &b.ran, weir_after(WEIR_MS)),
                -ETIMEDOUT);
     latch_open(&b.go);
     /* Waits for one to end, whose result then waits to be read. */
-    EXPECT_INT(submit(group, count, &b.ran, WEIR_FOREVER), -ENOBUFS);
+    EXPECT_INT(submit(group, count_run, &b.ran, WEIR_FOREVER), -ENOBUFS);
     latch_open(&b.go);
     weir_group_destroy(group);
     weir_pool_destroy(pool);
@@ -277,16 +225,16 @@ static void a_long_input(void)
 {
     /* Many times the window; every result read once, as it comes. */
     for (int discard = 0; discard < 2; discard++) {
-        struct weir_pool *pool = make_pool(2, 16, 0);
+        struct weir_pool *pool = make_limited(2, 16, 0);
         struct weir_group *group =
-            make(pool, &(struct weir_group_options){ .window = 64,
+            make_group(pool, &(struct weir_group_options){ .window = 64,
                 .discard = discard });
         atomic_int ran = 0;
         uint64_t read = 0, sum = 0;
         struct weir_result r;
 
         for (int i = 0; i < 20000;) {
-            ssize_t n = submit(group, count, &ran, WEIR_FOREVER);
+            ssize_t n = submit(group, count_run, &ran, WEIR_FOREVER);
 
             if (n == 1) {
                 i++;
@@ -306,7 +254,7 @@ static void a_long_input(void)
         EXPECT_INT(read, discard ? 0 : 20000);
         EXPECT_INT(sum, discard ? 0 : UINT64_C(20000) * 19999 / 2);
         EXPECT_INT(atomic_load(&ran), 20000);
-        EXPECT_INT(stats_of(group).succeeded, 20000);
+        EXPECT_INT(group_stats(group).succeeded, 20000);
         weir_group_destroy(group);
         weir_pool_destroy(pool);
     }
@@ -316,8 +264,8 @@ static void a_long_input(void)
 
 static void fail_fast(void)
 {
-    struct weir_pool *pool = make_pool(1, 0, 0);
-    struct weir_group *group = make(pool, &(struct weir_group_options){
+    struct weir_pool *pool = make_limited(1, 0, 0);
+    struct weir_group *group = make_group(pool, &(struct weir_group_options){
         .policy = WEIR_FAIL_FAST });
     struct weir_result r;
     struct block b;
@@ -332,7 +280,7 @@ static void fail_fast(void)
     EXPECT_INT(weir_group_status(group), 9);
     EXPECT_INT(atomic_load(&b.ran), 1);
     EXPECT_INT(atomic_load(&b.dropped), 5);
-    EXPECT_INT(submit(group, count, &b.ran, WEIR_FOREVER), -ECANCELED);
+    EXPECT_INT(submit(group, count_run, &b.ran, WEIR_FOREVER), -ECANCELED);
     EXPECT_INT(weir_group_get(group, 4, &r, WEIR_NOW), 0);
     EXPECT_INT(r.status, -ECANCELED);
     EXPECT_INT(r.attempts, 0);
@@ -343,8 +291,8 @@ static void fail_fast(void)
 
 static void first_ok(void)
 {
-    struct weir_pool *pool = make_pool(1, 0, 0);
-    struct weir_group *group = make(pool, &(struct weir_group_options){
+    struct weir_pool *pool = make_limited(1, 0, 0);
+    struct weir_group *group = make_group(pool, &(struct weir_group_options){
         .policy = WEIR_FIRST_OK });
     struct block b;
 
@@ -363,8 +311,8 @@ static void first_ok(void)
 
 static void cancel_all(void)
 {
-    struct weir_pool *pool = make_pool(1, 0, 0);
-    struct weir_group *group = make(pool, NULL);
+    struct weir_pool *pool = make_limited(1, 0, 0);
+    struct weir_group *group = make_group(pool, NULL);
     struct weir_pool_stats stats;
     struct block b;
 
@@ -380,7 +328,7 @@ static void cancel_all(void)
     EXPECT_INT(atomic_load(&b.why), -ESRCH);
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&b.ran), 1);
-    EXPECT_INT(stats_of(group).cancelled, 5);
+    EXPECT_INT(group_stats(group).cancelled, 5);
     weir_group_destroy(group);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(weir_pool_stats(pool, &stats), 0);
@@ -392,8 +340,8 @@ static void cancel_all(void)
 
 static void cancel_one(void)
 {
-    struct weir_pool *pool = make_pool(1, 0, 0);
-    struct weir_group *group = make(pool, NULL);
+    struct weir_pool *pool = make_limited(1, 0, 0);
+    struct weir_group *group = make_group(pool, NULL);
     struct weir_result r;
     struct block b;
 
@@ -401,7 +349,7 @@ static void cancel_one(void)
     EXPECT_INT(submit(group, until_stopped, &b, WEIR_NOW), 1);
     latch_wait(&b.running);
     EXPECT_INT(submit_blocked(group, &b), 1);
-    EXPECT_INT(submit(group, count, &b.ran, WEIR_NOW), 1);
+    EXPECT_INT(submit(group, count_run, &b.ran, WEIR_NOW), 1);
     EXPECT_INT(weir_group_cancel(group, 1, -ECANCELED), 0);
     EXPECT_INT(atomic_load(&b.dropped), 1);
     EXPECT_INT(weir_group_cancel(group, 0, -ECANCELED), 0);
@@ -418,8 +366,8 @@ static void cancel_one(void)
 
 static void a_groups_deadline(void)
 {
-    struct weir_pool *pool = make_pool(1, 0, 0);
-    struct weir_group *group = make(pool, &(struct weir_group_options){
+    struct weir_pool *pool = make_limited(1, 0, 0);
+    struct weir_group *group = make_group(pool, &(struct weir_group_options){
         .deadline = weir_after(5 * WEIR_MS) });
     struct weir_result r;
     struct block b;
@@ -438,8 +386,8 @@ static void a_groups_deadline(void)
 
 static void pool_cancel_ends_groups(void)
 {
-    struct weir_pool *pool = make_pool(1, 0, 0);
-    struct weir_group *group = make(pool, NULL);
+    struct weir_pool *pool = make_limited(1, 0, 0);
+    struct weir_group *group = make_group(pool, NULL);
     struct block b;
 
     block_init(&b);
@@ -463,8 +411,8 @@ static void *destroy_group(void *arg)
 
 static void destroy_cancels(void)
 {
-    struct weir_pool *pool = make_pool(1, 0, 0);
-    struct weir_group *group = make(pool, NULL);
+    struct weir_pool *pool = make_limited(1, 0, 0);
+    struct weir_group *group = make_group(pool, NULL);
     pthread_t thread;
     struct block b;
 
@@ -534,9 +482,9 @@ static void random_trees(void)
     static const int workers[] = { 1, 2, 8 };
 
     for (int i = 0; i < 1000; i++) {
-        struct weir_pool *pool = make_pool(workers[i % 3],
+        struct weir_pool *pool = make_limited(workers[i % 3],
             1 + (size_t)i % 5, i % 2 ? 1 : 0);
-        struct weir_group *group = make(pool, NULL);
+        struct weir_group *group = make_group(pool, NULL);
         struct weir_result r = { .status = -1 };
         atomic_int sum = 0, bad = 0;
         struct node root = { .pool = pool, .seed = (unsigned)i * 2654435761u,
@@ -575,7 +523,7 @@ static int go_deeper(struct weir_context *cx, void *arg)
     if (err != 0) {
         EXPECT_INT(err, -EDEADLK);
         deep->refused++;
-        EXPECT_INT(stats_of(group).unfinished, 1);
+        EXPECT_INT(group_stats(group).unfinished, 1);
     }
     weir_group_destroy(group);
     return 0;
@@ -589,7 +537,7 @@ static void depth_is_bounded(void)
 
         REQUIRE(weir_pool_create(&deep.pool, &(struct weir_pool_options){
             .workers = 1, .help_depth = help_depth }) == 0);
-        group = make(deep.pool, NULL);
+        group = make_group(deep.pool, NULL);
         EXPECT_INT(submit(group, go_deeper, &deep, WEIR_FOREVER), 1);
         EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
         EXPECT_INT(deep.refused, 1);
@@ -615,7 +563,7 @@ static int wait_for_own(struct weir_context *cx, void *arg)
 static int wait_for_outer(struct weir_context *cx, void *arg)
 {
     struct block *b = arg;
-    struct weir_group *inner = make(b->pool, NULL);
+    struct weir_group *inner = make_group(b->pool, NULL);
 
     (void)cx;
     EXPECT_INT(submit(inner, wait_for_own, b, WEIR_FOREVER), 1);
@@ -631,8 +579,8 @@ static void waiting_for_oneself(void)
             struct block b;
 
             block_init(&b);
-            b.pool = make_pool(workers, 0, 0);
-            b.group = make(b.pool, NULL);
+            b.pool = make_limited(workers, 0, 0);
+            b.group = make_group(b.pool, NULL);
             EXPECT_INT(submit(b.group, outer ? wait_for_outer : wait_for_own,
                               &b, WEIR_FOREVER), 1);
             EXPECT_INT(weir_group_wait(b.group, WEIR_FOREVER), 0);
@@ -664,14 +612,14 @@ static int be_strange(struct weir_context *cx, void *arg)
 static int wait_among_strangers(struct weir_context *cx, void *arg)
 {
     struct stranger *s = arg;
-    struct weir_group *group = make(s->pool, NULL);
+    struct weir_group *group = make_group(s->pool, NULL);
     atomic_int ran = 0;
 
     (void)cx;
     for (int i = 0; i < 5; i++) {
         EXPECT_INT(weir_pool_submit(s->pool, &(struct weir_job){
             .fn = be_strange, .arg = s }, 1, WEIR_FOREVER), 1);
-        EXPECT_INT(submit(group, count, &ran, WEIR_FOREVER), 1);
+        EXPECT_INT(submit(group, count_run, &ran, WEIR_FOREVER), 1);
     }
     atomic_store(&s->waiting, 1);
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
@@ -683,7 +631,7 @@ static int wait_among_strangers(struct weir_context *cx, void *arg)
 
 static void no_strangers(void)
 {
-    struct stranger s = { .pool = make_pool(1, 100, 1) };
+    struct stranger s = { .pool = make_limited(1, 100, 1) };
 
     for (int i = 0; i < 50; i++) {
         EXPECT_INT(weir_pool_submit(s.pool, &(struct weir_job){
@@ -698,7 +646,7 @@ static void no_strangers(void)
 static int stop_inside(struct weir_context *cx, void *arg)
 {
     struct block *b = arg;
-    struct weir_group *inner = make(b->pool, NULL);
+    struct weir_group *inner = make_group(b->pool, NULL);
 
     (void)cx;
     EXPECT_INT(submit(inner, until_stopped, b, WEIR_FOREVER), 1);
@@ -713,8 +661,8 @@ static void cancelling_the_outer_stops_the_inner(void)
         struct block b;
 
         block_init(&b);
-        b.pool = make_pool(workers, 0, 0);
-        b.group = make(b.pool, NULL);
+        b.pool = make_limited(workers, 0, 0);
+        b.group = make_group(b.pool, NULL);
         EXPECT_INT(submit(b.group, stop_inside, &b, WEIR_FOREVER), 1);
         latch_wait(&b.running);
         EXPECT_INT(weir_group_cancel(b.group, WEIR_EVERY, -ECANCELED), 0);
@@ -728,10 +676,10 @@ static void cancelling_the_outer_stops_the_inner(void)
 static int timed_wait(struct weir_context *cx, void *arg)
 {
     struct block *b = arg;
-    struct weir_group *inner = make(b->pool, NULL);
+    struct weir_group *inner = make_group(b->pool, NULL);
 
     (void)cx;
-    EXPECT_INT(submit(inner, count, &b->ran, WEIR_FOREVER), 1);
+    EXPECT_INT(submit(inner, count_run, &b->ran, WEIR_FOREVER), 1);
     b->results[0] = weir_group_wait(inner, weir_after(5 * WEIR_MS));
     b->results[1] = atomic_load(&b->ran);
     b->results[2] = weir_group_wait(inner, WEIR_FOREVER);
@@ -744,7 +692,7 @@ static void a_timed_wait_does_not_help(void)
     struct block b;
 
     block_init(&b);
-    b.pool = make_pool(1, 0, 0);
+    b.pool = make_limited(1, 0, 0);
     EXPECT_INT(weir_pool_submit(b.pool, &(struct weir_job){
         .fn = timed_wait, .arg = &b }, 1, WEIR_NOW), 1);
     EXPECT_INT(weir_pool_wait(b.pool, WEIR_FOREVER), 0);
@@ -764,13 +712,13 @@ static int end_thread(struct weir_context *cx, void *arg)
 
 static void a_job_may_end_its_thread(void)
 {
-    struct weir_pool *pool = make_pool(2, 4, 1);
-    struct weir_group *group = make(pool, NULL);
+    struct weir_pool *pool = make_limited(2, 4, 1);
+    struct weir_group *group = make_group(pool, NULL);
     struct weir_result r;
     atomic_int ran = 0;
 
     for (int i = 0; i < 20; i++)
-        EXPECT_INT(submit(group, i % 2 ? end_thread : count, &ran,
+        EXPECT_INT(submit(group, i % 2 ? end_thread : count_run, &ran,
                           WEIR_FOREVER), 1);
     for (int i = 0; i < 20; i++) {
         EXPECT_INT(weir_group_get(group, (uint64_t)i, &r, WEIR_FOREVER), 0);
@@ -801,7 +749,7 @@ static int submit_when_told(struct weir_context *cx, void *arg)
     latch_wait(&b->go);
     /* Its own worker is kept busy after it: only the one that waits, and
      * most likely sleeps, can run this. */
-    EXPECT_INT(submit(other->group, count, &other->ran, WEIR_NOW), 1);
+    EXPECT_INT(submit(other->group, count_run, &other->ran, WEIR_NOW), 1);
     latch_wait(&other->go);
     return 0;
 }
@@ -820,8 +768,8 @@ static void a_sleeping_waiter_helps_later_jobs(void)
 
         block_init(&b);
         block_init(&first);
-        b.pool = make_pool(2, 0, 0);
-        b.group = make(b.pool, NULL);
+        b.pool = make_limited(2, 0, 0);
+        b.group = make_group(b.pool, NULL);
         first.group = (struct weir_group *)&b;
         EXPECT_INT(submit(b.group, submit_when_told, &first, WEIR_NOW), 1);
         EXPECT_INT(weir_pool_submit(b.pool, &(struct weir_job){
@@ -842,14 +790,14 @@ static void *submit_one(void *arg)
     struct block *b = arg;
 
     latch_open(&b->running);
-    b->results[0] = (int)submit(b->group, count, &b->ran, WEIR_FOREVER);
+    b->results[0] = (int)submit(b->group, count_run, &b->ran, WEIR_FOREVER);
     return NULL;
 }
 
 static void cancelling_wakes_submitters(void)
 {
-    struct weir_pool *pool = make_pool(1, 1, 0);
-    struct weir_group *group = make(pool, NULL);
+    struct weir_pool *pool = make_limited(1, 1, 0);
+    struct weir_group *group = make_group(pool, NULL);
     struct block busy, b;
     pthread_t thread;
 
@@ -871,8 +819,8 @@ static void cancelling_wakes_submitters(void)
 
 static void a_late_group_refuses(void)
 {
-    struct weir_pool *pool = make_pool(1, 0, 0);
-    struct weir_group *group = make(pool, &(struct weir_group_options){
+    struct weir_pool *pool = make_limited(1, 0, 0);
+    struct weir_group *group = make_group(pool, &(struct weir_group_options){
         .deadline = weir_after(WEIR_MS) });
     struct weir_result r;
     struct block busy, b;
@@ -901,12 +849,13 @@ static void tell_late(void *user)
 
 static void nobody_is_told_after_destroy(void)
 {
-    struct weir_pool *pool = make_pool(2, 0, 0);
+    struct weir_pool *pool = make_limited(2, 0, 0);
     static atomic_int gone[1000];
 
     for (int i = 0; i < 1000; i++) {
-        struct weir_group *group = make(pool, &(struct weir_group_options){
-            .on_ready = tell_late, .user = &gone[i] });
+        struct weir_group_options options = {
+            .on_ready = tell_late, .user = &gone[i] };
+        struct weir_group *group = make_group(pool, &options);
         struct weir_result r;
 
         EXPECT_INT(submit(group, status_is_arg, NULL, WEIR_FOREVER), 1);
@@ -932,8 +881,8 @@ static int sleep_long(struct weir_context *cx, void *arg)
 
 static void stopping_ends_a_sleep(void)
 {
-    struct weir_pool *pool = make_pool(3, 0, 0);
-    struct weir_group *group = make(pool, NULL);
+    struct weir_pool *pool = make_limited(3, 0, 0);
+    struct weir_group *group = make_group(pool, NULL);
     struct block b;
 
     block_init(&b);
@@ -965,8 +914,8 @@ static int sleep_to_deadline(struct weir_context *cx, void *arg)
 
 static void a_deadline_ends_a_sleep(void)
 {
-    struct weir_pool *pool = make_pool(1, 0, 0);
-    struct weir_group *group = make(pool, &(struct weir_group_options){
+    struct weir_pool *pool = make_limited(1, 0, 0);
+    struct weir_group *group = make_group(pool, &(struct weir_group_options){
         .deadline = weir_after(5 * WEIR_MS) });
     struct block b;
 
@@ -993,7 +942,7 @@ static int no_deadline(struct weir_context *cx, void *arg)
 
 static void a_sleep_is_not_short(void)
 {
-    struct weir_pool *pool = make_pool(1, 0, 0);
+    struct weir_pool *pool = make_limited(1, 0, 0);
     atomic_int ran = 0;
 
     EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = no_deadline,
@@ -1025,7 +974,7 @@ static int count_unlocked(struct weir_context *cx, void *arg)
 
 static void alone_between_sleeps(void)
 {
-    struct weir_pool *pool = make_pool(8, 0, 1);
+    struct weir_pool *pool = make_limited(8, 0, 1);
     struct block b;
 
     block_init(&b);
@@ -1089,9 +1038,9 @@ static int note_worker(struct weir_context *cx, void *arg)
 static void a_host_may_help(void)
 {
     for (int limit = 0; limit <= 2; limit += 2) {
-        struct weir_pool *pool = make_pool(1, 0, limit);
+        struct weir_pool *pool = make_limited(1, 0, limit);
         struct weir_group *group =
-            make(pool, &(struct weir_group_options){ .help = 1 });
+            make_group(pool, &(struct weir_group_options){ .help = 1 });
         struct block b;
 
         block_init(&b);
@@ -1122,14 +1071,14 @@ static void announce(void *user)
 
 static void a_host_is_told(void)
 {
-    struct weir_pool *pool = make_pool(2, 0, 0);
+    struct weir_pool *pool = make_limited(2, 0, 0);
     struct weir_group *group;
     struct weir_result r;
     sem_t ready;
     int got = 0;
 
     latch_init(&ready);
-    group = make(pool, &(struct weir_group_options){ .on_ready = announce,
+    group = make_group(pool, &(struct weir_group_options){ .on_ready = announce,
                                                      .user = &ready });
     for (intptr_t i = 0; i < 100; i++)
         EXPECT_INT(submit(group, status_is_arg, (void *)i, WEIR_FOREVER), 1);
@@ -1169,7 +1118,7 @@ static int each_inside(struct weir_context *cx, void *arg)
 static void each_element_once(void)
 {
     static int numbers[5000];
-    struct weir_pool *pool = make_pool(2, 8, 0);
+    struct weir_pool *pool = make_limited(2, 8, 0);
     struct weir_each each = { .fn = add, .array = numbers, .count = 5000,
                               .size = sizeof(numbers[0]) };
     int one = 1, wrong = 0;
@@ -1188,7 +1137,7 @@ static void each_element_once(void)
     weir_pool_destroy(pool);
 
     block_init(&b);
-    b.pool = make_pool(1, 1, 1);
+    b.pool = make_limited(1, 1, 1);
     EXPECT_INT(weir_pool_submit(b.pool, &(struct weir_job){
         .fn = each_inside, .arg = &b }, 1, WEIR_NOW), 1);
     EXPECT_INT(weir_pool_close(b.pool, WEIR_DRAIN, WEIR_FOREVER), 0);
@@ -1202,13 +1151,13 @@ static void each_element_once(void)
 
 static void a_job_without_fn(void)
 {
-    struct weir_pool *pool = make_pool(1, 0, 0);
-    struct weir_group *group = make(pool, NULL);
+    struct weir_pool *pool = make_limited(1, 0, 0);
+    struct weir_group *group = make_group(pool, NULL);
 
     EXPECT_INT(submit(group, NULL, NULL, WEIR_NOW), -EINVAL);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(submit(group, status_is_arg, NULL, WEIR_FOREVER), -EPIPE);
-    EXPECT_INT(stats_of(group).submitted, 0);
+    EXPECT_INT(group_stats(group).submitted, 0);
     weir_group_destroy(group);
     weir_pool_destroy(pool);
 }
@@ -1218,7 +1167,7 @@ static void *submit_each(void *arg)
     struct block *b = arg;
 
     for (int i = 0; i < 5000; i++)
-        EXPECT_INT(submit(b->group, count, &b->ran, WEIR_FOREVER), 1);
+        EXPECT_INT(submit(b->group, count_run, &b->ran, WEIR_FOREVER), 1);
     return NULL;
 }
 
@@ -1228,8 +1177,8 @@ static void many_submitters(void)
     struct block b;
 
     block_init(&b);
-    b.pool = make_pool(2, 8, 0);
-    b.group = make(b.pool, &(struct weir_group_options){ .window = 16,
+    b.pool = make_limited(2, 8, 0);
+    b.group = make_group(b.pool, &(struct weir_group_options){ .window = 16,
                                                          .discard = 1 });
     for (int i = 0; i < 4; i++)
         threads[i] = start(submit_each, &b);
@@ -1237,7 +1186,7 @@ static void many_submitters(void)
         join(threads[i]);
     EXPECT_INT(weir_group_wait(b.group, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&b.ran), 20000);
-    EXPECT_INT(stats_of(b.group).succeeded, 20000);
+    EXPECT_INT(group_stats(b.group).succeeded, 20000);
     weir_group_destroy(b.group);
     weir_pool_destroy(b.pool);
 }
@@ -1250,7 +1199,7 @@ static int use_in_child(void *arg)
     struct weir_result r;
     int bad = 0;
 
-    bad += submit(b->group, count, &b->ran, WEIR_NOW) != -ECHILD;
+    bad += submit(b->group, count_run, &b->ran, WEIR_NOW) != -ECHILD;
     bad += weir_group_next(b->group, &r, WEIR_FOREVER) != -ECHILD;
     bad += weir_group_get(b->group, 0, &r, WEIR_FOREVER) != -ECHILD;
     bad += weir_group_wait(b->group, WEIR_FOREVER) != -ECHILD;
@@ -1266,8 +1215,8 @@ static void a_forked_child_is_told(void)
     struct block b;
 
     block_init(&b);
-    b.pool = make_pool(1, 0, 0);
-    b.group = make(b.pool, NULL);
+    b.pool = make_limited(1, 0, 0);
+    b.group = make_group(b.pool, NULL);
     EXPECT_INT(submit(b.group, blocked, &b, WEIR_NOW), 1);
     latch_wait(&b.running);
     EXPECT_INT(in_child(use_in_child, &b), 0);

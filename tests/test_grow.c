@@ -1,70 +1,19 @@
 /* SPDX-License-Identifier: MIT
  * test_grow.c - what pool.h promises of pools that grow. */
-#include "run.h"
-
-#include <weir/group.h>
-#include <weir/pool.h>
+#include "jobs.h"
 
 #include <sched.h>
 
-static struct weir_pool *make(const struct weir_pool_options *options)
-{
-    struct weir_pool *pool;
-
-    REQUIRE(weir_pool_create(&pool, options) == 0);
-    return pool;
-}
-
 static struct weir_pool *make_elastic(int workers, int max)
 {
-    return make(&(struct weir_pool_options){ .workers = workers,
+    return make_pool(&(struct weir_pool_options){ .workers = workers,
         .max_workers = max, .idle_ns = 5 * WEIR_MS });
-}
-
-static struct weir_pool_stats stats_of(struct weir_pool *pool)
-{
-    struct weir_pool_stats stats;
-
-    REQUIRE(weir_pool_stats(pool, &stats) == 0);
-    return stats;
-}
-
-static void submit(struct weir_pool *pool, weir_fn *fn, void *arg)
-{
-    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = fn,
-                                 .arg = arg }, 1, WEIR_NOW) == 1);
 }
 
 /* ---- jobs ---- */
 
-static int count(struct weir_context *cx, void *arg)
-{
-    (void)cx;
-    atomic_fetch_add((atomic_int *)arg, 1);
-    return 0;
-}
-
-static int opens(struct weir_context *cx, void *arg)
-{
-    (void)cx;
-    latch_open(arg);
-    return 0;
-}
-
-/* A job that says it runs, then blocks until it is let go. */
-struct block {
-    sem_t running, go;
-    atomic_int inside, most;
-};
-
-static void block_init(struct block *b)
-{
-    memset(b, 0, sizeof(*b));
-    latch_init(&b->running);
-    latch_init(&b->go);
-}
-
-static int blocked(struct weir_context *cx, void *arg)
+/* As blocked(), and says so; how many are inside is counted. */
+static int says_blocked(struct weir_context *cx, void *arg)
 {
     struct block *b = arg;
     int inside = atomic_fetch_add(&b->inside, 1) + 1;
@@ -79,6 +28,14 @@ static int blocked(struct weir_context *cx, void *arg)
     return 0;
 }
 
+static int opens(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    latch_open(arg);
+    return 0;
+}
+
+/* A job that says it runs, then blocks until it is let go. */
 /* ---- declared ---- */
 
 struct flag {
@@ -116,23 +73,23 @@ static void declared(void)
         struct flag flag = { 0 };
 
         latch_init(&flag.running);
-        submit(pool, says_it_blocks, &flag);
+        submit_fn(pool, says_it_blocks, &flag);
         if (i % 2 == 0)
             latch_wait(&flag.running);
-        submit(pool, raises, &flag.up);
+        submit_fn(pool, raises, &flag.up);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     }
-    EXPECT_INT(stats_of(pool).workers_max, 2);
-    EXPECT_INT(stats_of(pool).blocked, 0);
+    EXPECT_INT(pool_stats(pool).workers_max, 2);
+    EXPECT_INT(pool_stats(pool).blocked, 0);
     weir_pool_destroy(pool);
 }
 
 static int blocks_and_goes_on(struct weir_context *cx, void *arg)
 {
     weir_blocking_begin(cx);
-    EXPECT_INT(stats_of(arg).blocked, 1);
+    EXPECT_INT(pool_stats(arg).blocked, 1);
     weir_blocking_end(cx);
-    EXPECT_INT(stats_of(arg).blocked, 0);
+    EXPECT_INT(pool_stats(arg).blocked, 0);
     weir_sleep(cx, 0);
     return 0;
 }
@@ -142,10 +99,10 @@ static void nothing_waits(void)
     struct weir_pool *pool = make_elastic(1, 8);
 
     for (int i = 0; i < 200; i++) {
-        submit(pool, blocks_and_goes_on, pool);
+        submit_fn(pool, blocks_and_goes_on, pool);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     }
-    EXPECT_INT(stats_of(pool).workers_max, 2);
+    EXPECT_INT(pool_stats(pool).workers_max, 2);
     weir_pool_destroy(pool);
 }
 
@@ -162,10 +119,10 @@ static void an_end_too_many(void)
     struct flag flag = { 0 };
 
     latch_init(&flag.running);
-    submit(pool, too_many_ends, &flag);
-    submit(pool, raises, &flag.up);
+    submit_fn(pool, too_many_ends, &flag);
+    submit_fn(pool, raises, &flag.up);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
-    EXPECT_INT(stats_of(pool).blocked, 0);
+    EXPECT_INT(pool_stats(pool).blocked, 0);
     weir_pool_destroy(pool);
 }
 
@@ -189,7 +146,7 @@ static void sleeping(void)
     REQUIRE(weir_group_create(&group, pool, NULL) == 0);
     REQUIRE(weir_group_submit(group, &(struct weir_job){
                 .fn = sleeps_long }, 1, WEIR_NOW) == 1);
-    submit(pool, cancels, group);
+    submit_fn(pool, cancels, group);
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
     weir_group_destroy(group);
     weir_pool_destroy(pool);
@@ -203,7 +160,7 @@ static int waits_for_group(struct weir_context *cx, void *arg)
 
     (void)cx;
     REQUIRE(weir_group_create(&group, arg, NULL) == 0);
-    REQUIRE(weir_group_submit(group, &(struct weir_job){ .fn = count,
+    REQUIRE(weir_group_submit(group, &(struct weir_job){ .fn = count_run,
                 .arg = &ran }, 1, WEIR_NOW) == 1);
     /* With a deadline it does not run the job itself. */
     EXPECT_INT(weir_group_next(group, &r, weir_after(3600 * WEIR_S)), 0);
@@ -217,8 +174,8 @@ static void waiting_for_a_group(void)
     struct weir_pool *pool = make_elastic(1, 3);
 
     for (int i = 0; i < 50; i++) {
-        submit(pool, waits_for_group, pool);
-        submit(pool, waits_for_group, pool);
+        submit_fn(pool, waits_for_group, pool);
+        submit_fn(pool, waits_for_group, pool);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     }
     weir_pool_destroy(pool);
@@ -226,10 +183,10 @@ static void waiting_for_a_group(void)
 
 static int child(struct weir_context *cx, void *arg)
 {
-    EXPECT_INT(stats_of(arg).blocked, 0);
+    EXPECT_INT(pool_stats(arg).blocked, 0);
     weir_blocking_end(cx);
     weir_blocking_begin(cx);
-    EXPECT_INT(stats_of(arg).blocked, 1);
+    EXPECT_INT(pool_stats(arg).blocked, 1);
     return 0; /* without an end */
 }
 
@@ -244,9 +201,9 @@ static int waits_and_says_so(struct weir_context *cx, void *arg)
                     .arg = pool, .tag = 1 }, 1, WEIR_NOW) == 1);
     weir_blocking_begin(cx);
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
-    EXPECT_INT(stats_of(pool).blocked, 1);
+    EXPECT_INT(pool_stats(pool).blocked, 1);
     weir_blocking_end(cx);
-    EXPECT_INT(stats_of(pool).blocked, 0);
+    EXPECT_INT(pool_stats(pool).blocked, 0);
     EXPECT_INT(weir_group_stats(group, &(struct weir_group_stats){ 0 }), 0);
     weir_group_destroy(group);
     return 0;
@@ -256,12 +213,12 @@ static void helping_is_no_blocking(void)
 {
     /* One thread in reserve, which a target of 1 leaves there, as the children
      * compute: all runs on one worker. */
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1, .max_workers = 2, .limit = 1 });
 
-    submit(pool, waits_and_says_so, pool);
+    submit_fn(pool, waits_and_says_so, pool);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
-    EXPECT_INT(stats_of(pool).blocked, 0);
+    EXPECT_INT(pool_stats(pool).blocked, 0);
     weir_pool_destroy(pool);
 }
 
@@ -273,18 +230,18 @@ static void the_maximum(void)
 
         block_init(&b);
         for (int i = 0; i < 20; i++)
-            submit(pool, blocked, &b);
+            submit_fn(pool, says_blocked, &b);
         for (int i = 0; i < max; i++)
             latch_wait(&b.running);
-        EXPECT_INT(stats_of(pool).workers, max);
+        EXPECT_INT(pool_stats(pool).workers, max);
         for (int i = 0; i < 20; i++)
             latch_open(&b.go);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&b.most), max);
-        EXPECT_INT(stats_of(pool).workers_max, max);
-        EXPECT_INT(stats_of(pool).blocked, 0);
+        EXPECT_INT(pool_stats(pool).workers_max, max);
+        EXPECT_INT(pool_stats(pool).blocked, 0);
         /* Those it has grown by end, but for the one in reserve. */
-        AWAIT(stats_of(pool).workers == 2);
+        AWAIT(pool_stats(pool).workers == 2);
         weir_pool_destroy(pool);
     }
 }
@@ -331,8 +288,8 @@ static void undeclared(void)
         long long after;
 
         REQUIRE(pipe(r.pipe) == 0);
-        submit(pool, spins_and_reads, &r);
-        submit(pool, lets_read, &r);
+        submit_fn(pool, spins_and_reads, &r);
+        submit_fn(pool, lets_read, &r);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         after = atomic_load(&r.began_at) - atomic_load(&r.blocks_at);
         EXPECT(after > 0); /* it computed until then */
@@ -384,17 +341,17 @@ static void going_on(void)
     atomic_int ran = 0;
 
     REQUIRE(pipe(r.pipe) == 0);
-    submit(pool, reads_and_spins, &r);
-    submit(pool, spins, &r.spinner);
-    submit(pool, count, &ran);
+    submit_fn(pool, reads_and_spins, &r);
+    submit_fn(pool, spins, &r.spinner);
+    submit_fn(pool, count_run, &ran);
     AWAIT(atomic_load(&r.spinner.running) == 1);
     EXPECT_INT(write(r.pipe[1], "", 1), 1);
     AWAIT(atomic_load(&r.spinner.running) == 2);
-    AWAIT(stats_of(pool).blocked == 0);
+    AWAIT(pool_stats(pool).blocked == 0);
     EXPECT_INT(atomic_load(&ran), 0);
     atomic_store(&r.spinner.stop, 1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
-    EXPECT_INT(stats_of(pool).blocked, 0);
+    EXPECT_INT(pool_stats(pool).blocked, 0);
     weir_pool_destroy(pool);
     close(r.pipe[0]);
     close(r.pipe[1]);
@@ -416,9 +373,9 @@ static void found_too_late(void)
     struct weir_pool *pool = make_elastic(2, 4);
 
     for (int i = 0; i < 200; i++)
-        submit(pool, blocks_for, NULL);
+        submit_fn(pool, blocks_for, NULL);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
-    AWAIT(stats_of(pool).blocked == 0);
+    AWAIT(pool_stats(pool).blocked == 0);
     weir_pool_destroy(pool);
 }
 
@@ -449,11 +406,11 @@ static void computing(void)
     for (int i = 0; i < 6; i++)
         others[i] = start(spin_beside, &stop);
     for (int i = 0; i < 20; i++)
-        submit(pool, computes, &ran);
+        submit_fn(pool, computes, &ran);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 20);
-    EXPECT_INT(stats_of(pool).workers_max, 3);
-    EXPECT_INT(stats_of(pool).blocked, 0);
+    EXPECT_INT(pool_stats(pool).workers_max, 3);
+    EXPECT_INT(pool_stats(pool).blocked, 0);
     atomic_store(&stop, 1);
     for (int i = 0; i < 6; i++)
         join(others[i]);
@@ -464,7 +421,7 @@ static void computing(void)
 
 static void a_batch_without_room(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1, .max_workers = 2, .capacity = 2 });
 
     for (int i = 0; i < 100; i++) {
@@ -474,8 +431,8 @@ static void a_batch_without_room(void)
 
         block_init(&b);
         for (int j = 0; j < 3; j++)
-            jobs[j] = (struct weir_job){ .fn = count, .arg = &ran };
-        submit(pool, blocked, &b);
+            jobs[j] = (struct weir_job){ .fn = count_run, .arg = &ran };
+        submit_fn(pool, says_blocked, &b);
         latch_wait(&b.running);
         EXPECT_INT(weir_pool_submit(pool, jobs, 3, WEIR_FOREVER), 3);
         latch_open(&b.go);
@@ -509,8 +466,8 @@ static void a_job_becomes_due(void)
         late.start = weir_after(i % 8 * WEIR_MS);
         if (i % 2 == 0)
             REQUIRE(weir_pool_submit(pool, &late, 1, WEIR_NOW) == 1);
-        submit(pool, blocked, &b);
-        submit(pool, blocked, &b);
+        submit_fn(pool, says_blocked, &b);
+        submit_fn(pool, says_blocked, &b);
         if (i % 3 == 0) {
             latch_wait(&b.running);
             latch_wait(&b.running);
@@ -524,7 +481,7 @@ static void a_job_becomes_due(void)
 
 static void at_a_gate(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1, .max_workers = 4, .limit = 1 });
     struct weir_group *group;
 
@@ -534,7 +491,7 @@ static void at_a_gate(void)
         for (int j = 0; j < 3; j++)
             REQUIRE(weir_group_submit(group, &(struct weir_job){
                         .fn = sleeps_long }, 1, WEIR_NOW) == 1);
-        submit(pool, cancels, group);
+        submit_fn(pool, cancels, group);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         weir_group_destroy(group);
     }
@@ -553,7 +510,7 @@ static int again(struct weir_context *cx, void *arg)
 /* Times that come do not keep a thread that has no work. */
 static void periodic_jobs(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1, .max_workers = 4, .idle_ns = 50 * WEIR_MS });
     atomic_int turns = 0;
     struct block b;
@@ -563,12 +520,12 @@ static void periodic_jobs(void)
                 .arg = &turns, .period_ns = 5 * WEIR_MS }, 1,
                 WEIR_NOW) == 1);
     for (int i = 0; i < 4; i++)
-        submit(pool, blocked, &b);
+        submit_fn(pool, says_blocked, &b);
     for (int i = 0; i < 4; i++)
         latch_wait(&b.running);
     for (int i = 0; i < 4; i++)
         latch_open(&b.go);
-    AWAIT(stats_of(pool).workers == 2);
+    AWAIT(pool_stats(pool).workers == 2);
     EXPECT(atomic_load(&turns) > 0);
     weir_pool_destroy(pool);
 }
@@ -608,7 +565,7 @@ static struct weir_pool *make_hooked(struct hooks *h, int max)
 {
     memset(h, 0, sizeof(*h));
     latch_init(&h->go);
-    return make(&(struct weir_pool_options){ .workers = 1,
+    return make_pool(&(struct weir_pool_options){ .workers = 1,
         .max_workers = max, .idle_ns = WEIR_MS, .worker_start = start_hook,
         .worker_stop = stop_hook, .user = h });
 }
@@ -624,19 +581,19 @@ static void the_hooks(void)
 
         block_init(&b);
         for (int j = 0; j < 4; j++)
-            submit(pool, blocked, &b);
+            submit_fn(pool, says_blocked, &b);
         for (int j = 0; j < 4; j++)
             latch_wait(&b.running);
         for (int j = 0; j < 4; j++)
             latch_open(&b.go);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         if (i % 2 == 0)
-            AWAIT(stats_of(pool).workers == 2);
+            AWAIT(pool_stats(pool).workers == 2);
     }
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&h.started), atomic_load(&h.stopped));
     EXPECT(atomic_load(&h.started) >= 4);
-    EXPECT_INT(stats_of(pool).workers, 0);
+    EXPECT_INT(pool_stats(pool).workers, 0);
     weir_pool_destroy(pool);
 }
 
@@ -649,11 +606,11 @@ static void a_failing_hook(void)
 
     block_init(&b);
     atomic_store(&h.fail_from, 2);
-    submit(pool, blocked, &b);
-    submit(pool, blocked, &b);
+    submit_fn(pool, says_blocked, &b);
+    submit_fn(pool, says_blocked, &b);
     latch_wait(&b.running);
     latch_wait(&b.running);
-    submit(pool, count, &ran); /* there is nobody left for it */
+    submit_fn(pool, count_run, &ran); /* there is nobody left for it */
     latch_open(&b.go);
     latch_open(&b.go);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
@@ -675,19 +632,19 @@ static void a_place_that_is_left_late(void)
     latch_init(&ran);
     block_init(&b);
     for (int i = 0; i < 3; i++)
-        submit(pool, blocked, &b);
+        submit_fn(pool, says_blocked, &b);
     for (int i = 0; i < 3; i++)
         latch_wait(&b.running);
     atomic_store(&h.block, 1);
     for (int i = 0; i < 3; i++)
         latch_open(&b.go);
     AWAIT(atomic_load(&h.stopping) == 1); /* one ends, and takes its time */
-    submit(pool, blocked, &b);
-    submit(pool, blocked, &b);
+    submit_fn(pool, says_blocked, &b);
+    submit_fn(pool, says_blocked, &b);
     latch_wait(&b.running);
     latch_wait(&b.running);
-    /* Both are blocked, and nobody is in reserve. */
-    submit(pool, opens, &ran);
+    /* Both are says_blocked, and nobody is in reserve. */
+    submit_fn(pool, opens, &ran);
     atomic_store(&h.block, 0);
     latch_open(&h.go);
     latch_wait(&ran);
@@ -715,15 +672,15 @@ static void exiting(void)
     latch_init(&ended);
     for (int i = 0; i < 50; i++) {
         block_init(&b);
-        submit(pool, exits, &ended);
-        submit(pool, blocked, &b);
-        submit(pool, exits, &ended);
-        submit(pool, opens, &b.go);
+        submit_fn(pool, exits, &ended);
+        submit_fn(pool, says_blocked, &b);
+        submit_fn(pool, exits, &ended);
+        submit_fn(pool, opens, &b.go);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
-        EXPECT(stats_of(pool).workers <= 3);
+        EXPECT(pool_stats(pool).workers <= 3);
     }
-    AWAIT(stats_of(pool).blocked == 0);
-    EXPECT_INT(stats_of(pool).failed, 100);
+    AWAIT(pool_stats(pool).blocked == 0);
+    EXPECT_INT(pool_stats(pool).failed, 100);
     weir_pool_destroy(pool);
 }
 
@@ -745,8 +702,8 @@ static void exiting_tasks(void)
     REQUIRE(weir_pool_submit(pool, &job, 1, WEIR_NOW) == 1);
     REQUIRE(weir_group_submit(group, &job, 1, WEIR_NOW) == 1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
-    EXPECT_INT(stats_of(pool).running, 0);
-    EXPECT_INT(stats_of(pool).failed, 2);
+    EXPECT_INT(pool_stats(pool).running, 0);
+    EXPECT_INT(pool_stats(pool).failed, 2);
     weir_group_destroy(group);
     weir_pool_destroy(pool);
 }
@@ -785,20 +742,20 @@ static void set_workers(void)
             EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
                            .workers = n }), 0);
         for (int i = 0; i < n; i++)
-            submit(pool, meets, &all);
+            submit_fn(pool, meets, &all);
         if (round % 2 != 0)
             EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
                            .workers = n }), 0);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
                        .workers = 1 }), 0);
-        AWAIT(stats_of(pool).workers == 2);
+        AWAIT(pool_stats(pool).workers == 2);
         for (int i = 0; i < 20; i++)
-            submit(pool, at_most_one, &inside);
+            submit_fn(pool, at_most_one, &inside);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         pthread_barrier_destroy(&all);
     }
-    EXPECT(stats_of(pool).workers_max <= 6);
+    EXPECT(pool_stats(pool).workers_max <= 6);
     weir_pool_destroy(pool);
 }
 
@@ -813,7 +770,7 @@ static void *put_load(void *arg)
     struct load *l = arg;
 
     while (!atomic_load(l->stop)) {
-        REQUIRE(weir_pool_submit(l->pool, &(struct weir_job){ .fn = count,
+        REQUIRE(weir_pool_submit(l->pool, &(struct weir_job){ .fn = count_run,
                     .arg = l->ran }, 1, WEIR_FOREVER) == 1);
         l->submitted++;
     }
@@ -838,10 +795,10 @@ static void set_under_load(void)
     join(thread);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), load.submitted);
-    EXPECT(stats_of(pool).workers_max <= 6);
+    EXPECT(pool_stats(pool).workers_max <= 6);
     EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
                    .workers = 1 }), 0);
-    AWAIT(stats_of(pool).workers == 2);
+    AWAIT(pool_stats(pool).workers == 2);
     weir_pool_destroy(pool);
 }
 
@@ -856,11 +813,11 @@ static void set_out_of_range(void)
         { .rate_per_s = -3 }, { .reserved = { 1 } },
         { .workers = 2, .limit = -2 },
     };
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1, .max_workers = 4, .limit = 1, .idle_ns = WEIR_MS });
-    struct weir_pool *fixed = make(&(struct weir_pool_options){
+    struct weir_pool *fixed = make_pool(&(struct weir_pool_options){
         .workers = 2 });
-    struct weir_pool *none = make(&(struct weir_pool_options){
+    struct weir_pool *none = make_pool(&(struct weir_pool_options){
         .workers = WEIR_NONE });
     struct weir_gate_stats gate;
 
@@ -905,7 +862,7 @@ static void count_dropped(void *arg, int why)
 static void closing_while_it_grows(void)
 {
     for (int i = 0; i < 400; i++) {
-        struct weir_pool *pool = make(&(struct weir_pool_options){
+        struct weir_pool *pool = make_pool(&(struct weir_pool_options){
             .workers = 1 + i % 2, .max_workers = 6, .idle_ns = WEIR_US });
         int jobs = i % 20;
         atomic_int ended = 0;
@@ -921,8 +878,8 @@ static void closing_while_it_grows(void)
         else if (i % 3 == 1)
             EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
         if (i % 3 != 2) {
-            EXPECT_INT(stats_of(pool).workers, 0);
-            EXPECT_INT(stats_of(pool).blocked, 0);
+            EXPECT_INT(pool_stats(pool).workers, 0);
+            EXPECT_INT(pool_stats(pool).blocked, 0);
         }
         weir_pool_destroy(pool);
         EXPECT_INT(atomic_load(&ended), jobs);
@@ -932,12 +889,12 @@ static void closing_while_it_grows(void)
 static void many_pools(void)
 {
     for (int i = 0; i < 10000; i++) {
-        struct weir_pool *pool = make(&(struct weir_pool_options){
+        struct weir_pool *pool = make_pool(&(struct weir_pool_options){
             .workers = 1, .max_workers = 3, .capacity = 2 });
         atomic_int ran = 0;
 
         if (i % 2 == 0)
-            submit(pool, count, &ran);
+            submit_fn(pool, count_run, &ran);
         EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&ran), i % 2 == 0);
         weir_pool_destroy(pool);
@@ -953,7 +910,7 @@ static int destroy_in_child(void *arg)
         return 1;
     weir_pool_destroy(arg);
     own = make_elastic(1, 3);
-    submit(own, count, &ran);
+    submit_fn(own, count_run, &ran);
     weir_pool_close(own, WEIR_DRAIN, WEIR_FOREVER);
     weir_pool_destroy(own);
     return atomic_load(&ran) == 1 ? 0 : 1;
@@ -972,7 +929,7 @@ static void forking(void)
     for (int i = 0; i < 20; i++) {
         block_init(&b);
         for (int j = 0; j < 4; j++)
-            submit(pool, blocked, &b);
+            submit_fn(pool, says_blocked, &b);
         EXPECT_INT(in_child(destroy_in_child, pool), 0);
         for (int j = 0; j < 4; j++)
             latch_open(&b.go);

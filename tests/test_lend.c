@@ -2,43 +2,12 @@
  * test_lend.c - the promises of weir_pool_run(), and of pools without
  * threads. */
 #include "asleep.h"
-
-#include <weir/group.h>
-#include <weir/pool.h>
-
-static struct weir_pool *make(const struct weir_pool_options *options)
-{
-    struct weir_pool *pool;
-
-    REQUIRE(weir_pool_create(&pool, options) == 0);
-    return pool;
-}
+#include "jobs.h"
 
 static struct weir_pool *make_none(size_t capacity)
 {
-    return make(&(struct weir_pool_options){ .workers = WEIR_NONE,
-                                             .capacity = capacity });
-}
-
-static struct weir_pool_stats stats_of(struct weir_pool *pool)
-{
-    struct weir_pool_stats stats;
-
-    REQUIRE(weir_pool_stats(pool, &stats) == 0);
-    return stats;
-}
-
-static void submit(struct weir_pool *pool, weir_fn *fn, void *arg)
-{
-    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = fn,
-                                 .arg = arg }, 1, WEIR_NOW) == 1);
-}
-
-static int count(struct weir_context *cx, void *arg)
-{
-    (void)cx;
-    atomic_fetch_add((atomic_int *)arg, 1);
-    return 0;
+    return make_pool(&(struct weir_pool_options){
+        .workers = WEIR_NONE, .capacity = capacity });
 }
 
 static void count_dropped(void *arg, int why)
@@ -116,30 +85,6 @@ static int end(struct caller *c)
 #define AWAIT_ASLEEP(c)                                                     \
     AWAIT(is_asleep(atomic_load(&(c)->number)) || atomic_load(&(c)->done))
 
-/* A job that says it runs, then waits to be let go. */
-struct block {
-    sem_t running, go;
-    atomic_int ran;
-};
-
-static void block_init(struct block *b)
-{
-    memset(b, 0, sizeof(*b));
-    latch_init(&b->running);
-    latch_init(&b->go);
-}
-
-static int blocked(struct weir_context *cx, void *arg)
-{
-    struct block *b = arg;
-
-    (void)cx;
-    latch_open(&b->running);
-    latch_wait(&b->go);
-    atomic_fetch_add(&b->ran, 1);
-    return 0;
-}
-
 /* ---- running ---- */
 
 struct order {
@@ -168,18 +113,18 @@ static void this_thread_runs_all(void)
     struct order order = { .thread = pthread_self() };
     struct step steps[100];
 
-    EXPECT_INT(stats_of(pool).workers, 0);
+    EXPECT_INT(pool_stats(pool).workers, 0);
     for (int i = 0; i < 100; i++) {
         steps[i] = (struct step){ &order, i };
-        submit(pool, in_order, &steps[i]);
+        submit_fn(pool, in_order, &steps[i]);
     }
     EXPECT_INT(weir_pool_wait(pool, WEIR_NOW), -EAGAIN);
     EXPECT_INT(weir_pool_wait(pool, weir_now()), -ETIMEDOUT);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
     EXPECT_INT(order.next, 100);
     EXPECT_INT(weir_pool_wait(pool, WEIR_NOW), 0);
-    EXPECT_INT(stats_of(pool).succeeded, 50);
-    EXPECT_INT(stats_of(pool).failed, 50);
+    EXPECT_INT(pool_stats(pool).succeeded, 50);
+    EXPECT_INT(pool_stats(pool).failed, 50);
     weir_pool_destroy(pool);
 }
 
@@ -211,7 +156,7 @@ static int sees_local(struct weir_context *cx, void *arg)
 static void the_hooks_run(void)
 {
     int user = 0;
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = WEIR_NONE, .worker_start = start_hook,
         .worker_stop = stop_hook, .user = &user });
 
@@ -220,8 +165,8 @@ static void the_hooks_run(void)
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&started), 0); /* there was nothing to run */
     for (int i = 1; i <= 3; i++) {
-        submit(pool, sees_local, &user);
-        submit(pool, sees_local, &user);
+        submit_fn(pool, sees_local, &user);
+        submit_fn(pool, sees_local, &user);
         EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&started), i);
         EXPECT_INT(atomic_load(&stopped), i);
@@ -240,11 +185,11 @@ static int failing_start(void *user, int index, void **local)
 static void a_failing_hook(void)
 {
     atomic_int starts = 0, ran = 0;
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = WEIR_NONE, .worker_start = failing_start,
         .user = &starts });
 
-    submit(pool, count, &ran);
+    submit_fn(pool, count_run, &ran);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), -EXDEV);
     EXPECT_INT(atomic_load(&ran), 0);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
@@ -270,13 +215,13 @@ static void nothing_stored(void)
 {
     atomic_int starts = 0;
     void *local = NULL;
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = WEIR_NONE, .worker_start = start_once, .user = &starts });
 
-    submit(pool, tells_local, &local);
+    submit_fn(pool, tells_local, &local);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
     EXPECT(local == &starts);
-    submit(pool, tells_local, &local);
+    submit_fn(pool, tells_local, &local);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
     EXPECT(local == NULL);
     weir_pool_destroy(pool);
@@ -290,7 +235,7 @@ static void deadlines(void)
     atomic_int ran = 0;
 
     for (int i = 0; i < 4; i++)
-        submit(pool, count, &ran);
+        submit_fn(pool, count_run, &ran);
     EXPECT_INT(weir_pool_run(pool, weir_now()), -ETIMEDOUT);
     EXPECT_INT(atomic_load(&ran), 1);
     EXPECT_INT(weir_pool_run(pool, 0), -ETIMEDOUT);
@@ -298,10 +243,10 @@ static void deadlines(void)
     EXPECT_INT(weir_pool_run(pool, WEIR_NOW), 0);
     EXPECT_INT(atomic_load(&ran), 4);
     EXPECT_INT(weir_pool_run(pool, weir_now()), 0);
-    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count,
+    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
                 .arg = &ran, .start = weir_after(3600 * WEIR_S) }, 1,
                 WEIR_NOW) == 1);
-    submit(pool, count, &ran);
+    submit_fn(pool, count_run, &ran);
     EXPECT_INT(weir_pool_run(pool, WEIR_NOW), -EAGAIN);
     EXPECT_INT(atomic_load(&ran), 5);
     EXPECT_INT(weir_pool_run(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
@@ -315,7 +260,7 @@ static void a_delayed_job(void)
     int64_t due = weir_after(20 * WEIR_MS);
     atomic_int ran = 0;
 
-    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count,
+    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
                 .arg = &ran, .start = due }, 1, WEIR_NOW) == 1);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 1);
@@ -343,7 +288,7 @@ static void from_a_job(void)
                 .fn = runs_the_pool, .arg = pool }, 1, WEIR_NOW) == 1);
     REQUIRE(weir_group_submit(group, &(struct weir_job){
                 .fn = runs_the_pool, .arg = other }, 1, WEIR_NOW) == 1);
-    submit(other, count, &ran);
+    submit_fn(other, count_run, &ran);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
     EXPECT_INT(weir_group_next(group, &r, WEIR_NOW), 0);
     EXPECT_INT(r.status, -EDEADLK);
@@ -357,7 +302,7 @@ static void from_a_job(void)
 
 static void too_many_lenders(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = WEIR_NONE, .lenders = 2 });
     struct caller callers[2];
     struct block b;
@@ -366,18 +311,18 @@ static void too_many_lenders(void)
     for (int i = 0; i < 2; i++) {
         callers[i] = (struct caller){ .pool = pool,
                                       .deadline = WEIR_FOREVER };
-        submit(pool, blocked, &b);
+        submit_fn(pool, blocked, &b);
         begin(&callers[i], call_run);
         latch_wait(&b.running);
     }
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), -EBUSY);
     EXPECT_INT(weir_pool_run(pool, WEIR_NOW), -EBUSY);
-    EXPECT_INT(stats_of(pool).running, 2);
+    EXPECT_INT(pool_stats(pool).running, 2);
     latch_open(&b.go);
     latch_open(&b.go);
     EXPECT_INT(end(&callers[0]), 0);
     EXPECT_INT(end(&callers[1]), 0);
-    submit(pool, blocked, &b);
+    submit_fn(pool, blocked, &b);
     latch_open(&b.go);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
     weir_pool_destroy(pool);
@@ -400,13 +345,13 @@ static int meets(struct weir_context *cx, void *arg)
 
 static void beside_a_worker(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1 });
     struct meeting m = { .indices = { -1, -1 } };
 
     REQUIRE(pthread_barrier_init(&m.all, NULL, 2) == 0);
-    submit(pool, meets, &m);
-    submit(pool, meets, &m);
+    submit_fn(pool, meets, &m);
+    submit_fn(pool, meets, &m);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
     EXPECT_INT(m.indices[0] + m.indices[1], 1);
     pthread_barrier_destroy(&m.all);
@@ -415,13 +360,13 @@ static void beside_a_worker(void)
 
 static void others_make_it_quiet(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1, .lenders = 3 });
     struct caller lenders[3];
     struct block b;
 
     block_init(&b);
-    submit(pool, blocked, &b);
+    submit_fn(pool, blocked, &b);
     latch_wait(&b.running);
     for (int i = 0; i < 3; i++) {
         lenders[i] = (struct caller){ .pool = pool, .deadline = i == 0
@@ -443,7 +388,7 @@ static void caller_runs(void)
     int helped = 0;
 
     for (int i = 0; i < 100; i++)
-        while (weir_pool_submit(pool, &(struct weir_job){ .fn = count,
+        while (weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
                    .arg = &ran }, 1, WEIR_NOW) == -EAGAIN) {
             EXPECT_INT(weir_pool_run(pool, weir_now()), -ETIMEDOUT);
             helped++;
@@ -456,14 +401,14 @@ static void caller_runs(void)
 
 static void many_at_once(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = WEIR_NONE, .lenders = 3, .capacity = 3 });
     struct caller lenders[3], submitters[3];
     atomic_int ran = 0;
 
     for (int round = 0; round < 300; round++) {
         for (int i = 0; i < 3; i++) {
-            submitters[i] = (struct caller){ .pool = pool, .fn = count,
+            submitters[i] = (struct caller){ .pool = pool, .fn = count_run,
                 .arg = &ran, .deadline = WEIR_FOREVER };
             begin(&submitters[i], call_submit);
         }
@@ -493,7 +438,7 @@ static void leaving_makes_room(void)
     struct block b;
 
     block_init(&b);
-    submit(pool, blocked, &b);
+    submit_fn(pool, blocked, &b);
     lender.deadline = weir_now(); /* one job */
     begin(&lender, call_run);
     latch_wait(&b.running);
@@ -516,7 +461,7 @@ static void leaving_tells_who_waits(void)
         struct caller waiter = { .pool = pool, .deadline = WEIR_FOREVER };
         atomic_int ran = 0;
 
-        submit(pool, count, &ran);
+        submit_fn(pool, count_run, &ran);
         begin(&waiter, call_wait);
         AWAIT(atomic_load(&waiter.number) != 0 || thread_number() == 0);
         weir_pool_run(pool, weir_now());
@@ -529,16 +474,16 @@ static void leaving_tells_who_waits(void)
  * leaves before it is. */
 static void leaving_before_a_job_is_due(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1 });
     struct caller lender = { .pool = pool };
     atomic_int ran = 0;
     struct block b;
 
     block_init(&b);
-    submit(pool, blocked, &b);
+    submit_fn(pool, blocked, &b);
     latch_wait(&b.running);
-    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count,
+    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
                 .arg = &ran, .start = weir_after(200 * WEIR_MS) }, 1,
                 WEIR_NOW) == 1);
     lender.deadline = weir_after(100 * WEIR_MS);
@@ -554,7 +499,7 @@ static void leaving_before_a_job_is_due(void)
 /* Lenders whose time is over as jobs come, beside a worker that sleeps. */
 static void leaving_as_jobs_come(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1, .lenders = 2 });
     atomic_int ran = 0;
 
@@ -562,11 +507,11 @@ static void leaving_as_jobs_come(void)
         struct caller lender = { .pool = pool,
             .deadline = weir_after(i % 100 * WEIR_US) };
 
-        REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count,
+        REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
                     .arg = &ran, .start = weir_after(50 * WEIR_US) }, 1,
                     WEIR_NOW) == 1);
         begin(&lender, call_run);
-        submit(pool, count, &ran);
+        submit_fn(pool, count_run, &ran);
         end(&lender);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     }
@@ -578,14 +523,14 @@ static void leaving_as_jobs_come(void)
 
 static void a_full_gate(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = WEIR_NONE, .lenders = 2, .limit = 1 });
     struct caller lenders[2];
     struct block b;
 
     block_init(&b);
-    submit(pool, blocked, &b);
-    submit(pool, blocked, &b);
+    submit_fn(pool, blocked, &b);
+    submit_fn(pool, blocked, &b);
     for (int i = 0; i < 2; i++) {
         lenders[i] = (struct caller){ .pool = pool,
             .deadline = weir_after(3600 * WEIR_S) };
@@ -607,13 +552,13 @@ static void a_full_gate(void)
 
 static void a_held_gate(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = WEIR_NONE, .limit = 1 });
     struct caller lender = { .pool = pool };
     atomic_int ran = 0;
 
     EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
-    submit(pool, count, &ran);
+    submit_fn(pool, count_run, &ran);
     EXPECT_INT(weir_pool_run(pool, WEIR_NOW), -EAGAIN);
     EXPECT_INT(weir_pool_run(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
     EXPECT_INT(weir_pool_run(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
@@ -621,7 +566,7 @@ static void a_held_gate(void)
         lender = (struct caller){ .pool = pool,
             .deadline = i == 0 ? weir_after(3600 * WEIR_S) : WEIR_FOREVER };
         EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
-        submit(pool, count, &ran);
+        submit_fn(pool, count_run, &ran);
         begin(&lender, call_run);
         AWAIT_ASLEEP(&lender);
         EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_NOW), 0);
@@ -633,7 +578,7 @@ static void a_held_gate(void)
 
 static void leaving_the_gate(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1, .limit = 1 });
     struct weir_gate *gate = weir_pool_gate(pool);
     atomic_int ran = 0;
@@ -645,7 +590,7 @@ static void leaving_the_gate(void)
 
         EXPECT_INT(weir_gate_enter(gate, 0, WEIR_FOREVER), 0);
         begin(&lender, call_run);
-        submit(pool, count, &ran);
+        submit_fn(pool, count_run, &ran);
         end(&lender);
         weir_gate_leave(gate, 0);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
@@ -670,7 +615,7 @@ static int submits(struct weir_context *cx, void *arg)
 
     (void)cx;
     if (atomic_fetch_sub(left, 1) > 1)
-        submit(drained, submits, left);
+        submit_fn(drained, submits, left);
     return 0;
 }
 
@@ -679,16 +624,16 @@ static void draining(void)
     atomic_int left = 20, far = 0;
 
     drained = make_none(3);
-    submit(drained, submits_one_more, NULL);
-    submit(drained, submits, &left);
-    REQUIRE(weir_pool_submit(drained, &(struct weir_job){ .fn = count,
+    submit_fn(drained, submits_one_more, NULL);
+    submit_fn(drained, submits, &left);
+    REQUIRE(weir_pool_submit(drained, &(struct weir_job){ .fn = count_run,
                 .arg = &far, .drop = count_dropped,
                 .start = weir_after(3600 * WEIR_S) }, 1, WEIR_NOW) == 1);
     EXPECT_INT(weir_pool_close(drained, WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&left), 0);
     EXPECT_INT(atomic_load(&far), 100);
     EXPECT_INT(weir_pool_submit(drained, &(struct weir_job){
-                   .fn = count }, 1, WEIR_NOW), -EPIPE);
+                   .fn = count_run }, 1, WEIR_NOW), -EPIPE);
     EXPECT_INT(weir_pool_run(drained, WEIR_FOREVER), 0);
     EXPECT_INT(weir_pool_close(drained, WEIR_CANCEL, WEIR_NOW), 0);
     weir_pool_destroy(drained);
@@ -700,10 +645,10 @@ static void draining_in_steps(void)
     atomic_int ran = 0;
 
     for (int i = 0; i < 3; i++)
-        submit(pool, count, &ran);
+        submit_fn(pool, count_run, &ran);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, weir_now()), -ETIMEDOUT);
     EXPECT_INT(atomic_load(&ran), 1);
-    EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = count,
+    EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
                    .arg = &ran }, 1, WEIR_NOW), -EPIPE);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), 0);
     EXPECT_INT(atomic_load(&ran), 3);
@@ -713,12 +658,12 @@ static void draining_in_steps(void)
 static void draining_held(void)
 {
     for (int i = 0; i < 3; i++) {
-        struct weir_pool *pool = make(&(struct weir_pool_options){
+        struct weir_pool *pool = make_pool(&(struct weir_pool_options){
             .workers = WEIR_NONE, .limit = 1 });
         atomic_int ran = 0;
 
         EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
-        REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count,
+        REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
                     .arg = &ran, .drop = count_dropped }, 1, WEIR_NOW) == 1);
         EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, i == 0 ? WEIR_FOREVER :
                        i == 1 ? weir_after(3600 * WEIR_S) : WEIR_NOW), 0);
@@ -738,8 +683,8 @@ static void draining_behind_a_lender(void)
     struct block b;
 
     block_init(&b);
-    submit(pool, blocked, &b);
-    submit(pool, count, &ran);
+    submit_fn(pool, blocked, &b);
+    submit_fn(pool, count_run, &ran);
     begin(&lender, call_run);
     latch_wait(&b.running);
     begin(&closer, call_close);
@@ -772,8 +717,8 @@ static void cancelling_a_lender(void)
     struct block b;
 
     block_init(&b);
-    submit(pool, until_stopping, &b);
-    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count,
+    submit_fn(pool, until_stopping, &b);
+    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
                 .arg = &ran, .drop = count_dropped }, 1, WEIR_NOW) == 1);
     begin(&lender, call_run);
     latch_wait(&b.running);
@@ -792,13 +737,13 @@ static void cancelling_a_lender(void)
 /* Lenders in a cancelled pool wait for what runs, without turning. */
 static void lenders_of_a_cancelled_pool(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1, .lenders = 3 });
     struct caller lenders[3];
     struct block b;
 
     block_init(&b);
-    submit(pool, blocked, &b);
+    submit_fn(pool, blocked, &b);
     latch_wait(&b.running);
     for (int i = 0; i < 3; i++) {
         lenders[i] = (struct caller){ .pool = pool, .deadline = i == 0
@@ -824,7 +769,7 @@ static void destroying_drops(void)
     atomic_int ran = 0;
 
     for (int i = 0; i < 5; i++)
-        REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count,
+        REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
                     .arg = &ran, .drop = count_dropped }, 1, WEIR_NOW) == 1);
     weir_pool_destroy(pool);
     EXPECT_INT(atomic_load(&ran), 500);
@@ -859,12 +804,12 @@ static int grow_tree(struct weir_context *cx, void *arg)
 
 static void groups_without_threads(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = WEIR_NONE, .limit = 1, .capacity = 4 });
     atomic_int ran = 0;
     struct tree tree = { pool, 3, &ran };
 
-    submit(pool, grow_tree, &tree);
+    submit_fn(pool, grow_tree, &tree);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 1 + 3 + 9 + 27);
     weir_pool_destroy(pool);
@@ -882,7 +827,7 @@ static int exits(struct weir_context *cx, void *arg)
 static int exit_on_a_lender(void *arg)
 {
     quiet();
-    submit(arg, exits, NULL);
+    submit_fn(arg, exits, NULL);
     weir_pool_run(arg, WEIR_FOREVER);
     return 0;
 }
@@ -913,7 +858,7 @@ static void forked(void)
     atomic_int ran = 0;
 
     EXPECT_INT(in_child(run_in_child, pool), 0);
-    submit(pool, count, &ran);
+    submit_fn(pool, count_run, &ran);
     EXPECT_INT(in_child(run_in_child, pool), 0);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 1);

@@ -1,31 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * test_pool.c - the promises of pool.h. */
-#include "run.h"
+#include "jobs.h"
 
 #include <weir/pool.h>
 
 #include <sys/resource.h>
 
-static struct weir_pool *make(const struct weir_pool_options *options)
-{
-    struct weir_pool *pool;
-
-    REQUIRE(weir_pool_create(&pool, options) == 0);
-    return pool;
-}
-
 static struct weir_pool *make_n(int workers, size_t capacity)
 {
-    return make(&(struct weir_pool_options){ .workers = workers,
+    return make_pool(&(struct weir_pool_options){ .workers = workers,
                                              .capacity = capacity });
-}
-
-static struct weir_pool_stats stats_of(struct weir_pool *pool)
-{
-    struct weir_pool_stats stats;
-
-    REQUIRE(weir_pool_stats(pool, &stats) == 0);
-    return stats;
 }
 
 static ssize_t submit(struct weir_pool *pool, weir_fn *fn, void *arg,
@@ -37,44 +21,11 @@ static ssize_t submit(struct weir_pool *pool, weir_fn *fn, void *arg,
 
 /* ---- jobs ---- */
 
-static int count(struct weir_context *cx, void *arg)
-{
-    (void)cx;
-    atomic_fetch_add((atomic_int *)arg, 1);
-    return 0;
-}
-
 static int fail(struct weir_context *cx, void *arg)
 {
     (void)cx;
     atomic_fetch_add((atomic_int *)arg, 1);
     return 7;
-}
-
-/* A job that says it runs, then waits to be let go. */
-struct block {
-    sem_t running, go;
-    struct weir_pool *pool;
-    atomic_int ran, dropped, inside, most;
-    int results[4];
-};
-
-static void block_init(struct block *b)
-{
-    memset(b, 0, sizeof(*b));
-    latch_init(&b->running);
-    latch_init(&b->go);
-}
-
-static int blocked(struct weir_context *cx, void *arg)
-{
-    struct block *b = arg;
-
-    (void)cx;
-    latch_open(&b->running);
-    latch_wait(&b->go);
-    atomic_fetch_add(&b->ran, 1);
-    return 0;
 }
 
 static void dropped(void *arg, int why)
@@ -120,12 +71,12 @@ static void options_out_of_range(void)
 
 static void defaults(void)
 {
-    struct weir_pool *pool = make(NULL);
+    struct weir_pool *pool = make_pool(NULL);
     atomic_int ran = 0;
 
-    EXPECT_INT(stats_of(pool).workers, sysconf(_SC_NPROCESSORS_ONLN));
+    EXPECT_INT(pool_stats(pool).workers, sysconf(_SC_NPROCESSORS_ONLN));
     EXPECT(weir_pool_gate(pool) == NULL);
-    EXPECT_INT(submit(pool, count, &ran, WEIR_FOREVER), 1);
+    EXPECT_INT(submit(pool, count_run, &ran, WEIR_FOREVER), 1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 1);
     weir_pool_destroy(pool);
@@ -148,7 +99,7 @@ static void every_job_once(void)
         memset(ran, 0, sizeof(ran));
         for (int i = 0; i < 10000; i += 10) {
             for (int j = 0; j < 10; j++)
-                jobs[j] = (struct weir_job){ .fn = count,
+                jobs[j] = (struct weir_job){ .fn = count_run,
                                              .arg = &ran[i + j] };
             EXPECT_INT(weir_pool_submit(pool, jobs, 10, WEIR_FOREVER), 10);
         }
@@ -156,7 +107,7 @@ static void every_job_once(void)
         for (int i = 0; i < 10000; i++)
             wrong += atomic_load(&ran[i]) != 1;
         EXPECT_INT(wrong, 0);
-        stats = stats_of(pool);
+        stats = pool_stats(pool);
         EXPECT_INT(stats.submitted, 10000);
         EXPECT_INT(stats.succeeded, 10000);
         EXPECT_INT(stats.queued, 0);
@@ -186,7 +137,7 @@ static void jobs_start_in_order(void)
     /* One worker, and eight that a limit lets run one at a time: then what
      * a job writes without a lock is safe too. */
     for (int workers = 1; workers <= 8; workers += 7) {
-        struct weir_pool *pool = make(&(struct weir_pool_options){
+        struct weir_pool *pool = make_pool(&(struct weir_pool_options){
             .workers = workers, .limit = 1, .capacity = 8 });
 
         memset(&order, 0, sizeof(order));
@@ -206,11 +157,11 @@ static void a_status_counts_as_failure(void)
     atomic_int ran = 0;
 
     for (int i = 0; i < 5; i++)
-        EXPECT_INT(submit(pool, i < 2 ? fail : count, &ran, WEIR_FOREVER),
+        EXPECT_INT(submit(pool, i < 2 ? fail : count_run, &ran, WEIR_FOREVER),
                    1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
-    EXPECT_INT(stats_of(pool).failed, 2);
-    EXPECT_INT(stats_of(pool).succeeded, 3);
+    EXPECT_INT(pool_stats(pool).failed, 2);
+    EXPECT_INT(pool_stats(pool).succeeded, 3);
     weir_pool_destroy(pool);
 }
 
@@ -218,7 +169,7 @@ static void a_job_without_fn(void)
 {
     struct weir_pool *pool = make_n(1, 0);
     atomic_int ran = 0;
-    struct weir_job jobs[2] = { { .fn = count, .arg = &ran },
+    struct weir_job jobs[2] = { { .fn = count_run, .arg = &ran },
                                 { .arg = &ran } };
 
     EXPECT_INT(weir_pool_submit(pool, jobs, 2, WEIR_NOW), -EINVAL);
@@ -250,8 +201,8 @@ static void capacity_covers_running(void)
     EXPECT_INT(weir_pool_submit(pool, jobs, 1, 0), -ETIMEDOUT);
     EXPECT_INT(weir_pool_submit(pool, jobs, 1, weir_after(WEIR_MS)),
                -ETIMEDOUT);
-    EXPECT_INT(stats_of(pool).queued, 2);
-    EXPECT_INT(stats_of(pool).running, 2);
+    EXPECT_INT(pool_stats(pool).queued, 2);
+    EXPECT_INT(pool_stats(pool).running, 2);
     EXPECT_INT(weir_pool_wait(pool, WEIR_NOW), -EAGAIN);
     EXPECT_INT(weir_pool_wait(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
     latch_open(&b.go);
@@ -278,7 +229,7 @@ static void *submit_many(void *arg)
     struct submitter *s = arg;
 
     for (int i = 0; i < s->jobs; i++)
-        EXPECT_INT(submit(s->pool, count, s->ran, WEIR_FOREVER), 1);
+        EXPECT_INT(submit(s->pool, count_run, s->ran, WEIR_FOREVER), 1);
     return NULL;
 }
 
@@ -335,7 +286,7 @@ static void hooks_run_once_per_worker(void)
     atomic_store(&started, 0);
     atomic_store(&stopped, 0);
     atomic_store(&wrong_local, 0);
-    pool = make(&(struct weir_pool_options){ .workers = 5,
+    pool = make_pool(&(struct weir_pool_options){ .workers = 5,
         .worker_start = start_hook, .worker_stop = stop_hook });
     EXPECT_INT(atomic_load(&started), 5);
     for (int i = 0; i < 1000; i++)
@@ -382,7 +333,7 @@ static int gauge(struct weir_context *cx, void *arg)
 static void the_limit_holds(void)
 {
     for (int limit = 1; limit <= 9; limit += 2) {
-        struct weir_pool *pool = make(&(struct weir_pool_options){
+        struct weir_pool *pool = make_pool(&(struct weir_pool_options){
             .workers = 8, .limit = limit, .capacity = 50 });
         struct weir_gate_stats gate;
         struct block b;
@@ -406,7 +357,7 @@ static void the_limit_holds(void)
 
 static void the_limit_is_reached(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 8, .limit = 3 });
     struct weir_gate_stats gate;
     struct block b;
@@ -437,10 +388,10 @@ static void the_rate_holds(void)
     atomic_int ran = 0;
     int64_t begin = weir_now();
 
-    pool = make(&(struct weir_pool_options){ .workers = 4,
+    pool = make_pool(&(struct weir_pool_options){ .workers = 4,
         .rate_per_s = 1000 });
     for (int i = 0; i < 50; i++)
-        EXPECT_INT(submit(pool, count, &ran, WEIR_FOREVER), 1);
+        EXPECT_INT(submit(pool, count_run, &ran, WEIR_FOREVER), 1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT(weir_now() - begin >= 49 * WEIR_MS);
     EXPECT_INT(atomic_load(&ran), 50);
@@ -449,13 +400,13 @@ static void the_rate_holds(void)
 
 static void a_held_pool_waits(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 2, .limit = 2 });
     atomic_int ran = 0;
 
     EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
     for (int i = 0; i < 20; i++)
-        EXPECT_INT(submit(pool, count, &ran, WEIR_NOW), 1);
+        EXPECT_INT(submit(pool, count_run, &ran, WEIR_NOW), 1);
     EXPECT_INT(weir_pool_wait(pool, weir_after(5 * WEIR_MS)), -ETIMEDOUT);
     EXPECT_INT(atomic_load(&ran), 0);
     EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_NOW), 0);
@@ -483,7 +434,7 @@ static void a_gate_shared_with_threads(void)
     struct submitter s = { .ran = &ran, .jobs = 2000 };
     pthread_t threads[4];
 
-    s.pool = make(&(struct weir_pool_options){ .workers = 4, .limit = 2 });
+    s.pool = make_pool(&(struct weir_pool_options){ .workers = 4, .limit = 2 });
     for (int i = 0; i < 4; i++)
         threads[i] = start(i < 2 ? enter_and_leave : submit_many, &s);
     for (int i = 0; i < 4; i++)
@@ -502,10 +453,10 @@ static void drain_runs_everything(void)
         atomic_int ran = 0;
 
         for (int i = 0; i < 1000; i++)
-            EXPECT_INT(submit(pool, count, &ran, WEIR_FOREVER), 1);
+            EXPECT_INT(submit(pool, count_run, &ran, WEIR_FOREVER), 1);
         EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&ran), 1000);
-        EXPECT_INT(submit(pool, count, &ran, WEIR_FOREVER), -EPIPE);
+        EXPECT_INT(submit(pool, count_run, &ran, WEIR_FOREVER), -EPIPE);
         EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), 0);
         EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_NOW), 0);
         EXPECT_INT(weir_pool_wait(pool, WEIR_NOW), 0);
@@ -542,7 +493,7 @@ static void cancel_drops_the_queued(void)
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&b.ran), 1);
     EXPECT_INT(atomic_load(&b.dropped), 9);
-    stats = stats_of(pool);
+    stats = pool_stats(pool);
     EXPECT_INT(stats.submitted, 10);
     EXPECT_INT(stats.succeeded, 1);
     EXPECT_INT(stats.cancelled, 9);
@@ -600,7 +551,7 @@ static void *submit_blocked(void *arg)
     struct submitter *s = arg;
 
     latch_open(&s->ready);
-    s->result = submit(s->pool, count, s->ran, WEIR_FOREVER);
+    s->result = submit(s->pool, count_run, s->ran, WEIR_FOREVER);
     return NULL;
 }
 
@@ -683,7 +634,7 @@ static void draining_lets_jobs_submit(void)
 static void drain_with_a_held_gate(void)
 {
     for (int workers = 1; workers <= 8; workers += 7) {
-        struct weir_pool *pool = make(&(struct weir_pool_options){
+        struct weir_pool *pool = make_pool(&(struct weir_pool_options){
             .workers = workers, .limit = workers });
         struct block b;
 
@@ -706,7 +657,7 @@ static void drain_with_a_held_gate(void)
 
 static void holding_while_draining(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 4, .limit = 1 });
     struct block b;
 
@@ -751,7 +702,7 @@ static void drain_ends_who_stands_at_the_gate(void)
 {
     /* A worker stands at the gate for a job that another one takes; then a
      * stranger has the only permit, and keeps it. */
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 2, .limit = 1 });
     pthread_t stranger, closer;
     struct block first, second;
@@ -776,7 +727,7 @@ static void drain_ends_who_stands_at_the_gate(void)
 
 static void cancel_with_a_held_gate(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 3, .limit = 3 });
     struct block b;
 
@@ -835,7 +786,7 @@ static void accepted_jobs_end(void)
         struct race r = { .accepted = 0 };
         pthread_t threads[3];
 
-        r.pool = make(&(struct weir_pool_options){ .workers = 1 + i % 3,
+        r.pool = make_pool(&(struct weir_pool_options){ .workers = 1 + i % 3,
             .capacity = 1 + (size_t)i % 7, .limit = i % 2 ? 1 : 0 });
         for (int k = 0; k < 3; k++)
             threads[k] = start(race_submit, &r);
@@ -856,7 +807,7 @@ static void create_and_close(void)
         atomic_int ran = 0;
 
         if (i % 2)
-            EXPECT_INT(submit(pool, count, &ran, WEIR_NOW), 1);
+            EXPECT_INT(submit(pool, count_run, &ran, WEIR_NOW), 1);
         EXPECT_INT(weir_pool_close(pool, i % 3 ? WEIR_DRAIN : WEIR_CANCEL,
                                    WEIR_FOREVER), 0);
         weir_pool_destroy(pool);
@@ -865,12 +816,12 @@ static void create_and_close(void)
 
 static void a_thousand_workers(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1000, .stack_bytes = 65536 });
     atomic_int ran = 0;
 
     for (int i = 0; i < 5000; i++)
-        EXPECT_INT(submit(pool, count, &ran, WEIR_FOREVER), 1);
+        EXPECT_INT(submit(pool, count_run, &ran, WEIR_FOREVER), 1);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 5000);
     weir_pool_destroy(pool);
@@ -887,7 +838,7 @@ static int from_inside(struct weir_context *cx, void *arg)
     b->results[1] = weir_pool_close(b->pool, WEIR_DRAIN, WEIR_FOREVER);
     b->results[2] = weir_pool_close(b->pool, WEIR_CANCEL, WEIR_FOREVER);
     /* The pool is full: capacity 1, and this is the one. */
-    b->results[3] = (int)submit(b->pool, count, &b->ran, WEIR_FOREVER);
+    b->results[3] = (int)submit(b->pool, count_run, &b->ran, WEIR_FOREVER);
     return 0;
 }
 
@@ -896,7 +847,7 @@ static void waiting_for_oneself(void)
     struct block b;
 
     block_init(&b);
-    b.pool = make(&(struct weir_pool_options){ .workers = 1, .capacity = 1,
+    b.pool = make_pool(&(struct weir_pool_options){ .workers = 1, .capacity = 1,
                                                .limit = 1 });
     EXPECT_INT(submit(b.pool, from_inside, &b, WEIR_NOW), 1);
     EXPECT_INT(weir_pool_wait(b.pool, WEIR_FOREVER), 0);
@@ -904,7 +855,7 @@ static void waiting_for_oneself(void)
     EXPECT_INT(b.results[1], -EDEADLK);
     EXPECT_INT(b.results[2], -EDEADLK);
     EXPECT_INT(b.results[3], -EAGAIN);
-    EXPECT_INT(submit(b.pool, count, &b.ran, WEIR_FOREVER), 1);
+    EXPECT_INT(submit(b.pool, count_run, &b.ran, WEIR_FOREVER), 1);
     EXPECT_INT(weir_pool_wait(b.pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&b.ran), 1);
     weir_pool_destroy(b.pool);
@@ -938,7 +889,7 @@ static int two_pools(struct weir_context *cx, void *arg)
     struct chain *other = arg;
 
     (void)cx;
-    EXPECT_INT(submit(other->pool, count, &other->ran, WEIR_FOREVER), 1);
+    EXPECT_INT(submit(other->pool, count_run, &other->ran, WEIR_FOREVER), 1);
     EXPECT_INT(weir_pool_wait(other->pool, WEIR_FOREVER), 0);
     return 0;
 }
@@ -967,17 +918,17 @@ static int exit_thread(struct weir_context *cx, void *arg)
 
 static void a_job_may_end_its_thread(void)
 {
-    struct weir_pool *pool = make(&(struct weir_pool_options){ .workers = 2,
-        .limit = 1, .capacity = 8 });
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 2, .limit = 1, .capacity = 8 });
     atomic_int ran = 0;
 
     for (int i = 0; i < 100; i++)
-        EXPECT_INT(submit(pool, i % 2 ? exit_thread : count, &ran,
+        EXPECT_INT(submit(pool, i % 2 ? exit_thread : count_run, &ran,
                           WEIR_FOREVER), 1);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 100);
-    EXPECT_INT(stats_of(pool).failed, 50);
-    EXPECT_INT(stats_of(pool).succeeded, 50);
+    EXPECT_INT(pool_stats(pool).failed, 50);
+    EXPECT_INT(pool_stats(pool).succeeded, 50);
     weir_pool_destroy(pool);
 }
 
@@ -1089,8 +1040,8 @@ static int use_in_child(void *arg)
     bad += weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER) != -ECHILD;
     bad += weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER) != -ECHILD;
     bad += weir_pool_stats(pool, &stats) != -ECHILD;
-    bad += submit(pool, count, &ran, WEIR_FOREVER) != -ECHILD;
-    bad += submit(pool, count, &ran, WEIR_NOW) != -ECHILD;
+    bad += submit(pool, count_run, &ran, WEIR_FOREVER) != -ECHILD;
+    bad += submit(pool, count_run, &ran, WEIR_NOW) != -ECHILD;
     weir_pool_destroy(pool);
     return bad;
 }
@@ -1117,7 +1068,7 @@ static int pool_of_its_own(void *arg)
     bad += weir_pool_create(&own, &(struct weir_pool_options){
         .workers = 2 }) != 0;
     if (own != NULL) {
-        bad += submit(own, count, &ran, WEIR_FOREVER) != 1;
+        bad += submit(own, count_run, &ran, WEIR_FOREVER) != 1;
         bad += weir_pool_wait(own, WEIR_FOREVER) != 0;
         bad += weir_pool_close(own, WEIR_DRAIN, WEIR_FOREVER) != 0;
         bad += atomic_load(&ran) != 1;
