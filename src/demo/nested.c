@@ -226,14 +226,18 @@ static int print_answers(struct nested *n, const struct evening *e)
 }
 
 /* All of it on a pool of so many workers; `stays` is there the while, beside
- * the pool's other jobs and of no group. NULL: nobody. */
+ * the pool's other jobs and of no group. NULL: nobody. Where there is a worker
+ * for everybody an evening may find that others run all three of a party:
+ * then it has nothing to help with and only waits, and the pool grows by one
+ * in its place. */
 static int on_workers(struct nested *n, int workers, struct person *stays)
 {
     struct evening evenings[EVENINGS];
     struct family family = { .nested = n, .began = weir_now() };
     double end;
     int err = weir_pool_create(&family.pool, &(struct weir_pool_options){
-        .workers = workers });
+        .workers = workers,
+        .max_workers = stays != NULL ? workers + EVENINGS : 0 });
 
     memcpy(evenings, everybody, sizeof(evenings));
     for (int i = 0; i < EVENINGS * PARTIES * PEOPLE; i++)
