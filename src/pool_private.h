@@ -68,6 +68,7 @@ struct weir_context {
     struct weir_slot *again; /* (w) jobs of groups it helps with that are to
                                 be run again, by nobody else */
     void (*drop_again)(struct weir_context *cx); /* (w) its thread ends */
+    int64_t slept_at;              /* (w) when it last went to sleep */
     int index;                     /* (c) */
     struct weir_gate_place place;  /* (w) where it waits to return */
     struct weir_park nap;          /* where weir_sleep() sleeps */

@@ -28,6 +28,9 @@
  */
 #include "pool_private.h"
 
+/* A pool whose worker has slept less than so long ago is busy. */
+#define BUSY_NS (100 * WEIR_US)
+
 /* The one variable of the library: see base.h, STATE. */
 static WEIR_THREAD_LOCAL struct weir_context *current;
 
@@ -92,12 +95,17 @@ static int keep_gate(struct weir_context *w, struct weir_taken *job,
 
 /* Look out for a job a little longer: going to sleep and being woken costs
  * microseconds. The pauses grow, so that the lines it reads are left alone;
- * then it yields, twice. */
-static bool linger(struct weir_ring *ring)
+ * then it yields, twice. But not where it has only just been woken from a
+ * longer sleep: who yields may get its processor back much later, and be far
+ * away when the next job comes (waking took 10 us so, and takes 2). */
+static bool linger(struct weir_context *w)
 {
+    struct weir_ring *ring = &w->pool->ring;
     unsigned round = 0;
 
     for (int i = 0; i < 8; i++) {
+        if (i == 6 && weir_sys_now() - w->slept_at > BUSY_NS)
+            return false;
         weir_ring_backoff(&round);
         if (weir_ring_ready(ring))
             return true;
@@ -216,8 +224,9 @@ static bool next(struct weir_context *w, struct weir_taken *job)
         }
         if (err == 0)
             break;
-        if (err == -ENOENT && linger(ring))
+        if (err == -ENOENT && linger(w))
             continue;
+        w->slept_at = weir_sys_now();
         if (!sleep_until_job(w, WEIR_FOREVER, &slept))
             return false;
     }

@@ -80,6 +80,19 @@ static bool putter_can_go(struct weir_ring *ring, bool insider,
            weir_ring_refresh(ring);
 }
 
+/* Whether takers are an eighth of the ring ahead. A putter that follows them
+ * at one cell's distance takes each line from the processor that still writes
+ * it: across two processors that more than doubles the time a job takes. */
+static bool has_distance(struct weir_ring *ring)
+{
+    uint64_t tail = weir_ring_tail(ring);
+
+    return (tail & WEIR_RING_CLOSED) != 0 ||
+           weir_ring_distance(tail, weir_atomic_load(&ring->bound,
+                                                     weir_relaxed)) >=
+               (int64_t)(ring->capacity / 8);
+}
+
 int weir_ring_await_room(struct weir_ring *ring, bool insider,
                          const WEIR_ATOMIC(int) *stop, int64_t deadline,
                          bool *slept)
@@ -98,7 +111,8 @@ int weir_ring_await_room(struct weir_ring *ring, bool insider,
      * one first. Six rounds of pauses, two of yielding. */
     for (int i = 0; i < 8; i++) {
         weir_ring_backoff(&round);
-        if (putter_can_go(ring, insider, stop))
+        if (putter_can_go(ring, insider, stop) &&
+            (i >= 6 || has_distance(ring)))
             return 0;
     }
     weir_park_announce(&ring->room);

@@ -37,6 +37,9 @@
 #define WEIR_RING_CLOSED UINT64_C(1)
 #define WEIR_RING_FIRST (UINT64_C(0) - 6) /* three puts before the wrap */
 
+/* Cells ahead that are asked for, to be written: a taker writes them too. */
+#define WEIR_RING_AHEAD 6
+
 struct weir_ring {
     char *cells;     /* (c) */
     size_t stride;   /* (c) bytes from cell to cell */
@@ -173,6 +176,7 @@ static inline void weir_ring_fill(struct weir_ring *ring, uint64_t pos,
     struct weir_cell *cell = weir_ring_cell(ring, pos);
     unsigned round = 0;
 
+    weir_sys_prefetch(weir_ring_cell(ring, pos + 2 * WEIR_RING_AHEAD));
     /* Below the bound the cell's last taker has moved the head past it, and
      * is at most still copying. Pairs with the release in weir_ring_take. */
     while (weir_atomic_load(&cell->seq, weir_acquire) != pos)
@@ -273,6 +277,8 @@ static inline size_t weir_ring_take(struct weir_ring *ring, void *items,
     for (size_t i = 0; i < n; i++) {
         struct weir_cell *cell = weir_ring_cell(ring, head + 2 * i);
 
+        weir_sys_prefetch(
+            weir_ring_cell(ring, head + 2 * (i + WEIR_RING_AHEAD)));
         memcpy((char *)items + i * bytes, cell + 1, bytes);
         /* Hands the cell to the putter one round later, whose acquire load
          * pairs with this: our reading is done before its writing. */
