@@ -119,19 +119,34 @@ static int make_room(struct weir_context *cx, struct weir_group *g)
     return weir_group_help(cx, g) == 0 ? 0 : -EAGAIN;
 }
 
-/* Sleep until a slot may be free, or a result ready. */
-static int await_slot(struct weir_group *g, int64_t deadline)
+/* Whether no slot is free and fewer results wait than `enough`. */
+static bool is_full(struct weir_group *g, size_t enough)
 {
     bool full;
 
-    if (deadline == WEIR_NOW)
-        return -EAGAIN;
-    weir_park_announce(&g->changed);
     weir_sys_lock(&g->lock);
-    full = g->free == NULL && g->stats.unread == 0 &&
+    full = g->free == NULL && g->stats.unread < enough &&
            weir_atomic_load(&g->stop, weir_seq_cst) == 0;
     weir_sys_unlock(&g->lock);
-    if (!full) {
+    return full;
+}
+
+/* Sleep until a slot may be free, or a result ready. */
+static int await_slot(struct weir_group *g, int64_t deadline)
+{
+    unsigned round = 0;
+
+    if (deadline == WEIR_NOW)
+        return -EAGAIN;
+    /* A few looks first, as at the ring: the window then goes round with
+     * some room in it, and nobody sleeps for each job. */
+    for (int i = 0; i < 8; i++) {
+        weir_ring_backoff(&round);
+        if (!is_full(g, i < 6 ? g->options.window / 8 + 1 : 1))
+            return 0;
+    }
+    weir_park_announce(&g->changed);
+    if (!is_full(g, 1)) {
         weir_park_retract(&g->changed);
         return 0;
     }
