@@ -3,17 +3,16 @@
  * has the discipline. */
 #include "gate_private.h"
 
-struct weir_gate_view weir_gate_look_locked(struct weir_gate *g,
-                                            struct weir_gate_key *k,
-                                            bool lent)
+struct weir_gate_view weir_gate_look_at_time_locked(struct weir_gate *g,
+                                                    struct weir_gate_key *k,
+                                                    bool full)
 {
     struct weir_gate_view view = { .now = 0, .opens = WEIR_NOW };
-    bool full = !lent && g->limit != WEIR_NONE && k->inside >= g->limit;
     int64_t held = g->held_until;
 
     if (k->held_until > held)
         held = k->held_until;
-    if (held != WEIR_NOW || (k->rate.rated && !full)) {
+    if (held != WEIR_NOW || !full) {
         view.now = weir_sys_now();
         view.held = held > view.now;
     }
@@ -22,11 +21,9 @@ struct weir_gate_view weir_gate_look_locked(struct weir_gate *g,
         view.opens = WEIR_FOREVER;
         return view;
     }
-    if (view.now != 0) {
-        view.opens = weir_rate_opens(&k->rate, view.now);
-        if (held > view.opens)
-            view.opens = held;
-    }
+    view.opens = weir_rate_opens(&k->rate, view.now);
+    if (held > view.opens)
+        view.opens = held;
     return view;
 }
 
@@ -117,8 +114,11 @@ bool weir_gate_line_is_here(const struct weir_gate *g)
 void weir_gate_post_turn_locked(struct weir_gate *g, struct weir_gate_key *k)
 {
     struct weir_gate_view view;
-    struct weir_gate_place *p = weir_gate_turn_locked(g, k, &view);
+    struct weir_gate_place *p;
 
+    if (k->first == NULL)
+        return;
+    p = weir_gate_turn_locked(g, k, &view);
     if (p != NULL && !p->posted && view.opens < p->until &&
         weir_gate_line_is_here(g))
         weir_gate_post_locked(p);

@@ -5,7 +5,8 @@
  * Locks: those of at most two gates, in the order of their addresses. Inside
  *   them a pool's park() and look() take its lock of tasks. A pool's own gate
  *   may be held around them; it is never one of them.
- * Invariants: what is parked, or lined up to be tried, is at one gate, holds nothing, and stands behind
+ * Invariants: what is parked, or lined up to be tried, is at one gate, holds
+ *   nothing, and stands behind
  *   what its owner has parked there before. Only the first of each owner's is
  *   told to look, so that one pool whose workers are busy does not keep
  *   another's jobs from a gate that both use.

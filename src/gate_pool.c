@@ -15,7 +15,7 @@ int weir_gate_pass(struct weir_gate *g, struct weir_gate_place *place,
                    void *user)
 {
     struct weir_gate_key *k = &g->own;
-    struct weir_gate_place *turn;
+    struct weir_gate_place *turn = NULL;
     struct weir_gate_view view;
     int err = -EAGAIN;
 
@@ -24,7 +24,10 @@ int weir_gate_pass(struct weir_gate *g, struct weir_gate_place *place,
         k->inside--;
         g->stats.inside--;
     }
-    turn = weir_gate_turn_locked(g, k, &view);
+    if (k->first != NULL)
+        turn = weir_gate_turn_locked(g, k, &view);
+    else
+        view = weir_gate_look_locked(g, k, false);
     if ((turn == NULL || turn == place) && weir_gate_is_open(view)) {
         int claimed = claim(user);
 

@@ -92,11 +92,26 @@ struct weir_gate_view {
     bool held;
 };
 
-/* `lent`: the permit is there already. */
-struct weir_gate_view weir_gate_look_locked(struct weir_gate *gate,
-                                            struct weir_gate_key *k,
-                                            bool lent)
+/* The same where time matters. */
+struct weir_gate_view weir_gate_look_at_time_locked(struct weir_gate *gate,
+                                                    struct weir_gate_key *k,
+                                                    bool full)
     WEIR_REQUIRES(gate->lock);
+
+/* `lent`: the permit is there already. */
+static inline struct weir_gate_view weir_gate_look_locked(
+    struct weir_gate *gate, struct weir_gate_key *k, bool lent)
+    WEIR_REQUIRES(gate->lock)
+{
+    bool full = !lent && gate->limit != WEIR_NONE && k->inside >= gate->limit;
+    struct weir_gate_view view = {
+        .opens = full ? WEIR_FOREVER : WEIR_NOW };
+
+    if (k->rate.rated || gate->held_until != WEIR_NOW ||
+        k->held_until != WEIR_NOW)
+        return weir_gate_look_at_time_locked(gate, k, full);
+    return view;
+}
 
 static inline bool weir_gate_is_open(struct weir_gate_view view)
 {

@@ -41,28 +41,25 @@ static size_t count_plain(const struct weir_job *jobs, size_t count)
 static ssize_t put_plain(struct weir_pool *pool, const struct weir_job *jobs,
                          size_t count, bool insider, int64_t deadline)
 {
-    struct weir_ring_items what = { .items = jobs, .count = count,
-        .stride = sizeof(*jobs), .bytes = sizeof(struct weir_call) };
     size_t done = 0;
-    ssize_t n;
     int err = 0;
 
-    if (!pool->elastic)
-        return weir_ring_put(&pool->ring, what, insider, deadline);
-    /* Before waiting for room somebody must see what was put: there may be
-     * none but spare workers to make it. */
-    while (done < count) {
-        what.items = jobs + done;
-        what.count = count - done;
-        n = weir_ring_put(&pool->ring, what, insider, WEIR_NOW);
+    do {
+        ssize_t n = weir_ring_put(&pool->ring, (struct weir_ring_items){
+            .items = jobs + done, .count = count - done,
+            .stride = sizeof(*jobs), .bytes = sizeof(struct weir_call) },
+            insider, pool->elastic ? WEIR_NOW : deadline);
+
+        if (!pool->elastic)
+            return n;
+        /* Before waiting for room somebody must see what was put: there may
+         * be none but spare workers to make it. */
         weir_pool_wake(pool);
         done += n > 0 ? (size_t)n : 0;
         err = n < 0 ? (int)n : 0;
         if (n == -EAGAIN)
             err = weir_pool_await_room(pool, NULL, deadline);
-        if (err != 0)
-            break;
-    }
+    } while (err == 0 && done < count);
     return done > 0 ? (ssize_t)done : err;
 }
 
@@ -126,20 +123,14 @@ int weir_pool_submit_task(struct weir_pool *pool, const struct weir_job *job,
     return 0;
 }
 
-ssize_t weir_pool_submit(struct weir_pool *pool, const struct weir_job *jobs,
-                         size_t count, int64_t deadline)
+/* Submit jobs of which some are tasks. */
+static ssize_t submit_mixed(struct weir_pool *pool,
+                            const struct weir_job *jobs, size_t count,
+                            bool insider, int64_t deadline)
 {
-    bool insider = weir_pool_is_own_job(pool);
     size_t done = 0;
     ssize_t err = 0;
 
-    if (!weir_sys_at_home(&pool->home))
-        return -ECHILD;
-    for (size_t i = 0; i < count; i++)
-        if (!weir_job_is_valid(&jobs[i]))
-            return -EINVAL;
-    if (insider)
-        deadline = WEIR_NOW;
     while (done < count) {
         size_t plain = count_plain(jobs + done, count - done);
         ssize_t n;
@@ -158,4 +149,20 @@ ssize_t weir_pool_submit(struct weir_pool *pool, const struct weir_job *jobs,
         break;
     }
     return done > 0 || err >= 0 ? (ssize_t)done : err;
+}
+
+ssize_t weir_pool_submit(struct weir_pool *pool, const struct weir_job *jobs,
+                         size_t count, int64_t deadline)
+{
+    bool insider = weir_pool_is_own_job(pool);
+
+    if (!weir_sys_at_home(&pool->home))
+        return -ECHILD;
+    for (size_t i = 0; i < count; i++)
+        if (jobs[i].fn == NULL ||
+            (weir_job_is_task(&jobs[i]) && !weir_job_is_valid(&jobs[i])))
+            return -EINVAL;
+    if (insider)
+        deadline = WEIR_NOW;
+    return submit_mixed(pool, jobs, count, insider, deadline);
 }

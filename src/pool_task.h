@@ -101,12 +101,14 @@ int weir_tasks_init(struct weir_tasks *tasks, size_t capacity,
 void weir_tasks_destroy(struct weir_tasks *tasks);
 void weir_tasks_free_memory(struct weir_tasks *tasks);
 
-/* Whether a job is a task. */
+/* Whether a job is a task: it asks for more than to be run. Members that this
+ * version does not know are asked for too. */
 static inline bool weir_job_is_task(const struct weir_job *job)
 {
-    return job->gate != NULL ||
-           (job->start | job->deadline | job->period_ns | job->retries |
-            job->priority) != 0;
+    return (((uintptr_t)job->gate | (uint64_t)job->start |
+             (uint64_t)job->deadline | (uint64_t)job->period_ns |
+             job->retries | (uint32_t)job->priority | job->reserved[0] |
+             job->reserved[1] | job->reserved[2] | job->reserved[3])) != 0;
 }
 
 /* Whether its members are in range. */
