@@ -6,10 +6,9 @@
  *   them a pool's park() and look() take its lock of tasks. A pool's own gate
  *   may be held around them; it is never one of them.
  * Invariants: what is parked, or lined up to be tried, is at one gate, holds
- *   nothing, and stands behind
- *   what its owner has parked there before. Only the first of each owner's is
- *   told to look, so that one pool whose workers are busy does not keep
- *   another's jobs from a gate that both use.
+ *   nothing, and stands behind what its owner has put there before. Only the
+ *   first of each owner's is told to look, so that one pool whose workers are
+ *   busy does not keep another's jobs from a gate that both use.
  * Wake-ups: every change that may let somebody in has the first of each
  *   owner's look. One that gets in has the next one look; one that does not
  *   is refused and parked again under the lock, so that no change is missed.
