@@ -181,7 +181,7 @@ int weir_group_help_outside(struct weir_want *want)
     weir_sys_guarded(visit, never, &v);
     err = v.err;
     weir_worker_become(before);
-    weir_worker_lend_permit(&cx);
+    weir_worker_give_back(&cx);
     weir_guest_leave(&cx);
     weir_sys_restore_cancel(cancel);
 out:

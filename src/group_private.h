@@ -106,8 +106,7 @@ struct weir_slot *weir_slot_claim_oldest_locked(struct weir_group *group);
 bool weir_slot_is_done(const struct weir_slot *slot);
 
 /* Whether a job is queued that this thread could run, with no more than its
- * own permits where it is inside a job; `cx` may be NULL: only such as are no
- * tasks. */
+ * own permits where it is inside a job. */
 bool weir_slot_any_queued_locked(struct weir_group *group,
                                  struct weir_context *cx);
 

@@ -125,9 +125,7 @@ static enum outcome run_frame(struct weir_context *cx,
         weir_slot_finish(slot);
         return OVER;
     }
-    weir_atomic_fetch_add(&slot->group->pool->cancelled_aside, 1,
-                          weir_relaxed);
-    weir_slot_end_without_run(slot, why);
+    weir_slot_drop_aside(slot, why);
     return DROPPED;
 }
 

@@ -201,7 +201,7 @@ static struct weir_slot *find_task_locked(struct weir_group *g,
                                           struct weir_context *cx,
                                           bool look_only)
 {
-    struct weir_slot *slot = cx != NULL ? g->tasks.first : NULL;
+    struct weir_slot *slot = g->tasks.first;
 
     while (slot != NULL && !weir_task_take_to_help(slot->task, cx, look_only))
         slot = slot->next;

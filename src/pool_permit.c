@@ -62,7 +62,8 @@ void weir_worker_lend_all(void)
     for (struct weir_context *w = weir_worker_current(); w != NULL;
          w = w->outer) {
         weir_grow_block(w);
-        w->lent = weir_worker_lend_permit(w);
+        w->lent = w->permit;
+        weir_worker_give_back(w);
         for (int i = 0; i < w->depth; i++) {
             struct weir_frame *f = &w->frames[i];
 
@@ -95,12 +96,4 @@ void weir_worker_take_all(void)
     for (struct weir_context *w = weir_worker_current(); w != NULL;
          w = w->outer)
         weir_grow_unblock(w);
-}
-
-bool weir_worker_lend_permit(struct weir_context *w)
-{
-    bool had = w->permit;
-
-    weir_worker_give_back(w);
-    return had;
 }

@@ -307,10 +307,8 @@ void weir_worker_run(struct weir_context *w, const struct weir_taken *taken);
 /* Give the worker's permit back, if it has one. */
 void weir_worker_give_back(struct weir_context *w);
 
-/* Give the worker's permit up while it sleeps inside a job, and take one
- * again: true where there was one. */
-bool weir_worker_lend_permit(struct weir_context *w);
-/* The same for all this thread is inside of, gates of jobs too. */
+/* Give up the permits of all this thread is inside of, gates of jobs too,
+ * while it sleeps inside a job; and take them again. */
 void weir_worker_lend_all(void);
 void weir_worker_take_all(void);
 

@@ -28,7 +28,6 @@ static struct weir_task *ready_task(struct weir_pool *pool)
 static int take_cell(struct weir_context *w, struct weir_taken *taken)
 {
     struct weir_call *call = &taken->call;
-    bool last, took;
 
     taken->task = NULL;
     if (weir_ring_take(&w->pool->ring, call, 1, sizeof(*call)) != 1)
@@ -36,14 +35,9 @@ static int take_cell(struct weir_context *w, struct weir_taken *taken)
     if (call->fn != weir_task_token)
         return 1;
     taken->task = call->arg;
-    took = weir_task_pass(taken->task, &last);
-    /* Who waits for that is told when this worker goes to sleep, or ends what
-     * it takes next: the gate may be locked here. */
-    if (last) {
-        weir_task_free(taken->task);
-        weir_atomic_fetch_add(&w->pool->ended_aside, 1, weir_seq_cst);
-    }
-    return took ? 1 : 2;
+    /* Who waits for a spent one is told when this worker goes to sleep, or
+     * ends what it takes next: the gate may be locked here. */
+    return weir_task_pass(taken->task) ? 1 : 2;
 }
 
 /* 0: none; 1: one; 2: one that needs no permit: it was run elsewhere, or is
@@ -129,19 +123,13 @@ void weir_pool_drop_queued(struct weir_pool *pool)
     struct weir_task *task;
 
     while (weir_ring_take(&pool->ring, &call, 1, sizeof(call)) == 1) {
-        bool last;
-
         if (call.fn != weir_task_token) {
             drop(pool, &call);
             weir_atomic_fetch_add(&pool->dropped, 1, weir_seq_cst);
             continue;
         }
-        if (weir_task_pass(call.arg, &last))
+        if (weir_task_pass(call.arg))
             weir_task_drop(call.arg, -ECANCELED);
-        if (last) {
-            weir_task_free(call.arg);
-            weir_atomic_fetch_add(&pool->ended_aside, 1, weir_seq_cst);
-        }
     }
     while ((task = weir_task_take_ready(pool, false)) != NULL)
         weir_task_drop(task, -ECANCELED);

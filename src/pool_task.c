@@ -203,7 +203,22 @@ void weir_task_queue(struct weir_task *t)
 
 /* ---- taking ---- */
 
-bool weir_task_pass(struct weir_task *t, bool *last)
+/* Both its job and its token are done with. */
+static void free_task(struct weir_task *t)
+{
+    struct weir_pool *pool = t->pool;
+    struct weir_tasks *ts = &pool->tasks;
+
+    weir_sys_lock(&ts->lock);
+    t->state = WEIR_TASK_FREE;
+    t->next = ts->free;
+    ts->free = t;
+    weir_sys_unlock(&ts->lock);
+    /* After that: who sees room finds a free task. */
+    weir_atomic_fetch_add(&pool->ended_aside, 1, weir_seq_cst);
+}
+
+bool weir_task_pass(struct weir_task *t)
 {
     struct weir_tasks *ts = &t->pool->tasks;
     bool took;
@@ -214,8 +229,9 @@ bool weir_task_pass(struct weir_task *t, bool *last)
         weir_task_take_locked(t);
     ts->tokens--;
     weir_sys_unlock(&ts->lock);
-    *last = (weir_atomic_fetch_or(&t->over, WEIR_TASK_PASSED, weir_seq_cst) &
-             WEIR_TASK_ENDED) != 0;
+    if ((weir_atomic_fetch_or(&t->over, WEIR_TASK_PASSED, weir_seq_cst) &
+         WEIR_TASK_ENDED) != 0)
+        free_task(t);
     return took;
 }
 
@@ -397,17 +413,6 @@ void weir_task_part(struct weir_task *t)
     t->pass_count = 0;
 }
 
-void weir_task_free(struct weir_task *t)
-{
-    struct weir_tasks *ts = &t->pool->tasks;
-
-    weir_sys_lock(&ts->lock);
-    t->state = WEIR_TASK_FREE;
-    t->next = ts->free;
-    ts->free = t;
-    weir_sys_unlock(&ts->lock);
-}
-
 void weir_task_end(struct weir_task *t)
 {
     struct weir_pool *pool = t->pool;
@@ -415,8 +420,7 @@ void weir_task_end(struct weir_task *t)
     if ((weir_atomic_fetch_or(&t->over, WEIR_TASK_ENDED, weir_seq_cst) &
          WEIR_TASK_PASSED) == 0)
         return;
-    weir_task_free(t);
-    weir_atomic_fetch_add(&pool->ended_aside, 1, weir_seq_cst);
+    free_task(t);
     weir_park_wake(&pool->ring.room);
     weir_pool_settle(pool);
 }

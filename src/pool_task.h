@@ -134,10 +134,9 @@ void weir_task_queue(struct weir_task *task);
 /* ---- taking ---- */
 
 /* Its token has come out of the ring. Returns whether the caller has taken
- * the task with it. *last: it had ended before, and the caller counts it as
- * ended, after weir_task_free(). */
-bool weir_task_pass(struct weir_task *task, bool *last);
-void weir_task_free(struct weir_task *task);
+ * the task with it. If it had ended before it is free now, and counts as
+ * ended; the caller settles the pool when no gate is locked. */
+bool weir_task_pass(struct weir_task *task);
 
 /* Take the ready task whose turn it is; NULL: it is the ring's turn, which
  * `queued` says is not empty, or there is none. */

@@ -160,9 +160,7 @@ ok "each answer was used, or came late and was dropped" \
     all is "$(answers 1)" "$(($(answers 2) + $(answers 3)))" -- \
     at_least "$(answers 1)" 10 -- at_least "$(answers 3)" 4
 
-# In the background of a script, say, it would be ignored.
-if [ -z "$(trap -p INT)" ]; then
-    rm -f out
+if int_works; then
     start show nested --scale 100
     await has_lines out 3
     kill -INT "$pid"
