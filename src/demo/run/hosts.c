@@ -17,7 +17,7 @@
 #include <strings.h>
 
 #define BUCKETS_MAX ((size_t)1 << 20)
-#define KEYS_MAX    ((size_t)1 << 16) /* of 150 bytes; more hosts take turns */
+#define KEYS_MAX    ((size_t)1 << 14) /* of 150 bytes; more hosts take turns */
 #define LOOK_NS     (100 * WEIR_MS)   /* for whether the run stops */
 #define SAY_LOOKS   10                /* so many before the reader says why */
 
