@@ -23,6 +23,7 @@ static void stop(struct run *run, int event)
         say("weir run: a pipe: cannot write"); /* it holds 4,096 and more */
     weir_gate_hold(gate, 0, WEIR_FOREVER);
     hosts_stop(run->hosts);
+    window_stop(run);
     weir_gate_stats(gate, &stats);
     if (event < 0 || event == EVENT_HALT_NOW) {
         weir_pool_close(run->pool, WEIR_CANCEL, WEIR_NOW);

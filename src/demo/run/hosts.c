@@ -18,8 +18,6 @@
 
 #define BUCKETS_MAX ((size_t)1 << 20)
 #define KEYS_MAX    ((size_t)1 << 14) /* of 150 bytes; more hosts take turns */
-#define LOOK_NS     (100 * WEIR_MS)   /* for whether the run stops */
-#define SAY_LOOKS   10                /* so many before the reader says why */
 
 struct host {
     struct host *next; /* of its bucket */
@@ -37,32 +35,25 @@ struct host {
 struct hosts {
     pthread_mutex_t lock;
     struct weir_gate *gate; /* safe by itself; a key for each host */
-    struct weir_gate *room; /* safe by itself; who is inside is read ahead */
     uint64_t salt;
-    int64_t window;
     size_t quota; /* jobs of a host in the pool */
     size_t mask;
     struct host **buckets;
     struct host *refused; /* a list of those whose first could not get in */
     char paused[HOST_NAME];
     int64_t paused_until;
-    int said_full;
 };
 
 /* ---- making ---- */
 
-static int make_gates(struct hosts *hosts, const struct hosts_options *o)
+static int make_gate(struct hosts *hosts, const struct hosts_options *o)
 {
     size_t all = (size_t)(o->window + o->concurrency);
-    int err = weir_gate_create(&hosts->gate, &(struct weir_gate_options){
+
+    return weir_gate_create(&hosts->gate, &(struct weir_gate_options){
         .limit = o->limit != 0 ? (int)o->limit : WEIR_NONE,
         .rate_per_s = o->rate,
         .keys_max = all < KEYS_MAX ? all : KEYS_MAX });
-
-    if (err == 0)
-        err = weir_gate_create(&hosts->room, &(struct weir_gate_options){
-            .limit = (int)all });
-    return err;
 }
 
 int hosts_create(struct hosts **out, const struct hosts_options *o)
@@ -82,11 +73,10 @@ int hosts_create(struct hosts **out, const struct hosts_options *o)
     while (count < BUCKETS_MAX && count < (size_t)o->window)
         count *= 2;
     hosts->salt = o->salt;
-    hosts->window = o->window;
     hosts->quota = (size_t)((o->window + 3) / 4 + o->concurrency);
     hosts->mask = count - 1;
     hosts->buckets = calloc(count, sizeof(struct host *));
-    err = hosts->buckets == NULL ? -ENOMEM : make_gates(hosts, o);
+    err = hosts->buckets == NULL ? -ENOMEM : make_gate(hosts, o);
     if (err != 0) {
         hosts_destroy(hosts);
         return err;
@@ -100,7 +90,6 @@ void hosts_destroy(struct hosts *hosts)
     if (hosts == NULL)
         return;
     weir_gate_destroy(hosts->gate);
-    weir_gate_destroy(hosts->room);
     for (size_t i = 0; hosts->buckets != NULL && i <= hosts->mask; i++)
         while (hosts->buckets[i] != NULL) {
             struct host *next = hosts->buckets[i]->next;
@@ -290,7 +279,7 @@ void hosts_leave(struct run *run, struct job *job)
     if (hosts->refused != NULL)
         tend_locked(run);
     pthread_mutex_unlock(&hosts->lock);
-    hosts_give_room_back(run);
+    window_leave(run);
 }
 
 void hosts_tend(struct run *run)
@@ -300,49 +289,7 @@ void hosts_tend(struct run *run)
     pthread_mutex_unlock(&run->hosts->lock);
 }
 
-/* ---- the window ---- */
-
-/* Where a host has filled the window, say so once. */
-static void say_full(struct run *run)
-{
-    struct hosts *hosts = run->hosts;
-    struct weir_gate_stats gate = { 0 };
-    struct hosts_view view;
-
-    weir_gate_stats(weir_pool_gate(run->pool), &gate);
-    hosts_look(hosts, 1, &view);
-    if (hosts->said_full || run->options->quiet ||
-        gate.inside >= gate.limit || view.most * 2 < view.jobs)
-        return;
-    hosts->said_full = 1;
-    say("reading waits: %zu of the %zu jobs read ahead are for %s (--window)",
-        view.most, view.jobs, view.name);
-}
-
-int hosts_wait_for_room(struct run *run)
-{
-    int looks = 0;
-
-    for (;;) {
-        int err = weir_gate_enter(run->hosts->room, 0, weir_after(LOOK_NS));
-
-        if (err == 0 && !atomic_load(&run->stopping))
-            return 1;
-        if (err == 0)
-            hosts_give_room_back(run);
-        if (atomic_load(&run->stopping))
-            return 0;
-        if (++looks == SAY_LOOKS)
-            say_full(run);
-    }
-}
-
-void hosts_give_room_back(struct run *run)
-{
-    weir_gate_leave(run->hosts->room, 0);
-}
-
-static void drop_kept(struct run *run)
+void hosts_drop_kept(struct run *run)
 {
     struct hosts *hosts = run->hosts;
     struct job *all = NULL;
@@ -360,24 +307,10 @@ static void drop_kept(struct run *run)
     while (all != NULL) {
         struct job *next = all->next;
 
-        hosts_give_room_back(run);
+        window_leave(run);
         job_free(all);
         all = next;
     }
-}
-
-void hosts_finish(struct run *run)
-{
-    struct weir_gate *room = run->hosts->room;
-
-    /* One gets in when nobody is inside any more. */
-    weir_gate_set(room, &(struct weir_gate_options){ .limit = 1 });
-    while (!atomic_load(&run->stopping))
-        if (weir_gate_enter(room, 0, weir_after(LOOK_NS)) == 0) {
-            hosts_give_room_back(run);
-            break;
-        }
-    drop_kept(run);
 }
 
 /* ---- holding and looking ---- */
@@ -403,8 +336,6 @@ void hosts_hold(struct run *run, const struct job *job, int64_t until)
 void hosts_stop(struct hosts *hosts)
 {
     weir_gate_hold(hosts->gate, WEIR_EVERY, WEIR_FOREVER);
-    weir_gate_set(hosts->room,
-                  &(struct weir_gate_options){ .limit = WEIR_NONE });
 }
 
 void hosts_look(struct hosts *hosts, int all, struct hosts_view *view)

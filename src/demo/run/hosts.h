@@ -5,9 +5,8 @@
  * once, so many a second, not before. What waits there holds no worker. A
  * host may have a quarter of the window in the pool; what is over that is
  * kept here, in order, and one is handed on by each job of the host that
- * ends. All that is read ahead, in the pool or kept, counts against the
- * window; when that is used up the reader waits. So one slow host stalls the
- * others only once it has filled all of the window.
+ * ends. So one slow host stalls the others only once it has filled all of the
+ * window: see window.h.
  */
 #ifndef WEIR_DEMO_HOSTS_H
 #define WEIR_DEMO_HOSTS_H
@@ -44,29 +43,24 @@ struct hosts_view {
 int hosts_create(struct hosts **hosts, const struct hosts_options *options);
 void hosts_destroy(struct hosts *hosts); /* NULL is fine */
 
-/* Wait for room in the window. Returns 1; 0: the run is stopping. */
-int hosts_wait_for_room(struct run *run);
-
 /* Put a job that has room into the pool, or keep it. Returns 0; -ENOMEM;
  * -EPIPE the pool is closed; then it is the caller's, and so is its room. */
 int hosts_submit(struct run *run, struct job *job);
-void hosts_give_room_back(struct run *run);
 
-/* A job has come to its end: make room, and hand on what was kept. Any
+/* A job has come to its end: leave the window, and hand on what was kept. Any
  * thread, but inside hosts_submit(). */
 void hosts_leave(struct run *run, struct job *job);
 
 /* Try again what the gate had no room for; now and then, by any thread. */
 void hosts_tend(struct run *run);
 
-/* Wait until every job has ended, or the run is stopping; then drop what is
- * kept. */
-void hosts_finish(struct run *run);
+/* Drop what is kept, after the run was stopped. */
+void hosts_drop_kept(struct run *run);
 
 /* Let no job of this one's host start before that. */
 void hosts_hold(struct run *run, const struct job *job, int64_t until);
 
-/* Let no job start any more, and nobody wait for room. */
+/* Let no job start any more. */
 void hosts_stop(struct hosts *hosts);
 
 /* Look. `all`: at each of them, too. */

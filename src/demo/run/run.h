@@ -6,7 +6,8 @@
  *   setup.c     opening, making, starting, and taking down
  *   source.c    main thread: reads lines, makes jobs, submits them
  *   task.c      what a line asks for, and its id
- *   hosts.c     what each host may bear; what is read ahead
+ *   hosts.c     what each host may bear
+ *   window.c    how much is read ahead
  *   done.c      what a results file says is done
  *   job.c       workers: fetch, count in the table, hand the record over
  *   retry.c     whether and when once more
@@ -29,6 +30,7 @@
 #include "starts.h"
 #include "task.h"
 #include "trace.h"
+#include "window.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -62,6 +64,8 @@ struct run {
     struct weir_http_options http;     /* (c) for each worker */
     struct weir_pool *pool;            /* (s) */
     struct hosts *hosts;               /* (s) */
+    struct weir_gate *window;          /* (s) see window.h */
+    int said_full;                     /* (m) that it is full */
     int most;                          /* (c) workers there can be */
     struct weir_writer *results;       /* (s) */
     struct weir_table *counts;  /* (s) see results/stats.h */

@@ -212,6 +212,9 @@ static int make_hosts(struct run *run)
         .concurrency = o->concurrency, .limit = o->per_host,
         .rate = o->per_host_rate });
 
+    if (err == 0)
+        err = weir_gate_create(&run->window, &(struct weir_gate_options){
+            .limit = (int)(o->window + o->concurrency) });
     return err == 0 ? EXIT_OK : run_broken("setting up", err);
 }
 
@@ -307,6 +310,7 @@ void take_down(struct run *run)
 {
     weir_pool_destroy(run->pool);
     hosts_destroy(run->hosts);
+    weir_gate_destroy(run->window);
     server_stop(run->server);
     if (run->has_screen)
         screen_stop();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * source.c - the producer: the main thread reads lines, makes jobs of those
  * that are this run's, and submits them. The window bounds how far it runs
- * ahead of the workers: hosts.c. */
+ * ahead of the workers. */
 #include "common/input.h"
 #include "done.h"
 #include "run.h"
@@ -127,7 +127,7 @@ static int submit(struct run *run, struct job *job)
         job_free(job);
         return 1;
     }
-    if (!hosts_wait_for_room(run)) {
+    if (!window_enter(run)) {
         job_free(job);
         return 0;
     }
@@ -140,7 +140,7 @@ static int submit(struct run *run, struct job *job)
         say("weir run: a job was refused: %s", strerror(-err));
         run->source_error = 1;
     }
-    hosts_give_room_back(run);
+    window_leave(run);
     job_free(job);
     return 0;
 }
@@ -264,6 +264,8 @@ void source_run(struct run *run)
         from_base(run);
     if (!atomic_load(&run->stopping))
         atomic_store(&run->known, run->made);
-    if (run->hosts != NULL)
-        hosts_finish(run);
+    if (run->options->dry_run)
+        return;
+    window_finish(run);
+    hosts_drop_kept(run);
 }
