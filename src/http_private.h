@@ -44,7 +44,8 @@ struct weir_http {
 
 /* What libcurl is told of a URL. */
 struct weir_http_target {
-    char *url;             /* without user and password */
+    const char *asked;     /* `url`, or the one there was where it is plain */
+    char *url;             /* without user and password; or NULL */
     char *user, *password; /* decoded; NULL: none. All are curl_free()d */
 };
 

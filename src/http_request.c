@@ -191,7 +191,7 @@ int weir_http_request_set(struct weir_http *http,
     set_handle(&s, http);
     set_method(&s, http, r);
     set_pointer(&s, CURLOPT_HTTPHEADER, *list);
-    set_pointer(&s, CURLOPT_URL, target->url);
+    set_pointer(&s, CURLOPT_URL, target->asked);
     set_pointer(&s, CURLOPT_USERNAME, target->user);
     set_pointer(&s, CURLOPT_PASSWORD, target->password);
     /* weir_http_begin() has seen to it that libcurl knows them all. */

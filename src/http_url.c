@@ -179,6 +179,24 @@ void weir_http_target_free(struct weir_http_target *target)
     *target = (struct weir_http_target){ 0 };
 }
 
+/* Ask whether the authority is a plain host, and a port if any, so that there
+ * is nothing to take out of it nor to object to. */
+static int is_plain(const char *url)
+{
+    int whole;
+    const char *at = authority_of(url, &whole);
+    long port = 1;
+
+    while (is_alpha(*at) || is_digit(*at) || *at == '.' || *at == '-')
+        at++;
+    if (*at == ':') {
+        for (port = 0, at++; is_digit(*at) && port <= 65535; at++)
+            port = port * 10 + (*at - '0');
+    }
+    return port > 0 && port <= 65535 &&
+           (*at == '/' || *at == '?' || *at == '#' || *at == '\0');
+}
+
 int weir_http_target_make(struct weir_http_target *target, const char *url,
                           const char **why)
 {
@@ -189,6 +207,9 @@ int weir_http_target_make(struct weir_http_target *target, const char *url,
     *why = objection(url);
     if (*why != NULL)
         return -EINVAL;
+    target->asked = url;
+    if (is_plain(url)) /* libcurl takes it apart once more by itself */
+        return 0;
     parts = curl_url();
     if (parts == NULL)
         return -ENOMEM;
@@ -200,6 +221,7 @@ int weir_http_target_make(struct weir_http_target *target, const char *url,
     if (code == CURLUE_OK)
         code = curl_url_get(parts, CURLUPART_URL, &target->url, 0);
     curl_url_cleanup(parts);
+    target->asked = target->url;
     if (code == CURLUE_OK)
         return 0;
     weir_http_target_free(target);

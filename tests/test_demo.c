@@ -3,6 +3,7 @@
 #include "common/id.h"
 #include "common/input.h"
 #include "common/number.h"
+#include "run/retry.h"
 #include "serve/server_private.h"
 #include "show/template_plan.h"
 #include "common/text.h"
@@ -249,6 +250,52 @@ static int near(double a, double b)
 }
 
 /* The numbers of the contract. */
+static void retry_afters(void)
+{
+    static const char now[] = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const int64_t most = 60 * WEIR_S;
+
+    EXPECT(retry_after("0", NULL, most) == 0);
+    EXPECT(retry_after("7", NULL, most) == 7 * WEIR_S);
+    EXPECT(retry_after("61", NULL, most) == most);
+    EXPECT(retry_after("99999999999999999999", NULL, most) == most);
+    EXPECT(retry_after("9223372036854775807", NULL, most) == most);
+    EXPECT(retry_after("7", NULL, 0) == 0);
+    EXPECT(retry_after("-7", NULL, most) == -1);
+    EXPECT(retry_after("", NULL, most) == -1);
+    EXPECT(retry_after("7s", NULL, most) == -1);
+    EXPECT(retry_after("soon", NULL, most) == -1);
+    /* The three forms of RFC 9110, 5.6.7. */
+    EXPECT(retry_after("Sun, 06 Nov 1994 08:49:41 GMT", now, most) ==
+           4 * WEIR_S);
+    EXPECT(retry_after("Sunday, 06-Nov-94 08:49:41 GMT", now, most) ==
+           4 * WEIR_S);
+    EXPECT(retry_after("Sun Nov  6 08:49:41 1994", now, most) == 4 * WEIR_S);
+    EXPECT(retry_after("Sun, 06 Nov 1994 09:49:41 GMT", now, most) == most);
+    EXPECT(retry_after("Sun, 06 Nov 1994 08:49:30 GMT", now, most) == 0);
+    EXPECT(retry_after("Sun, 06 Nov 1994 08:49:41 GMT", NULL, most) == 0);
+    EXPECT(retry_after("Fri, 31 Dec 9999 23:59:59 GMT", NULL, most) == most);
+    EXPECT(retry_after("Sun, 06 Nov 1994 08:49:41 GMTx", now, most) == -1);
+}
+
+static void retry_pauses(void)
+{
+    int64_t longest = 0;
+
+    for (uint64_t i = 0; i < 1000; i++) {
+        uint64_t random = i * UINT64_C(0x9e3779b97f4a7c15);
+        int64_t pause = retry_pause(1, random);
+
+        EXPECT(pause >= 0 && pause <= RETRY_FIRST);
+        EXPECT(retry_pause(2, random) <= 2 * RETRY_FIRST);
+        EXPECT(retry_pause(1000000, random) <= RETRY_MOST);
+        longest = pause > longest ? pause : longest;
+    }
+    EXPECT(longest > RETRY_FIRST * 9 / 10);
+    EXPECT(retry_status(429) && retry_status(503) && !retry_status(501));
+    EXPECT(!retry_status(0) && !retry_status(200));
+}
+
 static void plans(void)
 {
     static struct plan plan = { .limit = 3, .write_delay = 0.5, .scale = 1 };
@@ -289,6 +336,8 @@ static const struct tap_case cases[] = {
     { "lines lose BOM, line end and blanks, and the last needs none", lines },
     { "a line of 65,536 bytes is read, a longer one is not", long_lines },
     { "requests that could be understood in two ways are refused", requests },
+    { "Retry-After is seconds or a date, and clamped", retry_afters },
+    { "pauses are random up to a bound that doubles", retry_pauses },
     { "the estimates are those of the contract", plans },
     { "random delays are different, in range, in order", random_plans },
 };

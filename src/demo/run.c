@@ -58,6 +58,17 @@ static int work(struct run *run)
     return err != 0 ? err : signal;
 }
 
+/* How many workers there were: more than at first after SIGUSR1. */
+static size_t lanes(const struct run *run)
+{
+    size_t most = (size_t)run->options->workers;
+
+    for (size_t i = 0; i < run->marks.count; i++)
+        if (run->marks.all[i].lane >= most)
+            most = run->marks.all[i].lane + 1;
+    return most;
+}
+
 /* Write the files about the run that were asked for. Returns an exit code. */
 static int write_files(struct run *run)
 {
@@ -69,7 +80,7 @@ static int write_files(struct run *run)
         code = run_broken(o->trace, err);
     err = o->timeline != NULL
               ? timeline_write(o->timeline, run->marks.all, run->marks.count,
-                               (size_t)o->workers)
+                               lanes(run))
               : 0;
     if (err != 0)
         code = run_broken(o->timeline, err);

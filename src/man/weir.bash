@@ -15,8 +15,8 @@ _weir() {
     case $command in
     run)
         options='--input --count --base --shard --dry-run --concurrency
-            --workers --rate --burst --window --timeout --connect-timeout
-            --max-body --accept --header --agent --proxy --cacert --halt
+            --workers --rate --burst --per-host --per-host-rate --window
+            --timeout --connect-timeout --retries --retry-max-time --max-body --accept --header --agent --proxy --cacert --halt
             --output --resume --retry-failed --body --save --quiet --verbose
             --progress --color --table --summary --timeline --trace --help
             --version'

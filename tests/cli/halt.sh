@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # halt.sh WEIR - stopping when too many have failed.
 . "$(dirname "$0")/lib.sh"
-plan 9
+plan 11
 serve
 for i in $(seq 2000); do echo "$base/status/404?$i"; done >bad
 for i in $(seq 200); do echo "$base/status/200?$i"; done >good
@@ -35,6 +35,26 @@ ok "a full disk goes before it" is "$code" 3
 { echo file:///; cat bad; } >refused
 run run -q -i refused -o refused.out --halt soon,fail=1
 ok "it goes before bad input" is "$code" 4
+# A job that fails, and seven in flight; from its end to that of all.
+{ for i in $(seq 7); do echo "$base/delay/600?$i"; done
+  echo "$base/delay/nan"; } >flight
+cancelled() { # MILLISECONDS: in one of some tries, for the machine may be busy
+    for _ in $(seq 20); do
+        rm -f flight.out
+        run run -q -i flight -j 8 -t 700 -o flight.out --halt now,fail=1 \
+            --summary flight.json
+        ended=$(sed -E 's/.*"wait_ms":([0-9.]+),.*"total_ms":([0-9.]+),.*/'\
+'\1 \2/' flight.out)
+        took=$(sed -E 's/.*"took_s":([0-9.]+),.*/\1/' flight.json)
+        echo "$took $ended" | awk -v most="$1" '{
+            ms = $1 * 1000 - $2 - $3; print "# " ms " ms"
+            exit !(ms <= most) }' && return
+    done
+    false
+}
+ok "what is in flight is cancelled within 100 ms" cancelled 100
+ok "with 4, and without a record" all is "$code" 4 -- \
+    is "$(lines flight.out)" 1
 wrong=0
 for text in x soon now,fail= now,fail=0 soon,fail=101% soon,fail=1x \
     soon,fail=-1 never,fail=1; do

@@ -138,7 +138,7 @@ has_lines() { [ "$(lines "$1")" -ge "$2" ]; }
 whole() {
     local record='^\{"v":1,"run":"[0-9a-f]{16}","id":"[0-9a-f]{32}","seq":'
     record+='[0-9]+,"url":"([^"\\]|\\.)*","ok":(true|false),"status":'
-    record+='(null|[0-9]{3}),"error":(null|"[a-z_]+"),"attempts":1,"worker":'
+    record+='(null|[0-9]{3}),"error":(null|"[a-z_]+"),"attempts":[0-9]+,"worker":'
     record+='[0-9]+,"start":"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:'
     record+='[0-9]{2}\.[0-9]{3}Z","wait_ms":[0-9.]+,"dns_ms":[0-9.]+,'
     record+='"connect_ms":[0-9.]+,"tls_ms":[0-9.]+,"ttfb_ms":[0-9.]+,'

@@ -40,7 +40,7 @@ ok "a URL that comes more often is done so much more often" \
     is "$(grep -c '?7"' part)" 3
 
 printf '%s\n' "$good?a" "$base/unstable" "$base/unstable?b" "$good?c" >list
-run run -q -j 1 -i list -o fails
+run run -q -j 1 -i list -o fails --retries 0
 ok "one of two has failed" all is "$code" 1 -- \
     is "$(grep -c '"ok":false' fails)" 1
 run run -q -i list -o fails --resume

@@ -3,22 +3,40 @@
 # signals.sh WEIR - more or fewer at once while it runs; room for open files.
 . "$(dirname "$0")/lib.sh"
 int_works || skip_all "SIGINT is ignored here"
-plan 10
+plan 12
 serve
 for i in $(seq 30); do echo "$base/delay/0.3?$i"; done >list
 
-start run -i list -j 2 -w 4 -o more
+more() { # UNTIL: by one at a time
+    await has_lines more 1
+    for n in $(seq 3 "$1"); do
+        kill -USR1 "$pid"
+        await says "at most $n at once from now on"
+    done
+}
+start run -i list -j 2 -w 3 -o more
+more 5
+ended
+ok "SIGUSR1 lets one more run at once, and workers follow, beyond -w too" \
+    all is "$code" 0 -- grep -qE 'most jobs at once +5 of 5 allowed' err -- \
+    at_least "$(distinct more worker)" 5
+ok "nothing is lost by it" all is "$(distinct more id)" 30 -- whole more
+rm more
+start run -i list -j 2 -o more --timeline more.svg
+more 20
+kill -USR1 "$pid"
+await says "at most 20 at once from now on, the most"
+ended
+ok "up to twice as many and some" all is "$code" 0 -- whole more -- \
+    test -s more.svg
+rm more
+start run -i list -j 4 -w 1 -o more
 await has_lines more 1
 kill -USR1 "$pid"
-await says "at most 3 at once from now on"
-kill -USR1 "$pid"
-await says "at most 4 at once from now on"
-kill -USR1 "$pid"
-await says "at most 4 at once from now on, as many as there are workers (-w)"
+await says "at most 2 at once from now on"
 ended
-ok "SIGUSR1 lets one more run at once, up to the workers" \
-    all is "$code" 0 -- grep -qE 'most jobs at once +4 of 4 allowed' err
-ok "nothing is lost by it" all is "$(distinct more id)" 30 -- whole more
+ok "-w below -j is what counts, and is what grows" all is "$code" 0 -- \
+    grep -qE 'most jobs at once +[12] of 2 allowed' err -- whole more
 
 start run -i list -j 3 -o fewer
 await has_lines fewer 1

@@ -56,19 +56,25 @@ static void add_formatted(struct text *text, const char *format, va_list args)
 static void add_formatted(struct text *text, const char *format, va_list args)
 {
     va_list again;
+    size_t left;
     int count;
 
+    /* Nearly always there is room already, and once is enough. */
+    if (!reserve(text, 0))
+        return;
+    left = text->room - text->used;
     va_copy(again, args);
-    count = vsnprintf(NULL, 0, format, again);
+    count = vsnprintf(text->data + text->used, left, format, again);
     va_end(again);
     if (count < 0) {
         text->failed = 1;
-        return;
+    } else if ((size_t)count >= left) {
+        text->data[text->used] = '\0'; /* if there is no memory */
+        if (!reserve(text, (size_t)count))
+            return;
+        vsnprintf(text->data + text->used, (size_t)count + 1, format, args);
     }
-    if (!reserve(text, (size_t)count))
-        return;
-    vsnprintf(text->data + text->used, (size_t)count + 1, format, args);
-    text->used += (size_t)count;
+    text->used += count > 0 ? (size_t)count : 0;
 }
 
 void text_printf(struct text *text, const char *format, ...)

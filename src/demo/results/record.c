@@ -7,10 +7,22 @@
 #include <time.h>
 #include <weir/base.h>
 
+/* Milliseconds with three digits behind the point, one by one: that is much
+ * faster than to print a double. */
 static void add_ms(struct text *line, const char *name, int64_t ns)
 {
-    text_printf(line, ",\"%s\":%.3f", name,
-                ns > 0 ? (double)ns / WEIR_MS : 0.0);
+    int64_t us = ns > 0 ? (ns + WEIR_US / 2) / WEIR_US : 0;
+    char digits[24], *at = digits + sizeof(digits);
+    char *point = at - 4; /* at least "0.000" */
+
+    while (us != 0 || at >= point) {
+        *--at = (char)('0' + us % 10);
+        us /= 10;
+        if (at == point + 1)
+            *--at = '.';
+    }
+    text_puts(line, name);
+    text_add(line, at, (size_t)(digits + sizeof(digits) - at));
 }
 
 static void add_start(struct text *line, int64_t ms)
@@ -77,12 +89,12 @@ void record_write(struct text *line, const struct record *r)
     text_printf(line, ",\"attempts\":%d,\"worker\":%d", r->attempts,
                 r->worker);
     add_start(line, r->start_ms);
-    add_ms(line, "wait_ms", r->wait_ns);
-    add_ms(line, "dns_ms", r->dns_ns);
-    add_ms(line, "connect_ms", r->connect_ns);
-    add_ms(line, "tls_ms", r->tls_ns);
-    add_ms(line, "ttfb_ms", r->ttfb_ns);
-    add_ms(line, "total_ms", r->total_ns);
+    add_ms(line, ",\"wait_ms\":", r->wait_ns);
+    add_ms(line, ",\"dns_ms\":", r->dns_ns);
+    add_ms(line, ",\"connect_ms\":", r->connect_ns);
+    add_ms(line, ",\"tls_ms\":", r->tls_ns);
+    add_ms(line, ",\"ttfb_ms\":", r->ttfb_ns);
+    add_ms(line, ",\"total_ms\":", r->total_ns);
     text_printf(line, ",\"bytes\":%llu", (unsigned long long)r->bytes);
     if (r->body != NULL)
         add_body(line, r);

@@ -8,7 +8,8 @@
  *
  * dns_ms, connect_ms and tls_ms are how long each of these took, 0 where a
  * connection was used again; ttfb_ms and total_ms count from the request's
- * start, wait_ms from submitting the job to that start. "method" follows
+ * start, wait_ms from submitting the job to that start; all are those of the
+ * last attempt. "method" follows
  * "url" where it is not GET; "body", or "body_base64" where it is no UTF-8,
  * comes last where --body full asked for it.
  */

@@ -22,6 +22,8 @@ static void stop(struct run *run, int event)
     if (run->stop_pipe[1] >= 0 && write(run->stop_pipe[1], "", 1) < 0)
         say("weir run: a pipe: cannot write"); /* it holds 4,096 and more */
     weir_gate_hold(gate, 0, WEIR_FOREVER);
+    hosts_stop(run->hosts);
+    window_stop(run);
     weir_gate_stats(gate, &stats);
     if (event < 0 || event == EVENT_HALT_NOW) {
         weir_pool_close(run->pool, WEIR_CANCEL, WEIR_NOW);
@@ -37,22 +39,31 @@ static void stop(struct run *run, int event)
         say("finishing %d in flight; Ctrl-C again to abort", stats.inside);
 }
 
-/* SIGUSR1: one more at once; SIGUSR2: one fewer. What runs is not touched. */
+/* SIGUSR1: one more at once; SIGUSR2: one fewer. What runs is not touched.
+ * The workers follow, but there are never fewer than -w asked for. */
 static void change_limit(struct run *run, int by)
 {
     const struct run_options *o = run->options;
     struct weir_gate *gate = weir_pool_gate(run->pool);
+    struct weir_pool_options set = { 0 };
     struct weir_gate_stats stats = { 0 };
+    int least = o->follow ? 1 : (int)o->workers;
     const char *bound = "";
 
     weir_gate_stats(gate, &stats);
-    if (stats.limit + by < 1)
+    set.limit = stats.limit + by;
+    if (run->most > o->workers) /* else there are as many as can be */
+        set.workers = set.limit > least ? set.limit : least;
+    if (set.limit < 1) {
         bound = ", the least";
-    else if (stats.limit + by > o->workers)
-        bound = ", as many as there are workers (-w)";
-    else if (weir_gate_set(gate, &(struct weir_gate_options){
-                 .limit = stats.limit + by }) == 0)
-        stats.limit += by;
+    } else if (set.limit > run->most) {
+        bound = ", the most";
+    } else {
+        if (set.limit > o->workers)
+            run_raise_descriptors(o, (uint64_t)set.limit);
+        if (weir_pool_set(run->pool, &set) == 0)
+            stats.limit = set.limit;
+    }
     if (!o->quiet)
         say("at most %d at once from now on%s", stats.limit, bound);
 }
@@ -76,6 +87,7 @@ void *control_main(void *arg)
         }
         if (err != -ETIMEDOUT)
             return NULL;
+        hosts_tend(run);
         progress_look(&run->looks, run);
         next = weir_after(PROGRESS_NS);
     }

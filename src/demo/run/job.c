@@ -2,6 +2,7 @@
  * job.c - what a worker does: fetch, count in the table, hand the record to
  * the thread that owns the file. */
 #include "common/screen.h"
+#include "retry.h"
 #include "run.h"
 
 #include <stdio.h>
@@ -132,6 +133,73 @@ static int keep(struct job *job, const struct record *record,
     return err;
 }
 
+/* Has this attempt failed so that another one, of the same request or of
+ * others to its host, may do better? Doing it twice must do no harm. */
+static int may_try(const struct job *job, const struct record *record,
+                   const struct weir_http_response *answer)
+{
+    const char *method = job->task.method;
+
+    if (record->ok || job->attempts > job->run->options->retries)
+        return 0;
+    if (method != NULL && strcmp(method, "HEAD") != 0)
+        return 0;
+    return answer->error == WEIR_HTTP_TIMEOUT ||
+           answer->error == WEIR_HTTP_CONNECT ||
+           (answer->error == WEIR_HTTP_OK && retry_status(record->status));
+}
+
+/* Where the answer says when to come back, all of its host's jobs obey.
+ * Returns how long that is; -1: it does not say. */
+static int64_t obey(const struct job *job, struct weir_http *http,
+                    const struct record *record)
+{
+    const struct run_options *o = job->run->options;
+    int64_t most = (int64_t)(o->retry_max_time * 1e9), after;
+    const char *value;
+
+    if (record->ok || !retry_status(record->status))
+        return -1;
+    value = weir_http_header(http, "Retry-After");
+    after = value != NULL
+                ? retry_after(value, weir_http_header(http, "Date"), most)
+                : -1;
+    if (after > 0)
+        hosts_hold(job->run, job, weir_after(after));
+    return after;
+}
+
+/* Is there to be another attempt, which the pool then makes? Not if it would
+ * begin later than it may. */
+static int is_again(struct weir_context *cx, struct job *job,
+                    const struct record *record,
+                    const struct weir_http_response *answer)
+{
+    struct run *run = job->run;
+    int64_t most = (int64_t)(run->options->retry_max_time * 1e9);
+    int64_t pause = obey(job, weir_local(cx), record);
+    uint64_t random = (job->id.low ^ run->name) + (uint64_t)job->attempts;
+
+    if (!may_try(job, record, answer))
+        return 0;
+    if (pause < 0)
+        pause = retry_pause(job->attempts,
+                            random * UINT64_C(0x9e3779b97f4a7c15) >> 16);
+    if (weir_now() - job->began + pause > most)
+        return 0;
+    weir_retry_in(cx, pause);
+    atomic_fetch_add(&run->retries, 1);
+    atomic_fetch_add(&run->retried_ns, (uint64_t)record->total_ns);
+    return 1;
+}
+
+/* Let it go, and let another one come. */
+static void leave(struct job *job)
+{
+    hosts_leave(job->run, job);
+    job_free(job);
+}
+
 int job_run(struct weir_context *cx, void *arg)
 {
     struct job *job = arg;
@@ -139,10 +207,14 @@ int job_run(struct weir_context *cx, void *arg)
     struct weir_http_response answer;
     struct record record = { .run = run->name, .id = job->id, .seq = job->seq,
                              .url = job_url(job), .method = job->task.method,
-                             .attempts = 1, .worker = weir_worker_index(cx),
+                             .attempts = ++job->attempts,
+                             .worker = weir_worker_index(cx),
                              .start_ms = wall_ms() };
     int64_t start = weir_now();
     int err;
+
+    if (job->attempts == 1)
+        job->began = start;
 
     if (run->options->rate > 0)
         starts_note(&run->starts);
@@ -153,13 +225,15 @@ int job_run(struct weir_context *cx, void *arg)
         job_drop(job, -ECANCELED);
         return 1;
     }
+    if (run->trace != NULL)
+        trace_job(run->trace, &record, &answer, start);
+    if (is_again(cx, job, &record, &answer))
+        return WEIR_AGAIN;
     err = keep(job, &record, &answer);
     if (err != 0)
         output_failed(run, err);
     else if (run->show_jobs)
         show(run, &record, answer.error_text);
-    if (run->trace != NULL)
-        trace_job(run->trace, &record, &answer, start);
     if (err == 0 && run->options->timeline != NULL)
         err = marks_add(&run->marks, &(struct mark){
             .submitted = job->submitted, .start = start, .end = weir_now(),
@@ -167,15 +241,12 @@ int job_run(struct weir_context *cx, void *arg)
             .outcome = mark_outcome(record.ok, record.error[0] != '\0') });
     if (err == 0)
         look_to_halt(run, record.ok);
-    job_free(job);
+    leave(job);
     return record.ok ? 0 : 1;
 }
 
 void job_drop(void *arg, int why)
 {
-    struct job *job = arg;
-
     (void)why;
-    atomic_fetch_add(&job->run->dropped, 1);
-    job_free(job);
+    leave(arg);
 }

@@ -30,10 +30,16 @@ static const char help[] =
     "  -w, --workers N          threads (as -j)\n"
     "  -r, --rate N[/s|/m|/h]   starts a second, minute, hour (any)\n"
     "      --burst N            starts that may come at once to catch up (1)\n"
-    "      --window N           jobs read ahead (100000)\n"
+    "      --per-host N         jobs at once for each host (any)\n"
+    "      --per-host-rate N[/s|/m|/h]\n"
+    "                           starts for each host (any)\n"
+    "      --window N           jobs read ahead, a quarter of them for a host\n"
+    "                           (100000)\n"
     "How\n"
     "  -t, --timeout S          seconds for a job (30)\n"
     "      --connect-timeout S  of these for connecting (5)\n"
+    "      --retries N          more attempts where that may help (2)\n"
+    "      --retry-max-time S   none later than so many seconds (60)\n"
     "      --max-body BYTES     fail where a body is larger (1048576)\n"
     "      --accept LIST        statuses that are ok (200-399)\n"
     "  -H, --header 'N: VALUE'  send it; again for more\n"
@@ -62,7 +68,7 @@ static const char help[] =
     "\n"
     "Every result is a line of JSON. Ctrl-C lets what is in flight finish,\n"
     "a second one does not. SIGUSR1 and SIGUSR2 make it one more and one\n"
-    "fewer at once, up to -w.\n";
+    "fewer at once.\n";
 
 static int usage(const char *message)
 {
@@ -89,10 +95,14 @@ static int read_settings(struct run_options *o, struct words *words,
         SETTING("workers", 'w', WHOLE, &o->workers, 1, 16384),
         SETTING("rate", 'r', RATE, &o->rate, 1e-6, 1e9),
         SETTING("burst", 0, WHOLE, &o->burst, 1, 1048576),
+        SETTING("per-host", 0, WHOLE, &o->per_host, 1, 16384),
+        SETTING("per-host-rate", 0, RATE, &o->per_host_rate, 1e-6, 1e9),
         SETTING("window", 0, WHOLE, &o->window, 1, 1e8),
         SETTING("timeout", 't', DECIMAL, &o->timeout, 0.001, 86400),
         SETTING("connect-timeout", 0, DECIMAL, &o->connect_timeout, 0.001,
                 86400),
+        SETTING("retries", 0, WHOLE, &o->retries, 0, 1000),
+        SETTING("retry-max-time", 0, DECIMAL, &o->retry_max_time, 0, 86400),
         SETTING("max-body", 0, WHOLE, &o->body_max, 1, 1 << 30),
         SETTING("accept", 0, STATUSES, &o->accept, 0, 0),
         SETTING("header", 'H', LIST, &o->headers, 0, 0),
@@ -198,7 +208,10 @@ static void share_rate(struct run_options *o)
 {
     double whole = o->rate;
 
-    if (o->shard.of < 2 || whole <= 0)
+    if (o->shard.of < 2)
+        return;
+    o->per_host_rate /= o->shard.of;
+    if (whole <= 0)
         return;
     o->rate = whole / o->shard.of;
     if (!o->quiet)
@@ -223,7 +236,8 @@ static int check(struct run_options *o, const struct words *words)
         return code;
     if (o->count == 0)
         o->count = 20;
-    if (o->workers == 0)
+    o->follow = o->workers == 0;
+    if (o->follow)
         o->workers = o->concurrency;
     share_rate(o);
     return EXIT_OK;
@@ -236,6 +250,7 @@ int options_read(struct run_options *o, int argc, char **argv)
 
     *o = (struct run_options){ .concurrency = 8, .timeout = 30,
                                .connect_timeout = 5, .window = 100000,
+                               .retries = 2, .retry_max_time = 60,
                                .output = "results.ndjson" };
     number_statuses("200-399", &o->accept);
     /* Reading them moves the operands behind the others. */

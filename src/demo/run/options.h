@@ -28,10 +28,15 @@ struct run_options {
     int64_t count; /* calls to make without URLs */
     int64_t concurrency;
     int64_t workers;
+    int follow; /* there are as many as jobs at once */
     int64_t burst;
     int64_t window;   /* jobs read ahead */
     int64_t body_max; /* 0: as the library has it */
+    int64_t per_host; /* at once; 0: any number */
+    int64_t retries;
     double rate;      /* a second, of this shard; 0: any */
+    double per_host_rate;  /* the same, for each host */
+    double retry_max_time; /* seconds */
     double timeout, connect_timeout; /* seconds */
     const char *output, *base, *input; /* base, input: or NULL */
     const char *agent, *proxy, *ca_file, *save; /* or NULL */

@@ -5,9 +5,13 @@
 #include "common/screen.h"
 #include "run.h"
 
+#include <stdio.h>
+#include <string.h>
+
 struct state {
     struct weir_gate_stats gate;
     struct weir_pool_stats pool;
+    struct hosts_view hosts;
     struct tally all;
     uint64_t known;
     double speed; /* a second, of late */
@@ -22,6 +26,8 @@ static struct state look(struct progress *p, struct run *run)
 
     weir_gate_stats(weir_pool_gate(run->pool), &s.gate);
     weir_pool_stats(run->pool, &s.pool);
+    hosts_look(run->hosts, s.pool.parked > 0 && s.gate.inside < s.gate.limit,
+               &s.hosts);
     s.all = stats_get(run->counts, "all");
     if (p->count >= PROGRESS_LOOKS) {
         from = p->looks[at].at;
@@ -39,20 +45,36 @@ static struct state look(struct progress *p, struct run *run)
 static void count_limits(struct progress *p, struct run *run,
                          const struct state *s)
 {
-    int most = (int)run->options->workers;
-
-    if (s->gate.limit > 0 && s->gate.limit < most)
-        most = s->gate.limit;
-    if (s->gate.inside >= most)
+    if (s->gate.inside >= s->gate.limit) {
         p->full++;
-    else if (s->pool.queued > 0 && run->options->rate > 0)
-        p->paced++;
-    else if (s->pool.queued == 0 && s->known == 0)
+    } else if (s->pool.queued > 0) {
+        p->paced += run->options->rate > 0;
+    } else if (s->pool.parked > 0) {
+        p->hosts++;
+        /* It is told by the host that had most the last time. */
+        p->one_host = s->hosts.most * 2 >= s->hosts.jobs;
+        memcpy(p->host, s->hosts.name, sizeof(p->host));
+    } else if (s->pool.delayed > 0) {
+        p->backing++;
+    } else if (s->known == 0) {
         p->starved++;
+    }
 }
 
-/* "412/1000 41%  ok 405  fail 7  in flight 24/32  98.7 of 100/s  p50 1.02s
- * ETA 6s" */
+static void add_counts(struct text *line, const struct run *run,
+                       const struct state *s)
+{
+    uint64_t retries = atomic_load(&run->retries);
+
+    text_printf(line, "  ok %llu  fail %llu", (unsigned long long)s->all.ok,
+                (unsigned long long)(s->all.jobs - s->all.ok));
+    if (retries != 0)
+        text_printf(line, "  retry %llu", (unsigned long long)retries);
+    text_printf(line, "  in flight %d/%d", s->gate.inside, s->gate.limit);
+}
+
+/* "412/1000 41%  ok 405  fail 7  retry 3  in flight 24/32  98.7 of 100/s
+ * p50 1.02s  a.org paused 4s  ETA 6s" */
 static void describe(struct text *line, struct run *run,
                      const struct state *s)
 {
@@ -64,10 +86,8 @@ static void describe(struct text *line, struct run *run,
                     100.0 * (double)s->all.jobs / (double)s->known);
     else
         text_printf(line, "%llu done", (unsigned long long)s->all.jobs);
-    text_printf(line, "  ok %llu  fail %llu  in flight %d/%d  %.1f",
-                (unsigned long long)s->all.ok,
-                (unsigned long long)(s->all.jobs - s->all.ok), s->gate.inside,
-                s->gate.limit, s->speed);
+    add_counts(line, run, s);
+    text_printf(line, "  %.1f", s->speed);
     if (run->options->rate > 0)
         text_printf(line, " of %g", run->options->rate);
     text_puts(line, "/s");
@@ -75,6 +95,9 @@ static void describe(struct text *line, struct run *run,
     if (histogram_knows(&times, 0.5))
         text_printf(line, "  p50 %.2fs",
                     (double)histogram_quantile(&times, 0.5) / WEIR_S);
+    if (s->hosts.paused[0] != '\0')
+        text_printf(line, "  %s paused %.0fs", s->hosts.paused,
+                    (double)s->hosts.pause_ns / WEIR_S);
     if (atomic_load(&run->stopping))
         text_puts(line, "  stopping");
     else if (s->known > s->all.jobs && s->speed > 0)
@@ -102,12 +125,30 @@ void progress_look(struct progress *p, struct run *run)
     text_free(&line);
 }
 
-const char *progress_limit(const struct progress *p, const struct run *run,
+/* Was it a time that jobs waited for, each by itself? NULL: no. */
+static const char *waits(struct progress *p)
+{
+    uint64_t others = p->full + p->paced + p->starved;
+
+    if (p->hosts + p->backing <= others)
+        return NULL;
+    if (p->hosts < p->backing)
+        return "pauses before other attempts";
+    if (!p->one_host)
+        return "what each host may bear";
+    snprintf(p->limit, sizeof(p->limit), "one host: %s", p->host);
+    return p->limit;
+}
+
+const char *progress_limit(struct progress *p, const struct run *run,
                            uint64_t jobs, double spread_s, double paced_s)
 {
     const struct run_options *o = run->options;
     int64_t most = o->workers < o->concurrency ? o->workers : o->concurrency;
+    const char *wait = waits(p);
 
+    if (wait != NULL)
+        return wait;
     if (p->full + p->paced + p->starved < 5) { /* too short to have seen it */
         if (paced_s > spread_s)
             return "the rate";

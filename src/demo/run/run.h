@@ -6,8 +6,11 @@
  *   setup.c     opening, making, starting, and taking down
  *   source.c    main thread: reads lines, makes jobs, submits them
  *   task.c      what a line asks for, and its id
+ *   hosts.c     what each host may bear
+ *   window.c    how much is read ahead
  *   done.c      what a results file says is done
  *   job.c       workers: fetch, count in the table, hand the record over
+ *   retry.c     whether and when once more
  *   body.c      what --save keeps
  *   trace.c     what happened when, for others to show
  *   starts.c    how evenly they start
@@ -19,6 +22,7 @@
 
 #include "common/ids.h"
 #include "common/text.h"
+#include "hosts.h"
 #include "options.h"
 #include "progress.h"
 #include "results/marks.h"
@@ -26,6 +30,7 @@
 #include "starts.h"
 #include "task.h"
 #include "trace.h"
+#include "window.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -56,7 +61,12 @@ struct run {
     const struct run_options *options; /* (c) */
     struct input *in;                  /* (m) or NULL */
     struct server *server;             /* (c) of its own, or NULL */
+    struct weir_http_options http;     /* (c) for each worker */
     struct weir_pool *pool;            /* (s) */
+    struct hosts *hosts;               /* (s) */
+    struct weir_gate *window;          /* (s) see window.h */
+    int said_full;                     /* (m) that it is full */
+    int most;                          /* (c) workers there can be */
     struct weir_writer *results;       /* (s) */
     struct weir_table *counts;  /* (s) see results/stats.h */
     struct weir_queue *events;  /* (s) of int, for control.c */
@@ -86,14 +96,19 @@ struct run {
     atomic_uint_fast64_t known; /* (a) number of jobs; 0: not known */
     atomic_uint_fast64_t jobs;  /* (a) that have ended */
     atomic_uint_fast64_t failed; /* (a) of these */
-    atomic_uint_fast64_t dropped; /* (a) that never began, or were cut off */
+    atomic_uint_fast64_t retries; /* (a) attempts that were not the last */
+    atomic_uint_fast64_t retried_ns; /* (a) how long these took */
 };
 
 /* A job; freed by its function or its drop. */
 struct job {
     struct run *run;
+    struct job *next; /* where hosts.c keeps it */
+    uint64_t host;    /* its key there */
     uint64_t seq; /* its place in the list, from 1 */
     int64_t submitted;
+    int64_t began; /* its first attempt */
+    int attempts;
     struct id id;
     struct task task;
     char *public_url; /* without user and password; NULL: as task.url */
@@ -104,6 +119,10 @@ int setup_files(struct run *run);
 int setup_tables(struct run *run);
 int setup_workers(struct run *run);
 void take_down(struct run *run);
+
+/* Make room for the open files of so many workers. */
+void run_raise_descriptors(const struct run_options *options,
+                           uint64_t workers);
 
 /* Say what could not be had. Returns EXIT_BROKEN. */
 int run_broken(const char *what, int err);

@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #define BODY_DEFAULT (INT64_C(1) << 20) /* as in http.h */
+#define WORKERS_MORE 16    /* and twice as many as there are at first */
+#define WORKERS_MAX  16384 /* as in pool.h */
 
 int run_broken(const char *what, int err)
 {
@@ -171,21 +173,49 @@ static uint64_t count_known(const struct run_options *o)
     return o->url_count > 0 ? (uint64_t)o->url_count : (uint64_t)o->count;
 }
 
-/* Returns an exit code. */
-static int start_pool(struct run *run, struct weir_http_options *http)
+/* How many threads SIGUSR1 may ask for. */
+static int most_workers(const struct run_options *o)
+{
+    int64_t most = 2 * o->workers + WORKERS_MORE;
+
+    return (int)(most < WORKERS_MAX ? most : WORKERS_MAX);
+}
+
+/* Never more jobs at once than workers: then a pool that may grow has no
+ * reason to. A job has left the window before the pool has done with it, so
+ * there is a place for each worker's. Returns an exit code. */
+static int start_pool(struct run *run)
 {
     const struct run_options *o = run->options;
+    size_t capacity = (size_t)(o->concurrency + o->window + run->most);
     int err = weir_pool_create(&run->pool, &(struct weir_pool_options){
         .workers = (int)o->workers,
-        .capacity = (size_t)(o->concurrency + o->window),
-        .limit = (int)o->concurrency,
+        .max_workers = run->most,
+        .capacity = capacity,
+        .parked_max = capacity, /* the window has quotas of its own */
+        .limit = (int)(o->concurrency < o->workers ? o->concurrency
+                                                   : o->workers),
         .rate_per_s = o->rate,
         .burst = (int)o->burst,
         .worker_start = weir_http_worker_start,
         .worker_stop = weir_http_worker_stop,
-        .user = http });
+        .user = &run->http });
 
     return err == 0 ? EXIT_OK : run_broken("starting the workers", err);
+}
+
+static int make_hosts(struct run *run)
+{
+    const struct run_options *o = run->options;
+    int err = hosts_create(&run->hosts, &(struct hosts_options){
+        .salt = run->name, .window = o->window,
+        .concurrency = o->concurrency, .limit = o->per_host,
+        .rate = o->per_host_rate });
+
+    if (err == 0)
+        err = weir_gate_create(&run->window, &(struct weir_gate_options){
+            .limit = (int)(o->window + o->concurrency) });
+    return err == 0 ? EXIT_OK : run_broken("setting up", err);
 }
 
 static void choose_colors(struct run *run)
@@ -231,10 +261,8 @@ static int start_screen(struct run *run, uint64_t known)
     return err;
 }
 
-/* Make room for the open files of all workers. */
-static void raise_descriptors(const struct run_options *o)
+void run_raise_descriptors(const struct run_options *o, uint64_t workers)
 {
-    uint64_t workers = (uint64_t)o->workers;
     uint64_t each = DESCRIPTORS_CLIENT + (options_own_server(o) ? 1 : 0);
     uint64_t needed = workers * each + DESCRIPTORS_OTHERS, room;
     char shown[3][32];
@@ -251,33 +279,38 @@ int setup_workers(struct run *run)
 {
     const struct run_options *o = run->options;
     int own = options_own_server(o);
-    struct weir_http_options http = {
+    uint64_t known = count_known(o);
+    int err, code = make_hosts(run);
+
+    if (code != EXIT_OK)
+        return code;
+    run->most = most_workers(o);
+    run->http = (struct weir_http_options){
         .timeout_ns = (int64_t)(o->timeout * 1e9),
         .connect_timeout_ns = (int64_t)(o->connect_timeout * 1e9),
         .body_max = o->body_max,
         .agent = o->agent,
         .proxy = own ? "" : o->proxy,
         .ca_file = o->ca_file };
-    uint64_t known = count_known(o);
-    int err;
-
     atomic_store(&run->known, known);
-    raise_descriptors(o);
+    run_raise_descriptors(o, (uint64_t)o->workers);
     if (own) {
         err = server_start(&run->server, &(struct server_options){
-            .workers = (int)o->workers + 1 });
+            .workers = (int)o->workers + 3 });
         if (err != 0)
             return run_broken("a server on 127.0.0.1", err);
     }
     err = start_screen(run, known);
     if (err != 0)
         return run_broken("standard error", err);
-    return start_pool(run, &http);
+    return start_pool(run);
 }
 
 void take_down(struct run *run)
 {
     weir_pool_destroy(run->pool);
+    hosts_destroy(run->hosts);
+    weir_gate_destroy(run->window);
     server_stop(run->server);
     if (run->has_screen)
         screen_stop();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * source.c - the producer: the main thread reads lines, makes jobs of those
- * that are this run's, and submits them. The pool's capacity bounds how far
- * it runs ahead of the workers. */
+ * that are this run's, and submits them. The window bounds how far it runs
+ * ahead of the workers. */
 #include "common/input.h"
 #include "done.h"
 #include "run.h"
@@ -118,8 +118,7 @@ static int no_memory(struct run *run)
  * stop. */
 static int submit(struct run *run, struct job *job)
 {
-    struct weir_job ready = { .fn = job_run, .arg = job, .drop = job_drop };
-    ssize_t accepted;
+    int err;
 
     run->made++;
     if (run->options->dry_run) {
@@ -128,16 +127,21 @@ static int submit(struct run *run, struct job *job)
         job_free(job);
         return 1;
     }
+    if (!window_enter(run)) {
+        job_free(job);
+        return 0;
+    }
     job->submitted = weir_now();
-    accepted = weir_pool_submit(run->pool, &ready, 1, WEIR_FOREVER);
-    if (accepted == 1)
+    err = hosts_submit(run, job);
+    if (err == 0)
         return 1;
-    /* Closed by control.c while this waited; anything else is a surprise. */
-    if (accepted != -EPIPE) {
-        say("weir run: a job was refused: %s", strerror((int)-accepted));
+    /* Closed by control.c meanwhile; anything else is a surprise. */
+    if (err != -EPIPE) {
+        say("weir run: a job was refused: %s", strerror(-err));
         run->source_error = 1;
     }
-    job_drop(job, -ECANCELED);
+    window_leave(run);
+    job_free(job);
     return 0;
 }
 
@@ -260,4 +264,8 @@ void source_run(struct run *run)
         from_base(run);
     if (!atomic_load(&run->stopping))
         atomic_store(&run->known, run->made);
+    if (run->options->dry_run)
+        return;
+    window_finish(run);
+    hosts_drop_kept(run);
 }

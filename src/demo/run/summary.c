@@ -12,18 +12,22 @@
  * the jobs at once, or the rate. */
 struct pace {
     double took, spread, paced; /* seconds */
+    double busy;                /* of all attempts together */
+    uint64_t starts;            /* of these */
     int at_once;
 };
 
-static struct pace find_pace(const struct run *run, const struct tally *all)
+static struct pace find_pace(struct run *run, const struct tally *all)
 {
     const struct run_options *o = run->options;
     struct pace p = { .took = (double)(run->ended - run->began) / WEIR_S };
 
     p.at_once = (int)(o->workers < o->concurrency ? o->workers
                                                   : o->concurrency);
-    p.spread = (double)all->busy_ns / WEIR_S / p.at_once;
-    p.paced = o->rate > 0 ? (double)all->jobs / o->rate : 0;
+    p.busy = (double)(all->busy_ns + atomic_load(&run->retried_ns)) / WEIR_S;
+    p.starts = all->jobs + atomic_load(&run->retries);
+    p.spread = p.busy / p.at_once;
+    p.paced = o->rate > 0 ? (double)p.starts / o->rate : 0;
     return p;
 }
 
@@ -89,6 +93,9 @@ static void add_counts(struct text *text, struct run *run,
         text_printf(text, "  what follows in %s was not read\n",
                     input_name(run->in));
     stats_show_counts(text, run->counts);
+    if (atomic_load(&run->retries) != 0)
+        text_printf(text, "  %-22s %7s\n", "other attempts",
+                    number_show(atomic_load(&run->retries), done));
 }
 
 static void add_times(struct text *text, struct run *run,
@@ -103,12 +110,11 @@ static void add_times(struct text *text, struct run *run,
     stats_show_times(text, run->counts);
     text_printf(text, "  %-22s %7.2f s\n", "took", p.took);
     if (p.paced > p.spread)
-        text_printf(text, "  %-22s %7.2f s = %llu jobs / %g a second\n",
-                    "ideal", p.paced, (unsigned long long)all->jobs, o->rate);
+        text_printf(text, "  %-22s %7.2f s = %llu starts / %g a second\n",
+                    "ideal", p.paced, (unsigned long long)p.starts, o->rate);
     else
         text_printf(text, "  %-22s %7.2f s = %.2f s of jobs / %d at once\n",
-                    "ideal", p.spread, (double)all->busy_ns / WEIR_S,
-                    p.at_once);
+                    "ideal", p.spread, p.busy, p.at_once);
     text_printf(text, "  %-22s %s\n", "limited by",
                 progress_limit(&run->looks, run, all->jobs, p.spread,
                                p.paced));
@@ -208,6 +214,8 @@ static void add_json(struct text *text, struct run *run)
     text_printf(text, "{\"v\":1,\"run\":\"%016llx\",",
                 (unsigned long long)run->name);
     stats_json(text, run->counts);
+    text_printf(text, ",\"retries\":%llu",
+                (unsigned long long)atomic_load(&run->retries));
     text_printf(text, ",\"not_done\":%llu,\"done_before\":%llu,"
                 "\"other_shards\":%llu,\"refused\":%llu,\"stopped\":%s,"
                 "\"halted\":%s,",

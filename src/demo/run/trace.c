@@ -82,9 +82,10 @@ void trace_job(struct trace *trace, const struct record *r,
 
     id_show(r->id, id);
     add_slice(&events, r, r->url, from, from + r->total_ns);
-    text_printf(&events, ",\"args\":{\"seq\":%llu,\"id\":\"%s\",\"result\":"
-                "\"%s\",\"ok\":%s,\"wait_ms\":%.3f,\"bytes\":%llu}",
-                (unsigned long long)r->seq, id, record_reason(r, word),
+    text_printf(&events, ",\"args\":{\"seq\":%llu,\"id\":\"%s\",\"attempt\":%d,"
+                "\"result\":\"%s\",\"ok\":%s,\"wait_ms\":%.3f,\"bytes\":%llu}",
+                (unsigned long long)r->seq, id, r->attempts,
+                record_reason(r, word),
                 r->ok ? "true" : "false", (double)r->wait_ns / WEIR_MS,
                 (unsigned long long)r->bytes);
     text_printf(&events, ",\"cname\":\"%s\"}", r->ok ? "good" : "terrible");

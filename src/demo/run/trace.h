@@ -20,7 +20,7 @@ struct trace;
  * open() and weir_writer_open(). */
 int trace_open(struct trace **trace, const char *path, int64_t began);
 
-/* Add a job that started at `start`. Any thread. */
+/* Add an attempt that started at `start`. Any thread. */
 void trace_job(struct trace *trace, const struct record *record,
                const struct weir_http_response *answer, int64_t start);
 

@@ -2,7 +2,8 @@
  * server.h - a small HTTP/1.1 server on 127.0.0.1, for trying things out.
  *
  *   /delay/S     200 after S seconds, a decimal up to 3600
- *   /status/N    that status, 200 to 599
+ *   /status/N    that status, 200 to 599; ?retry-after=S behind it has a
+ *                failure ask to be left alone for so many seconds
  *   /bytes/N     N bytes, up to 100 MiB
  *   /unstable    500 and 200 in turn
  *   /redirect/N  302 to /redirect/N-1; 0 answers 200; up to 1000

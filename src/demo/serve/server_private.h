@@ -37,6 +37,7 @@ struct request {
 struct reply {
     int status;
     char location[64];        /* for Location, or "" */
+    char retry_after[24];     /* for Retry-After, or "" */
     struct text body;
     uint64_t filler;          /* bytes to send in place of `body` */
 };

@@ -103,6 +103,8 @@ static int reply_send(struct conn *conn, const struct reply *reply,
                     (unsigned long long)length);
     if (reply->location[0] != '\0')
         text_printf(&all, "Location: %s\r\n", reply->location);
+    if (reply->retry_after[0] != '\0')
+        text_printf(&all, "Retry-After: %s\r\n", reply->retry_after);
     if (reply->status == 405)
         text_puts(&all, "Allow: GET, HEAD, POST\r\n");
     if (last)
@@ -189,6 +191,22 @@ static void answer_number(struct reply *reply, const char *kind, int64_t n)
     }
 }
 
+/* "?retry-after=2": a failure says when to come back. */
+static void add_retry_after(struct reply *reply, const char *target)
+{
+    static const char name[] = "?retry-after=";
+    const char *query = strchr(target, '?');
+    int64_t seconds;
+
+    if (reply->status < 400 || query == NULL ||
+        strncmp(query, name, sizeof(name) - 1) != 0)
+        return;
+    query += sizeof(name) - 1;
+    if (strlen(query) < sizeof(reply->retry_after) &&
+        number_whole(query, &seconds) == 0)
+        strcpy(reply->retry_after, query);
+}
+
 /* Decide. Returns 0; or -EPIPE while sleeping. */
 static int answer(struct conn *conn, const struct request *request,
                   struct reply *reply)
@@ -246,8 +264,10 @@ int reply_make(struct conn *conn, const struct request *request, int last)
         err = answer(conn, request, &reply);
     else
         body_error(&reply, 405, "GET, HEAD and POST only");
-    if (err == 0)
+    if (err == 0) {
+        add_retry_after(&reply, request->target);
         err = reply_send(conn, &reply, head, last);
+    }
     text_free(&reply.body);
     return err;
 }

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT
+ * hosts.c - what each host may bear, and how many jobs wait for one.
+ *
+ * One lock guards all of it; submitting never waits, so it is done with the
+ * lock held, which keeps the jobs of a host in order. A host is there while
+ * it has jobs; the gate remembers by itself what a host still owes.
+ */
+#include "hosts.h"
+
+#include "common/url.h"
+#include "run.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define BUCKETS_MAX ((size_t)1 << 20)
+#define KEYS_MAX    ((size_t)1 << 14) /* of 150 bytes; more hosts take turns */
+
+struct host {
+    struct host *next; /* of its bucket */
+    uint64_t key;
+    size_t jobs;              /* in the pool */
+    size_t kept;              /* here */
+    struct job *first, *last; /* of these */
+    int64_t held_until;
+    int refused;              /* it is in the list of those */
+    struct host *next_refused;
+    char name[HOST_NAME];
+};
+
+/* All but what is constant is under the lock. */
+struct hosts {
+    pthread_mutex_t lock;
+    struct weir_gate *gate; /* safe by itself; a key for each host */
+    uint64_t salt;
+    size_t quota; /* jobs of a host in the pool */
+    size_t mask;
+    struct host **buckets;
+    struct host *refused; /* a list of those whose first could not get in */
+    char paused[HOST_NAME];
+    int64_t paused_until;
+};
+
+/* ---- making ---- */
+
+static int make_gate(struct hosts *hosts, const struct hosts_options *o)
+{
+    size_t all = (size_t)(o->window + o->concurrency);
+
+    return weir_gate_create(&hosts->gate, &(struct weir_gate_options){
+        .limit = o->limit != 0 ? (int)o->limit : WEIR_NONE,
+        .rate_per_s = o->rate,
+        .keys_max = all < KEYS_MAX ? all : KEYS_MAX });
+}
+
+int hosts_create(struct hosts **out, const struct hosts_options *o)
+{
+    struct hosts *hosts = calloc(1, sizeof(*hosts));
+    size_t count = 64;
+    int err;
+
+    *out = NULL;
+    if (hosts == NULL)
+        return -ENOMEM;
+    err = -pthread_mutex_init(&hosts->lock, NULL);
+    if (err != 0) {
+        free(hosts);
+        return err;
+    }
+    while (count < BUCKETS_MAX && count < (size_t)o->window)
+        count *= 2;
+    hosts->salt = o->salt;
+    hosts->quota = (size_t)((o->window + 3) / 4 + o->concurrency);
+    hosts->mask = count - 1;
+    hosts->buckets = calloc(count, sizeof(struct host *));
+    err = hosts->buckets == NULL ? -ENOMEM : make_gate(hosts, o);
+    if (err != 0) {
+        hosts_destroy(hosts);
+        return err;
+    }
+    *out = hosts;
+    return 0;
+}
+
+void hosts_destroy(struct hosts *hosts)
+{
+    if (hosts == NULL)
+        return;
+    weir_gate_destroy(hosts->gate);
+    for (size_t i = 0; hosts->buckets != NULL && i <= hosts->mask; i++)
+        while (hosts->buckets[i] != NULL) {
+            struct host *next = hosts->buckets[i]->next;
+
+            free(hosts->buckets[i]);
+            hosts->buckets[i] = next;
+        }
+    free(hosts->buckets);
+    pthread_mutex_destroy(&hosts->lock);
+    free(hosts);
+}
+
+/* ---- finding ---- */
+
+/* The name by which a host is known: in lower case, without the port of its
+ * scheme. Returns its key. */
+static uint64_t name_host(const struct hosts *hosts, const char *url,
+                          char name[HOST_NAME])
+{
+    size_t length, kept = 0;
+    const char *host = url_host(url, &length);
+    const char *port = strncasecmp(url, "https", 5) == 0 ? ":443" : ":80";
+    size_t digits = strlen(port);
+    struct id id = id_add(id_start(), &hosts->salt, sizeof(hosts->salt));
+
+    if (length > digits &&
+        memcmp(host + length - digits, port, digits) == 0)
+        length -= digits;
+    for (size_t i = 0; i < length; i++) {
+        char lower = (char)tolower((unsigned char)host[i]);
+
+        id = id_add(id, &lower, 1);
+        if (kept < HOST_NAME - 1)
+            name[kept++] = lower;
+    }
+    name[kept] = '\0';
+    id.low ^= id.high;
+    return id.low != WEIR_EVERY ? id.low : 0;
+}
+
+static struct host **place_of(struct hosts *hosts, uint64_t key)
+{
+    struct host **at = &hosts->buckets[key & hosts->mask];
+
+    while (*at != NULL && (*at)->key != key)
+        at = &(*at)->next;
+    return at;
+}
+
+/* Returns NULL where there is no memory. */
+static struct host *find_locked(struct hosts *hosts, uint64_t key,
+                                const char *name)
+{
+    struct host **at = place_of(hosts, key);
+
+    if (*at == NULL) {
+        *at = calloc(1, sizeof(**at));
+        if (*at != NULL) {
+            (*at)->key = key;
+            snprintf((*at)->name, sizeof((*at)->name), "%s", name);
+        }
+    }
+    return *at;
+}
+
+static void forget_if_done_locked(struct hosts *hosts, struct host *host)
+{
+    struct host **at;
+
+    if (host->jobs != 0 || host->first != NULL || host->refused)
+        return;
+    at = place_of(hosts, host->key);
+    *at = host->next;
+    free(host);
+}
+
+/* ---- keeping and handing on ---- */
+
+static void keep_locked(struct host *host, struct job *job)
+{
+    job->next = NULL;
+    if (host->first == NULL)
+        host->first = job;
+    else
+        host->last->next = job;
+    host->last = job;
+    host->kept++;
+}
+
+static struct job *take_kept_locked(struct host *host)
+{
+    struct job *job = host->first;
+
+    host->first = job->next;
+    host->kept--;
+    return job;
+}
+
+/* Put the first that is kept into the pool. Returns 0; -EAGAIN there is no
+ * room for its key, or none in the pool, and it is still kept; -EPIPE. */
+static int hand_on_locked(struct run *run, struct host *host)
+{
+    struct hosts *hosts = run->hosts;
+    struct weir_job ready = { .fn = job_run, .arg = host->first,
+                              .drop = job_drop, .gate = hosts->gate,
+                              .key = host->key };
+    struct job *job = take_kept_locked(host);
+    ssize_t accepted;
+
+    /* It may end at once, and then waits for the lock. */
+    host->jobs++;
+    accepted = weir_pool_submit(run->pool, &ready, 1, WEIR_NOW);
+    if (accepted == 1)
+        return 0;
+    host->jobs--;
+    job->next = host->first;
+    if (host->first == NULL)
+        host->last = job;
+    host->first = job;
+    host->kept++;
+    if (accepted == -EAGAIN && !host->refused) {
+        host->refused = 1;
+        host->next_refused = hosts->refused;
+        hosts->refused = host;
+    }
+    return (int)accepted;
+}
+
+static void hand_on_all_locked(struct run *run, struct host *host)
+{
+    while (host->first != NULL && host->jobs < run->hosts->quota &&
+           !atomic_load(&run->stopping))
+        if (hand_on_locked(run, host) != 0)
+            return;
+}
+
+static void tend_locked(struct run *run)
+{
+    struct host *host = run->hosts->refused, *next;
+
+    run->hosts->refused = NULL;
+    for (; host != NULL; host = next) {
+        next = host->next_refused;
+        host->refused = 0;
+        hand_on_all_locked(run, host);
+        forget_if_done_locked(run->hosts, host);
+    }
+}
+
+int hosts_submit(struct run *run, struct job *job)
+{
+    struct hosts *hosts = run->hosts;
+    char name[HOST_NAME];
+    uint64_t key = name_host(hosts, job_url(job), name);
+    struct host *host;
+    int err = 0;
+
+    pthread_mutex_lock(&hosts->lock);
+    host = find_locked(hosts, key, name);
+    if (host == NULL) {
+        err = -ENOMEM;
+    } else {
+        job->host = key;
+        keep_locked(host, job);
+        if (host->kept == 1 && host->jobs < hosts->quota)
+            err = hand_on_locked(run, host);
+        if (err == -EAGAIN)
+            err = 0;
+        if (err != 0)
+            take_kept_locked(host);
+        forget_if_done_locked(hosts, host);
+    }
+    pthread_mutex_unlock(&hosts->lock);
+    return err;
+}
+
+void hosts_leave(struct run *run, struct job *job)
+{
+    struct hosts *hosts = run->hosts;
+    struct host *host;
+
+    pthread_mutex_lock(&hosts->lock);
+    host = *place_of(hosts, job->host);
+    host->jobs--;
+    hand_on_all_locked(run, host);
+    forget_if_done_locked(hosts, host);
+    if (hosts->refused != NULL)
+        tend_locked(run);
+    pthread_mutex_unlock(&hosts->lock);
+    window_leave(run);
+}
+
+void hosts_tend(struct run *run)
+{
+    pthread_mutex_lock(&run->hosts->lock);
+    tend_locked(run);
+    pthread_mutex_unlock(&run->hosts->lock);
+}
+
+void hosts_drop_kept(struct run *run)
+{
+    struct hosts *hosts = run->hosts;
+    struct job *all = NULL;
+
+    pthread_mutex_lock(&hosts->lock);
+    for (size_t i = 0; i <= hosts->mask; i++)
+        for (struct host *h = hosts->buckets[i]; h != NULL; h = h->next)
+            while (h->first != NULL) {
+                struct job *job = take_kept_locked(h);
+
+                job->next = all;
+                all = job;
+            }
+    pthread_mutex_unlock(&hosts->lock);
+    while (all != NULL) {
+        struct job *next = all->next;
+
+        window_leave(run);
+        job_free(all);
+        all = next;
+    }
+}
+
+/* ---- holding and looking ---- */
+
+void hosts_hold(struct run *run, const struct job *job, int64_t until)
+{
+    struct hosts *hosts = run->hosts;
+    struct host *host;
+
+    pthread_mutex_lock(&hosts->lock);
+    host = *place_of(hosts, job->host);
+    if (until > host->held_until) {
+        host->held_until = until;
+        weir_gate_hold(hosts->gate, host->key, until);
+    }
+    if (until > hosts->paused_until) {
+        hosts->paused_until = until;
+        memcpy(hosts->paused, host->name, sizeof(hosts->paused));
+    }
+    pthread_mutex_unlock(&hosts->lock);
+}
+
+void hosts_stop(struct hosts *hosts)
+{
+    weir_gate_hold(hosts->gate, WEIR_EVERY, WEIR_FOREVER);
+}
+
+void hosts_look(struct hosts *hosts, int all, struct hosts_view *view)
+{
+    int64_t now = weir_now();
+
+    *view = (struct hosts_view){ 0 };
+    pthread_mutex_lock(&hosts->lock);
+    if (hosts->paused_until > now) {
+        memcpy(view->paused, hosts->paused, sizeof(view->paused));
+        view->pause_ns = hosts->paused_until - now;
+    }
+    for (size_t i = 0; all && i <= hosts->mask; i++)
+        for (struct host *h = hosts->buckets[i]; h != NULL; h = h->next) {
+            size_t jobs = h->jobs + h->kept;
+
+            view->hosts++;
+            view->jobs += jobs;
+            if (jobs > view->most) {
+                view->most = jobs;
+                memcpy(view->name, h->name, sizeof(view->name));
+            }
+        }
+    pthread_mutex_unlock(&hosts->lock);
+}
