@@ -151,13 +151,32 @@ static ssize_t submit_mixed(struct weir_pool *pool,
     return done > 0 || err >= 0 ? (ssize_t)done : err;
 }
 
+/* The usual case, and no more than it needs: one job that is no task, and
+ * there is room. Returns false: it was not that case, and nothing is done. */
+static bool put_one(struct weir_pool *pool, const struct weir_job *job)
+{
+    struct weir_ring *ring = &pool->ring;
+    uint64_t pos = 0;
+
+    if (job->fn == NULL || weir_job_is_task(job) ||
+        weir_atomic_load(&ring->refusing, weir_acquire) ||
+        weir_ring_claim(ring, 1, &pos) == 0)
+        return false;
+    weir_ring_fill(ring, pos, job, sizeof(struct weir_call));
+    weir_pool_wake(pool);
+    return true;
+}
+
 ssize_t weir_pool_submit(struct weir_pool *pool, const struct weir_job *jobs,
                          size_t count, int64_t deadline)
 {
-    bool insider = weir_pool_is_own_job(pool);
+    bool insider;
 
     if (!weir_sys_at_home(&pool->home))
         return -ECHILD;
+    if (count == 1 && put_one(pool, jobs))
+        return 1;
+    insider = weir_pool_is_own_job(pool);
     for (size_t i = 0; i < count; i++)
         if (jobs[i].fn == NULL ||
             (weir_job_is_task(&jobs[i]) && !weir_job_is_valid(&jobs[i])))

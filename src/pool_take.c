@@ -40,13 +40,11 @@ static int take_cell(struct weir_context *w, struct weir_taken *taken)
     return weir_task_pass(taken->task) ? 1 : 2;
 }
 
-/* 0: none; 1: one; 2: one that needs no permit: it was run elsewhere, or is
+/* Take what is next, ready task or cell. 0: none; 1: one; 2: a task that is
  * to be dropped. */
-static int claim_job(void *user)
+static int take_next(struct weir_context *w, struct weir_taken *taken)
 {
-    struct claim *claim = user;
-    struct weir_pool *pool = claim->w->pool;
-    struct weir_taken *taken = claim->taken;
+    struct weir_pool *pool = w->pool;
 
     for (;;) {
         taken->task = ready_task(pool);
@@ -55,24 +53,34 @@ static int claim_job(void *user)
 
             /* The ring's turn is not over with a token that is spent. */
             do
-                took = take_cell(claim->w, taken);
+                took = take_cell(w, taken);
             while (took == 2);
             if (took == 0 &&
                 weir_atomic_load(&pool->tasks.ready, weir_relaxed) > 0)
                 continue;
-            if (took == 0 || taken->task == NULL) {
-                weir_stale_fn *stale =
-                    weir_atomic_load(&pool->stale, weir_seq_cst);
-
-                return took == 1 && stale != NULL && stale(&taken->call)
-                           ? 2
-                           : took;
-            }
+            if (took == 0 || taken->task == NULL)
+                return took;
         }
         taken->why = weir_task_start(taken->task);
         if (taken->why != -EAGAIN)
             return taken->why == 0 ? 1 : 2;
     }
+}
+
+/* Claim a job at the pool's gate. 0: none; 1: one; 2: one that needs no
+ * permit: it was run elsewhere, or is to be dropped. */
+static int claim_job(void *user)
+{
+    struct claim *claim = user;
+    struct weir_taken *taken = claim->taken;
+    int took = take_next(claim->w, taken);
+    weir_stale_fn *stale =
+        weir_atomic_load(&claim->w->pool->stale, weir_seq_cst);
+
+    return took == 1 && taken->task == NULL && stale != NULL &&
+                   stale(&taken->call)
+               ? 2
+               : took;
 }
 
 /* Take a job, and with it a permit where there is a gate; give back the last
@@ -86,11 +94,11 @@ int weir_worker_take(struct weir_context *w, struct weir_taken *job,
     int err;
 
     if (pool->gate == NULL)
-        return claim_job(&claim) ? 0 : -ENOENT;
+        return take_next(w, job) ? 0 : -ENOENT;
     /* What is cancelled needs no permit: it will not run. */
     if (weir_atomic_load(&pool->mode, weir_acquire) == WEIR_CANCEL) {
         weir_worker_give_back(w);
-        return claim_job(&claim) ? 0 : -ENOENT;
+        return take_next(w, job) ? 0 : -ENOENT;
     }
     err = weir_gate_pass(pool->gate, &pool->place, w->permit, keeper,
                          claim_job, &claim);
