@@ -39,18 +39,14 @@ static int make_memory(struct weir_group *g)
     while (buckets < window)
         buckets *= 2;
     g->bucket_mask = buckets - 1;
-    g->slots = weir_sys_alloc(window, sizeof(*g->slots));
+    /* Touched only as far as they are used. */
+    g->slots = weir_sys_alloc_small(window * sizeof(*g->slots));
     if (g->slots == NULL)
         return -ENOMEM;
-    g->buckets = weir_sys_alloc(buckets, sizeof(*g->buckets));
+    g->buckets = weir_sys_alloc_small(buckets * sizeof(*g->buckets));
     if (g->buckets == NULL) {
         weir_sys_free(g->slots);
         return -ENOMEM;
-    }
-    for (size_t i = window; i-- > 0;) {
-        g->slots[i].group = g;
-        g->slots[i].next = g->free;
-        g->free = &g->slots[i];
     }
     return 0;
 }
@@ -82,7 +78,7 @@ static void join_parent(struct weir_group *g)
     struct weir_group *p = g->parent;
 
     weir_atomic_fetch_add(&p->refs, 1, weir_seq_cst);
-    weir_sys_lock(&p->lock);
+    weir_group_lock(p);
     g->next_child = p->children;
     if (g->next_child != NULL)
         g->next_child->prev_child = g;
@@ -96,7 +92,7 @@ static void leave_parent(struct weir_group *g)
 {
     struct weir_group *p = g->parent;
 
-    weir_sys_lock(&p->lock);
+    weir_group_lock(p);
     *(g->prev_child != NULL ? &g->prev_child->next_child : &p->children) =
         g->next_child;
     if (g->next_child != NULL)
@@ -114,7 +110,7 @@ int weir_group_create(struct weir_group **out, struct weir_pool *pool,
 
     *out = NULL;
     if (o->window > WINDOW_MAX || o->policy < WEIR_ALL ||
-        o->policy > WEIR_FIRST_OK || (o->discard | o->help) >> 1 != 0 ||
+        o->policy > WEIR_FIRST_OK || (o->discard | o->help | o->times) >> 1 != 0 ||
         !weir_all_zero(o->reserved, sizeof(o->reserved)))
         return -EINVAL;
     if (!weir_sys_at_home(&pool->home))
@@ -162,12 +158,13 @@ static void free_memory(struct weir_group *g)
     weir_sys_free(g);
 }
 
-void weir_group_release(struct weir_group *g)
+static void release(struct weir_group *g, int64_t count)
 {
-    while (g != NULL &&
-           weir_atomic_fetch_sub(&g->refs, 1, weir_seq_cst) == 1) {
+    while (g != NULL && weir_atomic_fetch_sub(&g->refs, count,
+                                              weir_seq_cst) == count) {
         struct weir_group *parent = g->parent;
 
+        count = 1;
         weir_park_destroy(&g->all);
         weir_park_destroy(&g->wanted);
         weir_park_destroy(&g->changed);
@@ -175,6 +172,31 @@ void weir_group_release(struct weir_group *g)
         free_memory(g);
         g = parent;
     }
+}
+
+void weir_group_release(struct weir_group *g)
+{
+    release(g, 1);
+}
+
+static void pay(struct weir_context *cx)
+{
+    struct weir_group *g = cx->owes;
+    int64_t count = cx->owed;
+
+    cx->owes = NULL;
+    cx->owed = 0;
+    release(g, count);
+}
+
+void weir_group_owe(struct weir_context *cx, struct weir_group *g)
+{
+    if (cx->owes != g) {
+        weir_worker_pay(cx);
+        cx->owes = g;
+        cx->pay = pay;
+    }
+    cx->owed++;
 }
 
 /* ---- stopping ---- */
@@ -201,7 +223,7 @@ static void drop_tasks(struct weir_group *g, int why)
     do {
         struct weir_task *task = NULL;
 
-        weir_sys_lock(&g->lock);
+        weir_group_lock(g);
         for (slot = g->tasks.first; slot != NULL && task == NULL;)
             if (weir_task_take(slot->task, why))
                 task = slot->task;
@@ -220,7 +242,7 @@ static void stop_children(struct weir_group *g, int why)
     struct weir_group *child;
 
     do {
-        weir_sys_lock(&g->lock);
+        weir_group_lock(g);
         child = g->children;
         while (child != NULL &&
                weir_atomic_load(&child->stop, weir_seq_cst) != 0)
@@ -243,7 +265,7 @@ void weir_group_stop(struct weir_group *g, int why)
     for (;;) {
         struct weir_slot *slot;
 
-        weir_sys_lock(&g->lock);
+        weir_group_lock(g);
         slot = weir_slot_claim_oldest_locked(g);
         weir_sys_unlock(&g->lock);
         if (slot == NULL)
@@ -270,7 +292,7 @@ int weir_group_cancel(struct weir_group *g, uint64_t index, int why)
         weir_group_stop(g, why);
         return 0;
     }
-    weir_sys_lock(&g->lock);
+    weir_group_lock(g);
     slot = weir_slot_find_locked(g, index);
     if (slot == NULL) {
         int err = index < g->next_index ? -ESTALE : -ENOENT;
@@ -290,7 +312,7 @@ int weir_group_status(struct weir_group *g)
 {
     int status;
 
-    weir_sys_lock(&g->lock);
+    weir_group_lock(g);
     status = g->first_status;
     if (g->options.policy == WEIR_FIRST_OK && g->has_ok)
         status = 0;
@@ -302,7 +324,7 @@ int weir_group_stats(struct weir_group *g, struct weir_group_stats *stats)
 {
     if (!weir_sys_at_home(&g->pool->home))
         return -ECHILD;
-    weir_sys_lock(&g->lock);
+    weir_group_lock(g);
     *stats = g->stats;
     weir_sys_unlock(&g->lock);
     return 0;

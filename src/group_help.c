@@ -94,7 +94,7 @@ static int help_once(struct weir_context *cx, struct weir_want *want,
 
     *again = false;
     want->shut = false;
-    weir_sys_lock(&want->g->lock);
+    weir_group_lock(want->g);
     err = find_locked(cx, want, spend, &found);
     weir_sys_unlock(&want->g->lock);
     if (found.slot != NULL && err == 0)
@@ -162,7 +162,7 @@ int weir_group_help_outside(struct weir_want *want)
 
     if (pool->help_depth < DEPTH)
         cx.depth_max = pool->help_depth;
-    weir_sys_lock(&want->g->lock);
+    weir_group_lock(want->g);
     queued = weir_slot_any_queued_locked(want->g, &cx);
     weir_sys_unlock(&want->g->lock);
     /* Without a semaphore to return by it sleeps instead. */

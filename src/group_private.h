@@ -34,7 +34,8 @@ struct weir_slot {
     struct weir_slot *prev;      /* (l) */
     struct weir_slot *same;      /* (l) next of the same bucket */
     bool queued;                 /* (l) it is in a list of those queued */
-    bool wanted;                 /* (l) somebody sleeps for this one */
+    uint32_t before;             /* (o) the one that ended before it: see
+                                    `ended` of the group */
     int64_t again_at;            /* (o) when it is to be run aside again; 0:
                                     it was not yet */
     int again_depth;             /* (o) and by which of a worker's waits */
@@ -55,16 +56,25 @@ struct weir_group {
     WEIR_ATOMIC(int64_t) refs;  /* (a) owner, references in the ring, groups
                                    below */
     WEIR_ATOMIC(int) stop;      /* (a) why all should end; 0: they need not */
+    /* (a) Jobs that have not ended, from bit 32 on; below that 1 + the number
+     * of the slot whose job ended last, 0: none, of those that are not taken
+     * in yet. */
+    WEIR_ATOMIC(uint64_t) ended;
+    /* (a) 1 + the number of the slot for which a thread sleeps; 0: none does;
+     * WEIR_WANTED_MANY. Changed under the lock. */
+    WEIR_ATOMIC(uint64_t) wants;
     struct weir_slot *slots;    /* (c) */
     struct weir_slot **buckets; /* (l) by index */
     uint64_t bucket_mask;       /* (c) */
-    struct weir_slot *free;     /* (l) */
+    size_t fresh;               /* (l) slots from here on were never used */
+    struct weir_slot *free;     /* (l) of the others */
     struct weir_slot_list queued; /* (l) oldest first; may hold claimed ones */
     struct weir_slot_list tasks;  /* (l) those that a task brings */
     struct weir_slot_list done; /* (l) in order of completion */
     uint64_t next_index;        /* (l) */
     int telling;                /* (l) threads in on_ready */
     int helpers;                /* (l) sleepers that would rather help */
+    int wanters;                /* (l) threads that wait for one result */
     int first_status;           /* (l) */
     bool has_ok;                /* (l) some job has returned 0 */
     struct weir_group_stats stats; /* (l) */
@@ -73,7 +83,31 @@ struct weir_group {
     struct weir_park all;       /* who waits for the end of all */
 };
 
+#define WEIR_WANTED_MANY UINT64_MAX
+#define WEIR_UNENDED_ONE (UINT64_C(1) << 32)
+
 /* ---- slots: group_slot.c ---- */
+
+/* Take in what has ended since: count it, and put its results among those
+ * that are done. */
+void weir_slot_take_in_locked(struct weir_group *group);
+
+/* Lock the group, and take in what has ended: whoever looks at it under its
+ * lock sees all that. */
+static inline void weir_group_lock(struct weir_group *group)
+    WEIR_ACQUIRES(group->lock)
+{
+    weir_sys_lock(&group->lock);
+    /* Who sleeps has announced itself and now looks: see park.h. */
+    if ((uint32_t)weir_atomic_load(&group->ended, weir_seq_cst) != 0)
+        weir_slot_take_in_locked(group);
+}
+
+/* Whether a slot is free. */
+static inline bool weir_slot_is_left_locked(const struct weir_group *group)
+{
+    return group->free != NULL || group->fresh < group->options.window;
+}
 
 void weir_slot_append_locked(struct weir_slot_list *list,
                              struct weir_slot *slot);
@@ -162,6 +196,10 @@ bool weir_slot_stale(const struct weir_call *call);
 
 void weir_group_release(struct weir_group *group);
 
+/* A worker has done with a reference that came from the ring. They are given
+ * back together: the count is a line that submitters write too. */
+void weir_group_owe(struct weir_context *cx, struct weir_group *group);
+
 /* Make the group stop, and drop what is queued. */
 void weir_group_stop(struct weir_group *group, int why);
 
@@ -177,6 +215,7 @@ struct weir_want {
     bool (*over_locked)(struct weir_want *want);
     struct weir_park *park; /* where the end of it wakes */
     uint64_t index;
+    bool listed;   /* it counts among the group's wanters */
     struct weir_result *result;
     int err;
     bool shut;     /* the pool's gate lets nothing start */

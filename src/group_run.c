@@ -32,12 +32,12 @@ static int64_t frame_deadline(const struct weir_frame *frame)
 
 /* Its gates are left and have forgotten it before its end can be seen: who
  * sees that may destroy them. */
-static void leave_gates(struct weir_frame *frame)
+static void leave_gates(struct weir_task *task, unsigned held)
 {
-    if (frame->task == NULL)
+    if (task == NULL)
         return;
-    weir_task_leave(frame->task, frame->held);
-    weir_task_part(frame->task);
+    weir_task_leave(task, held);
+    weir_task_part(task);
 }
 
 /* The thread of a job ends inside it: the job ends with it. */
@@ -47,13 +47,14 @@ static void frame_abandon(struct weir_frame *frame)
     struct weir_group *g = frame->group;
 
     slot->result.status = -ECANCELED;
-    slot->result.ended_at = weir_sys_now();
+    if (g->options.times)
+        slot->result.ended_at = weir_sys_now();
     weir_listener_end(&frame->listener);
     if (g->pool->on_event != NULL)
         weir_event_abandoned(frame->cx, weir_slot_who(slot));
     if (!frame->token || frame->task != NULL)
         weir_atomic_fetch_add(&g->pool->failed_aside, 1, weir_relaxed);
-    leave_gates(frame);
+    leave_gates(frame->task, frame->held);
     if (frame->task != NULL)
         weir_count_one(&frame->cx->moved); /* weir_task_run() will not */
     weir_slot_finish(slot);
@@ -74,10 +75,12 @@ static int call(struct weir_context *cx, struct weir_slot *slot)
     slot->result.attempts++;
     if (cx->pool->on_event != NULL)
         weir_event_began(cx, weir_slot_who(slot));
-    slot->result.began_at = weir_sys_now();
+    if (slot->group->options.times)
+        slot->result.began_at = weir_sys_now();
     status = slot->fn(cx, slot->result.arg);
     weir_listener_end(&cx->frames[cx->depth - 1].listener);
-    slot->result.ended_at = weir_sys_now();
+    if (slot->group->options.times)
+        slot->result.ended_at = weir_sys_now();
     slot->result.status = status;
     return status;
 }
@@ -118,7 +121,7 @@ static enum outcome run_frame(struct weir_context *cx,
                          status);
     if (again && why == 0)
         return AGAIN;
-    leave_gates(frame);
+    leave_gates(task, frame->held);
     if (task != NULL)
         task->again = false;
     if (why == 0) {
@@ -152,37 +155,57 @@ static void again_aside(struct weir_context *cx, struct weir_slot *slot)
     cx->drop_again = drop_again;
 }
 
+/* It is to run again: with the task that brought it, as a task of its own,
+ * or by who helps with it. */
+static void run_again_later(struct weir_context *cx,
+                            const struct weir_frame *frame)
+{
+    if (frame->task != NULL) {
+        weir_task_leave(frame->task, frame->held);
+        weir_slot_queue_again(frame->slot, frame->task);
+    } else if (frame->token) {
+        go_round(cx, frame->slot);
+    } else {
+        again_aside(cx, frame->slot);
+    }
+}
+
+/* How a claimed job has come to who runs it. */
+struct origin {
+    bool token; /* from the ring */
+    struct weir_task *task;
+    unsigned held;
+};
+
 /* Run a claimed job. There is a frame left. Returns its status; 0 where it
  * is not over, or was counted as dropped. */
-static int run_claimed(struct weir_context *cx, struct weir_frame with,
-                       enum outcome *outcome)
+static int run_claimed(struct weir_context *cx, struct weir_slot *slot,
+                       struct origin origin, enum outcome *outcome)
 {
     struct weir_frame *frame = &cx->frames[cx->depth++];
     uint64_t outer_tag = cx->tag;
     int64_t outer_retry = cx->retry_ns;
-    struct weir_slot *slot = with.slot;
     struct weir_event outer;
     int status = 0, blocks = weir_grow_pause(cx);
 
-    *frame = with;
     frame->cx = cx;
     frame->group = slot->group;
+    frame->slot = slot;
+    frame->token = origin.token;
+    frame->task = origin.task;
+    frame->held = origin.held;
+    frame->lent = 0;
     frame->stopping = frame_stopping;
     frame->deadline = frame_deadline;
     frame->abandon = frame_abandon;
+    frame->listener.fn = NULL;
     if (cx->pool->on_event != NULL)
         outer = cx->who;
     *outcome = run_frame(cx, frame, &status);
     cx->depth--;
-    with = *frame;
-    if (*outcome == AGAIN && with.task != NULL) {
-        weir_task_leave(with.task, with.held);
-        weir_slot_queue_again(slot, with.task);
-    } else if (*outcome == AGAIN && with.token) {
-        go_round(cx, slot);
-    } else if (*outcome == AGAIN) {
-        again_aside(cx, slot);
-    }
+    /* No job runs here until this is done: the frame stays as it is. */
+    if (*outcome == AGAIN)
+        run_again_later(cx, frame);
     cx->tag = outer_tag;
     cx->retry_ns = outer_retry;
     weir_grow_resume(cx, blocks);
@@ -212,7 +235,7 @@ bool weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot)
 
     if (why != 0)
         weir_slot_drop_aside(slot, why);
-    else if (run_claimed(cx, (struct weir_frame){ .slot = slot },
+    else if (run_claimed(cx, slot, (struct origin){ .token = false },
                          &outcome) != 0)
         weir_atomic_fetch_add(&pool->failed_aside, 1, weir_relaxed);
     return outcome == AGAIN;
@@ -230,28 +253,27 @@ int weir_slot_run(struct weir_context *cx, void *arg)
 {
     struct weir_slot *slot = arg;
     struct weir_group *g = slot->group;
-    struct weir_frame frame = { .slot = slot, .token = true,
-        .task = cx->starting, .held = cx->starting_held };
+    struct origin origin = { .token = true, .task = cx->starting };
     enum outcome outcome = DROPPED;
     int status = 0;
 
-    if (frame.task == NULL)
-        frame.held = 0;
+    if (origin.task != NULL)
+        origin.held = cx->starting_held;
     cx->starting = NULL;
-    if (claim_brought(cx, slot, frame.task)) {
+    if (claim_brought(cx, slot, origin.task)) {
         int why = weir_slot_why_stop(slot);
 
         if (why != 0) {
-            leave_gates(&frame);
+            leave_gates(origin.task, origin.held);
             weir_slot_drop_aside(slot, why);
         } else {
-            status = run_claimed(cx, frame, &outcome);
+            status = run_claimed(cx, slot, origin, &outcome);
         }
     } else {
-        leave_gates(&frame);
+        leave_gates(origin.task, origin.held);
     }
     if (outcome != AGAIN)
-        weir_group_release(g);
+        weir_group_owe(cx, g);
     return status;
 }
 
@@ -284,7 +306,7 @@ void weir_slot_dropped(void *arg, int why)
 
     /* Under the lock, so that a job which is being submitted has been
      * accepted by the ring, or taken back. */
-    weir_sys_lock(&g->lock);
+    weir_group_lock(g);
     claimed = !slot->is_task && weir_slot_claim(slot);
     weir_sys_unlock(&g->lock);
     /* The pool counts a job as dropped for this reference, so a job that

@@ -7,15 +7,22 @@
  * cancels. A reference whose ticket is not that of a queued job any more is
  * stale and passed over.
  *
+ * Who ends a job does not lock the group where nothing is to be done about it
+ * at once: it puts the slot on a stack, `ended`, which the next one who locks
+ * the group takes in. So workers never wait for one another, or for readers.
+ *
  * Owns: the slots; each job whoever has claimed it.
  * Locks: the group's, over lists, indices and counts. It is held while
  *   references are put into the ring, which never waits; no callback runs
  *   under it.
  * Order: claim is a seq_cst compare-and-swap. What submit writes into a slot
  *   is published by the ring to the worker, and by the lock to everybody
- *   else.
- * Invariants: unfinished = QUEUED + TAKEN; unread = DONE; together with the
- *   free ones they are all slots. A slot's ticket grows at each use, so that
+ *   else. What ends a job writes is published by the seq_cst
+ *   compare-and-swap of `ended`, whose whole stack is taken at once, so that
+ *   no slot on it can have been used again.
+ * Invariants: unfinished = QUEUED + TAKEN, those on the stack included;
+ *   unread = DONE; together with the free ones they are all slots. The count
+ *   in `ended` is that of jobs whose end is not on the stack. A slot's ticket grows at each use, so that
  *   a reference never claims a later job. A group lives until its owner has
  *   destroyed it, the last reference to it has left the ring, and the last
  *   group below it is gone.
@@ -88,7 +95,8 @@ static void set_state(struct weir_slot *slot, enum weir_slot_state state,
     uint64_t claim = weir_atomic_load(&slot->claim, weir_relaxed);
     uint64_t ticket = (claim >> 2) + new_ticket;
 
-    weir_atomic_store(&slot->claim, ticket << 2 | state, weir_seq_cst);
+    /* Who claims it acquires what was written before. */
+    weir_atomic_store(&slot->claim, ticket << 2 | state, weir_release);
 }
 
 struct weir_slot *weir_slot_fill_locked(struct weir_group *g,
@@ -99,13 +107,25 @@ struct weir_slot *weir_slot_fill_locked(struct weir_group *g,
     uint64_t index = g->next_index++;
     struct weir_slot **bucket = &g->buckets[index & g->bucket_mask];
 
-    g->free = slot->next;
+    if (slot != NULL) {
+        g->free = slot->next;
+    } else {
+        slot = &g->slots[g->fresh++];
+        slot->group = g;
+    }
     slot->fn = job->fn;
     slot->drop = job->drop;
     slot->name = job->name;
-    slot->result = (struct weir_result){ .index = index, .tag = job->tag,
-        .arg = job->arg, .worker = -1, .queued_at = now };
-    slot->wanted = false;
+    /* Member by member: what is reserved is 0 and stays so. */
+    slot->result.index = index;
+    slot->result.tag = job->tag;
+    slot->result.arg = job->arg;
+    slot->result.status = 0;
+    slot->result.attempts = 0;
+    slot->result.worker = -1;
+    slot->result.queued_at = now;
+    slot->result.began_at = 0;
+    slot->result.ended_at = 0;
     slot->dropped = false;
     slot->again_at = 0;
     slot->is_task = is_task;
@@ -148,7 +168,7 @@ void weir_slot_queue_again(struct weir_slot *slot, struct weir_task *task)
     struct weir_group *g = slot->group;
     int why;
 
-    weir_sys_lock(&g->lock);
+    weir_group_lock(g);
     if (!slot->is_task)
         unqueue_locked(g, slot);
     slot->is_task = true;
@@ -166,7 +186,7 @@ void weir_slot_queue_again(struct weir_slot *slot, struct weir_task *task)
 
 void weir_slot_unqueue(struct weir_slot *slot)
 {
-    weir_sys_lock(&slot->group->lock);
+    weir_group_lock(slot->group);
     unqueue_locked(slot->group, slot);
     weir_sys_unlock(&slot->group->lock);
 }
@@ -245,18 +265,13 @@ struct weir_slot *weir_slot_claim_oldest_locked(struct weir_group *g)
 
 /* ---- ending ---- */
 
-/* What the group has to do after a job has ended. */
-struct after {
-    bool ready;  /* a result, and there was none before */
-    bool changed, wanted, all;
-    bool stop; /* what is queued is to be dropped */
-};
-
-static void count_locked(struct weir_group *g, struct weir_slot *slot,
-                         struct after *after)
+/* Count a job that has ended. Returns whether that stops the group: what is
+ * queued is to be dropped then. */
+static bool count_locked(struct weir_group *g, const struct weir_slot *slot)
 {
-    int status = slot->result.status;
+    int status = slot->result.status, none = 0;
 
+    g->stats.unfinished--;
     if (slot->dropped)
         g->stats.cancelled++;
     else if (status == 0)
@@ -267,59 +282,122 @@ static void count_locked(struct weir_group *g, struct weir_slot *slot,
         g->first_status = status;
     if (!slot->dropped && status == 0)
         g->has_ok = true;
-    if ((g->options.policy == WEIR_FAIL_FAST && status != 0) ||
-        (g->options.policy == WEIR_FIRST_OK && g->has_ok)) {
-        int none = 0;
+    /* Here, so that who sees this job ended is refused already. */
+    return ((g->options.policy == WEIR_FAIL_FAST && status != 0) ||
+            (g->options.policy == WEIR_FIRST_OK && g->has_ok)) &&
+           weir_atomic_cas_strong(&g->stop, &none, -ECANCELED,
+                                  weir_seq_cst);
+}
 
-        /* Here, so that who sees this job ended is refused already. */
-        after->stop = weir_atomic_cas_strong(&g->stop, &none, -ECANCELED,
-                                             weir_seq_cst);
+/* Keep the result of a job that has ended, if results are kept. */
+static void keep_locked(struct weir_group *g, struct weir_slot *slot)
+{
+    if (g->options.discard) {
+        weir_slot_free_locked(g, slot);
+        return;
+    }
+    g->stats.unread++;
+    set_state(slot, WEIR_SLOT_DONE, false);
+    weir_slot_append_locked(&g->done, slot);
+}
+
+void weir_slot_take_in_locked(struct weir_group *g)
+{
+    struct weir_slot *slot, *oldest = NULL;
+    uint32_t number = (uint32_t)weir_atomic_fetch_and(
+        &g->ended, ~(WEIR_UNENDED_ONE - 1), weir_seq_cst);
+
+    /* The last one comes first: turn them round. */
+    while (number != 0) {
+        slot = &g->slots[number - 1];
+        number = slot->before;
+        unqueue_locked(g, slot);
+        slot->next = oldest;
+        oldest = slot;
+    }
+    while ((slot = oldest) != NULL) {
+        oldest = slot->next;
+        count_locked(g, slot);
+        keep_locked(g, slot);
     }
 }
 
-/* A claimed job has ended: keep its result, tell who waits. The caller keeps
- * the group alive. */
-void weir_slot_finish(struct weir_slot *slot)
+static uint64_t number_of(const struct weir_slot *slot)
+{
+    return (uint64_t)(slot - slot->group->slots) + 1;
+}
+
+/* Wake who waits for the end of a job that was in slot `number`, and maybe
+ * for that of all. Who sleeps has announced itself, and then has taken in what
+ * had ended: either this end was among that, or its announcement is seen
+ * here. */
+static void tell(struct weir_group *g, uint64_t number, bool last)
+{
+    uint64_t wants;
+
+    weir_park_wake_all(&g->changed);
+    wants = weir_atomic_load(&g->wants, weir_seq_cst);
+    if (wants == number || wants == WEIR_WANTED_MANY)
+        weir_park_wake_all(&g->wanted);
+    if (last)
+        weir_park_wake_all(&g->all);
+}
+
+/* Where nothing has to be done at once: leave the job for the next one who
+ * locks the group. The slot is nobody's from then on. */
+static void leave_ended(struct weir_slot *slot)
 {
     struct weir_group *g = slot->group;
-    struct after after = { .stop = false };
+    uint64_t number = number_of(slot);
+    uint64_t ended = weir_atomic_load(&g->ended, weir_relaxed), now;
 
-    weir_sys_lock(&g->lock);
+    do {
+        slot->before = (uint32_t)ended;
+        now = (ended - slot->before - WEIR_UNENDED_ONE) | number;
+    } while (!weir_atomic_cas_weak(&g->ended, &ended, now, weir_seq_cst));
+    tell(g, number, now < WEIR_UNENDED_ONE);
+}
+
+/* Where a task ends, which is free for another job after that, or something
+ * may have to be done. */
+static void take_in_ended(struct weir_slot *slot)
+{
+    struct weir_group *g = slot->group;
+    uint64_t number = number_of(slot);
+    bool stop, ready, last;
+
+    weir_group_lock(g);
     unqueue_locked(g, slot);
     slot->task = NULL;
-    count_locked(g, slot, &after);
-    g->stats.unfinished--;
-    after.wanted = slot->wanted;
-    after.all = g->stats.unfinished == 0;
-    if (g->options.discard) {
-        weir_slot_free_locked(g, slot);
-    } else {
-        after.ready =
-            g->stats.unread++ == 0 && g->options.on_ready != NULL;
-        g->telling += after.ready;
-        set_state(slot, WEIR_SLOT_DONE, false);
-        weir_slot_append_locked(&g->done, slot);
-    }
+    stop = count_locked(g, slot);
+    ready = !g->options.discard && g->options.on_ready != NULL &&
+            g->stats.unread == 0;
+    g->telling += ready;
+    keep_locked(g, slot);
+    last = weir_atomic_fetch_sub(&g->ended, WEIR_UNENDED_ONE, weir_seq_cst) <
+           2 * WEIR_UNENDED_ONE;
     weir_sys_unlock(&g->lock);
 
-    /* The unlock is no read-modify-write of ours that a sleeper could load,
-     * but who sleeps has looked under the lock after announcing itself, see
-     * weir_group_sleep: either it saw this end, or its announcement comes
-     * before our lock and is seen here. */
-    weir_park_wake_all(&g->changed);
-    if (after.wanted)
-        weir_park_wake_all(&g->wanted);
-    if (after.all)
-        weir_park_wake_all(&g->all);
-    if (after.ready) {
+    tell(g, number, last);
+    if (ready) {
         g->options.on_ready(g->options.user);
-        weir_sys_lock(&g->lock);
+        weir_group_lock(g);
         g->telling--;
         weir_sys_unlock(&g->lock);
         weir_park_wake_all(&g->all); /* who destroys waits for this too */
     }
-    if (after.stop)
+    if (stop)
         weir_group_stop(g, -ECANCELED);
+}
+
+void weir_slot_finish(struct weir_slot *slot)
+{
+    const struct weir_group_options *o = &slot->group->options;
+
+    if (slot->task == NULL && o->policy == WEIR_ALL && o->on_ready == NULL)
+        leave_ended(slot);
+    else
+        take_in_ended(slot);
 }
 
 struct weir_event weir_slot_who(const struct weir_slot *slot)
@@ -341,7 +419,8 @@ void weir_slot_end_without_run(struct weir_slot *slot, int why)
     }
     slot->dropped = true;
     slot->result.status = why;
-    slot->result.ended_at = weir_sys_now();
+    if (slot->group->options.times)
+        slot->result.ended_at = weir_sys_now();
     weir_slot_finish(slot);
 }
 

@@ -11,6 +11,26 @@ static bool is_task(const struct weir_group *g, const struct weir_job *job)
     return g->options.gate != NULL || weir_job_is_task(job);
 }
 
+/* Jobs that will be in the ring, or as tasks: count them before a worker may
+ * be done with one. */
+static void expect_locked(struct weir_group *g, size_t count)
+{
+    weir_atomic_fetch_add(&g->refs, (int64_t)count, weir_seq_cst);
+    weir_atomic_fetch_add(&g->ended, count * WEIR_UNENDED_ONE, weir_seq_cst);
+}
+
+/* Those that were refused. A job that has ended meanwhile was not the last
+ * for their sake. */
+static void expect_less_locked(struct weir_group *g, size_t count)
+{
+    uint64_t less = count * WEIR_UNENDED_ONE;
+
+    weir_atomic_fetch_sub(&g->refs, (int64_t)count, weir_seq_cst);
+    if (weir_atomic_fetch_sub(&g->ended, less, weir_seq_cst) - less <
+        WEIR_UNENDED_ONE)
+        weir_park_wake_all(&g->all);
+}
+
 /* Queue up to CHUNK jobs in free slots and put references to them into the
  * ring. Returns how many were accepted, or -EAGAIN, -EPIPE as the pool says. */
 static ssize_t put_plain_locked(struct weir_group *g,
@@ -18,27 +38,26 @@ static ssize_t put_plain_locked(struct weir_group *g,
                                 int64_t now)
 {
     struct weir_slot *slots[CHUNK];
-    struct weir_job references[CHUNK];
-    size_t n = 0;
+    struct weir_call references[CHUNK];
+    size_t n = 0, in;
     ssize_t accepted;
 
-    for (; n < count && n < CHUNK && g->free != NULL &&
+    for (; n < count && n < CHUNK && weir_slot_is_left_locked(g) &&
            !is_task(g, &jobs[n]);
          n++) {
         slots[n] = weir_slot_fill_locked(g, &jobs[n], now, false);
-        references[n] = (struct weir_job){ .fn = weir_slot_run,
+        references[n] = (struct weir_call){ .fn = weir_slot_run,
             .drop = weir_slot_dropped, .arg = slots[n],
             .name = weir_proxy_name,
             .tag = weir_atomic_load(&slots[n]->claim, weir_relaxed) >> 2 };
     }
-    /* Before the ring has them: a worker may be done with one at once. */
-    weir_atomic_fetch_add(&g->refs, (int64_t)n, weir_seq_cst);
-    accepted = weir_pool_submit(g->pool, references, n, WEIR_NOW);
-    for (size_t i = n; i-- > (accepted > 0 ? (size_t)accepted : 0);)
+    expect_locked(g, n);
+    accepted = weir_pool_submit_calls(g->pool, references, n);
+    in = accepted > 0 ? (size_t)accepted : 0;
+    for (size_t i = n; i-- > in;)
         weir_slot_undo_locked(g, slots[i]);
-    weir_atomic_fetch_sub(
-        &g->refs, (int64_t)n - (accepted > 0 ? (int64_t)accepted : 0),
-        weir_seq_cst);
+    if (in < n)
+        expect_less_locked(g, n - in);
     return accepted;
 }
 
@@ -58,12 +77,12 @@ static ssize_t put_task_locked(struct weir_group *g,
         .gate = g->options.gate, .made = task_made };
     int err;
 
-    weir_atomic_fetch_add(&g->refs, 1, weir_seq_cst);
+    expect_locked(g, 1);
     err = weir_pool_submit_task(g->pool, job, &proxy, WEIR_NOW);
     if (err == 0)
         return 1;
-    weir_atomic_fetch_sub(&g->refs, 1, weir_seq_cst);
     weir_slot_undo_locked(g, slot);
+    expect_less_locked(g, 1);
     return err;
 }
 
@@ -75,7 +94,7 @@ static ssize_t put_locked(struct weir_group *g, const struct weir_job *jobs,
 {
     if (weir_atomic_load(&g->stop, weir_seq_cst) != 0)
         return -ECANCELED;
-    if (g->free == NULL)
+    if (!weir_slot_is_left_locked(g))
         return g->stats.unread > 0 ? -ENOBUFS : -EBUSY;
     return is_task(g, &jobs[0]) ? put_task_locked(g, &jobs[0], now)
                                 : put_plain_locked(g, jobs, count, now);
@@ -88,7 +107,7 @@ static int run_inline(struct weir_context *cx, struct weir_group *g,
                       const struct weir_job *job)
 {
     struct weir_slot *slot = NULL;
-
+    int64_t now = g->options.times ? weir_sys_now() : 0;
     int64_t opens;
     bool held;
 
@@ -96,11 +115,12 @@ static int run_inline(struct weir_context *cx, struct weir_group *g,
         return -EDEADLK;
     if (is_task(g, job))
         return -EAGAIN;
-    weir_sys_lock(&g->lock);
-    if (g->free != NULL &&
+    weir_group_lock(g);
+    if (weir_slot_is_left_locked(g) &&
         (g->pool->gate == NULL ||
          weir_gate_spend(g->pool->gate, &opens, &held, NULL, NULL) == 0)) {
-        slot = weir_slot_fill_locked(g, job, weir_sys_now(), false);
+        slot = weir_slot_fill_locked(g, job, now, false);
+        weir_atomic_fetch_add(&g->ended, WEIR_UNENDED_ONE, weir_seq_cst);
         if (!weir_slot_claim(slot))
             slot = NULL; /* not possible under the lock */
     }
@@ -124,8 +144,8 @@ static bool is_full(struct weir_group *g, size_t enough)
 {
     bool full;
 
-    weir_sys_lock(&g->lock);
-    full = g->free == NULL && g->stats.unread < enough &&
+    weir_group_lock(g);
+    full = !weir_slot_is_left_locked(g) && g->stats.unread < enough &&
            weir_atomic_load(&g->stop, weir_seq_cst) == 0;
     weir_sys_unlock(&g->lock);
     return full;
@@ -183,15 +203,17 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
     if (!weir_sys_at_home(&g->pool->home))
         return -ECHILD;
     for (size_t i = 0; i < count; i++)
-        if (!weir_job_is_valid(&jobs[i]) || jobs[i].period_ns != 0)
+        if (jobs[i].fn == NULL ||
+            (weir_job_is_task(&jobs[i]) &&
+             (!weir_job_is_valid(&jobs[i]) || jobs[i].period_ns != 0)))
             return -EINVAL;
     while (done < count) {
-        int64_t now = weir_sys_now();
+        int64_t now = g->options.times ? weir_sys_now() : 0;
         int64_t until = weir_group_mind_deadline(g, deadline);
         ssize_t n;
         bool helpers;
 
-        weir_sys_lock(&g->lock);
+        weir_group_lock(g);
         n = put_locked(g, jobs + done, count - done, now);
         helpers = g->helpers > 0;
         weir_sys_unlock(&g->lock);

@@ -35,7 +35,7 @@ static bool is_over(struct weir_want *want)
 {
     bool over;
 
-    weir_sys_lock(&want->g->lock);
+    weir_group_lock(want->g);
     over = want->over_locked(want);
     weir_sys_unlock(&want->g->lock);
     return over;
@@ -73,7 +73,7 @@ bool weir_group_sleep(struct weir_want *want, bool helps, int64_t until)
     weir_park_announce(want->park);
     if (helps)
         weir_helper_enter(g->pool, &helper);
-    weir_sys_lock(&g->lock);
+    weir_group_lock(g);
     over = want->over_locked(want);
     queued = !over && helps && may_help_locked(want);
     g->helpers += helps && !over && !queued;
@@ -90,7 +90,7 @@ bool weir_group_sleep(struct weir_want *want, bool helps, int64_t until)
     if (helps) {
         weir_helper_leave(g->pool, &helper);
         weir_tasks_drop_late(g->pool);
-        weir_sys_lock(&g->lock);
+        weir_group_lock(g);
         g->helpers--;
         weir_sys_unlock(&g->lock);
     }
@@ -182,6 +182,30 @@ int weir_group_next(struct weir_group *g, struct weir_result *result,
     return err;
 }
 
+/* Let the end of that job wake who waits for it: what ended too early to know
+ * of that is taken in. */
+static void list_locked(struct weir_want *want, const struct weir_slot *slot)
+{
+    struct weir_group *g = want->g;
+    uint64_t number = (uint64_t)(slot - g->slots) + 1;
+
+    want->listed = true;
+    weir_atomic_store(&g->wants,
+                      g->wanters++ == 0 ? number : WEIR_WANTED_MANY,
+                      weir_seq_cst);
+    weir_slot_take_in_locked(g);
+}
+
+static void unlist(struct weir_want *want)
+{
+    struct weir_group *g = want->g;
+
+    weir_group_lock(g);
+    if (--g->wanters == 0)
+        weir_atomic_store(&g->wants, 0, weir_seq_cst);
+    weir_sys_unlock(&g->lock);
+}
+
 static bool get_over_locked(struct weir_want *want)
 {
     struct weir_group *g = want->g;
@@ -190,12 +214,13 @@ static bool get_over_locked(struct weir_want *want)
     want->err = 0;
     if (slot == NULL) {
         want->err = want->index < g->next_index ? -ESTALE : -ENOENT;
-    } else if (weir_slot_is_done(slot)) {
-        read_locked(want, slot);
-    } else {
-        slot->wanted = true;
-        return false;
+        return true;
     }
+    if (!weir_slot_is_done(slot) && !want->listed)
+        list_locked(want, slot);
+    if (!weir_slot_is_done(slot))
+        return false;
+    read_locked(want, slot);
     return true;
 }
 
@@ -207,6 +232,8 @@ int weir_group_get(struct weir_group *g, uint64_t index,
                          .result = result };
     int err = wait_for(&want, deadline);
 
+    if (want.listed)
+        unlist(&want);
     if (err == 0)
         weir_park_wake_all(&g->changed); /* there is room */
     return err;

@@ -52,7 +52,7 @@ void weir_listeners_call(struct weir_pool *pool)
 }
 
 /* Take it out of the list, when nobody is calling it. */
-static void remove_listener(struct weir_listener *l)
+void weir_listener_remove(struct weir_listener *l)
 {
     struct weir_pool *pool = l->cx->pool;
 
@@ -74,12 +74,6 @@ static void remove_listener(struct weir_listener *l)
     }
     weir_park_retract(&l->cx->nap);
     l->fn = NULL;
-}
-
-void weir_listener_end(struct weir_listener *l)
-{
-    if (l->fn != NULL)
-        remove_listener(l);
 }
 
 void weir_on_stop(struct weir_context *cx, void (*fn)(void *arg), void *arg)

@@ -65,6 +65,10 @@ struct weir_context {
     struct weir_task *starting;    /* (w) what its group's code is to run */
     unsigned starting_held;        /* (w) a bit for each gate it is in */
     bool goes_on;                  /* (w) it has become a task */
+    struct weir_group *owes; /* (w) to which it has to give so many references
+                                back: weir_group_owe() */
+    int64_t owed;            /* (w) */
+    void (*pay)(struct weir_context *cx); /* (w) does that */
     struct weir_slot *again; /* (w) jobs of groups it helps with that are to
                                 be run again, by nobody else */
     void (*drop_again)(struct weir_context *cx); /* (w) its thread ends */
@@ -182,6 +186,11 @@ struct weir_proxy {
     void (*made)(void *arg, struct weir_task *task); /* before it can run */
 };
 
+/* Submit what stands for jobs of a group, without waiting; as
+ * weir_pool_submit(). */
+ssize_t weir_pool_submit_calls(struct weir_pool *pool,
+                               const struct weir_call *calls, size_t count);
+
 /* Submit a task, or what stands for it. 0; -EAGAIN, -ETIMEDOUT no room;
  * -EDQUOT its key has used up what it may; -EPIPE; -EINVAL; -ECHILD. */
 int weir_pool_submit_task(struct weir_pool *pool, const struct weir_job *job,
@@ -259,7 +268,13 @@ void weir_pool_join_workers_locked(struct weir_pool *pool);
 void weir_listeners_call(struct weir_pool *pool);
 
 /* A job has ended: it listens no more. */
-void weir_listener_end(struct weir_listener *listener);
+void weir_listener_remove(struct weir_listener *listener);
+
+static inline void weir_listener_end(struct weir_listener *listener)
+{
+    if (listener->fn != NULL)
+        weir_listener_remove(listener);
+}
 
 /* ---- events ---- */
 
@@ -316,6 +331,14 @@ void weir_worker_take_all(void);
  * until the pool is quiet or closed. 0: one was run, or there may be a reason
  * to stop; -EAGAIN; -ETIMEDOUT. */
 int weir_worker_run_one(struct weir_context *w, int64_t deadline);
+
+/* Give back what is owed to a group: before the worker sleeps or ends, for
+ * the group's memory waits for that. */
+static inline void weir_worker_pay(struct weir_context *w)
+{
+    if (w->owes != NULL)
+        w->pay(w);
+}
 
 /* A thread has ended, or leaves the pool for good. */
 void weir_worker_left(struct weir_pool *pool);

@@ -123,6 +123,18 @@ int weir_pool_submit_task(struct weir_pool *pool, const struct weir_job *job,
     return 0;
 }
 
+ssize_t weir_pool_submit_calls(struct weir_pool *pool,
+                               const struct weir_call *calls, size_t count)
+{
+    ssize_t n = weir_ring_put(&pool->ring, (struct weir_ring_items){
+        .items = calls, .count = count, .stride = sizeof(*calls),
+        .bytes = sizeof(*calls) }, weir_pool_is_own_job(pool), WEIR_NOW);
+
+    if (pool->elastic && n > 0)
+        weir_pool_wake(pool); /* there may be none but spare workers */
+    return n;
+}
+
 /* Submit jobs of which some are tasks. */
 static ssize_t submit_mixed(struct weir_pool *pool,
                             const struct weir_job *jobs, size_t count,

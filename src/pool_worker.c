@@ -64,6 +64,7 @@ static int keep_gate(struct weir_context *w, struct weir_taken *job,
     int64_t due;
     int err;
 
+    weir_worker_pay(w);
     /* In line first: whoever holds the gate or closes the pool from here on
      * makes weir_gate_stand() return. */
     weir_gate_step_in(pool->gate, &pool->place);
@@ -125,6 +126,7 @@ static bool sleep_until_job(struct weir_context *w, int64_t until,
     bool jobs = weir_pool_has_jobs(pool);
     int64_t due = WEIR_FOREVER;
 
+    weir_worker_pay(w);
     weir_park_wake(&ring->room);
     if (!jobs) {
         weir_pool_settle(pool);
@@ -257,6 +259,7 @@ static void end_worker(struct weir_context *w)
     bool last;
 
     weir_worker_give_back(w);
+    weir_worker_pay(w);
     if (pool->worker_stop != NULL)
         pool->worker_stop(pool->user, w->index, w->local);
     tell(w, WEIR_WORKER_ENDED);
@@ -289,6 +292,7 @@ static void work(void *arg)
 
 void weir_worker_rests(struct weir_context *w)
 {
+    weir_worker_pay(w);
     /* Its last job has made room, and may have been the last of all: see
      * Order. */
     weir_atomic_fetch_add(&w->pool->ring.items.state, 0, weir_seq_cst);
@@ -339,6 +343,7 @@ static void replace(void *arg)
     }
     if (w->again != NULL)
         w->drop_again(w);
+    weir_worker_pay(w);
     /* Before the job counts as ended: then the host may free what its listener
      * uses. */
     weir_listener_end(&w->listener);

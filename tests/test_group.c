@@ -79,7 +79,8 @@ static void results_in_input_order(void)
 {
     for (int workers = 1; workers <= 4; workers++) {
         struct weir_pool *pool = make_limited(workers, 8, 0);
-        struct weir_group *group = make_group(pool, NULL);
+        struct weir_group *group = make_group(pool,
+            &(struct weir_group_options){ .times = workers % 2 });
         struct weir_result r;
 
         for (intptr_t i = 0; i < 500; i++)
@@ -95,6 +96,8 @@ static void results_in_input_order(void)
             EXPECT_INT(r.status, i);
             EXPECT_INT(r.attempts, 1);
             EXPECT(r.worker >= 0 && r.worker < workers);
+            EXPECT((r.queued_at > 0) == (workers % 2 == 1));
+            EXPECT((r.began_at > 0) == (workers % 2 == 1));
             EXPECT(r.queued_at <= r.began_at && r.began_at <= r.ended_at);
         }
         EXPECT_INT(weir_group_get(group, 7, &r, WEIR_NOW), -ESTALE);

@@ -71,6 +71,8 @@ struct weir_group_options {
     int help;        /* 1: threads outside the pool run jobs of the group,
                         which must not end their thread, while they wait
                         without a deadline; 0: they sleep */
+    int times;       /* 1: results tell when, for three looks at the clock a
+                        job; 0: their times are 0 */
     struct weir_gate *gate; /* that its jobs pass besides their own, with their
                         key where it has keys; NULL: none */
     int64_t deadline; /* a time: jobs not begun by then are dropped with
@@ -92,8 +94,8 @@ struct weir_result {
                           -ECANCELED, -ETIMEDOUT, or what cancel said */
     unsigned attempts; /* runs */
     int worker;        /* that ran it; -1: none, or a thread of the host's */
-    int64_t queued_at, began_at, ended_at; /* of weir_now(), of the last run;
-                                              0: never */
+    int64_t queued_at, began_at, ended_at; /* of weir_now(), of the last run,
+                                        where the group has times; 0: never */
     uint64_t reserved[4];
 };
 

@@ -205,6 +205,7 @@ static void check_result(struct owner *o, const struct weir_result *r)
         EXPECT(r->arg == t);
         EXPECT(r->status == t->status ||
                (p.exits && r->status == -ECANCELED));
+        EXPECT((r->queued_at > 0) == (o->options.times == 1));
         EXPECT(r->queued_at <= r->began_at && r->began_at <= r->ended_at);
     } else {
         EXPECT(r->arg == NULL);
@@ -364,7 +365,8 @@ static void play(struct dice *dice, int depth)
         .discard = one_in(dice, 4), .help = one_in(dice, 2),
         .deadline = one_in(dice, 6)
             ? weir_after(within(dice, 0, 2000) * WEIR_US) : 0,
-        .on_ready = on_ready, .user = &o,
+        .times = one_in(dice, 2),
+        .on_ready = one_in(dice, 2) ? on_ready : NULL, .user = &o,
     };
     REQUIRE(weir_group_create(&o.group, p.pool, &o.options) == 0);
     atomic_fetch_add(&p.groups, 1);
@@ -374,7 +376,8 @@ static void play(struct dice *dice, int depth)
     if (one_in(dice, 2) && weir_group_wait(o.group, WEIR_FOREVER) == 0)
         check_group(&o);
     weir_group_destroy(o.group);
-    EXPECT(o.options.discard || o.accepted == 0 || atomic_load(&o.ready) > 0);
+    EXPECT(o.options.discard || o.options.on_ready == NULL ||
+           o.accepted == 0 || atomic_load(&o.ready) > 0);
     /* From here on on_ready is called no more. */
     atomic_store(&o.ready, -1);
     atomic_fetch_sub(&p.inside, 1);

@@ -246,7 +246,8 @@ int nested_abandon(struct nested *n)
             .workers = 2 * DELAYS });
     began = weir_now();
     for (int i = 0; i < 2 && err == 0; i++) {
-        err = weir_group_create(&askers[i].group, pool, NULL);
+        err = weir_group_create(&askers[i].group, pool,
+                                &(struct weir_group_options){ .times = 1 });
         for (int q = 0; q < DELAYS; q++)
             askers[i].questions[q] = (struct question){
                 .nested = n, .listens = i == 0, .seconds = delays[q],
