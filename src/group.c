@@ -16,6 +16,8 @@
 
 #include "options.h"
 
+#include <string.h>
+
 #define WINDOW_MAX ((size_t)1 << 24)
 #define WINDOW_DEFAULT 1024
 
@@ -31,6 +33,10 @@ static struct weir_group *group_here(const struct weir_pool *pool)
     return cx->frames[cx->depth - 1].group;
 }
 
+/* The buckets and, behind them, the slots, which are touched only as far as
+ * they are used. The pool keeps those of the last group with the usual window
+ * for the next one: a group is often made for one batch of jobs, and having
+ * its pages made takes longer than running short ones. */
 static int make_memory(struct weir_group *g)
 {
     size_t window = g->options.window;
@@ -39,16 +45,29 @@ static int make_memory(struct weir_group *g)
     while (buckets < window)
         buckets *= 2;
     g->bucket_mask = buckets - 1;
-    /* Touched only as far as they are used. */
-    g->slots = weir_sys_alloc_small(window * sizeof(*g->slots));
-    if (g->slots == NULL)
+    if (window == WINDOW_DEFAULT)
+        g->buckets = weir_atomic_exchange(&g->pool->group_memory, NULL,
+                                          weir_seq_cst);
+    if (g->buckets != NULL)
+        memset(g->buckets, 0, buckets * sizeof(*g->buckets));
+    else
+        g->buckets = weir_sys_alloc_small(buckets * sizeof(*g->buckets) +
+                                          window * sizeof(*g->slots));
+    if (g->buckets == NULL)
         return -ENOMEM;
-    g->buckets = weir_sys_alloc_small(buckets * sizeof(*g->buckets));
-    if (g->buckets == NULL) {
-        weir_sys_free(g->slots);
-        return -ENOMEM;
-    }
+    g->slots = (struct weir_slot *)(void *)(g->buckets + buckets);
     return 0;
+}
+
+/* Its slots are free or done, and no reference to one is left. */
+static void keep_memory(struct weir_group *g)
+{
+    void *memory = g->buckets;
+
+    if (g->options.window == WINDOW_DEFAULT)
+        memory = weir_atomic_exchange(&g->pool->group_memory, memory,
+                                      weir_seq_cst);
+    weir_sys_free(memory);
 }
 
 static int make_parks(struct weir_group *g)
@@ -144,18 +163,10 @@ int weir_group_create(struct weir_group **out, struct weir_pool *pool,
 no_parks:
     weir_sys_mutex_destroy(&g->lock);
 no_lock:
-    weir_sys_free(g->buckets);
-    weir_sys_free(g->slots);
+    keep_memory(g);
 no_memory:
     weir_sys_free(g);
     return err;
-}
-
-static void free_memory(struct weir_group *g)
-{
-    weir_sys_free(g->buckets);
-    weir_sys_free(g->slots);
-    weir_sys_free(g);
 }
 
 static void release(struct weir_group *g, int64_t count)
@@ -169,7 +180,8 @@ static void release(struct weir_group *g, int64_t count)
         weir_park_destroy(&g->wanted);
         weir_park_destroy(&g->changed);
         weir_sys_mutex_destroy(&g->lock);
-        free_memory(g);
+        keep_memory(g);
+        weir_sys_free(g);
         g = parent;
     }
 }
@@ -335,7 +347,8 @@ void weir_group_destroy(struct weir_group *g)
     if (g == NULL)
         return;
     if (!weir_sys_at_home(&g->pool->home)) {
-        free_memory(g);
+        weir_sys_free(g->buckets);
+        weir_sys_free(g);
         return;
     }
     WEIR_CHECK(!weir_group_is_own(g),

@@ -332,6 +332,7 @@ void weir_pool_destroy(struct weir_pool *pool)
         weir_tasks_free_memory(&pool->tasks);
         weir_ring_free_memory(&pool->ring);
     }
+    weir_sys_free(weir_atomic_load(&pool->group_memory, weir_relaxed));
     weir_gate_destroy(pool->gate);
     weir_sys_home_destroy(&pool->home);
     weir_sys_free(pool->frames);

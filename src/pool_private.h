@@ -120,6 +120,7 @@ struct weir_pool {
     /* (a) whether a job stands for one of a group that was claimed aside;
      * NULL: there was no group yet. */
     WEIR_ATOMIC(weir_stale_fn *) stale;
+    WEIR_ATOMIC(void *) group_memory; /* (a) kept for the next group; NULL */
     WEIR_ATOMIC(uint64_t) inlined; /* (a) jobs of groups that never went
                                       through the ring */
     struct weir_park quiet;        /* who waits for all jobs to end */
