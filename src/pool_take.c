@@ -25,12 +25,12 @@ static struct weir_task *ready_task(struct weir_pool *pool)
 
 /* Take the next cell of the ring. 0: there is none; 1: it is a job, or the
  * token of a task that is taken with it; 2: it is spent. */
-static int take_cell(struct weir_context *w, struct weir_taken *taken)
+static int take_cell(struct weir_pool *pool, struct weir_taken *taken)
 {
     struct weir_call *call = &taken->call;
 
     taken->task = NULL;
-    if (weir_ring_take(&w->pool->ring, call, 1, sizeof(*call)) != 1)
+    if (weir_ring_take(&pool->ring, call, 1, sizeof(*call)) != 1)
         return 0;
     if (call->fn != weir_task_token)
         return 1;
@@ -42,10 +42,8 @@ static int take_cell(struct weir_context *w, struct weir_taken *taken)
 
 /* Take what is next, ready task or cell. 0: none; 1: one; 2: a task that is
  * to be dropped. */
-static int take_next(struct weir_context *w, struct weir_taken *taken)
+static int take_next(struct weir_pool *pool, struct weir_taken *taken)
 {
-    struct weir_pool *pool = w->pool;
-
     for (;;) {
         taken->task = ready_task(pool);
         if (taken->task == NULL) {
@@ -53,7 +51,7 @@ static int take_next(struct weir_context *w, struct weir_taken *taken)
 
             /* The ring's turn is not over with a token that is spent. */
             do
-                took = take_cell(w, taken);
+                took = take_cell(pool, taken);
             while (took == 2);
             if (took == 0 &&
                 weir_atomic_load(&pool->tasks.ready, weir_relaxed) > 0)
@@ -73,7 +71,7 @@ static int claim_job(void *user)
 {
     struct claim *claim = user;
     struct weir_taken *taken = claim->taken;
-    int took = take_next(claim->w, taken);
+    int took = take_next(claim->w->pool, taken);
     weir_stale_fn *stale =
         weir_atomic_load(&claim->w->pool->stale, weir_seq_cst);
 
@@ -94,11 +92,11 @@ int weir_worker_take(struct weir_context *w, struct weir_taken *job,
     int err;
 
     if (pool->gate == NULL)
-        return take_next(w, job) ? 0 : -ENOENT;
+        return take_next(pool, job) ? 0 : -ENOENT;
     /* What is cancelled needs no permit: it will not run. */
     if (weir_atomic_load(&pool->mode, weir_acquire) == WEIR_CANCEL) {
         weir_worker_give_back(w);
-        return take_next(w, job) ? 0 : -ENOENT;
+        return take_next(pool, job) ? 0 : -ENOENT;
     }
     err = weir_gate_pass(pool->gate, &pool->place, w->permit, keeper,
                          claim_job, &claim);
@@ -127,17 +125,19 @@ static void drop(struct weir_pool *pool, const struct weir_call *call)
 
 void weir_pool_drop_queued(struct weir_pool *pool)
 {
-    struct weir_call call;
+    struct weir_taken taken;
     struct weir_task *task;
+    int took;
 
-    while (weir_ring_take(&pool->ring, &call, 1, sizeof(call)) == 1) {
-        if (call.fn != weir_task_token) {
-            drop(pool, &call);
-            weir_atomic_fetch_add(&pool->dropped, 1, weir_seq_cst);
+    while ((took = take_cell(pool, &taken)) != 0) {
+        if (took == 2)
             continue;
+        if (taken.task != NULL) {
+            weir_task_drop(taken.task, -ECANCELED);
+        } else {
+            drop(pool, &taken.call);
+            weir_atomic_fetch_add(&pool->dropped, 1, weir_seq_cst);
         }
-        if (weir_task_pass(call.arg))
-            weir_task_drop(call.arg, -ECANCELED);
     }
     while ((task = weir_task_take_ready(pool, false)) != NULL)
         weir_task_drop(task, -ECANCELED);
