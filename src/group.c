@@ -169,7 +169,7 @@ no_memory:
     return err;
 }
 
-static void release(struct weir_group *g, int64_t count)
+static void release_refs(struct weir_group *g, int64_t count)
 {
     while (g != NULL && weir_atomic_fetch_sub(&g->refs, count,
                                               weir_seq_cst) == count) {
@@ -188,17 +188,17 @@ static void release(struct weir_group *g, int64_t count)
 
 void weir_group_release(struct weir_group *g)
 {
-    release(g, 1);
+    release_refs(g, 1);
 }
 
-static void pay(struct weir_context *cx)
+static void pay_refs(struct weir_context *cx)
 {
     struct weir_group *g = cx->owes;
     int64_t count = cx->owed;
 
     cx->owes = NULL;
     cx->owed = 0;
-    release(g, count);
+    release_refs(g, count);
 }
 
 void weir_group_owe(struct weir_context *cx, struct weir_group *g)
@@ -206,7 +206,7 @@ void weir_group_owe(struct weir_context *cx, struct weir_group *g)
     if (cx->owes != g) {
         weir_worker_pay(cx);
         cx->owes = g;
-        cx->pay = pay;
+        cx->pay = pay_refs;
     }
     cx->owed++;
 }

@@ -331,7 +331,7 @@ static uint64_t number_of(const struct weir_slot *slot)
  * for that of all. Who sleeps has announced itself, and then has taken in what
  * had ended: either this end was among that, or its announcement is seen
  * here. */
-static void tell(struct weir_group *g, uint64_t number, bool last)
+static void tell_ended(struct weir_group *g, uint64_t number, bool last)
 {
     uint64_t wants;
 
@@ -355,7 +355,7 @@ static void leave_ended(struct weir_slot *slot)
         slot->before = (uint32_t)ended;
         now = (ended - slot->before - WEIR_UNENDED_ONE) | number;
     } while (!weir_atomic_cas_weak(&g->ended, &ended, now, weir_seq_cst));
-    tell(g, number, now < WEIR_UNENDED_ONE);
+    tell_ended(g, number, now < WEIR_UNENDED_ONE);
 }
 
 /* Where a task ends, which is free for another job after that, or something
@@ -378,7 +378,7 @@ static void take_in_ended(struct weir_slot *slot)
            2 * WEIR_UNENDED_ONE;
     weir_sys_unlock(&g->lock);
 
-    tell(g, number, last);
+    tell_ended(g, number, last);
     if (ready) {
         g->options.on_ready(g->options.user);
         weir_group_lock(g);
