@@ -173,7 +173,7 @@ int weir_table_put(struct weir_table *table, struct weir_bytes key,
     struct weir_shard *shard = shard_of(table, hash);
     struct weir_entry *entry = NULL;
     struct weir_entry *old = NULL;
-    struct weir_slot *slot;
+    struct weir_shard_slot *slot;
     int err = 0;
 
     if (!fits(table, key.bytes, value.bytes))
@@ -211,7 +211,7 @@ ssize_t weir_table_get(struct weir_table *table, struct weir_bytes key,
 {
     uint64_t hash = hash_of(table, key);
     struct weir_shard *shard = shard_of(table, hash);
-    struct weir_slot *slot;
+    struct weir_shard_slot *slot;
     ssize_t length = -ENOENT;
 
     if (weir_sys_lock_here(&shard->lock, table->pid) != 0)
@@ -235,7 +235,7 @@ int weir_table_update(struct weir_table *table, struct weir_bytes key,
     uint64_t hash = hash_of(table, key);
     struct weir_shard *shard = shard_of(table, hash);
     struct weir_entry *entry = NULL;
-    struct weir_slot *slot;
+    struct weir_shard_slot *slot;
     int result;
 
     WEIR_CHECK(edit != NULL && edit->fn != NULL,
@@ -275,7 +275,7 @@ int weir_table_remove(struct weir_table *table, struct weir_bytes key)
     uint64_t hash = hash_of(table, key);
     struct weir_shard *shard = shard_of(table, hash);
     struct weir_entry *entry = NULL;
-    struct weir_slot *slot;
+    struct weir_shard_slot *slot;
 
     if (weir_sys_lock_here(&shard->lock, table->pid) != 0)
         return -ECHILD;

@@ -54,13 +54,14 @@ static bool same_bytes(const void *a, const void *b, size_t bytes)
     return bytes == 0 || memcmp(a, b, bytes) == 0;
 }
 
-struct weir_slot *weir_shard_find_locked(struct weir_shard *shard,
-                                         uint64_t hash, struct weir_bytes key)
+struct weir_shard_slot *weir_shard_find_locked(struct weir_shard *shard,
+                                               uint64_t hash,
+                                               struct weir_bytes key)
 {
     if (shard->slots == NULL)
         return NULL;
     for (uint32_t i = (uint32_t)hash;; i++) {
-        struct weir_slot *slot = &shard->slots[i & shard->mask];
+        struct weir_shard_slot *slot = &shard->slots[i & shard->mask];
 
         if (slot->entry == NULL)
             return NULL;
@@ -70,7 +71,8 @@ struct weir_slot *weir_shard_find_locked(struct weir_shard *shard,
     }
 }
 
-static void place(struct weir_slot *slots, uint32_t mask, struct weir_slot what)
+static void place(struct weir_shard_slot *slots, uint32_t mask,
+                  struct weir_shard_slot what)
 {
     uint32_t i = (uint32_t)what.hash & mask;
 
@@ -83,7 +85,7 @@ int weir_shard_grow_locked(struct weir_shard *shard)
 {
     size_t have = shard->slots == NULL ? 0 : (size_t)shard->mask + 1;
     size_t want = have == 0 ? SLOTS_LEAST : 2 * have;
-    struct weir_slot *slots;
+    struct weir_shard_slot *slots;
 
     if (shard->used + 1 <= have / 4 * 3)
         return 0;
@@ -108,13 +110,14 @@ void weir_shard_insert_locked(struct weir_shard *shard, uint64_t hash,
                               struct weir_entry *entry)
 {
     place(shard->slots, shard->mask,
-          (struct weir_slot){ .hash = hash, .entry = entry });
+          (struct weir_shard_slot){ .hash = hash, .entry = entry });
     shard->used++;
 }
 
 /* The gap is closed: an entry whose way from home leads over it moves into
  * it, and leaves the next gap. */
-void weir_shard_empty_locked(struct weir_shard *shard, struct weir_slot *slot)
+void weir_shard_empty_locked(struct weir_shard *shard,
+                             struct weir_shard_slot *slot)
 {
     uint32_t mask = shard->mask;
     uint32_t gap = (uint32_t)(slot - shard->slots);
@@ -128,6 +131,6 @@ void weir_shard_empty_locked(struct weir_shard *shard, struct weir_slot *slot)
             gap = i;
         }
     }
-    shard->slots[gap] = (struct weir_slot){ 0 };
+    shard->slots[gap] = (struct weir_shard_slot){ 0 };
     shard->used--;
 }

@@ -19,14 +19,14 @@ struct weir_entry {
     _Alignas(max_align_t) unsigned char data[]; /* (l) */
 };
 
-struct weir_slot {
+struct weir_shard_slot {
     uint64_t hash;            /* (l) of the shard */
     struct weir_entry *entry; /* (l) NULL: empty */
 };
 
 struct weir_shard {
     WEIR_ON_LINE struct weir_sys_mutex lock;
-    struct weir_slot *slots; /* (l) NULL before the first key */
+    struct weir_shard_slot *slots; /* (l) NULL before the first key */
     uint32_t mask;           /* (l) slots - 1 */
     uint32_t used;           /* (l) */
 
@@ -47,7 +47,7 @@ static inline void weir_shard_prefetch(struct weir_shard *shard,
 
     weir_sys_prefetch(&shard->lock);
     weir_sys_prefetch((const void *)(slots +
-                                     home * sizeof(struct weir_slot)));
+                                     home * sizeof(struct weir_shard_slot)));
 }
 
 static inline unsigned char *weir_entry_key(struct weir_entry *entry)
@@ -62,8 +62,9 @@ struct weir_entry *weir_entry_create(struct weir_bytes key,
 void weir_entry_set(struct weir_entry *entry, struct weir_bytes value);
 
 /* Find the slot of a key. Returns NULL: there is none. */
-struct weir_slot *weir_shard_find_locked(struct weir_shard *shard,
-                                         uint64_t hash, struct weir_bytes key)
+struct weir_shard_slot *weir_shard_find_locked(struct weir_shard *shard,
+                                               uint64_t hash,
+                                               struct weir_bytes key)
     WEIR_REQUIRES(shard->lock);
 
 /* Make sure that one more key fits. Returns 0 or -ENOMEM. */
@@ -77,7 +78,7 @@ void weir_shard_insert_locked(struct weir_shard *shard, uint64_t hash,
 
 /* Empty a slot; the entry is the caller's. */
 void weir_shard_empty_locked(struct weir_shard *shard,
-                             struct weir_slot *slot)
+                             struct weir_shard_slot *slot)
     WEIR_REQUIRES(shard->lock);
 
 #endif
