@@ -1,0 +1,369 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# ways.sh ROOT WAY COMPILER... - from an empty folder to a program that runs,
+# by the README's own lines. WAY is meson, installed or two-files; COMPILER is
+# what `cc` stands for. Prints TAP, and how long the way itself took.
+set -u
+root=$(cd "$1" && pwd) way=$2
+shift 2
+unset CDPATH DESTDIR CFLAGS LDFLAGS PKG_CONFIG_PATH
+# What would reach out all the same ends here.
+export http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9
+dir=$(mktemp -d) || exit 2
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 2
+
+# `cc` is the compiler these tests are built with, for Meson and CMake too.
+mkdir bin mine
+printf '#!/bin/sh\nexec %s "$@"\n' "$*" >bin/cc
+chmod +x bin/cc
+PATH=$dir/bin:$PATH CC=cc
+export PATH CC
+
+number=0 failed=0
+planned() { echo "1..$1"; }
+
+# ok NAME COMMAND...: a case, good if the command is. What it says is shown
+# where it fails.
+ok() {
+    name=$1
+    shift
+    number=$((number + 1))
+    if "$@" >"$dir/said" 2>&1; then
+        echo "ok $number - $name"
+    else
+        echo "not ok $number - $name"
+        sed 's/^/# /' "$dir/said" | tail -n 40
+        failed=1
+    fi
+}
+
+skip() {
+    number=$((number + 1))
+    echo "ok $number - $1 # SKIP $2"
+}
+
+have() { command -v "$1" >/dev/null; }
+
+# readme LANGUAGE TEXT: the block of the README's section that has the text.
+readme() {
+    awk -v fence="\`\`\`$1" -v text="$2" '
+        /^## / { here = $0 == "## Vendoring" }
+        !here { next }
+        $0 == "```" {
+            if (inside && index(block, text))
+                printf "%s", block
+            inside = 0
+        }
+        inside { block = block $0 "\n" }
+        $0 == fence { inside = 1; block = "" }' "$root/README.md"
+}
+
+# run TEXT: the lines of the block that has the text.
+run() {
+    block=$(readme sh "$1")
+    [ -n "$block" ] || { echo "the README has no block with $1"; return 1; }
+    echo "$block"
+    sh -ec "$block"
+}
+
+# copy TO: the folder, as one who vendors it takes it along.
+copy() {
+    mkdir -p "$1/subprojects" &&
+        (cd "$root" && cp -R meson.build LICENSE README.md include src "$1") &&
+        cp "$root"/subprojects/*.wrap "$1/subprojects"
+}
+
+# squares PROGRAM: whether it prints what the README's example prints.
+squares() { [ "$("$@" | tr '\n' ' ')" = '1 4 9 16 25 ' ]; }
+
+# A program that asks something of each library.
+http_source() {
+    cat <<'END'
+#include <stdio.h>
+#include <weir/http.h>
+#include <weir/weir.h>
+
+int main(void)
+{
+    if (weir_http_begin() != 0)
+        return 1;
+    puts(weir_http_error_name(WEIR_HTTP_OK));
+    weir_http_end();
+    return weir_now() < 0;
+}
+END
+}
+
+took() {
+    echo "# from an empty folder to a program: $(($(date +%s) - began)) s"
+}
+
+# Whether libcurl is there as the library wants it.
+have_curl() { pkg-config --exists 'libcurl >= 7.85'; }
+
+by_meson() {
+    planned 11
+    began=$(date +%s)
+    cd mine || exit 2
+    copy "$dir/mine/subprojects/weir"
+    cp "$root/src/demo/example.c" mine.c
+    readme meson "dependency('weir')" >meson.build
+    ok 'a parent project builds as the README says' \
+        sh -ec 'meson setup build; meson compile -C build'
+    ok 'its program runs' squares build/mine
+    took
+    ok 'of the subproject only the libraries were built' only_libraries build
+
+    # The same build, asked for more.
+    if have_curl; then
+        http_source >http.c
+        { cat meson.build; echo "executable('http', 'http.c',
+            dependencies: [weir, dependency('weir-http')])"; } >asks
+        mv asks meson.build
+        ok 'weir-http is a dependency too' \
+            sh -ec 'meson compile -C build; build/http'
+    else
+        skip 'weir-http is a dependency too' 'no libcurl'
+    fi
+    {
+        echo "project('mine', 'c')"
+        have_curl && echo "executable('http', 'http.c',
+            dependencies: dependency('weir-http', fallback: 'weir'))"
+        echo "executable('mine', 'mine.c', dependencies: dependency('weir'))"
+    } >meson.build
+    ok 'a static parent has static libraries' sh -ec '
+        meson setup static -Ddefault_library=static
+        meson compile -C static
+        [ -z "$(find static -name "*.so*")" ]
+        static/mine'
+    if have_curl; then
+        ok 'weir-http can be asked for by itself' static/http
+    else
+        skip 'weir-http can be asked for by itself' 'no libcurl'
+    fi
+
+    # A machine without libcurl, and what makes Meson take the wrap there.
+    # That it takes it is seen by what it says when it may not download.
+    cat >meson.build <<'END'
+project('mine', 'c')
+dependency('weir')
+message('HTTP:', dependency('weir-http', required: false).found())
+END
+    before=${PKG_CONFIG_LIBDIR-none}
+    export PKG_CONFIG_LIBDIR=/nonexistent
+    ok 'without libcurl there is the core alone' configure bare 'HTTP: false'
+    ok 'and nothing is fetched for that' nothing_fetched bare
+    [ "$before" != none ] || unset PKG_CONFIG_LIBDIR
+    ok 'the wrap is taken where that is asked for' \
+        configure asked 'downloading is disabled' \
+        --force-fallback-for=libcurl --wrap-mode=nodownload
+    ok 'and if it cannot be had there is the core alone' \
+        grep 'HTTP: false' asked.log
+
+    # In place of curl's sources a project that hands out the system's.
+    if have_curl; then
+        mkdir subprojects/curl-8.12.1
+        cat >subprojects/curl-8.12.1/meson.build <<'END'
+project('curl', 'c', version: '8.12.1')
+meson.override_dependency('libcurl', declare_dependency(
+  dependencies: meson.get_compiler('c').find_library('curl')))
+END
+        ok 'weir-http is built on the libcurl of the wrap' \
+            configure wrapped 'HTTP: true' --force-fallback-for=libcurl
+    else
+        skip 'weir-http is built on the libcurl of the wrap' 'no libcurl'
+    fi
+}
+
+# configure FOLDER TEXT [OPTION]...: set a build up, and see whether Meson
+# says the text.
+configure() {
+    folder=$1 text=$2
+    shift 2
+    meson setup "$folder" "$@" >"$folder.log" 2>&1 ||
+        { cat "$folder.log"; return 1; }
+    grep "$text" "$folder.log" || { cat "$folder.log"; return 1; }
+}
+
+# only_libraries BUILD: whether that is what was built of the subproject.
+only_libraries() {
+    find "$1/subprojects/weir" -type f >built
+    grep -q '/libweir\.' built || return 1
+    ! grep -vE '/libweir(-http)?\.|\.o$' built
+}
+
+# nothing_fetched BUILD: Meson says of nothing that it downloads it, and did
+# not. The sentence is the one it says.
+nothing_fetched() {
+    ! grep -i 'download' "$1.log" && [ "$(ls subprojects)" = weir ]
+}
+
+by_install() {
+    planned 7
+    began=$(date +%s)
+    cd mine || exit 2
+    copy "$dir/mine/weir"
+    cp "$root/src/demo/example.c" mine.c
+    block=$(readme sh 'meson install')
+    # A machine whose file system begins here. pkg-config is told so once
+    # there is something to find.
+    DESTDIR=$dir/machine
+    export DESTDIR
+    ok 'it installs as the README says' \
+        sh -ec "$(echo "$block" | sed '/^cc /d')"
+    here=$(dirname "$(find "$DESTDIR" -name weir.pc)")
+    export PKG_CONFIG_SYSROOT_DIR="$DESTDIR" PKG_CONFIG_PATH="$here"
+    export LD_LIBRARY_PATH="${here%/pkgconfig}"
+    ok 'a program builds by pkg-config as the README says' \
+        sh -ec "$(echo "$block" | grep '^cc ')"
+    ok 'it runs' squares ./mine
+    took
+    ok 'headers, libraries and the manual are in their places' \
+        in_place "${here%/pkgconfig}"
+    ok 'the program has no need of the library where it is linked in' static
+    if have_curl; then
+        http_source >http.c
+        ok 'weir-http is found as well' sh -ec \
+            'cc http.c $(pkg-config --cflags --libs weir-http) -o http
+            ./http'
+    else
+        skip 'weir-http is found as well' 'no libcurl'
+    fi
+    if have cmake; then
+        mkdir cmake
+        { printf '%s\n' 'cmake_minimum_required(VERSION 3.13)' \
+            'project(mine C)' 'add_executable(mine ../mine.c)'
+        readme cmake pkg_check_modules; } >cmake/CMakeLists.txt
+        ok 'CMake finds it by the lines of the README' by_cmake
+    else
+        skip 'CMake finds it by the lines of the README' 'no cmake'
+    fi
+}
+
+by_cmake() {
+    cmake -S cmake -B cmake/build && cmake --build cmake/build &&
+        squares cmake/build/mine
+}
+
+# in_place LIBDIR: whether there is all that a machine should have.
+in_place() (
+    cd "$DESTDIR" || exit 1
+    places=0
+    there() {
+        for file in "$@"; do
+            [ -e "$file" ] || { echo "no $file"; places=1; }
+        done
+    }
+    for header in "$root"/include/weir/*.h; do
+        case $header in
+        */http.h) have_curl || continue ;;
+        esac
+        there usr/local/include/weir/"${header##*/}"
+    done
+    # Without libcurl there is no program, which is what section 1 is about.
+    for page in "$root"/src/man/weir.[0-9]; do
+        case $page in
+        *.1) have_curl || continue ;;
+        esac
+        there "usr/local/share/man/man${page##*.}/weir.${page##*.}"
+    done
+    there "$1"/libweir.a "$1"/libweir.so "$1"/pkgconfig/weir.pc
+    if have_curl; then
+        there "$1"/libweir-http.a "$1"/libweir-http.so \
+            "$1"/pkgconfig/weir-http.pc usr/local/bin/weir \
+            usr/local/share/bash-completion/completions/weir
+    fi
+    # The name a program asks for has a number, and leads to the library.
+    if have readelf; then
+        name=$(readelf -d "$1/libweir.so" |
+            sed -n 's/.*soname: \[\(.*\)\]/\1/p')
+        case $name in
+        libweir.so.[0-9]*) there "$1/$name" ;;
+        *) echo "its soname is $name" && places=1 ;;
+        esac
+    fi
+    exit "$places"
+)
+
+static() {
+    # Not every machine has the system's own libraries as static ones.
+    echo 'int main(void) { return 0; }' >trivial.c
+    all=-static
+    cc -static trivial.c -o trivial || all='-Wl,-Bstatic'
+    dynamic=
+    [ "$all" = -static ] || dynamic='-Wl,-Bdynamic'
+    # shellcheck disable=SC2046 # a word each
+    cc mine.c $all $(pkg-config --static --cflags --libs weir) $dynamic \
+        -o alone && LD_LIBRARY_PATH='' squares ./alone
+}
+
+by_two_files() {
+    planned 6
+    began=$(date +%s)
+    cd mine || exit 2
+    copy "$dir/mine/weir"
+    sed 's,<weir/weir.h>,"weir.h",' "$root/src/demo/example.c" >mine.c
+    ok 'two files are written and built as the README says' \
+        run two_files.sh
+    ok 'its program runs' squares ./mine
+    took
+    ok 'no compiler has a warning for them' no_warning
+    ok 'both hold the licence and the version' licence
+    ok 'it makes no difference which awk wrote them' any_awk
+    sed 's,<weir/weir.h>,"weir.h",' "$root/src/demo/example.cpp" >cpp.cpp
+    if have c++; then
+        ok 'a program in C++ builds with them and runs' sh -ec \
+            'c++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -pthread \
+                cpp.cpp weir.o -o cpp
+            [ "$(./cpp | tail -n 1)" = loop ]'
+    else
+        skip 'a program in C++ builds with them and runs' 'no C++'
+    fi
+}
+
+# Whether gcc and clang, those of them that are here, say nothing.
+no_warning() {
+    for compiler in cc gcc clang; do
+        have "$compiler" || continue
+        $compiler -std=c11 -Wall -Wextra -Wpedantic -Wconversion -O2 \
+            -pthread -c weir.c -o warned.o >warnings 2>&1 || echo failed \
+            >>warnings
+        [ ! -s warnings ] || { echo "$compiler:"; cat warnings; return 1; }
+    done
+}
+
+licence() {
+    version=$(sed -n 's/^#define WEIR_VERSION "\(.*\)"/\1/p' weir.h)
+    [ -n "$version" ] || return 1
+    for file in weir.h weir.c; do
+        grep -q "Weir $version" "$file" || return 1
+        [ "$(sed -n "5,$(($(wc -l <"$root/LICENSE") + 4))p" "$file")" = \
+            "$(cat "$root/LICENSE")" ] || return 1
+    done
+}
+
+any_awk() {
+    mkdir other
+    for awk in mawk gawk 'busybox awk' original-awk; do
+        have "${awk%% *}" || continue
+        printf '#!/bin/sh\nexec %s "$@"\n' "$awk" >"$dir/bin/awk"
+        chmod +x "$dir/bin/awk"
+        sh weir/src/two_files.sh other && cmp weir.h other/weir.h &&
+            cmp weir.c other/weir.c || { echo "$awk"; return 1; }
+    done
+    rm "$dir/bin/awk"
+}
+
+case $way in
+meson | installed)
+    have meson && have pkg-config ||
+        { echo '1..0 # SKIP no meson or no pkg-config'; exit 0; } ;;
+esac
+case $way in
+meson) by_meson ;;
+installed) by_install ;;
+two-files) by_two_files ;;
+*) echo "Bail out! no such way: $way"; exit 2 ;;
+esac
+exit $failed
