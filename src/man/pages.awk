@@ -346,8 +346,9 @@ function verbatim(text) {
 }
 
 # Names in the fonts that manuals have them in.
-function marked(text, out, word) {
-    while (match(text, /`[^`]+`|-E[A-Z]+|weir_[a-z_]+|WEIR_[A-Z_]+|[a-z]+\.h[a-z]*/)) {
+function marked(text, out, word, name) {
+    name = "`[^`]+`|-E[A-Z]+|weir_[a-z_]+|WEIR_[A-Z_]+|[a-z]+[.]h[a-z]*"
+    while (match(text, name)) {
         word = substr(text, RSTART, RLENGTH)
         out = out verbatim_but_hyphens(substr(text, 1, RSTART - 1))
         text = substr(text, RSTART + RLENGTH)
