@@ -20,11 +20,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#ifdef WEBLOG_TWO_FILES
-#include "weir.h"
-#else
 #include <weir/weir.h>
-#endif
 
 #define PIECE ((size_t)256 * 1024) /* bytes, about */
 
