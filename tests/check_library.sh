@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # check_library.sh NM LIBRARY INCLUDE... - what a built library must not
-# hold, and what it must export. Prints TAP.
+# hold or call, and what it must export. Prints TAP.
 #
 # INCLUDE are the public headers whose functions it exports.
 set -u
 nm=$1 library=$2
 shift 2
-echo 1..3
+echo 1..4
 failed=0
 
 # report N NAME FINDINGS: ok where there are none.
@@ -36,7 +36,7 @@ esac
 # called completed.N is the compiler's, of start-up code and sanitizers.
 found=$("$nm" -f sysv "$library" | awk -F '|' '
     { gsub(/ /, "", $1); gsub(/ /, "", $7) }
-    $7 ~ /^\.(data|bss|tdata|tbss)$/ || $7 ~ /^\.(data|bss|tbss)\.[^r]/ {
+    $7 ~ /^\.(data|bss|tdata|tbss)(\.|$)/ && $7 !~ /^\.data\.rel\.ro/ {
         if ($1 !~ /^_|^completed\.|^\./ &&
             !($7 == ".tbss" && $1 == "current"))
             print $1, "in", $7
@@ -46,8 +46,9 @@ report 2 "has no writable global" "$found"
 # The public functions are those the headers declare with WEIR_API.
 declared=$(cat "$@" | tr '\n' ' ' | tr ';' '\n' |
     sed -nE 's/.*WEIR_API [^(]*[ *](weir_[a-z0-9_]+)\(.*/\1/p' | sort -u)
-exported=$("$nm" -D --defined-only "$library" | awk '$2 == "T" { print $3 }' |
-    sort -u)
+# Of any kind: what begins with an underscore is the linker's.
+exported=$("$nm" -D --defined-only "$library" |
+    awk 'NF == 3 && $3 !~ /^_/ { print $3 }' | sort -u)
 if [ -n "$exported" ]; then
     report 3 "exports exactly what its headers declare" "$(
         { echo "$declared"; echo "$exported"; } | sort | uniq -u |
@@ -55,4 +56,22 @@ if [ -n "$exported" ]; then
 else
     echo "ok 3 - exports exactly what its headers declare # SKIP static"
 fi
+
+# What acts on the whole program, or keeps state for all of it, is for the host
+# alone to call.
+found=$("$nm" --undefined-only "$library" | awk '{ print $NF }' |
+    sed 's/@.*//' | sort -u | grep -xE "$(echo '
+    signal bsd_signal sysv_signal sigset sigaction sigaltstack sigprocmask
+    siginterrupt sigwait sigwaitinfo sigtimedwait signalfd kill raise
+    alarm ualarm setitimer timer_create atexit __cxa_atexit on_exit
+    at_quick_exit pthread_atfork __register_atfork exit _exit quick_exit
+    fork vfork posix_spawn posix_spawnp system popen
+    getenv secure_getenv __secure_getenv setenv putenv unsetenv clearenv
+    setlocale uselocale umask chdir fchdir chroot nice setpriority
+    setrlimit setrlimit64 sched_setaffinity sched_setscheduler
+    rand srand random srandom rand_r drand48 srand48 strtok strerror
+    localtime gmtime printf puts putchar perror syslog openlog
+    pthread_cancel pthread_detach pthread_setconcurrency
+    dlopen dlsym mlockall' | xargs | tr ' ' '|')")
+report 4 "calls nothing that acts on the whole program" "$found"
 exit $failed
