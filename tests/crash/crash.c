@@ -306,7 +306,8 @@ static void check_file(bool opened, uint64_t torn, uint64_t written)
     known.bytes += whole;
     known.tail_bytes = bytes - whole;
     counts.torn += opened && bytes != whole;
-    REQUIRE(known.tail_bytes <= sizeof(known.tail));
+    if (!EXPECT(known.tail_bytes <= sizeof(known.tail)))
+        known.tail_bytes = 0;
     memcpy(known.tail, file + whole, known.tail_bytes);
     free(file);
 }
