@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * calls.c - SIGKILL at every file call of a writer.
  *
+ *   calls [all]              all: tell at the end what was tried
+ *
  * A child recovers a file, writes records and closes; it is killed before its
  * first file call, after it, and where it writes amid it; then the next child
  * at its second, and so on until one comes to its end. The linker puts the
@@ -17,6 +19,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WHOLE "first\nsecond\n" /* whole lines, there from the start */
@@ -45,6 +48,7 @@ static unsigned kill_at;  /* 0: never */
 static enum moment moment;
 
 static char path[300], torn_path[320];
+static unsigned tried, failed;
 static const char *records[RECORDS + 1] = {
     "{\"record\":0}\n", "\n", "{\"record\":2,\"longer\":\"than the others\"}\n",
     "{\"record\":3}\n", "next\n",
@@ -310,6 +314,7 @@ static void at_every_call(const char *tail, enum weir_sync sync)
         bool killed = true;
 
         for (kill_at = 1; killed && kill_at < 1000; kill_at++) {
+            int failures = atomic_load(&tap_failures);
             size_t flushed;
 
             start_with(tail);
@@ -318,9 +323,11 @@ static void at_every_call(const char *tail, enum weir_sync sync)
             EXPECT(killed || flushed == RECORDS);
             check(tail, flushed);
             kills += killed;
+            failed += atomic_load(&tap_failures) != failures;
         }
     }
     printf("# %u kills\n", kills);
+    tried += kills;
     /* Each record has a call of its own at least. */
     EXPECT(kills > MOMENTS * RECORDS);
     unlink(path);
@@ -355,12 +362,19 @@ static const struct tap_case cases[] = {
     { "and with a sync at each batch", batch_torn },
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
     const char *tmp = getenv("TMPDIR");
+    bool all = argc == 2 && strcmp(argv[1], "all") == 0;
     char folder[220];
+    struct timespec from, to;
     int result;
 
+    if (argc > 1 && !all) {
+        fprintf(stderr, "usage: calls [all]\n");
+        return 2;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &from);
     snprintf(folder, sizeof(folder), "%s/weir-calls.XXXXXX",
              tmp != NULL && strlen(tmp) < 150 ? tmp : "/tmp");
     REQUIRE(mkdtemp(folder) != NULL);
@@ -368,5 +382,10 @@ int main(void)
     snprintf(torn_path, sizeof(torn_path), "%s.torn", path);
     result = TAP_RUN(cases);
     rmdir(folder);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    if (all)
+        printf("tally: crash | SIGKILLs at every file call of a writer | %u | "
+               "%u | %lld\n", tried, failed,
+               (long long)(to.tv_sec - from.tv_sec));
     return result;
 }
