@@ -29,6 +29,10 @@ static int64_t days(int year, int month, int day)
            of_year - 719468;
 }
 
+/* Of a year to which nanoseconds since 1970, with the longest spans that
+ * read_ns() takes before and behind, fit into 64 bits. */
+#define YEAR_MAX 2100
+
 /* "2026-01-31T23:59:59.123Z". */
 static int read_time(const struct json_value *value, int64_t *ms)
 {
@@ -50,7 +54,8 @@ static int read_time(const struct json_value *value, int64_t *ms)
             return -EINVAL;
         n[at] = n[at] * 10 + (c - '0');
     }
-    if (n[0] < 1970 || n[1] < 1 || n[1] > 12 || n[2] < 1 || n[2] > 31)
+    if (n[0] < 1970 || n[0] > YEAR_MAX || n[1] < 1 || n[1] > 12 ||
+        n[2] < 1 || n[2] > 31)
         return -EINVAL;
     *ms = (((days(n[0], n[1], n[2]) * 24 + n[3]) * 60 + n[4]) * 60 + n[5]) *
               1000 + n[6];

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT
+ * gate.c - fuzz target: any calls of a gate, in any order, on a clock of its
+ * own.
+ *
+ * One thread, so nobody waits for another. What is certain by gate.h is asked
+ * for: who must get in and who must not, by limit and hold; that in any k
+ * periods at most k + burst enter; that a slot is there a period after the
+ * last entry; which keys take up room. */
+#include "clock.h"
+
+#include <weir/gate.h>
+
+#define KEYS 6     /* that are asked for; one when the gate has none */
+#define HISTORY 64 /* entries that are looked back at */
+
+struct key {
+    int inside;
+    int64_t held_until;        /* WEIR_NOW: it is not */
+    int64_t entries[HISTORY];  /* since rate or burst were set, at the end */
+    int count;
+    int64_t last;              /* entry ever; -1: none */
+};
+
+struct model {
+    struct weir_gate *gate;
+    int limit, burst;
+    int64_t period;     /* 0: no rate */
+    size_t keys_max;
+    int64_t held_until; /* all */
+    struct key keys[KEYS];
+    uint64_t entered, refused, waited;
+    int inside, inside_max;
+};
+
+/* ---- what is certain ---- */
+
+static bool is_held(const struct model *m, const struct key *k)
+{
+    return m->held_until > clock_ns || k->held_until > clock_ns;
+}
+
+/* Whether a key takes up room for certain, or may. */
+static bool takes_room(const struct model *m, const struct key *k,
+                       bool certain)
+{
+    if (k->inside > 0 || k->held_until > clock_ns)
+        return true;
+    if (m->period == 0 || k->last < 0)
+        return false;
+    /* The rate remembers a slot that was used until those of a whole burst
+     * are there again. The slot lies at the entry or up to `burst` periods
+     * before; so for certain it is only remembered without a burst. */
+    if (certain)
+        return m->burst == 1 && clock_ns == k->last && k->count == 1;
+    return clock_ns - k->last < m->period * m->burst;
+}
+
+static size_t count_keys(const struct model *m, const struct key *but,
+                         bool certain)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < KEYS; i++)
+        count += &m->keys[i] != but && takes_room(m, &m->keys[i], certain);
+    return count;
+}
+
+/* Whether there is room for this key, for certain. */
+static bool has_room(const struct model *m, const struct key *k)
+{
+    return m->keys_max == 0 || takes_room(m, k, true) ||
+           count_keys(m, k, false) < m->keys_max;
+}
+
+static bool must_not_enter(const struct model *m, const struct key *k)
+{
+    if (is_held(m, k) || (m->limit != WEIR_NONE && k->inside >= m->limit))
+        return true;
+    return m->keys_max != 0 && !takes_room(m, k, false) &&
+           count_keys(m, k, true) >= m->keys_max;
+}
+
+/* A slot is there: a period has passed since the last entry, or so much time
+ * that all of a burst are, and were not used since. */
+static bool has_slot(const struct model *m, const struct key *k)
+{
+    int used = 0;
+
+    if (m->period == 0 || k->last < 0 || clock_ns - k->last >= m->period)
+        return true;
+    /* After a time without an entry, so long that all slots were saved up. */
+    for (int i = k->count - 1; i >= 0; i--) {
+        used++;
+        if (i > 0 && k->entries[i] - k->entries[i - 1] >=
+                         m->period * (m->burst + 1))
+            return used < m->burst;
+    }
+    return false;
+}
+
+/* ---- the calls ---- */
+
+/* At most n + burst in any n periods that end now. */
+static void check_rate(const struct model *m, const struct key *k)
+{
+    for (int i = k->count - 1; m->period != 0 && i >= 0; i--) {
+        int64_t periods = (clock_ns - k->entries[i]) / m->period;
+
+        if (clock_ns - k->entries[i] == periods * m->period)
+            CHECK(k->count - i <= periods + m->burst);
+        else
+            CHECK(k->count - i <= periods + 1 + m->burst);
+    }
+}
+
+/* Enter without waiting, in the past, or until later. */
+static void enter(struct model *m, struct feed *feed, size_t which)
+{
+    static const int64_t spans[] = { 1, 1000, 125000, 2 * WEIR_S };
+    struct key *k = &m->keys[which];
+    unsigned how = feed_below(feed, 8);
+    int64_t began = clock_ns;
+    int64_t until = how < 3 ? WEIR_NOW : how < 4 ? 1 : began + spans[how - 4];
+    bool could = has_room(m, k);
+    int err = weir_gate_enter(m->gate, which, until);
+
+    CHECK(clock_ns == began || (how >= 4 && clock_ns <= until));
+    if (err != 0) {
+        /* For room for a key nobody waits. */
+        CHECK(err == (how < 3 ? -EAGAIN : -ETIMEDOUT) ||
+              (err == -EAGAIN && !could));
+        CHECK(err != -ETIMEDOUT || clock_ns >= until);
+        CHECK(is_held(m, k) ||
+              (m->limit != WEIR_NONE && k->inside >= m->limit) || !could ||
+              !has_slot(m, k));
+        m->refused++;
+        return;
+    }
+    m->waited += clock_ns != began;
+    CHECK(!must_not_enter(m, k));
+    if (k->count == HISTORY) {
+        memmove(k->entries, k->entries + 1,
+                (HISTORY - 1) * sizeof(k->entries[0]));
+        k->count--;
+    }
+    k->entries[k->count++] = clock_ns;
+    k->last = clock_ns;
+    check_rate(m, k);
+    k->inside++;
+    m->entered++;
+    m->inside++;
+    if (m->inside > m->inside_max)
+        m->inside_max = m->inside;
+}
+
+static void leave(struct model *m, size_t which)
+{
+    if (m->keys[which].inside == 0)
+        return;
+    weir_gate_leave(m->gate, which);
+    m->keys[which].inside--;
+    m->inside--;
+}
+
+/* 0 leaves what there is. */
+static int any_limit(struct feed *feed)
+{
+    static const int limits[] = { 0, 1, 2, 3, 5, WEIR_NONE };
+
+    return limits[feed_below(feed, 6)];
+}
+
+/* Rates whose period is a whole number of nanoseconds. */
+static double any_rate(struct feed *feed, int64_t *period)
+{
+    static const double rates[] = { 0, WEIR_NONE, 1e6, 8e3, 1e3, 1 };
+    static const int64_t periods[] = { -1,     0,           1000,
+                                       125000, 1000 * 1000, WEIR_S };
+    unsigned which = feed_below(feed, 6);
+
+    *period = periods[which];
+    return rates[which];
+}
+
+static void set(struct model *m, struct feed *feed)
+{
+    struct weir_gate_options options = { .limit = any_limit(feed),
+                                         .burst = (int)feed_below(feed, 5) };
+    int64_t period;
+
+    options.rate_per_s = any_rate(feed, &period);
+    if (feed_below(feed, 16) == 0) {
+        options.limit = -2;
+        CHECK(weir_gate_set(m->gate, &options) == -EINVAL);
+        return;
+    }
+    CHECK(weir_gate_set(m->gate, &options) == 0);
+    m->limit = options.limit != 0 ? options.limit : m->limit;
+    if (options.burst == 0 && period < 0)
+        return;
+    m->burst = options.burst != 0 ? options.burst : m->burst;
+    m->period = period >= 0 ? period : m->period;
+    for (size_t i = 0; i < KEYS; i++)
+        m->keys[i].count = 0;
+}
+
+static void hold(struct model *m, struct feed *feed, size_t which)
+{
+    static const int64_t spans[] = { 0, 1, 1000, WEIR_MS, WEIR_S, 100 };
+    unsigned how = feed_below(feed, 8);
+    int64_t until = how == 6   ? WEIR_NOW
+                    : how == 7 ? WEIR_FOREVER
+                               : clock_ns + spans[how];
+    bool every = feed_below(feed, 4) == 0;
+    int err = weir_gate_hold(m->gate, every ? WEIR_EVERY : which, until);
+
+    if (every || m->keys_max == 0) {
+        CHECK(err == 0);
+        m->held_until = until;
+    } else if (err == 0) {
+        CHECK(takes_room(m, &m->keys[which], false) ||
+              count_keys(m, &m->keys[which], true) < m->keys_max);
+        m->keys[which].held_until = until;
+    } else {
+        CHECK(err == -EAGAIN && !has_room(m, &m->keys[which]));
+    }
+}
+
+static void pass_time(struct feed *feed)
+{
+    static const int64_t spans[] = { 1,      500,     1000,       125000,
+                                     124999, WEIR_MS, 3 * WEIR_S, 1000000001 };
+
+    clock_ns += spans[feed_below(feed, 8)];
+}
+
+static void check_stats(struct model *m)
+{
+    struct weir_gate_stats s;
+
+    CHECK(weir_gate_stats(m->gate, &s) == 0);
+    CHECK(s.entered == m->entered && s.refused == m->refused);
+    CHECK(s.waited == m->waited && s.waiting == 0 && s.parked == 0);
+    CHECK(s.inside == m->inside && s.inside_max == m->inside_max);
+    CHECK(s.limit == m->limit && s.held_until == m->held_until);
+    CHECK(s.late_max_ns <= s.late_ns);
+    if (m->keys_max != 0)
+        CHECK(s.keys >= count_keys(m, NULL, true) &&
+              s.keys <= count_keys(m, NULL, false) && s.keys <= m->keys_max);
+}
+
+static void step(struct model *m, struct feed *feed)
+{
+    unsigned what = feed_below(feed, 16);
+    size_t which = m->keys_max != 0 ? feed_below(feed, KEYS) : 0;
+
+    if (what < 6)
+        enter(m, feed, which);
+    else if (what < 9)
+        leave(m, which);
+    else if (what < 13)
+        pass_time(feed);
+    else if (what < 14)
+        set(m, feed);
+    else if (what < 15)
+        hold(m, feed, which);
+    else
+        check_stats(m);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct feed feed = feed_of(data, size);
+    struct model m = { .held_until = WEIR_NOW };
+    struct weir_gate_options options = { .limit = any_limit(&feed),
+                                         .burst = (int)feed_below(&feed, 5) };
+
+    options.rate_per_s = any_rate(&feed, &m.period);
+    options.keys_max = m.keys_max = feed_below(&feed, 5);
+    m.period = m.period > 0 ? m.period : 0;
+    m.limit = options.limit != 0 ? options.limit : 1;
+    m.burst = options.burst != 0 ? options.burst : 1;
+    for (size_t i = 0; i < KEYS; i++) {
+        m.keys[i].held_until = WEIR_NOW;
+        m.keys[i].last = -1;
+    }
+    clock_ns = 100 * WEIR_S;
+    CHECK(weir_gate_create(&m.gate, &options) == 0);
+    while (!feed_is_empty(&feed))
+        step(&m, &feed);
+    check_stats(&m);
+    weir_gate_destroy(m.gate);
+    return 0;
+}
