@@ -194,6 +194,26 @@ static int is_again(struct weir_context *cx, struct job *job,
 }
 
 /* Let it go, and let another one come. */
+/* Note an attempt for --timeline. The next one waits from here on: for its
+ * pause to end first. Returns 0 or -ENOMEM. */
+static int mark(struct job *job, const struct record *record, int64_t start,
+                int again)
+{
+    struct run *run = job->run;
+    int64_t waited_from = job->attempts == 1 ? job->submitted : job->ended;
+
+    if (run->options->timeline == NULL)
+        return 0;
+    job->ended = weir_now();
+    return marks_add(&run->marks, &(struct mark){
+        .submitted = waited_from, .start = start, .end = job->ended,
+        .lane = (uint32_t)record->worker, .seq = (uint32_t)job->seq,
+        .attempt = (uint16_t)job->attempts,
+        .outcome = again ? MARK_AGAIN
+                         : mark_outcome(record->ok,
+                                        record->error[0] != '\0') });
+}
+
 static void leave(struct job *job)
 {
     hosts_leave(job->run, job);
@@ -211,7 +231,7 @@ int job_run(struct weir_context *cx, void *arg)
                              .worker = weir_worker_index(cx),
                              .start_ms = wall_ms() };
     int64_t start = weir_now();
-    int err;
+    int again, err;
 
     if (job->attempts == 1)
         job->began = start;
@@ -227,18 +247,19 @@ int job_run(struct weir_context *cx, void *arg)
     }
     if (run->trace != NULL)
         trace_job(run->trace, &record, &answer, start);
-    if (is_again(cx, job, &record, &answer))
+    again = is_again(cx, job, &record, &answer);
+    err = mark(job, &record, start, again);
+    if (again) {
+        if (err != 0)
+            output_failed(run, err);
         return WEIR_AGAIN;
-    err = keep(job, &record, &answer);
+    }
+    if (err == 0)
+        err = keep(job, &record, &answer);
     if (err != 0)
         output_failed(run, err);
     else if (run->show_jobs)
         show(run, &record, answer.error_text);
-    if (err == 0 && run->options->timeline != NULL)
-        err = marks_add(&run->marks, &(struct mark){
-            .submitted = job->submitted, .start = start, .end = weir_now(),
-            .lane = (uint32_t)record.worker, .seq = (uint32_t)job->seq,
-            .outcome = mark_outcome(record.ok, record.error[0] != '\0') });
     if (err == 0)
         look_to_halt(run, record.ok);
     leave(job);

@@ -108,6 +108,7 @@ struct job {
     uint64_t seq; /* its place in the list, from 1 */
     int64_t submitted;
     int64_t began; /* its first attempt */
+    int64_t ended; /* its last one, for --timeline */
     int attempts;
     struct id id;
     struct task task;
