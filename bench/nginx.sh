@@ -66,12 +66,12 @@ by_curl() {
 }
 TIMEFORMAT='%R %U %S'
 measure() { # NAME: requests a second, and µs of CPU each, to NAME.runs
-    { time "by_$1" >/dev/null 2>said; } 2>time ||
+    { time "by_$1" >/dev/null 2>said; } 2>took ||
         { cat said >&2; return 1; }
     awk -v n="$requests" -v name="$1" '{
         printf "%.0f %.1f\n", n / $1, ($2 + $3) * 1e6 / n >>(name ".runs")
         printf "%s %6.0f requests/s, %4.1f us of CPU each\n",
-            name, n / $1, ($2 + $3) * 1e6 / n }' time
+            name, n / $1, ($2 + $3) * 1e6 / n }' took
 }
 for i in $(seq "$pairs"); do
     rm -f results

@@ -187,13 +187,13 @@ static int is_again(struct weir_context *cx, struct job *job,
                             random * UINT64_C(0x9e3779b97f4a7c15) >> 16);
     if (weir_now() - job->began + pause > most)
         return 0;
+    hosts_back_off(run, job, 1);
     weir_retry_in(cx, pause);
     atomic_fetch_add(&run->retries, 1);
     atomic_fetch_add(&run->retried_ns, (uint64_t)record->total_ns);
     return 1;
 }
 
-/* Let it go, and let another one come. */
 /* Note an attempt for --timeline. The next one waits from here on: for its
  * pause to end first. Returns 0 or -ENOMEM. */
 static int mark(struct job *job, const struct record *record, int64_t start,
@@ -214,6 +214,7 @@ static int mark(struct job *job, const struct record *record, int64_t start,
                                         record->error[0] != '\0') });
 }
 
+/* Let it go, and let another one come. */
 static void leave(struct job *job)
 {
     hosts_leave(job->run, job);
@@ -235,7 +236,8 @@ int job_run(struct weir_context *cx, void *arg)
 
     if (job->attempts == 1)
         job->began = start;
-
+    else
+        hosts_back_off(run, job, 0);
     if (run->options->rate > 0)
         starts_note(&run->starts);
     record.wait_ns = start - job->submitted;
