@@ -164,7 +164,7 @@ void weir_gate_leave(struct weir_gate *g, uint64_t key)
 static void tell_owner_locked(struct weir_gate *g) WEIR_REQUIRES(g->lock)
 {
     if (g->changed != NULL && weir_gate_line_is_here(g))
-        g->changed(g->owner);
+        g->changed(g->owner, g->limit);
 }
 
 int weir_gate_set(struct weir_gate *g,

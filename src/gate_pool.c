@@ -3,8 +3,8 @@
  * back; gate.c has the discipline. */
 #include "gate_private.h"
 
-void weir_gate_own(struct weir_gate *g, void (*changed)(void *owner),
-                   void *owner)
+void weir_gate_own(struct weir_gate *g,
+                   void (*changed)(void *owner, int limit), void *owner)
 {
     g->changed = changed;
     g->owner = owner;

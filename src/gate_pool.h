@@ -30,9 +30,10 @@ struct weir_gate_place {
 /* ---- a pool's own gate ---- */
 
 /* Say who is to be told, with the gate's lock held, that hold or bounds were
- * changed. A gate that has such an owner is no gate for jobs to name. */
-void weir_gate_own(struct weir_gate *gate, void (*changed)(void *owner),
-                   void *owner);
+ * changed, and what the limit is now. A gate that has such an owner is no gate
+ * for jobs to name. */
+void weir_gate_own(struct weir_gate *gate,
+                   void (*changed)(void *owner, int limit), void *owner);
 
 /* Give back the permit of a job that has ended, if `leaving`; then, if it is
  * the pool's turn, take a permit together with what `claim` takes. `claim`

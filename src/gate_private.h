@@ -33,7 +33,7 @@ struct weir_gate {
     struct weir_gate_key own;    /* (l) without keys; else what new keys are
                                     made like */
     struct weir_gate_stats stats; /* (l) the counting members, and inside */
-    void (*changed)(void *owner); /* (c) NULL: it is no pool's own */
+    void (*changed)(void *owner, int limit); /* (c) NULL: no pool's own */
     void *owner;                 /* (c) */
 
     size_t keys_max;             /* (c) 0: no keys */

@@ -59,9 +59,13 @@ static int check(const struct weir_pool_options *o)
     return 0;
 }
 
-static void gate_changed(void *owner)
+static void gate_changed(void *owner, int limit)
 {
-    weir_tasks_rouse(owner);
+    struct weir_pool *pool = owner;
+
+    weir_atomic_store(&pool->limit, limit, weir_seq_cst);
+    weir_park_wake_all(&pool->spares); /* they may be of use now */
+    weir_tasks_rouse(pool);
 }
 
 static int make_gate(struct weir_pool *pool,
@@ -76,6 +80,7 @@ static int make_gate(struct weir_pool *pool,
 
     if (err != 0)
         return err;
+    weir_atomic_store(&pool->limit, gate.limit, weir_relaxed); /* not shared */
     /* Made to check the options even where nothing is asked for. */
     if (gate.limit == WEIR_NONE &&
         (gate.rate_per_s == 0 || gate.rate_per_s == WEIR_NONE)) {

@@ -17,7 +17,9 @@
  *   and is exchanged, so that it is counted up again once. One spare thread
  *   stays as long as there is room for it.
  * Wake-ups: work that finds no idle worker wakes a spare one, unless it is
- *   watching, when it looks every few milliseconds; blocking wakes all.
+ *   watching, when it looks every few milliseconds; blocking wakes all. Where
+ *   all permits have a worker already (weir_pool_is_bounded) none of that is
+ *   needed but for jobs that give their permit up.
  * Not guaranteed: that what seems stuck is not merely kept from a processor
  *   by other threads, where the system does not tell what a thread waits for.
  */
@@ -28,29 +30,51 @@
 #define STILL_TICKS 2
 #define STILL_NS (100 * WEIR_US) /* less in a tick is no work of its own */
 
-enum stuck { FREE = 0, SEEMS = 1, SAYS = 2 };
+/* KEEPS: it says so, but is still active, for nobody needs its place. */
+enum stuck { FREE = 0, SEEMS = 1, SAYS = 2, KEEPS = 3 };
 
 /* ---- blocking ---- */
 
 void weir_grow_block(struct weir_context *w)
 {
     struct weir_pool *pool = w->pool;
+    int was;
 
-    if (!w->counted || w->blocks++ > 0)
+    if (!w->counted)
         return;
-    if (weir_atomic_exchange(&w->stuck, SAYS, weir_seq_cst) == FREE) {
-        weir_atomic_fetch_sub(&pool->active, 1, weir_seq_cst);
+    w->blocks++;
+    was = weir_atomic_exchange(&w->stuck, SAYS, weir_seq_cst);
+    if (was == SAYS)
+        return;
+    if (was == FREE)
         weir_atomic_fetch_add(&pool->blocked, 1, weir_relaxed);
-    }
-    if (weir_pool_has_jobs(pool))
+    if (was != SEEMS)
+        weir_atomic_fetch_sub(&pool->active, 1, weir_seq_cst);
+    /* Spare ones may have slept without regard to what is due later. */
+    if (weir_pool_has_jobs(pool) ||
+        weir_atomic_load(&pool->tasks.due, weir_seq_cst) != WEIR_FOREVER)
         weir_park_wake_all(&pool->spares);
+}
+
+void weir_grow_declare(struct weir_context *w)
+{
+    int free = FREE;
+
+    if (!w->counted || !w->permit || !weir_pool_is_bounded(w->pool)) {
+        weir_grow_block(w);
+        return;
+    }
+    w->blocks++;
+    if (weir_atomic_cas_strong(&w->stuck, &free, KEEPS, weir_seq_cst))
+        weir_atomic_fetch_add(&w->pool->blocked, 1, weir_relaxed);
 }
 
 static void unstick(struct weir_context *w, enum stuck stuck)
 {
     if (stuck == FREE)
         return;
-    weir_atomic_fetch_add(&w->pool->active, 1, weir_seq_cst);
+    if (stuck != KEEPS)
+        weir_atomic_fetch_add(&w->pool->active, 1, weir_seq_cst);
     weir_atomic_fetch_sub(&w->pool->blocked, 1, weir_relaxed);
 }
 
@@ -86,7 +110,7 @@ void weir_grow_resume(struct weir_context *w, int blocks)
     if (blocks == 0 && w->blocks > 0)
         weir_grow_job_ended(w);
     else if (blocks > 0 && w->blocks == 0)
-        weir_grow_block(w);
+        weir_grow_declare(w);
     w->blocks = blocks;
 }
 
@@ -127,6 +151,16 @@ static void free_if_it_seems(struct weir_context *w)
         unstick(w, SEEMS);
 }
 
+/* The pool may grow now: others are of use in the place of one that is blocked
+ * and was active until now. */
+static void leave_place(struct weir_context *w)
+{
+    int keeps = KEEPS;
+
+    if (weir_atomic_cas_strong(&w->stuck, &keeps, SAYS, weir_seq_cst))
+        weir_atomic_fetch_sub(&w->pool->active, 1, weir_seq_cst);
+}
+
 /* Look at every worker; those that have been still for long are stuck, and
  * those that are not still are not any more. */
 static void look_at_workers(struct weir_pool *pool)
@@ -136,6 +170,8 @@ static void look_at_workers(struct weir_pool *pool)
         int none = FREE;
         uint64_t began;
 
+        if (!weir_pool_is_bounded(pool))
+            leave_place(w);
         w->still = is_still(w) ? w->still + 1 : 0;
         /* One that only waits for a processor is not blocked: another thread
          * would make that worse. Asked where the clock cannot tell. */
@@ -256,7 +292,10 @@ static bool sleep_spare(struct weir_pool *pool, int64_t since)
         weir_park_retract(&pool->spares);
         return false;
     }
-    if (work_waits(pool)) {
+    if (!weir_pool_may_grow(pool)) {
+        if (weir_atomic_load(&pool->sparing, weir_seq_cst) == 1)
+            until = WEIR_FOREVER;
+    } else if (work_waits(pool)) {
         watching = weir_park_watch(&pool->spares);
         if (watching)
             until = now + TICK_NS;

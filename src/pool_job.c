@@ -92,7 +92,7 @@ int weir_sleep(struct weir_context *cx, int64_t ns)
 
 void weir_blocking_begin(struct weir_context *cx)
 {
-    weir_grow_block(cx);
+    weir_grow_declare(cx);
 }
 
 void weir_blocking_end(struct weir_context *cx)

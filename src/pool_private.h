@@ -136,6 +136,7 @@ struct weir_pool {
     bool elastic;                  /* (c) it may grow: pool_grow.c */
     WEIR_ATOMIC(int) target;       /* (a) threads that should be active */
     WEIR_ATOMIC(int) active;       /* (a) */
+    WEIR_ATOMIC(int) limit;        /* (a) its gate's, or WEIR_NONE */
     WEIR_ATOMIC(int) blocked;      /* (a) */
     WEIR_ATOMIC(int) sparing;      /* (a) threads that are spare */
     WEIR_ATOMIC(int64_t) idle_ns;  /* (a) */
@@ -219,6 +220,26 @@ static inline bool weir_pool_has_jobs(struct weir_pool *pool)
            weir_atomic_load(&pool->tasks.ready, weir_seq_cst) > 0;
 }
 
+/* Whether it has permits for no more jobs than it should have workers. Then a
+ * blocked job that keeps its permit is no reason to grow: the other workers
+ * are enough for the other permits. */
+static inline bool weir_pool_is_bounded(struct weir_pool *pool)
+{
+    int limit = weir_atomic_load(&pool->limit, weir_seq_cst);
+
+    return limit != WEIR_NONE &&
+           limit <= weir_atomic_load(&pool->target, weir_seq_cst);
+}
+
+/* Whether there may be something for a spare worker to do. */
+static inline bool weir_pool_may_grow(struct weir_pool *pool)
+{
+    return pool->elastic &&
+           (weir_atomic_load(&pool->active, weir_seq_cst) <
+                weir_atomic_load(&pool->target, weir_seq_cst) ||
+            !weir_pool_is_bounded(pool));
+}
+
 /* Something to do was made: wake who does it. */
 static inline void weir_pool_wake(struct weir_pool *pool)
 {
@@ -226,13 +247,15 @@ static inline void weir_pool_wake(struct weir_pool *pool)
 
     if (weir_park_count(state) != 0)
         weir_park_wake(&pool->ring.items);
-    else if (pool->elastic && state == 0)
+    else if (state == 0 && weir_pool_may_grow(pool))
         weir_park_wake(&pool->spares);
 }
 
 /* ---- growing: pool_grow.c, for elastic pools ---- */
 
-/* A job begins, and ends, to be blocked. */
+/* A job begins, and ends, to be blocked: it says so, and keeps its permit;
+ * or it waits, and is about to hand it on. */
+void weir_grow_declare(struct weir_context *w);
 void weir_grow_block(struct weir_context *w);
 void weir_grow_unblock(struct weir_context *w);
 void weir_grow_job_ended(struct weir_context *w);

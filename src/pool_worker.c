@@ -174,7 +174,7 @@ static void after_take(struct weir_context *w, bool slept)
 
     /* This take has moved the head: see Order for the room. */
     weir_park_wake(&pool->ring.room);
-    if ((slept || pool->elastic) &&
+    if ((slept || weir_pool_may_grow(pool)) &&
         (weir_pool_has_jobs(pool) || weir_tasks_unwatched(pool)))
         weir_pool_wake(pool);
     sample_depth(w);

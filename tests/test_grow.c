@@ -498,6 +498,53 @@ static void at_a_gate(void)
     weir_pool_destroy(pool);
 }
 
+static void all_permits_have_a_worker(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 2, .max_workers = 8, .limit = 2 });
+    struct block b;
+
+    block_init(&b);
+    for (int i = 0; i < 100; i++)
+        submit_fn(pool, says_blocked, &b);
+    for (int i = 0; i < 100; i++) {
+        latch_wait(&b.running);
+        EXPECT(pool_stats(pool).blocked <= 2);
+        latch_open(&b.go);
+    }
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.most), 2);
+    EXPECT_INT(pool_stats(pool).blocked, 0);
+    EXPECT_INT(pool_stats(pool).workers_max, 3);
+    weir_pool_destroy(pool);
+}
+
+/* What had no use is of use then, whoever was blocked before. */
+static void a_limit_is_raised(void)
+{
+    for (int i = 0; i < 50; i++) {
+        struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+            .workers = 1, .max_workers = 2, .limit = 1 });
+        struct flag flag = { 0 };
+
+        latch_init(&flag.running);
+        submit_fn(pool, says_it_blocks, &flag);
+        submit_fn(pool, raises, &flag.up);
+        latch_wait(&flag.running);
+        EXPECT_INT(pool_stats(pool).blocked, 1);
+        if (i % 2 == 0)
+            EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
+                           .limit = 2 }), 0);
+        else
+            EXPECT_INT(weir_gate_set(weir_pool_gate(pool),
+                           &(struct weir_gate_options){
+                               .limit = WEIR_NONE }), 0);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(pool_stats(pool).blocked, 0);
+        weir_pool_destroy(pool);
+    }
+}
+
 /* ---- threads that come and go ---- */
 
 static int again(struct weir_context *cx, void *arg)
@@ -959,6 +1006,10 @@ static const struct tap_case cases[] = {
     { "a job that becomes due is run while all workers are blocked",
       a_job_becomes_due },
     { "at a limit of 1 the pool grows for jobs that sleep", at_a_gate },
+    { "a job that keeps its permit is not replaced where all have a worker",
+      all_permits_have_a_worker },
+    { "a limit that is raised makes the pool grow for who is blocked",
+      a_limit_is_raised },
     { "surplus threads end though jobs become due again and again",
       periodic_jobs },
     { "every thread has its hooks run once", the_hooks },

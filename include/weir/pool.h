@@ -33,8 +33,9 @@
  * A worker is blocked in weir_sleep(), in a wait for a group, between
  * weir_blocking_begin() and _end(); and where its thread has used no processor
  * time for 4 ms while jobs wait, if the system can tell. Jobs that compute so
- * never make it grow. When nobody is blocked any more `workers` go on, and the
- * others end.
+ * never make it grow. Nor do those that keep a permit another would need: with
+ * a `limit` of no more than `workers` only jobs that sleep or wait for a group
+ * do. When nobody is blocked any more `workers` go on, and the others end.
  *
  * Every call may run beside every other on the same pool, but for destroy.
  * From inside a job of the pool itself, submit does not wait, and wait, run

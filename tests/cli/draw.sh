@@ -29,11 +29,13 @@ END
 ok "--timeline draws well-formed SVG" \
     all is "$code" 1 -- is "$(svg few.svg "r.tag")" \
     '{http://www.w3.org/2000/svg}svg'
-ok "a bar for each job, which tells about it" \
-    all is "$(svg few.svg "len(titles)")" 20 -- \
-    is "$(svg few.svg "sum(t.startswith('job ') for t in titles)")" 20
+ok "a bar for each attempt, which tells about it" \
+    all is "$(svg few.svg "len(titles)")" 24 -- \
+    is "$(svg few.svg "sum(t.startswith('job ') for t in titles)")" 24 -- \
+    is "$(svg few.svg "sum(', attempt 3: ' in t for t in titles)")" 2
 ok "coloured by what came of it" \
     all is "$(svg few.svg "fills.count('#009e73')")" 19 -- \
+    is "$(svg few.svg "fills.count('#cc79a7')")" 5 -- \
     is "$(svg few.svg "fills.count('#e69f00')")" 2 -- \
     is "$(svg few.svg "fills.count('#cc3311')")" 2 # with the legend's
 ok "a lane for each worker, a title, the curves and an axis" \

@@ -4,7 +4,7 @@
 # Servers on several ports are several hosts.
 . "$(dirname "$0")/lib.sh"
 int_works || skip_all "SIGINT is ignored here"
-plan 17
+plan 20
 serve
 one=$base
 serve
@@ -53,6 +53,23 @@ run run -q -i names -j 9 --per-host 1 -o d
 ok "a host is the same with a user and in capitals" \
     all is "$code" 0 -- at_least 1 "$(sed -E 's/Http/http/' d >d2
         most d2 "$one")" -- is "$(lines d)" 10
+
+# ---- without bounds of its own ----
+
+for i in $(seq 60); do echo "$one/delay/600?$i"; done >hung
+cat hung fast >stuck
+start run -i stuck -j 4 --progress bar -o shared
+await has_lines shared 40
+ok "a host that hangs leaves the others a worker" \
+    all is "$(lines shared)" 40 -- is "$(grep -c "$two" shared)" 40
+ok "and has them all when it is the only one" \
+    await grep -q 'in flight 4/4' err
+kill -INT "$pid"
+kill -INT "$pid"
+ended
+run run -q -i both -j 8 --per-host 8 -o b8
+ok "a bound that was asked for is what holds" \
+    all is "$code" 0 -- is "$(most b8 "$one")" 8
 
 # ---- the window ----
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # progress.sh WEIR - what is seen of a run: on a terminal, elsewhere, after it.
 . "$(dirname "$0")/lib.sh"
-plan 28
+plan 29
 unset NO_COLOR
 serve
 host=${base#http://}
@@ -130,6 +130,11 @@ run run -o s3 -H 'Authorization: Basic abc' --proxy "joe:hunter2@$host" \
 ok "but shows no secrets" all is "$(grep -cE 'hunter2|joe|abc' err)" 0 -- \
     says "-H Authorization: --proxy $host http://$host/status/500" -- \
     says "(put in again what is secret)"
+run run -o s3 --proxy "joe:hun/ter2@$host" --summary s3.json --retries 0 \
+    "http://joe:hun/ter2@$host/x"
+ok "nor those that are no sound URL" \
+    all is "$(cat err s3.json | grep -cE 'hun|ter2|joe')" 0 -- \
+    says "--proxy $host" -- says " http://$host/x"
 run run -q -i fast -j 8 -o s4 -r 2000 --summary s4.json --table
 ok "-q is quiet" test ! -s err
 run run -i fast -j 8 -o s5 -r 2000 --summary s5.json --table

@@ -27,7 +27,7 @@ int marks_add(struct marks *m, const struct mark *mark)
     return err;
 }
 
-enum mark_outcome mark_outcome(int ok, int is_error)
+uint16_t mark_outcome(int ok, int is_error)
 {
     return ok ? MARK_OK : is_error ? MARK_ERROR : MARK_STATUS;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * marks.h - when jobs waited and ran, for drawing: 40 bytes a job.
+ * marks.h - when jobs waited and ran, for drawing: 40 bytes an attempt.
  */
 #ifndef WEIR_DEMO_MARKS_H
 #define WEIR_DEMO_MARKS_H
@@ -10,16 +10,19 @@
 
 enum mark_outcome {
     MARK_OK,
+    MARK_AGAIN,  /* it failed, and there is another attempt */
     MARK_STATUS, /* an answer whose status is not accepted */
     MARK_ERROR,  /* no answer */
     MARK_OUTCOMES
 };
 
 struct mark {
-    int64_t submitted, start, end; /* ns, of one clock */
+    int64_t submitted, start, end; /* ns, of one clock; a later attempt's
+                                      `submitted` is the end of the former */
     uint32_t lane;                 /* who ran it, from 0 */
     uint32_t seq;
-    enum mark_outcome outcome;
+    uint16_t attempt;              /* from 1; 0: not known */
+    uint16_t outcome;              /* enum mark_outcome */
 };
 
 struct marks {
@@ -32,6 +35,6 @@ struct marks {
 int marks_add(struct marks *marks, const struct mark *mark);
 
 /* Tell what became of a job. */
-enum mark_outcome mark_outcome(int ok, int is_error);
+uint16_t mark_outcome(int ok, int is_error);
 
 #endif

@@ -12,11 +12,13 @@
 #define ROWS_MAX 100
 
 /* Told apart by those who see fewer colours too (Okabe, Ito 2008). */
-const char *const timeline_colors[MARK_OUTCOMES] = { "#009e73", "#e69f00",
-                                                     "#cc3311" };
+const char *const timeline_colors[MARK_OUTCOMES] = {
+    [MARK_OK] = "#009e73", [MARK_AGAIN] = "#cc79a7",
+    [MARK_STATUS] = "#e69f00", [MARK_ERROR] = "#cc3311" };
 
-static const char *const meanings[MARK_OUTCOMES] = { "ok", "bad status",
-                                                     "error" };
+static const char *const meanings[MARK_OUTCOMES] = {
+    [MARK_OK] = "ok", [MARK_AGAIN] = "tried again",
+    [MARK_STATUS] = "bad status", [MARK_ERROR] = "error" };
 
 double timeline_x(const struct timeline *t, int64_t time)
 {
@@ -65,15 +67,21 @@ static void add_legend(struct timeline *t, int x)
 
 static void add_title(struct timeline *t, int64_t span)
 {
-    size_t ok = 0;
+    size_t ok = 0, again = 0, jobs;
 
-    for (size_t i = 0; i < t->count; i++)
+    for (size_t i = 0; i < t->count; i++) {
         ok += t->marks[i].outcome == MARK_OK;
+        again += t->marks[i].outcome == MARK_AGAIN;
+    }
+    jobs = t->count - again;
     text_printf(&t->svg, "<text x=\"%d\" y=\"27\" font-size=\"15\">"
-                "%zu jobs, %zu ok, %zu failed, on %zu workers in %.2f s"
-                "</text>\n", PLOT_LEFT, t->count, ok, t->count - ok, t->lanes,
+                "%zu jobs, %zu ok, %zu failed, on %zu workers in %.2f s",
+                PLOT_LEFT, jobs, ok, jobs - ok, t->lanes,
                 (double)span / WEIR_S);
-    add_legend(t, PLOT_LEFT + PLOT_WIDTH - 310);
+    if (again != 0)
+        text_printf(&t->svg, ", %zu other attempts", again);
+    text_puts(&t->svg, "</text>\n");
+    add_legend(t, PLOT_LEFT + PLOT_WIDTH - 405);
 }
 
 /* A round number of seconds so that there are 5 to 12 of it. */

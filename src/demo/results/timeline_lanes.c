@@ -67,9 +67,11 @@ static void add_job(struct timeline *t, const struct mark *m)
     /* A gap of a pixel tells neighbours apart. */
     add_rect(t, start, end - 1, top + 1 + thin, t->row - thin - 2,
              timeline_colors[m->outcome], 1);
-    text_printf(&t->svg, "><title>job %u: waited %.3f s, ran %.3f s, worker "
-                "%u</title></rect>\n", m->seq,
-                (double)(m->start - m->submitted) / WEIR_S,
+    text_printf(&t->svg, "><title>job %u", m->seq);
+    if (m->attempt > 1 || m->outcome == MARK_AGAIN)
+        text_printf(&t->svg, ", attempt %u", m->attempt);
+    text_printf(&t->svg, ": waited %.3f s, ran %.3f s, worker %u</title>"
+                "</rect>\n", (double)(m->start - m->submitted) / WEIR_S,
                 (double)(m->end - m->start) / WEIR_S, m->lane);
 }
 
@@ -83,7 +85,7 @@ struct column {
 
 /* Add the time from..to, in columns, to those of a row. */
 static void fill(struct column *columns, double from, double to,
-                 enum mark_outcome outcome)
+                 unsigned outcome)
 {
     int first = (int)from, last = (int)to;
 

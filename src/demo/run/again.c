@@ -34,23 +34,40 @@ static const char *secret_header(const struct run_options *o,
     return NULL;
 }
 
-/* Find user and password: from *from on so many bytes. Returns 0 where there
- * are none. */
+/* Whether what stands between host and path is no port: then it may be half a
+ * password with a slash in it, as in http://user:se/cret@host/. */
+static int port_is_odd(const char *authority, size_t count)
+{
+    size_t at = count;
+
+    while (at > 0 && strchr(":]", authority[at - 1]) == NULL)
+        at--;
+    return at > 0 && authority[at - 1] == ':' &&
+           strspn(authority + at, "0123456789") < count - at;
+}
+
+/* Find user and password: from *from on so many bytes; rather too many than
+ * too few. Returns 0 where there are none. */
 static size_t find_user(const struct run_options *o, const char *word,
                         const char **from)
 {
     const char *end = word + strlen(word), *slashes = strstr(word, "://");
+    int is_proxy = o->proxy != NULL && o->proxy >= word && o->proxy <= end;
     const char *at = NULL;
+    size_t count;
 
     if (slashes != NULL)
         *from = slashes + 3;
-    else if (o->proxy != NULL && o->proxy >= word && o->proxy <= end)
-        *from = o->proxy; /* a proxy needs no scheme */
+    else if (is_proxy)
+        *from = o->proxy; /* which needs no scheme */
     else
         return 0;
-    for (const char *c = *from; *c != '\0' && strchr("/?#", *c) == NULL; c++)
+    count = strcspn(*from, "/?#");
+    for (const char *c = *from; c < *from + count; c++)
         if (*c == '@')
             at = c;
+    if (at == NULL && (is_proxy || port_is_odd(*from, count)))
+        at = strrchr(*from, '@');
     return at != NULL ? (size_t)(at - *from) + 1 : 0;
 }
 

@@ -61,8 +61,10 @@ static void change_limit(struct run *run, int by)
     } else {
         if (set.limit > o->workers)
             run_raise_descriptors(o, (uint64_t)set.limit);
-        if (weir_pool_set(run->pool, &set) == 0)
+        if (weir_pool_set(run->pool, &set) == 0) {
             stats.limit = set.limit;
+            hosts_share(run->hosts, set.limit);
+        }
     }
     if (!o->quiet)
         say("at most %d at once from now on%s", stats.limit, bound);

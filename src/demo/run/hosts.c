@@ -16,14 +16,21 @@
 #include <string.h>
 #include <strings.h>
 
+/* Share anew so often; the first time, if reading goes on, when some of the
+ * list must have been seen. */
+#define SHARE_NS       (10 * WEIR_MS)
+#define SHARE_FIRST_NS (100 * WEIR_MS)
+
 #define BUCKETS_MAX ((size_t)1 << 20)
 #define KEYS_MAX    ((size_t)1 << 14) /* of 150 bytes; more hosts take turns */
 
 struct host {
     struct host *next; /* of its bucket */
+    struct host *newer, *older; /* of all */
     uint64_t key;
     size_t jobs;              /* in the pool */
     size_t kept;              /* here */
+    size_t backing;           /* of those in the pool, before a next attempt */
     struct job *first, *last; /* of these */
     int64_t held_until;
     int refused;              /* it is in the list of those */
@@ -39,6 +46,11 @@ struct hosts {
     size_t quota; /* jobs of a host in the pool */
     size_t mask;
     struct host **buckets;
+    struct host *newest;  /* the first of all */
+    int64_t concurrency;  /* jobs at once, of all; 0: each host has the bound
+                             that was asked for, and shares nothing */
+    int limit;            /* the gate's */
+    int64_t share_next;   /* when to share anew */
     struct host *refused; /* a list of those whose first could not get in */
     char paused[HOST_NAME];
     int64_t paused_until;
@@ -48,12 +60,10 @@ struct hosts {
 
 static int make_gate(struct hosts *hosts, const struct hosts_options *o)
 {
-    size_t all = (size_t)(o->window + o->concurrency);
-
     return weir_gate_create(&hosts->gate, &(struct weir_gate_options){
-        .limit = o->limit != 0 ? (int)o->limit : WEIR_NONE,
+        .limit = hosts->limit,
         .rate_per_s = o->rate,
-        .keys_max = all < KEYS_MAX ? all : KEYS_MAX });
+        .keys_max = o->jobs < KEYS_MAX ? o->jobs : KEYS_MAX });
 }
 
 int hosts_create(struct hosts **out, const struct hosts_options *o)
@@ -70,9 +80,15 @@ int hosts_create(struct hosts **out, const struct hosts_options *o)
         free(hosts);
         return err;
     }
-    while (count < BUCKETS_MAX && count < (size_t)o->window)
+    while (count < BUCKETS_MAX && count < o->jobs)
         count *= 2;
     hosts->salt = o->salt;
+    hosts->concurrency = o->limit == 0 ? o->concurrency : 0;
+    hosts->limit = (int)(o->limit != 0         ? o->limit
+                         : o->concurrency > 3 ? o->concurrency * 3 / 4
+                         : o->concurrency > 1 ? o->concurrency - 1
+                                              : 1);
+    hosts->share_next = weir_after(SHARE_FIRST_NS);
     hosts->quota = (size_t)((o->window + 3) / 4 + o->concurrency);
     hosts->mask = count - 1;
     hosts->buckets = calloc(count, sizeof(struct host *));
@@ -90,16 +106,83 @@ void hosts_destroy(struct hosts *hosts)
     if (hosts == NULL)
         return;
     weir_gate_destroy(hosts->gate);
-    for (size_t i = 0; hosts->buckets != NULL && i <= hosts->mask; i++)
-        while (hosts->buckets[i] != NULL) {
-            struct host *next = hosts->buckets[i]->next;
+    while (hosts->newest != NULL) {
+        struct host *host = hosts->newest;
 
-            free(hosts->buckets[i]);
-            hosts->buckets[i] = next;
-        }
+        hosts->newest = host->older;
+        free(host);
+    }
     free(hosts->buckets);
     pthread_mutex_destroy(&hosts->lock);
     free(hosts);
+}
+
+/* ---- sharing ---- */
+
+/* How many of all the jobs at once those that could start now would use, if
+ * each host had no more than `limit`; `all` stands for any larger number. */
+static int64_t used_locked(const struct hosts *hosts, int64_t limit,
+                           int64_t now)
+{
+    int64_t used = 0, all = hosts->concurrency;
+
+    for (struct host *h = hosts->newest; h != NULL && used < all;
+         h = h->older) {
+        int64_t jobs = (int64_t)(h->jobs + h->kept - h->backing);
+
+        if (h->held_until <= now)
+            used += jobs < limit ? jobs : limit;
+    }
+    return used < all ? used : all;
+}
+
+/* The least that leaves nothing unused. */
+static int64_t fair_limit_locked(const struct hosts *hosts, int64_t now)
+{
+    int64_t low = 1, high = hosts->concurrency;
+    int64_t most = used_locked(hosts, high, now);
+
+    if (most < high)
+        return high; /* there is enough for all of them */
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+
+        if (used_locked(hosts, middle, now) < most)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void share_locked(struct hosts *hosts)
+{
+    int64_t now, fair;
+    int limit;
+
+    if (hosts->concurrency == 0)
+        return;
+    now = weir_now();
+    if (now < hosts->share_next)
+        return;
+    hosts->share_next = now + SHARE_NS;
+    fair = fair_limit_locked(hosts, now);
+    limit = fair < hosts->concurrency ? (int)fair : WEIR_NONE;
+    if (limit == hosts->limit)
+        return;
+    hosts->limit = limit;
+    weir_gate_set(hosts->gate,
+                  &(struct weir_gate_options){ .limit = limit });
+}
+
+void hosts_share(struct hosts *hosts, int64_t concurrency)
+{
+    pthread_mutex_lock(&hosts->lock);
+    if (hosts->concurrency != 0 && concurrency != 0)
+        hosts->concurrency = concurrency;
+    hosts->share_next = 0;
+    share_locked(hosts);
+    pthread_mutex_unlock(&hosts->lock);
 }
 
 /* ---- finding ---- */
@@ -150,6 +233,10 @@ static struct host *find_locked(struct hosts *hosts, uint64_t key,
         if (*at != NULL) {
             (*at)->key = key;
             snprintf((*at)->name, sizeof((*at)->name), "%s", name);
+            (*at)->older = hosts->newest;
+            if (hosts->newest != NULL)
+                hosts->newest->newer = *at;
+            hosts->newest = *at;
         }
     }
     return *at;
@@ -163,6 +250,10 @@ static void forget_if_done_locked(struct hosts *hosts, struct host *host)
         return;
     at = place_of(hosts, host->key);
     *at = host->next;
+    *(host->newer != NULL ? &host->newer->older : &hosts->newest) =
+        host->older;
+    if (host->older != NULL)
+        host->older->newer = host->newer;
     free(host);
 }
 
@@ -274,10 +365,12 @@ void hosts_leave(struct run *run, struct job *job)
     pthread_mutex_lock(&hosts->lock);
     host = *place_of(hosts, job->host);
     host->jobs--;
+    host->backing -= (size_t)job->backing;
     hand_on_all_locked(run, host);
     forget_if_done_locked(hosts, host);
     if (hosts->refused != NULL)
         tend_locked(run);
+    share_locked(hosts);
     pthread_mutex_unlock(&hosts->lock);
     window_leave(run);
 }
@@ -286,6 +379,7 @@ void hosts_tend(struct run *run)
 {
     pthread_mutex_lock(&run->hosts->lock);
     tend_locked(run);
+    share_locked(run->hosts);
     pthread_mutex_unlock(&run->hosts->lock);
 }
 
@@ -295,14 +389,13 @@ void hosts_drop_kept(struct run *run)
     struct job *all = NULL;
 
     pthread_mutex_lock(&hosts->lock);
-    for (size_t i = 0; i <= hosts->mask; i++)
-        for (struct host *h = hosts->buckets[i]; h != NULL; h = h->next)
-            while (h->first != NULL) {
-                struct job *job = take_kept_locked(h);
+    for (struct host *h = hosts->newest; h != NULL; h = h->older)
+        while (h->first != NULL) {
+            struct job *job = take_kept_locked(h);
 
-                job->next = all;
-                all = job;
-            }
+            job->next = all;
+            all = job;
+        }
     pthread_mutex_unlock(&hosts->lock);
     while (all != NULL) {
         struct job *next = all->next;
@@ -333,6 +426,16 @@ void hosts_hold(struct run *run, const struct job *job, int64_t until)
     pthread_mutex_unlock(&hosts->lock);
 }
 
+void hosts_back_off(struct run *run, struct job *job, int backing)
+{
+    struct hosts *hosts = run->hosts;
+
+    pthread_mutex_lock(&hosts->lock);
+    (*place_of(hosts, job->host))->backing += (size_t)(backing - job->backing);
+    job->backing = backing;
+    pthread_mutex_unlock(&hosts->lock);
+}
+
 void hosts_stop(struct hosts *hosts)
 {
     weir_gate_hold(hosts->gate, WEIR_EVERY, WEIR_FOREVER);
@@ -348,16 +451,15 @@ void hosts_look(struct hosts *hosts, int all, struct hosts_view *view)
         memcpy(view->paused, hosts->paused, sizeof(view->paused));
         view->pause_ns = hosts->paused_until - now;
     }
-    for (size_t i = 0; all && i <= hosts->mask; i++)
-        for (struct host *h = hosts->buckets[i]; h != NULL; h = h->next) {
-            size_t jobs = h->jobs + h->kept;
+    for (struct host *h = hosts->newest; all && h != NULL; h = h->older) {
+        size_t jobs = h->jobs + h->kept;
 
-            view->hosts++;
-            view->jobs += jobs;
-            if (jobs > view->most) {
-                view->most = jobs;
-                memcpy(view->name, h->name, sizeof(view->name));
-            }
+        view->hosts++;
+        view->jobs += jobs;
+        if (jobs > view->most) {
+            view->most = jobs;
+            memcpy(view->name, h->name, sizeof(view->name));
         }
+    }
     pthread_mutex_unlock(&hosts->lock);
 }

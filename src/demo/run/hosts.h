@@ -7,6 +7,12 @@
  * kept here, in order, and one is handed on by each job of the host that
  * ends. So one slow host stalls the others only once it has filled all of the
  * window: see window.h.
+ *
+ * Without --per-host all of them share: a host has no more at once than makes
+ * all workers busy, if each had as much (max-min fairness). So many hosts may
+ * hang and the others go on, and one that is alone has all workers. What waits
+ * for a pause or its next attempt has no share. Until the list is read, but
+ * 100 ms at most, a host leaves a quarter to those that may come.
  */
 #ifndef WEIR_DEMO_HOSTS_H
 #define WEIR_DEMO_HOSTS_H
@@ -24,6 +30,7 @@ struct weir_gate;
 struct hosts_options {
     uint64_t salt;       /* random */
     int64_t window;      /* jobs read ahead */
+    size_t jobs;         /* at most, of all */
     int64_t concurrency; /* jobs at once */
     int64_t limit;       /* at once for each host; 0: any number */
     double rate;         /* a second for each host; 0: any */
@@ -51,7 +58,8 @@ int hosts_submit(struct run *run, struct job *job);
  * thread, but inside hosts_submit(). */
 void hosts_leave(struct run *run, struct job *job);
 
-/* Try again what the gate had no room for; now and then, by any thread. */
+/* Try again what the gate had no room for, and see who shares; now and then,
+ * by any thread. */
 void hosts_tend(struct run *run);
 
 /* Drop what is kept, after the run was stopped. */
@@ -59,6 +67,13 @@ void hosts_drop_kept(struct run *run);
 
 /* Let no job of this one's host start before that. */
 void hosts_hold(struct run *run, const struct job *job, int64_t until);
+
+/* A job goes to wait for its next attempt, or it begins. */
+void hosts_back_off(struct run *run, struct job *job, int backing);
+
+/* Share anew at once: the list is read; or so many jobs, where it is not 0, run
+ * at once from now on. */
+void hosts_share(struct hosts *hosts, int64_t concurrency);
 
 /* Let no job start any more. */
 void hosts_stop(struct hosts *hosts);

@@ -187,10 +187,31 @@ static int is_again(struct weir_context *cx, struct job *job,
                             random * UINT64_C(0x9e3779b97f4a7c15) >> 16);
     if (weir_now() - job->began + pause > most)
         return 0;
+    hosts_back_off(run, job, 1);
     weir_retry_in(cx, pause);
     atomic_fetch_add(&run->retries, 1);
     atomic_fetch_add(&run->retried_ns, (uint64_t)record->total_ns);
     return 1;
+}
+
+/* Note an attempt for --timeline. The next one waits from here on: for its
+ * pause to end first. Returns 0 or -ENOMEM. */
+static int mark(struct job *job, const struct record *record, int64_t start,
+                int again)
+{
+    struct run *run = job->run;
+    int64_t waited_from = job->attempts == 1 ? job->submitted : job->ended;
+
+    if (run->options->timeline == NULL)
+        return 0;
+    job->ended = weir_now();
+    return marks_add(&run->marks, &(struct mark){
+        .submitted = waited_from, .start = start, .end = job->ended,
+        .lane = (uint32_t)record->worker, .seq = (uint32_t)job->seq,
+        .attempt = (uint16_t)job->attempts,
+        .outcome = again ? MARK_AGAIN
+                         : mark_outcome(record->ok,
+                                        record->error[0] != '\0') });
 }
 
 /* Let it go, and let another one come. */
@@ -211,11 +232,12 @@ int job_run(struct weir_context *cx, void *arg)
                              .worker = weir_worker_index(cx),
                              .start_ms = wall_ms() };
     int64_t start = weir_now();
-    int err;
+    int again, err;
 
     if (job->attempts == 1)
         job->began = start;
-
+    else
+        hosts_back_off(run, job, 0);
     if (run->options->rate > 0)
         starts_note(&run->starts);
     record.wait_ns = start - job->submitted;
@@ -227,18 +249,19 @@ int job_run(struct weir_context *cx, void *arg)
     }
     if (run->trace != NULL)
         trace_job(run->trace, &record, &answer, start);
-    if (is_again(cx, job, &record, &answer))
+    again = is_again(cx, job, &record, &answer);
+    err = mark(job, &record, start, again);
+    if (again) {
+        if (err != 0)
+            output_failed(run, err);
         return WEIR_AGAIN;
-    err = keep(job, &record, &answer);
+    }
+    if (err == 0)
+        err = keep(job, &record, &answer);
     if (err != 0)
         output_failed(run, err);
     else if (run->show_jobs)
         show(run, &record, answer.error_text);
-    if (err == 0 && run->options->timeline != NULL)
-        err = marks_add(&run->marks, &(struct mark){
-            .submitted = job->submitted, .start = start, .end = weir_now(),
-            .lane = (uint32_t)record.worker, .seq = (uint32_t)job->seq,
-            .outcome = mark_outcome(record.ok, record.error[0] != '\0') });
     if (err == 0)
         look_to_halt(run, record.ok);
     leave(job);

@@ -30,7 +30,7 @@ static const char help[] =
     "  -w, --workers N          threads (as -j)\n"
     "  -r, --rate N[/s|/m|/h]   starts a second, minute, hour (any)\n"
     "      --burst N            starts that may come at once to catch up (1)\n"
-    "      --per-host N         jobs at once for each host (any)\n"
+    "      --per-host N         jobs at once for each host (a fair share)\n"
     "      --per-host-rate N[/s|/m|/h]\n"
     "                           starts for each host (any)\n"
     "      --window N           jobs read ahead, a quarter of them for a host\n"

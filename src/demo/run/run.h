@@ -108,7 +108,9 @@ struct job {
     uint64_t seq; /* its place in the list, from 1 */
     int64_t submitted;
     int64_t began; /* its first attempt */
+    int64_t ended; /* its last one, for --timeline */
     int attempts;
+    int backing; /* see hosts_back_off() */
     struct id id;
     struct task task;
     char *public_url; /* without user and password; NULL: as task.url */

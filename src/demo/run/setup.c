@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define BODY_DEFAULT (INT64_C(1) << 20) /* as in http.h */
+#define SHORTEST_LINE 9    /* bytes of "http://a" and its end */
 #define WORKERS_MORE 16    /* and twice as many as there are at first */
 #define WORKERS_MAX  16384 /* as in pool.h */
 
@@ -40,13 +41,13 @@ static int open_results(struct run *run)
     struct weir_writer_stats stats = { 0 };
     /* A byte of a body may take six in JSON: \u001b. */
     size_t body = o->body_max != 0 ? (size_t)o->body_max : BODY_DEFAULT;
-    size_t record = ((size_t)1 << 20) + (o->keep_body ? 6 * body : 0);
+    size_t record = 8 * (size_t)TASK_LINE_MAX + (o->keep_body ? 6 * body : 0);
     int err = weir_writer_open(&run->results, &(struct weir_writer_options){
         .path = to_stdout ? NULL : o->output,
         .fd = STDOUT_FILENO,
         .recover = to_stdout ? WEIR_RECOVER_NONE : WEIR_RECOVER_LINES,
         .record_max = record,
-        .buffer_bytes = 3 * record + ((size_t)1 << 20) });
+        .buffer_bytes = (o->keep_body ? 3 : 2) * record });
 
     if (err == -EBUSY) {
         say("weir run: %s: another weir is writing to it", o->output);
@@ -173,6 +174,21 @@ static uint64_t count_known(const struct run_options *o)
     return o->url_count > 0 ? (uint64_t)o->url_count : (uint64_t)o->count;
 }
 
+/* How many jobs there can be at a time: no more than the list has. Room for
+ * them costs time even where it stays empty. */
+static size_t most_jobs(const struct run_options *o)
+{
+    uint64_t most = (uint64_t)(o->window + o->concurrency), all = most;
+    struct stat st;
+
+    if (o->input == NULL)
+        all = o->url_count > 0 ? (uint64_t)o->url_count : (uint64_t)o->count;
+    else if (strcmp(o->input, "-") != 0 && stat(o->input, &st) == 0 &&
+             S_ISREG(st.st_mode))
+        all = (uint64_t)st.st_size / SHORTEST_LINE + 1;
+    return (size_t)(all < most ? all : most);
+}
+
 /* How many threads SIGUSR1 may ask for. */
 static int most_workers(const struct run_options *o)
 {
@@ -187,7 +203,7 @@ static int most_workers(const struct run_options *o)
 static int start_pool(struct run *run)
 {
     const struct run_options *o = run->options;
-    size_t capacity = (size_t)(o->concurrency + o->window + run->most);
+    size_t capacity = most_jobs(o) + (size_t)run->most;
     int err = weir_pool_create(&run->pool, &(struct weir_pool_options){
         .workers = (int)o->workers,
         .max_workers = run->most,
@@ -207,9 +223,11 @@ static int start_pool(struct run *run)
 static int make_hosts(struct run *run)
 {
     const struct run_options *o = run->options;
+    int64_t at_once = o->concurrency < o->workers ? o->concurrency
+                                                  : o->workers;
     int err = hosts_create(&run->hosts, &(struct hosts_options){
-        .salt = run->name, .window = o->window,
-        .concurrency = o->concurrency, .limit = o->per_host,
+        .salt = run->name, .window = o->window, .jobs = most_jobs(o),
+        .concurrency = at_once, .limit = o->per_host,
         .rate = o->per_host_rate });
 
     if (err == 0)

@@ -266,6 +266,7 @@ void source_run(struct run *run)
         atomic_store(&run->known, run->made);
     if (run->options->dry_run)
         return;
+    hosts_share(run->hosts, 0);
     window_finish(run);
     hosts_drop_kept(run);
 }
