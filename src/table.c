@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * table.c - the shared table: 32 hash tables, each under its own mutex.
  *
- * Owns: the shards (table_shard.h), with an entry per key.
+ * Owns: the shards (table_shard.h), with a slot per key.
  * Locks: one mutex per shard. A call takes one; weir_table_each() takes all
  *   of them, in the order of the array, which is the only nesting there is.
  * Order: `count` is a number and publishes nothing, so it is relaxed
@@ -11,7 +11,7 @@
  *   is the number of entries plus that of calls about to make one.
  * Wake-ups: none.
  * Not guaranteed: slots shrink when keys are removed; a bound on how long a
- *   call waits for one that doubles its shard (moving 16 bytes a key).
+ *   call waits for one that doubles its shard (moving 32 bytes a key).
  */
 #include "sys/sys.h"
 
@@ -85,27 +85,27 @@ static void release(struct weir_table *table)
     weir_atomic_fetch_sub(&table->count, 1, weir_relaxed);
 }
 
-/* Make an entry for a new key, counted, and room in the shard for it; it is
+/* Make a slot for a new key, counted, and room for it in the shard; it is
  * not in the shard yet. Returns 0, -ENOSPC or -ENOMEM. */
 static int prepare_locked(struct weir_table *table, struct weir_shard *shard,
-                          struct weir_bytes key, size_t value_bytes,
-                          struct weir_entry **entry) WEIR_REQUIRES(shard->lock);
+                          struct weir_shard_slot *slot, struct weir_bytes key,
+                          size_t value_bytes)
+    WEIR_REQUIRES(shard->lock);
 
 static int prepare_locked(struct weir_table *table, struct weir_shard *shard,
-                          struct weir_bytes key, size_t value_bytes,
-                          struct weir_entry **entry)
+                          struct weir_shard_slot *slot, struct weir_bytes key,
+                          size_t value_bytes)
 {
+    int err;
+
     if (!reserve(table))
         return -ENOSPC;
-    if (weir_shard_grow_locked(shard) != 0)
-        goto no_memory;
-    *entry = weir_entry_create(key, value_bytes);
-    if (*entry == NULL)
-        goto no_memory;
-    return 0;
-no_memory:
-    release(table);
-    return -ENOMEM;
+    err = weir_shard_grow_locked(shard);
+    if (err == 0)
+        err = weir_slot_make(slot, key, value_bytes);
+    if (err != 0)
+        release(table);
+    return err;
 }
 
 /* ---- the calls ---- */
@@ -158,7 +158,7 @@ void weir_table_destroy(struct weir_table *table)
         struct weir_shard *shard = &table->shards[i];
 
         for (size_t s = 0; shard->slots != NULL && s <= shard->mask; s++)
-            weir_sys_free(shard->slots[s].entry);
+            weir_slot_free(&shard->slots[s]);
         weir_sys_free(shard->slots);
         if (here)
             weir_sys_mutex_destroy(&shard->lock);
@@ -166,13 +166,23 @@ void weir_table_destroy(struct weir_table *table)
     weir_sys_free(table);
 }
 
+/* Whether a value can take the place of another without wasting more than
+ * half of the room. */
+static bool fits_slot(const struct weir_shard_slot *slot,
+                      struct weir_bytes value)
+{
+    size_t room = weir_slot_room(slot);
+
+    return value.bytes <= room && value.bytes >= room / 2;
+}
+
 int weir_table_put(struct weir_table *table, struct weir_bytes key,
                    struct weir_bytes value)
 {
     uint64_t hash = hash_of(table, key);
     struct weir_shard *shard = shard_of(table, hash);
-    struct weir_entry *entry = NULL;
-    struct weir_entry *old = NULL;
+    struct weir_shard_slot old = { 0 };
+    struct weir_shard_slot fresh;
     struct weir_shard_slot *slot;
     int err = 0;
 
@@ -182,27 +192,24 @@ int weir_table_put(struct weir_table *table, struct weir_bytes key,
         return -ECHILD;
     slot = weir_shard_find_locked(shard, hash, key);
     if (slot == NULL) {
-        err = prepare_locked(table, shard, key, value.bytes, &entry);
-        if (err != 0)
-            goto out;
-        weir_entry_set(entry, value);
-        weir_shard_insert_locked(shard, hash, entry);
-    } else if (value.bytes <= slot->entry->room &&
-               value.bytes >= slot->entry->room / 2) {
-        weir_entry_set(slot->entry, value);
-    } else {
-        entry = weir_entry_create(key, value.bytes);
-        if (entry == NULL) {
-            err = -ENOMEM;
-            goto out;
+        err = prepare_locked(table, shard, &fresh, key, value.bytes);
+        if (err == 0) {
+            weir_slot_set(&fresh, value);
+            weir_shard_insert_locked(shard, hash, &fresh);
         }
-        weir_entry_set(entry, value);
-        old = slot->entry;
-        slot->entry = entry;
+    } else if (fits_slot(slot, value)) {
+        weir_slot_set(slot, value);
+    } else {
+        err = weir_slot_make(&fresh, key, value.bytes);
+        if (err == 0) {
+            weir_slot_set(&fresh, value);
+            fresh.hash = slot->hash;
+            old = *slot;
+            *slot = fresh;
+        }
     }
-out:
     weir_sys_unlock(&shard->lock);
-    weir_sys_free(old);
+    weir_slot_free(&old);
     return err;
 }
 
@@ -218,15 +225,47 @@ ssize_t weir_table_get(struct weir_table *table, struct weir_bytes key,
         return -ECHILD;
     slot = weir_shard_find_locked(shard, hash, key);
     if (slot != NULL) {
-        size_t all = slot->entry->value_bytes;
+        size_t all = weir_slot_value_bytes(slot);
         size_t some = all < bytes ? all : bytes;
 
         if (some != 0)
-            memcpy(buffer, slot->entry->data, some);
+            memcpy(buffer, weir_slot_value(slot), some);
         length = (ssize_t)all;
     }
     weir_sys_unlock(&shard->lock);
     return length;
+}
+
+/* Make a new key whose value is what the edit makes of zeroes. */
+static int insert_edited_locked(struct weir_table *table,
+                                struct weir_shard *shard, uint64_t hash,
+                                struct weir_bytes key,
+                                const struct weir_table_edit *edit)
+    WEIR_REQUIRES(shard->lock);
+
+static int insert_edited_locked(struct weir_table *table,
+                                struct weir_shard *shard, uint64_t hash,
+                                struct weir_bytes key,
+                                const struct weir_table_edit *edit)
+{
+    struct weir_shard_slot fresh;
+    int result;
+
+    if (edit->bytes == 0)
+        return -ENOENT;
+    if (!fits(table, key.bytes, edit->bytes))
+        return -EMSGSIZE;
+    result = prepare_locked(table, shard, &fresh, key, edit->bytes);
+    if (result != 0)
+        return result;
+    result = edit->fn(edit->user, weir_slot_value(&fresh), edit->bytes);
+    if (result == 0) {
+        weir_shard_insert_locked(shard, hash, &fresh);
+    } else {
+        weir_slot_free(&fresh);
+        release(table);
+    }
+    return result;
 }
 
 int weir_table_update(struct weir_table *table, struct weir_bytes key,
@@ -234,7 +273,6 @@ int weir_table_update(struct weir_table *table, struct weir_bytes key,
 {
     uint64_t hash = hash_of(table, key);
     struct weir_shard *shard = shard_of(table, hash);
-    struct weir_entry *entry = NULL;
     struct weir_shard_slot *slot;
     int result;
 
@@ -245,28 +283,12 @@ int weir_table_update(struct weir_table *table, struct weir_bytes key,
     if (weir_sys_lock_here(&shard->lock, table->pid) != 0)
         return -ECHILD;
     slot = weir_shard_find_locked(shard, hash, key);
-    if (slot != NULL) {
-        entry = slot->entry;
-        result = edit->fn(edit->user, entry->data, entry->value_bytes);
-        entry = NULL; /* it is the table's */
-    } else if (edit->bytes == 0) {
-        result = -ENOENT;
-    } else if (!fits(table, key.bytes, edit->bytes)) {
-        result = -EMSGSIZE;
-    } else {
-        result = prepare_locked(table, shard, key, edit->bytes, &entry);
-        if (result == 0) {
-            result = edit->fn(edit->user, entry->data, edit->bytes);
-            if (result == 0) {
-                weir_shard_insert_locked(shard, hash, entry);
-                entry = NULL;
-            } else {
-                release(table);
-            }
-        }
-    }
+    if (slot != NULL)
+        result = edit->fn(edit->user, weir_slot_value(slot),
+                          weir_slot_value_bytes(slot));
+    else
+        result = insert_edited_locked(table, shard, hash, key, edit);
     weir_sys_unlock(&shard->lock);
-    weir_sys_free(entry);
     return result;
 }
 
@@ -274,19 +296,19 @@ int weir_table_remove(struct weir_table *table, struct weir_bytes key)
 {
     uint64_t hash = hash_of(table, key);
     struct weir_shard *shard = shard_of(table, hash);
-    struct weir_entry *entry = NULL;
+    struct weir_shard_slot old = { 0 };
     struct weir_shard_slot *slot;
 
     if (weir_sys_lock_here(&shard->lock, table->pid) != 0)
         return -ECHILD;
     slot = weir_shard_find_locked(shard, hash, key);
     if (slot != NULL) {
-        entry = slot->entry;
+        old = *slot;
         weir_shard_empty_locked(shard, slot);
         release(table);
     }
     weir_sys_unlock(&shard->lock);
-    weir_sys_free(entry);
+    weir_slot_free(&old);
     return slot != NULL ? 0 : -ENOENT;
 }
 
@@ -334,21 +356,19 @@ static unsigned char *copy_shard(const struct weir_shard *shard,
                                  unsigned char *to)
 {
     for (size_t s = 0; shard->slots != NULL && s <= shard->mask; s++) {
-        struct weir_entry *entry = shard->slots[s].entry;
+        struct weir_shard_slot *slot = &shard->slots[s];
+        struct weir_bytes key;
         struct copied *view;
 
-        if (entry == NULL)
+        if (slot->kind == WEIR_SLOT_EMPTY)
             continue;
+        key = weir_slot_key(slot);
         view = &snapshot->all[snapshot->count++];
-        view->value.data = to;
-        view->value.bytes = entry->value_bytes;
-        memcpy(to, entry->data, entry->value_bytes);
-        to += entry->value_bytes;
-        view->key.data = to;
-        view->key.bytes = entry->key_bytes;
-        memcpy(to, weir_entry_key(entry), entry->key_bytes);
-        to += aligned((size_t)entry->value_bytes + entry->key_bytes) -
-              entry->value_bytes;
+        view->value = (struct weir_bytes){ to, weir_slot_value_bytes(slot) };
+        memcpy(to, weir_slot_value(slot), view->value.bytes);
+        view->key = (struct weir_bytes){ to + view->value.bytes, key.bytes };
+        memcpy(to + view->value.bytes, key.data, key.bytes);
+        to += aligned(view->value.bytes + key.bytes);
     }
     return to;
 }
@@ -364,15 +384,16 @@ static int copy_all(const struct weir_table *table, struct snapshot *snapshot)
 
         count += shard->used;
         for (size_t s = 0; shard->slots != NULL && s <= shard->mask; s++) {
-            const struct weir_entry *entry = shard->slots[s].entry;
+            const struct weir_shard_slot *slot = &shard->slots[s];
 
-            if (entry != NULL)
-                bytes += aligned((size_t)entry->value_bytes +
-                                 entry->key_bytes);
+            if (slot->kind != WEIR_SLOT_EMPTY)
+                bytes += aligned(weir_slot_value_bytes(slot) +
+                                 weir_slot_key(slot).bytes);
         }
     }
-    /* No overflow: all of this lies in memory already, with more around
-     * each entry than a view takes. */
+    /* No overflow: a small key takes 42 bytes at least, for a quarter of the
+     * slots are empty, and 64 here, or 48 where a pointer has four bytes; so
+     * nearly the whole address space would have to be slots. */
     to = weir_sys_alloc(1, aligned(count * sizeof(struct copied)) + bytes);
     if (to == NULL)
         return -ENOMEM;

@@ -2,7 +2,7 @@
  * table_shard.c - one of the hash tables a table is made of: open addressing
  * with linear probing.
  *
- * Owns: the slots, an entry per key.
+ * Owns: the slots, and an entry for each key that is not small.
  * Locks: the shard's, held by the caller throughout.
  * Order: everything is under that lock.
  * Invariants: a key's home is its hash's low bits. Slots are probed one by
@@ -20,65 +20,108 @@
 
 #include <string.h>
 
-#define SLOTS_LEAST 16 /* of a shard that has a key: four cache lines */
+#define SLOTS_LEAST 16 /* of a shard that has a key: eight cache lines */
 
-/* ---- entries ---- */
+/* ---- what is in a slot ---- */
 
-struct weir_entry *weir_entry_create(struct weir_bytes key,
-                                     size_t value_bytes)
+int weir_slot_make(struct weir_shard_slot *slot, struct weir_bytes key,
+                   size_t value_bytes)
 {
-    struct weir_entry *entry = weir_sys_alloc_small(
-        sizeof(*entry) + value_bytes + key.bytes);
+    unsigned char *to;
 
-    if (entry == NULL)
-        return NULL;
-    entry->key_bytes = (uint32_t)key.bytes;
-    entry->value_bytes = (uint32_t)value_bytes;
-    entry->room = (uint32_t)value_bytes;
+    *slot = (struct weir_shard_slot){ 0 };
+    if (value_bytes <= WEIR_SLOT_DATA &&
+        key.bytes <= WEIR_SLOT_DATA - value_bytes) {
+        slot->kind = WEIR_SLOT_SMALL;
+        slot->key_bytes = (uint8_t)key.bytes;
+        slot->value_bytes = (uint8_t)value_bytes;
+        slot->room = (uint8_t)value_bytes;
+        to = slot->data + value_bytes;
+    } else {
+        struct weir_entry *entry = weir_sys_alloc_small(
+            sizeof(*entry) + value_bytes + key.bytes);
+
+        if (entry == NULL)
+            return -ENOMEM;
+        entry->key_bytes = (uint32_t)key.bytes;
+        entry->value_bytes = (uint32_t)value_bytes;
+        entry->room = (uint32_t)value_bytes;
+        slot->kind = WEIR_SLOT_LARGE;
+        slot->entry = entry;
+        to = entry->data + value_bytes;
+    }
     if (key.bytes != 0)
-        memcpy(weir_entry_key(entry), key.data, key.bytes);
-    return entry;
+        memcpy(to, key.data, key.bytes);
+    return 0;
 }
 
-void weir_entry_set(struct weir_entry *entry, struct weir_bytes value)
+void weir_slot_set(struct weir_shard_slot *slot, struct weir_bytes value)
 {
     if (value.bytes != 0)
-        memcpy(entry->data, value.data, value.bytes);
-    entry->value_bytes = (uint32_t)value.bytes;
+        memcpy(weir_slot_value(slot), value.data, value.bytes);
+    if (slot->kind == WEIR_SLOT_SMALL)
+        slot->value_bytes = (uint8_t)value.bytes;
+    else
+        slot->entry->value_bytes = (uint32_t)value.bytes;
+}
+
+void weir_slot_free(struct weir_shard_slot *slot)
+{
+    if (slot->kind == WEIR_SLOT_LARGE)
+        weir_sys_free(slot->entry);
 }
 
 /* ---- slots ---- */
 
-static bool same_bytes(const void *a, const void *b, size_t bytes)
+/* Eight bytes at a time, here and not in a function of the library: most
+ * keys are short, and there is one comparison a call. */
+static bool same_key(const struct weir_shard_slot *slot, struct weir_bytes key)
 {
-    return bytes == 0 || memcmp(a, b, bytes) == 0;
+    struct weir_bytes mine = weir_slot_key(slot);
+    const unsigned char *a = mine.data;
+    const unsigned char *b = key.data;
+    size_t left = key.bytes;
+
+    if (mine.bytes != left)
+        return false;
+    for (; left >= 8; left -= 8, a += 8, b += 8) {
+        uint64_t x, y;
+
+        memcpy(&x, a, 8);
+        memcpy(&y, b, 8);
+        if (x != y)
+            return false;
+    }
+    while (left > 0 && *a == *b)
+        a++, b++, left--;
+    return left == 0;
 }
 
 struct weir_shard_slot *weir_shard_find_locked(struct weir_shard *shard,
-                                               uint64_t hash,
-                                               struct weir_bytes key)
+                                         uint64_t hash, struct weir_bytes key)
 {
     if (shard->slots == NULL)
         return NULL;
     for (uint32_t i = (uint32_t)hash;; i++) {
         struct weir_shard_slot *slot = &shard->slots[i & shard->mask];
 
-        if (slot->entry == NULL)
+        if (slot->kind == WEIR_SLOT_EMPTY)
             return NULL;
-        if (slot->hash == hash && slot->entry->key_bytes == key.bytes &&
-            same_bytes(weir_entry_key(slot->entry), key.data, key.bytes))
+        if (slot->hash == (uint32_t)hash && same_key(slot, key))
             return slot;
     }
 }
 
-static void place(struct weir_shard_slot *slots, uint32_t mask,
-                  struct weir_shard_slot what)
+/* Copy a slot to the first empty one from its hash's home on. */
+static void place(struct weir_shard_slot *slots, uint32_t mask, uint32_t hash,
+                  const struct weir_shard_slot *what)
 {
-    uint32_t i = (uint32_t)what.hash & mask;
+    uint32_t i = hash & mask;
 
-    while (slots[i].entry != NULL)
+    while (slots[i].kind != WEIR_SLOT_EMPTY)
         i = (i + 1) & mask;
-    slots[i] = what;
+    slots[i] = *what;
+    slots[i].hash = hash;
 }
 
 int weir_shard_grow_locked(struct weir_shard *shard)
@@ -95,8 +138,9 @@ int weir_shard_grow_locked(struct weir_shard *shard)
     if (slots == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < have; i++)
-        if (shard->slots[i].entry != NULL)
-            place(slots, (uint32_t)(want - 1), shard->slots[i]);
+        if (shard->slots[i].kind != WEIR_SLOT_EMPTY)
+            place(slots, (uint32_t)(want - 1), shard->slots[i].hash,
+                  &shard->slots[i]);
     weir_sys_free(shard->slots);
     shard->slots = slots;
     shard->mask = (uint32_t)(want - 1);
@@ -107,10 +151,9 @@ int weir_shard_grow_locked(struct weir_shard *shard)
 }
 
 void weir_shard_insert_locked(struct weir_shard *shard, uint64_t hash,
-                              struct weir_entry *entry)
+                              const struct weir_shard_slot *slot)
 {
-    place(shard->slots, shard->mask,
-          (struct weir_shard_slot){ .hash = hash, .entry = entry });
+    place(shard->slots, shard->mask, (uint32_t)hash, slot);
     shard->used++;
 }
 
@@ -122,9 +165,9 @@ void weir_shard_empty_locked(struct weir_shard *shard,
     uint32_t mask = shard->mask;
     uint32_t gap = (uint32_t)(slot - shard->slots);
 
-    for (uint32_t i = (gap + 1) & mask; shard->slots[i].entry != NULL;
+    for (uint32_t i = (gap + 1) & mask; shard->slots[i].kind != WEIR_SLOT_EMPTY;
          i = (i + 1) & mask) {
-        uint32_t way = (i - (uint32_t)shard->slots[i].hash) & mask;
+        uint32_t way = (i - shard->slots[i].hash) & mask;
 
         if (way >= ((i - gap) & mask)) {
             shard->slots[gap] = shard->slots[i];

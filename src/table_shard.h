@@ -10,8 +10,8 @@
 
 #include <weir/table.h>
 
-/* The value comes first, so that it is aligned for any type; the key lies
- * behind the room for the value. */
+/* An entry too large for a slot. The value comes first, so that it is aligned
+ * for any type; the key lies behind the room for the value. */
 struct weir_entry {
     uint32_t key_bytes;   /* (c) */
     uint32_t value_bytes; /* (l) of the shard */
@@ -19,9 +19,22 @@ struct weir_entry {
     _Alignas(max_align_t) unsigned char data[]; /* (l) */
 };
 
+/* Value and key that fit into a slot together are kept there, laid out as in
+ * an entry: then a call has one line to wait for, not two in a row. It is half
+ * a line: a counter of eight bytes with a key of up to sixteen is small. */
+#define WEIR_SLOT_DATA 24
+
+enum weir_slot_kind { WEIR_SLOT_EMPTY = 0, WEIR_SLOT_SMALL, WEIR_SLOT_LARGE };
+
+/* All under the shard's lock, once it is in a shard. */
 struct weir_shard_slot {
-    uint64_t hash;            /* (l) of the shard */
-    struct weir_entry *entry; /* (l) NULL: empty */
+    union {
+        _Alignas(max_align_t) unsigned char data[WEIR_SLOT_DATA]; /* small */
+        struct weir_entry *entry;                                 /* large */
+    };
+    uint32_t hash;  /* the low half */
+    uint8_t kind;   /* enum weir_slot_kind */
+    uint8_t key_bytes, value_bytes, room; /* of a small one */
 };
 
 struct weir_shard {
@@ -50,33 +63,63 @@ static inline void weir_shard_prefetch(struct weir_shard *shard,
                                      home * sizeof(struct weir_shard_slot)));
 }
 
-static inline unsigned char *weir_entry_key(struct weir_entry *entry)
+/* ---- what is in a slot; it may be a copy on the stack ---- */
+
+/* A slot's value, aligned for any type. */
+static inline unsigned char *weir_slot_value(struct weir_shard_slot *slot)
 {
-    return entry->data + entry->room;
+    return slot->kind == WEIR_SLOT_SMALL ? slot->data : slot->entry->data;
 }
 
-/* Make an entry with a zeroed value. Returns NULL: no memory. */
-struct weir_entry *weir_entry_create(struct weir_bytes key,
-                                     size_t value_bytes);
-/* Copy a value in, which must fit the entry's room. */
-void weir_entry_set(struct weir_entry *entry, struct weir_bytes value);
+static inline size_t weir_slot_value_bytes(const struct weir_shard_slot *slot)
+{
+    return slot->kind == WEIR_SLOT_SMALL ? slot->value_bytes
+                                         : slot->entry->value_bytes;
+}
+
+/* How large its value may become where it is. */
+static inline size_t weir_slot_room(const struct weir_shard_slot *slot)
+{
+    return slot->kind == WEIR_SLOT_SMALL ? slot->room : slot->entry->room;
+}
+
+/* A slot's key; good as long as the slot stays where it is. */
+static inline struct weir_bytes weir_slot_key(
+    const struct weir_shard_slot *slot)
+{
+    if (slot->kind == WEIR_SLOT_SMALL)
+        return (struct weir_bytes){ slot->data + slot->room,
+                                    slot->key_bytes };
+    return (struct weir_bytes){ slot->entry->data + slot->entry->room,
+                                slot->entry->key_bytes };
+}
+
+/* Fill in a slot outside of any shard, with a zeroed value and no hash.
+ * Returns 0 or -ENOMEM. */
+int weir_slot_make(struct weir_shard_slot *slot, struct weir_bytes key,
+                   size_t value_bytes);
+/* Copy a value in, which must fit the slot's room. */
+void weir_slot_set(struct weir_shard_slot *slot, struct weir_bytes value);
+/* Free what a slot refers to; an empty one is fine. */
+void weir_slot_free(struct weir_shard_slot *slot);
+
+/* ---- a shard ---- */
 
 /* Find the slot of a key. Returns NULL: there is none. */
 struct weir_shard_slot *weir_shard_find_locked(struct weir_shard *shard,
-                                               uint64_t hash,
-                                               struct weir_bytes key)
+                                         uint64_t hash, struct weir_bytes key)
     WEIR_REQUIRES(shard->lock);
 
 /* Make sure that one more key fits. Returns 0 or -ENOMEM. */
 int weir_shard_grow_locked(struct weir_shard *shard)
     WEIR_REQUIRES(shard->lock);
 
-/* Give a new key's entry a slot. Requires that it fits. */
+/* Copy a new key's slot in, with its hash. Requires that it fits. */
 void weir_shard_insert_locked(struct weir_shard *shard, uint64_t hash,
-                              struct weir_entry *entry)
+                              const struct weir_shard_slot *slot)
     WEIR_REQUIRES(shard->lock);
 
-/* Empty a slot; the entry is the caller's. */
+/* Empty a slot; what it refers to is the caller's, who has a copy. */
 void weir_shard_empty_locked(struct weir_shard *shard,
                              struct weir_shard_slot *slot)
     WEIR_REQUIRES(shard->lock);

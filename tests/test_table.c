@@ -233,6 +233,55 @@ static void too_large(void)
     unmake();
 }
 
+static int check_new(void *user, void *value, size_t bytes)
+{
+    const unsigned char *at = value;
+
+    EXPECT((uintptr_t)value % _Alignof(max_align_t) == 0);
+    for (size_t i = 0; i < bytes; i++)
+        EXPECT(at[i] == 0);
+    memcpy(value, user, bytes);
+    return 0;
+}
+
+/* Lengths on both sides of those of which the table may treat short ones in
+ * another way. */
+static void every_length(void)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN";
+    enum { MOST = 40 };
+    char buffer[MOST];
+
+    make(NULL);
+    for (size_t k = 0; k <= MOST; k++) {
+        struct weir_bytes key = { letters + MOST - k, k };
+
+        for (size_t first = 0; first <= MOST; first++) {
+            size_t second = (first * 7 + k) % (MOST + 1);
+            struct weir_bytes value = { letters, second };
+
+            if (first == 0)
+                EXPECT_INT(weir_table_put(table, key, (struct weir_bytes){
+                    NULL, 0 }), 0);
+            else
+                EXPECT_INT(weir_table_update(table, key,
+                    &(struct weir_table_edit){ .fn = check_new,
+                        .user = (void *)(uintptr_t)letters,
+                        .bytes = first }), 0);
+            EXPECT_INT(weir_table_get(table, key, buffer, MOST), (long)first);
+            EXPECT(memcmp(buffer, letters, first) == 0);
+            EXPECT_INT(weir_table_put(table, key, value), 0);
+            EXPECT_INT(weir_table_get(table, key, buffer, MOST),
+                       (long)second);
+            EXPECT(memcmp(buffer, letters, second) == 0);
+            EXPECT_INT(weir_table_count(table), 1);
+            EXPECT_INT(weir_table_remove(table, key), 0);
+            EXPECT_INT(weir_table_get(table, key, buffer, MOST), -ENOENT);
+        }
+    }
+    unmake();
+}
+
 static void remove_once(void)
 {
     make(NULL);
@@ -736,6 +785,8 @@ static const struct tap_case cases[] = {
     { "a full table refuses new keys with ENOSPC and takes old ones", full },
     { "a key and value too large together are EMSGSIZE and change nothing",
       too_large },
+    { "a key and a value of any two lengths hold what was put",
+      every_length },
     { "remove removes once, then says ENOENT", remove_once },
     { "the table does what an array does, over 200,000 steps", model },
     { "update makes a zeroed value, aligned for any type", update_makes },

@@ -49,19 +49,25 @@ static int set_value(void *user, void *value, size_t bytes)
     return 0;
 }
 
-/* Add a key, by one way or another. */
-static int add(struct weir_table *table, uint32_t key, int by_update)
+/* Add a key, by one way or another, with a value of so many bytes, at most
+ * 40, that begins with the key. */
+static int add(struct weir_table *table, uint32_t key, int by_update,
+               size_t bytes)
 {
-    const struct weir_table_edit edit = { .fn = set_value, .user = &key,
-                                          .bytes = sizeof(key) };
+    uint32_t value[10] = { key };
+    const struct weir_table_edit edit = { .fn = set_value, .user = value,
+                                          .bytes = bytes };
 
     return by_update ? weir_table_update(table, number(&key), &edit)
-                     : weir_table_put(table, number(&key), number(&key));
+                     : weir_table_put(table, number(&key),
+                           (struct weir_bytes){ value, bytes });
 }
 
 static void every_allocation_of_growing(void)
 {
-    for (int by_update = 0; by_update < 2; by_update++) {
+    for (int way = 0; way < 4; way++) {
+        int by_update = way & 1;
+        size_t bytes = way < 2 ? 4 : 40; /* in its slot, or outside */
         struct weir_table *table;
         uint32_t keys = 0;
 
@@ -71,11 +77,11 @@ static void every_allocation_of_growing(void)
             uint32_t seen = 0;
             int err = 0;
 
-            /* One allocation for the entry, or two where a shard grows. */
+            /* One where a shard grows, and one for what is outside. */
             for (unsigned long k = 1; k <= 2; k++) {
                 inject_reset();
                 inject_fail(INJECT_ALLOC, k, 0, INJECT_ONCE);
-                err = add(table, keys, by_update);
+                err = add(table, keys, by_update, bytes);
                 if (inject_hits() == 0)
                     break;
                 EXPECT_INT(err, -ENOMEM);
@@ -85,7 +91,7 @@ static void every_allocation_of_growing(void)
             }
             inject_reset();
             if (err != 0)
-                err = add(table, keys, by_update);
+                err = add(table, keys, by_update, bytes);
             EXPECT_INT(err, 0);
             keys++;
             EXPECT_INT(weir_table_count(table), keys);
@@ -93,7 +99,8 @@ static void every_allocation_of_growing(void)
         for (uint32_t i = 0; i < keys; i++) {
             uint32_t seen = 0;
 
-            EXPECT_INT(weir_table_get(table, number(&i), &seen, 4), 4);
+            EXPECT_INT(weir_table_get(table, number(&i), &seen, 4),
+                       (long)bytes);
             EXPECT_INT(seen, i);
         }
         weir_table_destroy(table);
@@ -110,7 +117,8 @@ static void replacing(void)
     EXPECT_INT(weir_table_put(table, weir_text("k"), weir_text("old")), 0);
     inject_reset();
     inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
-    EXPECT_INT(weir_table_put(table, weir_text("k"), weir_text("longer")),
+    EXPECT_INT(weir_table_put(table, weir_text("k"),
+                              weir_text("too long to lie beside its key")),
                -ENOMEM);
     EXPECT_INT(weir_table_put(table, weir_text("k"), weir_text("new")), 0);
     EXPECT_INT(weir_table_get(table, weir_text("k"), buffer, 8), 3);
