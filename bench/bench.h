@@ -60,7 +60,7 @@ struct bench_case {
 struct row {
     const struct bench_case *c;
     struct stats ns;
-    double cpu_ns, switches, p50, p99, max;
+    double cpu_ns, switches, p50, p99, max, batch, calls, bytes;
     double speed_up;  /* to the fewest workers of the same; 0: that one */
     double of_linear; /* share of speed-up in proportion to the workers */
     double of_bound;  /* share of what the workload's own bound allows */
@@ -107,6 +107,7 @@ int bench_queue(struct suite *suite);
 int bench_gate(struct suite *suite);
 int bench_writer(struct suite *suite);
 int bench_table(struct suite *suite);
+int bench_memory(struct suite *suite);
 int bench_peers(struct suite *suite);
 
 /* Where and when: name and value, for every report. */

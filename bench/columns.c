@@ -20,6 +20,8 @@ const struct dialect *dialect_of(const char *bench)
         { "writer", "line", "a line", "threads",
           "appending lines to one file" },
         { "table", "access", "an access", "threads", "a shared table" },
+        { "memory", "thing", "one, made and dropped", "workers",
+          "what is touched by what waits" },
         { "peers", "operation", "one of them", "workers",
           "the same work in other pools" },
     };
@@ -47,6 +49,9 @@ VALUE(p99, r->p99)
 VALUE(worst, r->max)
 VALUE(cpu, r->cpu_ns)
 VALUE(switches, r->switches)
+VALUE(batch, r->batch)
+VALUE(calls, r->calls)
+VALUE(bytes, r->bytes)
 VALUE(ratio, strcmp(r->c->series, "weir") == 0 ? 0 : r->ratio)
 VALUE(bound, r->c->bound_ns)
 VALUE(outliers, r->ns.outliers)
@@ -65,6 +70,9 @@ const struct column columns[] = {
     { "latency_max_ns", "latest", worst, SHOW_TIME, 0 },
     { "cpu_ns", "CPU", cpu, SHOW_TIME, 0 },
     { "switches", "switches", switches, SHOW_PLAIN, 0 },
+    { "batch", "at once", batch, SHOW_COUNT, 0 },
+    { "calls", "syscalls", calls, SHOW_COUNT, 0 },
+    { "bytes", "bytes", bytes, SHOW_COUNT, 0 },
     { "bound_ns", "bound", bound, SHOW_TIME, 1 },
     { "outliers", "outliers", outliers, SHOW_PLAIN, 1 },
 };
@@ -76,7 +84,6 @@ const char *column_show(const struct column *column, const struct row *row,
     double value = column->value(row);
 
     buffer[0] = '\0';
-    /* Of a plain number 0 is a value too. */
     if (value == 0 && column->show != SHOW_PLAIN)
         return buffer;
     switch (column->show) {
@@ -89,6 +96,9 @@ const char *column_show(const struct column *column, const struct row *row,
         break;
     case SHOW_PERCENT:
         snprintf(buffer, 32, "%.0f %%", value * 100);
+        break;
+    case SHOW_COUNT:
+        snprintf(buffer, 32, value < 99.5 ? "%.3g" : "%.0f", value);
         break;
     case SHOW_PLAIN:
         snprintf(buffer, 32, value < 0.0005 ? "0" : "%.3g", value);

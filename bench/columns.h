@@ -19,7 +19,8 @@ struct column {
     const char *name;   /* for CSV and JSON */
     const char *title;  /* for people */
     double (*value)(const struct row *row); /* 0: there is none */
-    enum { SHOW_TIME, SHOW_RATE, SHOW_TIMES, SHOW_PERCENT, SHOW_PLAIN } show;
+    enum { SHOW_TIME, SHOW_RATE, SHOW_TIMES, SHOW_PERCENT, SHOW_COUNT,
+           SHOW_PLAIN /* a count of which 0 is a value too */ } show;
     int machine;        /* only for CSV and JSON */
 };
 extern const struct column columns[];

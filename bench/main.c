@@ -22,6 +22,7 @@ const struct benchmark benchmarks[] = {
     { "gate", bench_gate, "entering and leaving the gate" },
     { "writer", bench_writer, "appending lines to one file" },
     { "table", bench_table, "the shared table" },
+    { "memory", bench_memory, "what a queued job and a parked worker touch" },
     { "peers", bench_peers, "the same work in other pools, where there are"
       " any" },
 };

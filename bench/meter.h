@@ -34,6 +34,11 @@ struct sample {
     double cpu_ns;   /* of an operation, of all threads */
     double switches; /* of threads, for an operation */
     double p50, p99, max; /* latencies in ns; p50 0: not measured */
+
+    /* What the benchmark adds; 0: nothing. */
+    double batch; /* operations carried out at once, on average */
+    double calls; /* of the system to write, for an operation */
+    double bytes; /* of memory, for an operation */
 };
 
 struct meter {

@@ -8,8 +8,14 @@
 #include <math.h>
 #include <string.h>
 
-/* The mean time of a series over the rows of its block; 0: no such rows.
- * With `counts` only rows with so many workers. */
+/* What a benchmark is about. */
+static int is_memory(const char *bench)
+{
+    return strcmp(bench, "memory") == 0;
+}
+
+/* The mean time of a series, or mean memory, over the rows of its block; 0:
+ * no such rows. With `workers` only rows with so many. */
 static double mean_of(const struct suite *suite, const char *bench,
                       const char *workload, const char *series, int workers)
 {
@@ -24,7 +30,8 @@ static double mean_of(const struct suite *suite, const char *bench,
             strcmp(c->series, series) != 0 ||
             (workers != 0 && c->workers != workers))
             continue;
-        sum += log(suite->rows[i].ns.median);
+        sum += log(is_memory(bench) ? suite->rows[i].bytes
+                                    : suite->rows[i].ns.median);
         count++;
     }
     return count != 0 ? exp(sum / count) : 0;
@@ -64,7 +71,7 @@ struct goal {
     const char *other; /* the ratio to this; NULL: the time itself */
     int workers;       /* 0: the mean over all */
     int bound;         /* the ratio to the workload's bound */
-    double most;       /* ns, or the ratio */
+    double most;       /* ns, or the ratio; bytes where it is about memory */
 };
 
 static const char empty[] = "empty jobs";
@@ -116,6 +123,10 @@ static const struct goal goals[] = {
       "1 MiB at a time", 4, 0, 3 },
     { "change in a table", "peers", "table of 100,000 keys", "weir", "GLib",
       4, 0, 0.5 },
+    { "a queued job", "memory", "a place that is taken", "job of a pool",
+      NULL, 0, 0, 64 },
+    { "a parked worker", "memory", "a parked worker", "weir", NULL, 64, 0,
+      16384 },
 };
 
 /* The bound of the rows a goal is about. */
@@ -145,7 +156,10 @@ static int print_goal(FILE *to, const struct suite *suite,
     if (got <= 0 || base <= 0)
         return 0;
     got /= base;
-    if (g->other == NULL && !g->bound) {
+    if (is_memory(g->bench)) {
+        snprintf(is, sizeof(is), "%.0f B", got);
+        snprintf(most, sizeof(most), "%.0f B", g->most);
+    } else if (g->other == NULL && !g->bound) {
         show_time(got, is);
         show_time(g->most, most);
     } else {

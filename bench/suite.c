@@ -172,6 +172,9 @@ static void summarise(struct row *row, const struct bench_case *c)
     row->switches = median_by(c, offsetof(struct sample, switches));
     row->p50 = median_by(c, offsetof(struct sample, p50));
     row->p99 = median_by(c, offsetof(struct sample, p99));
+    row->batch = median_by(c, offsetof(struct sample, batch));
+    row->calls = median_by(c, offsetof(struct sample, calls));
+    row->bytes = median_by(c, offsetof(struct sample, bytes));
     if (c->bound_ns > 0)
         row->of_bound = c->bound_ns / row->ns.median;
 }

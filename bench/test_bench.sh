@@ -3,7 +3,7 @@
 # test_bench.sh WEIR-BENCH [http] - every benchmark with tiny sizes: each ends
 # well only if each job ran exactly once. Nothing here is about speed.
 . "$(dirname "$0")/../tests/cli/lib.sh"
-plan 40
+plan 42
 http=${2-}
 export LC_ALL=C.UTF-8 TMPDIR=$dir
 
@@ -17,7 +17,7 @@ ok "--version tells the version" \
 # tiny ARGUMENTS...: two samples of each case, as small as can be.
 tiny() { run -t 0.2 -r 2 "$@"; }
 
-for name in pool wake fan queue gate writer table; do
+for name in pool wake fan queue gate writer table memory; do
     tiny -w 1,2 "$name" --csv "$name.csv"
     ok "$name runs every job exactly once" \
         all is "$code" 0 -- grep -q "^$name: " out -- test ! -s err

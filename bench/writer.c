@@ -154,6 +154,7 @@ static int writer_run(const struct bench_case *c, struct sample *sample)
     const struct way *way = c->user;
     struct sink s = { .c = c, .put = way->put, .fd = -1,
                       .lock = PTHREAD_MUTEX_INITIALIZER };
+    struct weir_writer_stats stats = { 0 };
     struct meter meter;
     int err = open_sink(&s, way->put);
 
@@ -163,6 +164,8 @@ static int writer_run(const struct bench_case *c, struct sample *sample)
             .user = &s, .ops = c->ops }, &meter);
     if (err == 0)
         meter_stop(&meter);
+    if (s.writer != NULL && err == 0)
+        err = weir_writer_stats(s.writer, &stats);
     weir_writer_destroy(s.writer);
     if (s.file != NULL)
         fclose(s.file);
@@ -170,7 +173,13 @@ static int writer_run(const struct bench_case *c, struct sample *sample)
         close(s.fd);
     if (err == 0)
         err = read_back();
-    return err == 0 ? meter_end(&meter, sample) : err;
+    if (err == 0)
+        err = meter_end(&meter, sample);
+    if (err == 0 && stats.batches != 0) {
+        sample->batch = (double)stats.written / (double)stats.batches;
+        sample->calls = (double)stats.writes / (double)stats.written;
+    }
+    return err;
 }
 
 static void remove_file(void)
