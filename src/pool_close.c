@@ -178,6 +178,9 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
         weir_gate_nudge(pool->gate, &pool->place);
 
     err = weir_pool_wait_for_threads(pool, deadline);
+    /* A thread beside this one may still be dropping what it took. */
+    if (err == 0)
+        err = weir_pool_await_quiet(pool, deadline);
     if (err != 0)
         return err;
     weir_sys_lock(&pool->lock);
