@@ -1,0 +1,123 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Check every configuration of the models in spin, and that spin finds what is
+# wrong with every mutant of them. With --full also larger configurations, and
+# that no run goes round in a circle.
+# Needs spin and a C compiler; without them it is skipped (77).
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+for tool in spin cc; do
+    command -v $tool >/dev/null || { echo "no $tool here: skipped"; exit 77; }
+done
+full=false
+[ "${1-}" = --full ] && full=true
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+start=$(date +%s) checked=0 mutants=0 states=0 failed=0
+
+# explore MODEL CFLAGS PAN_OPTIONS MACRO...: 0 where nothing is wrong, 1 where
+# something is; anything else ends this.
+explore() {
+    model=$1 cflags=$2 options=$3
+    shift 3
+    # shellcheck disable=SC2086 # options are words
+    spin -a "$@" "$here/$model.pml" >spin.txt 2>&1 &&
+        cc -w $cflags -o pan pan.c &&
+        ./pan -m100000 -w20 $options >pan.txt 2>&1 ||
+        { cat spin.txt pan.txt >&2; exit 1; }
+    # An error, or a search that was cut short, must not pass for one.
+    grep -q 'max search depth too small\|out of memory' pan.txt &&
+        { cat pan.txt >&2; exit 1; }
+    found=$(sed -n 's/.*, errors: \([0-9]*\)$/\1/p' pan.txt)
+    states=$((states + $(sed -n 's/^ *\([0-9]*\) states, stored.*/\1/p' \
+        pan.txt)))
+    [ "$found" = 0 ]
+}
+
+# right MODEL MACRO...: every run keeps what it promises, and leaves nothing
+# asleep. With --full also that every run ends: -DNP looks for cycles without
+# progress, and nothing is marked as progress.
+right() {
+    name=$1
+    shift
+    checked=$((checked + 1))
+    if explore "$name" "$fast" '' "$@"; then
+        echo "ok: $name $*"
+    else
+        echo "FAILED: $name $*: $(sed -n 's/^pan:1: //p' pan.txt)"
+        failed=$((failed + 1))
+    fi
+    if $full && ! explore "$name" '-O2 -DNP' -l "$@"; then
+        echo "FAILED: $name $*: a run without end"
+        failed=$((failed + 1))
+    fi
+}
+
+# Compiling takes longer than most searches.
+fast='-O0 -DSAFETY'
+$full && fast='-O2 -DSAFETY'
+
+# wrong MUTANTS MODEL MACRO...: something is wrong with each of them.
+wrong() {
+    list=$1 name=$2
+    shift 2
+    for mutant in $list; do
+        mutants=$((mutants + 1))
+        if explore "$name" "$fast" '' -DMUTANT="$mutant" "$@"; then
+            echo "FAILED: mutant $mutant of $name $* was not found"
+            failed=$((failed + 1))
+        else
+            echo "ok: mutant $mutant: $(sed -n 's/^pan:1: //p' pan.txt)"
+        fi
+    done
+}
+
+right sleepers
+wrong '1 2 3 5 10 11 12 13' sleepers
+right sleepers -DOVER
+wrong '4 6 14' sleepers -DOVER
+
+# One worker, and a submitter of two jobs into a pool of one.
+one='-DWORKERS=1 -DSUBMITTERS=1 -DEACH=2'
+# shellcheck disable=SC2086 # macros are words
+{
+    right pool $one
+    wrong '20 26 28 29 30 31 32' pool $one
+    right pool $one -DTIMED=1 -DDRAINERS=0 -DCANCELLERS=1
+    wrong '23' pool $one -DTIMED=1 -DDRAINERS=0 -DCANCELLERS=1
+    right pool $one -DLATE
+    wrong '27' pool $one -DLATE
+    right pool $one -DSTUCK=1
+    wrong '33' pool $one -DSTUCK=1
+    right pool $one -DSTUCK=1 -DDRAINERS=0 -DCANCELLERS=1
+    wrong '24' pool $one -DSTUCK=1 -DDRAINERS=0 -DCANCELLERS=1
+}
+# A job submits another one; a thread waits for quiet.
+set -- -DWORKERS=1 -DSUBMITTERS=1 -DCAPACITY=2 -DINSIDE=1 -DWAITERS=1
+right pool "$@"
+wrong '21' pool "$@"
+# Room for more than the worker will get to.
+set -- -DWORKERS=1 -DSUBMITTERS=1 -DEACH=3 -DCAPACITY=2 -DSTUCK=2 -DLATE
+right pool "$@"
+wrong '25' pool "$@"
+# Two jobs that need two workers.
+set -- -DWORKERS=2 -DSUBMITTERS=1 -DEACH=2 -DCAPACITY=2 -DMEET -DLATE
+right pool "$@"
+wrong '22' pool "$@"
+# One drains and one cancels.
+set -- -DWORKERS=1 -DSUBMITTERS=1 -DDRAINERS=1 -DCANCELLERS=1
+right pool "$@"
+wrong '34' pool "$@"
+
+if $full; then
+    right pool -DWORKERS=1 -DSUBMITTERS=2 -DTIMED=1
+    right pool -DWORKERS=2 -DSUBMITTERS=1
+    right pool -DWORKERS=2 -DSUBMITTERS=1 -DDRAINERS=0 -DCANCELLERS=1
+    right pool -DWORKERS=2 -DSUBMITTERS=1 -DCAPACITY=2 -DINSIDE=1
+fi
+
+echo "tally: spin model | parking and closing, every interleaving |" \
+    "$checked models, $mutants mutants, $states states |" \
+    "$failed | $(($(date +%s) - start))"
+[ "$failed" = 0 ]
