@@ -6,17 +6,18 @@
   gate.py --one ID                 this one, and say by what it was killed
   gate.py --list                   all there are, without building anything
   gate.py --survivors              only those survivors.txt argues
-Also: --from N (skip the first of those drawn), --jobs N, --work DIR (keep
-what was built for the next time), --match TEXT (only names with this text).
+Also: --match TEXT (only names with this text), --jobs N, --work DIR (keep
+what was built for the next time); and to do it in pieces, --seconds N (begin
+no more after that) and --from N (skip the first of those drawn).
 
 A mutant is killed by the first of these that fails, crashes or hangs: unit
 tests of its module, scenarios of the simulator, the fault sweep, all other
 unit tests, stress. One that does not compile, or compiles to the same object,
-is no mutant. The simulator's schedules are sequentially consistent, and this
-processor orders most accesses by itself: `weaker` mutants are built with
-ThreadSanitizer and run on real threads too, and it alone can catch most of
-them; it sees data that is no longer published, but not a wake-up that is lost
-for want of a total order. Those are for src/park.h to argue.
+is no mutant. `weaker` and `early` mutants are run with ThreadSanitizer too, on
+real threads: it alone can catch most of the `weaker` ones, for the simulator's
+schedules are sequentially consistent, and some processors order most accesses
+by themselves. It sees data that is no longer published, but not a wake-up that
+is lost for want of a total order: that is for src/park.h to argue.
 
 Every survivor must be argued in survivors.txt: exit status 1 if one is not.
 """
@@ -24,6 +25,7 @@ import argparse
 import concurrent.futures
 import glob
 import hashlib
+import json
 import os
 import re
 import resource
@@ -128,12 +130,12 @@ def limit():
 
 
 HANG_S = 6      # all threads asleep for so long: a hang
-WALL_S = 300    # and so long is one in any case
 
 
-def run(command, cpu_s, folder, env):
-    """Run it in a folder. Returns None if all is well, or why it failed, and
-    the processor time it took."""
+def run(command, limits, folder, env):
+    """Run it in a folder, with limits of the processor time and the time it
+    may take. Returns None if all is well, or why it failed; and what it took
+    of both."""
     child = subprocess.Popen(command, cwd=folder, env=env,
                              stdin=subprocess.DEVNULL,
                              stdout=subprocess.DEVNULL,
@@ -146,7 +148,7 @@ def run(command, cpu_s, folder, env):
         try:
             status = child.wait(wait)
             return (None if status == 0 else 'status %d' % status,
-                    ticks / hertz)
+                    (ticks / hertz, time.monotonic() - begin))
         except subprocess.TimeoutExpired:
             wait = min(wait * 2, 0.5)
         now = time.monotonic()
@@ -155,13 +157,11 @@ def run(command, cpu_s, folder, env):
             ticks, changed = used, now
         if now - changed > HANG_S:
             why = 'hang'
-        elif used / hertz > cpu_s:
+        elif used / hertz > limits[0] or now - begin > limits[1]:
             why = 'no end'
-        elif now - begin > WALL_S:
-            why = 'too long'
     os.killpg(child.pid, signal.SIGKILL)
     child.wait()
-    return why, ticks / hertz
+    return why, (ticks / hertz, time.monotonic() - begin)
 
 
 # ---- building ----
@@ -192,6 +192,15 @@ class Base:
             wraps = wraps.split('fault_wraps +=')[0]
         self.wraps = ['-Wl,--wrap=' + w
                       for w in ['open'] + WRAPPED.findall(wraps)]
+
+    def digest(self):
+        """A number of all the sources of the core and the tests."""
+        number = hashlib.sha256()
+        for path in sorted(glob.glob('src/**/*.[ch]', recursive=True) +
+                           glob.glob('tests/**/*.[ch]', recursive=True)):
+            with open(path, 'rb') as f:
+                number.update(f.read())
+        return number.hexdigest()[:16]
 
     def object(self, variant, path, includes=()):
         """The object of a source, compiled if it was not."""
@@ -267,8 +276,9 @@ class Build:
             text = f.read()
         with open(os.path.join(self.tree, mutant.path), 'w') as f:
             f.write(mutant.apply(text))
-        variants = ['real', 'sim'] + (['tsan'] if mutant.operator == 'weaker'
-                                      else [])
+        variants = ['real', 'sim']
+        if mutant.operator in ('weaker', 'early'):
+            variants.append('tsan')
         differs = False
         for variant in variants:
             made = self.compile(variant)
@@ -333,7 +343,11 @@ class Judge:
     def __init__(self, base):
         self.base = base
         self.scenarios = None
+        self.times = os.path.join(base.work, 'times-' + base.digest())
         self.clean = {}
+        if os.path.exists(self.times):
+            with open(self.times) as f:
+                self.clean = json.load(f)
         self.lock = threading.Lock()
         self.plain = Build(base, 'plain')
         self.plain.path, self.plain.changed, self.plain.linked = '', {}, {}
@@ -373,27 +387,28 @@ class Judge:
                 yield 'stress', name, []
 
     def limit_of(self, stage):
-        """Processor seconds a stage may take: ten times what it takes on the
-        core as it is, where it must pass."""
-        key = (stage[0], stage[1], tuple(stage[2]))
+        """What a stage may take, some times what it takes on the core as it
+        is, where it must pass."""
+        key = ' '.join([stage[0], stage[1]] + stage[2])
         with self.lock:
             if key not in self.clean:
-                why, used = self.run(self.plain, stage, 120)
+                why, took = self.run(self.plain, stage, (120, 300))
                 if why is not None:
-                    why, used = self.run(self.plain, stage, 120)
+                    why, took = self.run(self.plain, stage, (120, 300))
                 if why is not None:
-                    raise Broken('%s fails without a mutant: %s' % (
-                        ' '.join([stage[0], stage[1]] + stage[2]), why))
-                self.clean[key] = used * 10 + 5
+                    raise Broken('%s fails without a mutant: %s' % (key, why))
+                self.clean[key] = took[0] * 3 + 3, took[1] * 5 + 20
+                with open(self.times, 'w') as f:
+                    json.dump(self.clean, f)
             return self.clean[key]
 
-    def run(self, build, stage, cpu_s):
+    def run(self, build, stage, limits):
         kind, name, arguments = stage
         env = dict(os.environ, WEIR_TEST_SECONDS='1',
                    TSAN_OPTIONS='halt_on_error=1:allocator_may_return_null=1')
         folder = tempfile.mkdtemp(dir=build.tree)
         try:
-            return run([build.program(kind, name)] + arguments, cpu_s,
+            return run([build.program(kind, name)] + arguments, limits,
                        folder, env)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -443,6 +458,7 @@ def options():
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--count', type=int, default=200)
     parser.add_argument('--from', dest='first', type=int, default=0)
+    parser.add_argument('--seconds', type=float, default=1e9)
     parser.add_argument('--one')
     parser.add_argument('--match')
     parser.add_argument('--list', action='store_true')
@@ -493,16 +509,20 @@ def judge_all(o, drawn, argued, work, begin):
     lock = threading.Lock()
     left = iter(drawn)
     broken = []
-    tally = {'judged': 0, 'killed': 0, 'argued': 0, 'bad': 0}
+    tally = {'drawn': 0, 'judged': 0, 'killed': 0, 'argued': 0, 'bad': 0}
 
     def worker(number):
         build = Build(base, 'mutant%d' % number)
         while not broken:
             with lock:
+                if tally['judged'] >= o.count or \
+                        time.monotonic() - begin > o.seconds:
+                    return
                 mutant = next(left, None)
-                if mutant is None or tally['judged'] >= o.count:
+                if mutant is None:
                     return
                 tally['judged'] += 1
+                tally['drawn'] += 1
             start = time.monotonic()
             try:
                 verdict = judge.judge(mutant, build)
@@ -531,8 +551,8 @@ def judge_all(o, drawn, argued, work, begin):
     if broken:
         print('gate:', broken[0], file=sys.stderr)
         return 2
-    print('# %d killed, %d argued to be harmless' %
-          (tally['killed'], tally['argued']))
+    print('# %d killed, %d argued to be harmless; the next piece is --from %d'
+          % (tally['killed'], tally['argued'], o.first + tally['drawn']))
     print('tally: mutation gate | mutants of the core | %d | %d | %.0f' %
           (tally['killed'] + tally['argued'] + tally['bad'], tally['bad'],
            time.monotonic() - begin))
