@@ -70,7 +70,7 @@ MODULES = {
                   ['task']),
     'pool': (['pool', 'task'], ['pool', 'task'], ['core'], ['pool']),
     'group': (['group', 'group_task'], ['group'], ['core'], ['group']),
-    'posix': (['base', 'pool', 'queue', 'table', 'writer'], [],
+    'posix': (['base', 'small', 'pool', 'queue', 'table', 'writer'], [],
               ['core', 'table', 'writer'], ['pool']),
 }
 WRAPPED = re.compile(r"'(\w+)'")
