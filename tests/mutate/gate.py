@@ -37,7 +37,8 @@ import tempfile
 import threading
 import time
 
-from mutants import mutants_of
+sys.dont_write_bytecode = True
+from mutants import mutants_of  # noqa: E402, it stands beside this file
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -193,12 +194,11 @@ class Base:
         self.wraps = ['-Wl,--wrap=' + w
                       for w in ['open'] + WRAPPED.findall(wraps)]
 
-    def digest(self):
-        """A number of all the sources of the core and the tests."""
+    def digest(self, paths):
+        """A number of the core and these sources."""
         number = hashlib.sha256()
-        for path in sorted(glob.glob('src/**/*.[ch]', recursive=True) +
-                           glob.glob('tests/**/*.[ch]', recursive=True)):
-            with open(path, 'rb') as f:
+        for path in sources() + paths:
+            with open(os.path.join(self.tree, path), 'rb') as f:
                 number.update(f.read())
         return number.hexdigest()[:16]
 
@@ -233,22 +233,24 @@ class Base:
         with self.lock:
             return dict(zip(paths, self.objects(variant, paths)))
 
-    def test_objects(self, kind, name):
-        """What a test program is linked of besides the core."""
+    def test_sources(self, kind, name):
+        """What a test program is made of besides the core."""
         if kind == 'unit':
-            paths = ['tests/test_%s.c' % name]
-        elif kind == 'stress':
-            paths = ['tests/stress/stress_%s.c' % name]
-        elif kind == 'fault':
-            paths = ['tests/fault/test_rate.c'] if name == 'rate' else [
+            return ['tests/test_%s.c' % name]
+        if kind == 'stress':
+            return ['tests/stress/stress_%s.c' % name]
+        if kind == 'fault':
+            return ['tests/fault/test_rate.c'] if name == 'rate' else [
                 'tests/fault/test_fault_%s.c' % name, 'tests/fault/inject.c']
-        elif kind == 'sim':
-            paths = [p for p in sorted(glob.glob('tests/sim/*.c'))
-                     if not p.endswith('threads.c')]
-            paths += sorted(glob.glob('src/sys/sim*.c'))
-        else:
-            paths = [p for p in sorted(glob.glob('tests/sim/scenario_*.c'))
-                     if 'broken' not in p] + ['tests/sim/threads.c']
+        scenarios = sorted(glob.glob('tests/sim/*.c'))
+        if kind == 'sim':
+            return [p for p in scenarios if not p.endswith('threads.c')] + \
+                sorted(glob.glob('src/sys/sim*.c'))
+        return [p for p in scenarios if p.endswith('threads.c') or
+                'scenario_' in p and 'broken' not in p]
+
+    def test_objects(self, kind, name):
+        paths = self.test_sources(kind, name)
         variant = {'sim': 'sim', 'tsan': 'tsan'}.get(kind, 'real')
         with self.lock:
             return self.objects(variant, paths,
@@ -343,7 +345,7 @@ class Judge:
     def __init__(self, base):
         self.base = base
         self.scenarios = None
-        self.times = os.path.join(base.work, 'times-' + base.digest())
+        self.times = os.path.join(base.work, 'times')
         self.clean = {}
         if os.path.exists(self.times):
             with open(self.times) as f:
@@ -389,14 +391,17 @@ class Judge:
     def limit_of(self, stage):
         """What a stage may take, some times what it takes on the core as it
         is, where it must pass."""
-        key = ' '.join([stage[0], stage[1]] + stage[2])
+        name = ' '.join([stage[0], stage[1]] + stage[2])
+        key = name + ' ' + self.base.digest(
+            self.base.test_sources(stage[0], stage[1]))
         with self.lock:
             if key not in self.clean:
                 why, took = self.run(self.plain, stage, (120, 300))
                 if why is not None:
                     why, took = self.run(self.plain, stage, (120, 300))
                 if why is not None:
-                    raise Broken('%s fails without a mutant: %s' % (key, why))
+                    raise Broken('%s fails without a mutant: %s' %
+                                 (name, why))
                 self.clean[key] = took[0] * 3 + 3, took[1] * 5 + 20
                 with open(self.times, 'w') as f:
                     json.dump(self.clean, f)
