@@ -344,6 +344,7 @@ def unit_names():
 class Judge:
     def __init__(self, base):
         self.base = base
+        self.units = unit_names()
         self.scenarios = None
         self.times = os.path.join(base.work, 'times')
         self.clean = {}
@@ -379,7 +380,7 @@ class Judge:
         if build.changed['real']:
             for name in fault:
                 yield 'fault', name, []
-            for name in unit[2:] + [n for n in unit_names() if n not in unit]:
+            for name in unit[2:] + [n for n in self.units if n not in unit]:
                 yield 'unit', name, []
         if build.changed.get('tsan'):
             for name in self.scenario_names(scenarios):
