@@ -40,7 +40,73 @@ static void cancelling_is_left_as_it_was(void)
     EXPECT_INT(atomic_load(&ran), 2);
 }
 
+static int note_cancel_state(struct weir_context *cx, void *arg)
+{
+    int state;
+
+    (void)cx;
+    REQUIRE(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state) == 0);
+    atomic_store((atomic_int *)arg, state);
+    return 0;
+}
+
+static void jobs_are_not_cancelled(void)
+{
+    struct weir_pool *pool = make_workers(1), *lent = make_workers(WEIR_NONE);
+    atomic_int state = PTHREAD_CANCEL_ENABLE;
+
+    submit_fn(pool, note_cancel_state, &state);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&state), PTHREAD_CANCEL_DISABLE);
+
+    atomic_store(&state, PTHREAD_CANCEL_ENABLE);
+    submit_fn(lent, note_cancel_state, &state);
+    EXPECT_INT(weir_pool_run(lent, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&state), PTHREAD_CANCEL_DISABLE);
+    weir_pool_destroy(lent);
+    weir_pool_destroy(pool);
+}
+
+/* ---- names ---- */
+
+#if defined(__linux__)
+static int note_thread_name(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    REQUIRE(pthread_getname_np(pthread_self(), arg, 16) == 0);
+    return 0;
+}
+
+static void expect_thread_name(const char *given, const char *want)
+{
+    struct weir_pool *pool = make_pool(
+        &(struct weir_pool_options){ .workers = 1, .name = given });
+    char got[16] = "";
+
+    submit_fn(pool, note_thread_name, got);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT(strcmp(got, want) == 0);
+    weir_pool_destroy(pool);
+}
+#endif
+
+static void threads_have_the_name(void)
+{
+#if defined(__linux__)
+    expect_thread_name(NULL, "weir");
+    expect_thread_name("fetch", "fetch");
+    expect_thread_name("fifteen bytes..", "fifteen bytes..");
+    expect_thread_name("sixteen bytes...", "sixteen bytes..");
+#else
+    SKIP("nobody tells the name of a thread here");
+#endif
+}
+
 static const struct tap_case cases[] = {
+    { "a job's thread is not cancelled, whosever it is",
+      jobs_are_not_cancelled },
+    { "threads have the pool's name, or its first 15 bytes",
+      threads_have_the_name },
     { "a thread is as cancellable after a call as before",
       cancelling_is_left_as_it_was },
 };
