@@ -60,7 +60,7 @@ MODULES = {
     'gate': (['gate', 'gate_key', 'task', 'pool'], ['gate', 'pool', 'task'],
              ['core', 'rate'], ['queue_gate', 'task']),
     'table': (['table'], ['table'], ['table'], []),
-    'siphash': (['table'], ['table'], ['table'], []),
+    'siphash': (['table'], ['table'], ['siphash'], []),
     'writer': (['writer'], ['writer'], ['writer'], []),
     'pool_grow': (['grow', 'pool'], ['task-grow', 'pool'], ['core'],
                   ['grow']),
@@ -74,6 +74,8 @@ MODULES = {
     'posix': (['base', 'small', 'pool', 'queue', 'table', 'writer'], [],
               ['core', 'table', 'writer'], ['pool']),
 }
+# Programs that test arithmetic alone, and the sources they are linked of.
+PURE = {'rate': ['src/gate_rate.c'], 'siphash': []}
 WRAPPED = re.compile(r"'(\w+)'")
 
 
@@ -240,7 +242,7 @@ class Base:
         if kind == 'stress':
             return ['tests/stress/stress_%s.c' % name]
         if kind == 'fault':
-            return ['tests/fault/test_rate.c'] if name == 'rate' else [
+            return ['tests/fault/test_%s.c' % name] if name in PURE else [
                 'tests/fault/test_fault_%s.c' % name, 'tests/fault/inject.c']
         scenarios = sorted(glob.glob('tests/sim/*.c'))
         if kind == 'sim':
@@ -306,6 +308,17 @@ class Build:
         self.changed[variant] = made
         return made
 
+    def compile_tests(self, kind, name):
+        made = []
+        for path in self.base.test_sources(kind, name):
+            output = os.path.join(self.tree, 'test_' + name + '.o')
+            source = os.path.join(self.base.tree, path)
+            if not compile_one(self.tree, 'real', source, output,
+                               [os.path.join(self.base.tree, 'tests')]):
+                raise Broken('%s does not compile' % path)
+            made.append(output)
+        return made
+
     def restore(self):
         shutil.copy(os.path.join(self.base.tree, self.path),
                     os.path.join(self.tree, self.path))
@@ -318,11 +331,14 @@ class Build:
             return output
         core = dict(self.base.core_objects(variant))
         core.update(self.changed.get(variant, {}))
-        if kind == 'fault' and name == 'rate':
-            core = {p: o for p, o in core.items() if p.endswith('gate_rate.c')}
+        tests = self.base.test_objects(kind, name)
+        if kind == 'fault' and name in PURE:
+            core = {p: o for p, o in core.items() if p in PURE[name]}
+            if self.path.endswith('.h'):  # which such a test includes
+                tests = self.compile_tests(kind, name)
         command = [CC, '-pthread', '-o', output] + VARIANTS[variant]
-        command += self.base.test_objects(kind, name) + list(core.values())
-        if kind == 'fault':
+        command += tests + list(core.values())
+        if kind == 'fault' and name not in PURE:
             command += self.base.wraps
         done = subprocess.run(command, stdout=subprocess.DEVNULL,
                               stderr=subprocess.PIPE)
