@@ -353,7 +353,7 @@ class Build:
 
 def unit_names():
     with open('tests/meson.build') as f:
-        listed = f.read().split("foreach name : ['base'")[1].split(']')[0]
+        listed = f.read().split("unit_tests = ['base'")[1].split(']')[0]
     return ['base'] + WRAPPED.findall(listed)
 
 
