@@ -100,6 +100,17 @@ unsigned long inject_hits(void)
     return atomic_load(&hits);
 }
 
+static _Thread_local struct {
+    void (*fn)(void *arg);
+    void *arg;
+} at_unlock;
+
+void inject_at_unlock(void (*fn)(void *arg), void *arg)
+{
+    at_unlock.fn = fn;
+    at_unlock.arg = arg;
+}
+
 const char *inject_name(enum inject_kind kind)
 {
     return kinds[kind].name;
@@ -202,6 +213,8 @@ int __real_pthread_mutex_init(pthread_mutex_t *mutex,
                               const pthread_mutexattr_t *attr);
 int __wrap_pthread_mutex_init(pthread_mutex_t *mutex,
                               const pthread_mutexattr_t *attr);
+int __real_pthread_mutex_unlock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
 int __real_pthread_cond_init(pthread_cond_t *cond,
                              const pthread_condattr_t *attr);
 int __wrap_pthread_cond_init(pthread_cond_t *cond,
@@ -406,6 +419,16 @@ int __wrap_pthread_mutex_init(pthread_mutex_t *mutex,
     int error = count_call(INJECT_MUTEX_INIT, NULL);
 
     return error != 0 ? error : __real_pthread_mutex_init(mutex, attr);
+}
+
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+    void (*fn)(void *arg) = at_unlock.fn;
+
+    at_unlock.fn = NULL;
+    if (fn != NULL)
+        fn(at_unlock.arg);
+    return __real_pthread_mutex_unlock(mutex);
 }
 
 int __wrap_pthread_cond_init(pthread_cond_t *cond,

@@ -83,6 +83,10 @@ unsigned long inject_calls(enum inject_kind kind);
 /* Tell how many calls were failed or shortened since the reset. */
 unsigned long inject_hits(void);
 
+/* Have `fn` called once, by this thread, when it is next about to unlock a
+ * mutex: what happens between two steps of a call that holds a lock. */
+void inject_at_unlock(void (*fn)(void *arg), void *arg);
+
 /* Tell what a kind is called, for a message. */
 const char *inject_name(enum inject_kind kind);
 

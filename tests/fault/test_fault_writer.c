@@ -444,6 +444,51 @@ static void saving_fails(void)
     }
 }
 
+/* What opening and reopening a file with a torn tail call, and an error of
+ * each that no other has here. */
+static const struct call {
+    enum inject_kind kind;
+    int error;
+} calls[] = {
+    { INJECT_OPEN, EMFILE },    { INJECT_FSTAT, EOVERFLOW },
+    { INJECT_FLOCK, ENOLCK },   { INJECT_STAT, ELOOP },
+    { INJECT_PREAD, EIO },      { INJECT_WRITE, EDQUOT },
+    { INJECT_FSYNC, EROFS },    { INJECT_FTRUNCATE, EPERM },
+    { INJECT_CLOSE, ENOSPC },
+    /* from here on those of open alone */
+    { INJECT_THREAD, EAGAIN },  { INJECT_SEM_INIT, ENOSYS },
+    { INJECT_MUTEX_INIT, EBUSY }, { INJECT_ALLOC, ENOMEM },
+};
+#define CALLS (sizeof(calls) / sizeof(calls[0]))
+#define CALLS_OF_REOPEN 8 /* there the torn tail's file is not the last one */
+
+static void fail_call(const struct call *call)
+{
+    inject_reset();
+    inject_fail(call->kind, 1, call->error, INJECT_ALWAYS);
+    if (call->kind == INJECT_SEM_INIT) /* made of this one, in the fallback */
+        inject_fail(INJECT_COND_INIT, 1, call->error, INJECT_ALWAYS);
+}
+
+static void errors_of_open(void)
+{
+    for (size_t i = 0; i < CALLS; i++) {
+        clean();
+        file_set(path, RECORD "torn");
+        fail_call(&calls[i]);
+        if (!EXPECT_INT(weir_writer_open(&writer,
+                                         &(struct weir_writer_options){
+                                             .path = path,
+                                             .sync = WEIR_SYNC_FLUSH,
+                                             .recover = WEIR_RECOVER_LINES }),
+                        -calls[i].error))
+            printf("# %s\n", inject_name(calls[i].kind));
+        EXPECT(writer == NULL);
+        inject_reset();
+        EXPECT(file_says(path, RECORD "torn"));
+    }
+}
+
 static void saved_in_pieces(void)
 {
     clean();
@@ -537,6 +582,7 @@ static void no_semaphore(void)
     inject_fail(INJECT_COND_INIT, 1, ENOSPC, INJECT_ALWAYS); /* fallback */
     EXPECT_INT(put(), -ENOSPC);
     EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), -ENOSPC);
+    EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -ENOSPC);
     EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -ENOSPC);
     EXPECT_INT(stats().error, 0);
     run();
@@ -599,6 +645,46 @@ static void every_call_of_reopen_for_good(void)
     sweep_reopen(INJECT_ALWAYS);
 }
 
+static void errors_of_reopen(void)
+{
+    for (size_t i = 0; i < CALLS_OF_REOPEN; i++) {
+        fill((struct weir_writer_options){ .sync = WEIR_SYNC_FLUSH,
+                                           .recover = WEIR_RECOVER_LINES });
+        run();
+        EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), 0);
+        REQUIRE(rename(path, other_path) == 0);
+        file_set(path, RECORD "torn");
+        fail_call(&calls[i]);
+        if (!EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER),
+                        -calls[i].error))
+            printf("# %s\n", inject_name(calls[i].kind));
+        inject_reset();
+        EXPECT(file_says(path, RECORD "torn"));
+        run();
+        EXPECT_INT(put(), 0);
+        EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), 0);
+        forget();
+        EXPECT(file_holds(other_path, RECORDS + 1));
+    }
+}
+
+static void reopen_without_memory(void)
+{
+    fill((struct weir_writer_options){ .recover = WEIR_RECOVER_LINES });
+    run();
+    EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), 0);
+    inject_reset();
+    REQUIRE(rename(path, other_path) == 0);
+    file_set(path, RECORD "torn");
+    inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
+    EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -ENOMEM);
+    inject_reset();
+    EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), 0);
+    EXPECT_INT(stats().torn_bytes, 4);
+    forget();
+    EXPECT(file_holds(path, 1));
+}
+
 static void old_cannot_be_synced(void)
 {
     fill((struct weir_writer_options){ .sync = WEIR_SYNC_FLUSH });
@@ -639,6 +725,8 @@ static const struct tap_case cases[] = {
       every_call_of_open_for_good },
     { "where the torn tail cannot be saved, PATH.torn is cut back",
       saving_fails },
+    { "an error of whatever call opening makes is passed on",
+      errors_of_open },
     { "a tail read and saved in pieces is saved whole", saved_in_pieces },
     { "a new file's directory is synced where there is a sync policy",
       directory_is_synced },
@@ -653,6 +741,11 @@ static const struct tap_case cases[] = {
       every_call_of_reopen_once },
     { "so it does where everything fails from a call on",
       every_call_of_reopen_for_good },
+    { "an error of whatever call reopening makes is passed on, and changes "
+      "nothing",
+      errors_of_reopen },
+    { "reopening without memory is ENOMEM, and works when there is some",
+      reopen_without_memory },
     { "reopen stays with an old file that cannot be synced",
       old_cannot_be_synced },
 };
