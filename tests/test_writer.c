@@ -970,12 +970,14 @@ static void error_wakes_all(void)
 /* In a child, whose limit may be lowered. */
 static int too_big_in_child(bool own)
 {
-    const struct rlimit limit = { 25, 25 };
+    struct rlimit limit;
     struct weir_writer_options options = { .path = own ? path : NULL };
     int fd = -1;
 
     atomic_store(&tap_failures, 0);
     signal(SIGXFSZ, SIG_DFL);
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = 25;
     setrlimit(RLIMIT_FSIZE, &limit);
     if (!own) {
         fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
