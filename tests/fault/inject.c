@@ -36,6 +36,7 @@ struct plan {
 
 static struct plan plans[INJECT_ALL_KINDS];
 static atomic_ulong hits;
+static atomic_uint file_type;
 
 static const struct {
     const char *name;
@@ -83,6 +84,12 @@ void inject_reset(void)
         atomic_store(&plans[i].calls, 0);
     }
     atomic_store(&hits, 0);
+    atomic_store(&file_type, 0);
+}
+
+void inject_file_type(unsigned type)
+{
+    atomic_store(&file_type, type);
 }
 
 void inject_fail(enum inject_kind kind, unsigned long at, int error,
@@ -379,8 +386,14 @@ int __wrap_flock(int fd, int what)
 
 int __wrap_fstat(int fd, struct stat *st)
 {
+    unsigned type = atomic_load(&file_type);
+    int err;
+
     FAIL_IF_DUE(INJECT_FSTAT, NULL);
-    return __real_fstat(fd, st);
+    err = __real_fstat(fd, st);
+    if (err == 0 && type != 0)
+        st->st_mode = (st->st_mode & ~(mode_t)S_IFMT) | type;
+    return err;
 }
 
 int __wrap_fstat64(int fd, struct stat *st)

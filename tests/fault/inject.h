@@ -97,6 +97,10 @@ unsigned long inject_calls(enum inject_kind kind);
 /* Tell how many calls were failed or shortened since the reset. */
 unsigned long inject_hits(void);
 
+/* Let fstat() say that every file is of this type, S_IFDIR or another; 0: what
+ * it is. inject_reset() takes it back. */
+void inject_file_type(unsigned type);
+
 /* Have `fn` called once, by this thread, when it is next about to unlock a
  * mutex: what happens between two steps of a call that holds a lock. */
 void inject_at_unlock(void (*fn)(void *arg), void *arg);

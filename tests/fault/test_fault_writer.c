@@ -489,6 +489,148 @@ static void errors_of_open(void)
     }
 }
 
+/* Whatever allocation is the first to find no memory. */
+static void open_without_memory(void)
+{
+    for (unsigned long k = 1, hits = 1; hits > 0; k++) {
+        int err;
+
+        clean();
+        file_set(path, RECORD "torn");
+        inject_reset();
+        inject_fail(INJECT_ALLOC, k, 0, INJECT_ALWAYS);
+        err = weir_writer_open(&writer, &(struct weir_writer_options){
+            .path = path, .sync = WEIR_SYNC_FLUSH,
+            .recover = WEIR_RECOVER_LINES });
+        hits = inject_hits();
+        inject_reset();
+        EXPECT_INT(err, hits > 0 ? -ENOMEM : 0);
+        if (hits > 0)
+            EXPECT(file_says(path, RECORD "torn"));
+        else
+            EXPECT(k > 6); /* the writer, its buffers, what saves the tail */
+    }
+    forget();
+    clean();
+    inject_fail(INJECT_ALLOC, 5, 0, INJECT_ALWAYS); /* a new file's folder */
+    EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+        .path = path, .sync = WEIR_SYNC_FLUSH }), -ENOMEM);
+    inject_reset();
+}
+
+static void interrupted_saving(void)
+{
+    clean();
+    file_set(path, RECORD "torn");
+    inject_reset();
+    inject_fail(INJECT_PREAD, 1, EINTR, INJECT_ONCE);
+    inject_fail(INJECT_WRITE, 1, EINTR, INJECT_ONCE);
+    REQUIRE(weir_writer_open(&writer, &(struct weir_writer_options){
+        .path = path, .recover = WEIR_RECOVER_LINES }) == 0);
+    EXPECT_INT(inject_hits(), 2);
+    EXPECT_INT(stats().torn_bytes, 4);
+    forget();
+    EXPECT(file_says(torn_path, "torn"));
+    EXPECT(file_holds(path, 1));
+    /* What moves nothing is an error, not a reason to spin. */
+    for (int i = 0; i < 2; i++) {
+        clean();
+        file_set(path, RECORD "torn");
+        inject_short(i == 0 ? INJECT_PREAD : INJECT_WRITE, 1, 0,
+                     INJECT_ALWAYS);
+        EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+            .path = path, .recover = WEIR_RECOVER_LINES }), -EIO);
+        inject_reset();
+        EXPECT(file_says(path, RECORD "torn"));
+    }
+}
+
+static void odd_files(void)
+{
+    const struct {
+        unsigned type;
+        int error;
+    } types[] = { { S_IFDIR, EISDIR }, { S_IFBLK, EINVAL },
+                  { S_IFSOCK, EINVAL } };
+
+    for (int i = 0; i < 3; i++) {
+        clean();
+        inject_reset();
+        inject_file_type(types[i].type);
+        EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+            .path = path }), -types[i].error);
+        inject_reset();
+    }
+}
+
+/* A name without a folder, and one in the root if that may be written to. */
+static void folders(void)
+{
+    static const char *const names[] = { "weir-test-file", "/weir-test-file" };
+    char before[300];
+
+    REQUIRE(getcwd(before, sizeof(before)) != NULL);
+    REQUIRE(chdir(folder) == 0);
+    for (int i = 0; i < (access("/", W_OK) == 0 ? 2 : 1); i++) {
+        inject_reset();
+        REQUIRE(weir_writer_open(&writer, &(struct weir_writer_options){
+            .path = names[i], .sync = WEIR_SYNC_FLUSH }) == 0);
+        EXPECT_INT(inject_calls(INJECT_FSYNC), 1);
+        forget();
+        EXPECT_INT(unlink(names[i]), 0);
+        /* A file system that has no need of it. */
+        inject_fail(INJECT_FSYNC, 1, EINVAL, INJECT_ONCE);
+        REQUIRE(weir_writer_open(&writer, &(struct weir_writer_options){
+            .path = names[i], .sync = WEIR_SYNC_FLUSH }) == 0);
+        forget();
+        EXPECT_INT(unlink(names[i]), 0);
+    }
+    REQUIRE(chdir(before) == 0);
+}
+
+/* Between the calls of an opening, each a moment for somebody to rename. */
+static void errors_of_later_calls(void)
+{
+    for (unsigned long k = 1; k <= 4; k++) {
+        clean();
+        file_set(path, RECORD "torn");
+        inject_reset();
+        inject_fail(INJECT_FSTAT, k, EIO, INJECT_ONCE);
+        EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+            .path = path, .recover = WEIR_RECOVER_LINES }), -EIO);
+        EXPECT_INT(inject_hits(), 1);
+        EXPECT(file_says(path, RECORD "torn"));
+    }
+    inject_reset();
+    /* Gone whenever it is looked for. */
+    inject_fail(INJECT_STAT, 1, ENOENT, INJECT_ALWAYS);
+    EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+        .path = path }), -EBUSY);
+    inject_reset();
+}
+
+static void pipes_cannot_be_synced(void)
+{
+    static const int errors[] = { EINVAL, EROFS, ENOTSUP, EIO };
+
+    for (int i = 0; i < 4; i++) {
+        int err = errors[i] == EIO ? -EIO : 0;
+        int fds[2];
+
+        REQUIRE(pipe(fds) == 0);
+        inject_reset();
+        REQUIRE(weir_writer_open(&writer, &(struct weir_writer_options){
+            .fd = fds[1], .sync = WEIR_SYNC_FLUSH }) == 0);
+        inject_fail(INJECT_FDATASYNC, 1, errors[i], INJECT_ALWAYS);
+        EXPECT_INT(put(), 0);
+        EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), err);
+        EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), err);
+        forget();
+        close(fds[0]);
+        close(fds[1]);
+    }
+}
+
 static void saved_in_pieces(void)
 {
     clean();
@@ -727,6 +869,16 @@ static const struct tap_case cases[] = {
       saving_fails },
     { "an error of whatever call opening makes is passed on",
       errors_of_open },
+    { "opening without memory is ENOMEM, wherever it runs out",
+      open_without_memory },
+    { "reading and saving a tail goes on after signals, and does not spin",
+      interrupted_saving },
+    { "a directory is EISDIR, a block device or socket EINVAL", odd_files },
+    { "the folder of a name without one, and the root, are synced", folders },
+    { "a file that cannot be looked at, or is gone, is refused",
+      errors_of_later_calls },
+    { "a pipe that cannot be synced is no error, a failing one is",
+      pipes_cannot_be_synced },
     { "a tail read and saved in pieces is saved whole", saved_in_pieces },
     { "a new file's directory is synced where there is a sync policy",
       directory_is_synced },
