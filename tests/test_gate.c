@@ -47,6 +47,7 @@ static void options_out_of_range(void)
         { .rate_per_s = (double)NAN }, { .rate_per_s = (double)INFINITY },
         { .reserved = { 1 } },
     };
+    const struct weir_gate_options many = { .keys_max = (1 << 24) + 1 };
     struct weir_gate *live = make(2, 0, 0);
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -58,6 +59,8 @@ static void options_out_of_range(void)
     }
     EXPECT_INT(stats_of(live).limit, 2);
     weir_gate_destroy(live);
+    EXPECT_INT(weir_gate_create(&live, &many), -EINVAL);
+    EXPECT(live == NULL);
 }
 
 /* ---- limit ---- */
