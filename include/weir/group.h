@@ -156,9 +156,8 @@ WEIR_API int weir_group_get(struct weir_group *group, uint64_t index,
  * -ECHILD. What the jobs returned is for weir_group_status(). */
 WEIR_API int weir_group_wait(struct weir_group *group, int64_t deadline);
 
-/* Tell how it went so far.
- * Returns with WEIR_FIRST_OK 0 once a job has returned 0; otherwise, and else,
- * what the first job returned that returned not 0, or why it was dropped; 0
+/* Tell how it went so far. Returns with WEIR_FIRST_OK 0 once a job has; else
+ * what the first job returned that did not return 0, or why it was dropped; 0
  * where there is none. */
 WEIR_API int weir_group_status(struct weir_group *group);
 
@@ -190,8 +189,7 @@ struct weir_each {
 /* Call a function on every element of an array and wait for all; the first
  * status that is not 0 ends it early. Works inside a job too.
  * Returns 0; the first status that was not 0; -EPIPE, -EDEADLK, -ENOMEM,
- * -ECHILD, an error of sem_init() or pthread_mutex_init(), and then every call
- * of fn that began has ended. */
+ * -ECHILD, an error of sem_init() or pthread_mutex_init(): all has ended. */
 WEIR_API int weir_group_each(struct weir_pool *pool,
                              const struct weir_each *each);
 
