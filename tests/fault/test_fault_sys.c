@@ -33,6 +33,7 @@ static int lock(void *arg)
     quiet();
     inject_fail(INJECT_LOCK, 1, 0, INJECT_ALWAYS);
     weir_sys_lock(&mutex);
+    weir_sys_unlock(&mutex);
     return 0;
 }
 

@@ -552,6 +552,7 @@ static void odd_files(void)
         int error;
     } types[] = { { S_IFDIR, EISDIR }, { S_IFBLK, EINVAL },
                   { S_IFSOCK, EINVAL } };
+    int reader;
 
     for (int i = 0; i < 3; i++) {
         clean();
@@ -561,6 +562,17 @@ static void odd_files(void)
             .path = path }), -types[i].error);
         inject_reset();
     }
+    /* Somebody has laid a FIFO where the tail is to be saved, and reads. */
+    clean();
+    file_set(path, RECORD "torn");
+    REQUIRE(mkfifo(torn_path, 0600) == 0);
+    reader = open(torn_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    REQUIRE(reader >= 0);
+    EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+        .path = path, .recover = WEIR_RECOVER_LINES }), -EINVAL);
+    EXPECT(file_says(path, RECORD "torn"));
+    close(reader);
+    clean();
 }
 
 /* A name without a folder, and one in the root if that may be written to. */
@@ -873,7 +885,8 @@ static const struct tap_case cases[] = {
       open_without_memory },
     { "reading and saving a tail goes on after signals, and does not spin",
       interrupted_saving },
-    { "a directory is EISDIR, a block device or socket EINVAL", odd_files },
+    { "a directory is EISDIR, a block device, socket or tail's FIFO EINVAL",
+      odd_files },
     { "the folder of a name without one, and the root, are synced", folders },
     { "a file that cannot be looked at, or is gone, is refused",
       errors_of_later_calls },
