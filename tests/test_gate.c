@@ -47,6 +47,7 @@ static void options_out_of_range(void)
         { .rate_per_s = (double)NAN }, { .rate_per_s = (double)INFINITY },
         { .reserved = { 1 } },
     };
+    const struct weir_gate_options many = { .keys_max = (1 << 24) + 1 };
     struct weir_gate *live = make(2, 0, 0);
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -58,6 +59,8 @@ static void options_out_of_range(void)
     }
     EXPECT_INT(stats_of(live).limit, 2);
     weir_gate_destroy(live);
+    EXPECT_INT(weir_gate_create(&live, &many), -EINVAL);
+    EXPECT(live == NULL);
 }
 
 /* ---- limit ---- */
@@ -451,6 +454,25 @@ static void lifting_wakes_the_line(void)
     weir_gate_destroy(gate);
 }
 
+static void no_such_key(void)
+{
+    struct weir_gate *gate = make(1, 0, 0);
+    struct weir_gate *keyed;
+
+    REQUIRE(weir_gate_create(&keyed, &(struct weir_gate_options){
+        .keys_max = 2 }) == 0);
+    EXPECT_INT(weir_gate_enter(gate, 1, WEIR_FOREVER), -EINVAL);
+    EXPECT_INT(weir_gate_enter(gate, WEIR_EVERY, WEIR_FOREVER), -EINVAL);
+    EXPECT_INT(weir_gate_enter(keyed, WEIR_EVERY, WEIR_FOREVER), -EINVAL);
+    EXPECT_INT(weir_gate_hold(gate, 1, WEIR_FOREVER), -EINVAL);
+    EXPECT_INT(stats_of(gate).entered, 0);
+    EXPECT_INT(stats_of(gate).refused, 0);
+    EXPECT(stats_of(gate).held_until == WEIR_NOW);
+    EXPECT_INT(stats_of(keyed).keys, 0);
+    weir_gate_destroy(keyed);
+    weir_gate_destroy(gate);
+}
+
 /* ---- fork ---- */
 
 static int use_in_child(void *arg)
@@ -554,6 +576,7 @@ static const struct tap_case cases[] = {
     { "a held gate admits nobody until it is lifted", hold_and_lift },
     { "a hold ends at its time", a_hold_ends_by_itself },
     { "lifting a hold lets the whole line in", lifting_wakes_the_line },
+    { "a key that a gate cannot have is EINVAL", no_such_key },
     { "in a forked child waiting is ECHILD", child_cannot_wait },
     { "a forked child leaves its parent's line alone",
       child_leaves_the_line_alone },

@@ -535,6 +535,41 @@ static void a_rate_measured(void)
     weir_gate_destroy(gate);
 }
 
+static void keys_that_are_remembered(void)
+{
+    struct weir_gate *gate = make_gate(&(struct weir_gate_options){
+        .keys_max = 2 });
+
+    for (uint64_t key = 0; key < 2; key++)
+        EXPECT_INT(weir_gate_hold(gate, key, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_gate_hold(gate, 7, WEIR_FOREVER), -EAGAIN);
+    EXPECT_INT(weir_gate_enter(gate, 7, WEIR_FOREVER), -EAGAIN);
+    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_enter(gate, 7, WEIR_NOW), 0);
+    EXPECT_INT(gate_stats(gate).keys, 2);
+    weir_gate_leave(gate, 7);
+    weir_gate_destroy(gate);
+}
+
+static void a_new_rate_is_for_every_key(void)
+{
+    struct weir_gate *gate = make_gate(&(struct weir_gate_options){
+        .keys_max = 3, .limit = WEIR_NONE });
+
+    EXPECT_INT(weir_gate_enter(gate, 1, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
+        .rate_per_s = 1e-6 }), 0);
+    for (uint64_t key = 1; key <= 2; key++) {
+        EXPECT_INT(weir_gate_enter(gate, key, WEIR_NOW), 0);
+        EXPECT_INT(weir_gate_enter(gate, key, WEIR_NOW), -EAGAIN);
+    }
+    EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
+        .rate_per_s = WEIR_NONE }), 0);
+    for (uint64_t key = 1; key <= 2; key++)
+        EXPECT_INT(weir_gate_enter(gate, key, WEIR_NOW), 0);
+    weir_gate_destroy(gate);
+}
+
 static const struct tap_case cases[] = {
     { "a gate of limit one is a queue, for each of its keys",
       limit_one_is_a_queue },
@@ -543,6 +578,10 @@ static const struct tap_case cases[] = {
     { "the hold of a key ends at its time", a_hold_of_a_key_ends },
     { "a key over its quota, and one key too many, is EAGAIN at once",
       a_key_has_a_quota },
+    { "held keys keep their room, and one that is lifted gives it up",
+      keys_that_are_remembered },
+    { "a new rate is for every key, and is lifted for every one",
+      a_new_rate_is_for_every_key },
     { "a wrong key, the pool's own gate and members out of range are EINVAL",
       a_wrong_key },
     { "a job enters all of its gates or none", all_gates_or_none },

@@ -148,6 +148,7 @@ static void readable_after_a_timeout(void)
     EXPECT_INT(r.status, 5);
     EXPECT_INT(weir_group_wait(group, WEIR_NOW), -EAGAIN);
     EXPECT_INT(weir_group_wait(group, 0), -ETIMEDOUT);
+    EXPECT_INT(weir_group_get(group, 0, &r, weir_after(WEIR_MS)), -ETIMEDOUT);
     latch_open(&b.go);
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
     EXPECT_INT(group_stats(group).unread, 1);
@@ -506,8 +507,16 @@ static void random_trees(void)
 struct deep {
     struct weir_pool *pool;
     int levels, refused;
-    atomic_int ran;
+    atomic_int ran, beside;
 };
+
+static int not_reached(struct weir_context *cx, void *user, void *element)
+{
+    (void)cx;
+    (void)user;
+    EXPECT(element == NULL);
+    return 0;
+}
 
 static int go_deeper(struct weir_context *cx, void *arg)
 {
@@ -527,6 +536,14 @@ static int go_deeper(struct weir_context *cx, void *arg)
         EXPECT_INT(err, -EDEADLK);
         deep->refused++;
         EXPECT_INT(group_stats(group).unfinished, 1);
+        EXPECT_INT(weir_group_each(deep->pool, &(struct weir_each){
+            .fn = not_reached, .array = &err, .count = 1,
+            .size = sizeof(err) }), -EDEADLK);
+        /* Nor does a submitter run here what finds no room in the pool. */
+        while ((err = (int)submit(group, count_run, &deep->beside,
+                                  WEIR_FOREVER)) == 1)
+            continue;
+        EXPECT_INT(err, -EDEADLK);
     }
     weir_group_destroy(group);
     return 0;
@@ -539,12 +556,13 @@ static void depth_is_bounded(void)
         struct weir_group *group;
 
         REQUIRE(weir_pool_create(&deep.pool, &(struct weir_pool_options){
-            .workers = 1, .help_depth = help_depth }) == 0);
+            .workers = 1, .help_depth = help_depth, .capacity = 16 }) == 0);
         group = make_group(deep.pool, NULL);
         EXPECT_INT(submit(group, go_deeper, &deep, WEIR_FOREVER), 1);
         EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
         EXPECT_INT(deep.refused, 1);
         EXPECT_INT(atomic_load(&deep.ran), help_depth + 1);
+        EXPECT_INT(atomic_load(&deep.beside), 0);
         weir_group_destroy(group);
         weir_pool_destroy(deep.pool);
     }
@@ -1209,6 +1227,8 @@ static int use_in_child(void *arg)
     bad += weir_group_cancel(b->group, WEIR_EVERY, -1) != -ECHILD;
     bad += weir_group_stats(b->group, &stats) != -ECHILD;
     bad += weir_group_create(&group, b->pool, NULL) != -ECHILD;
+    bad += weir_group_each(b->pool, &(struct weir_each){ .count = 0 }) !=
+           -ECHILD;
     weir_group_destroy(b->group);
     return bad;
 }

@@ -799,6 +799,83 @@ static void jobs_know_their_pool(void)
     weir_pool_destroy(pool);
 }
 
+/* ---- jobs inside jobs ---- */
+
+/* A job that helps one that sleeps, both inside a gate of limit 1 each. */
+struct inner {
+    struct weir_group *inner;
+    struct weir_job job; /* the inner one */
+    int waited;
+};
+
+static int sleep_inside(struct weir_context *cx, void *arg)
+{
+    (void)arg;
+    return weir_sleep(cx, WEIR_US);
+}
+
+static int wait_for_inner(struct weir_context *cx, void *arg)
+{
+    struct inner *p = arg;
+
+    EXPECT_INT(weir_group_create(&p->inner, weir_pool_of(cx),
+        &(struct weir_group_options){ .window = 1 }), 0);
+    submit_in(p->inner, &p->job);
+    p->waited = weir_group_wait(p->inner, WEIR_FOREVER);
+    EXPECT_INT(weir_group_status(p->inner), 0);
+    weir_group_destroy(p->inner);
+    return 0;
+}
+
+/* A sleep hands on what both are inside of, and takes it again, in an order
+ * of the gates and keys and not of the jobs. */
+static void a_helped_sleep(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 1, .limit = 1 });
+    struct weir_gate *gates[2];
+
+    for (int i = 0; i < 2; i++)
+        gates[i] = make_gate(&(struct weir_gate_options){ .keys_max = 4 });
+    for (int i = 0; i < 8; i++) {
+        struct inner p = { .job = { .fn = sleep_inside,
+            .gate = gates[i % 2], .key = i < 4 ? 1 : 3 }, .waited = -1 };
+
+        submit_to(pool, &(struct weir_job){ .fn = wait_for_inner, .arg = &p,
+            .gate = gates[i / 2 % 2], .key = 2 });
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(p.waited, 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        EXPECT_INT(gate_stats(gates[i]).inside, 0);
+        EXPECT_INT(gate_stats(gates[i]).inside_max, 2);
+    }
+    weir_pool_destroy(pool);
+    weir_gate_destroy(gates[0]);
+    weir_gate_destroy(gates[1]);
+}
+
+static int see_the_deadline(struct weir_context *cx, void *arg)
+{
+    EXPECT(weir_deadline(cx) == *(const int64_t *)arg);
+    AWAIT(weir_stopping(cx));
+    EXPECT(weir_now() >= *(const int64_t *)arg);
+    return 0;
+}
+
+static void a_helped_deadline(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    int64_t deadline = weir_after(100 * WEIR_MS);
+    struct inner p = { .job = { .fn = see_the_deadline, .arg = &deadline,
+        .deadline = deadline }, .waited = -1 };
+
+    submit_to(pool, &(struct weir_job){ .fn = wait_for_inner, .arg = &p });
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(p.waited, 0);
+    weir_pool_destroy(pool);
+}
+
 static const struct tap_case cases[] = {
     { "a job knows its pool, to make groups on", jobs_know_their_pool },
     { "a group's gate without keys takes jobs with keys of their own",
@@ -833,6 +910,9 @@ static const struct tap_case cases[] = {
     { "two pools whose jobs wait for each other's helped groups end",
       two_pools_help },
     { "a pool is not quiet while a host's thread helps", quiet_means_quiet },
+    { "a sleep inside a wait takes the permits of both again",
+      a_helped_sleep },
+    { "a job inside a wait sees its own deadline", a_helped_deadline },
 };
 
 int main(void)

@@ -1112,7 +1112,27 @@ static void a_forked_child_has_its_own(void)
 #endif
 }
 
+static int tell_name(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    return pthread_getname_np(pthread_self(), arg, 16);
+}
+
+static void a_long_name(void)
+{
+    struct weir_pool *pool;
+    char name[16] = "";
+
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 1, .name = "a name of more than fifteen bytes" }) == 0);
+    EXPECT_INT(submit(pool, tell_name, name, WEIR_NOW), 1);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT(strcmp(name, "a name of more ") == 0);
+    weir_pool_destroy(pool);
+}
+
 static const struct tap_case cases[] = {
+    { "fifteen bytes of a name are shown", a_long_name },
     { "an option out of range is EINVAL", options_out_of_range },
     { "without options there is a worker per processor", defaults },
     { "every job runs once, on 1, 2 and 8 workers", every_job_once },

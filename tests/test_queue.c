@@ -105,6 +105,8 @@ static void a_past_deadline(void)
     int item = 1;
 
     EXPECT_INT(weir_queue_take(queue, &item, 0), -ETIMEDOUT);
+    EXPECT_INT(weir_queue_take_many(queue, &item, 1, weir_after(WEIR_MS)),
+               -ETIMEDOUT);
     EXPECT_INT(item, 1);
     EXPECT_INT(weir_queue_put(queue, &item, 0), 0);
     EXPECT_INT(weir_queue_put(queue, &item, 0), -ETIMEDOUT);

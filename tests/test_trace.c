@@ -401,7 +401,29 @@ static void no_stranger(void)
     }
 }
 
+static int tell_nobody(struct weir_context *cx, void *arg)
+{
+    (void)arg;
+    weir_progress(cx, 1, 2);
+    return 0;
+}
+
+static void nobody_watches(void)
+{
+    struct weir_pool *pool;
+    struct weir_pool_stats stats;
+
+    REQUIRE(weir_pool_create(&pool, NULL) == 0);
+    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = tell_nobody }, 1,
+                             WEIR_NOW) == 1);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_pool_stats(pool, &stats), 0);
+    EXPECT_INT(stats.succeeded, 1);
+    weir_pool_destroy(pool);
+}
+
 static const struct tap_case cases[] = {
+    { "progress that nobody watches is nothing", nobody_watches },
     { "a job's events tell who it is, where, when and how it went",
       each_kind },
     { "a job that is run again says so at the end of each run",

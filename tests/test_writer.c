@@ -879,6 +879,28 @@ static void flush_polled(void)
     finish(0);
 }
 
+/* The thread has nothing to do and sleeps, most probably, after a while; what
+ * is promised holds either way. */
+static void polling_wakes(void)
+{
+    const struct timespec while_ = { .tv_nsec = 1000000 };
+
+    clean();
+    open_with((struct weir_writer_options){ .path = path,
+                                            .sync = WEIR_SYNC_FLUSH });
+    for (uint64_t i = 1; i <= 20; i++) {
+        EXPECT_INT(put("a", WEIR_FOREVER), 0);
+        while (stats().written != i)
+            sched_yield();
+        nanosleep(&while_, NULL);
+        EXPECT_INT(weir_writer_flush(writer, WEIR_NOW), -EAGAIN);
+        while (stats().durable != i)
+            sched_yield();
+        EXPECT_INT(weir_writer_flush(writer, WEIR_NOW), 0);
+    }
+    finish(0);
+}
+
 static void *write_and_flush(void *arg)
 {
     char line[32];
@@ -970,12 +992,14 @@ static void error_wakes_all(void)
 /* In a child, whose limit may be lowered. */
 static int too_big_in_child(bool own)
 {
-    const struct rlimit limit = { 25, 25 };
+    struct rlimit limit;
     struct weir_writer_options options = { .path = own ? path : NULL };
     int fd = -1;
 
     atomic_store(&tap_failures, 0);
     signal(SIGXFSZ, SIG_DFL);
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = 25;
     setrlimit(RLIMIT_FSIZE, &limit);
     if (!own) {
         fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
@@ -1714,6 +1738,7 @@ static const struct tap_case cases[] = {
     { "flush and close make records durable where asked to", flush_syncs },
     { "every batch is made durable where asked to", batch_syncs },
     { "a flush that did not wait comes about all the same", flush_polled },
+    { "a flush that does not wait wakes the thread", polling_wakes },
     { "eight threads may flush at once", many_flush },
     { "a full disk is ENOSPC in every call from then on", dev_full },
     { "a pipe without a reader is EPIPE and kills nobody", broken_pipe },

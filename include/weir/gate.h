@@ -76,7 +76,8 @@ struct weir_gate_stats {
 };
 
 /* Make a gate.
- * Returns 0; -EINVAL an option is out of range; -ENOMEM. */
+ * Returns 0; -EINVAL an option is out of range; -ENOMEM; an error of
+ * pthread_mutex_init(). */
 WEIR_API int weir_gate_create(struct weir_gate **gate,
                               const struct weir_gate_options *options);
 

@@ -111,7 +111,7 @@ struct weir_group_stats {
 
 /* Make a group on a pool, which must outlive it.
  * Returns 0; -EINVAL an option is out of range; -ENOMEM; -ECHILD; an error
- * of sem_init(). */
+ * of sem_init() or pthread_mutex_init(). */
 WEIR_API int weir_group_create(struct weir_group **group,
                                struct weir_pool *pool,
                                const struct weir_group_options *options);
@@ -156,9 +156,9 @@ WEIR_API int weir_group_get(struct weir_group *group, uint64_t index,
  * -ECHILD. What the jobs returned is for weir_group_status(). */
 WEIR_API int weir_group_wait(struct weir_group *group, int64_t deadline);
 
-/* Tell how it went so far: with WEIR_FIRST_OK 0 once a job has returned 0;
- * otherwise, and else, the status of the first job that ended with another
- * one than 0, dropped ones included; 0 where there is none. */
+/* Tell how it went so far. Returns with WEIR_FIRST_OK 0 once a job has; else
+ * what the first job returned that did not return 0, or why it was dropped; 0
+ * where there is none. */
 WEIR_API int weir_group_status(struct weir_group *group);
 
 /* Cancel the job with this index, or WEIR_EVERY: then the group accepts
@@ -188,8 +188,8 @@ struct weir_each {
 
 /* Call a function on every element of an array and wait for all; the first
  * status that is not 0 ends it early. Works inside a job too.
- * Returns 0; the first status that was not 0; or an error of the calls above,
- * and then every call of fn that began has ended. */
+ * Returns 0; the first status that was not 0; -EPIPE, -EDEADLK, -ENOMEM,
+ * -ECHILD, an error of sem_init() or pthread_mutex_init(): all has ended. */
 WEIR_API int weir_group_each(struct weir_pool *pool,
                              const struct weir_each *each);
 

@@ -122,8 +122,8 @@ struct weir_pool_stats {
 /* Start a pool. When it returns 0 every worker has started and its
  * worker_start has succeeded.
  * Returns 0; -EINVAL an option is out of range; -ENOMEM; -EAGAIN the system
- * has no room for so many threads; what worker_start returned. On failure
- * every thread has been stopped again. */
+ * has no room for so many threads; what worker_start returned; an error of
+ * sem_init() or pthread_mutex_init(). On failure no thread is left. */
 WEIR_API int weir_pool_create(struct weir_pool **pool,
                               const struct weir_pool_options *options);
 
@@ -138,8 +138,8 @@ WEIR_API void weir_pool_destroy(struct weir_pool *pool);
  * were: 0 where count is 0; -EAGAIN or -ETIMEDOUT no room; -EAGAIN, at once,
  * parked_max, or no room for its key; -EPIPE the pool is closed, or is being
  * drained and this is none of its jobs; -EINVAL a job of them has no fn, or a
- * member out of range; -ECHILD. In a job of this pool nothing waits. The jobs are copied; the caller keeps
- * the arguments of those that were not accepted. */
+ * member out of range; -ECHILD. In a job of this pool nothing waits. The jobs
+ * are copied; the caller keeps the arguments of those not accepted. */
 WEIR_API ssize_t weir_pool_submit(struct weir_pool *pool,
                                   const struct weir_job *jobs, size_t count,
                                   int64_t deadline);

@@ -73,7 +73,7 @@ struct weir_table_edit {
 
 /* Make an empty table.
  * Returns 0; -EINVAL an option is out of range; -ENOMEM; an error of
- * getentropy(). */
+ * getentropy() or pthread_mutex_init(). */
 WEIR_API int weir_table_create(struct weir_table **table,
                                const struct weir_table_options *options);
 
@@ -97,7 +97,8 @@ WEIR_API ssize_t weir_table_get(struct weir_table *table,
 
 /* Change the value under `key` in place, under the lock.
  * Returns what edit->fn returned; -ENOENT no such key, and edit->bytes is
- * 0; -ENOSPC, -EMSGSIZE, -ENOMEM as weir_table_put(); -ECHILD. */
+ * 0; -EINVAL a member of *edit is out of range; -ENOSPC, -EMSGSIZE, -ENOMEM
+ * as weir_table_put(); -ECHILD. */
 WEIR_API int weir_table_update(struct weir_table *table, struct weir_bytes key,
                                const struct weir_table_edit *edit);
 

@@ -96,9 +96,10 @@ struct weir_writer_stats {
 /* Open a file, or take a descriptor, and start the thread.
  * Returns 0; -EINVAL an option is out of range, or path is no regular file,
  * pipe or character device; -EISDIR; -EBUSY another writer has the file;
- * -ENOMEM; errors of open(), of reading the tail, of saving it, of starting
- * a thread. On failure the file holds what it held (and may have been
- * made). */
+ * -ENOMEM; an error of open(), fstat(), stat() or flock(), of pread(), write(),
+ * fsync(), close() or ftruncate() where a tail is saved and cut, of
+ * pthread_create(), sem_init() or pthread_mutex_init(). On failure the file
+ * holds what it held (and may have been made). */
 WEIR_API int weir_writer_open(struct weir_writer **writer,
                               const struct weir_writer_options *options);
 
@@ -107,8 +108,8 @@ WEIR_API int weir_writer_open(struct weir_writer **writer,
  * Returns 0: it is accepted; -EMSGSIZE it is longer than record_max; -EINVAL
  * more pieces, or with WEIR_RECOVER_LINES not one whole line; -EAGAIN or
  * -ETIMEDOUT the buffer stayed full; -EPIPE the writer was closed; -ECHILD;
- * or the error that sticks. The pieces are the caller's again in every case.
- */
+ * an error of sem_init(); or the error that sticks. The pieces are the
+ * caller's again in every case. */
 WEIR_API int weir_writer_write(struct weir_writer *writer,
                                const struct iovec *pieces, size_t count,
                                int64_t deadline);
@@ -116,24 +117,27 @@ WEIR_API int weir_writer_write(struct weir_writer *writer,
 /* Wait until everything accepted before this call is in the file, and with a
  * sync policy on the disk.
  * Returns 0; -EAGAIN or -ETIMEDOUT not yet; -EPIPE the writer was closed
- * before the call; -ECHILD; or the error that sticks. */
+ * before the call; -ECHILD; an error of sem_init(); or the error that
+ * sticks. */
 WEIR_API int weir_writer_flush(struct weir_writer *writer, int64_t deadline);
 
 /* Open the path again, after the file was renamed: records accepted before
  * go to the old file, later ones to the new. Waits for it.
- * Returns 0; -EINVAL there is no path; -EAGAIN or -ETIMEDOUT not yet, but it
- * will be done in its turn; -EPIPE; -ECHILD; -EBUSY another has the new
- * file, or another reopen is under way: nothing has changed; errors of
- * open(), and the writer goes on with the old file; or the error that
- * sticks. */
+ * Returns 0; -EINVAL there is no path, or as weir_writer_open() says it;
+ * -EAGAIN or -ETIMEDOUT not yet, but it will be done in its turn; -EPIPE;
+ * -ECHILD; an error of sem_init(); -EBUSY another has the new file, or another
+ * reopen is under way; -EISDIR; -ENOMEM; an error of open(), fstat(), stat(),
+ * flock(), pread(), write(), fsync() or ftruncate() as there: nothing has
+ * changed, and the writer goes on with the old file; or the error that sticks.
+ */
 WEIR_API int weir_writer_reopen(struct weir_writer *writer, int64_t deadline);
 
 /* Accept nothing more, write what was accepted, sync by policy, close the
  * file and join the thread. To be called again after -ETIMEDOUT; closing
  * twice is fine.
  * Returns 0: every accepted record is written; -EAGAIN or -ETIMEDOUT not
- * yet, and the writer goes on; -ECHILD; the error that sticks; or an error
- * of close(). */
+ * yet, and the writer goes on; -ECHILD; an error of sem_init(); the error
+ * that sticks; or an error of close(). */
 WEIR_API int weir_writer_close(struct weir_writer *writer, int64_t deadline);
 
 /* Close, however long that takes, and free. NULL is fine. An error of the

@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 
 _Static_assert(sizeof(off_t) == 8, "the wrappers need a 64-bit off_t");
 
@@ -33,13 +34,14 @@ struct plan {
     atomic_int short_times;
 };
 
-static struct plan plans[INJECT_KINDS + 1]; /* the last is INJECT_ANY */
+static struct plan plans[INJECT_ALL_KINDS];
 static atomic_ulong hits;
+static atomic_uint file_type;
 
 static const struct {
     const char *name;
     int error;
-} kinds[INJECT_KINDS + 1] = {
+} kinds[INJECT_ALL_KINDS] = {
     [INJECT_OPEN] = { "open", EACCES },
     [INJECT_CLOSE] = { "close", EIO },
     [INJECT_WRITE] = { "write", ENOSPC },
@@ -62,16 +64,32 @@ static const struct {
     [INJECT_ATTR_INIT] = { "pthread_attr_init", ENOMEM },
     [INJECT_THREAD] = { "pthread_create", EAGAIN },
     [INJECT_ANY] = { "any", 0 },
+    [INJECT_CLOCK] = { "clock_gettime", EINVAL },
+    [INJECT_CPU_CLOCK] = { "pthread_getcpuclockid", ENOENT },
+    [INJECT_SEM_POST] = { "sem_post", EOVERFLOW },
+    [INJECT_SEM_TRY] = { "sem_trywait", EINTR },
+    [INJECT_SEM_WAIT] = { "sem_wait", EINTR },
+    [INJECT_LOCK] = { "pthread_mutex_lock", EINVAL },
+    [INJECT_UNLOCK] = { "pthread_mutex_unlock", EPERM },
+    [INJECT_JOIN] = { "pthread_join", EDEADLK },
+    [INJECT_STACK] = { "pthread_attr_setstacksize", EINVAL },
+    [INJECT_SYSCONF] = { "sysconf", EINVAL },
 };
 
 void inject_reset(void)
 {
-    for (size_t i = 0; i <= INJECT_KINDS; i++) {
+    for (size_t i = 0; i < INJECT_ALL_KINDS; i++) {
         atomic_store(&plans[i].fail_at, 0);
         atomic_store(&plans[i].short_at, 0);
         atomic_store(&plans[i].calls, 0);
     }
     atomic_store(&hits, 0);
+    atomic_store(&file_type, 0);
+}
+
+void inject_file_type(unsigned type)
+{
+    atomic_store(&file_type, type);
 }
 
 void inject_fail(enum inject_kind kind, unsigned long at, int error,
@@ -100,6 +118,17 @@ unsigned long inject_hits(void)
     return atomic_load(&hits);
 }
 
+static _Thread_local struct {
+    void (*fn)(void *arg);
+    void *arg;
+} at_unlock;
+
+void inject_at_unlock(void (*fn)(void *arg), void *arg)
+{
+    at_unlock.fn = fn;
+    at_unlock.arg = arg;
+}
+
 const char *inject_name(enum inject_kind kind)
 {
     return kinds[kind].name;
@@ -117,14 +146,16 @@ static int count_call(enum inject_kind kind, size_t *bytes)
     struct plan *plan = &plans[kind];
     struct plan *any = &plans[INJECT_ANY];
     unsigned long call = atomic_fetch_add(&plan->calls, 1) + 1;
-    unsigned long of_all = atomic_fetch_add(&any->calls, 1) + 1;
+    bool swept = kind < INJECT_KINDS;
+    unsigned long of_all = swept ? atomic_fetch_add(&any->calls, 1) + 1 : 0;
     int error = 0;
 
     if (is_due(atomic_load(&plan->fail_at), atomic_load(&plan->fail_times),
                call)) {
         error = atomic_load(&plan->error);
         error = error != 0 ? error : kinds[kind].error;
-    } else if (is_due(atomic_load(&any->fail_at),
+    } else if (swept &&
+               is_due(atomic_load(&any->fail_at),
                       atomic_load(&any->fail_times), of_all)) {
         error = atomic_load(&any->error);
         error = error != 0 ? error : kinds[kind].error;
@@ -202,6 +233,10 @@ int __real_pthread_mutex_init(pthread_mutex_t *mutex,
                               const pthread_mutexattr_t *attr);
 int __wrap_pthread_mutex_init(pthread_mutex_t *mutex,
                               const pthread_mutexattr_t *attr);
+int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
+int __real_pthread_mutex_unlock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
 int __real_pthread_cond_init(pthread_cond_t *cond,
                              const pthread_condattr_t *attr);
 int __wrap_pthread_cond_init(pthread_cond_t *cond,
@@ -214,6 +249,30 @@ int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
                           void *(*fn)(void *), void *arg);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
                           void *(*fn)(void *), void *arg);
+
+int __real_clock_gettime(clockid_t clock, struct timespec *time);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *time);
+int __real_pthread_getcpuclockid(pthread_t thread, clockid_t *clock);
+int __wrap_pthread_getcpuclockid(pthread_t thread, clockid_t *clock);
+int __real_sem_post(sem_t *sem);
+int __wrap_sem_post(sem_t *sem);
+int __real_sem_trywait(sem_t *sem);
+int __wrap_sem_trywait(sem_t *sem);
+int __real_sem_wait(sem_t *sem);
+int __wrap_sem_wait(sem_t *sem);
+int __real_sem_timedwait(sem_t *sem, const struct timespec *until);
+int __wrap_sem_timedwait(sem_t *sem, const struct timespec *until);
+/* Not every system has this one; then nobody calls it. */
+__attribute__((weak)) int __real_sem_clockwait(sem_t *sem, clockid_t clock,
+                                               const struct timespec *until);
+int __wrap_sem_clockwait(sem_t *sem, clockid_t clock,
+                         const struct timespec *until);
+int __real_pthread_join(pthread_t thread, void **result);
+int __wrap_pthread_join(pthread_t thread, void **result);
+int __real_pthread_attr_setstacksize(pthread_attr_t *attr, size_t bytes);
+int __wrap_pthread_attr_setstacksize(pthread_attr_t *attr, size_t bytes);
+long __real_sysconf(int name);
+long __wrap_sysconf(int name);
 
 /* ---- files ---- */
 
@@ -327,8 +386,14 @@ int __wrap_flock(int fd, int what)
 
 int __wrap_fstat(int fd, struct stat *st)
 {
+    unsigned type = atomic_load(&file_type);
+    int err;
+
     FAIL_IF_DUE(INJECT_FSTAT, NULL);
-    return __real_fstat(fd, st);
+    err = __real_fstat(fd, st);
+    if (err == 0 && type != 0)
+        st->st_mode = (st->st_mode & ~(mode_t)S_IFMT) | type;
+    return err;
 }
 
 int __wrap_fstat64(int fd, struct stat *st)
@@ -408,6 +473,26 @@ int __wrap_pthread_mutex_init(pthread_mutex_t *mutex,
     return error != 0 ? error : __real_pthread_mutex_init(mutex, attr);
 }
 
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+    void (*fn)(void *arg) = at_unlock.fn;
+
+    int error = count_call(INJECT_UNLOCK, NULL);
+
+    at_unlock.fn = NULL;
+    if (fn != NULL)
+        fn(at_unlock.arg);
+    __real_pthread_mutex_unlock(mutex);
+    return error;
+}
+
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+    int error = count_call(INJECT_LOCK, NULL);
+
+    return error != 0 ? error : __real_pthread_mutex_lock(mutex);
+}
+
 int __wrap_pthread_cond_init(pthread_cond_t *cond,
                              const pthread_condattr_t *attr)
 {
@@ -435,4 +520,70 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
     int error = count_call(INJECT_THREAD, NULL);
 
     return error != 0 ? error : __real_pthread_create(thread, attr, fn, arg);
+}
+
+int __wrap_pthread_join(pthread_t thread, void **result)
+{
+    int error = count_call(INJECT_JOIN, NULL);
+
+    return error != 0 ? error : __real_pthread_join(thread, result);
+}
+
+int __wrap_pthread_attr_setstacksize(pthread_attr_t *attr, size_t bytes)
+{
+    int error = count_call(INJECT_STACK, NULL);
+
+    return error != 0 ? error : __real_pthread_attr_setstacksize(attr, bytes);
+}
+
+int __wrap_sem_post(sem_t *sem)
+{
+    FAIL_IF_DUE(INJECT_SEM_POST, NULL);
+    return __real_sem_post(sem);
+}
+
+int __wrap_sem_trywait(sem_t *sem)
+{
+    FAIL_IF_DUE(INJECT_SEM_TRY, NULL);
+    return __real_sem_trywait(sem);
+}
+
+int __wrap_sem_wait(sem_t *sem)
+{
+    FAIL_IF_DUE(INJECT_SEM_WAIT, NULL);
+    return __real_sem_wait(sem);
+}
+
+int __wrap_sem_timedwait(sem_t *sem, const struct timespec *until)
+{
+    FAIL_IF_DUE(INJECT_SEM_WAIT, NULL);
+    return __real_sem_timedwait(sem, until);
+}
+
+int __wrap_sem_clockwait(sem_t *sem, clockid_t clock,
+                         const struct timespec *until)
+{
+    FAIL_IF_DUE(INJECT_SEM_WAIT, NULL);
+    return __real_sem_clockwait(sem, clock, until);
+}
+
+/* ---- clocks and the rest ---- */
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *time)
+{
+    FAIL_IF_DUE(INJECT_CLOCK, NULL);
+    return __real_clock_gettime(clock, time);
+}
+
+int __wrap_pthread_getcpuclockid(pthread_t thread, clockid_t *clock)
+{
+    int error = count_call(INJECT_CPU_CLOCK, NULL);
+
+    return error != 0 ? error : __real_pthread_getcpuclockid(thread, clock);
+}
+
+long __wrap_sysconf(int name)
+{
+    FAIL_IF_DUE(INJECT_SYSCONF, NULL);
+    return __real_sysconf(name);
 }

@@ -56,7 +56,21 @@ enum inject_kind {
     INJECT_ATTR_INIT,  /* pthread_attr_init: ENOMEM */
     INJECT_THREAD,     /* pthread_create: EAGAIN */
     INJECT_KINDS,
-    INJECT_ANY = INJECT_KINDS /* a call of whatever kind */
+    INJECT_ANY = INJECT_KINDS, /* a call of whatever kind above */
+
+    /* Those that fail by a broken promise of the system's or the caller's
+     * only, or that may be interrupted. */
+    INJECT_CLOCK,      /* clock_gettime: EINVAL */
+    INJECT_CPU_CLOCK,  /* pthread_getcpuclockid: ENOENT */
+    INJECT_SEM_POST,   /* sem_post: EOVERFLOW */
+    INJECT_SEM_TRY,    /* sem_trywait: EINTR */
+    INJECT_SEM_WAIT,   /* sem_wait, sem_timedwait, sem_clockwait: EINTR */
+    INJECT_LOCK,       /* pthread_mutex_lock: EINVAL */
+    INJECT_UNLOCK,     /* pthread_mutex_unlock: EPERM, and it is unlocked */
+    INJECT_JOIN,       /* pthread_join: EDEADLK */
+    INJECT_STACK,      /* pthread_attr_setstacksize: EINVAL */
+    INJECT_SYSCONF,    /* sysconf: EINVAL */
+    INJECT_ALL_KINDS
 };
 
 enum inject_times {
@@ -82,6 +96,14 @@ unsigned long inject_calls(enum inject_kind kind);
 
 /* Tell how many calls were failed or shortened since the reset. */
 unsigned long inject_hits(void);
+
+/* Let fstat() say that every file is of this type, S_IFDIR or another; 0: what
+ * it is. inject_reset() takes it back. */
+void inject_file_type(unsigned type);
+
+/* Have `fn` called once, by this thread, when it is next about to unlock a
+ * mutex: what happens between two steps of a call that holds a lock. */
+void inject_at_unlock(void (*fn)(void *arg), void *arg);
 
 /* Tell what a kind is called, for a message. */
 const char *inject_name(enum inject_kind kind);

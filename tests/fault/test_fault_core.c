@@ -381,6 +381,112 @@ static void gate_sweep(void)
     sweep_for_good(gate_scenario, 2);
 }
 
+static int gate_in_child(void *arg)
+{
+    struct weir_gate *gate = arg;
+    struct weir_gate_stats stats;
+    int bad = 0;
+
+    bad += weir_gate_enter(gate, 0, WEIR_NOW) != -ECHILD;
+    bad += weir_gate_set(gate, NULL) != -ECHILD;
+    bad += weir_gate_hold(gate, 0, WEIR_NOW) != -ECHILD;
+    bad += weir_gate_stats(gate, &stats) != -ECHILD;
+    weir_gate_leave(gate, 0);
+    weir_gate_destroy(gate);
+    return bad;
+}
+
+static void fork_gate(void *gate)
+{
+    EXPECT_INT(in_child(gate_in_child, gate), 0);
+}
+
+static void gate_locked_at_fork(void)
+{
+    struct weir_gate *gate;
+    struct weir_gate_stats stats;
+
+    inject_reset();
+    REQUIRE(weir_gate_create(&gate, NULL) == 0);
+    inject_at_unlock(fork_gate, gate);
+    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_stats(gate, &stats), 0);
+    EXPECT_INT(stats.inside, 1);
+    weir_gate_leave(gate, 0);
+    weir_gate_destroy(gate);
+}
+
+/* ---- errors of one call each ---- */
+
+static const struct weir_pool_options plain_pool = { .workers = 1 };
+
+static void no_mutex(void)
+{
+    struct weir_pool *pool;
+    struct weir_gate *gate;
+    struct weir_group *group;
+
+    inject_reset();
+    inject_fail(INJECT_MUTEX_INIT, 1, EPERM, INJECT_ALWAYS);
+    EXPECT_INT(weir_pool_create(&pool, &plain_pool), -EPERM);
+    EXPECT_INT(weir_gate_create(&gate, NULL), -EPERM);
+    EXPECT(pool == NULL && gate == NULL);
+    inject_reset();
+    REQUIRE(weir_pool_create(&pool, &plain_pool) == 0);
+    inject_fail(INJECT_MUTEX_INIT, 1, EPERM, INJECT_ALWAYS);
+    EXPECT_INT(weir_group_create(&group, pool, NULL), -EPERM);
+    EXPECT(group == NULL);
+    inject_reset();
+    weir_pool_destroy(pool);
+}
+
+static void no_semaphore(void)
+{
+    struct weir_pool *pool;
+    struct weir_gate *gate;
+    struct weir_group *group;
+    struct weir_queue *queue;
+
+    inject_reset();
+    REQUIRE(weir_gate_create(&gate, NULL) == 0);
+    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+    REQUIRE(weir_pool_create(&pool, &plain_pool) == 0);
+    inject_fail(INJECT_SEM_INIT, 1, ENOSPC, INJECT_ALWAYS);
+    inject_fail(INJECT_COND_INIT, 1, ENOSPC, INJECT_ALWAYS); /* fallback */
+    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_FOREVER), -ENOSPC);
+    EXPECT_INT(weir_group_create(&group, pool, NULL), -ENOSPC);
+    EXPECT_INT(weir_queue_create(&queue, NULL), -ENOSPC);
+    EXPECT_INT(weir_group_each(pool, &(struct weir_each){ .count = 0 }),
+               -ENOSPC);
+    weir_pool_destroy(pool);
+    EXPECT_INT(weir_pool_create(&pool, &plain_pool), -ENOSPC);
+    EXPECT(pool == NULL && group == NULL && queue == NULL);
+    inject_reset();
+    weir_gate_leave(gate, 0);
+    weir_gate_destroy(gate);
+}
+
+static void group_without_memory(void)
+{
+    struct weir_pool *pool;
+    struct weir_group *group;
+
+    inject_reset();
+    REQUIRE(weir_pool_create(&pool, &plain_pool) == 0);
+    inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
+    EXPECT_INT(weir_group_create(&group, pool, NULL), -ENOMEM);
+    EXPECT(group == NULL);
+    EXPECT_INT(weir_group_each(pool, &(struct weir_each){ .count = 0 }),
+               -ENOMEM);
+    inject_reset();
+    inject_fail(INJECT_MUTEX_INIT, 1, EPERM, INJECT_ALWAYS);
+    EXPECT_INT(weir_group_each(pool, &(struct weir_each){ .count = 0 }),
+               -EPERM);
+    inject_reset();
+    EXPECT_INT(weir_group_each(pool, &(struct weir_each){ .count = 0 }), 0);
+    weir_pool_destroy(pool);
+}
+
 /* ---- group ---- */
 
 static struct weir_pool *group_pool;
@@ -470,6 +576,11 @@ static void group_sweep(void)
 static const struct tap_case cases[] = {
     { "a queue survives every fault, once and for good", queue_sweep },
     { "a gate survives every fault, once and for good", gate_sweep },
+    { "a gate that was locked at a fork is ECHILD in the child",
+      gate_locked_at_fork },
+    { "an error of pthread_mutex_init is passed on", no_mutex },
+    { "an error of sem_init is passed on", no_semaphore },
+    { "a group without memory is ENOMEM, and each", group_without_memory },
     { "a pool survives every fault, once", pool_sweep },
     { "a group survives every fault, once and for good", group_sweep },
     { "jobs that wait survive every fault, once and for good", task_sweep },

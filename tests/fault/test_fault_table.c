@@ -17,6 +17,28 @@ static void no_random_bytes(void)
     inject_reset();
 }
 
+static void no_memory(void)
+{
+    struct weir_table *table = (struct weir_table *)&table;
+
+    inject_reset();
+    inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
+    EXPECT_INT(weir_table_create(&table, NULL), -ENOMEM);
+    EXPECT(table == NULL);
+    inject_reset();
+}
+
+static void no_mutex(void)
+{
+    struct weir_table *table = (struct weir_table *)&table;
+
+    inject_reset();
+    inject_fail(INJECT_MUTEX_INIT, 5, EPERM, INJECT_ONCE);
+    EXPECT_INT(weir_table_create(&table, NULL), -EPERM);
+    EXPECT(table == NULL);
+    inject_reset();
+}
+
 static void every_call_of_create(void)
 {
     for (unsigned long k = 1;; k++) {
@@ -156,7 +178,9 @@ static void no_memory_for_each(void)
 }
 
 static const struct tap_case cases[] = {
+    { "without memory there is no table, and ENOMEM", no_memory },
     { "an error of getentropy is passed on", no_random_bytes },
+    { "an error of pthread_mutex_init is passed on", no_mutex },
     { "create fails as a whole at each call that can fail",
       every_call_of_create },
     { "a key that finds no memory is ENOMEM and leaves the table as it was",

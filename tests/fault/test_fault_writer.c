@@ -444,6 +444,205 @@ static void saving_fails(void)
     }
 }
 
+/* What opening and reopening a file with a torn tail call, and an error of
+ * each that no other has here. */
+static const struct call {
+    enum inject_kind kind;
+    int error;
+} calls[] = {
+    { INJECT_OPEN, EMFILE },    { INJECT_FSTAT, EOVERFLOW },
+    { INJECT_FLOCK, ENOLCK },   { INJECT_STAT, ELOOP },
+    { INJECT_PREAD, EIO },      { INJECT_WRITE, EDQUOT },
+    { INJECT_FSYNC, EROFS },    { INJECT_FTRUNCATE, EPERM },
+    { INJECT_CLOSE, ENOSPC },
+    /* from here on those of open alone */
+    { INJECT_THREAD, EAGAIN },  { INJECT_SEM_INIT, ENOSYS },
+    { INJECT_MUTEX_INIT, EBUSY }, { INJECT_ALLOC, ENOMEM },
+};
+#define CALLS (sizeof(calls) / sizeof(calls[0]))
+#define CALLS_OF_REOPEN 8 /* there the torn tail's file is not the last one */
+
+static void fail_call(const struct call *call)
+{
+    inject_reset();
+    inject_fail(call->kind, 1, call->error, INJECT_ALWAYS);
+    if (call->kind == INJECT_SEM_INIT) /* made of this one, in the fallback */
+        inject_fail(INJECT_COND_INIT, 1, call->error, INJECT_ALWAYS);
+}
+
+static void errors_of_open(void)
+{
+    for (size_t i = 0; i < CALLS; i++) {
+        clean();
+        file_set(path, RECORD "torn");
+        fail_call(&calls[i]);
+        if (!EXPECT_INT(weir_writer_open(&writer,
+                                         &(struct weir_writer_options){
+                                             .path = path,
+                                             .sync = WEIR_SYNC_FLUSH,
+                                             .recover = WEIR_RECOVER_LINES }),
+                        -calls[i].error))
+            printf("# %s\n", inject_name(calls[i].kind));
+        EXPECT(writer == NULL);
+        inject_reset();
+        EXPECT(file_says(path, RECORD "torn"));
+    }
+}
+
+/* Whatever allocation is the first to find no memory. */
+static void open_without_memory(void)
+{
+    for (unsigned long k = 1, hits = 1; hits > 0; k++) {
+        int err;
+
+        clean();
+        file_set(path, RECORD "torn");
+        inject_reset();
+        inject_fail(INJECT_ALLOC, k, 0, INJECT_ALWAYS);
+        err = weir_writer_open(&writer, &(struct weir_writer_options){
+            .path = path, .sync = WEIR_SYNC_FLUSH,
+            .recover = WEIR_RECOVER_LINES });
+        hits = inject_hits();
+        inject_reset();
+        EXPECT_INT(err, hits > 0 ? -ENOMEM : 0);
+        if (hits > 0)
+            EXPECT(file_says(path, RECORD "torn"));
+        else
+            EXPECT(k > 6); /* the writer, its buffers, what saves the tail */
+    }
+    forget();
+    clean();
+    inject_fail(INJECT_ALLOC, 5, 0, INJECT_ALWAYS); /* a new file's folder */
+    EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+        .path = path, .sync = WEIR_SYNC_FLUSH }), -ENOMEM);
+    inject_reset();
+}
+
+static void interrupted_saving(void)
+{
+    clean();
+    file_set(path, RECORD "torn");
+    inject_reset();
+    inject_fail(INJECT_PREAD, 1, EINTR, INJECT_ONCE);
+    inject_fail(INJECT_WRITE, 1, EINTR, INJECT_ONCE);
+    REQUIRE(weir_writer_open(&writer, &(struct weir_writer_options){
+        .path = path, .recover = WEIR_RECOVER_LINES }) == 0);
+    EXPECT_INT(inject_hits(), 2);
+    EXPECT_INT(stats().torn_bytes, 4);
+    forget();
+    EXPECT(file_says(torn_path, "torn"));
+    EXPECT(file_holds(path, 1));
+    /* What moves nothing is an error, not a reason to spin. */
+    for (int i = 0; i < 2; i++) {
+        clean();
+        file_set(path, RECORD "torn");
+        inject_short(i == 0 ? INJECT_PREAD : INJECT_WRITE, 1, 0,
+                     INJECT_ALWAYS);
+        EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+            .path = path, .recover = WEIR_RECOVER_LINES }), -EIO);
+        inject_reset();
+        EXPECT(file_says(path, RECORD "torn"));
+    }
+}
+
+static void odd_files(void)
+{
+    const struct {
+        unsigned type;
+        int error;
+    } types[] = { { S_IFDIR, EISDIR }, { S_IFBLK, EINVAL },
+                  { S_IFSOCK, EINVAL } };
+    int reader;
+
+    for (int i = 0; i < 3; i++) {
+        clean();
+        inject_reset();
+        inject_file_type(types[i].type);
+        EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+            .path = path }), -types[i].error);
+        inject_reset();
+    }
+    /* Somebody has laid a FIFO where the tail is to be saved, and reads. */
+    clean();
+    file_set(path, RECORD "torn");
+    REQUIRE(mkfifo(torn_path, 0600) == 0);
+    reader = open(torn_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    REQUIRE(reader >= 0);
+    EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+        .path = path, .recover = WEIR_RECOVER_LINES }), -EINVAL);
+    EXPECT(file_says(path, RECORD "torn"));
+    close(reader);
+    clean();
+}
+
+/* A name without a folder, and one in the root if that may be written to. */
+static void folders(void)
+{
+    static const char *const names[] = { "weir-test-file", "/weir-test-file" };
+    char before[300];
+
+    REQUIRE(getcwd(before, sizeof(before)) != NULL);
+    REQUIRE(chdir(folder) == 0);
+    for (int i = 0; i < (access("/", W_OK) == 0 ? 2 : 1); i++) {
+        inject_reset();
+        REQUIRE(weir_writer_open(&writer, &(struct weir_writer_options){
+            .path = names[i], .sync = WEIR_SYNC_FLUSH }) == 0);
+        EXPECT_INT(inject_calls(INJECT_FSYNC), 1);
+        forget();
+        EXPECT_INT(unlink(names[i]), 0);
+        /* A file system that has no need of it. */
+        inject_fail(INJECT_FSYNC, 1, EINVAL, INJECT_ONCE);
+        REQUIRE(weir_writer_open(&writer, &(struct weir_writer_options){
+            .path = names[i], .sync = WEIR_SYNC_FLUSH }) == 0);
+        forget();
+        EXPECT_INT(unlink(names[i]), 0);
+    }
+    REQUIRE(chdir(before) == 0);
+}
+
+/* Between the calls of an opening, each a moment for somebody to rename. */
+static void errors_of_later_calls(void)
+{
+    for (unsigned long k = 1; k <= 4; k++) {
+        clean();
+        file_set(path, RECORD "torn");
+        inject_reset();
+        inject_fail(INJECT_FSTAT, k, EIO, INJECT_ONCE);
+        EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+            .path = path, .recover = WEIR_RECOVER_LINES }), -EIO);
+        EXPECT_INT(inject_hits(), 1);
+        EXPECT(file_says(path, RECORD "torn"));
+    }
+    inject_reset();
+    /* Gone whenever it is looked for. */
+    inject_fail(INJECT_STAT, 1, ENOENT, INJECT_ALWAYS);
+    EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+        .path = path }), -EBUSY);
+    inject_reset();
+}
+
+static void pipes_cannot_be_synced(void)
+{
+    static const int errors[] = { EINVAL, EROFS, ENOTSUP, EIO };
+
+    for (int i = 0; i < 4; i++) {
+        int err = errors[i] == EIO ? -EIO : 0;
+        int fds[2];
+
+        REQUIRE(pipe(fds) == 0);
+        inject_reset();
+        REQUIRE(weir_writer_open(&writer, &(struct weir_writer_options){
+            .fd = fds[1], .sync = WEIR_SYNC_FLUSH }) == 0);
+        inject_fail(INJECT_FDATASYNC, 1, errors[i], INJECT_ALWAYS);
+        EXPECT_INT(put(), 0);
+        EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), err);
+        EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), err);
+        forget();
+        close(fds[0]);
+        close(fds[1]);
+    }
+}
+
 static void saved_in_pieces(void)
 {
     clean();
@@ -537,6 +736,7 @@ static void no_semaphore(void)
     inject_fail(INJECT_COND_INIT, 1, ENOSPC, INJECT_ALWAYS); /* fallback */
     EXPECT_INT(put(), -ENOSPC);
     EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), -ENOSPC);
+    EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -ENOSPC);
     EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -ENOSPC);
     EXPECT_INT(stats().error, 0);
     run();
@@ -599,6 +799,46 @@ static void every_call_of_reopen_for_good(void)
     sweep_reopen(INJECT_ALWAYS);
 }
 
+static void errors_of_reopen(void)
+{
+    for (size_t i = 0; i < CALLS_OF_REOPEN; i++) {
+        fill((struct weir_writer_options){ .sync = WEIR_SYNC_FLUSH,
+                                           .recover = WEIR_RECOVER_LINES });
+        run();
+        EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), 0);
+        REQUIRE(rename(path, other_path) == 0);
+        file_set(path, RECORD "torn");
+        fail_call(&calls[i]);
+        if (!EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER),
+                        -calls[i].error))
+            printf("# %s\n", inject_name(calls[i].kind));
+        inject_reset();
+        EXPECT(file_says(path, RECORD "torn"));
+        run();
+        EXPECT_INT(put(), 0);
+        EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), 0);
+        forget();
+        EXPECT(file_holds(other_path, RECORDS + 1));
+    }
+}
+
+static void reopen_without_memory(void)
+{
+    fill((struct weir_writer_options){ .recover = WEIR_RECOVER_LINES });
+    run();
+    EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), 0);
+    inject_reset();
+    REQUIRE(rename(path, other_path) == 0);
+    file_set(path, RECORD "torn");
+    inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
+    EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -ENOMEM);
+    inject_reset();
+    EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), 0);
+    EXPECT_INT(stats().torn_bytes, 4);
+    forget();
+    EXPECT(file_holds(path, 1));
+}
+
 static void old_cannot_be_synced(void)
 {
     fill((struct weir_writer_options){ .sync = WEIR_SYNC_FLUSH });
@@ -639,6 +879,19 @@ static const struct tap_case cases[] = {
       every_call_of_open_for_good },
     { "where the torn tail cannot be saved, PATH.torn is cut back",
       saving_fails },
+    { "an error of whatever call opening makes is passed on",
+      errors_of_open },
+    { "opening without memory is ENOMEM, wherever it runs out",
+      open_without_memory },
+    { "reading and saving a tail goes on after signals, and does not spin",
+      interrupted_saving },
+    { "a directory is EISDIR, a block device, socket or tail's FIFO EINVAL",
+      odd_files },
+    { "the folder of a name without one, and the root, are synced", folders },
+    { "a file that cannot be looked at, or is gone, is refused",
+      errors_of_later_calls },
+    { "a pipe that cannot be synced is no error, a failing one is",
+      pipes_cannot_be_synced },
     { "a tail read and saved in pieces is saved whole", saved_in_pieces },
     { "a new file's directory is synced where there is a sync policy",
       directory_is_synced },
@@ -653,6 +906,11 @@ static const struct tap_case cases[] = {
       every_call_of_reopen_once },
     { "so it does where everything fails from a call on",
       every_call_of_reopen_for_good },
+    { "an error of whatever call reopening makes is passed on, and changes "
+      "nothing",
+      errors_of_reopen },
+    { "reopening without memory is ENOMEM, and works when there is some",
+      reopen_without_memory },
     { "reopen stays with an old file that cannot be synced",
       old_cannot_be_synced },
 };

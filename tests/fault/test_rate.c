@@ -108,6 +108,55 @@ static void lateness_is_not_carried_on(void)
     EXPECT(entries[SLOTS - 1] - entries[0] <= SLOTS * period);
 }
 
+/* A burst that would take longer than a year to save up. */
+static void slow_rates_do_not_overflow(void)
+{
+    const int64_t year = INT64_C(365) * 24 * 3600 * 1000000000;
+    struct weir_rate rate = { .burst = 1 };
+
+    REQUIRE(weir_rate_set(&rate, 1e-6, 1 << 20, 2 * year) == 0);
+    EXPECT(weir_rate_opens(&rate, 2 * year) <= 2 * year);
+    EXPECT(weir_rate_opens(&rate, 2 * year) >= year);
+    weir_rate_take(&rate, 2 * year);
+    EXPECT(!weir_rate_is_fresh(&rate, 2 * year));
+    EXPECT(weir_rate_is_fresh(&rate, 4 * year));
+}
+
+static void a_long_pause_lays_slots_anew(void)
+{
+    struct weir_rate rate = { .burst = 1 };
+    int64_t now = 1000000;
+
+    REQUIRE(weir_rate_set(&rate, 1000, 3, now) == 0);
+    for (int i = 0; i < 3; i++) {
+        EXPECT(weir_rate_opens(&rate, now) <= now);
+        weir_rate_take(&rate, now);
+    }
+    EXPECT(weir_rate_opens(&rate, now) > now);
+    now += 1000000000; /* a thousand periods: a burst, and no more */
+    for (int i = 0; i < 3; i++) {
+        EXPECT(weir_rate_opens(&rate, now) <= now);
+        weir_rate_take(&rate, now);
+    }
+    EXPECT(weir_rate_opens(&rate, now) > now);
+}
+
+static void rates_out_of_range(void)
+{
+    struct weir_rate rate = { .burst = 1 };
+
+    EXPECT(weir_rate_is_fresh(&rate, 0));
+    EXPECT(weir_rate_opens(&rate, 0) == WEIR_NOW);
+    EXPECT_INT(weir_rate_set(&rate, 1, -1, 0), -EINVAL);
+    EXPECT_INT(weir_rate_set(&rate, 1, (1 << 20) + 1, 0), -EINVAL);
+    EXPECT_INT(weir_rate_set(&rate, -2, 1, 0), -EINVAL);
+    EXPECT_INT(weir_rate_set(&rate, 1e-7, 1, 0), -EINVAL);
+    EXPECT_INT(weir_rate_set(&rate, 2e9, 1, 0), -EINVAL);
+    EXPECT_INT(weir_rate_set(&rate, WEIR_NONE, 1, 0), 0);
+    EXPECT_INT(weir_rate_set(&rate, 0, 0, 0), 0);
+    EXPECT(weir_rate_opens(&rate, 0) == WEIR_NOW);
+}
+
 static const struct tap_case cases[] = {
     { "no window of k periods holds more than k + burst of 10,000 entries",
       windows_hold },
@@ -115,6 +164,12 @@ static const struct tap_case cases[] = {
       nothing_is_lost },
     { "being late does not delay the slots after it",
       lateness_is_not_carried_on },
+    { "a burst of a slow rate is bounded, and does not overflow",
+      slow_rates_do_not_overflow },
+    { "after a long pause there is a burst, and no more",
+      a_long_pause_lays_slots_anew },
+    { "a rate out of range is EINVAL, and none is never waited for",
+      rates_out_of_range },
 };
 
 int main(void)
