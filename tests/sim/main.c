@@ -2,9 +2,9 @@
  * main.c - the explorer's command line.
  *
  *   sim                        quick: every scenario, about 20 s
- *   sim --full                 some 10 million random runs, and the search
- *                              of all but the large scenarios to two
- *                              preemptions
+ *   sim --full                 12 million random runs and more, and the
+ *                              search to two preemptions, of the large
+ *                              scenarios to one
  *   sim --brief                under a sanitizer: a few runs of everything
  *   sim --list
  *   sim --scenario NAME        this one only (also with what follows)
@@ -26,7 +26,8 @@
 static const struct scenario *const all_scenarios[] = {
     queue_scenarios, gate_scenarios, park_scenarios, table_scenarios,
     pool_scenarios, worker_scenarios, group_scenarios, nested_scenarios,
-    writer_scenarios, task_scenarios, broken_scenarios
+    writer_scenarios, task_scenarios, lend_scenarios,
+    broken_scenarios
 };
 
 static struct options {
@@ -96,7 +97,7 @@ static void run_search(const struct scenario *s)
     char what[100];
 
     if (preemptions < 0)
-        preemptions = options.full && !s->large ? 2 : s->preemptions;
+        preemptions = !options.full ? s->preemptions : s->large ? 1 : 2;
     explore_faults_max = s->faults_max ? s->faults_max : 1;
     complete = search(s, preemptions, options.after,
                       options.search_runs, 3600, &tally, &failed);
