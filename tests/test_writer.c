@@ -25,8 +25,9 @@
 
 #define FAIL(text) tap_expect(0, __FILE__, __LINE__, "no case of: " text)
 
-/* Thread sanitizer cannot, in a child of a process that had threads. */
-#if defined(__SANITIZE_THREAD__)
+/* Thread sanitizer cannot, in a child of a process that had threads, nor can
+ * qemu: see ground/aarch64.ini. */
+#if defined(__SANITIZE_THREAD__) || defined(TESTS_QEMU)
 #define MAY_START_THREADS_IN_CHILDREN 0
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
