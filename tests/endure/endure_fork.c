@@ -9,6 +9,7 @@
 #include <weir/weir.h>
 
 #include <stdbool.h>
+#include <sys/mman.h>
 
 #if !defined(TESTS_TSAN)
 enum { THREADS = 3 };
@@ -150,7 +151,118 @@ static void fork_while_busy(void)
 #endif
 }
 
+/* ---- in the middle of a copy ---- */
+
+#define ITEM 64
+
+static struct {
+    struct weir_queue *queue;
+    char *page;           /* whoever touches it stays there */
+    int entered[2], go[2]; /* pipes */
+} c;
+
+static void stay(int number)
+{
+    char byte = 0;
+
+    (void)number;
+    if (write(c.entered[1], &byte, 1) != 1)
+        _exit(3);
+    while (read(c.go[0], &byte, 1) != 1)
+        if (errno != EINTR)
+            _exit(3);
+}
+
+static void *put_page(void *arg)
+{
+    (void)arg;
+    EXPECT_INT(weir_queue_put(c.queue, c.page, WEIR_FOREVER), 0);
+    return NULL;
+}
+
+static void *take_page(void *arg)
+{
+    (void)arg;
+    EXPECT_INT(weir_queue_take(c.queue, c.page, WEIR_FOREVER), 0);
+    return NULL;
+}
+
+static int take_in_child(void *arg)
+{
+    char item[ITEM];
+    int bad = 0;
+
+    (void)arg;
+    alarm(60);
+    bad += weir_queue_take(c.queue, item, WEIR_NOW) != -ECHILD;
+    bad += weir_queue_take(c.queue, item, WEIR_FOREVER) != -ECHILD;
+    bad += weir_queue_put(c.queue, item, WEIR_NOW) != 0;
+    weir_queue_destroy(c.queue);
+    return bad;
+}
+
+static int put_in_child(void *arg)
+{
+    char item[ITEM] = "x", seen[ITEM];
+    int bad = 0;
+
+    (void)arg;
+    alarm(60);
+    bad += weir_queue_put(c.queue, item, WEIR_NOW) != 0;
+    bad += weir_queue_take(c.queue, seen, WEIR_NOW) != 0 || seen[0] != 'x';
+    bad += weir_queue_take(c.queue, seen, WEIR_FOREVER) != -ECHILD;
+    weir_queue_destroy(c.queue);
+    return bad;
+}
+
+/* Fork while another thread is in the middle of a copy: it copies from, or
+ * to, a page that is not there, and stays in the handler of that. */
+static void fork_while_copying(void *(*copy)(void *), int (*child)(void *))
+{
+    struct sigaction action = { .sa_handler = stay }, before;
+    size_t bytes = (size_t)sysconf(_SC_PAGESIZE);
+    char item[ITEM] = "y";
+    pthread_t thread;
+
+    endure_count++;
+    REQUIRE(pipe(c.entered) == 0 && pipe(c.go) == 0);
+    c.page = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(c.page != MAP_FAILED);
+    REQUIRE(sigaction(SIGSEGV, &action, &before) == 0);
+    REQUIRE(weir_queue_create(&c.queue, &(struct weir_queue_options){
+        .item_bytes = ITEM, .capacity = copy == put_page ? 2 : 1 }) == 0);
+    if (copy == take_page)
+        EXPECT_INT(weir_queue_put(c.queue, item, WEIR_NOW), 0);
+    thread = start(copy, NULL);
+    REQUIRE(read(c.entered[0], item, 1) == 1);
+    EXPECT_INT(in_child(child, NULL), 0);
+    REQUIRE(mprotect(c.page, bytes, PROT_READ | PROT_WRITE) == 0);
+    REQUIRE(write(c.go[1], item, 1) == 1);
+    join(thread);
+    EXPECT_INT(weir_queue_count(c.queue), copy == put_page);
+    weir_queue_destroy(c.queue);
+    REQUIRE(sigaction(SIGSEGV, &before, NULL) == 0);
+    munmap(c.page, bytes);
+    for (int i = 0; i < 2; i++) {
+        close(c.entered[i]);
+        close(c.go[i]);
+    }
+}
+
+static void fork_while_putting(void)
+{
+    fork_while_copying(put_page, take_in_child);
+}
+
+static void fork_while_taking(void)
+{
+    fork_while_copying(take_page, put_in_child);
+}
+
 static const struct tap_case cases[] = {
+    { "a child forked in the middle of a put is told by a take",
+      fork_while_putting },
+    { "a child forked in the middle of a take can put", fork_while_taking },
     { "children forked while everything is busy hang nowhere, and the "
       "parent goes on", fork_while_busy },
 };
