@@ -182,6 +182,7 @@ int weir_group_help_outside(struct weir_want *want)
     err = v.err;
     weir_worker_become(before);
     weir_worker_give_back(&cx);
+    weir_worker_pay(&cx);
     weir_guest_leave(&cx);
     weir_sys_restore_cancel(cancel);
 out:

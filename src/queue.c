@@ -140,6 +140,9 @@ ssize_t weir_queue_take_many(struct weir_queue *queue, void *items,
     while ((n = weir_ring_take(ring, items, count, queue->bytes)) == 0) {
         int err = 0;
 
+        /* Something is inside, but whoever was putting it is not here. */
+        if (weir_ring_count(ring) > 0 && weir_sys_pid() != ring->pid)
+            return -ECHILD;
         /* Closed, and then still nothing there: nothing will come. */
         if (weir_ring_is_closed(ring)) {
             if (weir_ring_count(ring) > 0)

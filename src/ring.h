@@ -129,15 +129,25 @@ static inline bool weir_ring_ready(struct weir_ring *ring)
 
 /* Pause longer each time; after that let others run: whoever is waited for
  * may need this processor. */
+#define WEIR_RING_PAUSES 6
+
 static inline void weir_ring_backoff(unsigned *round)
 {
-    if (*round < 6) {
+    if (*round < WEIR_RING_PAUSES) {
         for (unsigned i = 0; i < 1u << *round; i++)
             weir_sys_pause();
         ++*round;
     } else {
         weir_sys_yield();
     }
+}
+
+/* Whether another thread is waited for in vain: this is a child that was
+ * forked while it was at a cell, and it is not here. */
+static inline bool weir_ring_in_vain(const struct weir_ring *ring,
+                                     unsigned round)
+{
+    return round == WEIR_RING_PAUSES && weir_sys_pid() != ring->pid;
 }
 
 /* ---- put ---- */
@@ -179,7 +189,8 @@ static inline void weir_ring_fill(struct weir_ring *ring, uint64_t pos,
     weir_sys_prefetch(weir_ring_cell(ring, pos + 2 * WEIR_RING_AHEAD));
     /* Below the bound the cell's last taker has moved the head past it, and
      * is at most still copying. Pairs with the release in weir_ring_take. */
-    while (weir_atomic_load(&cell->seq, weir_acquire) != pos)
+    while (weir_atomic_load(&cell->seq, weir_acquire) != pos &&
+           !weir_ring_in_vain(ring, round))
         weir_ring_backoff(&round);
     memcpy(cell + 1, item, bytes);
     /* Publishes the item to the taker's acquire load. */
@@ -245,7 +256,8 @@ static inline ssize_t weir_ring_put(struct weir_ring *ring,
 
 /* ---- take ---- */
 
-/* Take up to `count` items; 0: there are none. */
+/* Take up to `count` items; 0: there are none, or none that will ever be
+ * there in this child of fork(). */
 static inline size_t weir_ring_take(struct weir_ring *ring, void *items,
                                     size_t count, size_t bytes)
 {
@@ -268,7 +280,7 @@ static inline size_t weir_ring_take(struct weir_ring *ring, void *items,
 
             /* The head never passes the tail: if the tail is where the head
              * was, the head is still there, and there was nothing. */
-            if (tail == head)
+            if (tail == head || weir_ring_in_vain(ring, round))
                 return 0;
         }
         weir_ring_backoff(&round);

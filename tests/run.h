@@ -24,6 +24,14 @@
 #endif
 #endif
 
+/* Whether a child of fork() can make threads. TESTS_QEMU: see
+ * ground/aarch64.ini. */
+#if defined(TESTS_TSAN) || defined(TESTS_QEMU)
+#define THREADS_AFTER_FORK 0
+#else
+#define THREADS_AFTER_FORK 1
+#endif
+
 /* A thread, or the end of the program. */
 static inline pthread_t start(void *(*fn)(void *), void *arg)
 {

@@ -1046,7 +1046,7 @@ static int use_in_child(void *arg)
     return bad;
 }
 
-#if !defined(TESTS_TSAN)
+#if THREADS_AFTER_FORK
 static int pool_of_its_own(void *arg);
 
 static int fork_inside(struct weir_context *cx, void *arg)
@@ -1098,8 +1098,8 @@ static void a_forked_child_is_told(void)
 
 static void a_forked_child_has_its_own(void)
 {
-#if defined(TESTS_TSAN)
-    SKIP("thread sanitizer knows no threads after a fork");
+#if !THREADS_AFTER_FORK
+    SKIP("threads in a child of a process with threads");
 #else
     struct chain c = { .pool = make_n(2, 4), .ran = -1 };
 

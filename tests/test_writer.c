@@ -25,8 +25,9 @@
 
 #define FAIL(text) tap_expect(0, __FILE__, __LINE__, "no case of: " text)
 
-/* Thread sanitizer cannot, in a child of a process that had threads. */
-#if defined(__SANITIZE_THREAD__)
+/* Thread sanitizer cannot, in a child of a process that had threads, nor can
+ * qemu: see ground/aarch64.ini. */
+#if defined(__SANITIZE_THREAD__) || defined(TESTS_QEMU)
 #define MAY_START_THREADS_IN_CHILDREN 0
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
@@ -521,19 +522,17 @@ static void check_lines(int threads, int each)
 
     REQUIRE(text != NULL);
     while (*at != 0) {
-        int thread = -1, number = -1, used = 0;
+        long thread = strtol(at, &at, 10);
+        long number = strtol(at, &at, 10);
         size_t fill;
 
-        if (sscanf(at, "%d %d %n", &thread, &number, &used) != 2 ||
-            thread < 0 || thread >= threads || number != next[thread]) {
+        if (*at != ' ' || thread < 0 || thread >= threads ||
+            number != next[thread]) {
             FAIL("a line is torn or out of order");
             break;
         }
         next[thread]++;
-        /* %n skipped the newline too where the filling is empty. */
-        if (at[used - 1] == '\n')
-            used--;
-        at += used;
+        at++;
         fill = strspn(at, "x");
         EXPECT_INT(fill, (number * 13 + thread) % 50);
         at += fill;

@@ -13,7 +13,6 @@
 #include <sys/syscall.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 #if defined(__APPLE__)
@@ -422,13 +421,16 @@ int weir_sys_home_init(struct weir_sys_home *home)
     home->mark = NULL;
 #if defined(MADV_WIPEONFORK)
     /* mmap() hands out whole pages, whatever their size. Before Linux 4.14
-     * the advice is not known, and the pid has to do. */
+     * the advice is not known, and the pid has to do; so it has where any
+     * advice at all is taken and forgotten, as qemu's user mode does up to
+     * 7.2. */
     void *page = mmap(NULL, sizeof(*home->mark), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (page == MAP_FAILED)
         return -ENOMEM;
-    if (madvise(page, sizeof(*home->mark), MADV_WIPEONFORK) != 0) {
+    if (madvise(page, sizeof(*home->mark), -1) == 0 ||
+        madvise(page, sizeof(*home->mark), MADV_WIPEONFORK) != 0) {
         munmap(page, sizeof(*home->mark));
         return 0;
     }

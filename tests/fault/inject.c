@@ -459,8 +459,10 @@ void *__wrap_mmap64(void *at, size_t bytes, int prot, int flags, int fd,
 
 int __wrap_madvise(void *at, size_t bytes, int advice)
 {
-    FAIL_IF_DUE(INJECT_ADVISE, NULL);
-    return __real_madvise(at, bytes, advice);
+    size_t taken = bytes;
+
+    FAIL_IF_DUE(INJECT_ADVISE, &taken);
+    return taken < bytes ? 0 : __real_madvise(at, bytes, advice);
 }
 
 /* ---- threads ---- */

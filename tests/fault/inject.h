@@ -87,7 +87,8 @@ void inject_fail(enum inject_kind kind, unsigned long at, int error,
                  enum inject_times times);
 
 /* Let the at-th call of INJECT_WRITE, INJECT_WRITEV or INJECT_PREAD move at
- * most `bytes` bytes. 0 makes it say that it moved none. */
+ * most `bytes` bytes. 0 makes it say that it moved none. With INJECT_ADVISE
+ * and 0, let it say that it did what it has not done. */
 void inject_short(enum inject_kind kind, unsigned long at, size_t bytes,
                   enum inject_times times);
 

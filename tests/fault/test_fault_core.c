@@ -1,35 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * test_fault_core.c - queue, gate and pool while every call to the system
  * fails in turn, once and for good. */
-#include "inject.h"
-#include "run.h"
+#include "sweep.h"
 
 #include <weir/gate.h>
 #include <weir/group.h>
 #include <weir/pool.h>
 #include <weir/queue.h>
-
-#include <dirent.h>
-
-/* Entries of a folder of /proc: open descriptors, or threads. */
-static int entries(const char *path)
-{
-    DIR *dir = opendir(path);
-    int count = 0;
-
-    REQUIRE(dir != NULL);
-    while (readdir(dir) != NULL)
-        count++;
-    closedir(dir);
-    return count;
-}
-
-/* The result an injected fault may lead to: success, where the product can
- * do without, or the usual error of one of the calls. */
-static int is_usual(int err)
-{
-    return err == 0 || err == -ENOMEM || err == -EAGAIN || err == -ENOSPC;
-}
 
 static atomic_int starts, stops, ran, dropped;
 
@@ -97,47 +74,6 @@ static int pool_scenario(int workers_min)
     EXPECT_INT(atomic_load(&ran), accepted);
     EXPECT_INT(atomic_load(&stops), atomic_load(&starts));
     return err;
-}
-
-/* A thread that has been joined can stand in /proc a moment longer. */
-static void expect_nothing_left(int threads, int files)
-{
-    AWAIT(entries("/proc/self/task") <= threads);
-    EXPECT_INT(entries("/proc/self/fd"), files);
-}
-
-static void sweep(int (*scenario)(int), int arg)
-{
-    int threads = entries("/proc/self/task");
-    int files = entries("/proc/self/fd");
-    unsigned long k = 0;
-    int failed = 0;
-
-    do {
-        inject_reset();
-        inject_fail(INJECT_ANY, ++k, 0, INJECT_ONCE);
-        failed += scenario(arg) != 0;
-        expect_nothing_left(threads, files);
-    } while (inject_hits() > 0);
-    /* It swept something, and some of it mattered. */
-    EXPECT(k > 3);
-    EXPECT(failed > 1);
-    inject_reset();
-}
-
-static void sweep_for_good(int (*scenario)(int), int arg)
-{
-    int threads = entries("/proc/self/task");
-    int files = entries("/proc/self/fd");
-
-    for (int kind = 0; kind < INJECT_KINDS; kind++)
-        for (unsigned long k = 1; k <= 5; k++) {
-            inject_reset();
-            inject_fail((enum inject_kind)kind, k, 0, INJECT_ALWAYS);
-            scenario(arg);
-            expect_nothing_left(threads, files);
-        }
-    inject_reset();
 }
 
 static void pool_sweep(void)
@@ -309,17 +245,25 @@ static int submit_in_child(void *arg)
     return bad;
 }
 
-static void without_a_fork_mark(void)
+static void told_in_child(unsigned long hits)
 {
     struct weir_pool *pool;
 
-    inject_reset();
-    inject_fail(INJECT_ADVISE, 1, 0, INJECT_ONCE);
     REQUIRE(weir_pool_create(&pool, NULL) == 0);
-    EXPECT_INT(inject_hits(), 1);
+    EXPECT_INT(inject_hits(), hits);
     EXPECT_INT(in_child(submit_in_child, pool), 0);
     weir_pool_destroy(pool);
     inject_reset();
+}
+
+static void without_a_fork_mark(void)
+{
+    inject_reset();
+    inject_fail(INJECT_ADVISE, 1, 0, INJECT_ALWAYS);
+    told_in_child(2);
+    /* A system that takes any advice and forgets it, as an emulator may. */
+    inject_short(INJECT_ADVISE, 1, 0, INJECT_ALWAYS);
+    told_in_child(1);
 }
 
 /* ---- queue and gate ---- */
@@ -557,6 +501,72 @@ static int task_scenario(int jobs)
     return err;
 }
 
+/* A pool without threads of its own, and one that is helped. */
+static int lending_scenario(int workers)
+{
+    struct weir_pool *pool = (struct weir_pool *)&pool;
+    int err = weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = workers, .capacity = 32, .limit = 2, .lenders = 2,
+        .worker_start = start_hook, .worker_stop = stop_hook });
+
+    atomic_store(&ran, 0);
+    EXPECT(is_usual(err));
+    EXPECT((err == 0) == (pool != NULL));
+    if (err != 0)
+        return err;
+    for (int i = 0; i < 20; i++)
+        EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
+            .fn = count }, 1, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 20);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    weir_pool_destroy(pool);
+    return 0;
+}
+
+static void lending_sweep(void)
+{
+    sweep(lending_scenario, WEIR_NONE);
+    sweep_for_good(lending_scenario, WEIR_NONE);
+    sweep(lending_scenario, 2);
+    sweep_for_good(lending_scenario, 2);
+}
+
+static int add_one(struct weir_context *cx, void *user, void *element)
+{
+    (void)cx;
+    (void)user;
+    ++*(int *)element;
+    return 0;
+}
+
+/* Whatever fails, an element was called for once, or not at all. */
+static int each_scenario(int elements)
+{
+    int numbers[20] = { 0 }, called = 0;
+    int err = weir_group_each(group_pool, &(struct weir_each){
+        .fn = add_one, .array = numbers, .count = (size_t)elements,
+        .size = sizeof(int) });
+
+    EXPECT(is_usual(err));
+    for (int i = 0; i < elements; i++) {
+        EXPECT(numbers[i] == 0 || numbers[i] == 1);
+        called += numbers[i];
+    }
+    EXPECT(err != 0 || called == elements);
+    return err;
+}
+
+static void each_sweep(void)
+{
+    inject_reset();
+    REQUIRE(weir_pool_create(&group_pool, &(struct weir_pool_options){
+        .workers = 2 }) == 0);
+    sweep(each_scenario, 20);
+    sweep_for_good(each_scenario, 20);
+    weir_pool_destroy(group_pool);
+}
+
 static void task_sweep(void)
 {
     sweep(task_scenario, 20);
@@ -583,6 +593,10 @@ static const struct tap_case cases[] = {
     { "a group without memory is ENOMEM, and each", group_without_memory },
     { "a pool survives every fault, once", pool_sweep },
     { "a group survives every fault, once and for good", group_sweep },
+    { "calling for each element survives every fault, once and for good",
+      each_sweep },
+    { "lending a thread survives every fault, once and for good",
+      lending_sweep },
     { "jobs that wait survive every fault, once and for good", task_sweep },
     { "a pool survives every fault, for good", pool_sweep_for_good },
     { "a thread that cannot be made fails the creation, or there are fewer",
@@ -609,5 +623,5 @@ int main(void)
     join(start(nothing, NULL));
     latch_init(&block_runs);
     latch_init(&block_ends);
-    return TAP_RUN(cases);
+    return SWEEP_RUN(cases);
 }

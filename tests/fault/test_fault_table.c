@@ -3,8 +3,7 @@
 #define _GNU_SOURCE 1
 #include <weir/table.h>
 
-#include "inject.h"
-#include "tap.h"
+#include "sweep.h"
 
 static void no_random_bytes(void)
 {
@@ -177,6 +176,52 @@ static void no_memory_for_each(void)
     weir_table_destroy(table);
 }
 
+/* All there is to do with a table. What a call says is what is in it. */
+static int life(int keys)
+{
+    struct weir_table *table = (struct weir_table *)&table;
+    const struct weir_bytes longer = weir_text("a value that is longer");
+    int err = weir_table_create(&table, NULL);
+    int first = err, calls = 0, all = 0;
+
+    EXPECT(err == 0 || err == -ENOMEM || err == -ENOSYS || err == -EAGAIN);
+    EXPECT((err == 0) == (table != NULL));
+    if (err != 0)
+        return err;
+    for (uint32_t i = 0; i < (uint32_t)keys; i++) {
+        char seen[32];
+
+        err = add(table, i, i % 2 == 0);
+        EXPECT(err == 0 || err == -ENOMEM);
+        first = first != 0 ? first : err;
+        if (err == 0) {
+            EXPECT_INT(weir_table_get(table, number(&i), seen, 32), 4);
+            err = weir_table_put(table, number(&i), longer);
+            EXPECT(err == 0 || err == -ENOMEM);
+            first = first != 0 ? first : err;
+            EXPECT_INT(weir_table_get(table, number(&i), seen, 32),
+                       err == 0 ? longer.bytes : 4);
+            all++;
+        }
+        EXPECT_INT(weir_table_count(table), all);
+    }
+    err = weir_table_each(table, count_calls, &calls);
+    EXPECT(err == 0 || err == -ENOMEM);
+    EXPECT_INT(calls, err == 0 ? all : 0);
+    for (uint32_t i = 0; i < (uint32_t)keys; i++)
+        all -= weir_table_remove(table, number(&i)) == 0;
+    EXPECT_INT(all, 0);
+    EXPECT_INT(weir_table_count(table), 0);
+    weir_table_destroy(table);
+    return first != 0 ? first : err;
+}
+
+static void every_call_of_a_life(void)
+{
+    sweep(life, 200);
+    sweep_for_good(life, 200);
+}
+
 static const struct tap_case cases[] = {
     { "without memory there is no table, and ENOMEM", no_memory },
     { "an error of getentropy is passed on", no_random_bytes },
@@ -188,9 +233,11 @@ static const struct tap_case cases[] = {
     { "a value that finds no memory leaves the old one", replacing },
     { "each without memory is ENOMEM and calls nobody",
       no_memory_for_each },
+    { "a table survives every fault, once and for good",
+      every_call_of_a_life },
 };
 
 int main(void)
 {
-    return TAP_RUN(cases);
+    return SWEEP_RUN(cases);
 }

@@ -6,10 +6,8 @@
 #define _GNU_SOURCE 1
 #include <weir/writer.h>
 
-#include "inject.h"
-#include "tap.h"
+#include "sweep.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <semaphore.h>
 #include <stdbool.h>
@@ -68,15 +66,7 @@ static void clean(void)
 
 static int descriptors(void)
 {
-    DIR *dir = opendir("/proc/self/fd");
-    int count = 0;
-
-    if (dir == NULL)
-        return 0;
-    while (readdir(dir) != NULL)
-        count++;
-    closedir(dir);
-    return count;
+    return entries("/proc/self/fd");
 }
 
 static int put(void)
@@ -853,6 +843,66 @@ static void old_cannot_be_synced(void)
     EXPECT(access(path, F_OK) != 0);
 }
 
+/* ---- a whole life ---- */
+
+/* Open with a torn tail, write, flush, move the file away, reopen, write,
+ * close. Whatever fails, nothing counts as written that is not there, and
+ * whoever was told that all went well finds it all. Returns the first error
+ * that a call told of. */
+static int life(int sync)
+{
+    struct weir_writer_stats s;
+    uint64_t accepted = 0;
+    bool moved = false;
+    int first, err;
+
+    file_set(path, RECORD "torn");
+    unlink(torn_path);
+    unlink(other_path);
+    writer = (struct weir_writer *)&writer;
+    first = weir_writer_open(&writer, &(struct weir_writer_options){
+        .path = path, .sync = (enum weir_sync)sync, .capacity = 4,
+        .recover = WEIR_RECOVER_LINES });
+    if (first != 0) {
+        EXPECT(writer == NULL);
+        return first;
+    }
+    for (int i = 0; i < RECORDS; i++) {
+        err = put();
+        accepted += err == 0;
+        first = first != 0 ? first : err;
+        if (i == RECORDS / 2) {
+            err = weir_writer_flush(writer, WEIR_FOREVER);
+            first = first != 0 ? first : err;
+            moved = rename(path, other_path) == 0;
+            EXPECT(moved);
+            err = weir_writer_reopen(writer, WEIR_FOREVER);
+            first = first != 0 ? first : err;
+        }
+    }
+    err = weir_writer_close(writer, WEIR_FOREVER);
+    first = first != 0 ? first : err;
+    REQUIRE(weir_writer_stats(writer, &s) == 0);
+    EXPECT_INT(s.accepted, accepted);
+    weir_writer_destroy(writer); /* closes, where there was no semaphore */
+    if (first == 0) {
+        EXPECT_INT(s.written, RECORDS);
+        EXPECT_INT(s.lost, 0);
+        EXPECT(file_holds(other_path, 1 + RECORDS / 2 + 1));
+        EXPECT(file_holds(path, RECORDS - RECORDS / 2 - 1));
+        EXPECT(file_says(torn_path, "torn"));
+    }
+    return first;
+}
+
+static void every_call_of_a_life(void)
+{
+    sweep(life, WEIR_SYNC_FLUSH);
+    sweep_for_good(life, WEIR_SYNC_FLUSH);
+    sweep(life, WEIR_SYNC_BATCH);
+    sweep_for_good(life, WEIR_SYNC_BATCH);
+}
+
 static const struct tap_case cases[] = {
     { "an error at any write sticks, and the file holds whole records",
       errors_at_every_write },
@@ -913,6 +963,8 @@ static const struct tap_case cases[] = {
       reopen_without_memory },
     { "reopen stays with an old file that cannot be synced",
       old_cannot_be_synced },
+    { "a writer survives every fault, once and for good, and tells of each "
+      "that has cost something", every_call_of_a_life },
 };
 
 int main(void)
@@ -926,7 +978,7 @@ int main(void)
     snprintf(path, sizeof(path), "%s/file", folder);
     snprintf(torn_path, sizeof(torn_path), "%s.torn", path);
     snprintf(other_path, sizeof(other_path), "%s/other", folder);
-    result = TAP_RUN(cases);
+    result = SWEEP_RUN(cases);
     clean();
     rmdir(folder);
     return result;

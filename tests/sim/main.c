@@ -2,9 +2,9 @@
  * main.c - the explorer's command line.
  *
  *   sim                        quick: every scenario, about 20 s
- *   sim --full                 some 10 million random runs, and the search
- *                              of all but the large scenarios to two
- *                              preemptions
+ *   sim --full                 12 million random runs and more, and the
+ *                              search to two preemptions, of the large
+ *                              scenarios to one
  *   sim --brief                under a sanitizer: a few runs of everything
  *   sim --list
  *   sim --scenario NAME        this one only (also with what follows)
@@ -26,7 +26,8 @@
 static const struct scenario *const all_scenarios[] = {
     queue_scenarios, gate_scenarios, park_scenarios, table_scenarios,
     pool_scenarios, worker_scenarios, group_scenarios, nested_scenarios,
-    writer_scenarios, task_scenarios, broken_scenarios
+    writer_scenarios, task_scenarios, lend_scenarios,
+    broken_scenarios
 };
 
 static struct options {
@@ -43,8 +44,8 @@ static const struct strategy *const strategies[] = {
 enum { STRATEGIES = sizeof(strategies) / sizeof(strategies[0]) };
 
 static int cases, failures;
-static uint64_t all_runs;
-static int64_t all_ns;
+static uint64_t all_runs, searched, drawn[STRATEGIES];
+static int64_t all_ns, search_ns;
 
 static void say(bool good, const struct scenario *s, const char *what)
 {
@@ -96,11 +97,13 @@ static void run_search(const struct scenario *s)
     char what[100];
 
     if (preemptions < 0)
-        preemptions = options.full && !s->large ? 2 : s->preemptions;
+        preemptions = !options.full ? s->preemptions : s->large ? 1 : 2;
     explore_faults_max = s->faults_max ? s->faults_max : 1;
     complete = search(s, preemptions, options.after,
                       options.search_runs, 3600, &tally, &failed);
     say_tally(&tally, explore_clock() - start);
+    searched += tally.runs;
+    search_ns += explore_clock() - start;
     if (failed) {
         snprintf(what, sizeof(what), "the search, at run %llu",
                  (unsigned long long)tally.runs);
@@ -192,7 +195,10 @@ static void run_scenario(const struct scenario *s)
     start = explore_clock();
     for (int i = 0; i < STRATEGIES && good; i++)
         if (all || strcmp(options.strategy, strategies[i]->name) == 0) {
+            uint64_t before = tally.runs;
+
             good = run_random(s, strategies[i], &tally);
+            drawn[i] += tally.runs - before;
             any = true;
         }
     if (!any)
@@ -269,6 +275,18 @@ static void parse(int argc, char **argv)
     }
 }
 
+/* For tests/full.sh. What failed counts once. */
+static void say_totals(void)
+{
+    printf("# tally: simulator | every schedule of so many preemptions | "
+           "%llu | %d | %.0f\n", (unsigned long long)searched, failures,
+           (double)search_ns / 1e9);
+    for (int i = 0; i < STRATEGIES; i++)
+        printf("# tally: simulator | schedules, %s | %llu | 0 | %.0f\n",
+               strategies[i]->name, (unsigned long long)drawn[i],
+               (double)(all_ns - search_ns) / 1e9 / STRATEGIES);
+}
+
 int main(int argc, char **argv)
 {
     size_t files = sizeof(all_scenarios) / sizeof(all_scenarios[0]);
@@ -301,5 +319,6 @@ int main(int argc, char **argv)
     printf("# %llu runs in %.1f s, %.0f a second\n1..%d\n",
            (unsigned long long)all_runs, (double)all_ns / 1e9,
            (double)all_runs * 1e9 / (double)(all_ns + 1), cases);
+    say_totals();
     return failures != 0;
 }

@@ -17,6 +17,23 @@
  *   };
  *
  * Adding one is that, and a line in `all_scenarios` where the file is new.
+ *
+ * A run of every schedule fails unless some schedule had three threads, one
+ * that slept and one that was woken, and each of the scenario's `marks`. What
+ * the searches to two preemptions must have among them:
+ *
+ *   queue: put, take, close      queue-close, queue-close-takers
+ *   gate: another limit          gate-resize, gate-lower, gate-raise-by-two
+ *   park against submit          park-make-two, pool-park-submit
+ *   submit against close         pool-submit-close
+ *   group: cancel against end    group-cancel-finish, group-cancel-one
+ *   waits inside jobs            group-nested, group-nested-gated
+ *   timer against cancel         task-timer-cancel
+ *   writer: flush against error  writer-flush-error
+ *   grow and shrink              task-grow; to one: shrink-set, shrink-idle
+ *   parking by key               task-key-parks, task-key-cancel
+ *   two pools at one gate        share-gate, share-cancel, share-destroy
+ *   threads that are lent        lend-alone, lend-beside, lend-cancel
  */
 #ifndef WEIR_TESTS_SIM_SCENARIO_H
 #define WEIR_TESTS_SIM_SCENARIO_H
@@ -50,7 +67,7 @@ struct scenario {
     bool locks_only; /* nobody sleeps in it but for a lock */
     bool sim_only;   /* it needs what only the simulator has */
     int preemptions; /* in every schedule of the quick run; in the full: 2 */
-    bool large;      /* but there are too many of those */
+    bool large;      /* there are too many of those: 1 */
     int expected;    /* an enum weir_sim_verdict: it is a wrong program */
     const char *known; /* a bug of the library's that makes it fail, still */
     const char *marks[8]; /* what reached() must say in some run */
@@ -59,7 +76,8 @@ struct scenario {
 extern const struct scenario queue_scenarios[], gate_scenarios[],
     park_scenarios[], table_scenarios[], pool_scenarios[],
     worker_scenarios[], group_scenarios[], nested_scenarios[],
-    writer_scenarios[], task_scenarios[], broken_scenarios[];
+    writer_scenarios[], task_scenarios[], lend_scenarios[],
+    broken_scenarios[];
 
 /* Start a thread; a scenario has at most 12. */
 void go(void (*fn)(void *), void *arg);

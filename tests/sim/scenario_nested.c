@@ -117,6 +117,24 @@ static void helped_gated(void)
     group_end();
 }
 
+/* A thread of the host's that helps with jobs that pass a gate of theirs
+ * leaves nothing of the group's behind. */
+static void helped_tasks(void)
+{
+    struct weir_gate *gate;
+
+    may_fail(false);
+    MUST(weir_gate_create(&gate, &(struct weir_gate_options){
+             .limit = 1 }) == 0);
+    group_make(&group_two, &(struct weir_group_options){ .window = 2,
+        .help = 1, .gate = gate });
+    MUST(group_submit(group_run_alone, 2) == 2);
+    MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
+    MUST(add(&group_state.ran, 0) == 2);
+    group_end();
+    weir_gate_destroy(gate);
+}
+
 static void close_pool(void *arg)
 {
     int mode = arg == NULL ? WEIR_DRAIN : WEIR_CANCEL;
@@ -208,6 +226,7 @@ const struct scenario nested_scenarios[] = {
       .faults = WEIR_SIM_NO_MEMORY, .preemptions = 1, .sim_only = true,
       .marks = { "no group" } },
     { .name = "group-helped-gated", .run = helped_gated, .preemptions = 1 },
+    { .name = "group-helped-tasks", .run = helped_tasks, .preemptions = 1 },
     { .name = "group-helped-drained", .run = helped_drained,
       .preemptions = 1 },
     { .name = "group-helped-cancelled", .run = helped_cancelled,

@@ -3,6 +3,8 @@
  * their own, for another run; and a pool that grows. */
 #include "scenario_pool.h"
 
+#include "pool_private.h"
+
 static struct {
     struct weir_gate *gate;
     COUNTER in_key[2], runs;
@@ -169,6 +171,14 @@ static struct weir_job keyed(int key)
                               .gate = s.gate, .key = (uint64_t)key };
 }
 
+static void check_parked(void)
+{
+#if defined(WEIR_SIM)
+    if (pool_state.pool != NULL && pool_state.pool->tasks.parked > 0)
+        reached("a job parked");
+#endif
+}
+
 static void key_parks(void)
 {
     make(2, 3);
@@ -317,11 +327,15 @@ const struct scenario task_scenarios[] = {
       .marks = { "a job dropped", "all run" } },
     { .name = "task-rerun", .run = rerun, .preemptions = 1 },
     { .name = "task-rerun-cancel", .run = rerun_cancel, .preemptions = 1 },
-    { .name = "task-key-parks", .run = key_parks, .preemptions = 1 },
-    { .name = "task-key-cancel", .run = key_cancel, .preemptions = 1,
-      .marks = { "a job dropped", "all run" } },
-    { .name = "task-key-shared", .run = key_shared, .preemptions = 1 },
-    { .name = "task-key-held", .run = key_held, .preemptions = 1 },
+    { .name = "task-key-parks", .run = key_parks, .check = check_parked,
+      .preemptions = 1, .marks = { "a job parked" } },
+    { .name = "task-key-cancel", .run = key_cancel, .check = check_parked,
+      .preemptions = 1,
+      .marks = { "a job parked", "a job dropped", "all run" } },
+    { .name = "task-key-shared", .run = key_shared, .check = check_parked,
+      .preemptions = 1, .marks = { "a job parked" } },
+    { .name = "task-key-held", .run = key_held, .check = check_parked,
+      .preemptions = 1, .marks = { "a job parked" } },
     { .name = "task-grow", .run = grow, .preemptions = 1 },
     { .name = "task-grow-quietly", .run = grow_quietly, .preemptions = 1 },
     { .name = "task-grow-cancel", .run = grow_cancel, .preemptions = 1,

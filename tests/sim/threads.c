@@ -22,7 +22,7 @@
 static const struct scenario *const all_scenarios[] = {
     queue_scenarios, gate_scenarios, park_scenarios, table_scenarios,
     pool_scenarios, worker_scenarios, group_scenarios, nested_scenarios,
-    writer_scenarios, task_scenarios
+    writer_scenarios, task_scenarios, lend_scenarios
 };
 
 struct started {
@@ -36,6 +36,7 @@ static struct started started[THREADS_MAX];
 static int started_count;
 static const struct scenario *running;
 static unsigned seed = 1;
+static unsigned long all_runs;
 
 /* xorshift32 of Marsaglia, 2003 */
 static unsigned roll(void)
@@ -138,6 +139,7 @@ static void run(const struct scenario *s, int number, int64_t ns)
         runs++;
     } while (weir_now() < end);
     alarm(0);
+    all_runs += runs;
     printf("# %lu runs\nok %d - %s\n", runs, number, s->name);
 }
 
@@ -145,7 +147,7 @@ int main(int argc, char **argv)
 {
     size_t files = sizeof(all_scenarios) / sizeof(all_scenarios[0]);
     const char *only = NULL;
-    int64_t ms = 100;
+    int64_t ms = 100, begin = weir_now();
     int cases = 0;
 
     for (int i = 1; i + 1 < argc; i += 2) {
@@ -162,6 +164,8 @@ int main(int argc, char **argv)
              s++)
             if (only == NULL || strcmp(only, s->name) == 0)
                 run(s, ++cases, ms * WEIR_MS);
-    printf("1..%d\n", cases);
+    printf("1..%d\n# tally: simulator | runs of its scenarios on real threads "
+           "| %lu | 0 | %lld\n", cases, all_runs,
+           (long long)((weir_now() - begin) / WEIR_S));
     return cases == 0;
 }

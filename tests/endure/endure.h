@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT
+ * endure.h - what tests of long runs share: how long, and that nothing grows.
+ *
+ *   static void many(void)
+ *   {
+ *       struct flat flat = flat_begin();
+ *       uint64_t all = rounds(100000);
+ *       for (uint64_t i = 0; i < all; i++) { ...; flat_look(&flat, i, all); }
+ *       flat_end(&flat);
+ *   }
+ *   int main(int argc, char **argv)
+ *   {
+ *       return endure_run(cases, 1, argc, argv, "pools made and closed");
+ *   }
+ *
+ * With --full everything is done so often as rounds() is told, else a
+ * fiftieth of that. */
+#ifndef WEIR_TESTS_ENDURE_H
+#define WEIR_TESTS_ENDURE_H
+
+#include "../run.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+
+static int endure_full;
+static uint64_t endure_count; /* of rounds asked for */
+
+static inline uint64_t rounds(uint64_t all)
+{
+    uint64_t n = endure_full ? all : all / 50;
+
+    endure_count += n;
+    return n;
+}
+
+/* Under a sanitizer the resident size is mostly that of its shadow. */
+#if defined(TESTS_TSAN) || defined(__SANITIZE_ADDRESS__)
+#define SIZE_IS_OURS 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SIZE_IS_OURS 0
+#endif
+#endif
+#if !defined(SIZE_IS_OURS)
+#define SIZE_IS_OURS 1
+#endif
+
+/* Entries of a folder of /proc: open descriptors, or threads. */
+static inline int entries(const char *path)
+{
+    DIR *dir = opendir(path);
+    int count = 0;
+
+    REQUIRE(dir != NULL);
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count;
+}
+
+/* Resident KiB of this process. */
+static inline long resident_kb(void)
+{
+    char text[128];
+    long size = 0, pages = 0;
+    ssize_t n;
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+
+    REQUIRE(fd >= 0);
+    n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    REQUIRE(n > 0);
+    text[n] = '\0';
+    REQUIRE(sscanf(text, "%ld %ld", &size, &pages) == 2);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+/* Descriptors, threads and resident size, which must not grow. */
+struct flat {
+    int files, threads; /* before */
+    long first_kb, most_kb; /* after the first tenth, and from there on */
+};
+
+static inline struct flat flat_begin(void)
+{
+    return (struct flat){ .files = entries("/proc/self/fd"),
+                          .threads = entries("/proc/self/task") };
+}
+
+/* To be called in each round; looks at the size 64 times. */
+static inline void flat_look(struct flat *flat, uint64_t round, uint64_t all)
+{
+    uint64_t step = all / 64 + 1;
+    long now;
+
+    if (round < all / 10 || round % step != 0)
+        return;
+    now = resident_kb();
+    if (flat->first_kb == 0)
+        flat->first_kb = now;
+    if (now > flat->most_kb)
+        flat->most_kb = now;
+}
+
+/* Nothing is left. A leak of a few bytes a round is more than what stacks
+ * and the heap's own lists are touched for the first time late. */
+static inline void flat_end(const struct flat *flat)
+{
+    /* A thread that was joined can stand in /proc a moment longer. */
+    AWAIT(entries("/proc/self/task") <= flat->threads);
+    EXPECT_INT(entries("/proc/self/fd"), flat->files);
+    if (!SIZE_IS_OURS || flat->first_kb == 0)
+        return;
+    if (!EXPECT(flat->most_kb - flat->first_kb < 512))
+        printf("# resident: %ld KiB after a tenth, %ld KiB at most\n",
+               flat->first_kb, flat->most_kb);
+}
+
+static inline int endure_run(const struct tap_case *cases, size_t count,
+                             int argc, char **argv, const char *what)
+{
+    struct timespec from, to;
+    int failed;
+
+    endure_full = argc == 2 && strcmp(argv[1], "--full") == 0;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    failed = tap_run(cases, count);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    printf("# tally: endurance | %s | %llu | %d | %lld\n", what,
+           (unsigned long long)endure_count, failed,
+           (long long)(to.tv_sec - from.tv_sec));
+    return failed;
+}
+
+#define ENDURE_RUN(cases, argc, argv, what)                                 \
+    endure_run(cases, sizeof(cases) / sizeof((cases)[0]), argc, argv, what)
+
+#endif

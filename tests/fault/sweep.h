@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ * sweep.h - run a scenario while each call to the system fails in turn. */
+#ifndef WEIR_TESTS_SWEEP_H
+#define WEIR_TESTS_SWEEP_H
+
+#include "inject.h"
+#include "run.h"
+
+#include <dirent.h>
+
+/* Entries of a folder of /proc: open descriptors, or threads. */
+static inline int entries(const char *path)
+{
+    DIR *dir = opendir(path);
+    int count = 0;
+
+    REQUIRE(dir != NULL);
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count;
+}
+
+/* The result an injected fault may lead to: success, where the product can
+ * do without, or the usual error of one of the calls. */
+static inline int is_usual(int err)
+{
+    return err == 0 || err == -ENOMEM || err == -EAGAIN || err == -ENOSPC;
+}
+
+/* A thread that has been joined can stand in /proc a moment longer. */
+static inline void expect_nothing_left(int threads, int files)
+{
+    AWAIT(entries("/proc/self/task") <= threads);
+    EXPECT_INT(entries("/proc/self/fd"), files);
+}
+
+static unsigned long sweep_faults; /* made so far by the sweeps */
+
+/* Run a scenario until none of its calls is left to fail: the first call
+ * alone, the second alone, and so on. It returns 0 if all went well. */
+static inline void sweep(int (*scenario)(int), int arg)
+{
+    int threads = entries("/proc/self/task");
+    int files = entries("/proc/self/fd");
+    unsigned long k = 0;
+    int failed = 0;
+
+    do {
+        inject_reset();
+        inject_fail(INJECT_ANY, ++k, 0, INJECT_ONCE);
+        failed += scenario(arg) != 0;
+        expect_nothing_left(threads, files);
+        sweep_faults += inject_hits();
+    } while (inject_hits() > 0);
+    /* It swept something, and some of it mattered. */
+    EXPECT(k > 3);
+    EXPECT(failed > 1);
+    inject_reset();
+}
+
+/* The same for the calls of each kind, from the first on, from the second on,
+ * and so on. */
+static inline void sweep_for_good(int (*scenario)(int), int arg)
+{
+    int threads = entries("/proc/self/task");
+    int files = entries("/proc/self/fd");
+
+    for (int kind = 0; kind < INJECT_KINDS; kind++) {
+        unsigned long k = 0;
+
+        do {
+            inject_reset();
+            inject_fail((enum inject_kind)kind, ++k, 0, INJECT_ALWAYS);
+            scenario(arg);
+            expect_nothing_left(threads, files);
+            sweep_faults += inject_hits();
+        } while (inject_hits() > 0);
+    }
+    inject_reset();
+}
+
+/* As TAP_RUN, and tell how much was made to fail. */
+static inline int sweep_run(const struct tap_case *cases, size_t count)
+{
+    int failed = tap_run(cases, count);
+
+    printf("# tally: fault sweep | calls to the system that fail, once and "
+           "for good | %lu | %d | 0\n", sweep_faults, failed);
+    return failed;
+}
+
+#define SWEEP_RUN(cases) sweep_run(cases, sizeof(cases) / sizeof((cases)[0]))
+
+#endif
