@@ -216,6 +216,7 @@ struct weir_want {
     struct weir_park *park; /* where the end of it wakes */
     uint64_t index;
     bool listed;   /* it counts among the group's wanters */
+    bool lent;     /* its thread has handed its permits on until it is over */
     struct weir_result *result;
     int err;
     bool shut;     /* the pool's gate lets nothing start */

@@ -84,9 +84,11 @@ bool weir_group_sleep(struct weir_want *want, bool helps, int64_t until)
             weir_helper_leave(g->pool, &helper);
         return over;
     }
-    weir_worker_lend_all();
+    if (!want->lent)
+        weir_worker_lend_all();
     weir_park_wait(want->park, helps ? wake_up_at(want, until) : until);
-    weir_worker_take_all();
+    if (!want->lent)
+        weir_worker_take_all();
     if (helps) {
         weir_helper_leave(g->pool, &helper);
         weir_tasks_drop_late(g->pool);
@@ -109,7 +111,20 @@ int64_t weir_group_mind_deadline(struct weir_group *g, int64_t deadline)
     return deadline;
 }
 
-static int wait_for(struct weir_want *want, int64_t deadline)
+/* A job of another pool could not help here. It hands its permits on and then
+ * tries once more: who is inside this pool's gate may wait for one of them,
+ * and then the later of the two to hand its own on finds the other's. False:
+ * it has done so already, or there are none. */
+static bool lend_to_help(struct weir_want *want)
+{
+    if (want->lent || weir_worker_current() == NULL)
+        return false;
+    weir_worker_lend_all();
+    want->lent = true;
+    return true;
+}
+
+static int wait_until_over(struct weir_want *want, int64_t deadline)
 {
     struct weir_group *g = want->g;
     struct weir_context *cx = weir_worker_in(g->pool);
@@ -133,7 +148,8 @@ static int wait_for(struct weir_want *want, int64_t deadline)
         if (helps)
             err = inside ? weir_group_help_waiter(cx, want, true)
                          : weir_group_help_outside(want);
-        if (err == 0)
+        if (err == 0 || (helps && !inside && err == -ENOENT &&
+                         lend_to_help(want)))
             continue;
         if (err == -EDEADLK)
             return err;
@@ -143,6 +159,15 @@ static int wait_for(struct weir_want *want, int64_t deadline)
             break;
     }
     return want->err;
+}
+
+static int wait_for(struct weir_want *want, int64_t deadline)
+{
+    int err = wait_until_over(want, deadline);
+
+    if (want->lent)
+        weir_worker_take_all();
+    return err;
 }
 
 /* Hand a result out and its slot back. */

@@ -62,15 +62,17 @@ void weir_worker_lend_all(void)
     for (struct weir_context *w = weir_worker_current(); w != NULL;
          w = w->outer) {
         weir_grow_block(w);
-        w->lent = w->permit;
+        w->lent |= w->permit; /* it may be lent already */
         weir_worker_give_back(w);
         for (int i = 0; i < w->depth; i++) {
             struct weir_frame *f = &w->frames[i];
 
-            f->lent = f->held;
+            unsigned held = f->held;
+
+            f->lent |= held;
             f->held = 0;
-            if (f->lent != 0)
-                weir_task_leave(f->task, f->lent);
+            if (held != 0)
+                weir_task_leave(f->task, held);
         }
     }
 }

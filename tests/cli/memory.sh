@@ -13,8 +13,10 @@ awk -v n="$count" 'BEGIN { for (i = 0; i < n; i++)
 awk -v n="$count" 'BEGIN { for (i = 0; i < n; i++)
     printf "{\"v\":1,\"id\":\"%016x%016x\",\"url\":\"x\",\"ok\":true}\n",
         i * 7919, i }' >done
-head -n 10 list >few
-head -n 10 done >little
+# More than the window holds: what it takes is there however long a list is.
+few=20000
+head -n "$few" list >few
+head -n "$few" done >little
 
 # most ARGUMENTS...: the most memory the program had, in KiB.
 most() {
@@ -25,7 +27,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 END
 }
 # each MORE LESS: bytes for each line.
-each() { echo $((($1 - $2) * 1024 / count)); }
+each() { echo $((($1 - $2) * 1024 / (count - few))); }
 
 # A shard that is one job in a thousand or less: the window stays empty.
 run=$(each "$(most run -q -i list --shard 1/100000 -o a)" \

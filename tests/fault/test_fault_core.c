@@ -583,9 +583,24 @@ static void group_sweep(void)
     weir_pool_destroy(group_pool);
 }
 
+static void made_without_memory(void)
+{
+    struct weir_gate *gate;
+    struct weir_pool *pool;
+
+    inject_reset();
+    inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
+    EXPECT_INT(weir_gate_create(&gate, NULL), -ENOMEM);
+    EXPECT(gate == NULL);
+    EXPECT_INT(weir_pool_create(&pool, NULL), -ENOMEM);
+    EXPECT(pool == NULL);
+    inject_reset();
+}
+
 static const struct tap_case cases[] = {
     { "a queue survives every fault, once and for good", queue_sweep },
     { "a gate survives every fault, once and for good", gate_sweep },
+    { "a gate and a pool without memory are ENOMEM", made_without_memory },
     { "a gate that was locked at a fork is ECHILD in the child",
       gate_locked_at_fork },
     { "an error of pthread_mutex_init is passed on", no_mutex },

@@ -191,7 +191,7 @@ static int life(int keys)
     for (uint32_t i = 0; i < (uint32_t)keys; i++) {
         char seen[32];
 
-        err = add(table, i, i % 2 == 0);
+        err = add(table, i, i % 2 == 0, 4);
         EXPECT(err == 0 || err == -ENOMEM);
         first = first != 0 ? first : err;
         if (err == 0) {

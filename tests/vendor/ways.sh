@@ -14,8 +14,11 @@ trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 2
 
 # `cc` is the compiler these tests are built with, for Meson and CMake too.
+# By its path: found by name it would be this script.
 mkdir bin mine
-printf '#!/bin/sh\nexec %s "$@"\n' "$*" >bin/cc
+compiler=$(command -v "$1") || exit 2
+shift
+printf '#!/bin/sh\nexec %s "$@"\n' "$compiler${*:+ $*}" >bin/cc
 chmod +x bin/cc
 PATH=$dir/bin:$PATH CC=cc
 export PATH CC
