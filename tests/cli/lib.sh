@@ -123,6 +123,7 @@ ended() {
 
 # serve: start a server; $base.
 serve() {
+    rm -f serve.out # what an earlier one has said
     "$weir" serve >serve.out 2>serve.err &
     servers="$servers $!"
     await grep -q '^listening on ' serve.out

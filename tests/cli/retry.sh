@@ -71,7 +71,9 @@ await grep -qE 'ok [0-9]+  fail [0-9]+  retry [1-6]  in flight' err
 kill -TERM "$pid"
 ended
 ok "progress tells how many" is "$code" 143
-start run "$base/status/503?retry-after=50" "$base/delay/0" -o stop
+first=$base
+serve # another host, which does not have to wait
+start run -j 1 "$first/status/503?retry-after=50" "$base/delay/0" -o stop
 await has_lines stop 1
 kill -INT "$pid"
 ended

@@ -135,6 +135,56 @@ static void helped_tasks(void)
     weir_gate_destroy(gate);
 }
 
+static struct {
+    struct weir_pool *pools[2];
+    COUNTER ran;
+} pair;
+
+static int run_leaf(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    (void)arg;
+    add(&pair.ran, 1);
+    return 0;
+}
+
+/* Have a job run by the other pool, and help with it. */
+static int cross(struct weir_context *cx, void *arg)
+{
+    struct weir_pool *other = pair.pools[weir_pool_of(cx) == pair.pools[0]];
+    struct weir_group *group;
+
+    (void)arg;
+    MUST(weir_group_create(&group, other, &helping) == 0);
+    MUST(weir_group_submit(group, &(struct weir_job){ .fn = run_leaf }, 1,
+                           WEIR_FOREVER) == 1);
+    MUST(weir_group_wait(group, WEIR_FOREVER) == 0);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static const struct weir_pool_options alone = {
+    .workers = 1, .capacity = 4, .limit = 1, .help_depth = 2
+};
+
+/* Each waits inside its pool's gate, which the other one would have to pass
+ * to help: one of the two has to get through. */
+static void cross_pools(void)
+{
+    may_fail(false);
+    CLEAR(pair);
+    for (int i = 0; i < 2; i++)
+        MUST(weir_pool_create(&pair.pools[i], &alone) == 0);
+    for (int i = 0; i < 2; i++)
+        MUST(weir_pool_submit(pair.pools[i], &(struct weir_job){
+                 .fn = cross }, 1, WEIR_FOREVER) == 1);
+    for (int i = 0; i < 2; i++)
+        MUST(weir_pool_wait(pair.pools[i], WEIR_FOREVER) == 0);
+    MUST(add(&pair.ran, 0) == 2);
+    for (int i = 0; i < 2; i++)
+        weir_pool_destroy(pair.pools[i]);
+}
+
 static void close_pool(void *arg)
 {
     int mode = arg == NULL ? WEIR_DRAIN : WEIR_CANCEL;
@@ -227,6 +277,7 @@ const struct scenario nested_scenarios[] = {
       .marks = { "no group" } },
     { .name = "group-helped-gated", .run = helped_gated, .preemptions = 1 },
     { .name = "group-helped-tasks", .run = helped_tasks, .preemptions = 1 },
+    { .name = "group-cross-pools", .run = cross_pools, .preemptions = 1 },
     { .name = "group-helped-drained", .run = helped_drained,
       .preemptions = 1 },
     { .name = "group-helped-cancelled", .run = helped_cancelled,
