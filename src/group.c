@@ -129,7 +129,8 @@ int weir_group_create(struct weir_group **out, struct weir_pool *pool,
 
     *out = NULL;
     if (o->window > WINDOW_MAX || o->policy < WEIR_ALL ||
-        o->policy > WEIR_FIRST_OK || (o->discard | o->help | o->times) >> 1 != 0 ||
+        o->policy > WEIR_FIRST_OK ||
+        (o->discard | o->help | o->times) >> 1 != 0 ||
         !weir_all_zero(o->reserved, sizeof(o->reserved)))
         return -EINVAL;
     if (!weir_sys_at_home(&pool->home))

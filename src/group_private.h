@@ -109,6 +109,12 @@ static inline bool weir_slot_is_left_locked(const struct weir_group *group)
     return group->free != NULL || group->fresh < group->options.window;
 }
 
+/* 1 + its place among the group's: how `ended` and `wants` name it. */
+static inline uint64_t weir_slot_number(const struct weir_slot *slot)
+{
+    return (uint64_t)(slot - slot->group->slots) + 1;
+}
+
 void weir_slot_append_locked(struct weir_slot_list *list,
                              struct weir_slot *slot);
 void weir_slot_remove_locked(struct weir_slot_list *list,

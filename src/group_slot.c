@@ -22,10 +22,10 @@
  *   no slot on it can have been used again.
  * Invariants: unfinished = QUEUED + TAKEN, those on the stack included;
  *   unread = DONE; together with the free ones they are all slots. The count
- *   in `ended` is that of jobs whose end is not on the stack. A slot's ticket grows at each use, so that
- *   a reference never claims a later job. A group lives until its owner has
- *   destroyed it, the last reference to it has left the ring, and the last
- *   group below it is gone.
+ *   in `ended` is that of jobs whose end is not on the stack. A slot's ticket
+ *   grows at each use, so that a reference never claims a later job. A group
+ *   lives until its owner has destroyed it, the last reference to it has left
+ *   the ring, and the last group below it is gone.
  * Wake-ups: ending a job wakes all who wait for any result, or for room; who
  *   waits for that one; and if it was the last, who waits for all.
  * Not guaranteed: that the queued list holds only queued jobs: what was
@@ -322,11 +322,6 @@ void weir_slot_take_in_locked(struct weir_group *g)
     }
 }
 
-static uint64_t number_of(const struct weir_slot *slot)
-{
-    return (uint64_t)(slot - slot->group->slots) + 1;
-}
-
 /* Wake who waits for the end of a job that was in slot `number`, and maybe
  * for that of all. Who sleeps has announced itself, and then has taken in what
  * had ended: either this end was among that, or its announcement is seen
@@ -348,7 +343,7 @@ static void tell_ended(struct weir_group *g, uint64_t number, bool last)
 static void leave_ended(struct weir_slot *slot)
 {
     struct weir_group *g = slot->group;
-    uint64_t number = number_of(slot);
+    uint64_t number = weir_slot_number(slot);
     uint64_t ended = weir_atomic_load(&g->ended, weir_relaxed), now;
 
     do {
@@ -363,7 +358,7 @@ static void leave_ended(struct weir_slot *slot)
 static void take_in_ended(struct weir_slot *slot)
 {
     struct weir_group *g = slot->group;
-    uint64_t number = number_of(slot);
+    uint64_t number = weir_slot_number(slot);
     bool stop, ready, last;
 
     weir_group_lock(g);

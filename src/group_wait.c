@@ -212,7 +212,7 @@ int weir_group_next(struct weir_group *g, struct weir_result *result,
 static void list_locked(struct weir_want *want, const struct weir_slot *slot)
 {
     struct weir_group *g = want->g;
-    uint64_t number = (uint64_t)(slot - g->slots) + 1;
+    uint64_t number = weir_slot_number(slot);
 
     want->listed = true;
     weir_atomic_store(&g->wants,
