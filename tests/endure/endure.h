@@ -18,10 +18,9 @@
 #ifndef WEIR_TESTS_ENDURE_H
 #define WEIR_TESTS_ENDURE_H
 
+#include "../process.h"
 #include "../run.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 
 static int endure_full;
 static uint64_t endure_count; /* of rounds asked for */
@@ -32,48 +31,6 @@ static inline uint64_t rounds(uint64_t all)
 
     endure_count += n;
     return n;
-}
-
-/* Under a sanitizer the resident size is mostly that of its shadow. */
-#if defined(TESTS_TSAN) || defined(__SANITIZE_ADDRESS__)
-#define SIZE_IS_OURS 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SIZE_IS_OURS 0
-#endif
-#endif
-#if !defined(SIZE_IS_OURS)
-#define SIZE_IS_OURS 1
-#endif
-
-/* Entries of a folder of /proc: open descriptors, or threads. */
-static inline int entries(const char *path)
-{
-    DIR *dir = opendir(path);
-    int count = 0;
-
-    REQUIRE(dir != NULL);
-    while (readdir(dir) != NULL)
-        count++;
-    closedir(dir);
-    return count;
-}
-
-/* Resident KiB of this process. */
-static inline long resident_kb(void)
-{
-    char text[128];
-    long size = 0, pages = 0;
-    ssize_t n;
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-
-    REQUIRE(fd >= 0);
-    n = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    REQUIRE(n > 0);
-    text[n] = '\0';
-    REQUIRE(sscanf(text, "%ld %ld", &size, &pages) == 2);
-    return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
 /* Descriptors, threads and resident size, which must not grow. */
@@ -97,6 +54,7 @@ static inline void flat_look(struct flat *flat, uint64_t round, uint64_t all)
     if (round < all / 10 || round % step != 0)
         return;
     now = resident_kb();
+    REQUIRE(now > 0);
     if (flat->first_kb == 0)
         flat->first_kb = now;
     if (now > flat->most_kb)

@@ -4,22 +4,8 @@
 #define WEIR_TESTS_SWEEP_H
 
 #include "inject.h"
+#include "process.h"
 #include "run.h"
-
-#include <dirent.h>
-
-/* Entries of a folder of /proc: open descriptors, or threads. */
-static inline int entries(const char *path)
-{
-    DIR *dir = opendir(path);
-    int count = 0;
-
-    REQUIRE(dir != NULL);
-    while (readdir(dir) != NULL)
-        count++;
-    closedir(dir);
-    return count;
-}
 
 /* The result an injected fault may lead to: success, where the product can
  * do without, or the usual error of one of the calls. */

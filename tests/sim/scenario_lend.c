@@ -71,12 +71,6 @@ static void lend_beside(void)
     pool_end();
 }
 
-static int wait_for_release(struct weir_context *cx, void *arg)
-{
-    MUST(weir_sys_sem_wait(&pool_state.release, WEIR_FOREVER) == 0);
-    return pool_run_job(cx, arg);
-}
-
 static int release(struct weir_context *cx, void *arg)
 {
     weir_sys_sem_post(&pool_state.release);
@@ -88,7 +82,7 @@ static void lend_releases(void)
 {
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 3 });
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
-    MUST(pool_submit(wait_for_release, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(pool_wait_for_release, 1, WEIR_NOW) == 1);
     MUST(pool_submit(release, 1, WEIR_NOW) == 1);
     go(submit_one, NULL);
     lend(NULL);
@@ -118,7 +112,7 @@ static void lend_deadline(void)
 {
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 2 });
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
-    MUST(pool_submit(wait_for_release, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(pool_wait_for_release, 1, WEIR_NOW) == 1);
     weir_sys_sem_post(&pool_state.release);
     go(lend_in_time, NULL);
     join_all();
@@ -333,7 +327,7 @@ static void shrink_and_back(void)
     submit_one(NULL);
     join_all();
     set_workers(2);
-    MUST(pool_submit(wait_for_release, 1, WEIR_FOREVER) == 1);
+    MUST(pool_submit(pool_wait_for_release, 1, WEIR_FOREVER) == 1);
     MUST(pool_submit(release, 1, WEIR_FOREVER) == 1);
     end_elastic(3);
 }

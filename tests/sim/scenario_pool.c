@@ -76,6 +76,12 @@ int pool_run_job(struct weir_context *cx, void *arg)
     return 0;
 }
 
+int pool_wait_for_release(struct weir_context *cx, void *arg)
+{
+    MUST(weir_sys_sem_wait(&pool_state.release, WEIR_FOREVER) == 0);
+    return pool_run_job(cx, arg);
+}
+
 static void drop_job(void *arg, int why)
 {
     (void)arg;
@@ -164,14 +170,8 @@ static void room_for_three(void)
     pool_end();
 }
 
-/* The job that waits here ends only when a third one has been accepted, for
- * which the one before it has made room. */
-static int wait_for_release(struct weir_context *cx, void *arg)
-{
-    MUST(weir_sys_sem_wait(&pool_state.release, WEIR_FOREVER) == 0);
-    return pool_run_job(cx, arg);
-}
-
+/* The job that waits ends only when a third one has been accepted, for which
+ * the one before it has made room. */
 static void submit_and_release(void *arg)
 {
     submit_one(arg);
@@ -183,7 +183,7 @@ static void room_beside(void)
     pool_make(&(struct weir_pool_options){ .workers = 1, .capacity = 2 });
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
     MUST(pool_submit(pool_run_job, 1, WEIR_NOW) == 1);
-    MUST(pool_submit(wait_for_release, 1, WEIR_FOREVER) == 1);
+    MUST(pool_submit(pool_wait_for_release, 1, WEIR_FOREVER) == 1);
     go(submit_and_release, NULL);
     join_all();
     pool_close(WEIR_DRAIN);

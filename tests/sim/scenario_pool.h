@@ -23,6 +23,7 @@ void pool_end(void);
 void pool_close(enum weir_close mode);
 
 int pool_run_job(struct weir_context *cx, void *arg);
+int pool_wait_for_release(struct weir_context *cx, void *arg); /* first */
 /* Submit up to three jobs that are counted. */
 ssize_t pool_submit(weir_fn *fn, int count, int64_t deadline);
 /* A thread's: two jobs, or as many as are accepted. */

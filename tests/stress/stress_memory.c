@@ -6,9 +6,8 @@
  * the size is that of its shadow of what was touched, and is only shown. */
 #include <weir/weir.h>
 
+#include "process.h"
 #include "run.h"
-
-#include <fcntl.h>
 
 static uint64_t jobs_wanted(void)
 {
@@ -21,28 +20,10 @@ static uint64_t jobs_wanted(void)
 #endif
 }
 
-/* Resident pages of this process; -1: the system does not tell. */
-static long resident(void)
-{
-    char text[128];
-    long size, pages;
-    ssize_t n;
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-
-    if (fd < 0)
-        return -1;
-    n = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    if (n <= 0)
-        return -1;
-    text[n] = '\0';
-    return sscanf(text, "%ld %ld", &size, &pages) == 2 ? pages : -1;
-}
-
 /* What grows: looked at 64 times after the first tenth. */
 struct growth {
     uint64_t from, step;
-    long first, most;
+    long first, most; /* KiB */
 };
 
 static void look(struct growth *growth, uint64_t ended)
@@ -51,36 +32,22 @@ static void look(struct growth *growth, uint64_t ended)
 
     if (ended < growth->from || ended % growth->step != 0)
         return;
-    now = resident();
+    now = resident_kb();
     if (growth->first == 0)
         growth->first = now;
     if (now > growth->most)
         growth->most = now;
 }
 
-#if defined(TESTS_TSAN) || defined(__SANITIZE_ADDRESS__)
-#define SIZE_IS_OURS 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SIZE_IS_OURS 0
-#endif
-#endif
-#if !defined(SIZE_IS_OURS)
-#define SIZE_IS_OURS 1
-#endif
-
 static void judge(const struct growth *growth, uint64_t jobs)
 {
-    long page_kb = sysconf(_SC_PAGESIZE) / 1024;
-
     printf("# %llu jobs: resident %ld KiB after the first tenth, "
            "%ld KiB at most\n",
-           (unsigned long long)jobs, growth->first * page_kb,
-           growth->most * page_kb);
+           (unsigned long long)jobs, growth->first, growth->most);
     /* Stacks and heaps are touched for the first time now and then; a leak of
      * one byte a job would be more. */
     if (SIZE_IS_OURS)
-        EXPECT((growth->most - growth->first) * page_kb < 512);
+        EXPECT(growth->most - growth->first < 512);
 }
 
 static int twice(struct weir_context *cx, void *arg)
