@@ -434,10 +434,8 @@ static void stopping_ends_waiting(void)
             &(struct weir_group_options){ .policy = WEIR_FAIL_FAST,
                                           .gate = how == 1 ? gate : NULL });
         atomic_int drops = 0;
-        struct job first, fails;
+        struct job first;
 
-        job_init(&fails);
-        fails.statuses[0] = 3;
         REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
         for (int i = 0; i < 3; i++) {
             submit_in(group, &(struct weir_job){ .fn = count_run,
@@ -448,10 +446,15 @@ static void stopping_ends_waiting(void)
         }
         AWAIT(pool_stats(pool).delayed == 3 &&
               pool_stats(pool).parked == 3);
-        block_worker(pool, &first);
+        job_init(&first);
+        first.statuses[0] = 3;
         if (how == 0)
-            submit_in(group, &(struct weir_job){ .fn = run_job,
-                .arg = &fails, .priority = WEIR_HIGH });
+            submit_in(group, &(struct weir_job){ .fn = run_blocked,
+                .arg = &first });
+        else
+            submit_to(pool, &(struct weir_job){ .fn = run_blocked,
+                .arg = &first });
+        latch_wait(&first.running);
         submit_in(group, &(struct weir_job){ .fn = count_run,
             .arg = &drops, .drop = count_drop });
         submit_in(group, &(struct weir_job){ .fn = count_run,
