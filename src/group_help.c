@@ -192,23 +192,30 @@ out:
 
 /* ---- running again ---- */
 
-static bool never_over_locked(struct weir_want *want)
-{
-    (void)want;
-    return false;
-}
-
-/* Where the one stands that this wait is to run again first; NULL: there is
- * none. */
+/* Where the one stands that this wait is to run again first, or rather to
+ * end; NULL: there is none. */
 static struct weir_slot **first_again(struct weir_context *cx)
 {
     struct weir_slot **first = NULL;
 
-    for (struct weir_slot **at = &cx->again; *at != NULL; at = &(*at)->next)
-        if ((*at)->again_depth == cx->depth &&
-            (first == NULL || (*at)->again_at <= (*first)->again_at))
+    for (struct weir_slot **at = &cx->again; *at != NULL; at = &(*at)->next) {
+        if ((*at)->again_depth != cx->depth)
+            continue;
+        if (weir_slot_must_end(*at) != 0)
+            return at;
+        if (first == NULL || (*at)->again_at <= (*first)->again_at)
             first = at;
+    }
     return first;
+}
+
+/* Whether one must end that would be slept for: who stops it wakes only those
+ * that it finds asleep, or on the way there. */
+static bool must_end_locked(struct weir_want *want)
+{
+    struct weir_slot **at = first_again(weir_worker_in(want->g->pool));
+
+    return at != NULL && weir_slot_must_end(*at) != 0;
 }
 
 /* Run it, if its time has come and the pool's rate has a slot. Returns until
@@ -238,7 +245,7 @@ static int64_t run_again(struct weir_context *cx, struct weir_want *want,
 
 void weir_group_see_through(struct weir_context *cx, struct weir_group *g)
 {
-    struct weir_want want = { .g = g, .over_locked = never_over_locked,
+    struct weir_want want = { .g = g, .over_locked = must_end_locked,
                          .park = &g->all };
     struct weir_slot **at;
     bool again;

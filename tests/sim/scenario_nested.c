@@ -214,6 +214,74 @@ static void helped_cancelled(void)
     group_end();
 }
 
+/* ---- run again inside ---- */
+
+static int never_again(struct weir_context *cx, void *arg)
+{
+    (void)arg;
+    weir_retry_in(cx, WEIR_FOREVER);
+    reached("a job to run again");
+    return WEIR_AGAIN;
+}
+
+static int wait_for_two(struct weir_context *cx, void *arg)
+{
+    ssize_t n = group_submit(never_again, 2);
+
+    (void)cx;
+    (void)arg;
+    MUST(n == 2 || n == 1 || n == -ECANCELED || n == -EPIPE);
+    MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
+    return 0;
+}
+
+static void cancel_by_one(void *arg)
+{
+    (void)arg;
+    for (uint64_t i = 2; i-- > 0;) {
+        int err;
+
+        /* Not before it is there. */
+        while ((err = weir_group_cancel(group_state.group, i, -EINTR)) ==
+               -ENOENT)
+            weir_sys_yield();
+        MUST(err == 0);
+    }
+}
+
+/* Who waits is to run them again at a time that never comes: it has to be
+ * told when they must end instead. */
+static void stop_again(void (*stop)(void *), void *arg)
+{
+    group_make(&group_one, &group_small);
+    MUST(weir_pool_submit(group_state.pool, &(struct weir_job){
+             .fn = wait_for_two }, 1, WEIR_FOREVER) == 1);
+    go(stop, arg);
+    join_all();
+    MUST(weir_pool_wait(group_state.pool, WEIR_FOREVER) == 0);
+    group_end();
+}
+
+static void again_cancelled(void)
+{
+    stop_again(group_cancel_every, NULL);
+}
+
+static void again_cancelled_by_one(void)
+{
+    stop_again(cancel_by_one, NULL);
+}
+
+static void again_closed(void)
+{
+    stop_again(close_pool, &group_state);
+}
+
+static void again_drained(void)
+{
+    stop_again(close_pool, NULL);
+}
+
 /* ---- naps and ends inside ---- */
 
 static void nested_nap(void)
@@ -282,6 +350,15 @@ const struct scenario nested_scenarios[] = {
       .preemptions = 1 },
     { .name = "group-helped-cancelled", .run = helped_cancelled,
       .preemptions = 1 },
+    { .name = "group-again-cancelled", .run = again_cancelled,
+      .preemptions = 2, .marks = { "a job to run again" } },
+    { .name = "group-again-cancelled-by-one",
+      .run = again_cancelled_by_one, .preemptions = 2,
+      .marks = { "a job to run again" } },
+    { .name = "group-again-closed", .run = again_closed,
+      .preemptions = 2, .marks = { "a job to run again" } },
+    { .name = "group-again-drained", .run = again_drained,
+      .preemptions = 2, .marks = { "a job to run again" } },
     { .name = "group-nested-nap", .run = nested_nap, .preemptions = 1 },
     { .name = "group-exit-in-job", .run = exit_in_job,
       .faults = WEIR_SIM_NO_THREAD, .preemptions = 1 },
