@@ -41,6 +41,7 @@ static int make_memory(struct weir_group *g)
 {
     size_t window = g->options.window;
     size_t buckets = 1;
+    uintptr_t behind;
 
     while (buckets < window)
         buckets *= 2;
@@ -52,10 +53,13 @@ static int make_memory(struct weir_group *g)
         memset(g->buckets, 0, buckets * sizeof(*g->buckets));
     else
         g->buckets = weir_sys_alloc_small(buckets * sizeof(*g->buckets) +
+                                          WEIR_LINE +
                                           window * sizeof(*g->slots));
     if (g->buckets == NULL)
         return -ENOMEM;
-    g->slots = (struct weir_slot *)(void *)(g->buckets + buckets);
+    behind = (uintptr_t)(g->buckets + buckets);
+    g->slots = (struct weir_slot *)((behind + WEIR_LINE - 1) &
+                                    ~(uintptr_t)(WEIR_LINE - 1));
     return 0;
 }
 

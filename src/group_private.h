@@ -17,55 +17,71 @@ enum weir_slot_state {
     WEIR_SLOT_DONE   /* its result waits to be read */
 };
 
-/* Where one job of a group lives, from submit until its result is read. */
+/* Where one job of a group lives, from submit until its result is read. Its
+ * worker touches the first line, and the second, in which the results's
+ * members are that it fills in; the third is for who has the lock. */
 struct weir_slot {
+    WEIR_ON_LINE
     WEIR_ATOMIC(uint64_t) claim; /* (a) ticket * 4 + enum weir_slot_state */
     struct weir_group *group;    /* (c) */
-    bool is_task;                /* (l) a task brings it; else a reference in
-                                    the ring does */
-    struct weir_task *task;      /* (l) that one, which whoever has taken it
-                                    may read too */
-    bool dropped;                /* (o) it ended without running to the end */
-    const char *name;            /* (o) for on_event */
     weir_fn *fn;                 /* (o) who made it, then who claimed it */
     void (*drop)(void *arg, int why); /* (o) */
+    const char *name;            /* (o) for on_event */
+    struct weir_task *task;      /* (l) the one that brings it, which whoever
+                                    has taken it may read too */
+    WEIR_ATOMIC(int) stop;       /* (a) why it should end; 0: it need not */
+    uint32_t before;             /* (o) the one that ended before it: see
+                                    `ended` of the group */
+    int again_depth;             /* (o) by which of a worker's waits it is to
+                                    be run aside again */
+    bool is_task;                /* (l) a task brings it; else a reference in
+                                    the ring does */
+    bool dropped;                /* (o) it ended without running to the end */
+    bool queued;                 /* (l) it is in a list of those queued */
+    WEIR_ON_LINE
     struct weir_result result;   /* (o), then (l) */
+    int64_t again_at;            /* (o) when it is to be run aside again; 0:
+                                    it was not yet */
     struct weir_slot *next;      /* (l) free list, or queued or done list */
     struct weir_slot *prev;      /* (l) */
     struct weir_slot *same;      /* (l) next of the same bucket */
-    bool queued;                 /* (l) it is in a list of those queued */
-    uint32_t before;             /* (o) the one that ended before it: see
-                                    `ended` of the group */
-    int64_t again_at;            /* (o) when it is to be run aside again; 0:
-                                    it was not yet */
-    int again_depth;             /* (o) and by which of a worker's waits */
-    WEIR_ATOMIC(int) stop;       /* (a) why it should end; 0: it need not */
 };
 
 struct weir_slot_list {
     struct weir_slot *first, *last; /* (l) */
 };
 
+/* What workers read, what they write, and what is changed under the lock are
+ * on lines of their own. */
 struct weir_group {
-    struct weir_sys_mutex lock;
     struct weir_pool *pool;     /* (c) */
     struct weir_group *parent;  /* (c) it holds a reference; or NULL */
-    struct weir_group_options options; /* (c) */
-    struct weir_group *children; /* (l) the groups below, not destroyed */
-    struct weir_group *next_child, *prev_child; /* the parent's lock */
-    WEIR_ATOMIC(int64_t) refs;  /* (a) owner, references in the ring, groups
-                                   below */
-    WEIR_ATOMIC(int) stop;      /* (a) why all should end; 0: they need not */
-    /* (a) Jobs that have not ended, from bit 32 on; below that 1 + the number
-     * of the slot whose job ended last, 0: none, of those that are not taken
-     * in yet. */
-    WEIR_ATOMIC(uint64_t) ended;
-    /* (a) 1 + the number of the slot for which a thread sleeps; 0: none does;
-     * WEIR_WANTED_MANY. Changed under the lock. */
-    WEIR_ATOMIC(uint64_t) wants;
     struct weir_slot *slots;    /* (c) */
     struct weir_slot **buckets; /* (l) by index */
     uint64_t bucket_mask;       /* (c) */
+    /* (a) 1 + the number of the slot for which a thread sleeps; 0: none does;
+     * WEIR_WANTED_MANY. Changed under the lock. */
+    WEIR_ATOMIC(uint64_t) wants;
+    /* (a) So many jobs are to be on the stack for who sleeps until all have
+     * ended: no more than there are unfinished, while somebody does. Changed
+     * under the lock. */
+    WEIR_ATOMIC(uint64_t) awaited;
+    WEIR_ATOMIC(int) stop;      /* (a) why all should end; 0: they need not */
+    struct weir_group_options options; /* (c) */
+    struct weir_park changed;   /* who waits for any result, or for room */
+    struct weir_park wanted;    /* who waits for one result */
+    struct weir_park all;       /* who waits for the end of all */
+
+    /* (a) A stack of those that have ended and are not taken in yet: 1 + the
+     * number of the slot whose job ended last, 0: none; and from bit 32 on
+     * how many there are. */
+    WEIR_ON_LINE WEIR_ATOMIC(uint64_t) ended;
+
+    WEIR_ON_LINE struct weir_sys_mutex lock;
+    WEIR_ATOMIC(int64_t) refs;  /* (a) owner, references in the ring, groups
+                                   below */
+    struct weir_group *children; /* (l) the groups below, not destroyed */
+    struct weir_group *next_child, *prev_child; /* the parent's lock */
     size_t fresh;               /* (l) slots from here on were never used */
     struct weir_slot *free;     /* (l) of the others */
     struct weir_slot_list queued; /* (l) oldest first; may hold claimed ones */
@@ -78,34 +94,37 @@ struct weir_group {
     int first_status;           /* (l) */
     bool has_ok;                /* (l) some job has returned 0 */
     struct weir_group_stats stats; /* (l) */
-    struct weir_park changed;   /* who waits for any result, or for room */
-    struct weir_park wanted;    /* who waits for one result */
-    struct weir_park all;       /* who waits for the end of all */
 };
 
 #define WEIR_WANTED_MANY UINT64_MAX
-#define WEIR_UNENDED_ONE (UINT64_C(1) << 32)
+#define WEIR_ENDED_ONE (UINT64_C(1) << 32)
 
 /* ---- slots: group_slot.c ---- */
 
-/* Take in what has ended since: count it, and put its results among those
- * that are done. */
+/* Take in what has ended since, if anything has: count it, and put its
+ * results among those that are done. Wakes who sleeps until the end of all, if
+ * that is it. */
 void weir_slot_take_in_locked(struct weir_group *group);
 
+/* Note how many are unfinished, for who sleeps until all have ended: to be
+ * called where they have become fewer, and by who is about to sleep. Returns
+ * whether none is, and wakes them then. */
+bool weir_slot_await_all_locked(struct weir_group *group);
+
 /* Lock the group, and take in what has ended: whoever looks at it under its
- * lock sees all that. */
+ * lock sees all that. Who needs only what is there already locks without. */
 static inline void weir_group_lock(struct weir_group *group)
     WEIR_ACQUIRES(group->lock)
 {
     weir_sys_lock(&group->lock);
-    /* Who sleeps has announced itself and now looks: see park.h. */
-    if ((uint32_t)weir_atomic_load(&group->ended, weir_seq_cst) != 0)
-        weir_slot_take_in_locked(group);
+    weir_slot_take_in_locked(group);
 }
 
 /* Whether a slot is free. */
-static inline bool weir_slot_is_left_locked(const struct weir_group *group)
+static inline bool weir_slot_is_left_locked(struct weir_group *group)
 {
+    if (group->free == NULL && group->fresh == group->options.window)
+        weir_slot_take_in_locked(group);
     return group->free != NULL || group->fresh < group->options.window;
 }
 

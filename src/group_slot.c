@@ -301,16 +301,36 @@ static void keep_locked(struct weir_group *g, struct weir_slot *slot)
     weir_slot_append_locked(&g->done, slot);
 }
 
-void weir_slot_take_in_locked(struct weir_group *g)
+/* How many ahead of the one that is taken in are fetched. */
+#define AHEAD 4
+
+/* Have the slot fetched that will be the next but some, if they go on as the
+ * last two: one behind the other, for workers take jobs in order. */
+static void fetch_ahead(const struct weir_group *g, uint32_t last,
+                        uint32_t number)
+{
+    uint32_t ahead = number + AHEAD * (number - last) - 1;
+
+    if (ahead >= g->options.window)
+        return;
+    weir_sys_prefetch(&g->slots[ahead]);
+    weir_sys_prefetch(&g->slots[ahead].result);
+}
+
+/* Take what is on the stack now. */
+static void take_stack_locked(struct weir_group *g)
 {
     struct weir_slot *slot, *oldest = NULL;
-    uint32_t number = (uint32_t)weir_atomic_fetch_and(
-        &g->ended, ~(WEIR_UNENDED_ONE - 1), weir_seq_cst);
+    uint32_t number =
+        (uint32_t)weir_atomic_exchange(&g->ended, 0, weir_seq_cst);
 
     /* The last one comes first: turn them round. */
     while (number != 0) {
+        uint32_t last = number;
+
         slot = &g->slots[number - 1];
         number = slot->before;
+        fetch_ahead(g, last, number);
         unqueue_locked(g, slot);
         slot->next = oldest;
         oldest = slot;
@@ -322,11 +342,37 @@ void weir_slot_take_in_locked(struct weir_group *g)
     }
 }
 
-/* Wake who waits for the end of a job that was in slot `number`, and maybe
- * for that of all. Who sleeps has announced itself, and then has taken in what
- * had ended: either this end was among that, or its announcement is seen
- * here. */
-static void tell_ended(struct weir_group *g, uint64_t number, bool last)
+bool weir_slot_await_all_locked(struct weir_group *g)
+{
+    uint64_t unfinished;
+
+    for (;;) {
+        unfinished = g->stats.unfinished;
+        weir_atomic_store(&g->awaited, unfinished, weir_seq_cst);
+        /* Whoever ends the last one from here on sees that, and wakes. */
+        if (unfinished == 0 || weir_atomic_load(&g->ended, weir_seq_cst) <
+                                   unfinished * WEIR_ENDED_ONE)
+            break;
+        take_stack_locked(g);
+    }
+    if (unfinished == 0)
+        weir_park_wake_all(&g->all);
+    return unfinished == 0;
+}
+
+void weir_slot_take_in_locked(struct weir_group *g)
+{
+    /* Who sleeps has announced itself and now looks: see park.h. */
+    if (weir_atomic_load(&g->ended, weir_seq_cst) == 0)
+        return;
+    take_stack_locked(g);
+    weir_slot_await_all_locked(g);
+}
+
+/* Wake who waits for the end of a job that was in slot `number`. Who sleeps
+ * has announced itself, and then has taken in what had ended: either this end
+ * was among that, or its announcement is seen here. */
+static void tell_ended(struct weir_group *g, uint64_t number)
 {
     uint64_t wants;
 
@@ -334,8 +380,6 @@ static void tell_ended(struct weir_group *g, uint64_t number, bool last)
     wants = weir_atomic_load(&g->wants, weir_seq_cst);
     if (wants == number || wants == WEIR_WANTED_MANY)
         weir_park_wake_all(&g->wanted);
-    if (last)
-        weir_park_wake_all(&g->all);
 }
 
 /* Where nothing has to be done at once: leave the job for the next one who
@@ -348,9 +392,11 @@ static void leave_ended(struct weir_slot *slot)
 
     do {
         slot->before = (uint32_t)ended;
-        now = (ended - slot->before - WEIR_UNENDED_ONE) | number;
+        now = (ended - slot->before + WEIR_ENDED_ONE) | number;
     } while (!weir_atomic_cas_weak(&g->ended, &ended, now, weir_seq_cst));
-    tell_ended(g, number, now < WEIR_UNENDED_ONE);
+    tell_ended(g, number);
+    if (now >> 32 >= weir_atomic_load(&g->awaited, weir_seq_cst))
+        weir_park_wake_all(&g->all);
 }
 
 /* Where a task ends, which is free for another job after that, or something
@@ -359,7 +405,7 @@ static void take_in_ended(struct weir_slot *slot)
 {
     struct weir_group *g = slot->group;
     uint64_t number = weir_slot_number(slot);
-    bool stop, ready, last;
+    bool stop, ready;
 
     weir_group_lock(g);
     unqueue_locked(g, slot);
@@ -369,11 +415,10 @@ static void take_in_ended(struct weir_slot *slot)
             g->stats.unread == 0;
     g->telling += ready;
     keep_locked(g, slot);
-    last = weir_atomic_fetch_sub(&g->ended, WEIR_UNENDED_ONE, weir_seq_cst) <
-           2 * WEIR_UNENDED_ONE;
+    weir_slot_await_all_locked(g);
     weir_sys_unlock(&g->lock);
 
-    tell_ended(g, number, last);
+    tell_ended(g, number);
     if (ready) {
         g->options.on_ready(g->options.user);
         weir_group_lock(g);

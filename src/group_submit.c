@@ -16,19 +16,14 @@ static bool is_task(const struct weir_group *g, const struct weir_job *job)
 static void expect_locked(struct weir_group *g, size_t count)
 {
     weir_atomic_fetch_add(&g->refs, (int64_t)count, weir_seq_cst);
-    weir_atomic_fetch_add(&g->ended, count * WEIR_UNENDED_ONE, weir_seq_cst);
 }
 
 /* Those that were refused. A job that has ended meanwhile was not the last
  * for their sake. */
 static void expect_less_locked(struct weir_group *g, size_t count)
 {
-    uint64_t less = count * WEIR_UNENDED_ONE;
-
     weir_atomic_fetch_sub(&g->refs, (int64_t)count, weir_seq_cst);
-    if (weir_atomic_fetch_sub(&g->ended, less, weir_seq_cst) - less <
-        WEIR_UNENDED_ONE)
-        weir_park_wake_all(&g->all);
+    weir_slot_await_all_locked(g);
 }
 
 /* Queue up to CHUNK jobs in free slots and put references to them into the
@@ -92,9 +87,12 @@ static ssize_t put_task_locked(struct weir_group *g,
 static ssize_t put_locked(struct weir_group *g, const struct weir_job *jobs,
                           size_t count, int64_t now)
 {
+    bool left = weir_slot_is_left_locked(g);
+
+    /* After that: what was dropped for it may have made the room. */
     if (weir_atomic_load(&g->stop, weir_seq_cst) != 0)
         return -ECANCELED;
-    if (!weir_slot_is_left_locked(g))
+    if (!left)
         return g->stats.unread > 0 ? -ENOBUFS : -EBUSY;
     return is_task(g, &jobs[0]) ? put_task_locked(g, &jobs[0], now)
                                 : put_plain_locked(g, jobs, count, now);
@@ -120,7 +118,6 @@ static int run_inline(struct weir_context *cx, struct weir_group *g,
         (g->pool->gate == NULL ||
          weir_gate_spend(g->pool->gate, &opens, &held, NULL, NULL) == 0)) {
         slot = weir_slot_fill_locked(g, job, now, false);
-        weir_atomic_fetch_add(&g->ended, WEIR_UNENDED_ONE, weir_seq_cst);
         if (!weir_slot_claim(slot))
             slot = NULL; /* not possible under the lock */
     }
@@ -213,7 +210,7 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
         ssize_t n;
         bool helpers;
 
-        weir_group_lock(g);
+        weir_sys_lock(&g->lock); /* what has ended is of no interest yet */
         n = put_locked(g, jobs + done, count - done, now);
         helpers = g->helpers > 0;
         weir_sys_unlock(&g->lock);

@@ -33,11 +33,15 @@ bool weir_group_is_own(const struct weir_group *group)
 
 static bool is_over(struct weir_want *want)
 {
+    struct weir_group *g = want->g;
     bool over;
 
-    weir_group_lock(want->g);
+    weir_sys_lock(&g->lock);
+    /* While there are results, leave alone what workers are writing. */
+    if (want->park != &g->changed || g->done.first == NULL)
+        weir_slot_take_in_locked(g);
     over = want->over_locked(want);
-    weir_sys_unlock(&want->g->lock);
+    weir_sys_unlock(&g->lock);
     return over;
 }
 
@@ -266,7 +270,7 @@ int weir_group_get(struct weir_group *g, uint64_t index,
 
 static bool all_over_locked(struct weir_want *want)
 {
-    return want->g->stats.unfinished == 0;
+    return weir_slot_await_all_locked(want->g);
 }
 
 int weir_group_wait(struct weir_group *g, int64_t deadline)
@@ -279,7 +283,8 @@ int weir_group_wait(struct weir_group *g, int64_t deadline)
 
 static bool end_over_locked(struct weir_want *want)
 {
-    return want->g->stats.unfinished == 0 && want->g->telling == 0;
+    /* Not a wake-up of its own that finds it cannot end yet. */
+    return want->g->telling == 0 && weir_slot_await_all_locked(want->g);
 }
 
 void weir_group_wait_end(struct weir_group *g)
