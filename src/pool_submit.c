@@ -107,6 +107,7 @@ int weir_pool_submit_task(struct weir_pool *pool, const struct weir_job *job,
     task = weir_task_make(pool, job);
     memcpy(task->passes, passes, sizeof(passes));
     task->pass_count = count;
+    task->pos = pos;
     if (proxy != NULL) {
         task->job.fn = proxy->fn;
         task->job.arg = proxy->arg;
@@ -120,6 +121,12 @@ int weir_pool_submit_task(struct weir_pool *pool, const struct weir_job *job,
     token.arg = task;
     weir_ring_fill(&pool->ring, pos, &token, sizeof(token));
     weir_pool_wake(pool);
+    /* The task may have ended already. A read-modify-write: if that comes
+     * after it, who ends it sees the token in the ring. */
+    if (weir_atomic_fetch_add(&pool->tasks.spent, 0, weir_seq_cst) != 0) {
+        weir_park_wake(&pool->ring.room);
+        weir_pool_settle(pool);
+    }
     return 0;
 }
 

@@ -103,8 +103,11 @@ int weir_worker_take(struct weir_context *w, struct weir_taken *job,
     w->permit = err == 0;
     if (err == 1)
         return 0;
+    if (err != -EAGAIN)
+        return err;
     /* A closed gate is no reason to wait at it without a job. */
-    return err == -EAGAIN && !weir_pool_has_jobs(pool) ? -ENOENT : err;
+    weir_tasks_skip_spent(pool);
+    return weir_pool_has_jobs(pool) ? -EAGAIN : -ENOENT;
 }
 
 /* ---- running and dropping ---- */

@@ -7,8 +7,9 @@
  *   taken inside a group's lock, a pool's own gate's and those of the gates
  *   of jobs, and nothing but posts happens under it.
  * Order: `ready` grows by a seq_cst read-modify-write before a worker is
- *   woken: see park.h. `over` is one too: of its end and the passing of its
- *   token the second one frees the task.
+ *   woken: see park.h. `spent` too, and before who waits for room or quiet
+ *   is woken; that one loads it, and then the ring's head, after it has
+ *   announced itself.
  * Invariants: a task uses one position of the ring, which counts as ended
  *   when the task is free again. So there are never more tasks than the
  *   capacity, and a claimed position always finds a free one. A parked task
@@ -18,7 +19,10 @@
  *   group: they may be all there are. Where a gate may have opened all helpers
  *   try what is parked: the first in line may have no worker. A time that
  *   comes before the one until which a sleeper sleeps wakes one, which then
- *   sleeps until that, and all helpers.
+ *   sleeps until that, and all helpers. A token that is spent is let pass
+ *   when it comes next, by whoever asks how many jobs have ended; who ends
+ *   its task, or puts it too late, wakes a submitter that waits for room, and
+ *   settles the pool, as a worker does that takes what is before it.
  * Not guaranteed: that a delayed task starts at its time where no worker is
  *   free.
  */
@@ -42,7 +46,8 @@ int weir_tasks_init(struct weir_tasks *ts, size_t capacity,
     /* Not touched, and so not there, until they are used. */
     ts->all = weir_sys_alloc_small(capacity * sizeof(*ts->all));
     ts->heap = weir_sys_alloc_small(capacity * sizeof(*ts->heap));
-    if (ts->all == NULL || ts->heap == NULL) {
+    ts->spent_at = weir_sys_alloc_small(capacity * sizeof(*ts->spent_at));
+    if (ts->all == NULL || ts->heap == NULL || ts->spent_at == NULL) {
         weir_tasks_destroy(ts);
         return -ENOMEM;
     }
@@ -55,6 +60,7 @@ int weir_tasks_init(struct weir_tasks *ts, size_t capacity,
 
 void weir_tasks_free_memory(struct weir_tasks *ts)
 {
+    weir_sys_free(ts->spent_at);
     weir_sys_free(ts->heap);
     weir_sys_free(ts->all);
 }
@@ -204,18 +210,51 @@ void weir_task_queue(struct weir_task *t)
 /* ---- taking ---- */
 
 /* Both its job and its token are done with. */
-static void free_task(struct weir_task *t)
+static void free_locked(struct weir_task *t)
 {
-    struct weir_pool *pool = t->pool;
-    struct weir_tasks *ts = &pool->tasks;
+    struct weir_tasks *ts = &t->pool->tasks;
 
-    weir_sys_lock(&ts->lock);
     t->state = WEIR_TASK_FREE;
     t->next = ts->free;
     ts->free = t;
-    weir_sys_unlock(&ts->lock);
     /* After that: who sees room finds a free task. */
-    weir_atomic_fetch_add(&pool->ended_aside, 1, weir_seq_cst);
+    weir_atomic_fetch_add(&t->pool->ended_aside, 1, weir_seq_cst);
+}
+
+/* Where the task of a spent token at a position is. No two tokens in the ring
+ * have the same place; but one that a worker has taken and not let pass yet
+ * may have that of a later one. */
+static struct weir_task **spent_at(struct weir_pool *pool, uint64_t pos)
+{
+    return &pool->tasks.spent_at[(pos - WEIR_RING_FIRST) / 2 %
+                                 pool->ring.capacity];
+}
+
+/* It has ended, and its token has not passed. */
+static void spend_locked(struct weir_task *t)
+{
+    struct weir_task **at = spent_at(t->pool, t->pos);
+
+    /* Of two the later one stays: the other one's token is taken. */
+    if (*at == NULL || weir_ring_distance((*at)->pos, t->pos) > 0)
+        *at = t;
+    weir_atomic_fetch_add(&t->pool->tasks.spent, 1, weir_seq_cst);
+}
+
+static void pass_locked(struct weir_task *t)
+{
+    struct weir_tasks *ts = &t->pool->tasks;
+
+    ts->tokens--;
+    t->over |= WEIR_TASK_PASSED;
+    if ((t->over & WEIR_TASK_ENDED) != 0) {
+        struct weir_task **at = spent_at(t->pool, t->pos);
+
+        if (*at == t)
+            *at = NULL;
+        weir_atomic_fetch_sub(&ts->spent, 1, weir_seq_cst);
+        free_locked(t);
+    }
 }
 
 bool weir_task_pass(struct weir_task *t)
@@ -227,12 +266,30 @@ bool weir_task_pass(struct weir_task *t)
     took = t->state == WEIR_TASK_QUEUED;
     if (took)
         weir_task_take_locked(t);
-    ts->tokens--;
+    pass_locked(t);
     weir_sys_unlock(&ts->lock);
-    if ((weir_atomic_fetch_or(&t->over, WEIR_TASK_PASSED, weir_seq_cst) &
-         WEIR_TASK_ENDED) != 0)
-        free_task(t);
     return took;
+}
+
+void weir_tasks_skip_spent(struct weir_pool *pool)
+{
+    struct weir_tasks *ts = &pool->tasks;
+
+    if (weir_atomic_load(&ts->spent, weir_seq_cst) == 0)
+        return;
+    weir_sys_lock(&ts->lock);
+    for (;;) {
+        uint64_t head = weir_atomic_load(&pool->ring.head, weir_seq_cst);
+        struct weir_task *t = *spent_at(pool, head);
+
+        /* One that is not put yet is let pass by who puts it; one that is
+         * gone, by the worker that has taken it. */
+        if (t == NULL || t->pos != head ||
+            !weir_ring_skip(&pool->ring, head))
+            break;
+        pass_locked(t);
+    }
+    weir_sys_unlock(&ts->lock);
 }
 
 struct weir_task *weir_task_take_ready(struct weir_pool *pool, bool queued)
@@ -416,11 +473,15 @@ void weir_task_part(struct weir_task *t)
 void weir_task_end(struct weir_task *t)
 {
     struct weir_pool *pool = t->pool;
+    struct weir_tasks *ts = &pool->tasks;
 
-    if ((weir_atomic_fetch_or(&t->over, WEIR_TASK_ENDED, weir_seq_cst) &
-         WEIR_TASK_PASSED) == 0)
-        return;
-    free_task(t);
+    weir_sys_lock(&ts->lock);
+    t->over |= WEIR_TASK_ENDED;
+    if ((t->over & WEIR_TASK_PASSED) != 0)
+        free_locked(t);
+    else
+        spend_locked(t);
+    weir_sys_unlock(&ts->lock);
     weir_park_wake(&pool->ring.room);
     weir_pool_settle(pool);
 }

@@ -42,7 +42,8 @@ struct weir_task {
     bool lent;                       /* (o) a helper lends it its permits */
     struct weir_pool *pool;          /* (c) */
     void *group;                     /* (c) whose helpers may run it */
-    WEIR_ATOMIC(unsigned) over;      /* (a) WEIR_TASK_ENDED, _PASSED */
+    uint64_t pos;                    /* (c) its token's, in the ring */
+    unsigned over;                   /* (l) WEIR_TASK_ENDED, _PASSED */
     enum weir_task_state state;      /* (l) */
     uint64_t tried;                  /* (l) the offer at which a helper was
                                         refused last; 0: none was */
@@ -58,7 +59,7 @@ struct weir_task {
 };
 
 /* Its job has come to its end; its token has left the ring. A task with both
- * is free. */
+ * is free; one that has only ended has left a spent token. */
 #define WEIR_TASK_ENDED 1u
 #define WEIR_TASK_PASSED 2u
 
@@ -79,6 +80,9 @@ struct weir_tasks {
     WEIR_ATOMIC(size_t) ready; /* (a) in lists; changed under the lock */
     WEIR_ATOMIC(int64_t) due;  /* (a) of the heap's first, WEIR_FOREVER;
                                   changed under the lock */
+    WEIR_ATOMIC(size_t) spent; /* (a) tasks that have ended, and their token
+                                  has not passed; changed under the lock */
+    struct weir_task **spent_at; /* (l) these, by their tokens' places */
     int64_t watched;           /* (l) when a sleeping worker will look */
     struct weir_task *all;     /* (c) as many as the pool's capacity */
     size_t used;               /* (l) so many have ever been used */
@@ -137,6 +141,10 @@ void weir_task_queue(struct weir_task *task);
  * the task with it. If it had ended before it is free now, and counts as
  * ended; the caller settles the pool when no gate is locked. */
 bool weir_task_pass(struct weir_task *task);
+
+/* Let the spent tokens that come next in the ring pass: for who asks how many
+ * jobs have ended. No worker may come by, and no gate keeps them. */
+void weir_tasks_skip_spent(struct weir_pool *pool);
 
 /* Take the ready task whose turn it is; NULL: it is the ring's turn, which
  * `queued` says is not empty, or there is none. */

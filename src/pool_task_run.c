@@ -16,7 +16,7 @@ struct weir_task *weir_task_adopt(struct weir_pool *pool,
         .fn = call->fn, .arg = call->arg, .tag = call->tag,
         .drop = call->drop, .name = call->name });
 
-    weir_atomic_store(&t->over, WEIR_TASK_PASSED, weir_relaxed); /* ours */
+    t->over = WEIR_TASK_PASSED; /* nobody else knows of it yet */
     t->attempts = 1;
     return t;
 }

@@ -300,6 +300,21 @@ static inline size_t weir_ring_take(struct weir_ring *ring, void *items,
     return n;
 }
 
+/* Take the item at `pos` and forget it. false: it is not the next one any
+ * more, or not there yet. */
+static inline bool weir_ring_skip(struct weir_ring *ring, uint64_t pos)
+{
+    struct weir_cell *cell = weir_ring_cell(ring, pos);
+    uint64_t head = pos;
+
+    /* Acquire, and release below: as in weir_ring_take. */
+    if (weir_atomic_load(&cell->seq, weir_acquire) != pos + 1 ||
+        !weir_atomic_cas_strong(&ring->head, &head, pos + 2, weir_seq_cst))
+        return false;
+    weir_atomic_store(&cell->seq, pos + 2 * (ring->mask + 1), weir_release);
+    return true;
+}
+
 /* ---- closing ---- */
 
 /* Accept nothing more. The caller wakes who sleeps. */
