@@ -33,6 +33,7 @@ static uint64_t pool_bound(void *owner)
 {
     struct weir_pool *pool = owner;
 
+    weir_tasks_skip_spent(pool);
     return WEIR_RING_FIRST +
            2 * (weir_pool_ended(pool) + pool->ring.capacity);
 }

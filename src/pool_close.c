@@ -20,10 +20,12 @@ uint64_t weir_pool_ended(struct weir_pool *pool)
 
 bool weir_pool_is_quiet(struct weir_pool *pool)
 {
+    uint64_t ended;
+
+    weir_tasks_skip_spent(pool);
     /* Ended first: it never passes what was accepted before it was read, so
      * if the two are equal they were equal at the second load. */
-    uint64_t ended = weir_pool_ended(pool);
-
+    ended = weir_pool_ended(pool);
     /* Before what was accepted: a guest may submit and leave. */
     if (weir_atomic_load(&pool->helping, weir_seq_cst) != 0)
         return false;
@@ -40,6 +42,7 @@ void weir_pool_settle(struct weir_pool *pool)
     if (mode != WEIR_DRAIN && weir_park_count(waiting) == 0 &&
         weir_atomic_load(&pool->lending, weir_seq_cst) == 0)
         return;
+    weir_tasks_skip_spent(pool);
     ended = weir_pool_ended(pool);
     if (weir_atomic_load(&pool->helping, weir_seq_cst) != 0)
         return; /* it settles when it leaves */
