@@ -56,11 +56,10 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
     stats->blocked = weir_atomic_load(&pool->blocked, weir_relaxed);
     if (stats->blocked < 0) /* counted down before it was counted up */
         stats->blocked = 0;
-    ended_aside = weir_atomic_load(&pool->ended_aside, weir_seq_cst);
-    inlined = weir_atomic_load(&pool->inlined, weir_relaxed);
-    failed = weir_atomic_load(&pool->failed_aside, weir_relaxed);
-    cancelled = weir_atomic_load(&pool->cancelled_aside, weir_relaxed);
     weir_sys_lock(&pool->tasks.lock);
+    /* Those whose token is still in the ring too. */
+    ended_aside = weir_atomic_load(&pool->ended_aside, weir_seq_cst) +
+                  weir_atomic_load(&pool->tasks.spent, weir_relaxed);
     stats->delayed = pool->tasks.delayed;
     stats->parked = pool->tasks.parked;
     /* Each task that waits once, wherever its token is. */
@@ -68,6 +67,10 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
         weir_ring_count(&pool->ring) + pool->tasks.waiting,
         pool->tasks.tokens);
     weir_sys_unlock(&pool->tasks.lock);
+    /* After what has ended: no failure counts as a success meanwhile. */
+    inlined = weir_atomic_load(&pool->inlined, weir_relaxed);
+    failed = weir_atomic_load(&pool->failed_aside, weir_relaxed);
+    cancelled = weir_atomic_load(&pool->cancelled_aside, weir_relaxed);
     stats->submitted = weir_ring_accepted(&pool->ring) + inlined;
     stats->wakeups =
         weir_atomic_load(&pool->ring.items.woken, weir_relaxed);
