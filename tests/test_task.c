@@ -687,6 +687,71 @@ static void ready_is_queued(void)
     weir_pool_destroy(pool);
 }
 
+/* ---- what has ended, and its token has not left the ring ---- */
+
+static void ended_without_threads(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = WEIR_NONE, .capacity = 1 });
+    struct job j;
+
+    job_init(&j);
+    for (int i = 1; i <= 3; i++) {
+        REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = run_job,
+                    .arg = &j, .priority = WEIR_HIGH }, 1, WEIR_NOW) == 1);
+        EXPECT_INT(weir_pool_run(pool, weir_now()), 0);
+        EXPECT_INT(atomic_load(&j.runs), i);
+        EXPECT_INT(pool_stats(pool).succeeded, i);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_NOW), 0);
+    }
+    weir_pool_destroy(pool);
+}
+
+static void ended_before_its_turn(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 1, .capacity = 3 });
+    struct job j, first, second;
+
+    job_init(&j);
+    job_init(&second);
+    block_worker(pool, &first);
+    submit_to(pool, &(struct weir_job){ .fn = run_blocked, .arg = &second });
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
+        .priority = WEIR_HIGH });
+    latch_open(&first.go);
+    latch_wait(&second.running);
+    /* The only worker is busy: nobody takes what is left in the ring. */
+    EXPECT_INT(atomic_load(&j.runs), 1);
+    EXPECT_INT(pool_stats(pool).succeeded, 2);
+    submit_fn(pool, run_job, &j);
+    submit_fn(pool, run_job, &j);
+    EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = run_job,
+                   .arg = &j }, 1, WEIR_NOW), -EAGAIN);
+    latch_open(&second.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&j.runs), 3);
+    weir_pool_destroy(pool);
+}
+
+static void ended_at_a_shut_gate(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 1, .limit = 1, .capacity = 1 });
+    struct job j;
+
+    REQUIRE(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER) == 0);
+    for (int i = 0; i < 3; i++) {
+        job_init(&j);
+        submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
+            .drop = note_drop, .priority = i - 1,
+            .deadline = weir_after(5 * WEIR_MS) });
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&j.drops), 1);
+    }
+    weir_pool_destroy(pool);
+}
+
 static const struct tap_case cases[] = {
     { "nobody is busy while what is due finds the pool's gate shut",
       due_at_a_shut_gate },
@@ -726,6 +791,12 @@ static const struct tap_case cases[] = {
       a_forked_child },
     { "what is ready counts as queued until it begins, once",
       ready_is_queued },
+    { "a job of high priority that has ended is gone from a pool that nobody "
+      "runs", ended_without_threads },
+    { "what ends before its turn is counted, and leaves room",
+      ended_before_its_turn },
+    { "what a deadline drops at the pool's shut gate leaves nothing behind",
+      ended_at_a_shut_gate },
 };
 
 int main(void)

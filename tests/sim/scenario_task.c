@@ -253,6 +253,72 @@ static void key_held(void)
     weir_gate_destroy(s.gate);
 }
 
+/* ---- what has ended before its token comes out of the ring ---- */
+
+static void submit_high(void *arg)
+{
+    (void)arg;
+    MUST(submit((struct weir_job){ .priority = WEIR_HIGH },
+                WEIR_FOREVER) == 1);
+}
+
+static void submit_high_and_tell(void *arg)
+{
+    submit_high(arg);
+    weir_sys_sem_post(&pool_state.release);
+}
+
+static void wait_for_quiet(void *arg)
+{
+    (void)arg;
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+}
+
+static void lend_once(void *arg)
+{
+    int err = weir_pool_run(pool_state.pool, weir_now());
+
+    (void)arg;
+    MUST(err == 0 || err == -ETIMEDOUT);
+}
+
+/* Two workers, and a full ring: one takes a token while the other ends its
+ * task, and those after it. */
+static void spent(void)
+{
+    make(2, 2);
+    for (int i = 0; i < 3; i++)
+        submit_high(NULL);
+    wait_for_quiet(NULL);
+    MUST(add(&pool_state.ran, 0) == 3);
+    pool_close(WEIR_DRAIN);
+    pool_end();
+}
+
+/* Two that are lent for one job each, and so take no token of another's: who
+ * waits for room or quiet must not wait for the next one that is lent. */
+static void spent_lent(void)
+{
+    CLEAR(s);
+    pool_make(&(struct weir_pool_options){ .workers = WEIR_NONE,
+        .lenders = 2, .capacity = 1 });
+    MUST(weir_sys_sem_init(&pool_state.release) == 0);
+    submit_high(NULL);
+    go(submit_high_and_tell, NULL);
+    go(lend_once, NULL);
+    go(wait_for_quiet, NULL);
+    lend_once(NULL);
+    MUST(weir_sys_sem_wait(&pool_state.release, WEIR_FOREVER) == 0);
+    reached(add(&pool_state.ran, 0) == 2 ? "both run before both are put"
+                                         : "one left to run");
+    MUST(weir_pool_run(pool_state.pool, WEIR_FOREVER) == 0);
+    join_all();
+    MUST(add(&pool_state.ran, 0) == 2);
+    pool_close(WEIR_DRAIN);
+    weir_sys_sem_destroy(&pool_state.release);
+    pool_end();
+}
+
 /* ---- growing ---- */
 
 static int block(struct weir_context *cx, void *arg)
@@ -336,6 +402,9 @@ const struct scenario task_scenarios[] = {
       .preemptions = 1, .marks = { "a job parked" } },
     { .name = "task-key-held", .run = key_held, .check = check_parked,
       .preemptions = 1, .marks = { "a job parked" } },
+    { .name = "task-spent", .run = spent, .preemptions = 1 },
+    { .name = "task-spent-lent", .run = spent_lent, .preemptions = 1,
+      .marks = { "both run before both are put", "one left to run" } },
     { .name = "task-grow", .run = grow, .faults = WEIR_SIM_WEAK_CAS,
       .preemptions = 1 },
     { .name = "task-grow-quietly", .run = grow_quietly, .preemptions = 1 },
