@@ -175,9 +175,9 @@ WEIR_API int weir_pool_set(struct weir_pool *pool,
  * without threads is drained in this call, as by weir_pool_run(). To be called
  * again after -ETIMEDOUT, with either mode; cancelling is never taken back.
  * Closing a closed pool is fine.
- * Returns 0: every thread has ended; -EAGAIN or -ETIMEDOUT not yet, and the
- * pool is still valid; -EDEADLK called by a job of the pool; -ECHILD;
- * -EINVAL no such mode. */
+ * Returns 0: every job accepted and every thread has ended; -EAGAIN or
+ * -ETIMEDOUT not yet, and the pool is still valid; -EDEADLK called by a job
+ * of the pool; -ECHILD; -EINVAL no such mode. */
 WEIR_API int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
                              int64_t deadline);
 
