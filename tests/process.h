@@ -6,6 +6,8 @@
 #include "tap.h"
 
 #include <dirent.h>
+#include "run.h" /* TESTS_TSAN */
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
