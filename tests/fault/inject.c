@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 
 _Static_assert(sizeof(off_t) == 8, "the wrappers need a 64-bit off_t");
 
@@ -32,11 +33,15 @@ struct plan {
     atomic_ulong short_at; /* 0: never */
     atomic_size_t short_bytes;
     atomic_int short_times;
+    atomic_ulong before_at; /* 0: never */
+    void (*before)(void *arg); /* written before before_at, and its arg */
+    void *before_arg;
 };
 
 static struct plan plans[INJECT_ALL_KINDS];
 static atomic_ulong hits;
 static atomic_uint file_type;
+static atomic_long processors;
 
 static const struct {
     const char *name;
@@ -81,10 +86,26 @@ void inject_reset(void)
     for (size_t i = 0; i < INJECT_ALL_KINDS; i++) {
         atomic_store(&plans[i].fail_at, 0);
         atomic_store(&plans[i].short_at, 0);
+        atomic_store(&plans[i].before_at, 0);
         atomic_store(&plans[i].calls, 0);
     }
     atomic_store(&hits, 0);
     atomic_store(&file_type, 0);
+    atomic_store(&processors, 0);
+}
+
+void inject_processors(long count)
+{
+    atomic_store(&processors, count);
+}
+
+void inject_before(enum inject_kind kind, unsigned long at,
+                   void (*fn)(void *arg), void *arg)
+{
+    plans[kind].before = fn;
+    plans[kind].before_arg = arg;
+    atomic_store(&plans[kind].before_at,
+                 atomic_load(&plans[kind].calls) + at);
 }
 
 void inject_file_type(unsigned type)
@@ -121,12 +142,29 @@ unsigned long inject_hits(void)
 static _Thread_local struct {
     void (*fn)(void *arg);
     void *arg;
-} at_unlock;
+} at_unlock, at_announce;
 
 void inject_at_unlock(void (*fn)(void *arg), void *arg)
 {
     at_unlock.fn = fn;
     at_unlock.arg = arg;
+}
+
+void inject_at_announce(void (*fn)(void *arg), void *arg)
+{
+    at_announce.fn = fn;
+    at_announce.arg = arg;
+}
+
+void inject_announced(void); /* announce.h is for the core only */
+
+void inject_announced(void)
+{
+    void (*fn)(void *arg) = at_announce.fn;
+
+    at_announce.fn = NULL;
+    if (fn != NULL)
+        fn(at_announce.arg);
 }
 
 const char *inject_name(enum inject_kind kind)
@@ -150,6 +188,8 @@ static int count_call(enum inject_kind kind, size_t *bytes)
     unsigned long of_all = swept ? atomic_fetch_add(&any->calls, 1) + 1 : 0;
     int error = 0;
 
+    if (call == atomic_load(&plan->before_at))
+        plan->before(plan->before_arg);
     if (is_due(atomic_load(&plan->fail_at), atomic_load(&plan->fail_times),
                call)) {
         error = atomic_load(&plan->error);
@@ -586,6 +626,9 @@ int __wrap_pthread_getcpuclockid(pthread_t thread, clockid_t *clock)
 
 long __wrap_sysconf(int name)
 {
+    long count = atomic_load(&processors);
+
     FAIL_IF_DUE(INJECT_SYSCONF, NULL);
-    return __real_sysconf(name);
+    return name == _SC_NPROCESSORS_ONLN && count != 0 ? count
+                                                      : __real_sysconf(name);
 }

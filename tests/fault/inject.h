@@ -102,9 +102,23 @@ unsigned long inject_hits(void);
  * it is. inject_reset() takes it back. */
 void inject_file_type(unsigned type);
 
+/* Let the system have this many processors; 0: as many as it has.
+ * inject_reset() takes it back. */
+void inject_processors(long count);
+
+/* Have `fn` called once, by whoever makes the at-th call of a kind from now
+ * on, before that call. */
+void inject_before(enum inject_kind kind, unsigned long at,
+                   void (*fn)(void *arg), void *arg);
+
 /* Have `fn` called once, by this thread, when it is next about to unlock a
  * mutex: what happens between two steps of a call that holds a lock. */
 void inject_at_unlock(void (*fn)(void *arg), void *arg);
+
+/* Have `fn` called once, by this thread, when it has next announced itself in
+ * a park and has not yet looked whether it must sleep: what others do in that
+ * moment. Of the core that announce.h is put before. */
+void inject_at_announce(void (*fn)(void *arg), void *arg);
 
 /* Tell what a kind is called, for a message. */
 const char *inject_name(enum inject_kind kind);

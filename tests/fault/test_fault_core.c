@@ -172,12 +172,36 @@ static int block(struct weir_context *cx, void *arg)
     return 0;
 }
 
+static void submit_block(struct weir_pool *pool, int count_of)
+{
+    for (int i = 0; i < count_of; i++)
+        EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
+            .fn = block, .drop = drop }, 1, WEIR_FOREVER), 1);
+}
+
+static int workers_of(struct weir_pool *pool)
+{
+    struct weir_pool_stats stats;
+
+    REQUIRE(weir_pool_stats(pool, &stats) == 0);
+    return stats.workers;
+}
+
+static sem_t stop_goes;
+
+static void stop_when_told(void *user, int index, void *local)
+{
+    (void)user;
+    (void)index;
+    (void)local;
+    atomic_fetch_add(&stops, 1);
+    latch_wait(&stop_goes);
+}
+
 /* Have so many jobs blocked at once, of `all`. */
 static void block_some(struct weir_pool *pool, int at_once, int all)
 {
-    for (int i = 0; i < all; i++)
-        EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
-            .fn = block, .drop = drop }, 1, WEIR_FOREVER), 1);
+    submit_block(pool, all);
     for (int i = 0; i < at_once; i++)
         latch_wait(&block_runs);
     for (int i = 0; i < all; i++)
@@ -233,6 +257,184 @@ static void growing_again(void)
     inject_reset();
     block_some(pool, 4, 6);
     weir_pool_destroy(pool);
+}
+
+/* A spare thread that ends finds that another has left the reserve meanwhile,
+ * and no room to put one there. It is to go on as a new thread. */
+static void no_thread_to_come_back(void)
+{
+    struct weir_pool *pool;
+
+    atomic_store(&ran, 0);
+    atomic_store(&dropped, 0);
+    atomic_store(&stops, 0);
+    inject_reset();
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 1, .max_workers = 3, .idle_ns = WEIR_MS,
+        .worker_stop = stop_when_told }) == 0);
+    block_some(pool, 3, 3);
+    AWAIT(atomic_load(&stops) == 1); /* it ends, and takes its time */
+    submit_block(pool, 2);
+    for (int i = 0; i < 2; i++)
+        latch_wait(&block_runs);
+    inject_fail(INJECT_THREAD, 1, 0, INJECT_ALWAYS);
+    /* Two are blocked, and there is nobody for the third. */
+    submit_block(pool, 1);
+    latch_open(&stop_goes);
+    AWAIT(workers_of(pool) == 2);
+    EXPECT(inject_hits() > 0);
+    for (int i = 0; i < 3; i++)
+        latch_open(&block_ends);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    latch_wait(&block_runs);
+    EXPECT_INT(atomic_load(&ran), 6);
+    inject_reset();
+    for (int i = 0; i < 3; i++)
+        latch_open(&stop_goes);
+    weir_pool_destroy(pool);
+    while (sem_trywait(&stop_goes) == 0)
+        continue;
+}
+
+/* The threads of a pool end one by one, and the last hope is one that has
+ * been started and cannot begin. */
+static sem_t hope_starts, hope_fails;
+
+static int fail_when_told(void *user, int index, void **local)
+{
+    (void)user;
+    (void)index;
+    (void)local;
+    if (atomic_fetch_add(&starts, 1) < 2)
+        return 0;
+    latch_open(&hope_starts);
+    latch_wait(&hope_fails);
+    return -EIO;
+}
+
+static void no_worker_began(void)
+{
+    struct weir_pool *pool;
+    ssize_t n;
+
+    atomic_store(&ran, 0);
+    atomic_store(&dropped, 0);
+    atomic_store(&starts, 0);
+    latch_init(&hope_starts);
+    latch_init(&hope_fails);
+    inject_reset();
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 1, .max_workers = 2,
+        .worker_start = fail_when_told }) == 0);
+    /* The first is not replaced; the spare one puts another in reserve. */
+    inject_fail(INJECT_THREAD, inject_calls(INJECT_THREAD) + 1, 0,
+                INJECT_ONCE);
+    EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
+        .fn = exit_thread }, 1, WEIR_FOREVER), 1);
+    AWAIT(workers_of(pool) == 1);
+    submit_block(pool, 1);
+    latch_wait(&block_runs);
+    latch_wait(&hope_starts);
+    inject_fail(INJECT_THREAD, inject_calls(INJECT_THREAD) + 1, 0,
+                INJECT_ALWAYS);
+    EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
+        .fn = exit_thread }, 1, WEIR_FOREVER), 1);
+    latch_open(&block_ends);
+    AWAIT(workers_of(pool) == 1);
+    EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = count,
+        .drop = drop }, 1, WEIR_FOREVER), 1);
+    latch_open(&hope_fails);
+    while ((n = weir_pool_submit(pool, &(struct weir_job){ .fn = count,
+                .drop = drop }, 1, WEIR_FOREVER)) == 1)
+        atomic_fetch_sub(&dropped, 1);
+    EXPECT_INT(n, -EPIPE);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 3);
+    EXPECT_INT(atomic_load(&dropped), 1);
+    EXPECT_INT(workers_of(pool), 0);
+    weir_pool_destroy(pool);
+    inject_reset();
+}
+
+static int compute(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    latch_open(arg);
+    return 0;
+}
+
+static int block_silently(struct weir_context *cx, void *arg)
+{
+    latch_wait(&block_ends);
+    return count(cx, arg);
+}
+
+static void end_the_block(void *pool)
+{
+    struct weir_pool_stats stats;
+
+    latch_open(&block_ends);
+    do
+        EXPECT_INT(weir_pool_stats(pool, &stats), 0);
+    while (stats.succeeded == 0);
+}
+
+/* The watcher has seen that a job is blocked, and has not counted it. */
+static void ended_as_it_was_seen(void)
+{
+    struct weir_pool *pool;
+    struct weir_pool_stats stats;
+    sem_t other;
+
+    latch_init(&other);
+    atomic_store(&ran, 0);
+    inject_reset();
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 1, .max_workers = 2 }) == 0);
+    inject_before(INJECT_CLOSE, 1, end_the_block, pool);
+    EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
+        .fn = block_silently }, 1, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
+        .fn = compute, .arg = &other }, 1, WEIR_FOREVER), 1);
+    latch_wait(&other);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT(inject_calls(INJECT_CLOSE) > 0);
+    do
+        EXPECT_INT(weir_pool_stats(pool, &stats), 0);
+    while (stats.blocked != 0);
+    EXPECT_INT(stats.succeeded, 2);
+    weir_pool_destroy(pool);
+    inject_reset();
+}
+
+static unsigned long semaphores_of(int workers)
+{
+    unsigned long before = inject_calls(INJECT_SEM_INIT);
+    struct weir_pool *pool;
+
+    inject_fail(INJECT_THREAD, inject_calls(INJECT_THREAD) + 2, 0,
+                INJECT_ALWAYS);
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = workers, .workers_min = 1 }) == 0);
+    EXPECT_INT(workers_of(pool), 1);
+    weir_pool_destroy(pool);
+    return inject_calls(INJECT_SEM_INIT) - before;
+}
+
+/* Of threads there is but one, but contexts are made for all. */
+static void many_processors(void)
+{
+    const int most = 16384; /* as pool.h says */
+    unsigned long all;
+
+    inject_reset();
+    all = semaphores_of(most);
+    EXPECT(all > semaphores_of(most - 1));
+    inject_processors(most - 1);
+    EXPECT_INT(semaphores_of(0), semaphores_of(most - 1));
+    inject_processors(20L * most);
+    EXPECT_INT(semaphores_of(0), all);
+    inject_reset();
 }
 
 static int submit_in_child(void *arg)
@@ -329,7 +531,15 @@ static int gate_in_child(void *arg)
 {
     struct weir_gate *gate = arg;
     struct weir_gate_stats stats;
+    struct weir_pool *pool;
     int bad = 0;
+
+    /* A pool of the child's own has no way through it either. */
+    bad += weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = WEIR_NONE }) != 0;
+    bad += weir_pool_submit(pool, &(struct weir_job){ .fn = count,
+        .gate = gate }, 1, WEIR_NOW) != -ECHILD;
+    weir_pool_destroy(pool);
 
     bad += weir_gate_enter(gate, 0, WEIR_NOW) != -ECHILD;
     bad += weir_gate_set(gate, NULL) != -ECHILD;
@@ -623,6 +833,12 @@ static const struct tap_case cases[] = {
       growing_sweep },
     { "a pool that found no thread to grow by grows when there are some",
       growing_again },
+    { "so does one whose thread in reserve has ended", no_thread_to_come_back },
+    { "a pool whose last thread does not begin is cancelled",
+      no_worker_began },
+    { "a job that ends while it is seen to be blocked is not counted so",
+      ended_as_it_was_seen },
+    { "more processors than workers_max are not used", many_processors },
     { "without a mark a forked child is told by its number",
       without_a_fork_mark },
 };
@@ -638,5 +854,6 @@ int main(void)
     join(start(nothing, NULL));
     latch_init(&block_runs);
     latch_init(&block_ends);
+    latch_init(&stop_goes);
     return SWEEP_RUN(cases);
 }

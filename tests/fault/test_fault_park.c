@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT
+ * test_fault_park.c - what a thread that is about to sleep waits for happens
+ * when it has announced that, and has not looked yet: it sees so, and does not
+ * sleep. On real threads that moment lasts a few nanoseconds; inject.h stops
+ * a thread in it. */
+#define _GNU_SOURCE 1
+#include "asleep.h"
+#include "inject.h"
+#include "jobs.h"
+
+#include <weir/queue.h>
+
+/* Who announced itself in a case, and whether it was the right one. */
+static atomic_int told;
+
+static void expect_told(void)
+{
+    EXPECT_INT(atomic_exchange(&told, 0), 1);
+}
+
+/* ---- queue ---- */
+
+static void one_is_done(void *queue)
+{
+    atomic_fetch_add(&told, 1);
+    weir_queue_done(queue, 1);
+}
+
+static void one_is_put(void *queue)
+{
+    int item = 7;
+
+    atomic_fetch_add(&told, 1);
+    EXPECT_INT(weir_queue_put(queue, &item, WEIR_NOW), 0);
+}
+
+static void one_is_taken(void *queue)
+{
+    int item;
+
+    atomic_fetch_add(&told, 1);
+    EXPECT_INT(weir_queue_take(queue, &item, WEIR_NOW), 0);
+    EXPECT_INT(item, 7);
+}
+
+static void it_is_closed(void *queue)
+{
+    atomic_fetch_add(&told, 1);
+    EXPECT_INT(weir_queue_close(queue), 0);
+}
+
+static void queue_meets(void)
+{
+    struct weir_queue *queue;
+    int item = 0;
+
+    REQUIRE(weir_queue_create(&queue, &(struct weir_queue_options){
+        .item_bytes = sizeof(int), .capacity = 1 }) == 0);
+    inject_at_announce(one_is_put, queue);
+    EXPECT_INT(weir_queue_take(queue, &item, WEIR_FOREVER), 0);
+    expect_told();
+    EXPECT_INT(item, 7);
+    inject_at_announce(one_is_done, queue);
+    EXPECT_INT(weir_queue_join(queue, WEIR_FOREVER), 0);
+    expect_told();
+    EXPECT_INT(weir_queue_put(queue, &item, WEIR_FOREVER), 0);
+    inject_at_announce(one_is_taken, queue);
+    EXPECT_INT(weir_queue_put(queue, &item, WEIR_FOREVER), 0);
+    expect_told();
+    inject_at_announce(it_is_closed, queue);
+    EXPECT_INT(weir_queue_put(queue, &item, WEIR_FOREVER), -EPIPE);
+    expect_told();
+    weir_queue_destroy(queue);
+}
+
+/* ---- pool ---- */
+
+static void until_quiet(void *arg)
+{
+    struct job *j = arg;
+
+    atomic_fetch_add(&told, 1);
+    latch_open(&j->go);
+    AWAIT(weir_pool_wait(j->pool, WEIR_NOW) == 0);
+}
+
+static void wait_meets_the_end(void)
+{
+    struct job j;
+    struct weir_pool *pool = make_workers(1);
+
+    block_worker(pool, &j);
+    j.pool = pool;
+    inject_at_announce(until_quiet, &j);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    expect_told();
+    EXPECT_INT(atomic_load(&j.runs), 1);
+    weir_pool_destroy(pool);
+}
+
+/* As run_blocked(), and says what thread it is. */
+static int run_numbered(struct weir_context *cx, void *arg)
+{
+    ((struct job *)arg)->last = thread_number();
+    return run_blocked(cx, arg);
+}
+
+static void until_no_thread(void *arg)
+{
+    struct job *j = arg;
+    char path[64];
+
+    atomic_fetch_add(&told, 1);
+    snprintf(path, sizeof(path), "/proc/self/task/%d", j->last);
+    j->last = 0;
+    latch_open(&j->go);
+    AWAIT(access(path, F_OK) != 0);
+}
+
+static void close_meets_the_last_thread(void)
+{
+    struct job j;
+    struct weir_pool *pool = make_workers(1);
+
+    job_init(&j);
+    submit_to(pool, &(struct weir_job){ .fn = run_numbered, .arg = &j });
+    latch_wait(&j.running);
+    inject_at_announce(until_no_thread, &j);
+    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
+    expect_told();
+    EXPECT_INT(atomic_load(&j.runs), 1);
+    weir_pool_destroy(pool);
+}
+
+static void *lend(void *arg)
+{
+    struct job *j = arg;
+
+    EXPECT_INT(weir_pool_run(j->pool, WEIR_FOREVER), 0);
+    return NULL;
+}
+
+struct lent {
+    struct job job;
+    pthread_t thread;
+};
+
+static void until_it_is_back(void *arg)
+{
+    struct lent *l = arg;
+
+    atomic_fetch_add(&told, 1);
+    latch_open(&l->job.go);
+    join(l->thread);
+}
+
+/* As many threads as may be lent to a pool without any of its own. */
+static void drain_meets_the_lender(void)
+{
+    struct lent l;
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = WEIR_NONE, .lenders = 1 });
+
+    job_init(&l.job);
+    l.job.pool = pool;
+    submit_to(pool, &(struct weir_job){ .fn = run_blocked, .arg = &l.job });
+    l.thread = start(lend, &l.job);
+    latch_wait(&l.job.running);
+    inject_at_announce(until_it_is_back, &l);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    expect_told();
+    EXPECT_INT(atomic_load(&l.job.runs), 1);
+    weir_pool_destroy(pool);
+}
+
+/* ---- growing ---- */
+
+static sem_t spare_stands, spare_goes;
+
+static void stand_and_wait(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&told, 1);
+    latch_open(&spare_stands);
+    latch_wait(&spare_goes);
+}
+
+static int stop_spare(void *user, int index, void **local)
+{
+    (void)user;
+    (void)local;
+    if (index == 1)
+        inject_at_announce(stand_and_wait, NULL);
+    return 0;
+}
+
+static int says_blocked(struct weir_context *cx, void *arg)
+{
+    weir_blocking_begin(cx);
+    return run_blocked(cx, arg);
+}
+
+static void spare_meets_work(void)
+{
+    struct job j, other;
+    struct weir_pool *pool;
+
+    latch_init(&spare_stands);
+    latch_init(&spare_goes);
+    job_init(&j);
+    job_init(&other);
+    pool = make_pool(&(struct weir_pool_options){ .workers = 1,
+        .max_workers = 2, .worker_start = stop_spare });
+    latch_wait(&spare_stands);
+    submit_to(pool, &(struct weir_job){ .fn = says_blocked, .arg = &j });
+    latch_wait(&j.running);
+    submit_to(pool, &(struct weir_job){ .fn = run_blocked, .arg = &other });
+    latch_open(&other.go);
+    latch_open(&spare_goes);
+    latch_wait(&other.running); /* beside the other one */
+    expect_told();
+    latch_open(&j.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&j.runs) + atomic_load(&other.runs), 2);
+    weir_pool_destroy(pool);
+}
+
+static void spare_meets_the_close(void)
+{
+    struct weir_pool *pool;
+
+    latch_init(&spare_stands);
+    latch_init(&spare_goes);
+    pool = make_pool(&(struct weir_pool_options){ .workers = 1,
+        .max_workers = 2, .worker_start = stop_spare });
+    latch_wait(&spare_stands);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+    latch_open(&spare_goes);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    expect_told();
+    weir_pool_destroy(pool);
+}
+
+/* ---- jobs ---- */
+
+static void stop_group(void *group)
+{
+    atomic_fetch_add(&told, 1);
+    EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ECANCELED), 0);
+}
+
+static int sleep_and_be_stopped(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+
+    inject_at_announce(stop_group, j->group);
+    atomic_store(&j->result, weir_sleep(cx, WEIR_FOREVER));
+    return 0;
+}
+
+static void sleep_meets_cancel(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct job j;
+
+    job_init(&j);
+    j.group = make_group(pool, NULL);
+    submit_in(j.group, &(struct weir_job){ .fn = sleep_and_be_stopped,
+        .arg = &j });
+    EXPECT_INT(weir_group_wait(j.group, WEIR_FOREVER), 0);
+    expect_told();
+    EXPECT_INT(atomic_load(&j.result), -ECANCELED);
+    weir_group_destroy(j.group);
+    weir_pool_destroy(pool);
+}
+
+/* ---- group ---- */
+
+static void until_ended(void *arg)
+{
+    struct job *j = arg;
+
+    atomic_fetch_add(&told, 1);
+    latch_open(&j->go);
+    AWAIT(group_stats(j->group).unfinished == 0);
+}
+
+/* A group of one slot, and its job, which runs until it is let go. */
+static void start_one(struct weir_pool *pool, struct job *j)
+{
+    job_init(j);
+    j->group = make_group(pool, &(struct weir_group_options){ .window = 1,
+        .discard = 1 });
+    submit_in(j->group, &(struct weir_job){ .fn = run_blocked, .arg = j });
+    latch_wait(&j->running);
+}
+
+static void submit_meets_a_slot(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct job j, next;
+
+    start_one(pool, &j);
+    job_init(&next);
+    inject_at_announce(until_ended, &j);
+    EXPECT_INT(weir_group_submit(j.group, &(struct weir_job){ .fn = run_job,
+        .arg = &next }, 1, WEIR_FOREVER), 1);
+    expect_told();
+    EXPECT_INT(weir_group_wait(j.group, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&next.runs), 1);
+    weir_group_destroy(j.group);
+    weir_pool_destroy(pool);
+}
+
+static void wait_and_destroy_meet_the_end(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct job j;
+
+    for (int destroys = 0; destroys <= 1; destroys++) {
+        start_one(pool, &j);
+        inject_at_announce(until_ended, &j);
+        if (!destroys) {
+            EXPECT_INT(weir_group_wait(j.group, WEIR_FOREVER), 0);
+            expect_told();
+        }
+        weir_group_destroy(j.group);
+        if (destroys)
+            expect_told();
+        EXPECT_INT(atomic_load(&j.runs), 1);
+    }
+    weir_pool_destroy(pool);
+}
+
+static const struct tap_case cases[] = {
+    { "a put, a take, a done or a close just before a sleep is seen",
+      queue_meets },
+    { "so is the end of a pool's last job", wait_meets_the_end },
+    { "so is the end of its last thread", close_meets_the_last_thread },
+    { "so is a lender that leaves the pool which others drain",
+      drain_meets_the_lender },
+    { "so is a job that needs the thread in reserve", spare_meets_work },
+    { "so is a close by the thread in reserve", spare_meets_the_close },
+    { "so is a cancel by a job that sleeps", sleep_meets_cancel },
+    { "so is a slot by who submits to a full group", submit_meets_a_slot },
+    { "so is the end of a group by who waits, or destroys it",
+      wait_and_destroy_meet_the_end },
+};
+
+int main(void)
+{
+    return TAP_RUN(cases);
+}
