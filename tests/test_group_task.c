@@ -313,6 +313,111 @@ static void a_waiter_stops_again(void)
     }
 }
 
+/* ---- a gate that is held while the pool drains ---- */
+
+/* What asks to be run again, after its pool's gate was closed for good. */
+static int again_when_held(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    run_blocked(cx, arg);
+    return WEIR_AGAIN;
+}
+
+/* Wait for a job, or for a task, that was queued when the gate was still
+ * open, or is to be run again. */
+static int wait_when_held(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+    struct weir_group *group = make_group(j->pool, NULL);
+
+    (void)cx;
+    if (j->last == 0) {
+        submit_in(group, &(struct weir_job){ .fn = again_when_held,
+            .arg = j, .drop = note_drop });
+    } else {
+        latch_open(&j->running);
+        latch_wait(&j->go);
+        submit_in(group, &(struct weir_job){ .fn = run_job, .arg = j,
+            .drop = note_drop, .priority = j->last == 1 ? 0 : WEIR_LOW });
+    }
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(group_stats(group).cancelled, 1);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void held_while_draining(void)
+{
+    for (int which = 0; which <= 2; which++) {
+        struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+            .workers = 1, .limit = 2 });
+        struct job j;
+
+        job_init(&j);
+        j.pool = pool;
+        j.last = which;
+        submit_to(pool, &(struct weir_job){ .fn = wait_when_held,
+            .arg = &j });
+        latch_wait(&j.running);
+        EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+        latch_open(&j.go);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&j.runs), which == 0);
+        EXPECT_INT(atomic_load(&j.drops), 1);
+        EXPECT_INT(atomic_load(&j.why), -ECANCELED);
+        EXPECT_INT(pool_stats(pool).cancelled, 1);
+        weir_pool_destroy(pool);
+    }
+}
+
+/* ---- running again, deeper ---- */
+
+/* Its own are the first to run again. */
+static int wait_deeper(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+    struct weir_group *group = make_group(j->pool, NULL);
+    struct job again = { .statuses = { WEIR_AGAIN, 0 }, .last = 1 };
+
+    (void)cx;
+    submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &again });
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&again.runs), 2);
+    EXPECT_INT(atomic_load(&j->runs), 1);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static int wait_for_both(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+    struct weir_group *group = make_group(j->pool, NULL);
+
+    (void)cx;
+    submit_in(group, &(struct weir_job){ .fn = run_job, .arg = j });
+    submit_in(group, &(struct weir_job){ .fn = wait_deeper, .arg = j });
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void again_at_two_depths(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct job j;
+
+    job_init(&j);
+    j.pool = pool;
+    j.statuses[0] = WEIR_AGAIN;
+    j.last = 1;
+    submit_to(pool, &(struct weir_job){ .fn = wait_for_both, .arg = &j });
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&j.runs), 2);
+    EXPECT_INT(pool_stats(pool).succeeded, 4);
+    weir_pool_destroy(pool);
+}
+
 /* ---- behind strangers at a gate ---- */
 
 struct crossing {
@@ -740,6 +845,29 @@ static void *wait_outside(void *arg)
     return NULL;
 }
 
+static int exit_thread(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    (void)arg;
+    pthread_exit(NULL);
+}
+
+static int exit_outside(void *arg)
+{
+    struct weir_group *group = make_group(make_workers(WEIR_NONE),
+        &(struct weir_group_options){ .help = 1 });
+
+    (void)arg;
+    quiet();
+    submit_in(group, &(struct weir_job){ .fn = exit_thread });
+    return weir_group_wait(group, WEIR_FOREVER);
+}
+
+static void exiting_outside(void)
+{
+    EXPECT_INT(in_child(exit_outside, NULL), 128 + SIGABRT);
+}
+
 static void quiet_means_quiet(void)
 {
     struct weir_pool *pool = make_workers(1);
@@ -756,6 +884,7 @@ static void quiet_means_quiet(void)
     latch_wait(&helped.running); /* the worker is busy: it runs there */
     latch_open(&first.go);
     EXPECT_INT(weir_pool_wait(pool, weir_after(20 * WEIR_MS)), -ETIMEDOUT);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
     /* Its thread may be cancelled: that waits until the job has ended. */
     pthread_cancel(thread);
     latch_open(&helped.go);
@@ -895,6 +1024,10 @@ static const struct tap_case cases[] = {
       again_leaves_others_a_turn },
     { "closing, cancelling and a thread's end end what a waiter runs again",
       a_waiter_stops_again },
+    { "what a waiter finds or runs again in a held gate ends as it drains",
+      held_while_draining },
+    { "what runs again in a wait leaves to outer waits what is theirs",
+      again_at_two_depths },
     { "a waiter's job passes strangers that have no worker to pass the gate",
       strangers_do_not_block },
     { "results tell the runs and why a job was dropped, whose arg is NULL",
@@ -913,6 +1046,8 @@ static const struct tap_case cases[] = {
     { "two pools whose jobs wait for each other's helped groups end",
       two_pools_help },
     { "a pool is not quiet while a host's thread helps", quiet_means_quiet },
+    { "a job that ends the thread of a host that helps aborts",
+      exiting_outside },
     { "a sleep inside a wait takes the permits of both again",
       a_helped_sleep },
     { "a job inside a wait sees its own deadline", a_helped_deadline },

@@ -4,6 +4,9 @@
 
 #include <weir/queue.h>
 
+#include <setjmp.h>
+#include <sys/mman.h>
+
 static struct weir_queue *make(size_t item_bytes, size_t capacity)
 {
     struct weir_queue *queue;
@@ -428,6 +431,55 @@ static void child_cannot_wait(void)
     weir_queue_destroy(queue);
 }
 
+#define PAGE 65536 /* a multiple of every page's size */
+
+static unsigned char *forbidden; /* what a put is to copy and cannot, yet */
+static sigjmp_buf in_the_child;
+static volatile pid_t child;
+
+/* The put stands in the middle of copying. The parent goes on with it. */
+static void fork_here(int number)
+{
+    (void)number;
+    if (mprotect(forbidden, PAGE, PROT_READ | PROT_WRITE) != 0)
+        _exit(1);
+    child = fork();
+    if (child == 0)
+        siglongjmp(in_the_child, 1);
+}
+
+static void forked_in_a_put(void)
+{
+    struct sigaction sa = { .sa_handler = fork_here }, old_segv, old_bus;
+    struct weir_queue *queue = make(8, 4);
+    unsigned char item[8] = { 1 };
+    int status = 1;
+
+    forbidden = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                     0);
+    REQUIRE(forbidden != MAP_FAILED);
+    fflush(NULL);
+    if (sigsetjmp(in_the_child, 1) != 0) {
+        int bad = weir_queue_take(queue, item, WEIR_FOREVER) != -ECHILD;
+
+        bad += weir_queue_take(queue, item, WEIR_NOW) != -ECHILD;
+        bad += weir_queue_count(queue) != 1;
+        _exit(bad);
+    }
+    sigaction(SIGSEGV, &sa, &old_segv);
+    sigaction(SIGBUS, &sa, &old_bus); /* what some systems say instead */
+    EXPECT_INT(weir_queue_put(queue, forbidden, WEIR_FOREVER), 0);
+    sigaction(SIGSEGV, &old_segv, NULL);
+    sigaction(SIGBUS, &old_bus, NULL);
+    while (waitpid(child, &status, 0) < 0)
+        REQUIRE(errno == EINTR);
+    EXPECT_INT(status, 0);
+    EXPECT_INT(weir_queue_take(queue, item, WEIR_NOW), 0);
+    EXPECT_INT(item[0], 0);
+    munmap(forbidden, PAGE);
+    weir_queue_destroy(queue);
+}
+
 static const struct tap_case cases[] = {
     { "without options 1,024 pointers fit", defaults },
     { "an option out of range is EINVAL", options_out_of_range },
@@ -449,6 +501,8 @@ static const struct tap_case cases[] = {
     { "join waits until all that was taken is done", join_waits_for_done },
     { "more done than was put aborts", done_too_often_aborts },
     { "in a forked child what would wait is ECHILD", child_cannot_wait },
+    { "what was being put as a child was forked is ECHILD there",
+      forked_in_a_put },
 };
 
 int main(void)

@@ -265,6 +265,29 @@ static int exit_inside(void *arg)
     return atomic_load(&tap_failures);
 }
 
+/* So does one that has waited for a time, of the pool's or of a group. */
+static void exiting_late(void)
+{
+    struct weir_pool *pool = make((struct weir_pool_options){
+        .workers = 1 });
+    struct weir_group *group;
+    struct weir_job job = { .fn = exits, .start = 1 };
+
+    REQUIRE(weir_group_create(&group, pool, NULL) == 0);
+    for (job.tag = 1; job.tag <= 2; job.tag++)
+        REQUIRE((job.tag == 1
+                     ? weir_pool_submit(pool, &job, 1, WEIR_NOW)
+                     : weir_group_submit(group, &job, 1, WEIR_NOW)) == 1);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    for (uint64_t tag = 1; tag <= 2; tag++) {
+        EXPECT_KINDS(tag, WEIR_JOB_BEGAN, WEIR_JOB_ENDED);
+        EXPECT_INT(event_of(tag, 1)->status, -ECANCELED);
+        EXPECT_INT(event_of(tag, 1)->depth, 0);
+    }
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
 static void exiting_inside(void)
 {
 #ifdef TESTS_TSAN
@@ -432,6 +455,8 @@ static const struct tap_case cases[] = {
     { "jobs inside jobs have a depth of one more each", depths },
     { "a job that ends its thread ends those around it, each by its name",
       exiting_inside },
+    { "a job that has waited and ends its thread says that it ended",
+      exiting_late },
     { "while a job waits its worker runs jobs of its groups and no others",
       no_stranger },
 };

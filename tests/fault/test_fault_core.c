@@ -643,6 +643,61 @@ static void group_without_memory(void)
 
 /* ---- group ---- */
 
+struct refused {
+    struct weir_pool *pool;
+    sem_t held;
+    int result;
+};
+
+static int hold_then_count(struct weir_context *cx, void *user, void *arg)
+{
+    struct refused *r = user;
+
+    if (atomic_load(&ran) == 0) {
+        EXPECT_INT(weir_gate_hold(weir_pool_gate(r->pool), 0, WEIR_FOREVER),
+                   0);
+        latch_open(&r->held);
+    }
+    return count(cx, arg);
+}
+
+static int each_of_five(struct weir_context *cx, void *arg)
+{
+    struct refused *r = arg;
+    char elements[5];
+
+    (void)cx;
+    r->result = weir_group_each(r->pool, &(struct weir_each){
+        .fn = hold_then_count, .user = r, .array = elements, .count = 5,
+        .size = 1 });
+    return 0;
+}
+
+/* The pool is full of the job that calls, so the elements run inside it; then
+ * a hold keeps them from that for as long as it takes to be refused often. */
+static void each_while_held(void)
+{
+    struct refused r = { .result = 1 };
+    unsigned long locks;
+
+    latch_init(&r.held);
+    atomic_store(&ran, 0);
+    inject_reset();
+    REQUIRE(weir_pool_create(&r.pool, &(struct weir_pool_options){
+        .workers = 1, .capacity = 1, .limit = 2 }) == 0);
+    EXPECT_INT(weir_pool_submit(r.pool, &(struct weir_job){
+        .fn = each_of_five, .arg = &r }, 1, WEIR_FOREVER), 1);
+    latch_wait(&r.held);
+    locks = inject_calls(INJECT_LOCK);
+    AWAIT(inject_calls(INJECT_LOCK) > locks + 1000);
+    EXPECT_INT(atomic_load(&ran), 1);
+    EXPECT_INT(weir_gate_hold(weir_pool_gate(r.pool), 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_pool_wait(r.pool, WEIR_FOREVER), 0);
+    EXPECT_INT(r.result, 0);
+    EXPECT_INT(atomic_load(&ran), 5);
+    weir_pool_destroy(r.pool);
+}
+
 static struct weir_pool *group_pool;
 
 static int group_scenario(int jobs)
@@ -820,6 +875,8 @@ static const struct tap_case cases[] = {
     { "a group survives every fault, once and for good", group_sweep },
     { "calling for each element survives every fault, once and for good",
       each_sweep },
+    { "each goes on when what refused its elements lets them in",
+      each_while_held },
     { "lending a thread survives every fault, once and for good",
       lending_sweep },
     { "jobs that wait survive every fault, once and for good", task_sweep },

@@ -717,6 +717,32 @@ static void renamed_meanwhile(void)
     inject_reset();
 }
 
+/* Another file takes the path's place; this one is kept. */
+static void put_another_there(void *arg)
+{
+    (void)arg;
+    REQUIRE(rename(path, other_path) == 0);
+    file_set(path, RECORD "other");
+}
+
+/* So it is between locking, and reading what has to be cut off. */
+static void renamed_before_recovery(void)
+{
+    clean();
+    file_set(path, RECORD "torn");
+    inject_reset();
+    inject_before(INJECT_OPEN, 2, put_another_there, NULL);
+    EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
+                                             .path = path,
+                                             .recover = WEIR_RECOVER_LINES }),
+               -EBUSY);
+    EXPECT(writer == NULL);
+    EXPECT(file_says(path, RECORD "other"));
+    EXPECT(file_says(other_path, RECORD "torn"));
+    EXPECT(access(torn_path, F_OK) != 0);
+    inject_reset();
+}
+
 /* ---- waiting and reopening ---- */
 
 static void no_semaphore(void)
@@ -950,6 +976,8 @@ static const struct tap_case cases[] = {
     { "without a thread the file is left alone", thread_fails },
     { "a path renamed while it is opened is opened again, then EBUSY",
       renamed_meanwhile },
+    { "one renamed before it is recovered is EBUSY, and neither file is cut",
+      renamed_before_recovery },
     { "without a semaphore a call fails and the writer goes on",
       no_semaphore },
     { "reopen works or changes nothing at each call that can fail",
