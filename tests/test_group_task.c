@@ -111,6 +111,43 @@ static void cancel_meets_again(void)
     weir_pool_destroy(pool);
 }
 
+/* Between the end of a run that asks for another and the other's being
+ * queued: nobody finds it where it was, or is to be. */
+static void cancel_at_again(void *user, const struct weir_event *event)
+{
+    struct job *j = user;
+
+    if (event->kind == WEIR_JOB_AGAIN)
+        EXPECT_INT(weir_group_cancel(j->group,
+                                     j->last == 0 ? WEIR_EVERY : 0, -EINTR),
+                   0);
+}
+
+static void cancel_meets_the_queue(void)
+{
+    for (int kind = 0; kind <= 3; kind++) {
+        struct job j;
+        struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+            .workers = 1, .on_event = cancel_at_again, .user = &j });
+
+        job_init(&j);
+        j.statuses[0] = WEIR_AGAIN;
+        j.last = kind & 1;
+        j.statuses[1] = WEIR_AGAIN;
+        j.group = make_group(pool, NULL);
+        submit_in(j.group, &(struct weir_job){ .fn = run_job, .arg = &j,
+            .drop = note_drop, .priority = kind < 2 ? 0 : WEIR_HIGH });
+        EXPECT_INT(weir_group_wait(j.group, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&j.runs), 1);
+        EXPECT_INT(atomic_load(&j.drops), 1);
+        EXPECT_INT(atomic_load(&j.why), -EINTR);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(pool_stats(pool).cancelled, 1);
+        weir_group_destroy(j.group);
+        weir_pool_destroy(pool);
+    }
+}
+
 static int wait_inside(struct weir_context *cx, void *arg)
 {
     struct job *j = arg;
@@ -1016,6 +1053,8 @@ static const struct tap_case cases[] = {
       a_waiter_minds_the_time },
     { "cancelling ends a job that asks to be run again at that moment",
       cancel_meets_again },
+    { "cancelling ends one that has asked and is not queued yet",
+      cancel_meets_the_queue },
     { "cancelling the outer group ends what waits in the inner one",
       cancel_reaches_inner },
     { "a waiter spends no slot of the pool's rate on what may not start",
