@@ -367,6 +367,41 @@ static void grow_quietly(void)
     grow_by(block_quietly);
 }
 
+/* Blocked for as long as it takes to be found so, or nearly. */
+static int block_for(struct weir_context *cx, void *arg)
+{
+    int64_t until = weir_after((1 + any_of(4)) * 2 * WEIR_MS);
+
+    MUST(weir_sys_sem_wait(&pool_state.release, until) == -ETIMEDOUT);
+    return pool_run_job(cx, arg);
+}
+
+/* Whoever counts a job as blocked may come after the one who counts it as
+ * blocked no more: it is never less than none. */
+static int look(struct weir_context *cx, void *arg)
+{
+    struct weir_pool_stats stats;
+
+    MUST(weir_pool_stats(pool_state.pool, &stats) == 0);
+    MUST(stats.blocked == 0 || stats.blocked == 1);
+    return pool_run_job(cx, arg);
+}
+
+static void grow_counted(void)
+{
+    CLEAR(s);
+    pool_make(&(struct weir_pool_options){ .workers = 1, .max_workers = 2,
+        .capacity = 3 });
+    pool_state.most = 3;
+    MUST(weir_sys_sem_init(&pool_state.release) == 0);
+    MUST(submit((struct weir_job){ .fn = block_for }, WEIR_NOW) == 1);
+    MUST(submit((struct weir_job){ .fn = look }, WEIR_NOW) == 1);
+    pool_close(WEIR_DRAIN);
+    MUST(add(&pool_state.ran, 0) == 2);
+    weir_sys_sem_destroy(&pool_state.release);
+    pool_end();
+}
+
 static void grow_cancel(void)
 {
     CLEAR(s);
@@ -408,6 +443,7 @@ const struct scenario task_scenarios[] = {
     { .name = "task-grow", .run = grow, .faults = WEIR_SIM_WEAK_CAS,
       .preemptions = 1 },
     { .name = "task-grow-quietly", .run = grow_quietly, .preemptions = 1 },
+    { .name = "task-grow-counted", .run = grow_counted, .large = true },
     { .name = "task-grow-cancel", .run = grow_cancel, .preemptions = 1,
       .marks = { "a job dropped", "all run" } },
     { 0 }
