@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -42,6 +43,7 @@ static struct plan plans[INJECT_ALL_KINDS];
 static atomic_ulong hits;
 static atomic_uint file_type;
 static atomic_long processors;
+static atomic_uint losses, lost;
 
 static const struct {
     const char *name;
@@ -79,6 +81,7 @@ static const struct {
     [INJECT_JOIN] = { "pthread_join", EDEADLK },
     [INJECT_STACK] = { "pthread_attr_setstacksize", EINVAL },
     [INJECT_SYSCONF] = { "sysconf", EINVAL },
+    [INJECT_YIELD] = { "sched_yield", ENOSYS },
 };
 
 void inject_reset(void)
@@ -92,6 +95,7 @@ void inject_reset(void)
     atomic_store(&hits, 0);
     atomic_store(&file_type, 0);
     atomic_store(&processors, 0);
+    atomic_store(&losses, 0);
 }
 
 void inject_processors(long count)
@@ -156,7 +160,21 @@ void inject_at_announce(void (*fn)(void *arg), void *arg)
     at_announce.arg = arg;
 }
 
-void inject_announced(void); /* announce.h is for the core only */
+/* moment.h is for the core only. */
+void inject_announced(void);
+bool inject_is_lost(void);
+
+void inject_losses(unsigned n)
+{
+    atomic_store(&losses, n);
+}
+
+bool inject_is_lost(void)
+{
+    unsigned n = atomic_load(&losses);
+
+    return n > 1 && atomic_fetch_add(&lost, 1) % n != 0;
+}
 
 void inject_announced(void)
 {
@@ -311,6 +329,8 @@ int __real_pthread_join(pthread_t thread, void **result);
 int __wrap_pthread_join(pthread_t thread, void **result);
 int __real_pthread_attr_setstacksize(pthread_attr_t *attr, size_t bytes);
 int __wrap_pthread_attr_setstacksize(pthread_attr_t *attr, size_t bytes);
+int __real_sched_yield(void);
+int __wrap_sched_yield(void);
 long __real_sysconf(int name);
 long __wrap_sysconf(int name);
 
@@ -631,4 +651,10 @@ long __wrap_sysconf(int name)
     FAIL_IF_DUE(INJECT_SYSCONF, NULL);
     return name == _SC_NPROCESSORS_ONLN && count != 0 ? count
                                                       : __real_sysconf(name);
+}
+
+int __wrap_sched_yield(void)
+{
+    FAIL_IF_DUE(INJECT_YIELD, NULL);
+    return __real_sched_yield();
 }

@@ -70,6 +70,7 @@ enum inject_kind {
     INJECT_JOIN,       /* pthread_join: EDEADLK */
     INJECT_STACK,      /* pthread_attr_setstacksize: EINVAL */
     INJECT_SYSCONF,    /* sysconf: EINVAL */
+    INJECT_YIELD,      /* sched_yield: ENOSYS */
     INJECT_ALL_KINDS
 };
 
@@ -117,8 +118,12 @@ void inject_at_unlock(void (*fn)(void *arg), void *arg);
 
 /* Have `fn` called once, by this thread, when it has next announced itself in
  * a park and has not yet looked whether it must sleep: what others do in that
- * moment. Of the core that announce.h is put before. */
+ * moment. Of the core that moment.h is put before. */
 void inject_at_announce(void (*fn)(void *arg), void *arg);
+
+/* Let weak compare-and-swaps of that core fail, but for every n-th; 0 or 1:
+ * none does. inject_reset() takes it back. */
+void inject_losses(unsigned n);
 
 /* Tell what a kind is called, for a message. */
 const char *inject_name(enum inject_kind kind);

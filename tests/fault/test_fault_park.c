@@ -10,6 +10,8 @@
 
 #include <weir/queue.h>
 
+#include <sys/mman.h>
+
 /* Who announced itself in a case, and whether it was the right one. */
 static atomic_int told;
 
@@ -71,6 +73,64 @@ static void queue_meets(void)
     EXPECT_INT(weir_queue_put(queue, &item, WEIR_FOREVER), -EPIPE);
     expect_told();
     weir_queue_destroy(queue);
+}
+
+/* Where a take is to copy an item to, and cannot yet. */
+#define PAGE 65536 /* a multiple of every page's size */
+
+static unsigned char *forbidden;
+static struct weir_queue *copied_from;
+static sem_t copying;
+
+static void *put_in_its_place(void *arg)
+{
+    int item = 8;
+
+    latch_wait(&copying);
+    EXPECT_INT(weir_queue_put(copied_from, &item, WEIR_FOREVER), 0);
+    return arg;
+}
+
+/* The take stands in the middle of copying: let the putter get as far as to
+ * wait for that. */
+static void hold_the_copy(int number)
+{
+    unsigned long yields = inject_calls(INJECT_YIELD);
+
+    (void)number;
+    latch_open(&copying);
+    while (inject_calls(INJECT_YIELD) == yields)
+        continue;
+    if (mprotect(forbidden, PAGE, PROT_READ | PROT_WRITE) != 0)
+        _exit(1);
+}
+
+static void put_waits_for_a_copy(void)
+{
+    struct sigaction sa = { .sa_handler = hold_the_copy }, old_segv, old_bus;
+    pthread_t thread;
+    int item = 7;
+
+    latch_init(&copying);
+    REQUIRE(weir_queue_create(&copied_from, &(struct weir_queue_options){
+        .item_bytes = sizeof(int), .capacity = 1 }) == 0);
+    EXPECT_INT(weir_queue_put(copied_from, &item, WEIR_NOW), 0);
+    forbidden = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                     0);
+    REQUIRE(forbidden != MAP_FAILED);
+    thread = start(put_in_its_place, NULL);
+    sigaction(SIGSEGV, &sa, &old_segv);
+    sigaction(SIGBUS, &sa, &old_bus); /* what some systems say instead */
+    EXPECT_INT(weir_queue_take(copied_from, forbidden, WEIR_NOW), 0);
+    sigaction(SIGSEGV, &old_segv, NULL);
+    sigaction(SIGBUS, &old_bus, NULL);
+    memcpy(&item, forbidden, sizeof(item));
+    EXPECT_INT(item, 7);
+    join(thread);
+    EXPECT_INT(weir_queue_take(copied_from, &item, WEIR_NOW), 0);
+    EXPECT_INT(item, 8);
+    munmap(forbidden, PAGE);
+    weir_queue_destroy(copied_from);
 }
 
 /* ---- pool ---- */
@@ -166,6 +226,7 @@ static void drain_meets_the_lender(void)
     submit_to(pool, &(struct weir_job){ .fn = run_blocked, .arg = &l.job });
     l.thread = start(lend, &l.job);
     latch_wait(&l.job.running);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
     inject_at_announce(until_it_is_back, &l);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     expect_told();
@@ -332,6 +393,90 @@ static void wait_and_destroy_meet_the_end(void)
     weir_pool_destroy(pool);
 }
 
+static int wait_numbered(struct weir_context *cx, void *arg)
+{
+    ((struct job *)arg)->last = thread_number();
+    return wait_for_it(cx, arg);
+}
+
+static void submit_meets_a_sleeper(void)
+{
+    struct weir_pool *pool = make_workers(2);
+    struct job j, waiter;
+    atomic_int ran = 0;
+
+    job_init(&j);
+    job_init(&waiter);
+    waiter.group = make_group(pool, NULL);
+    submit_in(waiter.group, &(struct weir_job){ .fn = run_blocked,
+        .arg = &j });
+    latch_wait(&j.running);
+    submit_to(pool, &(struct weir_job){ .fn = wait_numbered,
+        .arg = &waiter });
+    latch_wait(&waiter.running);
+    AWAIT(is_asleep(waiter.last));
+    /* The other worker is busy. */
+    submit_in(waiter.group, &(struct weir_job){ .fn = count_run,
+        .arg = &ran });
+    AWAIT(atomic_load(&ran) == 1);
+    latch_open(&j.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&waiter.result), 0);
+    weir_group_destroy(waiter.group);
+    weir_pool_destroy(pool);
+}
+
+/* ---- compare-and-swap ---- */
+
+/* All kinds of jobs through a pool that grows, with a gate, in groups. */
+static void use_all(atomic_int *ran)
+{
+    struct weir_gate *gate = make_gate(&(struct weir_gate_options){
+        .limit = 1 });
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 2, .max_workers = 4, .capacity = 4, .limit = 3,
+        .idle_ns = WEIR_MS });
+    struct weir_group *group = make_group(pool, &(struct weir_group_options){
+        .window = 3, .discard = 1 });
+
+    for (int i = 0; i < 100; i++) {
+        struct weir_job job = { .fn = count_run, .arg = ran,
+            .gate = i % 5 == 0 ? gate : NULL,
+            .start = i % 7 == 0 ? weir_after(WEIR_US) : 0 };
+
+        if (i % 2 == 0)
+            submit_in(group, &job);
+        else
+            submit_to(pool, &job);
+    }
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    weir_group_destroy(group);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    weir_pool_destroy(pool);
+    weir_gate_destroy(gate);
+}
+
+static void swaps_fail(void)
+{
+    struct weir_queue *queue;
+    int items[3] = { 1, 2, 3 }, got[3] = { 0 };
+
+    REQUIRE(weir_queue_create(&queue, &(struct weir_queue_options){
+        .item_bytes = sizeof(int), .capacity = 3 }) == 0);
+    for (unsigned n = 2; n <= 4; n++) {
+        atomic_int ran = 0;
+
+        inject_losses(n);
+        EXPECT_INT(weir_queue_put_many(queue, items, 3, WEIR_NOW), 3);
+        EXPECT_INT(weir_queue_take_many(queue, got, 3, WEIR_NOW), 3);
+        EXPECT(memcmp(items, got, sizeof(items)) == 0);
+        use_all(&ran);
+        EXPECT_INT(atomic_load(&ran), 100);
+    }
+    inject_reset();
+    weir_queue_destroy(queue);
+}
+
 static const struct tap_case cases[] = {
     { "a put, a take, a done or a close just before a sleep is seen",
       queue_meets },
@@ -345,6 +490,12 @@ static const struct tap_case cases[] = {
     { "so is a slot by who submits to a full group", submit_meets_a_slot },
     { "so is the end of a group by who waits, or destroys it",
       wait_and_destroy_meet_the_end },
+    { "a job that sleeps in a wait is woken to run a later one",
+      submit_meets_a_sleeper },
+    { "a put waits for a take that still copies what was in its place",
+      put_waits_for_a_copy },
+    { "a compare-and-swap that fails for no reason is made again",
+      swaps_fail },
 };
 
 int main(void)
