@@ -227,6 +227,8 @@ static void drain_meets_the_lender(void)
     l.thread = start(lend, &l.job);
     latch_wait(&l.job.running);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, weir_after(WEIR_MS)),
+               -ETIMEDOUT);
     inject_at_announce(until_it_is_back, &l);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     expect_told();
