@@ -3,11 +3,10 @@
 #ifndef WEIR_TESTS_PROCESS_H
 #define WEIR_TESTS_PROCESS_H
 
+#include "run.h" /* TESTS_TSAN */
 #include "tap.h"
 
 #include <dirent.h>
-#include "run.h" /* TESTS_TSAN */
-
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
