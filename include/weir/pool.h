@@ -144,7 +144,9 @@ WEIR_API ssize_t weir_pool_submit(struct weir_pool *pool,
                                   const struct weir_job *jobs, size_t count,
                                   int64_t deadline);
 
-/* Wait until every job accepted has ended; the pool stays open.
+/* Wait until every job accepted has ended; the pool stays open. Jobs of a
+ * group that were cancelled while the pool's own gate let nobody in may count
+ * as not ended until it does.
  * Returns 0; -EAGAIN or -ETIMEDOUT not yet; -EDEADLK called by a job of the
  * pool; -ECHILD. */
 WEIR_API int weir_pool_wait(struct weir_pool *pool, int64_t deadline);
