@@ -71,6 +71,28 @@ static void exits_are_counted(void)
     weir_pool_destroy(pool);
 }
 
+/* One that is no task is counted with its own end only, whatever ends the
+ * thread of its worker later. */
+static void exits_of_both_kinds(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct weir_pool_stats stats;
+    struct job j;
+
+    job_init(&j);
+    for (int i = 0; i < 4; i++) {
+        submit_to(pool, &(struct weir_job){ .fn = exit_thread, .arg = &j,
+            .priority = i % 2 == 0 ? 0 : WEIR_HIGH });
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    }
+    stats = pool_stats(pool);
+    EXPECT_INT(stats.failed, 4);
+    EXPECT_INT(stats.succeeded, 0);
+    EXPECT_INT(stats.submitted, 4);
+    EXPECT_INT(stats.running, 0);
+    weir_pool_destroy(pool);
+}
+
 /* ---- periods ---- */
 
 static void an_endless_period(void)
@@ -155,6 +177,28 @@ static void starts_in_time(void)
         EXPECT(jobs[i].at[0] >= now + (i * 7 % JOBS + 1) * WEIR_MS);
     EXPECT_INT(pool_stats(pool).delayed, 0);
     weir_pool_destroy(pool);
+}
+
+/* It comes to the gate at its time: until then others pass. */
+static void not_in_line_before_its_start(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct weir_gate *gate = make_gate(NULL);
+    struct job late, other;
+
+    job_init(&late);
+    job_init(&other);
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &late,
+        .drop = note_drop, .gate = gate, .start = WEIR_FOREVER });
+    AWAIT(pool_stats(pool).delayed == 1);
+    EXPECT_INT(gate_stats(gate).parked, 0);
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &other,
+        .drop = note_drop, .gate = gate });
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&other.runs), 1);
+    EXPECT_INT(atomic_load(&late.drops), 1);
+    weir_pool_destroy(pool);
+    weir_gate_destroy(gate);
 }
 
 static void deadlines_drop(void)
@@ -383,6 +427,27 @@ static void again(void)
     }
 }
 
+/* Of a job that is a task from the beginning, and of one that is none. */
+static void again_later(void)
+{
+    for (int task = 0; task <= 1; task++) {
+        struct weir_pool *pool = make_workers(1);
+        struct job j;
+
+        job_init(&j);
+        j.statuses[0] = j.statuses[1] = WEIR_AGAIN;
+        j.last = 2;
+        j.retry_ns = 20 * WEIR_MS;
+        submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
+            .priority = task ? WEIR_LOW : 0 });
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&j.runs), 3);
+        EXPECT(j.at[1] - j.at[0] >= 20 * WEIR_MS);
+        EXPECT(j.at[2] - j.at[1] >= 20 * WEIR_MS);
+        weir_pool_destroy(pool);
+    }
+}
+
 static void again_and_closing(void)
 {
     for (int drains = 0; drains <= 1; drains++) {
@@ -449,6 +514,41 @@ static void priorities(void)
     for (int i = 3; i < 3 * EACH; i++)
         EXPECT(jobs[i].at > jobs[i - 3].at);
     weir_pool_destroy(pool);
+}
+
+/* Those that were submitted as normal ones, and those that have become ready
+ * since, of which each needs nobody but itself to pass its gate. */
+static void normal_ones_in_turn(void)
+{
+    enum { EACH = 8 };
+    struct weir_pool *pool = make_workers(1);
+    struct weir_gate *gate = make_gate(&(struct weir_gate_options){
+        .keys_max = EACH });
+    struct ranked jobs[2 * EACH];
+    atomic_int turn = 0;
+    struct job first;
+    int early = 0;
+
+    REQUIRE(weir_gate_hold(gate, WEIR_EVERY, WEIR_FOREVER) == 0);
+    for (int i = 0; i < 2 * EACH; i++)
+        jobs[i] = (struct ranked){ .turn = &turn };
+    for (int i = 0; i < EACH; i++)
+        submit_to(pool, &(struct weir_job){ .fn = note_turn,
+            .arg = &jobs[i], .gate = gate, .key = (uint64_t)i });
+    AWAIT(pool_stats(pool).parked == EACH);
+    block_worker(pool, &first);
+    for (int i = EACH; i < 2 * EACH; i++)
+        submit_to(pool, &(struct weir_job){ .fn = note_turn,
+            .arg = &jobs[i] });
+    REQUIRE(weir_gate_hold(gate, WEIR_EVERY, WEIR_NOW) == 0);
+    EXPECT_INT(pool_stats(pool).queued, 2 * EACH);
+    latch_open(&first.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    for (int i = 0; i < EACH; i++)
+        early += jobs[i].at < EACH;
+    EXPECT_INT(early, EACH / 2);
+    weir_pool_destroy(pool);
+    weir_gate_destroy(gate);
 }
 
 /* ---- capacity and closing ---- */
@@ -757,6 +857,8 @@ static const struct tap_case cases[] = {
       due_at_a_shut_gate },
     { "a job that waits for gates and ends its thread is counted once",
       exits_are_counted },
+    { "jobs and tasks that end one worker's threads are each counted once",
+      exits_of_both_kinds },
     { "a period as long as time itself is one run", an_endless_period },
     { "draining runs what is due, though no worker has come to it",
       due_when_drained },
@@ -764,6 +866,8 @@ static const struct tap_case cases[] = {
       held_and_full },
     { "no job starts before its start, and what is due first runs first",
       starts_in_time },
+    { "what is to start later lets others pass its gate until then",
+      not_in_line_before_its_start },
     { "a deadline drops what is queued, delayed, parked or between runs",
       deadlines_drop },
     { "a deadline drops what waits while the pool's own gate is shut",
@@ -774,10 +878,13 @@ static const struct tap_case cases[] = {
     { "a failure is retried, no more often than asked, each time later",
       retries_back_off },
     { "again runs a job again, behind others, as often as it likes", again },
+    { "again runs a job no earlier than it has said", again_later },
     { "what asks to be run again ends with the pool",
       again_and_closing },
     { "high goes before others three times in four, low once in sixteen",
       priorities },
+    { "of what is normal the newly ready and the submitted run in turn",
+      normal_ones_in_turn },
     { "the capacity covers what is delayed, parked, queued and runs",
       capacity_covers_all },
     { "20,000 jobs that wait use no more than the pool's room",
