@@ -568,6 +568,32 @@ static void depth_is_bounded(void)
     }
 }
 
+/* The same on a thread of the host's, whose depth is bounded besides. */
+static void depth_is_bounded_outside(void)
+{
+    static const int depths[] = { 1, 3, 15, 16, 17, 30 };
+
+    for (size_t i = 0; i < sizeof(depths) / sizeof(depths[0]); i++) {
+        struct deep deep = { .levels = 40 };
+        struct weir_group *group;
+        struct job first;
+
+        REQUIRE(weir_pool_create(&deep.pool, &(struct weir_pool_options){
+            .workers = 1, .help_depth = depths[i], .capacity = 64 }) == 0);
+        group = make_group(deep.pool, &(struct weir_group_options){
+            .help = 1 });
+        block_worker(deep.pool, &first);
+        EXPECT_INT(submit(group, go_deeper, &deep, WEIR_FOREVER), 1);
+        EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+        EXPECT_INT(deep.refused, 1);
+        EXPECT_INT(atomic_load(&deep.ran),
+                   (depths[i] < 16 ? depths[i] : 16) + 1);
+        latch_open(&first.go);
+        weir_group_destroy(group);
+        weir_pool_destroy(deep.pool);
+    }
+}
+
 static int wait_for_own(struct weir_context *cx, void *arg)
 {
     struct block *b = arg;
@@ -1281,6 +1307,8 @@ static const struct tap_case cases[] = {
       random_trees },
     { "one level past the depth is EDEADLK and loses nothing",
       depth_is_bounded },
+    { "so it is on a thread of the host's that helps, 16 waits at most",
+      depth_is_bounded_outside },
     { "waiting for one's own or an outer group is EDEADLK",
       waiting_for_oneself },
     { "a waiting worker runs no stranger's job", no_strangers },

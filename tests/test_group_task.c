@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_group_task.c - jobs of groups that wait for a time or a gate, and
  * who helps with them. */
+#include "asleep.h"
 #include "jobs.h"
 
 /* ---- gates ---- */
@@ -453,6 +454,65 @@ static void again_at_two_depths(void)
     EXPECT_INT(atomic_load(&j.runs), 2);
     EXPECT_INT(pool_stats(pool).succeeded, 4);
     weir_pool_destroy(pool);
+}
+
+/* ---- in line at a gate ---- */
+
+static int wait_for_first(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+    struct weir_result result;
+
+    (void)cx;
+    atomic_store(&j->result, thread_number());
+    latch_open(&j->running);
+    EXPECT_INT(weir_group_next(j->group, &result, WEIR_FOREVER), 0);
+    latch_open(&j->running);
+    latch_wait(&j->go);
+    return 0;
+}
+
+/* What a waiter has tried in vain, for itself, does not pass the gate before
+ * others when it is a worker that tries it again. */
+static void tried_in_vain(void)
+{
+    struct weir_pool *pool = make_workers(2);
+    struct weir_gate *gate = make_gate(NULL);
+    struct weir_group *group = make_group(pool, NULL);
+    struct job before, tried, ends, waiter, first;
+
+    job_init(&before);
+    job_init(&tried);
+    job_init(&ends);
+    job_init(&waiter);
+    waiter.group = group;
+    REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+    submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &before,
+        .gate = gate, .priority = WEIR_LOW });
+    submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &tried,
+        .gate = gate, .priority = WEIR_HIGH });
+    AWAIT(pool_stats(pool).parked == 2);
+    submit_in(group, &(struct weir_job){ .fn = run_blocked, .arg = &ends });
+    latch_wait(&ends.running);
+    submit_to(pool, &(struct weir_job){ .fn = wait_for_first,
+        .arg = &waiter });
+    latch_wait(&waiter.running);
+    AWAIT(is_asleep(atomic_load(&waiter.result)));
+    latch_open(&ends.go);
+    latch_wait(&waiter.running);
+    /* Both are ready, and the one of high priority is tried first. */
+    block_worker(pool, &first);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+    weir_gate_leave(gate, 0);
+    latch_open(&first.go);
+    AWAIT(atomic_load(&tried.runs) == 1);
+    latch_open(&waiter.go);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&before.runs), 1);
+    EXPECT(before.at[0] <= tried.at[0]);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+    weir_gate_destroy(gate);
 }
 
 /* ---- behind strangers at a gate ---- */
@@ -1024,6 +1084,34 @@ static void a_helped_sleep(void)
     weir_gate_destroy(gates[1]);
 }
 
+/* Leave something else than zeros where this thread's next calls keep what
+ * is theirs. */
+static void fill_stack(void)
+{
+    volatile unsigned char bytes[32 * 1024];
+
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = 0xff;
+}
+
+static void a_sleep_outside(void)
+{
+    void (*volatile fill)(void) = fill_stack;
+    struct weir_pool *pool = make_workers(1);
+    struct weir_group *group = make_group(pool,
+        &(struct weir_group_options){ .help = 1 });
+    struct job first;
+
+    block_worker(pool, &first);
+    submit_in(group, &(struct weir_job){ .fn = sleep_inside });
+    fill();
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_group_status(group), 0);
+    latch_open(&first.go);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
 static int see_the_deadline(struct weir_context *cx, void *arg)
 {
     EXPECT(weir_deadline(cx) == *(const int64_t *)arg);
@@ -1067,6 +1155,8 @@ static const struct tap_case cases[] = {
       held_while_draining },
     { "what runs again in a wait leaves to outer waits what is theirs",
       again_at_two_depths },
+    { "what a waiter tried in vain stands in line again for a worker",
+      tried_in_vain },
     { "a waiter's job passes strangers that have no worker to pass the gate",
       strangers_do_not_block },
     { "results tell the runs and why a job was dropped, whose arg is NULL",
@@ -1089,6 +1179,7 @@ static const struct tap_case cases[] = {
       exiting_outside },
     { "a sleep inside a wait takes the permits of both again",
       a_helped_sleep },
+    { "a job that a host's thread helps with may sleep", a_sleep_outside },
     { "a job inside a wait sees its own deadline", a_helped_deadline },
 };
 

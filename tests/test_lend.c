@@ -672,6 +672,22 @@ static void draining_held(void)
     }
 }
 
+/* It has no time for more than one look. */
+static void draining_ready_ones_held(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = WEIR_NONE, .limit = 1 });
+    atomic_int ran = 0;
+
+    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
+    for (int i = 0; i < 3; i++)
+        submit_to(pool, &(struct weir_job){ .fn = count_run, .arg = &ran,
+            .drop = count_dropped, .priority = WEIR_HIGH });
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), 0);
+    EXPECT_INT(atomic_load(&ran), 300);
+    weir_pool_destroy(pool);
+}
+
 /* A drain that finds a lender at work, who leaves before the end. */
 static void draining_behind_a_lender(void)
 {
@@ -897,6 +913,8 @@ static const struct tap_case cases[] = {
     { "a drain that had no time goes on when it is called again",
       draining_in_steps },
     { "a drain without threads drops what is held", draining_held },
+    { "so it does with all that is ready, though it has no time",
+      draining_ready_ones_held },
     { "a drain ends what a lender has left", draining_behind_a_lender },
     { "cancelling tells a lender's job, and waits for it",
       cancelling_a_lender },

@@ -491,6 +491,45 @@ static void each_sorted(void)
     unmake();
 }
 
+struct prefixes {
+    unsigned char seen[256];
+    int wrong;
+};
+
+static int see_prefix(void *user, struct weir_bytes key,
+                      struct weir_bytes value)
+{
+    struct prefixes *p = user;
+    unsigned char first = *(const unsigned char *)key.data;
+
+    (void)value;
+    p->wrong += (key.bytes > 1) != p->seen[first]++;
+    return 0;
+}
+
+/* Whatever lies behind the shorter one. */
+static void each_has_prefixes_first(void)
+{
+    struct prefixes p = { .wrong = 0 };
+    unsigned char value[16], key[40] = { 0 };
+
+    memset(value, 0xff, sizeof(value));
+    make(NULL);
+    for (int i = 0; i < 200; i++) {
+        key[0] = (unsigned char)i;
+        EXPECT_INT(weir_table_put(table, (struct weir_bytes){ key, 1 },
+                       (struct weir_bytes){ value, sizeof(value) }), 0);
+        EXPECT_INT(weir_table_put(table,
+                       (struct weir_bytes){ key, sizeof(key) },
+                       (struct weir_bytes){ value, sizeof(value) }), 0);
+    }
+    EXPECT_INT(weir_table_each(table, see_prefix, &p), 0);
+    EXPECT_INT(p.wrong, 0);
+    for (int i = 0; i < 200; i++)
+        EXPECT_INT(p.seen[i], 2);
+    unmake();
+}
+
 static void each_stops(void)
 {
     struct walk walk = { .stop_after = 2 };
@@ -798,6 +837,8 @@ static const struct tap_case cases[] = {
     { "an edit with reserved members set is EINVAL", update_reserved },
     { "an edit without a function aborts", update_without_fn },
     { "each walks in the order of the keys' bytes", each_sorted },
+    { "each comes to a key before those that begin with it",
+      each_has_prefixes_first },
     { "each ends with the first result that is not 0", each_stops },
     { "each of an empty table calls nobody", each_empty },
     { "a function called by each may change the table",
