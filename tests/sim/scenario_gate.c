@@ -2,6 +2,8 @@
  * scenario_gate.c - the gate: line, limits that change, hold, rate. */
 #include "scenario.h"
 
+#include "gate_pool.h"
+
 static struct {
     struct weir_gate *gate;
     COUNTER inside, entered, refused;
@@ -227,6 +229,39 @@ static void hold_again(void)
     end();
 }
 
+/* ---- who comes back needs a permit only ---- */
+
+static void come_back(void *arg)
+{
+    struct weir_gate_pass pass = { .gate = s.gate };
+    struct weir_gate_place place = { .in_line = false };
+
+    (void)arg;
+    MUST(weir_sys_sem_init(&place.sem) == 0);
+    weir_gate_return(&pass, &place);
+    MUST(add(&s.inside, 1) <= s.most);
+    weir_sys_yield();
+    add(&s.inside, -1);
+    weir_gate_pass_back(&pass);
+    weir_sys_sem_destroy(&place.sem);
+}
+
+/* While the first in line waits for the hold's end, who comes back goes
+ * before it; but it may wake up for that after this time. */
+static void come_back_late(void)
+{
+    make(1);
+    MUST(weir_gate_enter(s.gate, 0, WEIR_NOW) == 0);
+    add(&s.entered, 1);
+    MUST(weir_gate_hold(s.gate, 0, weir_after(WEIR_MS)) == 0);
+    go(enter, NULL);
+    go(come_back, NULL);
+    weir_gate_leave(s.gate, 0);
+    pass(WEIR_MS);
+    join_all();
+    end();
+}
+
 /* ---- rate: an entry never comes before its slot ---- */
 
 static void enter_rated(void *arg)
@@ -278,6 +313,8 @@ const struct scenario gate_scenarios[] = {
       .preemptions = 2,
       .marks = { "an entry in time", "an entry too late" } },
     { .name = "gate-hold-again", .run = hold_again, .check = check,
+      .preemptions = 2 },
+    { .name = "gate-come-back", .run = come_back_late, .check = check,
       .preemptions = 2 },
     { .name = "gate-rate", .run = rate, .check = check,
       .preemptions = 2 },

@@ -99,6 +99,17 @@ ssize_t group_submit_arg(weir_fn *fn, void *arg)
     return n;
 }
 
+ssize_t group_submit_never(void)
+{
+    struct weir_job job = { .fn = group_run_job, .drop = group_drop_job,
+                            .start = WEIR_FOREVER };
+    ssize_t n = weir_group_submit(group_state.group, &job, 1, WEIR_NOW);
+
+    if (n > 0)
+        add(&group_state.accepted, (int)n);
+    return n;
+}
+
 /* ---- cancel against finish ---- */
 
 void group_cancel_every(void *arg)
@@ -192,6 +203,29 @@ static void room_deadline(void)
     weir_sys_sem_post(&group_state.release);
     MUST(weir_pool_wait(group_state.pool, WEIR_FOREVER) == 0);
     add(&group_state.ran, -1);
+    group_end();
+}
+
+static void submit_to_pool(void *arg)
+{
+    struct weir_job job = { .fn = group_run_job };
+
+    (void)arg;
+    MUST(weir_pool_submit(group_state.pool, &job, 1, WEIR_FOREVER) == 1);
+}
+
+/* What is cancelled makes room, for somebody who may be asleep as the worker
+ * is. */
+static void room_by_cancel(void)
+{
+    group_make(&(struct weir_pool_options){ .workers = 1, .capacity = 1 },
+               &group_small);
+    MUST(group_submit_never() == 1);
+    go(submit_to_pool, NULL);
+    group_cancel_every(NULL);
+    join_all();
+    MUST(weir_pool_wait(group_state.pool, WEIR_FOREVER) == 0);
+    add(&group_state.ran, -1); /* that one was none of the group's */
     group_end();
 }
 
@@ -362,6 +396,8 @@ const struct scenario group_scenarios[] = {
       .marks = { "a submit cancelled" } },
     { .name = "group-room-deadline", .run = room_deadline, .preemptions = 1,
       .marks = { "a submit cancelled" } },
+    { .name = "group-room-by-cancel", .run = room_by_cancel,
+      .preemptions = 1 },
     { .name = "group-window-cancel", .run = window_cancel, .preemptions = 1,
       .marks = { "a submit cancelled" } },
     { .name = "group-window-room", .run = window_room, .preemptions = 1 },

@@ -32,6 +32,8 @@ int group_run_alone(struct weir_context *cx, void *arg); /* checks it */
 ssize_t group_submit_arg(weir_fn *fn, void *arg);
 /* Submit up to three jobs that are counted. */
 ssize_t group_submit(weir_fn *fn, int count);
+/* Submit one that is never due; it is counted. */
+ssize_t group_submit_never(void);
 /* Threads' functions. */
 void group_cancel_every(void *arg);
 void group_cancel_one(void *arg); /* the job with index 1 */

@@ -214,6 +214,40 @@ static void helped_cancelled(void)
     group_end();
 }
 
+/* The one worker waits for the next result, and finds nothing to run before
+ * a job is submitted for which there is nobody else. */
+static int read_next(struct weir_context *cx, void *arg)
+{
+    struct weir_result result;
+
+    (void)cx;
+    (void)arg;
+    MUST(weir_group_next(group_state.group, &result, WEIR_FOREVER) == 0);
+    MUST(result.index == 1);
+    weir_sys_sem_post(&group_state.release);
+    return 0;
+}
+
+static void submit_one(void *arg)
+{
+    (void)arg;
+    MUST(group_submit(group_run_job, 1) == 1);
+}
+
+static void helped_anew(void)
+{
+    struct weir_job reads = { .fn = read_next };
+
+    group_make(&group_one, &group_small);
+    MUST(group_submit_never() == 1);
+    go(submit_one, NULL);
+    MUST(weir_pool_submit(group_state.pool, &reads, 1, WEIR_NOW) == 1);
+    join_all();
+    MUST(weir_sys_sem_wait(&group_state.release, WEIR_FOREVER) == 0);
+    group_cancel_every(NULL);
+    group_end();
+}
+
 /* ---- run again inside ---- */
 
 static int never_again(struct weir_context *cx, void *arg)
@@ -350,6 +384,7 @@ const struct scenario nested_scenarios[] = {
       .preemptions = 1 },
     { .name = "group-helped-cancelled", .run = helped_cancelled,
       .preemptions = 1 },
+    { .name = "group-helped-anew", .run = helped_anew, .preemptions = 1 },
     { .name = "group-again-cancelled", .run = again_cancelled,
       .preemptions = 2, .marks = { "a job to run again" } },
     { .name = "group-again-cancelled-by-one",

@@ -54,6 +54,11 @@ void pool_end(void)
         MUST(weir_gate_stats(pool->gate, &gate) == 0);
         MUST(gate.inside == 0 && gate.waiting == 0);
     }
+    if (pool->elastic) {
+        /* Whoever was counted is counted no more: all have ended. */
+        MUST(weir_atomic_load(&pool->active, weir_relaxed) == 0);
+        MUST(weir_atomic_load(&pool->blocked, weir_relaxed) == 0);
+    }
     pool_state.pool = NULL;
     weir_pool_destroy(pool);
 }

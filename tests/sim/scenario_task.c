@@ -253,6 +253,33 @@ static void key_held(void)
     weir_gate_destroy(s.gate);
 }
 
+static void submit_too_many(void *arg)
+{
+    (void)arg;
+    MUST(submit(keyed(0), WEIR_NOW) == -EAGAIN);
+}
+
+/* Side by side: each of them is counted. */
+static void key_quota(void)
+{
+    struct weir_gate_stats stats;
+
+    CLEAR(s);
+    pool_make(&(struct weir_pool_options){ .workers = 1, .capacity = 3,
+        .parked_max = 1 });
+    make_gate();
+    MUST(weir_gate_hold(s.gate, 0, WEIR_FOREVER) == 0);
+    MUST(submit(keyed(0), WEIR_NOW) == 1);
+    go(submit_too_many, NULL);
+    go(submit_too_many, NULL);
+    join_all();
+    MUST(weir_gate_stats(s.gate, &stats) == 0 && stats.refused == 2);
+    lift_hold(NULL);
+    pool_close(WEIR_DRAIN);
+    pool_end();
+    weir_gate_destroy(s.gate);
+}
+
 /* ---- what has ended before its token comes out of the ring ---- */
 
 static void submit_high(void *arg)
@@ -402,6 +429,28 @@ static void grow_counted(void)
     pool_end();
 }
 
+static int end_in_job(struct weir_context *cx, void *arg)
+{
+    (void)pool_run_job(cx, arg);
+    end_thread();
+}
+
+/* Where no other thread takes over from the one that ends, its place is for
+ * the one in reserve, and what it was is for the next one in reserve. */
+static void grow_exit(void)
+{
+    CLEAR(s);
+    pool_make(&(struct weir_pool_options){ .workers = 1, .max_workers = 2,
+        .capacity = 3, .idle_ns = 100 * WEIR_MS });
+    MUST(submit((struct weir_job){ .fn = end_in_job }, WEIR_NOW) == 1);
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    MUST(submit((struct weir_job){ .fn = NULL }, WEIR_NOW) == 1);
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    MUST(add(&pool_state.ran, 0) == 2);
+    pool_close(WEIR_DRAIN);
+    pool_end();
+}
+
 static void grow_cancel(void)
 {
     CLEAR(s);
@@ -437,6 +486,7 @@ const struct scenario task_scenarios[] = {
       .preemptions = 1, .marks = { "a job parked" } },
     { .name = "task-key-held", .run = key_held, .check = check_parked,
       .preemptions = 1, .marks = { "a job parked" } },
+    { .name = "task-key-quota", .run = key_quota, .preemptions = 1 },
     { .name = "task-spent", .run = spent, .preemptions = 1 },
     { .name = "task-spent-lent", .run = spent_lent, .preemptions = 1,
       .marks = { "both run before both are put", "one left to run" } },
@@ -444,6 +494,8 @@ const struct scenario task_scenarios[] = {
       .preemptions = 1 },
     { .name = "task-grow-quietly", .run = grow_quietly, .preemptions = 1 },
     { .name = "task-grow-counted", .run = grow_counted, .large = true },
+    { .name = "task-grow-exit", .run = grow_exit,
+      .faults = WEIR_SIM_NO_THREAD, .preemptions = 1 },
     { .name = "task-grow-cancel", .run = grow_cancel, .preemptions = 1,
       .marks = { "a job dropped", "all run" } },
     { 0 }
