@@ -680,11 +680,12 @@ static void draining_ready_ones_held(void)
     atomic_int ran = 0;
 
     EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         submit_to(pool, &(struct weir_job){ .fn = count_run, .arg = &ran,
-            .drop = count_dropped, .priority = WEIR_HIGH });
+            .drop = count_dropped, .priority = i < 2 ? WEIR_HIGH
+                                                     : WEIR_LOW });
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), 0);
-    EXPECT_INT(atomic_load(&ran), 300);
+    EXPECT_INT(atomic_load(&ran), 400);
     weir_pool_destroy(pool);
 }
 
