@@ -144,6 +144,28 @@ static void a_hold_of_a_key_ends(void)
 
 /* ---- quotas and keys ---- */
 
+static void a_hold_of_every_key_ends(void)
+{
+    for (size_t keys = 1; keys <= 64; keys *= 4) {
+        struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+            .workers = 2, .capacity = 64, .parked_max = 64 });
+        struct weir_gate *gate = make_gate(&(struct weir_gate_options){
+            .keys_max = keys });
+        atomic_int ran = 0;
+
+        EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_FOREVER), 0);
+        for (size_t i = 0; i < keys; i++)
+            submit_to(pool, &(struct weir_job){ .fn = count_run,
+                .arg = &ran, .gate = gate, .key = i });
+        AWAIT(pool_stats(pool).parked == keys);
+        EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_NOW), 0);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&ran), keys);
+        weir_pool_destroy(pool);
+        weir_gate_destroy(gate);
+    }
+}
+
 static void a_key_has_a_quota(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
@@ -576,6 +598,8 @@ static const struct tap_case cases[] = {
     { "what is parked holds no worker", parked_hold_no_worker },
     { "a held key holds its own jobs only", a_held_key_holds_its_own },
     { "the hold of a key ends at its time", a_hold_of_a_key_ends },
+    { "a hold of every key ends for each, however many there may be",
+      a_hold_of_every_key_ends },
     { "a key over its quota, and one key too many, is EAGAIN at once",
       a_key_has_a_quota },
     { "held keys keep their room, and one that is lifted gives it up",

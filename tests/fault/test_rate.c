@@ -141,6 +141,26 @@ static void a_long_pause_lays_slots_anew(void)
     EXPECT(weir_rate_opens(&rate, now) > now);
 }
 
+/* The slots after the one used last, all of them. */
+static void another_rate_is_for_all_slots(void)
+{
+    struct weir_rate rate = { .burst = 1 };
+    int64_t now = 1000000;
+
+    REQUIRE(weir_rate_set(&rate, 1, 1, now) == 0);
+    EXPECT(weir_rate_opens(&rate, now) <= now);
+    weir_rate_take(&rate, now);
+    EXPECT_INT(weir_rate_opens(&rate, now), now + 1000000000);
+    REQUIRE(weir_rate_set(&rate, 1000, 0, now) == 0);
+    for (int i = 1; i <= 3; i++) {
+        int64_t opens = weir_rate_opens(&rate, now);
+
+        EXPECT_INT(opens, 1000000 + i * 1000000);
+        now = opens;
+        weir_rate_take(&rate, now);
+    }
+}
+
 static void rates_out_of_range(void)
 {
     struct weir_rate rate = { .burst = 1 };
@@ -168,6 +188,8 @@ static const struct tap_case cases[] = {
       slow_rates_do_not_overflow },
     { "after a long pause there is a burst, and no more",
       a_long_pause_lays_slots_anew },
+    { "another rate is one for all slots from the last one used on",
+      another_rate_is_for_all_slots },
     { "a rate out of range is EINVAL, and none is never waited for",
       rates_out_of_range },
 };

@@ -28,12 +28,11 @@ void group_end(void);
 
 int group_run_job(struct weir_context *cx, void *arg);
 int group_run_alone(struct weir_context *cx, void *arg); /* checks it */
-/* Submit one job with an argument; it is counted. */
+/* Submit a job, of which `drop` is set; one with an argument. It is counted. */
+ssize_t group_submit_job(struct weir_job job);
 ssize_t group_submit_arg(weir_fn *fn, void *arg);
 /* Submit up to three jobs that are counted. */
 ssize_t group_submit(weir_fn *fn, int count);
-/* Submit one that is never due; it is counted. */
-ssize_t group_submit_never(void);
 /* Threads' functions. */
 void group_cancel_every(void *arg);
 void group_cancel_one(void *arg); /* the job with index 1 */

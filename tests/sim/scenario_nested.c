@@ -239,12 +239,44 @@ static void helped_anew(void)
     struct weir_job reads = { .fn = read_next };
 
     group_make(&group_one, &group_small);
-    MUST(group_submit_never() == 1);
+    MUST(group_submit_job((struct weir_job){ .fn = group_run_job,
+             .start = WEIR_FOREVER }) == 1);
     go(submit_one, NULL);
     MUST(weir_pool_submit(group_state.pool, &reads, 1, WEIR_NOW) == 1);
     join_all();
     MUST(weir_sys_sem_wait(&group_state.release, WEIR_FOREVER) == 0);
     group_cancel_every(NULL);
+    group_end();
+}
+
+/* What a waiter is to run may not start before the pool's gate lets it. */
+static int wait_at_held_gate(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    (void)arg;
+    MUST(weir_gate_hold(weir_pool_gate(group_state.pool), 0,
+                        weir_after(WEIR_MS)) == 0);
+    MUST(group_submit(group_run_job, 1) == 1);
+    MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
+    return 0;
+}
+
+static void submit_waiter(void *arg)
+{
+    struct weir_job waits = { .fn = wait_at_held_gate };
+
+    (void)arg;
+    MUST(weir_pool_submit(group_state.pool, &waits, 1, WEIR_NOW) == 1);
+}
+
+static void helped_held(void)
+{
+    group_make(&(struct weir_pool_options){ .workers = 1, .capacity = 4,
+        .limit = 1, .help_depth = 2 }, &group_small);
+    go(submit_waiter, NULL);
+    join_all();
+    MUST(weir_pool_wait(group_state.pool, WEIR_FOREVER) == 0);
+    MUST(add(&group_state.ran, 0) == 1);
     group_end();
 }
 
@@ -328,6 +360,23 @@ static void nested_nap(void)
     group_end();
 }
 
+static int sleep_until_deadline(struct weir_context *cx, void *arg)
+{
+    MUST(weir_sleep(cx, WEIR_FOREVER) == -ECANCELED);
+    MUST(weir_now() >= weir_deadline(cx));
+    reached("a sleep cut short");
+    return group_run_job(cx, arg);
+}
+
+/* The time at which it is woken is the time at which it should end. */
+static void job_deadline(void)
+{
+    group_make(&group_two, &group_small);
+    MUST(group_submit_job((struct weir_job){ .fn = sleep_until_deadline,
+             .deadline = weir_after(WEIR_MS) }) == 1);
+    group_end();
+}
+
 static int end_thread_in_job(struct weir_context *cx, void *arg)
 {
     (void)group_run_job(cx, arg);
@@ -385,6 +434,7 @@ const struct scenario nested_scenarios[] = {
     { .name = "group-helped-cancelled", .run = helped_cancelled,
       .preemptions = 1 },
     { .name = "group-helped-anew", .run = helped_anew, .preemptions = 1 },
+    { .name = "group-helped-held", .run = helped_held, .preemptions = 1 },
     { .name = "group-again-cancelled", .run = again_cancelled,
       .preemptions = 2, .marks = { "a job to run again" } },
     { .name = "group-again-cancelled-by-one",
@@ -395,6 +445,8 @@ const struct scenario nested_scenarios[] = {
     { .name = "group-again-drained", .run = again_drained,
       .preemptions = 2, .marks = { "a job to run again" } },
     { .name = "group-nested-nap", .run = nested_nap, .preemptions = 1 },
+    { .name = "group-job-deadline", .run = job_deadline, .preemptions = 1,
+      .marks = { "a sleep cut short" } },
     { .name = "group-exit-in-job", .run = exit_in_job,
       .faults = WEIR_SIM_NO_THREAD, .preemptions = 1 },
     { .name = "group-each", .run = each, .preemptions = 1 },

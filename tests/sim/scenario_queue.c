@@ -237,6 +237,35 @@ static void join(void)
     end();
 }
 
+/* Each item is done before its taker takes the next: who joins after the
+ * second was put is not told so by the end of the first. */
+static void take_and_do_slowly(void *arg)
+{
+    (void)arg;
+    while (take_one() == 0) {
+        weir_sys_yield();
+        add(&s.put, 1);
+        weir_queue_done(s.queue, 1);
+    }
+}
+
+static void join_again(void)
+{
+    int items[2] = { 0, 10 };
+
+    make(2);
+    go(take_and_do_slowly, NULL);
+    go(take_and_do_slowly, NULL);
+    for (int i = 0; i < 2; i++) {
+        MUST(weir_queue_put(s.queue, &items[i], WEIR_FOREVER) == 0);
+        MUST(weir_queue_join(s.queue, WEIR_FOREVER) == 0);
+        MUST(add(&s.put, 0) == i + 1);
+    }
+    MUST(weir_queue_close(s.queue) == 0);
+    join_all();
+    end();
+}
+
 const struct scenario queue_scenarios[] = {
     { .name = "queue-hand-over", .run = hand_over, .check = check,
       .preemptions = 1 },
@@ -257,5 +286,7 @@ const struct scenario queue_scenarios[] = {
       .preemptions = 2,
       .marks = { "a take in time", "a take too late" } },
     { .name = "queue-join", .run = join, .check = check, .preemptions = 1 },
+    { .name = "queue-join-again", .run = join_again, .check = check,
+      .preemptions = 1 },
     { 0 }
 };

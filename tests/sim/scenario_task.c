@@ -451,6 +451,47 @@ static void grow_exit(void)
     pool_end();
 }
 
+static int sleep_until_cancelled(struct weir_context *cx, void *arg)
+{
+    MUST(weir_sleep(cx, WEIR_FOREVER) == -ECANCELED);
+    reached("a sleep ended");
+    return pool_run_job(cx, arg);
+}
+
+static int cancel_group(struct weir_context *cx, void *arg)
+{
+    MUST(weir_group_cancel(arg, WEIR_EVERY, -ECANCELED) == 0);
+    return pool_run_job(cx, NULL);
+}
+
+/* While all permits have a worker, who is spare need not look what is due;
+ * but the one that sleeps gives its permit up. */
+static void grow_for_what_is_due(void)
+{
+    const struct weir_job sleeps = { .fn = sleep_until_cancelled,
+                                     .drop = drop_any };
+    struct weir_group *group;
+    ssize_t n;
+
+    CLEAR(s);
+    pool_make(&(struct weir_pool_options){ .workers = 1, .max_workers = 2,
+        .capacity = 3, .limit = 1 });
+    may_fail(false);
+    MUST(weir_group_create(&group, pool_state.pool,
+                           &(struct weir_group_options){
+                               .window = 1 }) == 0);
+    may_fail(true);
+    MUST(submit((struct weir_job){ .fn = cancel_group, .arg = group,
+                    .start = weir_after(WEIR_MS) }, WEIR_NOW) == 1);
+    n = weir_group_submit(group, &sleeps, 1, WEIR_NOW);
+    MUST(n == 1 || n == -ECANCELED);
+    add(&pool_state.accepted, n == 1);
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    weir_group_destroy(group);
+    pool_close(WEIR_DRAIN);
+    pool_end();
+}
+
 static void grow_cancel(void)
 {
     CLEAR(s);
@@ -496,6 +537,8 @@ const struct scenario task_scenarios[] = {
     { .name = "task-grow-counted", .run = grow_counted, .large = true },
     { .name = "task-grow-exit", .run = grow_exit,
       .faults = WEIR_SIM_NO_THREAD, .preemptions = 1 },
+    { .name = "task-grow-due", .run = grow_for_what_is_due,
+      .preemptions = 1, .marks = { "a sleep ended" } },
     { .name = "task-grow-cancel", .run = grow_cancel, .preemptions = 1,
       .marks = { "a job dropped", "all run" } },
     { 0 }
