@@ -228,6 +228,38 @@ static void anything_fails(void)
     weir_writer_destroy(s.writer);
 }
 
+/* A file that ends in the middle of a record is opened. */
+static void open_torn(void)
+{
+    const struct iovec torn = { .iov_base = (char[]){ "torn" },
+                                .iov_len = 4 };
+    struct weir_writer_stats stats;
+    int number = 2, err;
+
+    make(&(struct weir_writer_options){ .path = PATH,
+        .buffer_bytes = 64, .capacity = 2 });
+    may_fail(false);
+    MUST(write_record(1, WEIR_FOREVER) == 0);
+    MUST(weir_writer_write(s.writer, &torn, 1, WEIR_FOREVER) == 0);
+    MUST(weir_writer_close(s.writer, WEIR_FOREVER) == 0);
+    weir_writer_destroy(s.writer);
+    may_fail(true);
+    err = weir_writer_open(&s.writer, &(struct weir_writer_options){
+        .path = PATH, .buffer_bytes = 64, .capacity = 1,
+        .recover = WEIR_RECOVER_LINES });
+    if (err != 0) {
+        MUST(s.writer == NULL);
+        reached("no writer");
+        return;
+    }
+    MUST(weir_writer_stats(s.writer, &stats) == 0 && stats.torn_bytes == 4);
+    go(write_flush_any, &number);
+    join_all();
+    weir_writer_destroy(s.writer);
+    MUST(records_in_file(true) == add(&s.accepted, 0));
+    reached("a record behind the last whole one");
+}
+
 #define WRITE_FAULTS                                                        \
     (WEIR_SIM_EINTR | WEIR_SIM_EAGAIN | WEIR_SIM_SHORT | WEIR_SIM_ENOSPC |  \
      WEIR_SIM_EIO)
@@ -247,6 +279,9 @@ const struct scenario writer_scenarios[] = {
     { .name = "writer-anything-fails", .run = anything_fails,
       .faults = WRITE_FAULTS | WEIR_SIM_NO_MEMORY | WEIR_SIM_NO_THREAD,
       .sim_only = true, .preemptions = 1, .marks = { "no writer" } },
+    { .name = "writer-open-torn", .run = open_torn, .sim_only = true,
+      .faults = WEIR_SIM_NO_MEMORY | WEIR_SIM_NO_THREAD, .preemptions = 1,
+      .marks = { "no writer", "a record behind the last whole one" } },
     { .name = "writer-reopen", .run = reopened, .sim_only = true,
       .preemptions = 2, .marks = { "a flush good" } },
     { 0 }
