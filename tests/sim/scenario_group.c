@@ -201,30 +201,6 @@ static void room_deadline(void)
     group_end();
 }
 
-static void submit_to_pool(void *arg)
-{
-    struct weir_job job = { .fn = group_run_job };
-
-    (void)arg;
-    MUST(weir_pool_submit(group_state.pool, &job, 1, WEIR_FOREVER) == 1);
-}
-
-/* What is cancelled makes room, for somebody who may be asleep as the worker
- * is. */
-static void room_by_cancel(void)
-{
-    group_make(&(struct weir_pool_options){ .workers = 1, .capacity = 1 },
-               &group_small);
-    MUST(group_submit_job((struct weir_job){ .fn = group_run_job,
-             .start = WEIR_FOREVER }) == 1);
-    go(submit_to_pool, NULL);
-    MUST(weir_group_cancel(group_state.group, 0, -EINTR) == 0);
-    join_all();
-    MUST(weir_pool_wait(group_state.pool, WEIR_FOREVER) == 0);
-    add(&group_state.ran, -1); /* that one was none of the group's */
-    group_end();
-}
-
 static void window_cancel(void)
 {
     group_make(&group_two, &(struct weir_group_options){ .window = 1 });
@@ -392,8 +368,6 @@ const struct scenario group_scenarios[] = {
       .marks = { "a submit cancelled" } },
     { .name = "group-room-deadline", .run = room_deadline, .preemptions = 1,
       .marks = { "a submit cancelled" } },
-    { .name = "group-room-by-cancel", .run = room_by_cancel,
-      .preemptions = 1 },
     { .name = "group-window-cancel", .run = window_cancel, .preemptions = 1,
       .marks = { "a submit cancelled" } },
     { .name = "group-window-room", .run = window_room, .preemptions = 1 },

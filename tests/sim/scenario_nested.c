@@ -434,7 +434,7 @@ const struct scenario nested_scenarios[] = {
     { .name = "group-helped-cancelled", .run = helped_cancelled,
       .preemptions = 1 },
     { .name = "group-helped-anew", .run = helped_anew, .preemptions = 1 },
-    { .name = "group-helped-held", .run = helped_held, .preemptions = 1 },
+    { .name = "pool-helped-held", .run = helped_held, .preemptions = 1 },
     { .name = "group-again-cancelled", .run = again_cancelled,
       .preemptions = 2, .marks = { "a job to run again" } },
     { .name = "group-again-cancelled-by-one",

@@ -121,6 +121,40 @@ static void timer_deadline(void)
     pool_end();
 }
 
+/* ---- room ---- */
+
+static void submit_one(void *arg)
+{
+    (void)arg;
+    MUST(submit((struct weir_job){ .fn = NULL }, WEIR_FOREVER) == 1);
+}
+
+/* What is cancelled makes room for somebody who may be asleep, as the worker
+ * may be. */
+static void room_by_cancel(void)
+{
+    const struct weir_job never = { .fn = pool_run_job, .drop = drop_any,
+                                    .start = WEIR_FOREVER };
+    struct weir_group *group;
+
+    make(1, 1);
+    may_fail(false);
+    MUST(weir_group_create(&group, pool_state.pool,
+                           &(struct weir_group_options){
+                               .window = 1 }) == 0);
+    may_fail(true);
+    MUST(weir_group_submit(group, &never, 1, WEIR_NOW) == 1);
+    add(&pool_state.accepted, 1);
+    go(submit_one, NULL);
+    MUST(weir_group_cancel(group, 0, -ECANCELED) == 0);
+    join_all();
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    MUST(add(&pool_state.ran, 0) == 1);
+    weir_group_destroy(group);
+    pool_close(WEIR_DRAIN);
+    pool_end();
+}
+
 /* ---- another run ---- */
 
 static int run_twice(struct weir_context *cx, void *arg)
@@ -516,6 +550,8 @@ const struct scenario task_scenarios[] = {
       .marks = { "a job dropped" } },
     { .name = "task-deadline", .run = timer_deadline, .preemptions = 1,
       .marks = { "a job dropped", "all run" } },
+    { .name = "task-room-by-cancel", .run = room_by_cancel,
+      .preemptions = 1 },
     { .name = "task-rerun", .run = rerun, .preemptions = 1 },
     { .name = "task-rerun-cancel", .run = rerun_cancel, .preemptions = 1 },
     { .name = "task-key-parks", .run = key_parks, .check = check_parked,
