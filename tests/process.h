@@ -36,8 +36,9 @@ static inline int entries(const char *path)
     return count;
 }
 
-/* Resident KiB of this process; -1: the system does not tell. */
-static inline long resident_kb(void)
+/* KiB of this process, resident or all there are; -1: the system does not
+ * tell. */
+static inline long size_kb(int resident)
 {
     char text[128];
     long size, pages;
@@ -52,7 +53,13 @@ static inline long resident_kb(void)
         return -1;
     text[n] = '\0';
     return sscanf(text, "%ld %ld", &size, &pages) == 2
-               ? pages * (sysconf(_SC_PAGESIZE) / 1024) : -1;
+               ? (resident ? pages : size) * (sysconf(_SC_PAGESIZE) / 1024)
+               : -1;
+}
+
+static inline long resident_kb(void)
+{
+    return size_kb(1);
 }
 
 #endif

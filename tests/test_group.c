@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_group.c - the promises of group.h. */
 #include "jobs.h"
+#include "process.h"
 
 static struct weir_pool *make_limited(int workers, size_t capacity, int limit)
 {
@@ -1282,6 +1283,26 @@ static void a_forked_child_is_told(void)
     weir_pool_destroy(b.pool);
 }
 
+/* Whether what the group takes, 64 MiB at least, is not there any more. */
+static int destroy_in_child(void *arg)
+{
+    long before = size_kb(0);
+
+    weir_group_destroy(arg);
+    return SIZE_IS_OURS && before > 0 && size_kb(0) > before - 64 * 1024;
+}
+
+static void a_forked_child_frees(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct weir_group *group = make_group(pool,
+        &(struct weir_group_options){ .window = 1 << 19 });
+
+    EXPECT_INT(in_child(destroy_in_child, group), 0);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
 static const struct tap_case cases[] = {
     { "an option out of range is EINVAL", options_out_of_range },
     { "get hands results out in the order of the input",
@@ -1341,6 +1362,7 @@ static const struct tap_case cases[] = {
     { "a job without fn is EINVAL, a closed pool EPIPE", a_job_without_fn },
     { "many submitters share a small window", many_submitters },
     { "in a forked child every call is ECHILD", a_forked_child_is_told },
+    { "and destroy frees what a group takes there", a_forked_child_frees },
 };
 
 int main(void)
