@@ -572,7 +572,7 @@ const struct scenario task_scenarios[] = {
     { .name = "task-grow-quietly", .run = grow_quietly, .preemptions = 1 },
     { .name = "task-grow-counted", .run = grow_counted, .large = true },
     { .name = "task-grow-exit", .run = grow_exit,
-      .faults = WEIR_SIM_NO_THREAD, .preemptions = 1 },
+      .faults = WEIR_SIM_NO_THREAD, .preemptions = 1, .large = true },
     { .name = "task-grow-due", .run = grow_for_what_is_due,
       .preemptions = 1, .marks = { "a sleep ended" } },
     { .name = "task-grow-cancel", .run = grow_cancel, .preemptions = 1,
