@@ -106,6 +106,40 @@ static void nothing_waits(void)
     weir_pool_destroy(pool);
 }
 
+static int is_not_blocked(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    EXPECT_INT(pool_stats(arg).blocked, 0);
+    return 0;
+}
+
+/* What it runs while it waits is not blocked, but it is again after that. */
+static int blocks_and_helps(struct weir_context *cx, void *arg)
+{
+    struct weir_group *group = make_group(arg, NULL);
+
+    submit_in(group, &(struct weir_job){ .fn = is_not_blocked, .arg = arg });
+    weir_blocking_begin(cx);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(pool_stats(arg).blocked, 1);
+    weir_blocking_end(cx);
+    EXPECT_INT(pool_stats(arg).blocked, 0);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void helping_while_blocked(void)
+{
+    /* Of one permit: nobody else runs what it waits for. */
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 1, .max_workers = 2, .limit = 1 });
+
+    submit_fn(pool, blocks_and_helps, pool);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(pool_stats(pool).succeeded, 2);
+    weir_pool_destroy(pool);
+}
+
 static int too_many_ends(struct weir_context *cx, void *arg)
 {
     weir_blocking_end(cx);
@@ -996,6 +1030,8 @@ static void forking(void)
 static const struct tap_case cases[] = {
     { "a job that says it blocks is replaced at once", declared },
     { "nothing grows where no job waits", nothing_waits },
+    { "a blocked job is not while it helps, and is again after that",
+      helping_while_blocked },
     { "an end without a begin ends nothing", an_end_too_many },
     { "a job that sleeps is replaced", sleeping },
     { "a job that waits for a group with a deadline is replaced",

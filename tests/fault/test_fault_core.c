@@ -862,10 +862,30 @@ static void made_without_memory(void)
     inject_reset();
 }
 
+/* Nothing but that. */
+static void the_most_without_memory(void)
+{
+    struct weir_queue *queue;
+    struct weir_pool *pool;
+
+    inject_reset();
+    inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
+    EXPECT_INT(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 16384, .max_workers = 16384, .workers_min = 16384,
+        .lenders = 1024, .capacity = (size_t)1 << 28, .help_depth = 1000,
+        .stack_bytes = (size_t)64 << 10 }), -ENOMEM);
+    EXPECT_INT(weir_queue_create(&queue, &(struct weir_queue_options){
+        .capacity = (size_t)1 << 30, .item_bytes = (size_t)1 << 20 }),
+               -ENOMEM);
+    inject_reset();
+}
+
 static const struct tap_case cases[] = {
     { "a queue survives every fault, once and for good", queue_sweep },
     { "a gate survives every fault, once and for good", gate_sweep },
     { "a gate and a pool without memory are ENOMEM", made_without_memory },
+    { "nor is there more against the most that may be asked for",
+      the_most_without_memory },
     { "a gate that was locked at a fork is ECHILD in the child",
       gate_locked_at_fork },
     { "an error of pthread_mutex_init is passed on", no_mutex },
