@@ -57,13 +57,16 @@ static int64_t wake_up_at(const struct weir_want *want, int64_t until)
 }
 
 /* Whether there is something to run after all, where the gate is not shut. */
-static bool may_help_locked(const struct weir_want *want)
+static bool may_help_locked(struct weir_want *want)
 {
-    struct weir_gate *gate = want->g->pool->gate;
+    struct weir_pool *pool = want->g->pool;
 
-    return weir_slot_any_queued_locked(want->g,
-                                       weir_worker_in(want->g->pool)) &&
-           (!want->shut || weir_gate_opens(gate) <= weir_sys_now());
+    /* It may open sooner than it did when it was found shut: who sees to that
+     * wakes only those that have announced themselves before. */
+    if (want->shut)
+        want->opens = weir_gate_opens(pool->gate);
+    return weir_slot_any_queued_locked(want->g, weir_worker_in(pool)) &&
+           (!want->shut || want->opens <= weir_sys_now());
 }
 
 /* Sleep until something has changed, or `until`. Returns true: the wait is

@@ -249,35 +249,50 @@ static void helped_anew(void)
     group_end();
 }
 
-/* What a waiter is to run may not start before the pool's gate lets it. */
+/* What a waiter is to run may not start before the pool's gate lets it: at a
+ * time; or at none, until somebody says when. */
 static int wait_at_held_gate(struct weir_context *cx, void *arg)
 {
     (void)cx;
-    (void)arg;
     MUST(weir_gate_hold(weir_pool_gate(group_state.pool), 0,
-                        weir_after(WEIR_MS)) == 0);
+                        arg == NULL ? weir_after(WEIR_MS)
+                                    : WEIR_FOREVER) == 0);
+    weir_sys_sem_post(&group_state.release);
     MUST(group_submit(group_run_job, 1) == 1);
     MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
     return 0;
 }
 
-static void submit_waiter(void *arg)
+static void hold_for_less(void *arg)
 {
-    struct weir_job waits = { .fn = wait_at_held_gate };
-
-    (void)arg;
-    MUST(weir_pool_submit(group_state.pool, &waits, 1, WEIR_NOW) == 1);
+    MUST(weir_sys_sem_wait(&group_state.release, WEIR_FOREVER) == 0);
+    if (arg != NULL)
+        MUST(weir_gate_hold(weir_pool_gate(group_state.pool), 0,
+                            weir_after(WEIR_MS)) == 0);
 }
 
-static void helped_held(void)
+static void help_at_held_gate(void *for_less)
 {
+    struct weir_job waits = { .fn = wait_at_held_gate, .arg = for_less };
+
     group_make(&(struct weir_pool_options){ .workers = 1, .capacity = 4,
         .limit = 1, .help_depth = 2 }, &group_small);
-    go(submit_waiter, NULL);
+    MUST(weir_pool_submit(group_state.pool, &waits, 1, WEIR_NOW) == 1);
+    go(hold_for_less, for_less);
     join_all();
     MUST(weir_pool_wait(group_state.pool, WEIR_FOREVER) == 0);
     MUST(add(&group_state.ran, 0) == 1);
     group_end();
+}
+
+static void helped_held(void)
+{
+    help_at_held_gate(NULL);
+}
+
+static void helped_held_for_less(void)
+{
+    help_at_held_gate(&group_state);
 }
 
 /* ---- run again inside ---- */
@@ -435,6 +450,8 @@ const struct scenario nested_scenarios[] = {
       .preemptions = 1 },
     { .name = "group-helped-anew", .run = helped_anew, .preemptions = 1 },
     { .name = "pool-helped-held", .run = helped_held, .preemptions = 1 },
+    { .name = "group-helped-held-for-less", .run = helped_held_for_less,
+      .preemptions = 1 },
     { .name = "group-again-cancelled", .run = again_cancelled,
       .preemptions = 2, .marks = { "a job to run again" } },
     { .name = "group-again-cancelled-by-one",
