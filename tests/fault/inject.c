@@ -42,6 +42,7 @@ struct plan {
 static struct plan plans[INJECT_ALL_KINDS];
 static atomic_ulong hits;
 static atomic_uint file_type;
+static atomic_long blocks;
 static atomic_long processors;
 static atomic_uint losses, lost;
 
@@ -141,6 +142,11 @@ unsigned long inject_calls(enum inject_kind kind)
 unsigned long inject_hits(void)
 {
     return atomic_load(&hits);
+}
+
+long inject_blocks(void)
+{
+    return atomic_load(&blocks);
 }
 
 static _Thread_local struct {
@@ -277,6 +283,8 @@ int __real_posix_memalign(void **memory, size_t alignment, size_t bytes);
 int __wrap_posix_memalign(void **memory, size_t alignment, size_t bytes);
 void *__real_calloc(size_t count, size_t bytes);
 void *__wrap_calloc(size_t count, size_t bytes);
+void __real_free(void *memory);
+void __wrap_free(void *memory);
 int __real_getentropy(void *buffer, size_t bytes);
 int __wrap_getentropy(void *buffer, size_t bytes);
 void *__real_mmap(void *at, size_t bytes, int prot, int flags, int fd,
@@ -484,14 +492,29 @@ int __wrap_posix_memalign(void **memory, size_t alignment, size_t bytes)
 {
     int error = count_call(INJECT_ALLOC, NULL);
 
-    return error != 0 ? error :
-                        __real_posix_memalign(memory, alignment, bytes);
+    if (error == 0)
+        error = __real_posix_memalign(memory, alignment, bytes);
+    if (error == 0)
+        atomic_fetch_add(&blocks, 1);
+    return error;
 }
 
 void *__wrap_calloc(size_t count, size_t bytes)
 {
-    return count_call(INJECT_ALLOC, NULL) != 0 ? NULL :
-                                                 __real_calloc(count, bytes);
+    void *memory = NULL;
+
+    if (count_call(INJECT_ALLOC, NULL) == 0)
+        memory = __real_calloc(count, bytes);
+    if (memory != NULL)
+        atomic_fetch_add(&blocks, 1);
+    return memory;
+}
+
+void __wrap_free(void *memory)
+{
+    if (memory != NULL)
+        atomic_fetch_sub(&blocks, 1);
+    __real_free(memory);
 }
 
 int __wrap_getentropy(void *buffer, size_t bytes)

@@ -99,6 +99,9 @@ unsigned long inject_calls(enum inject_kind kind);
 /* Tell how many calls were failed or shortened since the reset. */
 unsigned long inject_hits(void);
 
+/* Tell how many blocks of memory there are that were not freed yet. */
+long inject_blocks(void);
+
 /* Let fstat() say that every file is of this type, S_IFDIR or another; 0: what
  * it is. inject_reset() takes it back. */
 void inject_file_type(unsigned type);

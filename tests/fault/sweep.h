@@ -66,11 +66,14 @@ static inline void sweep_for_good(int (*scenario)(int), int arg)
     inject_reset();
 }
 
-/* As TAP_RUN, and tell how much was made to fail. */
+/* As TAP_RUN, and tell how much was made to fail. In the end all memory is
+ * free again; before that a group may leave some to its pool. */
 static inline int sweep_run(const struct tap_case *cases, size_t count)
 {
+    long blocks = inject_blocks();
     int failed = tap_run(cases, count);
 
+    REQUIRE(failed || inject_blocks() == blocks);
     printf("# tally: fault sweep | calls to the system that fail, once and "
            "for good | %lu | %d | 0\n", sweep_faults, failed);
     return failed;

@@ -572,6 +572,43 @@ static void gate_locked_at_fork(void)
 
 /* ---- errors of one call each ---- */
 
+struct estate {
+    long blocks; /* before there was any of it */
+    struct weir_queue *queue;
+    struct weir_gate *gate;
+    struct weir_pool *pool;
+    struct weir_group *group;
+};
+
+static int destroy_all(void *arg)
+{
+    struct estate *e = arg;
+
+    weir_group_destroy(e->group);
+    weir_pool_destroy(e->pool);
+    weir_gate_destroy(e->gate);
+    weir_queue_destroy(e->queue);
+    return inject_blocks() != e->blocks;
+}
+
+static void all_is_freed(void)
+{
+    struct estate e;
+
+    inject_reset();
+    e.blocks = inject_blocks();
+    REQUIRE(weir_queue_create(&e.queue, &(struct weir_queue_options){
+        .item_bytes = 8, .capacity = 4 }) == 0);
+    REQUIRE(weir_gate_create(&e.gate, &(struct weir_gate_options){
+        .keys_max = 4 }) == 0);
+    REQUIRE(weir_pool_create(&e.pool, &(struct weir_pool_options){
+        .workers = 2, .limit = 1 }) == 0);
+    REQUIRE(weir_group_create(&e.group, e.pool, NULL) == 0);
+    EXPECT(inject_blocks() > e.blocks);
+    EXPECT_INT(in_child(destroy_all, &e), 0);
+    EXPECT_INT(destroy_all(&e), 0);
+}
+
 static const struct weir_pool_options plain_pool = { .workers = 1 };
 
 static void no_mutex(void)
@@ -888,6 +925,7 @@ static const struct tap_case cases[] = {
       the_most_without_memory },
     { "a gate that was locked at a fork is ECHILD in the child",
       gate_locked_at_fork },
+    { "destroying frees all memory, in a forked child too", all_is_freed },
     { "an error of pthread_mutex_init is passed on", no_mutex },
     { "an error of sem_init is passed on", no_semaphore },
     { "a group without memory is ENOMEM, and each", group_without_memory },
