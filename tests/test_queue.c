@@ -433,11 +433,11 @@ static void child_cannot_wait(void)
 
 #define PAGE 65536 /* a multiple of every page's size */
 
-static unsigned char *forbidden; /* what a put is to copy and cannot, yet */
+static unsigned char *forbidden; /* what is copied from, or to, in vain */
 static sigjmp_buf in_the_child;
 static volatile pid_t child;
 
-/* The put stands in the middle of copying. The parent goes on with it. */
+/* A call stands in the middle of copying. The parent goes on with it. */
 static void fork_here(int number)
 {
     (void)number;
@@ -448,11 +448,11 @@ static void fork_here(int number)
         siglongjmp(in_the_child, 1);
 }
 
-static void forked_in_a_put(void)
+/* Put or take what is forbidden, and look at the queue in the child. */
+static void fork_in(struct weir_queue *queue, int puts,
+                    int (*look)(struct weir_queue *queue))
 {
     struct sigaction sa = { .sa_handler = fork_here }, old_segv, old_bus;
-    struct weir_queue *queue = make(8, 4);
-    unsigned char item[8] = { 1 };
     int status = 1;
 
     forbidden = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
@@ -460,22 +460,63 @@ static void forked_in_a_put(void)
     REQUIRE(forbidden != MAP_FAILED);
     fflush(NULL);
     if (sigsetjmp(in_the_child, 1) != 0) {
-        int bad = weir_queue_take(queue, item, WEIR_FOREVER) != -ECHILD;
-
-        bad += weir_queue_take(queue, item, WEIR_NOW) != -ECHILD;
-        bad += weir_queue_count(queue) != 1;
-        _exit(bad);
+        alarm(60);
+        _exit(look(queue));
     }
     sigaction(SIGSEGV, &sa, &old_segv);
     sigaction(SIGBUS, &sa, &old_bus); /* what some systems say instead */
-    EXPECT_INT(weir_queue_put(queue, forbidden, WEIR_FOREVER), 0);
+    if (puts)
+        EXPECT_INT(weir_queue_put(queue, forbidden, WEIR_FOREVER), 0);
+    else
+        EXPECT_INT(weir_queue_take(queue, forbidden, WEIR_FOREVER), 0);
     sigaction(SIGSEGV, &old_segv, NULL);
     sigaction(SIGBUS, &old_bus, NULL);
     while (waitpid(child, &status, 0) < 0)
         REQUIRE(errno == EINTR);
     EXPECT_INT(status, 0);
+}
+
+static int take_in_child(struct weir_queue *queue)
+{
+    unsigned char item[8];
+    int bad = weir_queue_take(queue, item, WEIR_FOREVER) != -ECHILD;
+
+    bad += weir_queue_take(queue, item, WEIR_NOW) != -ECHILD;
+    bad += weir_queue_count(queue) != 1;
+    return bad;
+}
+
+static void forked_in_a_put(void)
+{
+    struct weir_queue *queue = make(8, 4);
+    unsigned char item[8] = { 1 };
+
+    fork_in(queue, 1, take_in_child);
     EXPECT_INT(weir_queue_take(queue, item, WEIR_NOW), 0);
     EXPECT_INT(item[0], 0);
+    munmap(forbidden, PAGE);
+    weir_queue_destroy(queue);
+}
+
+static int put_in_child(struct weir_queue *queue)
+{
+    unsigned char item[8] = { 2 }, taken[8] = { 0 };
+    int bad = weir_queue_put(queue, item, WEIR_NOW) != 0;
+
+    bad += weir_queue_take(queue, taken, WEIR_NOW) != 0 || taken[0] != 2;
+    bad += weir_queue_take(queue, taken, WEIR_FOREVER) != -ECHILD;
+    return bad;
+}
+
+static void forked_in_a_take(void)
+{
+    struct weir_queue *queue = make(8, 1);
+    unsigned char item[8] = { 1 };
+
+    EXPECT_INT(weir_queue_put(queue, item, WEIR_NOW), 0);
+    fork_in(queue, 0, put_in_child);
+    EXPECT_INT(forbidden[0], 1);
+    EXPECT_INT(weir_queue_count(queue), 0);
     munmap(forbidden, PAGE);
     weir_queue_destroy(queue);
 }
@@ -503,6 +544,8 @@ static const struct tap_case cases[] = {
     { "in a forked child what would wait is ECHILD", child_cannot_wait },
     { "what was being put as a child was forked is ECHILD there",
       forked_in_a_put },
+    { "the place of what was being taken as a child was forked is used there",
+      forked_in_a_take },
 };
 
 int main(void)
