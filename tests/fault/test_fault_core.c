@@ -407,9 +407,15 @@ static void ended_as_it_was_seen(void)
     inject_reset();
 }
 
+/* A semaphore that is made of others has a condition variable instead. */
+static unsigned long semaphores(void)
+{
+    return inject_calls(INJECT_SEM_INIT) + inject_calls(INJECT_COND_INIT);
+}
+
 static unsigned long semaphores_of(int workers)
 {
-    unsigned long before = inject_calls(INJECT_SEM_INIT);
+    unsigned long before = semaphores();
     struct weir_pool *pool;
 
     inject_fail(INJECT_THREAD, inject_calls(INJECT_THREAD) + 2, 0,
@@ -418,7 +424,7 @@ static unsigned long semaphores_of(int workers)
         .workers = workers, .workers_min = 1 }) == 0);
     EXPECT_INT(workers_of(pool), 1);
     weir_pool_destroy(pool);
-    return inject_calls(INJECT_SEM_INIT) - before;
+    return semaphores() - before;
 }
 
 /* Of threads there is but one, but contexts are made for all. */
