@@ -9,9 +9,6 @@
 #include "bench.h"
 
 #include <errno.h>
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 #include <semaphore.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -184,14 +181,8 @@ static int ask_child(const struct kind *kind, uint64_t count,
     if (pipe(ends) != 0)
         return -errno;
     pid = fork();
-    if (pid == 0) {
-#if defined(M_MMAP_THRESHOLD)
-        /* What was freed before has raised it: large blocks would be made of
-         * memory that has to be cleared, and so be touched as a whole. */
-        mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-#endif
+    if (pid == 0)
         child_main(kind, count, ends[1]);
-    }
     close(ends[1]);
     n = pid > 0 ? read(ends[0], answer, sizeof(*answer)) : -1;
     close(ends[0]);
