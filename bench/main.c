@@ -14,6 +14,8 @@
 #include <sys/resource.h>
 
 const struct benchmark benchmarks[] = {
+    /* First: its children are to begin with memory that nobody has used. */
+    { "memory", bench_memory, "what a queued job and a parked worker touch" },
     { "workers", bench_workers, "throughput and latency for 1 to 64 workers" },
     { "pool", bench_pool, "submitting an empty job: producers, batches, ring" },
     { "wake", bench_wake, "how soon an idle pool begins and answers" },
@@ -22,7 +24,6 @@ const struct benchmark benchmarks[] = {
     { "gate", bench_gate, "entering and leaving the gate" },
     { "writer", bench_writer, "appending lines to one file" },
     { "table", bench_table, "the shared table" },
-    { "memory", bench_memory, "what a queued job and a parked worker touch" },
     { "peers", bench_peers, "the same work in other pools, where there are"
       " any" },
 };
