@@ -54,7 +54,7 @@ MODULES = {
     'options': (['pool', 'gate', 'queue'], ['pool'], [], []),
     'park': (['queue', 'pool'], ['park', 'queue', 'pool'], ['core'],
              ['queue_gate', 'pool']),
-    'ring': (['queue', 'pool'], ['queue', 'pool'], ['core'],
+    'ring': (['queue', 'pool'], ['queue', 'pool', 'group-room'], ['core'],
              ['queue_gate', 'pool']),
     'queue': (['queue'], ['queue'], ['core'], ['queue_gate']),
     'gate': (['gate', 'gate_key', 'task', 'pool'], ['gate', 'pool', 'task'],
