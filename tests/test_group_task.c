@@ -876,6 +876,44 @@ static void helped_keeps_the_rate(void)
     weir_pool_destroy(t.pool);
 }
 
+static int hold_and_again(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+
+    if (atomic_load(&j->runs) == 0) {
+        j->at[7] = weir_after(50 * WEIR_MS);
+        EXPECT_INT(weir_gate_hold(weir_pool_gate(weir_pool_of(cx)), 0,
+                                  j->at[7]), 0);
+    }
+    return run_job(cx, arg);
+}
+
+static int wait_for_held(struct weir_context *cx, void *arg)
+{
+    struct weir_group *group = make_group(weir_pool_of(cx), NULL);
+
+    submit_in(group, &(struct weir_job){ .fn = hold_and_again, .arg = arg });
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void again_waits_for_the_gate(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 1, .limit = 1 });
+    struct job j;
+
+    job_init(&j);
+    j.statuses[0] = WEIR_AGAIN;
+    j.last = 1;
+    submit_to(pool, &(struct weir_job){ .fn = wait_for_held, .arg = &j });
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&j.runs), 2);
+    EXPECT(j.at[1] >= j.at[7]); /* until when it was held */
+    weir_pool_destroy(pool);
+}
+
 struct pair {
     struct weir_pool *pools[2];
     atomic_int ran;
@@ -1172,6 +1210,8 @@ static const struct tap_case cases[] = {
     { "jobs that run inline are counted", inline_is_counted },
     { "a helped job starts no earlier than the pool's slot for it",
       helped_keeps_the_rate },
+    { "what a waiter runs again does not start while the gate is held",
+      again_waits_for_the_gate },
     { "two pools whose jobs wait for each other's helped groups end",
       two_pools_help },
     { "a pool is not quiet while a host's thread helps", quiet_means_quiet },

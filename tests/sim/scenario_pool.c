@@ -208,6 +208,22 @@ static void submit_close(void)
     pool_end();
 }
 
+/* Draining refuses who waits for room, while what is to be drained runs. */
+static void drain_refuses(void)
+{
+    pool_make(&(struct weir_pool_options){ .workers = 1, .capacity = 1 });
+    MUST(weir_sys_sem_init(&pool_state.release) == 0);
+    MUST(pool_submit(pool_wait_for_release, 1, WEIR_NOW) == 1);
+    go(pool_submit_until_closed, NULL);
+    MUST(weir_pool_close(pool_state.pool, WEIR_DRAIN, WEIR_NOW) == -EAGAIN);
+    join_all();
+    weir_sys_sem_post(&pool_state.release);
+    pool_close(WEIR_DRAIN);
+    MUST(add(&pool_state.ran, 0) == 1);
+    weir_sys_sem_destroy(&pool_state.release);
+    pool_end();
+}
+
 static void submit_drain(void)
 {
     pool_make(&(struct weir_pool_options){ .workers = 1, .capacity = 1 });
@@ -283,6 +299,9 @@ const struct scenario pool_scenarios[] = {
     { .name = "pool-submit-close", .run = submit_close, .check = pool_check,
       .faults = WEIR_SIM_WEAK_CAS,
       .preemptions = 2, .marks = { "a submit refused" } },
+    { .name = "pool-drain-refuses", .run = drain_refuses,
+      .check = pool_check, .preemptions = 1,
+      .marks = { "a submit refused" } },
     { .name = "pool-submit-drain", .run = submit_drain, .check = pool_check,
       .faults = WEIR_SIM_WEAK_CAS,
       .preemptions = 1, .marks = { "a submit refused" } },
