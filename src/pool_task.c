@@ -252,8 +252,9 @@ static void pass_locked(struct weir_task *t)
 
         if (*at == t)
             *at = NULL;
-        weir_atomic_fetch_sub(&ts->spent, 1, weir_seq_cst);
         free_locked(t);
+        /* After that: who finds none spent finds this one ended. */
+        weir_atomic_fetch_sub(&ts->spent, 1, weir_seq_cst);
     }
 }
 

@@ -30,8 +30,8 @@
  *   waits inside jobs            group-nested, group-nested-gated
  *   timer against cancel         task-timer-cancel
  *   writer: flush against error  writer-flush-error
- *   grow and shrink              task-grow; to one: shrink-set, shrink-idle
- *   parking by key               task-key-parks, task-key-cancel
+ *   grow and shrink              task-grow-quietly, shrink-set, shrink-idle
+ *   parking by key               task-key-parks, task-key-shared
  *   two pools at one gate        share-gate, share-cancel, share-destroy
  *   threads that are lent        lend-alone, lend-beside, lend-cancel
  */
