@@ -18,8 +18,8 @@ enum weir_slot_state {
 };
 
 /* Where one job of a group lives, from submit until its result is read. Its
- * worker touches the first line, and the second, in which the results's
- * members are that it fills in; the third is for who has the lock. */
+ * worker touches the first line, and the second, which has what it fills in
+ * of the result; the third is for who has the lock. */
 struct weir_slot {
     WEIR_ON_LINE
     WEIR_ATOMIC(uint64_t) claim; /* (a) ticket * 4 + enum weir_slot_state */

@@ -8,8 +8,9 @@
  * stale and passed over.
  *
  * Who ends a job does not lock the group where nothing is to be done about it
- * at once: it puts the slot on a stack, `ended`, which the next one who locks
- * the group takes in. So workers never wait for one another, or for readers.
+ * at once: it puts the slot on a stack, `ended`, which the next one takes in
+ * who needs a slot or a result, or looks at the whole group. So workers never
+ * wait for one another, or for readers.
  *
  * Owns: the slots; each job whoever has claimed it.
  * Locks: the group's, over lists, indices and counts. It is held while
@@ -22,10 +23,12 @@
  *   no slot on it can have been used again.
  * Invariants: unfinished = QUEUED + TAKEN, those on the stack included;
  *   unread = DONE; together with the free ones they are all slots. The count
- *   in `ended` is that of jobs whose end is not on the stack. A slot's ticket
- *   grows at each use, so that a reference never claims a later job. A group
- *   lives until its owner has destroyed it, the last reference to it has left
- *   the ring, and the last group below it is gone.
+ *   in `ended` is that of the stack, and all have ended where it is as large
+ *   as `unfinished`. Whoever lowers that lowers `awaited` to it and then looks
+ *   at the stack, so that of him and who ends the last job one sees it. A
+ *   slot's ticket grows at each use, so that a reference never claims a later
+ *   job. A group lives until its owner has destroyed it, the last reference to
+ *   it has left the ring, and the last group below it is gone.
  * Wake-ups: ending a job wakes all who wait for any result, or for room; who
  *   waits for that one; and if it was the last, who waits for all.
  * Not guaranteed: that the queued list holds only queued jobs: what was
