@@ -18,11 +18,11 @@
 #ifndef WEIR_TESTS_ENDURE_H
 #define WEIR_TESTS_ENDURE_H
 
+#include "../asleep.h"
 #include "../process.h"
 #include "../run.h"
 
 #include <pthread.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 static int endure_full;
@@ -80,7 +80,7 @@ static inline void flat_end(const struct flat *flat)
 
 static inline void *note_thread(void *arg)
 {
-    *(long *)arg = syscall(SYS_gettid);
+    *(int *)arg = thread_number();
     return NULL;
 }
 
@@ -90,11 +90,11 @@ static inline void start_first_thread(void)
 {
     pthread_t thread;
     char path[64];
-    long number;
+    int number;
 
     REQUIRE(pthread_create(&thread, NULL, note_thread, &number) == 0);
     REQUIRE(pthread_join(thread, NULL) == 0);
-    snprintf(path, sizeof(path), "/proc/self/task/%ld", number);
+    snprintf(path, sizeof(path), "/proc/self/task/%d", number);
     AWAIT(access(path, F_OK) != 0);
 }
 

@@ -42,7 +42,7 @@ static void *storm(void *arg)
     while (!atomic_load(&s.over)) {
         DIR *dir = opendir("/proc/self/task");
         struct dirent *entry;
-        long pid = getpid(), self = syscall(SYS_gettid);
+        long pid = getpid(), self = thread_number();
 
         REQUIRE(dir != NULL);
         while ((entry = readdir(dir)) != NULL) {
