@@ -292,7 +292,7 @@ void weir_group_stop(struct weir_group *g, int why)
     drop_tasks(g, why);
     stop_children(g, why);
     weir_park_wake_all(&g->changed);
-    weir_park_wake_all(&g->pool->ring.room); /* who submits to this group */
+    weir_ring_wake_putters(&g->pool->ring); /* who submits to this group */
     weir_pool_rouse(g->pool);
     weir_tasks_rouse(g->pool);
 }

@@ -71,6 +71,7 @@ struct weir_group {
     struct weir_park changed;   /* who waits for any result, or for room */
     struct weir_park wanted;    /* who waits for one result */
     struct weir_park all;       /* who waits for the end of all */
+    struct weir_lookout lookout; /* theirs */
 
     /* (a) A stack of those that have ended and are not taken in yet: 1 + the
      * number of the slot whose job ended last, 0: none; and from bit 32 on
@@ -241,6 +242,7 @@ struct weir_want {
     struct weir_park *park; /* where the end of it wakes */
     uint64_t index;
     bool listed;   /* it counts among the group's wanters */
+    bool looked;   /* it has spent the time it may look out awake */
     bool lent;     /* its thread has handed its permits on until it is over */
     struct weir_result *result;
     int err;

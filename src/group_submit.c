@@ -148,20 +148,29 @@ static bool is_full(struct weir_group *g, size_t enough)
     return full;
 }
 
+/* Look out a while, as at the ring: the window then goes round with some room
+ * in it, and nobody sleeps for each job. */
+static void look_out_for_slot(struct weir_group *g)
+{
+    uint64_t enough = g->options.window / 8 + 1;
+    bool found = false;
+    int64_t ns = 0;
+
+    if (!weir_lookout_begin(&g->lookout))
+        return;
+    while (!found && weir_lookout_goes_on(&ns))
+        found = weir_atomic_load(&g->ended, weir_relaxed) >> 32 >= enough;
+    weir_lookout_end(&g->lookout, found);
+}
+
 /* Sleep until a slot may be free, or a result ready. */
 static int await_slot(struct weir_group *g, int64_t deadline)
 {
-    unsigned round = 0;
-
     if (deadline == WEIR_NOW)
         return -EAGAIN;
-    /* A few looks first, as at the ring: the window then goes round with
-     * some room in it, and nobody sleeps for each job. */
-    for (int i = 0; i < 8; i++) {
-        weir_ring_backoff(&round);
-        if (!is_full(g, i < 6 ? g->options.window / 8 + 1 : 1))
-            return 0;
-    }
+    look_out_for_slot(g);
+    if (!is_full(g, 1))
+        return 0;
     weir_park_announce(&g->changed);
     if (!is_full(g, 1)) {
         weir_park_retract(&g->changed);

@@ -131,6 +131,26 @@ static bool lend_to_help(struct weir_want *want)
     return true;
 }
 
+/* Whether what is waited for may be there soon enough not to sleep. Asked once
+ * in a wait. */
+static bool ends_soon(struct weir_want *want)
+{
+    struct weir_group *g = want->g;
+    uint64_t enough = want->park == &g->all
+                          ? weir_atomic_load(&g->awaited, weir_relaxed)
+                          : 1;
+    bool found = false;
+    int64_t ns = 0;
+
+    if (want->looked || !weir_lookout_begin(&g->lookout))
+        return false;
+    want->looked = true;
+    while (!found && weir_lookout_goes_on(&ns))
+        found = weir_atomic_load(&g->ended, weir_relaxed) >> 32 >= enough;
+    weir_lookout_end(&g->lookout, found);
+    return found;
+}
+
 static int wait_until_over(struct weir_want *want, int64_t deadline)
 {
     struct weir_group *g = want->g;
@@ -162,6 +182,8 @@ static int wait_until_over(struct weir_want *want, int64_t deadline)
             return err;
         if (deadline != WEIR_FOREVER && weir_sys_now() >= deadline)
             return is_over(want) ? want->err : -ETIMEDOUT;
+        if (ends_soon(want))
+            continue;
         if (weir_group_sleep(want, helps && inside, until))
             break;
     }

@@ -53,7 +53,7 @@ void weir_pool_settle(struct weir_pool *pool)
         if (weir_atomic_cas_strong(&ring->tail, &tail,
                                    tail | WEIR_RING_CLOSED, weir_seq_cst)) {
             weir_park_wake_all(&ring->items);
-            weir_park_wake_all(&ring->room);
+            weir_ring_wake_putters(ring);
             weir_park_wake_all(&pool->spares);
             /* One may stand at the gate for jobs that others have taken. */
             if (pool->gate != NULL)
@@ -69,11 +69,27 @@ void weir_pool_settle(struct weir_pool *pool)
 
 /* ---- waiting and closing ---- */
 
+/* Whether it becomes quiet soon enough not to sleep. */
+static bool is_quiet_soon(struct weir_pool *pool)
+{
+    bool quiet = false;
+    int64_t ns = 0;
+
+    if (!weir_lookout_begin(&pool->lookout))
+        return false;
+    while (!quiet && weir_lookout_goes_on(&ns))
+        quiet = weir_pool_is_quiet(pool);
+    weir_lookout_end(&pool->lookout, quiet);
+    return quiet;
+}
+
 int weir_pool_await_quiet(struct weir_pool *pool, int64_t deadline)
 {
     while (!weir_pool_is_quiet(pool)) {
         if (deadline == WEIR_NOW)
             return -EAGAIN;
+        if (is_quiet_soon(pool))
+            return 0;
         weir_park_announce(&pool->quiet);
         if (weir_pool_is_quiet(pool)) {
             weir_park_retract(&pool->quiet);
@@ -110,7 +126,7 @@ void weir_pool_stop(struct weir_pool *pool)
     weir_pool_drop_queued(pool);
     weir_tasks_sweep(pool);
     weir_park_wake_all(&pool->ring.items);
-    weir_park_wake_all(&pool->ring.room);
+    weir_ring_wake_putters(&pool->ring);
     weir_park_wake_all(&pool->spares);
     weir_pool_rouse(pool);
 }
@@ -171,7 +187,7 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
         weir_atomic_store(&ring->refusing, true, weir_seq_cst);
         weir_tasks_sweep(pool);
         weir_pool_settle(pool);
-        weir_park_wake_all(&ring->room);
+        weir_ring_wake_putters(ring);
         err = pool->max == 0 ? drain_here(pool, deadline) : 0;
         if (err != 0)
             return err;

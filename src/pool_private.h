@@ -75,6 +75,8 @@ struct weir_context {
     int64_t slept_at;              /* (w) when it last went to sleep */
     int index;                     /* (c) */
     struct weir_gate_place place;  /* (w) where it waits to return */
+    uint64_t seen;                 /* (w) how far it knows the ring filled */
+    bool idle;                     /* (w) it found nothing the last time */
     struct weir_park nap;          /* where weir_sleep() sleeps */
     struct weir_context *next_guest; /* under the pool's lock */
     struct weir_context *outer;    /* (c) what a guest's thread is beside */
@@ -124,6 +126,7 @@ struct weir_pool {
     WEIR_ATOMIC(uint64_t) inlined; /* (a) jobs of groups that never went
                                       through the ring */
     struct weir_park quiet;        /* who waits for all jobs to end */
+    struct weir_lookout lookout;   /* its */
     struct weir_park ended;        /* who waits for all threads to end */
 
     WEIR_ON_LINE struct weir_context *workers; /* (c) the array */

@@ -20,7 +20,7 @@ int weir_pool_await_room(struct weir_pool *pool,
     /* Who comes after us in line need not wait for what we put: it looks
      * itself whether there is room for both. */
     if (slept)
-        weir_park_wake(&pool->ring.room);
+        weir_ring_tell_room(&pool->ring);
     return err;
 }
 
@@ -82,7 +82,7 @@ static int claim_position(struct weir_pool *pool, int64_t deadline,
             err = weir_ring_await_room(ring, insider, NULL, deadline, &slept);
     } while (err == 0);
     if (slept && weir_ring_refresh(ring))
-        weir_park_wake(&ring->room);
+        weir_ring_tell_room(ring);
     return err;
 }
 

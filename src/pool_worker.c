@@ -173,7 +173,7 @@ static void after_take(struct weir_context *w, bool slept)
     struct weir_pool *pool = w->pool;
 
     /* This take has moved the head: see Order for the room. */
-    weir_park_wake(&pool->ring.room);
+    weir_ring_tell_room(&pool->ring);
     if ((slept || weir_pool_may_grow(pool)) &&
         (weir_pool_has_jobs(pool) || weir_tasks_unwatched(pool)))
         weir_pool_wake(pool);

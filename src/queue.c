@@ -156,7 +156,7 @@ ssize_t weir_queue_take_many(struct weir_queue *queue, void *items,
         if (err != 0)
             return err;
     }
-    weir_park_wake(&ring->room);
+    weir_ring_tell_room(ring);
     if (slept && weir_ring_count(ring) > 0)
         weir_park_wake(&ring->items);
     return (ssize_t)n;
@@ -175,7 +175,7 @@ int weir_queue_close(struct weir_queue *queue)
         return -ECHILD;
     weir_ring_close(&queue->ring);
     weir_park_wake_all(&queue->ring.items);
-    weir_park_wake_all(&queue->ring.room);
+    weir_ring_wake_putters(&queue->ring);
     return 0;
 }
 

@@ -2,6 +2,13 @@
  * ring.c - making a ring, and waiting for room in it; see ring.h. */
 #include "ring.h"
 
+#include <weir/base.h>
+
+/* A ring of so many places is worth waiting until more than one is free. */
+#define LARGE 16
+#define SPIN_NS (8 * WEIR_US)
+#define NAP_NS WEIR_MS
+
 int weir_ring_init(struct weir_ring *ring, size_t capacity, size_t bytes,
                    bool on_lines)
 {
@@ -34,8 +41,13 @@ int weir_ring_init(struct weir_ring *ring, size_t capacity, size_t bytes,
     err = weir_park_init(&ring->room);
     if (err != 0)
         goto no_room;
+    err = weir_park_init(&ring->ebb);
+    if (err != 0)
+        goto no_ebb;
     return 0;
 
+no_ebb:
+    weir_park_destroy(&ring->room);
 no_room:
     weir_park_destroy(&ring->items);
 no_items:
@@ -50,6 +62,7 @@ void weir_ring_free_memory(struct weir_ring *ring)
 
 void weir_ring_free(struct weir_ring *ring)
 {
+    weir_park_destroy(&ring->ebb);
     weir_park_destroy(&ring->room);
     weir_park_destroy(&ring->items);
     weir_ring_free_memory(ring);
@@ -93,12 +106,71 @@ static bool has_distance(struct weir_ring *ring)
                (int64_t)(ring->capacity / 8);
 }
 
+/* Sleeping and being woken costs microseconds: give the takers of a small
+ * ring about one first. Six rounds of pauses, two of yielding. Returns whether
+ * a put is worth trying. */
+static bool look_out(struct weir_ring *ring, bool insider,
+                     const WEIR_ATOMIC(int) *stop)
+{
+    unsigned round = 0;
+
+    for (int i = 0; i < 8; i++) {
+        weir_ring_backoff(&round);
+        if (putter_can_go(ring, insider, stop) &&
+            (i >= 6 || has_distance(ring)))
+            return true;
+    }
+    return false;
+}
+
+/* In a large one leave the takers alone until they are ahead, if it goes so
+ * fast that this takes no more than SPIN_NS: looking costs them a line each
+ * time. As look_out(). */
+static bool keep_off(struct weir_ring *ring, bool insider,
+                     const WEIR_ATOMIC(int) *stop)
+{
+    uint64_t from = weir_atomic_load(&ring->head, weir_relaxed);
+    int64_t enough = (int64_t)(ring->capacity / 8), spent = 0, moved;
+
+    for (int64_t ns = 200; spent < SPIN_NS && weir_sys_can_spin();
+         ns = ns < 1600 ? 2 * ns : ns) {
+        weir_sys_spin(ns);
+        spent += ns;
+        moved = weir_ring_distance(
+            from, weir_atomic_load(&ring->head, weir_relaxed));
+        if (moved >= enough)
+            return putter_can_go(ring, insider, stop);
+        /* At twice this speed it would not do. */
+        if (spent > 200 && moved * 2 * SPIN_NS < enough * spent)
+            break;
+    }
+    return false;
+}
+
+/* Sleep until half of the ring is free, but no longer than NAP_NS: being woken
+ * for each place would cost the takers more than a short job. As
+ * look_out(). */
+static bool nap_until_ebb(struct weir_ring *ring, bool insider,
+                          const WEIR_ATOMIC(int) *stop, int64_t deadline,
+                          bool *slept)
+{
+    int64_t until = weir_sys_now() + NAP_NS;
+
+    weir_park_announce(&ring->ebb);
+    if (weir_ring_has_ebbed(ring) || weir_ring_is_closed(ring) ||
+        (stop != NULL && weir_atomic_load(stop, weir_seq_cst) != 0) ||
+        (!insider && weir_atomic_load(&ring->refusing, weir_seq_cst)))
+        *slept |= weir_park_retract(&ring->ebb);
+    else if (weir_park_wait(&ring->ebb,
+                            until < deadline ? until : deadline) == 0)
+        *slept = true;
+    return putter_can_go(ring, insider, stop);
+}
+
 int weir_ring_await_room(struct weir_ring *ring, bool insider,
                          const WEIR_ATOMIC(int) *stop, int64_t deadline,
                          bool *slept)
 {
-    unsigned round = 0;
-
     if (weir_ring_is_closed(ring))
         return -EPIPE;
     if (weir_ring_refresh(ring))
@@ -107,14 +179,11 @@ int weir_ring_await_room(struct weir_ring *ring, bool insider,
         return -EAGAIN;
     if (weir_sys_pid() != ring->pid)
         return -ECHILD;
-    /* Sleeping and being woken costs microseconds: give the takers about
-     * one first. Six rounds of pauses, two of yielding. */
-    for (int i = 0; i < 8; i++) {
-        weir_ring_backoff(&round);
-        if (putter_can_go(ring, insider, stop) &&
-            (i >= 6 || has_distance(ring)))
-            return 0;
-    }
+    if (ring->capacity < LARGE
+            ? look_out(ring, insider, stop)
+            : keep_off(ring, insider, stop) ||
+                  nap_until_ebb(ring, insider, stop, deadline, slept))
+        return 0;
     weir_park_announce(&ring->room);
     if (putter_can_go(ring, insider, stop)) {
         *slept |= weir_park_retract(&ring->room);

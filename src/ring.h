@@ -18,7 +18,9 @@
  * Invariants: head <= tail <= bound <= (all that ended or was taken) +
  *   capacity, all modulo 2^64. A position below tail is filled, once, by who
  *   moved tail past it, and emptied, once, by who moved head past it.
- * Wake-ups: a put wakes a taker; a taker's owner wakes putters.
+ * Wake-ups: a put wakes a taker; a taker's owner wakes putters, those that
+ *   nap when half of the ring is free. A nap ends by itself, so that who can
+ *   make no room before a putter comes back waits no longer than that.
  * Not guaranteed: lock freedom. A putter that is descheduled between moving
  *   tail and filling its cell delays the takers behind it; they pause, then
  *   yield.
@@ -55,6 +57,7 @@ struct weir_ring {
     WEIR_ON_LINE struct weir_park items;      /* takers sleep here */
     WEIR_ATOMIC(bool) refusing;  /* (a) sticky: only insiders may put */
     WEIR_ON_LINE struct weir_park room;       /* putters sleep here */
+    struct weir_park ebb; /* they nap here until half of it is free */
 };
 
 struct weir_cell {
@@ -202,13 +205,36 @@ static inline void weir_ring_fill(struct weir_ring *ring, uint64_t pos,
 bool weir_ring_refresh(struct weir_ring *ring);
 
 /* Wait until a put is worth trying: 0; or -EAGAIN, -ETIMEDOUT, -EPIPE,
- * -ECHILD. Whoever was made to sleep must call weir_park_wake(&ring->room)
- * after its put if there is room left; *slept says so. Where `stop` is not
- * NULL it returns 0 too when that is not 0: who sets it, seq_cst, then wakes
- * all of ring->room. */
+ * -ECHILD. Whoever was made to sleep must call weir_ring_tell_room() after
+ * its put if there is room left; *slept says so. Where `stop` is not NULL it
+ * returns 0 too when that is not 0: who sets it, seq_cst, then calls
+ * weir_ring_wake_putters(). */
 int weir_ring_await_room(struct weir_ring *ring, bool insider,
                          const WEIR_ATOMIC(int) *stop, int64_t deadline,
                          bool *slept);
+
+/* Whether no more than half of the ring waits to be taken. */
+static inline bool weir_ring_has_ebbed(struct weir_ring *ring)
+{
+    return weir_ring_count(ring) <= ring->capacity / 2;
+}
+
+/* Room was made: wake a putter that waits for it. */
+static inline void weir_ring_tell_room(struct weir_ring *ring)
+{
+    weir_park_wake(&ring->room);
+    if (weir_park_count(weir_atomic_load(&ring->ebb.state, weir_seq_cst)) !=
+            0 &&
+        weir_ring_has_ebbed(ring))
+        weir_park_wake(&ring->ebb);
+}
+
+/* Wake all putters, to look whether they may go on. */
+static inline void weir_ring_wake_putters(struct weir_ring *ring)
+{
+    weir_park_wake_all(&ring->room);
+    weir_park_wake_all(&ring->ebb);
+}
 
 /* What is put: the first `bytes` bytes of each of `count` items that lie
  * `stride` bytes apart. */
@@ -250,7 +276,7 @@ static inline ssize_t weir_ring_put(struct weir_ring *ring,
         done += n;
     }
     if (slept && weir_ring_refresh(ring))
-        weir_park_wake(&ring->room);
+        weir_ring_tell_room(ring);
     return done > 0 || err == 0 ? (ssize_t)done : err;
 }
 

@@ -59,6 +59,16 @@ int64_t weir_sys_now(void)
     return clock_ns(CLOCK_MONOTONIC);
 }
 
+void weir_sys_spin(int64_t ns)
+{
+    int64_t end = weir_sys_now() + ns;
+
+    do {
+        for (int i = 0; i < 4; i++)
+            weir_sys_pause();
+    } while (weir_sys_now() < end);
+}
+
 /* A timespec of `ns`; time_t may be narrower than what ns can say, and no
  * clock gets that far. */
 static struct timespec to_timespec(int64_t ns)

@@ -55,6 +55,19 @@ static inline void weir_sys_pause(void)
 #endif
 }
 
+/* Burn about so much time: where a line that another processor writes is to be
+ * left alone meanwhile. The clock is read at each turn, so that it takes as
+ * long whatever a pause takes. */
+void weir_sys_spin(int64_t ns);
+
+/* Whether that is of use: not in the simulator, where nobody else goes on
+ * meanwhile, and to look out longer changes nothing but the number of
+ * schedules. */
+static inline bool weir_sys_can_spin(void)
+{
+    return true;
+}
+
 /* A hint: the address need not be good any more. */
 static inline void weir_sys_prefetch(const void *address)
 {

@@ -140,6 +140,16 @@ static inline void weir_sys_pause(void)
 {
 }
 
+static inline void weir_sys_spin(int64_t ns)
+{
+    (void)ns;
+}
+
+static inline bool weir_sys_can_spin(void)
+{
+    return false;
+}
+
 static inline void weir_sys_prefetch(const void *address)
 {
     (void)address;
