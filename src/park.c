@@ -45,16 +45,22 @@ int weir_park_wait(struct weir_park *park, int64_t deadline)
     return weir_park_retract(park) ? 0 : -ETIMEDOUT;
 }
 
-void weir_park_wake_slow(struct weir_park *park, uint64_t state)
+void weir_park_wake_slow(struct weir_park *park, uint64_t state,
+                         uint64_t most)
 {
-    while (weir_park_count(state) != 0 && state < WEIR_PARK_WAKING)
+    while (weir_park_count(state) != 0 && state < WEIR_PARK_WAKING) {
+        uint64_t n = weir_park_count(state) < most ? weir_park_count(state)
+                                                   : most;
+
         if (weir_atomic_cas_weak(&park->state, &state,
-                                 (state - 1) | WEIR_PARK_WAKING,
+                                 (state - n) | WEIR_PARK_WAKING,
                                  weir_seq_cst)) {
-            weir_atomic_fetch_add(&park->woken, 1, weir_relaxed);
-            weir_sys_sem_post(&park->sem);
+            weir_atomic_fetch_add(&park->woken, n, weir_relaxed);
+            while (n-- > 0)
+                weir_sys_sem_post(&park->sem);
             return;
         }
+    }
 }
 
 void weir_park_wake_all(struct weir_park *park)

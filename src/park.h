@@ -22,8 +22,8 @@
  * Invariants: `parked` sleepers have announced themselves and have neither
  *   retracted nor been chosen. Each one chosen is owed one post, which it
  *   takes before it leaves: the semaphore's value never outlives its owner.
- * Wake-ups: at most one is on its way (WAKING). A maker that sees one does
- *   not post: the woken thread clears WAKING first and looks second, so it
+ * Wake-ups: at most one, of one sleeper or some, is on its way (WAKING). A
+ *   maker that sees one does not post: the woken thread clears WAKING first and looks second, so it
  *   sees what was made until then. If it leaves more behind it must wake the
  *   next one. WATCHED likewise: one thread waits elsewhere on behalf of the
  *   sleepers, and looks after it has stopped watching.
@@ -109,7 +109,8 @@ bool weir_park_retract(struct weir_park *park);
  * is a sleeper no more. */
 int weir_park_wait(struct weir_park *park, int64_t deadline);
 
-void weir_park_wake_slow(struct weir_park *park, uint64_t state);
+void weir_park_wake_slow(struct weir_park *park, uint64_t state,
+                         uint64_t most);
 /* Wake every sleeper of this moment. */
 void weir_park_wake_all(struct weir_park *park);
 
@@ -119,7 +120,15 @@ static inline void weir_park_wake(struct weir_park *park)
     uint64_t state = weir_atomic_load(&park->state, weir_seq_cst);
 
     if (weir_park_count(state) != 0 && state < WEIR_PARK_WAKING)
-        weir_park_wake_slow(park, state);
+        weir_park_wake_slow(park, state, 1);
+}
+
+/* Wake up to `most` at once, if nobody is on the way. The first of them ends
+ * WAKING, so that more may be woken while the others still come. */
+static inline void weir_park_wake_some(struct weir_park *park, uint64_t most)
+{
+    weir_park_wake_slow(park, weir_atomic_load(&park->state, weir_seq_cst),
+                        most);
 }
 
 /* Become the one who watches; false if there is one. */

@@ -73,6 +73,7 @@ struct weir_context {
                                 be run again, by nobody else */
     void (*drop_again)(struct weir_context *cx); /* (w) its thread ends */
     int64_t slept_at;              /* (w) when it last went to sleep */
+    uint64_t began_before;         /* (w) jobs it had begun by then */
     int index;                     /* (c) */
     struct weir_gate_place place;  /* (w) where it waits to return */
     uint64_t seen;                 /* (w) how far it knows the ring filled */
@@ -144,6 +145,8 @@ struct weir_pool {
     WEIR_ATOMIC(int) sparing;      /* (a) threads that are spare */
     WEIR_ATOMIC(int64_t) idle_ns;  /* (a) */
     struct weir_park spares;       /* where those sleep */
+    WEIR_ATOMIC(uint64_t) woke_at; /* (a) the head of the ring when a worker
+                                      last woke others */
     int threads;                   /* (l) of its own, now */
     int threads_max;               /* (l) high-water mark */
     size_t stack_bytes;            /* (c) */

@@ -64,8 +64,9 @@ inline park_wait(p, timed, chosen)
     fi
 }
 
-/* weir_park_wake() and weir_park_wake_slow(): the load that comes before the
- * compare-and-swap sees nothing that this one could not see. */
+/* weir_park_wake(), weir_park_wake_some() and weir_park_wake_slow(): the load
+ * that comes before the compare-and-swap sees nothing that this one could not
+ * see. With -DSOME whoever wakes may wake two. */
 inline wake(p)
 {
     if
@@ -74,6 +75,16 @@ inline wake(p)
         };
 #if MUTANT != 5 /* the post is dropped */
         posts[p]++
+#endif
+#ifdef SOME
+    :: atomic {
+            sleepers[p] > 1 && !waking[p] ->
+            sleepers[p] = sleepers[p] - 2; waking[p] = 1
+        };
+        posts[p]++;
+#if MUTANT != 5
+        posts[p]++
+#endif
 #endif
     :: sleepers[p] == 0 || waking[p]
     fi

@@ -77,6 +77,9 @@ right sleepers
 wrong '1 2 3 5 10 11 12 13' sleepers
 right sleepers -DOVER
 wrong '4 6 14' sleepers -DOVER
+right sleepers -DSOME
+wrong '1 2 3 5 10 11 12 13' sleepers -DSOME
+right sleepers -DOVER -DSOME
 
 # One worker, and a submitter of two jobs into a pool of one.
 one='-DWORKERS=1 -DSUBMITTERS=1 -DEACH=2'
@@ -105,6 +108,7 @@ wrong '25' pool "$@"
 set -- -DWORKERS=2 -DSUBMITTERS=1 -DEACH=2 -DCAPACITY=2 -DMEET -DLATE
 right pool "$@"
 wrong '22' pool "$@"
+right pool "$@" -DSOME
 # One drains and one cancels.
 set -- -DWORKERS=1 -DSUBMITTERS=1 -DDRAINERS=1 -DCANCELLERS=1
 right pool "$@"

@@ -3,7 +3,8 @@
  * as the top of src/park.h says they must.
  *
  * Shown: no sleeper stays behind (every run comes to its end), no post
- * outlives its sleeper, at most one wake-up that wake() sent is on its way.
+ * outlives its sleeper, at most one wake-up that wake() sent is on its way
+ * (but with -DSOME, where it may be for two).
  * Two sleepers take one thing each and two makers make one each, while a
  * visitor comes to sleep and goes. Or (-DOVER) there is one thing for two
  * sleepers, of whom one has a deadline, and at some time it is over. */
@@ -71,7 +72,7 @@ proctype maker()
 #else
     d_step { things++; made++ };
     wake(0);
-#ifndef OVER
+#if !defined(OVER) && !defined(SOME)
     assert(posts[0] <= 1)
 #endif
 #endif
