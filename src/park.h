@@ -109,6 +109,9 @@ bool weir_park_retract(struct weir_park *park);
  * is a sleeper no more. */
 int weir_park_wait(struct weir_park *park, int64_t deadline);
 
+/* Wake up to `most`, which is not 0, at once if nobody is on the way; `state` is
+ * what was seen. The first of them ends WAKING, so that more may be woken while
+ * the others still come. */
 void weir_park_wake_slow(struct weir_park *park, uint64_t state,
                          uint64_t most);
 /* Wake every sleeper of this moment. */
@@ -121,14 +124,6 @@ static inline void weir_park_wake(struct weir_park *park)
 
     if (weir_park_count(state) != 0 && state < WEIR_PARK_WAKING)
         weir_park_wake_slow(park, state, 1);
-}
-
-/* Wake up to `most` at once, if nobody is on the way. The first of them ends
- * WAKING, so that more may be woken while the others still come. */
-static inline void weir_park_wake_some(struct weir_park *park, uint64_t most)
-{
-    weir_park_wake_slow(park, weir_atomic_load(&park->state, weir_seq_cst),
-                        most);
 }
 
 /* Become the one who watches; false if there is one. */

@@ -246,15 +246,22 @@ static inline bool weir_pool_may_grow(struct weir_pool *pool)
             !weir_pool_is_bounded(pool));
 }
 
-/* Something to do was made: wake who does it. */
-static inline void weir_pool_wake(struct weir_pool *pool)
+/* Something to do was made: wake who does it, or up to `most` that do. */
+static inline void weir_pool_wake_some(struct weir_pool *pool, uint64_t most)
 {
     uint64_t state = weir_atomic_load(&pool->ring.items.state, weir_seq_cst);
 
-    if (weir_park_count(state) != 0)
-        weir_park_wake(&pool->ring.items);
-    else if (state == 0 && weir_pool_may_grow(pool))
+    if (weir_park_count(state) != 0) {
+        if (state < WEIR_PARK_WAKING)
+            weir_park_wake_slow(&pool->ring.items, state, most);
+    } else if (state == 0 && weir_pool_may_grow(pool)) {
         weir_park_wake(&pool->spares);
+    }
+}
+
+static inline void weir_pool_wake(struct weir_pool *pool)
+{
+    weir_pool_wake_some(pool, 1);
 }
 
 /* ---- growing: pool_grow.c, for elastic pools ---- */

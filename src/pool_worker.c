@@ -188,13 +188,11 @@ static void wake_next(struct weir_context *w)
     struct weir_pool *pool = w->pool;
     uint64_t head = weir_atomic_load(&pool->ring.head, weir_relaxed);
     uint64_t last = weir_atomic_load(&pool->woke_at, weir_relaxed);
+    bool some = weir_ring_distance(last, head) < FEW &&
+                weir_ring_count(&pool->ring) >= SOME;
 
     weir_atomic_store(&pool->woke_at, head, weir_relaxed);
-    if (weir_ring_distance(last, head) < FEW &&
-        weir_ring_count(&pool->ring) > 1)
-        weir_park_wake_some(&pool->ring.items, SOME);
-    else
-        weir_pool_wake(pool);
+    weir_pool_wake_some(pool, some ? SOME : 1);
 }
 
 /* A job was taken. */

@@ -64,9 +64,9 @@ inline park_wait(p, timed, chosen)
     fi
 }
 
-/* weir_park_wake(), weir_park_wake_some() and weir_park_wake_slow(): the load
- * that comes before the compare-and-swap sees nothing that this one could not
- * see. With -DSOME whoever wakes may wake two. */
+/* weir_park_wake() and weir_park_wake_slow(): the load that comes before the
+ * compare-and-swap sees nothing that this one could not see. With
+ * -DSOME whoever wakes may wake two. */
 inline wake(p)
 {
     if
