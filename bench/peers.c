@@ -23,7 +23,7 @@ struct contender {
 static const struct contender contenders[] = {
     { "weir", "weir", "weir", "dpqbwtfsk" },
     { "weir, 16 at a time", "weir", "batch", "d" },
-    { "weir, group", "weir", "group", "dt" },
+    { "weir, group", "weir", "group", "dtf" },
     { "weir, helping", "weir", "help", "t" },
     { "weir, half may run", "weir", "gate", "d" },
     { "textbook", "textbook", "mutex", "dpqbwtfs" },

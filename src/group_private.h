@@ -4,6 +4,7 @@
 #ifndef WEIR_GROUP_PRIVATE_H
 #define WEIR_GROUP_PRIVATE_H
 
+#include "lookout.h"
 #include "park.h"
 #include "pool_private.h"
 #include "sys/sys.h"

@@ -152,15 +152,14 @@ static bool is_full(struct weir_group *g, size_t enough)
  * in it, and nobody sleeps for each job. */
 static void look_out_for_slot(struct weir_group *g)
 {
-    uint64_t enough = g->options.window / 8 + 1;
-    bool found = false;
-    int64_t ns = 0;
+    uint64_t enough = g->options.window / 8 + 1, ended = 0;
+    struct weir_watch watch = { .spent = 0 };
 
     if (!weir_lookout_begin(&g->lookout))
         return;
-    while (!found && weir_lookout_goes_on(&ns))
-        found = weir_atomic_load(&g->ended, weir_relaxed) >> 32 >= enough;
-    weir_lookout_end(&g->lookout, found);
+    while (ended < enough && weir_watch_goes_on(&watch, enough - ended))
+        ended = weir_atomic_load(&g->ended, weir_relaxed) >> 32;
+    weir_lookout_end(&g->lookout, ended >= enough);
 }
 
 /* Sleep until a slot may be free, or a result ready. */

@@ -139,16 +139,16 @@ static bool ends_soon(struct weir_want *want)
     uint64_t enough = want->park == &g->all
                           ? weir_atomic_load(&g->awaited, weir_relaxed)
                           : 1;
-    bool found = false;
-    int64_t ns = 0;
+    uint64_t ended = 0;
+    struct weir_watch watch = { .spent = 0 };
 
     if (want->looked || !weir_lookout_begin(&g->lookout))
         return false;
     want->looked = true;
-    while (!found && weir_lookout_goes_on(&ns))
-        found = weir_atomic_load(&g->ended, weir_relaxed) >> 32 >= enough;
-    weir_lookout_end(&g->lookout, found);
-    return found;
+    while (ended < enough && weir_watch_goes_on(&watch, enough - ended))
+        ended = weir_atomic_load(&g->ended, weir_relaxed) >> 32;
+    weir_lookout_end(&g->lookout, ended >= enough);
+    return ended >= enough;
 }
 
 static int wait_until_over(struct weir_want *want, int64_t deadline)

@@ -43,49 +43,6 @@ struct weir_park {
     struct weir_sys_sem sem;
 };
 
-/* Looking out awake before going to sleep, WEIR_LOOK_NS at most: about what it
- * costs to fall asleep and be woken, twice. It pays where what is waited for
- * takes microseconds, and is a loss where it takes longer: after each look in
- * vain twice as many waits go by without one, up to 63. Any thread; a count
- * that is lost in a race does no harm. */
-struct weir_lookout {
-    WEIR_ATOMIC(uint32_t) vain; /* (a) looks in vain in a row, at most 6 */
-    WEIR_ATOMIC(uint32_t) skip; /* (a) waits that go by without */
-};
-
-#define WEIR_LOOK_NS (INT64_C(12800))
-
-/* Whether this wait may look out. */
-static inline bool weir_lookout_begin(struct weir_lookout *look)
-{
-    uint32_t skip;
-
-    if (!weir_sys_can_spin())
-        return false;
-    skip = weir_atomic_load(&look->skip, weir_relaxed);
-    if (skip > 0)
-        weir_atomic_store(&look->skip, skip - 1, weir_relaxed);
-    return skip == 0;
-}
-
-/* Burn *ns and double it. false: it is time to sleep. */
-static inline bool weir_lookout_goes_on(int64_t *ns)
-{
-    *ns = *ns == 0 ? 200 : 2 * *ns;
-    if (*ns < WEIR_LOOK_NS)
-        weir_sys_spin(*ns);
-    return *ns < WEIR_LOOK_NS;
-}
-
-static inline void weir_lookout_end(struct weir_lookout *look, bool found)
-{
-    uint32_t vain = weir_atomic_load(&look->vain, weir_relaxed);
-
-    vain = found ? 0 : vain < 6 ? vain + 1 : vain;
-    weir_atomic_store(&look->vain, vain, weir_relaxed);
-    weir_atomic_store(&look->skip, (UINT32_C(1) << vain) - 1, weir_relaxed);
-}
-
 static inline uint64_t weir_park_count(uint64_t state)
 {
     return state & (WEIR_PARK_WAKING - 1);

@@ -72,12 +72,12 @@ void weir_pool_settle(struct weir_pool *pool)
 /* Whether it becomes quiet soon enough not to sleep. */
 static bool is_quiet_soon(struct weir_pool *pool)
 {
+    struct weir_watch watch = { .spent = 0 };
     bool quiet = false;
-    int64_t ns = 0;
 
     if (!weir_lookout_begin(&pool->lookout))
         return false;
-    while (!quiet && weir_lookout_goes_on(&ns))
+    while (!quiet && weir_watch_goes_on(&watch, weir_ring_count(&pool->ring)))
         quiet = weir_pool_is_quiet(pool);
     weir_lookout_end(&pool->lookout, quiet);
     return quiet;

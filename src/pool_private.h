@@ -5,6 +5,7 @@
 #define WEIR_POOL_PRIVATE_H
 
 #include "gate_pool.h"
+#include "lookout.h"
 #include "ring.h"
 #include "sys/sys.h"
 #include "pool_task.h"

@@ -110,15 +110,17 @@ static bool linger(struct weir_context *w)
 {
     struct weir_ring *ring = &w->pool->ring;
     bool awake_for_long = weir_sys_now() - w->slept_at > BUSY_NS;
-    unsigned round = 0;
 
     if (awake_for_long &&
         weir_atomic_load(&w->began, weir_relaxed) - w->began_before <= 1)
         return false;
     for (int i = 0; i < 8; i++) {
-        if (i == 6 && awake_for_long)
+        if (i >= 6 && awake_for_long)
             return false;
-        weir_ring_backoff(&round);
+        if (i < 6)
+            weir_sys_spin(INT64_C(50) << i); /* 3 us in all */
+        else
+            weir_sys_yield();
         if (weir_ring_ready(ring))
             return true;
     }

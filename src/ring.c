@@ -7,6 +7,7 @@
 /* A ring of so many places is worth waiting until more than one is free. */
 #define LARGE 16
 #define SPIN_NS (8 * WEIR_US)
+#define YIELDS 64
 #define NAP_NS WEIR_MS
 
 int weir_ring_init(struct weir_ring *ring, size_t capacity, size_t bytes,
@@ -125,24 +126,35 @@ static bool look_out(struct weir_ring *ring, bool insider,
 
 /* In a large one leave the takers alone until they are ahead, if it goes so
  * fast that this takes no more than SPIN_NS: looking costs them a line each
- * time. As look_out(). */
+ * time. How fast it goes shows once the taker that was woken has come, who may
+ * need this processor. As look_out(). */
 static bool keep_off(struct weir_ring *ring, bool insider,
                      const WEIR_ATOMIC(int) *stop)
 {
     uint64_t from = weir_atomic_load(&ring->head, weir_relaxed);
-    int64_t enough = (int64_t)(ring->capacity / 8), spent = 0, moved;
+    int64_t enough = (int64_t)(ring->capacity / 8), ns = 200, spent = 0;
+    int yields = 0;
 
-    for (int64_t ns = 200; spent < SPIN_NS && weir_sys_can_spin();
-         ns = ns < 1600 ? 2 * ns : ns) {
+    while (spent < SPIN_NS && weir_sys_can_spin()) {
+        int64_t moved;
+
         weir_sys_spin(ns);
-        spent += ns;
         moved = weir_ring_distance(
             from, weir_atomic_load(&ring->head, weir_relaxed));
         if (moved >= enough)
             return putter_can_go(ring, insider, stop);
+        if (moved == 0 && yields < YIELDS &&
+            weir_atomic_load(&ring->items.state, weir_relaxed) >=
+                WEIR_PARK_WAKING) {
+            weir_sys_yield();
+            yields++;
+            continue;
+        }
+        spent += ns;
         /* At twice this speed it would not do. */
         if (spent > 200 && moved * 2 * SPIN_NS < enough * spent)
             break;
+        ns = ns < 1600 ? 2 * ns : ns;
     }
     return false;
 }

@@ -33,6 +33,16 @@ static void make(int workers, size_t ring, int limit, void (*fn)(void *))
         peer_die("weir_pool_create() failed");
 }
 
+/* A job for this thread to submit: filled in once, as a loop would do it, and
+ * then only its argument changes. */
+static struct weir_job *a_job(void *arg)
+{
+    static _Thread_local struct weir_job job = { .fn = call };
+
+    job.arg = arg;
+    return &job;
+}
+
 static void must_be(ssize_t got, ssize_t want)
 {
     if (got != want)
@@ -53,8 +63,7 @@ static void start_gated(int workers, size_t ring, void (*fn)(void *))
 
 static void submit(void *arg)
 {
-    must_be(weir_pool_submit(pool, &(struct weir_job){ .fn = call,
-        .arg = arg }, 1, WEIR_FOREVER), 1);
+    must_be(weir_pool_submit(pool, a_job(arg), 1, WEIR_FOREVER), 1);
 }
 
 static void wait_quiet(void)
@@ -98,7 +107,8 @@ static void flush(void)
 
 static void submit_batched(void *arg)
 {
-    batch[batched++] = (struct weir_job){ .fn = call, .arg = arg };
+    batch[batched].fn = call;
+    batch[batched++].arg = arg;
     if (batched == BATCH)
         flush();
 }
@@ -143,10 +153,10 @@ static void read_results(int64_t deadline)
 
 static void submit_group(void *arg)
 {
-    struct weir_job job = { .fn = call, .arg = arg };
+    struct weir_job *job = a_job(arg);
     ssize_t n;
 
-    while ((n = weir_group_submit(group, &job, 1, WEIR_FOREVER)) == -ENOBUFS)
+    while ((n = weir_group_submit(group, job, 1, WEIR_FOREVER)) == -ENOBUFS)
         read_results(WEIR_NOW);
     must_be(n, 1);
 }
@@ -182,13 +192,13 @@ static void update(uint64_t key)
 }
 
 static const struct peer weir = { "weir", start, submit, wait_quiet, stop,
-                                  wait_quiet, fan, NULL, update };
+                                  wait_quiet, NULL, NULL, update };
 static const struct peer gated = { "gate", start_gated, submit, wait_quiet,
                                    stop, wait_quiet, NULL, NULL, NULL };
 static const struct peer batches = { "batch", start, submit_batched,
     drain_batched, stop, drain_batched, NULL, NULL, NULL };
 static const struct peer grouped = { "group", start_group, submit_group,
-    drain_group, stop, drain_group, NULL, NULL, NULL };
+    drain_group, stop, drain_group, fan, NULL, NULL };
 static const struct peer helping = { "help", start_helping, submit_group,
     drain_group, stop, drain_group, NULL, NULL, NULL };
 
