@@ -157,7 +157,8 @@ static void look_out_for_slot(struct weir_group *g)
 
     if (!weir_lookout_begin(&g->lookout))
         return;
-    while (ended < enough && weir_watch_goes_on(&watch, enough - ended))
+    while (ended < enough && weir_watch_goes_on(&watch, &g->pool->ring.items,
+                                                enough - ended))
         ended = weir_atomic_load(&g->ended, weir_relaxed) >> 32;
     weir_lookout_end(&g->lookout, ended >= enough);
 }

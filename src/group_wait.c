@@ -145,7 +145,8 @@ static bool ends_soon(struct weir_want *want)
     if (want->looked || !weir_lookout_begin(&g->lookout))
         return false;
     want->looked = true;
-    while (ended < enough && weir_watch_goes_on(&watch, enough - ended))
+    while (ended < enough && weir_watch_goes_on(&watch, &g->pool->ring.items,
+                                                enough - ended))
         ended = weir_atomic_load(&g->ended, weir_relaxed) >> 32;
     weir_lookout_end(&g->lookout, ended >= enough);
     return ended >= enough;

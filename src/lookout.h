@@ -6,7 +6,8 @@
  *   bool found = false;
  *
  *   if (weir_lookout_begin(&lookout)) {
- *       while (!found && weir_watch_goes_on(&watch, how many are left))
+ *       while (!found && weir_watch_goes_on(&watch, &pool's ring.items,
+ *                                           how many are left))
  *           found = whether it is there;
  *       weir_lookout_end(&lookout, found);
  *   }
@@ -14,14 +15,16 @@
  * It takes WEIR_LOOK_NS at most: what it costs to fall asleep and be woken,
  * about twice. That pays where what is waited for is near, and is a loss where
  * it is not: so after each look in vain twice as many waits go by without one,
- * up to 63. Where things go so fast that what is left will be done in that
- * time, it goes on for up to eight times as long.
+ * up to 63. It goes on for up to eight times as long where things go so fast
+ * that what is left will be done in that time, and while a worker has been
+ * woken and is not there yet, who may need this processor.
  *
  * Any thread; a count that is lost in a race does no harm.
  */
 #ifndef WEIR_LOOKOUT_H
 #define WEIR_LOOKOUT_H
 
+#include "park.h"
 #include "sys/sys.h"
 
 #define WEIR_LOOK_NS INT64_C(12800)
@@ -56,17 +59,22 @@ static inline bool weir_lookout_begin(struct weir_lookout *look)
  * 1.6 us at most, so that a worker that comes to its end still looks out when
  * it is asked for more. `left` is how many are waited for; a number that does
  * not change says nothing. false: it is time to sleep. */
-static inline bool weir_watch_goes_on(struct weir_watch *watch, uint64_t left)
+static inline bool weir_watch_goes_on(struct weir_watch *watch,
+                                      struct weir_park *workers,
+                                      uint64_t left)
 {
     uint64_t done = watch->left > left ? watch->left - left : 0;
+    bool coming = weir_park_is_waking(workers);
     int64_t ns;
 
-    if (done * WEIR_LOOK_NS > left * (uint64_t)watch->last_ns &&
+    if ((coming || done * WEIR_LOOK_NS > left * (uint64_t)watch->last_ns) &&
         watch->all < 8 * WEIR_LOOK_NS)
         watch->spent -= watch->last_ns;
     if (watch->spent >= WEIR_LOOK_NS)
         return false;
     ns = watch->all < 200 ? 200 : watch->all < 1600 ? watch->all : 1600;
+    if (coming)
+        weir_sys_yield();
     weir_sys_spin(ns);
     watch->spent += ns;
     watch->all += ns;

@@ -48,6 +48,13 @@ static inline uint64_t weir_park_count(uint64_t state)
     return state & (WEIR_PARK_WAKING - 1);
 }
 
+/* Whether somebody is on the way; a hint. */
+static inline bool weir_park_is_waking(struct weir_park *park)
+{
+    return (weir_atomic_load(&park->state, weir_relaxed) &
+            WEIR_PARK_WAKING) != 0;
+}
+
 /* 0 or -errno. The park is zeroed memory. */
 int weir_park_init(struct weir_park *park);
 void weir_park_destroy(struct weir_park *park);

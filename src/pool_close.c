@@ -77,7 +77,8 @@ static bool is_quiet_soon(struct weir_pool *pool)
 
     if (!weir_lookout_begin(&pool->lookout))
         return false;
-    while (!quiet && weir_watch_goes_on(&watch, weir_ring_count(&pool->ring)))
+    while (!quiet && weir_watch_goes_on(&watch, &pool->ring.items,
+                                        weir_ring_count(&pool->ring)))
         quiet = weir_pool_is_quiet(pool);
     weir_lookout_end(&pool->lookout, quiet);
     return quiet;

@@ -144,8 +144,7 @@ static bool keep_off(struct weir_ring *ring, bool insider,
         if (moved >= enough)
             return putter_can_go(ring, insider, stop);
         if (moved == 0 && yields < YIELDS &&
-            weir_atomic_load(&ring->items.state, weir_relaxed) >=
-                WEIR_PARK_WAKING) {
+            weir_park_is_waking(&ring->items)) {
             weir_sys_yield();
             yields++;
             continue;
