@@ -23,10 +23,11 @@
  *   retracted nor been chosen. Each one chosen is owed one post, which it
  *   takes before it leaves: the semaphore's value never outlives its owner.
  * Wake-ups: at most one, of one sleeper or some, is on its way (WAKING). A
- *   maker that sees one does not post: the woken thread clears WAKING first and looks second, so it
- *   sees what was made until then. If it leaves more behind it must wake the
- *   next one. WATCHED likewise: one thread waits elsewhere on behalf of the
- *   sleepers, and looks after it has stopped watching.
+ *   maker that sees one does not post: the woken thread clears WAKING first
+ *   and looks second, so it sees what was made until then. If it leaves more
+ *   behind it must wake the next one. WATCHED likewise: one thread waits
+ *   elsewhere on behalf of the sleepers, and looks after it has stopped
+ *   watching.
  * Not guaranteed: who of several sleepers is woken.
  */
 #ifndef WEIR_PARK_H
@@ -73,9 +74,9 @@ bool weir_park_retract(struct weir_park *park);
  * is a sleeper no more. */
 int weir_park_wait(struct weir_park *park, int64_t deadline);
 
-/* Wake up to `most`, which is not 0, at once if nobody is on the way; `state` is
- * what was seen. The first of them ends WAKING, so that more may be woken while
- * the others still come. */
+/* Wake up to `most`, which is not 0, at once if nobody is on the way; `state`
+ * is what was seen. The first of them ends WAKING, so that more may be woken
+ * while the others still come. */
 void weir_park_wake_slow(struct weir_park *park, uint64_t state,
                          uint64_t most);
 /* Wake every sleeper of this moment. */

@@ -33,7 +33,7 @@ includes() {
 level() {
     case $1 in
     base | sys) echo 0 ;;
-    queue* | ring | park | gate* | table* | siphash | options) echo 10 ;;
+    queue* | ring | park | lookout | gate* | table* | siphash | options) echo 10 ;;
     event | job) echo 15 ;; # what a pool's header is made of
     pool* | writer*) echo 20 ;;
     group*) echo 30 ;;
