@@ -104,28 +104,42 @@ static void odd_sizes(void)
 
 static void a_past_deadline(void)
 {
-    struct weir_queue *queue = make(sizeof(int), 1);
-    int item = 1;
+    for (size_t capacity = 1; capacity <= 16; capacity += 15) {
+        struct weir_queue *queue = make(sizeof(int), capacity);
+        int item = 1;
 
-    EXPECT_INT(weir_queue_take(queue, &item, 0), -ETIMEDOUT);
-    EXPECT_INT(weir_queue_take_many(queue, &item, 1, weir_after(WEIR_MS)),
-               -ETIMEDOUT);
-    EXPECT_INT(item, 1);
-    EXPECT_INT(weir_queue_put(queue, &item, 0), 0);
-    EXPECT_INT(weir_queue_put(queue, &item, 0), -ETIMEDOUT);
-    EXPECT_INT(weir_queue_put_many(queue, &item, 1, weir_after(WEIR_MS)),
-               -ETIMEDOUT);
-    weir_queue_destroy(queue);
+        EXPECT_INT(weir_queue_take(queue, &item, 0), -ETIMEDOUT);
+        EXPECT_INT(weir_queue_take_many(queue, &item, 1,
+                                        weir_after(WEIR_MS)), -ETIMEDOUT);
+        EXPECT_INT(item, 1);
+        for (size_t i = 0; i < capacity; i++)
+            EXPECT_INT(weir_queue_put(queue, &item, 0), 0);
+        EXPECT_INT(weir_queue_put(queue, &item, 0), -ETIMEDOUT);
+        EXPECT_INT(weir_queue_put_many(queue, &item, 1, weir_after(WEIR_MS)),
+                   -ETIMEDOUT);
+        weir_queue_destroy(queue);
+    }
 }
 
 static void a_deadline_is_not_early(void)
 {
-    struct weir_queue *queue = make(sizeof(int), 1);
-    int item;
+    /* A put to a large queue sleeps at two places, at the first for a
+     * millisecond. */
+    static const int64_t ns[] = { 1, 300 * WEIR_US, 20 * WEIR_MS };
+    struct weir_queue *queue = make(sizeof(int), 16);
+    int item = 0;
     int64_t deadline = weir_after(20 * WEIR_MS);
 
     EXPECT_INT(weir_queue_take(queue, &item, deadline), -ETIMEDOUT);
     EXPECT(weir_now() >= deadline);
+    for (int i = 0; i < 16; i++)
+        EXPECT_INT(weir_queue_put(queue, &item, WEIR_NOW), 0);
+    for (int i = 0; i < 3; i++) {
+        deadline = weir_after(ns[i]);
+        EXPECT_INT(weir_queue_put(queue, &item, deadline), -ETIMEDOUT);
+        EXPECT(weir_now() >= deadline);
+    }
+    EXPECT_INT(weir_queue_count(queue), 16);
     weir_queue_destroy(queue);
 }
 
@@ -191,15 +205,15 @@ static void *take_blocked(void *arg)
     return NULL;
 }
 
-static void close_wakes(void *(*fn)(void *), int fill)
+static void close_wakes(void *(*fn)(void *), size_t capacity, size_t fill)
 {
     enum { N = 8 };
     struct waiter w[N];
     pthread_t threads[N];
-    struct weir_queue *queue = make(sizeof(int), 1);
+    struct weir_queue *queue = make(sizeof(int), capacity);
 
-    if (fill)
-        EXPECT_INT(weir_queue_put(queue, &fill, WEIR_NOW), 0);
+    while (weir_queue_count(queue) < fill)
+        EXPECT_INT(weir_queue_put(queue, &(int){ 1 }, WEIR_NOW), 0);
     for (int i = 0; i < N; i++) {
         w[i] = (struct waiter){ .queue = queue, .result = 1 };
         latch_init(&w[i].ready);
@@ -217,12 +231,13 @@ static void close_wakes(void *(*fn)(void *), int fill)
 
 static void close_wakes_puts(void)
 {
-    close_wakes(put_blocked, 1);
+    close_wakes(put_blocked, 1, 1);
+    close_wakes(put_blocked, 16, 16);
 }
 
 static void close_wakes_takes(void)
 {
-    close_wakes(take_blocked, 0);
+    close_wakes(take_blocked, 1, 0);
 }
 
 static void a_take_wakes_a_put(void)
@@ -243,6 +258,85 @@ static void a_take_wakes_a_put(void)
     join(thread);
     EXPECT_INT(w.result, 0);
     weir_queue_destroy(queue);
+}
+
+/* ---- a put to a large queue that is full ---- */
+
+enum { LARGE = 16, PUTTERS = 4 };
+
+/* Threads that put one item each. */
+struct putters {
+    struct weir_queue *queue;
+    sem_t ready;
+    atomic_int through;
+    pthread_t threads[PUTTERS];
+};
+
+static void *put_and_say(void *arg)
+{
+    struct putters *p = arg;
+    int item = 1;
+
+    latch_open(&p->ready);
+    EXPECT_INT(weir_queue_put(p->queue, &item, WEIR_FOREVER), 0);
+    atomic_fetch_add(&p->through, 1);
+    return NULL;
+}
+
+static void start_putters(struct putters *p)
+{
+    memset(p, 0, sizeof(*p));
+    latch_init(&p->ready);
+    p->queue = make(sizeof(int), LARGE);
+    for (int i = 0; i < LARGE; i++)
+        EXPECT_INT(weir_queue_put(p->queue, &i, WEIR_NOW), 0);
+    for (int i = 0; i < PUTTERS; i++)
+        p->threads[i] = start(put_and_say, p);
+    for (int i = 0; i < PUTTERS; i++)
+        latch_wait(&p->ready);
+}
+
+static void end_putters(struct putters *p)
+{
+    for (int i = 0; i < PUTTERS; i++)
+        join(p->threads[i]);
+    EXPECT_INT(atomic_load(&p->through), PUTTERS);
+    weir_queue_destroy(p->queue);
+}
+
+/* Nothing else is taken before it comes back. The first time the putters may
+ * still be on their way to sleep, and later they are past their nap. */
+static void one_place_for_one_put(void)
+{
+    struct putters p;
+    int item;
+
+    start_putters(&p);
+    for (int i = 0; i < PUTTERS; i++) {
+        EXPECT_INT(atomic_load(&p.through), i);
+        EXPECT_INT(weir_queue_take(p.queue, &item, WEIR_NOW), 0);
+        AWAIT(atomic_load(&p.through) == i + 1);
+        EXPECT_INT(weir_queue_count(p.queue), LARGE);
+    }
+    end_putters(&p);
+}
+
+static void half_of_it_for_all(void)
+{
+    for (int many = 0; many <= 1; many++) {
+        struct putters p;
+        int items[LARGE / 2];
+
+        start_putters(&p);
+        if (many)
+            EXPECT_INT(weir_queue_take_many(p.queue, items, LARGE / 2,
+                                            WEIR_NOW), LARGE / 2);
+        for (int i = 0; !many && i < LARGE / 2; i++)
+            EXPECT_INT(weir_queue_take(p.queue, items, WEIR_NOW), 0);
+        AWAIT(atomic_load(&p.through) == PUTTERS);
+        EXPECT_INT(weir_queue_count(p.queue), LARGE / 2 + PUTTERS);
+        end_putters(&p);
+    }
 }
 
 /* ---- many threads ---- */
@@ -344,6 +438,12 @@ static void once_capacity_1(void)
 static void once_capacity_3_many(void)
 {
     exactly_once(3, 1);
+}
+
+static void once_capacity_16(void)
+{
+    exactly_once(16, 0);
+    exactly_once(17, 1);
 }
 
 static void once_capacity_1000(void)
@@ -535,9 +635,14 @@ static const struct tap_case cases[] = {
     { "close wakes every blocked put with EPIPE", close_wakes_puts },
     { "close wakes every blocked take with EPIPE", close_wakes_takes },
     { "a take wakes a blocked put", a_take_wakes_a_put },
+    { "each place of a full large queue lets one put go on",
+      one_place_for_one_put },
+    { "half of its places let all puts go on", half_of_it_for_all },
     { "each item is taken once, in order: capacity 1", once_capacity_1 },
     { "each item is taken once, in order: 3, many at once",
       once_capacity_3_many },
+    { "each item is taken once, in order: 16, and 17, many at once",
+      once_capacity_16 },
     { "each item is taken once, in order: 1,000", once_capacity_1000 },
     { "join waits until all that was taken is done", join_waits_for_done },
     { "more done than was put aborts", done_too_often_aborts },
