@@ -233,12 +233,13 @@ static void *submit_many(void *arg)
     return NULL;
 }
 
-static void many_submitters(void)
+static void many_submitters_to(size_t capacity)
 {
     enum { N = 6, JOBS = 20000 };
     pthread_t threads[N];
     atomic_int ran = 0;
-    struct submitter s = { .pool = make_n(3, 2), .ran = &ran, .jobs = JOBS };
+    struct submitter s = { .pool = make_n(3, capacity), .ran = &ran,
+                           .jobs = JOBS };
 
     for (int i = 0; i < N; i++)
         threads[i] = start(submit_many, &s);
@@ -247,6 +248,133 @@ static void many_submitters(void)
     EXPECT_INT(weir_pool_close(s.pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), N * JOBS);
     weir_pool_destroy(s.pool);
+}
+
+static void many_submitters(void)
+{
+    many_submitters_to(2);
+    many_submitters_to(16);  /* those nap */
+    many_submitters_to(256); /* there workers let jobs come first */
+}
+
+/* ---- a submit to a large pool that is full ---- */
+
+enum { LARGE = 16, SUBMITTERS = 4 };
+
+/* Threads that submit, each job of which holds a worker. */
+struct queue_up {
+    struct weir_pool *pool;
+    struct block b;
+    sem_t ready;
+    atomic_int accepted;
+    pthread_t threads[SUBMITTERS];
+};
+
+static void *submit_and_say(void *arg)
+{
+    struct queue_up *q = arg;
+
+    latch_open(&q->ready);
+    EXPECT_INT(submit(q->pool, blocked, &q->b, WEIR_FOREVER), 1);
+    atomic_fetch_add(&q->accepted, 1);
+    return NULL;
+}
+
+/* Fill the pool; as many jobs as there are workers run. */
+static void fill_up(struct queue_up *q, int workers)
+{
+    memset(q, 0, sizeof(*q));
+    latch_init(&q->ready);
+    block_init(&q->b);
+    q->pool = make_n(workers, LARGE);
+    for (int i = 0; i < LARGE; i++)
+        EXPECT_INT(submit(q->pool, blocked, &q->b, WEIR_NOW), 1);
+    for (int i = 0; i < workers; i++)
+        latch_wait(&q->b.running);
+}
+
+/* Let all that was accepted end. */
+static void end_up(struct queue_up *q)
+{
+    int left = (int)pool_stats(q->pool).submitted - atomic_load(&q->b.ran);
+
+    for (int i = 0; i < left; i++)
+        latch_open(&q->b.go);
+    EXPECT_INT(weir_pool_close(q->pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    weir_pool_destroy(q->pool);
+}
+
+/* Nothing else ends before it comes back, whether all the others wait (one
+ * worker), or half of them run, or all do. */
+static void one_end_for_one_submit(void)
+{
+    static const int workers[] = { 1, LARGE / 2, LARGE };
+
+    for (int k = 0; k < 3; k++) {
+        struct queue_up q;
+
+        fill_up(&q, workers[k]);
+        for (int i = 0; i < SUBMITTERS; i++)
+            q.threads[i] = start(submit_and_say, &q);
+        for (int i = 0; i < SUBMITTERS; i++)
+            latch_wait(&q.ready);
+        for (int i = 0; i < SUBMITTERS; i++) {
+            EXPECT_INT(atomic_load(&q.accepted), i);
+            latch_open(&q.b.go);
+            AWAIT(atomic_load(&q.accepted) == i + 1);
+        }
+        for (int i = 0; i < SUBMITTERS; i++)
+            join(q.threads[i]);
+        EXPECT_INT(submit(q.pool, blocked, &q.b, WEIR_NOW), -EAGAIN);
+        end_up(&q);
+    }
+}
+
+/* The next job ends only when the one before has been submitted. */
+static void *submit_and_let_go(void *arg)
+{
+    struct queue_up *q = arg;
+
+    for (int i = 0; i < 3 * LARGE; i++) {
+        EXPECT_INT(submit(q->pool, blocked, &q->b, WEIR_FOREVER), 1);
+        latch_open(&q->b.go);
+    }
+    return NULL;
+}
+
+static void jobs_that_wait_for_the_submitter(void)
+{
+    for (int workers = 1; workers <= 2; workers++) {
+        struct queue_up q;
+        pthread_t thread;
+
+        fill_up(&q, workers);
+        thread = start(submit_and_let_go, &q);
+        latch_open(&q.b.go);
+        join(thread);
+        AWAIT(atomic_load(&q.b.ran) == 3 * LARGE + 1);
+        end_up(&q);
+    }
+}
+
+static void a_full_pool_at_the_deadline(void)
+{
+    /* A submit sleeps at two places, at the first for a millisecond. */
+    static const int64_t ns[] = { 1, 300 * WEIR_US, 5 * WEIR_MS };
+    struct queue_up q;
+
+    fill_up(&q, 1);
+    for (int i = 0; i < 3; i++) {
+        int64_t deadline = weir_after(ns[i]);
+
+        EXPECT_INT(submit(q.pool, blocked, &q.b, deadline), -ETIMEDOUT);
+        EXPECT(weir_now() >= deadline);
+    }
+    latch_open(&q.b.go);
+    AWAIT(pool_stats(q.pool).succeeded == 1);
+    EXPECT_INT(submit(q.pool, blocked, &q.b, 0), 1);
+    EXPECT_INT(submit(q.pool, blocked, &q.b, 0), -ETIMEDOUT);
+    end_up(&q);
 }
 
 /* ---- hooks and local state ---- */
@@ -555,17 +683,18 @@ static void *submit_blocked(void *arg)
     return NULL;
 }
 
-static void close_wakes_submitters(enum weir_close mode)
+static void close_wakes_submitters(enum weir_close mode, size_t capacity)
 {
     enum { N = 5 };
-    struct weir_pool *pool = make_n(1, 1);
+    struct weir_pool *pool = make_n(1, capacity);
     struct submitter s[N];
     pthread_t threads[N];
     atomic_int ran = 0;
     struct block b;
 
     block_init(&b);
-    EXPECT_INT(submit(pool, blocked, &b, WEIR_NOW), 1);
+    for (size_t i = 0; i < capacity; i++)
+        EXPECT_INT(submit(pool, blocked, &b, WEIR_NOW), 1);
     latch_wait(&b.running);
     for (int i = 0; i < N; i++) {
         s[i] = (struct submitter){ .pool = pool, .ran = &ran };
@@ -578,7 +707,10 @@ static void close_wakes_submitters(enum weir_close mode)
         join(threads[i]);
         EXPECT_INT(s[i].result, -EPIPE);
     }
-    latch_open(&b.go);
+    /* Until here none has ended. */
+    EXPECT_INT(atomic_load(&b.ran), 0);
+    for (size_t i = 0; i < capacity; i++)
+        latch_open(&b.go);
     EXPECT_INT(weir_pool_close(pool, mode, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 0);
     weir_pool_destroy(pool);
@@ -586,12 +718,14 @@ static void close_wakes_submitters(enum weir_close mode)
 
 static void drain_wakes_submitters(void)
 {
-    close_wakes_submitters(WEIR_DRAIN);
+    close_wakes_submitters(WEIR_DRAIN, 1);
+    close_wakes_submitters(WEIR_DRAIN, LARGE);
 }
 
 static void cancel_wakes_submitters(void)
 {
-    close_wakes_submitters(WEIR_CANCEL);
+    close_wakes_submitters(WEIR_CANCEL, 1);
+    close_wakes_submitters(WEIR_CANCEL, LARGE);
 }
 
 /* A chain of jobs, each of which submits the next. */
@@ -1144,7 +1278,14 @@ static const struct tap_case cases[] = {
       a_job_without_fn },
     { "the capacity covers queued and running jobs",
       capacity_covers_running },
-    { "many submitters on a small pool lose nothing", many_submitters },
+    { "many submitters on small and large pools lose nothing",
+      many_submitters },
+    { "the end of one job of a full large pool lets one submitter go on",
+      one_end_for_one_submit },
+    { "so it does where the next ends only when that one has submitted",
+      jobs_that_wait_for_the_submitter },
+    { "a submit to a full large pool ends at its deadline, not before",
+      a_full_pool_at_the_deadline },
     { "hooks run once per worker and jobs see their local state",
       hooks_run_once_per_worker },
     { "a failing start hook fails the creation and stops the others",
