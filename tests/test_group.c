@@ -842,25 +842,67 @@ static void *submit_one(void *arg)
     return NULL;
 }
 
+/* A pool of so many places, full of jobs, the first of which runs. */
+static struct weir_pool *make_full(struct block *busy, size_t capacity)
+{
+    struct weir_pool *pool = make_limited(1, capacity, 0);
+
+    block_init(busy);
+    for (size_t i = 0; i < capacity; i++)
+        submit_fn(pool, blocked, busy);
+    latch_wait(&busy->running);
+    return pool;
+}
+
+/* From 16 places on who finds none naps first. */
 static void cancelling_wakes_submitters(void)
 {
-    struct weir_pool *pool = make_limited(1, 1, 0);
-    struct weir_group *group = make_group(pool, NULL);
-    struct block busy, b;
-    pthread_t thread;
+    for (size_t capacity = 1; capacity <= 16; capacity += 15) {
+        struct block busy, b[3];
+        struct weir_pool *pool = make_full(&busy, capacity);
+        struct weir_group *group = make_group(pool, NULL);
+        pthread_t threads[3];
 
-    block_init(&busy);
-    block_init(&b);
-    b.group = group;
-    EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = blocked,
-        .arg = &busy }, 1, WEIR_NOW), 1);
-    latch_wait(&busy.running);
-    thread = start(submit_one, &b);
-    latch_wait(&b.running);
-    EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ECANCELED), 0);
-    join(thread);
-    EXPECT_INT(b.results[0], -ECANCELED);
-    latch_open(&busy.go);
+        for (int i = 0; i < 3; i++) {
+            block_init(&b[i]);
+            b[i].group = group;
+            threads[i] = start(submit_one, &b[i]);
+        }
+        for (int i = 0; i < 3; i++)
+            latch_wait(&b[i].running);
+        EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ECANCELED), 0);
+        for (int i = 0; i < 3; i++) {
+            join(threads[i]);
+            EXPECT_INT(b[i].results[0], -ECANCELED);
+        }
+        EXPECT_INT(atomic_load(&busy.ran), 0);
+        for (size_t i = 0; i < capacity; i++)
+            latch_open(&busy.go);
+        weir_group_destroy(group);
+        weir_pool_destroy(pool);
+    }
+}
+
+static void a_full_pool_at_the_deadline(void)
+{
+    static const int64_t ns[] = { 1, 300 * WEIR_US, 5 * WEIR_MS };
+    struct block busy;
+    struct weir_pool *pool = make_full(&busy, 16);
+    struct weir_group *group = make_group(pool, NULL);
+    atomic_int ran = 0;
+
+    for (int i = 0; i < 3; i++) {
+        int64_t deadline = weir_after(ns[i]);
+
+        EXPECT_INT(submit(group, count_run, &ran, deadline), -ETIMEDOUT);
+        EXPECT(weir_now() >= deadline);
+    }
+    for (int i = 0; i < 16; i++)
+        latch_open(&busy.go);
+    AWAIT(pool_stats(pool).succeeded > 0);
+    EXPECT_INT(submit(group, count_run, &ran, 0), 1);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 1);
     weir_group_destroy(group);
     weir_pool_destroy(pool);
 }
@@ -1226,15 +1268,17 @@ static void *submit_each(void *arg)
     return NULL;
 }
 
-static void many_submitters(void)
+/* Where the window is larger than the pool it is the pool's room they wait
+ * for. */
+static void many_submitters_in(size_t capacity, size_t window)
 {
     pthread_t threads[4];
     struct block b;
 
     block_init(&b);
-    b.pool = make_limited(2, 8, 0);
-    b.group = make_group(b.pool, &(struct weir_group_options){ .window = 16,
-                                                         .discard = 1 });
+    b.pool = make_limited(2, capacity, 0);
+    b.group = make_group(b.pool, &(struct weir_group_options){
+        .window = window, .discard = 1 });
     for (int i = 0; i < 4; i++)
         threads[i] = start(submit_each, &b);
     for (int i = 0; i < 4; i++)
@@ -1244,6 +1288,13 @@ static void many_submitters(void)
     EXPECT_INT(group_stats(b.group).succeeded, 20000);
     weir_group_destroy(b.group);
     weir_pool_destroy(b.pool);
+}
+
+static void many_submitters(void)
+{
+    many_submitters_in(8, 16);
+    many_submitters_in(16, 64);
+    many_submitters_in(64, 16);
 }
 
 static int use_in_child(void *arg)
@@ -1342,6 +1393,8 @@ static const struct tap_case cases[] = {
       a_sleeping_waiter_helps_later_jobs },
     { "cancelling a group wakes who waits to submit to it",
       cancelling_wakes_submitters },
+    { "a submit to a group of a full pool ends at its deadline, not before",
+      a_full_pool_at_the_deadline },
     { "a group whose time is up refuses, and drops when asked",
       a_late_group_refuses },
     { "nobody is told of a result after destroy",
@@ -1360,7 +1413,8 @@ static const struct tap_case cases[] = {
     { "each runs on every element once, inside a job too",
       each_element_once },
     { "a job without fn is EINVAL, a closed pool EPIPE", a_job_without_fn },
-    { "many submitters share a small window", many_submitters },
+    { "many submitters share a small window, and a small pool",
+      many_submitters },
     { "in a forked child every call is ECHILD", a_forked_child_is_told },
     { "and destroy frees what a group takes there", a_forked_child_frees },
 };

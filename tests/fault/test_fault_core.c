@@ -663,6 +663,25 @@ static void no_semaphore(void)
     weir_gate_destroy(gate);
 }
 
+/* A ring has one for who takes, one for who puts, and one for who naps. */
+static void any_semaphore(void)
+{
+    long blocks = inject_blocks();
+
+    for (unsigned long at = 1; at <= 4; at++) {
+        struct weir_queue *queue = (struct weir_queue *)&queue;
+
+        inject_reset();
+        inject_fail(INJECT_SEM_INIT, at, ENOSPC, INJECT_ONCE);
+        inject_fail(INJECT_COND_INIT, at, ENOSPC, INJECT_ONCE);
+        EXPECT_INT(weir_queue_create(&queue, NULL), -ENOSPC);
+        EXPECT(queue == NULL);
+        EXPECT_INT(inject_hits(), 1);
+        EXPECT_INT(inject_blocks(), blocks);
+    }
+    inject_reset();
+}
+
 static void group_without_memory(void)
 {
     struct weir_pool *pool;
@@ -934,6 +953,8 @@ static const struct tap_case cases[] = {
     { "destroying frees all memory, in a forked child too", all_is_freed },
     { "an error of pthread_mutex_init is passed on", no_mutex },
     { "an error of sem_init is passed on", no_semaphore },
+    { "whichever of a queue's it is, and nothing is left",
+      any_semaphore },
     { "a group without memory is ENOMEM, and each", group_without_memory },
     { "a pool survives every fault, once", pool_sweep },
     { "a group survives every fault, once and for good", group_sweep },
