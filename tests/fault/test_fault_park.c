@@ -75,6 +75,99 @@ static void queue_meets(void)
     weir_queue_destroy(queue);
 }
 
+/* ---- a put to a large queue ----
+ *
+ * It announces itself twice: to nap until half of the queue is free, and to
+ * sleep until any place is. */
+
+static void half_is_taken(void *queue)
+{
+    int items[8];
+
+    atomic_fetch_add(&told, 1);
+    EXPECT_INT(weir_queue_take_many(queue, items, 8, WEIR_NOW), 8);
+}
+
+/* The nap is in vain. */
+static void then_one_is_taken(void *queue)
+{
+    inject_at_announce(one_is_taken, queue);
+}
+
+static void then_it_is_closed(void *queue)
+{
+    inject_at_announce(it_is_closed, queue);
+}
+
+/* A queue of sixteen places that are all taken. */
+static struct weir_queue *make_full(void)
+{
+    struct weir_queue *queue;
+    int item = 7;
+
+    REQUIRE(weir_queue_create(&queue, &(struct weir_queue_options){
+        .item_bytes = sizeof(int), .capacity = 16 }) == 0);
+    while (weir_queue_put(queue, &item, WEIR_NOW) == 0)
+        continue;
+    inject_reset();
+    return queue;
+}
+
+/* Put one to it, in which `met` happens, after which there are `left`; and
+ * again, lest an announcement was left behind. Returns how often it waited,
+ * where that can be told. */
+static unsigned long put_meets(void (*met)(void *queue), int result,
+                               size_t left)
+{
+    struct weir_queue *queue = make_full();
+    int item = 7;
+
+    for (int i = 0; i < 2; i++) {
+        inject_at_announce(met, queue);
+        EXPECT_INT(weir_queue_put(queue, &item, WEIR_FOREVER), result);
+        expect_told();
+        EXPECT_INT(weir_queue_count(queue), left);
+        if (result == -EPIPE)
+            break;
+        while (weir_queue_put(queue, &item, WEIR_NOW) == 0)
+            continue;
+    }
+    weir_queue_destroy(queue);
+    return inject_calls(INJECT_SEM_WAIT);
+}
+
+static void nap_meets(void)
+{
+    EXPECT_INT(put_meets(half_is_taken, 0, 9), 0);
+    EXPECT_INT(put_meets(it_is_closed, -EPIPE, 16), 0);
+    /* Who makes less room does not tell, and does not keep it waiting. */
+    put_meets(one_is_taken, 0, 16);
+    put_meets(then_one_is_taken, 0, 16);
+    put_meets(then_it_is_closed, -EPIPE, 16);
+}
+
+#if !defined(WEIR_SEM_FALLBACK)
+/* Who naps is told by who takes as much as to leave half, and by the close: it
+ * has looked already, and is about to wait. */
+static void nap_is_ended(void)
+{
+    static void (*const by[])(void *) = { half_is_taken, it_is_closed,
+                                          one_is_taken };
+
+    for (int i = 0; i < 3; i++) {
+        struct weir_queue *queue = make_full();
+        int item = 7;
+
+        inject_before(INJECT_SEM_TRY, 1, by[i], queue);
+        EXPECT_INT(weir_queue_put(queue, &item, WEIR_FOREVER),
+                   i == 1 ? -EPIPE : 0);
+        expect_told();
+        EXPECT_INT(inject_calls(INJECT_SEM_POST), i < 2);
+        weir_queue_destroy(queue);
+    }
+}
+#endif
+
 /* Where a take is to copy an item to, and cannot yet. */
 #define PAGE 65536 /* a multiple of every page's size */
 
@@ -236,6 +329,91 @@ static void drain_meets_the_lender(void)
     weir_pool_destroy(pool);
 }
 
+static void pool_is_drained(void *pool)
+{
+    atomic_fetch_add(&told, 1);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+}
+
+static void pool_is_cancelled(void *pool)
+{
+    atomic_fetch_add(&told, 1);
+    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_NOW), -EAGAIN);
+}
+
+static void stop_group(void *group)
+{
+    atomic_fetch_add(&told, 1);
+    EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ECANCELED), 0);
+}
+
+static void then_pool_is_drained(void *pool)
+{
+    inject_at_announce(pool_is_drained, pool);
+}
+
+static void then_stop_group(void *group)
+{
+    inject_at_announce(stop_group, group);
+}
+
+/* A pool of sixteen places, all taken: by j, which runs, and by jobs that are
+ * counted. */
+static struct weir_pool *make_full_pool(struct job *j, atomic_int *ended)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 1, .capacity = 16 });
+
+    block_worker(pool, j);
+    for (int i = 0; i < 15; i++)
+        submit_to(pool, &(struct weir_job){ .fn = count_run, .arg = ended,
+            .drop = count_drop });
+    return pool;
+}
+
+static void submit_meets_the_close(void)
+{
+    static void (*const met[])(void *) = { pool_is_drained,
+        pool_is_cancelled, then_pool_is_drained };
+
+    for (int i = 0; i < 3; i++) {
+        struct job j;
+        atomic_int ended = 0;
+        struct weir_pool *pool = make_full_pool(&j, &ended);
+
+        inject_at_announce(met[i], pool);
+        EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
+            .fn = count_run, .arg = &ended }, 1, WEIR_FOREVER), -EPIPE);
+        expect_told();
+        latch_open(&j.go);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&ended), 15);
+        weir_pool_destroy(pool);
+    }
+}
+
+static void submit_meets_its_groups_end(void)
+{
+    static void (*const met[])(void *) = { stop_group, then_stop_group };
+
+    for (int i = 0; i < 2; i++) {
+        struct job j;
+        atomic_int ended = 0;
+        struct weir_pool *pool = make_full_pool(&j, &ended);
+        struct weir_group *group = make_group(pool, NULL);
+
+        inject_at_announce(met[i], group);
+        EXPECT_INT(weir_group_submit(group, &(struct weir_job){
+            .fn = count_run, .arg = &ended }, 1, WEIR_FOREVER), -ECANCELED);
+        expect_told();
+        latch_open(&j.go);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&ended), 15);
+        weir_group_destroy(group);
+        weir_pool_destroy(pool);
+    }
+}
+
 /* ---- growing ---- */
 
 static sem_t spare_stands, spare_goes;
@@ -305,12 +483,6 @@ static void spare_meets_the_close(void)
 }
 
 /* ---- jobs ---- */
-
-static void stop_group(void *group)
-{
-    atomic_fetch_add(&told, 1);
-    EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ECANCELED), 0);
-}
 
 static int sleep_and_be_stopped(struct weir_context *cx, void *arg)
 {
@@ -482,6 +654,12 @@ static void swaps_fail(void)
 static const struct tap_case cases[] = {
     { "a put, a take, a done or a close just before a sleep is seen",
       queue_meets },
+    { "so is what a put to a large queue meets, before its nap and after",
+      nap_meets },
+    { "so is the close by a submit to a large pool",
+      submit_meets_the_close },
+    { "so is its group's cancel by one to a group",
+      submit_meets_its_groups_end },
     { "so is the end of a pool's last job", wait_meets_the_end },
     { "so is the end of its last thread", close_meets_the_last_thread },
     { "so is a lender that leaves the pool which others drain",
@@ -492,6 +670,9 @@ static const struct tap_case cases[] = {
     { "so is a slot by who submits to a full group", submit_meets_a_slot },
     { "so is the end of a group by who waits, or destroys it",
       wait_and_destroy_meet_the_end },
+#if !defined(WEIR_SEM_FALLBACK)
+    { "half of the queue, or its close, ends a put's nap", nap_is_ended },
+#endif
     { "a job that sleeps in a wait is woken to run a later one",
       submit_meets_a_sleeper },
     { "a put waits for a take that still copies what was in its place",
