@@ -49,11 +49,17 @@ static void make_one(void)
     weir_park_wake(&s.park);
 }
 
-static void take(void *arg)
+static void wake_two(void)
+{
+    weir_park_wake_slow(&s.park, weir_atomic_load(&s.park.state, weir_seq_cst),
+                        2);
+}
+
+/* Who leaves more behind wakes the next; `two`, not NULL: the next two. */
+static void take(void *two)
 {
     bool slept = false;
 
-    (void)arg;
     while (!try_take()) {
         weir_park_announce(&s.park);
         if (weir_atomic_load(&s.things, weir_seq_cst) > 0) {
@@ -64,9 +70,12 @@ static void take(void *arg)
             reached("a sleeper woken");
         }
     }
-    /* Who left more behind wakes the next. */
-    if (slept && weir_atomic_load(&s.things, weir_seq_cst) > 0)
-        weir_park_wake(&s.park);
+    if (slept && weir_atomic_load(&s.things, weir_seq_cst) > 0) {
+        if (two != NULL)
+            wake_two();
+        else
+            weir_park_wake(&s.park);
+    }
     add(&s.taken, 1);
 }
 
@@ -96,6 +105,49 @@ static void two_makers(void)
     take(NULL);
     take(NULL);
     join_all();
+    end_park();
+}
+
+/* ---- some at once ---- */
+
+/* A third sleeper is left to those two. */
+static void check_some(void)
+{
+    MUST(weir_park_count(s.park.state) <= 3);
+}
+
+/* Three things are made in two steps; each step wakes two, or nobody while
+ * somebody is on the way. */
+static void some_of_three(void)
+{
+    make_park();
+    for (int i = 0; i < 3; i++)
+        go(take, &s);
+    weir_atomic_fetch_add(&s.things, 2, weir_seq_cst);
+    wake_two();
+    weir_atomic_fetch_add(&s.things, 1, weir_seq_cst);
+    wake_two();
+    join_all();
+    MUST(add(&s.taken, 0) == 3);
+    if (weir_atomic_load(&s.park.woken, weir_relaxed) == 3)
+        reached("all woken");
+    end_park();
+}
+
+/* One woken in vain: both were, for one thing, and the other sleeps again. */
+static void some_for_one(void)
+{
+    make_park();
+    go(take, &s);
+    go(take, &s);
+    weir_atomic_fetch_add(&s.things, 1, weir_seq_cst);
+    wake_two();
+    weir_atomic_fetch_add(&s.things, 1, weir_seq_cst);
+    wake_two();
+    join_all();
+    MUST(add(&s.taken, 0) == 2);
+    if (weir_atomic_load(&s.park.woken, weir_relaxed) > 2)
+        reached("one woken in vain");
     end_park();
 }
 
@@ -139,6 +191,12 @@ const struct scenario park_scenarios[] = {
       .marks = { "a sleeper woken" } },
     { .name = "park-two-makers", .run = two_makers, .check = check,
       .preemptions = 2, .marks = { "a sleeper woken" } },
+    { .name = "park-some-of-three", .run = some_of_three,
+      .check = check_some, .preemptions = 2,
+      .marks = { "a sleeper woken", "all woken" } },
+    { .name = "park-some-for-one", .run = some_for_one, .check = check,
+      .faults = WEIR_SIM_WEAK_CAS, .preemptions = 2,
+      .marks = { "a sleeper woken", "one woken in vain" } },
     { .name = "park-all-at-once", .run = all_at_once, .check = check,
       .faults = WEIR_SIM_WEAK_CAS, .preemptions = 2,
       .marks = { "a sleeper too late" } },

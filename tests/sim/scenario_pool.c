@@ -96,7 +96,7 @@ static void drop_job(void *arg, int why)
 
 ssize_t pool_submit(weir_fn *fn, int count, int64_t deadline)
 {
-    struct weir_job jobs[3];
+    struct weir_job jobs[5];
     ssize_t n;
 
     for (int i = 0; i < count; i++)
@@ -285,6 +285,48 @@ static void insider(void)
     pool_end();
 }
 
+/* ---- some workers at once ---- */
+
+/* The first two that begin wait for the fifth. */
+static int wait_for_fifth(struct weir_context *cx, void *arg)
+{
+    int begun = add(&pool_state.begun, 1);
+
+    if (begun <= 2) {
+        weir_blocking_begin(cx);
+        MUST(weir_sys_sem_wait(&pool_state.release, WEIR_FOREVER) == 0);
+        weir_blocking_end(cx);
+    } else if (begun == 5) {
+        weir_sys_sem_post(&pool_state.release);
+        weir_sys_sem_post(&pool_state.release);
+    }
+    return pool_run_job(cx, arg);
+}
+
+static void five_jobs_to(const struct weir_pool_options *options)
+{
+    pool_make(options);
+    pool_state.most = 3;
+    MUST(weir_sys_sem_init(&pool_state.release) == 0);
+    MUST(pool_submit(wait_for_fifth, 5, WEIR_NOW) == 5);
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    MUST(add(&pool_state.ran, 0) == 5);
+    pool_close(WEIR_DRAIN);
+    weir_sys_sem_destroy(&pool_state.release);
+    pool_end();
+}
+
+static void some_at_once(void)
+{
+    five_jobs_to(&(struct weir_pool_options){ .workers = 3, .capacity = 5 });
+}
+
+static void some_in_reserve(void)
+{
+    five_jobs_to(&(struct weir_pool_options){ .workers = 1, .max_workers = 3,
+        .capacity = 5 });
+}
+
 const struct scenario pool_scenarios[] = {
     { .name = "pool-park-submit", .run = park_submit, .check = pool_check,
       .preemptions = 2 },
@@ -310,6 +352,10 @@ const struct scenario pool_scenarios[] = {
       .preemptions = 2 },
     { .name = "pool-close-deadline", .run = closed_in_time, .check = pool_check,
       .preemptions = 1, .marks = { "closed in time", "closed too late" } },
+    { .name = "pool-some-at-once", .run = some_at_once, .large = true,
+      .check = pool_check, .preemptions = 0 },
+    { .name = "pool-some-in-reserve", .run = some_in_reserve, .large = true,
+      .check = pool_check, .preemptions = 0 },
     { .name = "pool-insider", .run = insider, .check = pool_check,
       .preemptions = 1 },
     { 0 }

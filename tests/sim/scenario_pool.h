@@ -8,7 +8,7 @@
 
 struct pool_state {
     struct weir_pool *pool;
-    COUNTER accepted, ran, dropped, inside;
+    COUNTER accepted, begun, ran, dropped, inside;
     int most; /* jobs inside at once */
     struct weir_sys_sem release;
 };
@@ -24,7 +24,7 @@ void pool_close(enum weir_close mode);
 
 int pool_run_job(struct weir_context *cx, void *arg);
 int pool_wait_for_release(struct weir_context *cx, void *arg); /* first */
-/* Submit up to three jobs that are counted. */
+/* Submit up to five jobs that are counted. */
 ssize_t pool_submit(weir_fn *fn, int count, int64_t deadline);
 /* A thread's: two jobs, or as many as are accepted. */
 void pool_submit_until_closed(void *arg);

@@ -213,6 +213,107 @@ static void one_for_three(void)
     end();
 }
 
+/* ---- a put to a large queue naps first ---- */
+
+enum { LARGE = 16 };
+
+static void check_large(void)
+{
+    MUST(s.queue == NULL || weir_queue_count(s.queue) <= LARGE);
+}
+
+static void make_full(void)
+{
+    int items[LARGE] = { 0 };
+
+    make(LARGE);
+    MUST(weir_queue_put_many(s.queue, items, LARGE, WEIR_NOW) == LARGE);
+}
+
+static void put_large(void *arg)
+{
+    int err = weir_queue_put(s.queue, &s.next[0], WEIR_FOREVER);
+
+    (void)arg;
+    MUST(err == 0 || err == -EPIPE);
+    add(&s.put, err == 0);
+    if (err == -EPIPE)
+        reached("a put refused");
+}
+
+static void take_large(int count)
+{
+    int items[LARGE];
+
+    MUST(weir_queue_take_many(s.queue, items, (size_t)count, WEIR_NOW) ==
+         count);
+}
+
+/* Half of it at once, and nothing more. */
+static void nap_half(void)
+{
+    make_full();
+    go(put_large, NULL);
+    go(put_large, NULL);
+    take_large(LARGE / 2);
+    join_all();
+    MUST(add(&s.put, 0) == 2);
+    MUST(weir_queue_count(s.queue) == LARGE / 2 + 2);
+    end();
+}
+
+/* Two places, one after the other: nobody who naps is told. */
+static void nap_one(void)
+{
+    make_full();
+    go(put_large, NULL);
+    go(put_large, NULL);
+    take_large(1);
+    take_large(1);
+    join_all();
+    MUST(add(&s.put, 0) == 2);
+    MUST(weir_queue_count(s.queue) == LARGE);
+    end();
+}
+
+static void nap_close(void)
+{
+    make_full();
+    go(put_large, NULL);
+    go(put_large, NULL);
+    take_large(1);
+    MUST(weir_queue_close(s.queue) == 0);
+    join_all();
+    MUST(add(&s.put, 0) <= 1);
+    MUST(weir_queue_count(s.queue) == (size_t)(LARGE - 1 + add(&s.put, 0)));
+    end();
+}
+
+/* Before the end of the nap, and after it. */
+static void put_in_time(void *arg)
+{
+    int err = weir_queue_put(s.queue, &s.next[0],
+                             weir_after(*(const int64_t *)arg));
+
+    MUST(err == 0 || err == -ETIMEDOUT);
+    add(&s.put, err == 0);
+    reached(err == 0 ? "a put in time" : "a put too late");
+}
+
+static void nap_deadline(void)
+{
+    static int64_t short_ns = WEIR_MS / 2, long_ns = 2 * WEIR_MS;
+
+    make_full();
+    go(put_in_time, &short_ns);
+    go(put_in_time, &long_ns);
+    take_large(1);
+    join_all();
+    MUST(add(&s.put, 0) <= 1);
+    MUST(weir_queue_count(s.queue) == (size_t)(LARGE - 1 + add(&s.put, 0)));
+    end();
+}
+
 /* ---- join ---- */
 
 static void take_and_do(void *arg)
@@ -285,6 +386,15 @@ const struct scenario queue_scenarios[] = {
     { .name = "queue-one-for-three", .run = one_for_three, .check = check,
       .preemptions = 2,
       .marks = { "a take in time", "a take too late" } },
+    { .name = "queue-nap-half", .run = nap_half, .check = check_large,
+      .preemptions = 2 },
+    { .name = "queue-nap-one", .run = nap_one, .check = check_large,
+      .preemptions = 2 },
+    { .name = "queue-nap-close", .run = nap_close, .check = check_large,
+      .preemptions = 2, .marks = { "a put refused" } },
+    { .name = "queue-nap-deadline", .run = nap_deadline,
+      .check = check_large, .preemptions = 2,
+      .marks = { "a put in time", "a put too late" } },
     { .name = "queue-join", .run = join, .check = check, .preemptions = 1 },
     { .name = "queue-join-again", .run = join_again, .check = check,
       .preemptions = 1 },
