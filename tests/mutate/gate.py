@@ -45,7 +45,8 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 CC = os.environ.get('CC', 'cc')
 FLAGS = ['-std=c11', '-O1', '-w', '-fPIC', '-fvisibility=hidden',
          '-D_GNU_SOURCE', '-pthread']
-VARIANTS = {'real': [], 'sim': ['-DWEIR_SIM'], 'tsan': ['-fsanitize=thread']}
+VARIANTS = {'real': [], 'sim': ['-DWEIR_SIM'], 'tsan': ['-fsanitize=thread'],
+            'fault': ['-include', 'tests/fault/moment.h']}
 
 # By the beginning of a file's name, the longest first: its unit tests, its
 # scenarios (the beginnings of their names), fault programs, stress.
@@ -268,7 +269,7 @@ class Build:
         self.tree = os.path.join(base.work, name)
         shutil.rmtree(self.tree, ignore_errors=True)
         os.makedirs(self.tree)
-        for part in ('src', 'include'):
+        for part in ('src', 'include', 'tests/fault'):
             shutil.copytree(os.path.join(base.tree, part),
                             os.path.join(self.tree, part))
 
@@ -281,7 +282,7 @@ class Build:
             text = f.read()
         with open(os.path.join(self.tree, mutant.path), 'w') as f:
             f.write(mutant.apply(text))
-        variants = ['real', 'sim']
+        variants = ['real', 'sim', 'fault']
         if mutant.operator in ('weaker', 'early'):
             variants.append('tsan')
         differs = False
@@ -326,7 +327,7 @@ class Build:
 
     def program(self, kind, name):
         """Link a test with the core as it is here. Returns its path."""
-        variant = {'sim': 'sim', 'tsan': 'tsan'}.get(kind, 'real')
+        variant = kind if kind in VARIANTS and name not in PURE else 'real'
         output = os.path.join(self.tree, kind + '_' + name)
         if (kind, name) in self.linked:
             return output
