@@ -168,6 +168,20 @@ static void nap_is_ended(void)
 }
 #endif
 
+/* What comes while it looks out is seen as it announces itself, though it is
+ * told of nothing: then no semaphore is asked. */
+static void put_is_closed_before(void)
+{
+    struct weir_queue *queue = make_full();
+    int item = 7;
+
+    inject_before(INJECT_CLOCK, 1, it_is_closed, queue);
+    EXPECT_INT(weir_queue_put(queue, &item, WEIR_FOREVER), -EPIPE);
+    expect_told();
+    EXPECT_INT(inject_calls(INJECT_SEM_TRY), 0);
+    weir_queue_destroy(queue);
+}
+
 /* Where a take is to copy an item to, and cannot yet. */
 #define PAGE 65536 /* a multiple of every page's size */
 
@@ -406,6 +420,30 @@ static void submit_meets_its_groups_end(void)
         EXPECT_INT(weir_group_submit(group, &(struct weir_job){
             .fn = count_run, .arg = &ended }, 1, WEIR_FOREVER), -ECANCELED);
         expect_told();
+        latch_open(&j.go);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&ended), 15);
+        weir_group_destroy(group);
+        weir_pool_destroy(pool);
+    }
+}
+
+static void submit_is_stopped_before(void)
+{
+    for (int i = 0; i < 2; i++) {
+        struct job j;
+        atomic_int ended = 0;
+        struct weir_pool *pool = make_full_pool(&j, &ended);
+        struct weir_group *group = make_group(pool, NULL);
+
+        inject_reset();
+        inject_before(INJECT_CLOCK, 1, i == 0 ? stop_group : pool_is_drained,
+                      i == 0 ? (void *)group : (void *)pool);
+        EXPECT_INT(weir_group_submit(group, &(struct weir_job){
+            .fn = count_run, .arg = &ended }, 1, WEIR_FOREVER),
+            i == 0 ? -ECANCELED : -EPIPE);
+        expect_told();
+        EXPECT_INT(inject_calls(INJECT_SEM_TRY), 0);
         latch_open(&j.go);
         EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&ended), 15);
@@ -660,6 +698,10 @@ static const struct tap_case cases[] = {
       submit_meets_the_close },
     { "so is its group's cancel by one to a group",
       submit_meets_its_groups_end },
+    { "so is the close that comes while a put looks out",
+      put_is_closed_before },
+    { "and the cancel or the drain while a submit does",
+      submit_is_stopped_before },
     { "so is the end of a pool's last job", wait_meets_the_end },
     { "so is the end of its last thread", close_meets_the_last_thread },
     { "so is a lender that leaves the pool which others drain",
