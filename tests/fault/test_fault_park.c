@@ -168,6 +168,64 @@ static void nap_is_ended(void)
 }
 #endif
 
+#if !defined(WEIR_SEM_FALLBACK)
+/* One that naps, and is held before it looks. */
+struct napper {
+    struct weir_queue *queue;
+    sem_t stands, goes;
+};
+
+static void stand_there(void *arg)
+{
+    struct napper *n = arg;
+
+    latch_open(&n->stands);
+    latch_wait(&n->goes);
+}
+
+static void *nap(void *arg)
+{
+    struct napper *n = arg;
+    int item = 7;
+
+    inject_at_announce(stand_there, n);
+    EXPECT_INT(weir_queue_put(n->queue, &item, WEIR_FOREVER), 0);
+    return NULL;
+}
+
+static void nine_are_taken(void *queue)
+{
+    int items[9];
+
+    atomic_fetch_add(&told, 1);
+    EXPECT_INT(weir_queue_take_many(queue, items, 9, WEIR_NOW), 9);
+    EXPECT_INT(inject_calls(INJECT_SEM_POST), 1);
+}
+
+/* Who takes tells one of two, and that one tells the other: half of the queue
+ * is free still. */
+static void nap_is_ended_by_another(void)
+{
+    struct napper n = { .queue = make_full() };
+    pthread_t thread;
+    int item = 7;
+
+    latch_init(&n.stands);
+    latch_init(&n.goes);
+    thread = start(nap, &n);
+    latch_wait(&n.stands);
+    inject_reset();
+    inject_before(INJECT_SEM_TRY, 1, nine_are_taken, n.queue);
+    EXPECT_INT(weir_queue_put(n.queue, &item, WEIR_FOREVER), 0);
+    expect_told();
+    EXPECT_INT(inject_calls(INJECT_SEM_POST), 2);
+    latch_open(&n.goes);
+    join(thread);
+    EXPECT_INT(weir_queue_count(n.queue), 9);
+    weir_queue_destroy(n.queue);
+}
+#endif
+
 /* What comes while it looks out is seen as it announces itself, though it is
  * told of nothing: then no semaphore is asked. */
 static void put_is_closed_before(void)
@@ -179,6 +237,9 @@ static void put_is_closed_before(void)
     EXPECT_INT(weir_queue_put(queue, &item, WEIR_FOREVER), -EPIPE);
     expect_told();
     EXPECT_INT(inject_calls(INJECT_SEM_TRY), 0);
+    /* And it does not stand there any more, to be told. */
+    EXPECT_INT(weir_queue_close(queue), 0);
+    EXPECT_INT(inject_calls(INJECT_SEM_POST), 0);
     weir_queue_destroy(queue);
 }
 
@@ -714,6 +775,7 @@ static const struct tap_case cases[] = {
       wait_and_destroy_meet_the_end },
 #if !defined(WEIR_SEM_FALLBACK)
     { "half of the queue, or its close, ends a put's nap", nap_is_ended },
+    { "who has napped ends the next one's nap", nap_is_ended_by_another },
 #endif
     { "a job that sleeps in a wait is woken to run a later one",
       submit_meets_a_sleeper },
