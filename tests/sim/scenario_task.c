@@ -7,7 +7,7 @@
 
 static struct {
     struct weir_gate *gate;
-    COUNTER in_key[2], runs;
+    COUNTER in_key[2], runs, wanted;
 } s;
 
 static void make(int workers, size_t capacity)
@@ -153,6 +153,57 @@ static void room_by_cancel(void)
     weir_group_destroy(group);
     pool_close(WEIR_DRAIN);
     pool_end();
+}
+
+/* Two jobs make room for two who wait, and those behind them end only when
+ * both are accepted: nobody but the first can tell the second. */
+static void submit_wanted(void *group)
+{
+    const struct weir_job plain = { .fn = pool_run_job, .drop = drop_any };
+
+    if (group == NULL) {
+        MUST(submit((struct weir_job){ .priority = 1 }, WEIR_FOREVER) == 1);
+    } else {
+        MUST(weir_group_submit(group, &plain, 1, WEIR_FOREVER) == 1);
+        add(&pool_state.accepted, 1);
+    }
+    if (add(&s.wanted, 1) == 2) {
+        weir_sys_sem_post(&pool_state.release);
+        weir_sys_sem_post(&pool_state.release);
+    }
+}
+
+static void room_for_two(bool in_group)
+{
+    struct weir_group *group = NULL;
+
+    make(2, 4);
+    MUST(weir_sys_sem_init(&pool_state.release) == 0);
+    if (in_group)
+        MUST(weir_group_create(&group, pool_state.pool,
+                               &(struct weir_group_options){
+                                   .window = 2 }) == 0);
+    MUST(pool_submit(pool_run_job, 2, WEIR_NOW) == 2);
+    MUST(pool_submit(pool_wait_for_release, 2, WEIR_NOW) == 2);
+    go(submit_wanted, group);
+    go(submit_wanted, group);
+    join_all();
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    MUST(add(&pool_state.ran, 0) == 6);
+    weir_group_destroy(group);
+    pool_close(WEIR_DRAIN);
+    weir_sys_sem_destroy(&pool_state.release);
+    pool_end();
+}
+
+static void room_for_two_tasks(void)
+{
+    room_for_two(false);
+}
+
+static void room_for_two_in_group(void)
+{
+    room_for_two(true);
 }
 
 /* ---- another run ---- */
@@ -553,6 +604,10 @@ const struct scenario task_scenarios[] = {
       .marks = { "a job dropped", "all run" } },
     { .name = "task-room-by-cancel", .run = room_by_cancel,
       .preemptions = 1 },
+    { .name = "task-room-for-two", .run = room_for_two_tasks, .large = true,
+      .check = pool_check, .preemptions = 0 },
+    { .name = "task-room-in-group", .run = room_for_two_in_group,
+      .large = true, .check = pool_check, .preemptions = 0 },
     { .name = "task-rerun", .run = rerun, .preemptions = 1 },
     { .name = "task-rerun-cancel", .run = rerun_cancel, .preemptions = 1 },
     { .name = "task-key-parks", .run = key_parks, .check = check_parked,
