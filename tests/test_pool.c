@@ -182,6 +182,23 @@ static void a_job_without_fn(void)
     weir_pool_destroy(pool);
 }
 
+/* A worker that finds nothing to do goes to sleep in the end. */
+static void wakeups_are_counted(void)
+{
+    struct weir_pool *pool = make_n(1, 0);
+    atomic_int ran = 0;
+    int jobs = 0;
+
+    do {
+        EXPECT_INT(submit(pool, count_run, &ran, WEIR_NOW), 1);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        jobs++;
+    } while (pool_stats(pool).wakeups == 0);
+    EXPECT(pool_stats(pool).wakeups <= (uint64_t)jobs);
+    EXPECT_INT(atomic_load(&ran), jobs);
+    weir_pool_destroy(pool);
+}
+
 /* ---- capacity ---- */
 
 static void capacity_covers_running(void)
@@ -1276,6 +1293,8 @@ static const struct tap_case cases[] = {
       a_status_counts_as_failure },
     { "a job without fn is EINVAL and nothing is accepted",
       a_job_without_fn },
+    { "it is counted how often a sleeping worker was woken",
+      wakeups_are_counted },
     { "the capacity covers queued and running jobs",
       capacity_covers_running },
     { "many submitters on small and large pools lose nothing",
