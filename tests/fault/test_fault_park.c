@@ -58,6 +58,7 @@ static void queue_meets(void)
 
     REQUIRE(weir_queue_create(&queue, &(struct weir_queue_options){
         .item_bytes = sizeof(int), .capacity = 1 }) == 0);
+    inject_reset();
     inject_at_announce(one_is_put, queue);
     EXPECT_INT(weir_queue_take(queue, &item, WEIR_FOREVER), 0);
     expect_told();
@@ -72,6 +73,8 @@ static void queue_meets(void)
     inject_at_announce(it_is_closed, queue);
     EXPECT_INT(weir_queue_put(queue, &item, WEIR_FOREVER), -EPIPE);
     expect_told();
+    /* It takes each post that it was sent all the same, at once. */
+    EXPECT_INT(inject_calls(INJECT_SEM_TRY), inject_calls(INJECT_SEM_POST));
     weir_queue_destroy(queue);
 }
 
