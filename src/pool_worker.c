@@ -205,8 +205,12 @@ static void after_take(struct weir_context *w, bool slept)
     /* This take has moved the head: see Order for the room. */
     weir_ring_tell_room(&pool->ring);
     if ((slept || weir_pool_may_grow(pool)) &&
-        (weir_pool_has_jobs(pool) || weir_tasks_unwatched(pool)))
-        wake_next(w);
+        (weir_pool_has_jobs(pool) || weir_tasks_unwatched(pool))) {
+        if (slept)
+            wake_next(w);
+        else
+            weir_pool_wake(pool);
+    }
     sample_depth(w);
 }
 
