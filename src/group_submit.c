@@ -171,6 +171,14 @@ static int await_slot(struct weir_group *g, int64_t deadline)
     look_out_for_slot(g);
     if (!is_full(g, 1))
         return 0;
+    /* The workers may need this processor: who sleeps now is woken at the end
+     * of the next job already, and would be so for each. */
+    weir_sys_yield();
+    if (!is_full(g, g->options.window / 8 + 1))
+        return 0;
+    weir_sys_yield();
+    if (!is_full(g, 1))
+        return 0;
     weir_park_announce(&g->changed);
     if (!is_full(g, 1)) {
         weir_park_retract(&g->changed);
