@@ -86,7 +86,8 @@ static int claim_job(void *user)
  * written: 50 ns in place of 25. So where fewer than BEHIND jobs wait, and more
  * come all the time, it lets some come first. It looks how many only where it
  * has come to where the tail was the last time: that is a line of
- * submitters'. */
+ * submitters'. Where none came it looks less and less often, as lookout.h
+ * says: a job that submits the next one has nobody to wait for. */
 #define BEHIND 64
 #define LOOK_NS 150
 #define REST_NS 700
@@ -109,8 +110,11 @@ static void fall_behind(struct weir_context *w)
     if (w->idle || lead <= 0 || lead >= BEHIND ||
         weir_atomic_load(&w->pool->tasks.ready, weir_relaxed) > 0)
         return;
+    if (!weir_lookout_begin(&w->behind))
+        return;
     weir_sys_spin(LOOK_NS);
     w->seen = filled(ring);
+    weir_lookout_end(&w->behind, w->seen != before);
     if (w->seen == before)
         return;
     weir_sys_spin(REST_NS);

@@ -8,7 +8,7 @@
  * And how far may be put is a bound of the owner's, `bound`, cached beside
  * the tail, so that a putter need not read what takers write.
  *
- * Owns: the cells, the two parks.
+ * Owns: the cells, the three parks.
  * Order: cell.seq is released by whoever has finished with the cell and
  *   acquired by the next: == pos, free for the putter of pos; == pos + 1,
  *   full for its taker. tail and head move by seq_cst compare-and-swap; that
