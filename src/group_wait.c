@@ -183,7 +183,8 @@ static int wait_until_over(struct weir_want *want, int64_t deadline)
             return err;
         if (deadline != WEIR_FOREVER && weir_sys_now() >= deadline)
             return is_over(want) ? want->err : -ETIMEDOUT;
-        if (ends_soon(want))
+        /* Not with the permits of a job, for which others may wait. */
+        if (!inside && ends_soon(want))
             continue;
         if (weir_group_sleep(want, helps && inside, until))
             break;

@@ -15,9 +15,10 @@
  * It takes WEIR_LOOK_NS at most: what it costs to fall asleep and be woken,
  * about twice. That pays where what is waited for is near, and is a loss where
  * it is not: so after each look in vain twice as many waits go by without one,
- * up to 63. It goes on for up to eight times as long where things go so fast
- * that what is left will be done in that time, and while a worker has been
- * woken and is not there yet, who may need this processor.
+ * up to 63. It goes on while what is left goes by so fast that it will be done
+ * in that time, for nine times as long at most; and while a worker has been
+ * woken and is not there yet, for twice as long. It never yields: a thread that
+ * does is interrupted by every worker it wakes from then on, for one job each.
  *
  * Any thread; a count that is lost in a race does no harm.
  */
@@ -64,17 +65,15 @@ static inline bool weir_watch_goes_on(struct weir_watch *watch,
                                       uint64_t left)
 {
     uint64_t done = watch->left > left ? watch->left - left : 0;
-    bool coming = weir_park_is_waking(workers);
+    bool fast = done * WEIR_LOOK_NS > left * (uint64_t)watch->last_ns;
     int64_t ns;
 
-    if ((coming || done * WEIR_LOOK_NS > left * (uint64_t)watch->last_ns) &&
-        watch->all < 8 * WEIR_LOOK_NS)
+    if ((fast && watch->all < 8 * WEIR_LOOK_NS) ||
+        (weir_park_is_waking(workers) && watch->all < WEIR_LOOK_NS))
         watch->spent -= watch->last_ns;
     if (watch->spent >= WEIR_LOOK_NS)
         return false;
     ns = watch->all < 200 ? 200 : watch->all < 1600 ? watch->all : 1600;
-    if (coming)
-        weir_sys_yield();
     weir_sys_spin(ns);
     watch->spent += ns;
     watch->all += ns;

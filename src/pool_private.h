@@ -80,6 +80,7 @@ struct weir_context {
     uint64_t seen;                 /* (w) how far it knows the ring filled */
     bool idle;                     /* (w) it found nothing the last time */
     struct weir_lookout behind;    /* (w) looks whether more jobs come */
+    struct weir_lookout idling;    /* (w) looks for one job for long */
     struct weir_park nap;          /* where weir_sleep() sleeps */
     struct weir_context *next_guest; /* under the pool's lock */
     struct weir_context *outer;    /* (c) what a guest's thread is beside */

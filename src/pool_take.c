@@ -155,7 +155,8 @@ int weir_worker_take(struct weir_context *w, struct weir_taken *job,
 {
     int err;
 
-    if (!keeper && w->pool->ring.capacity >= 4 * BEHIND &&
+    /* Not with the last job's permit, for which others may wait. */
+    if (!keeper && !w->permit && w->pool->ring.capacity >= 4 * BEHIND &&
         weir_sys_can_spin())
         fall_behind(w);
     err = take_by_gate(w, job, keeper);

@@ -21,9 +21,10 @@
  *   step that takes its job until the job's function has returned. Only the
  *   worker that set WATCHED stands at the gate for the pool.
  * Wake-ups: a submit wakes one worker. A worker that slept, or watched, and
- *   finds a job wakes the next if it leaves jobs behind. While one stands at
- *   the gate nobody else is woken: jobs it cannot start nobody can. Ending a
- *   job wakes one submitter that waits for room.
+ *   finds a job wakes the next if it leaves jobs behind, or some. While one
+ *   stands at the gate nobody else is woken: jobs it cannot start nobody can.
+ *   Ending a job wakes one submitter that waits for room; taking one, the one
+ *   that waits for half of the ring.
  * Not guaranteed: that the longest sleeping worker is woken first.
  */
 #include "pool_private.h"
@@ -99,32 +100,44 @@ static int keep_gate(struct weir_context *w, struct weir_taken *job,
     return err;
 }
 
-/* Look out for a job a little longer: going to sleep and being woken costs
- * microseconds. The pauses grow, so that the lines it reads are left alone;
- * then it yields, twice. But not at all where it had been asleep for long and
- * has run no more than one job since: the pool is idle, and who spins while
- * its submitter goes to sleep makes waking dearer the next time (up to twice).
- * Nor does it yield where it has been awake for long: it may get its processor
- * back much later, and be far away when the next job comes. */
-static bool linger(struct weir_context *w)
+/* Spin, for twice as long each time, so that the lines it reads are left alone,
+ * and look for a job each time. */
+static bool spin_for_job(struct weir_ring *ring, int64_t from, int64_t until)
 {
-    struct weir_ring *ring = &w->pool->ring;
-    bool awake_for_long = weir_sys_now() - w->slept_at > BUSY_NS;
-
-    if (awake_for_long &&
-        weir_atomic_load(&w->began, weir_relaxed) - w->began_before <= 1)
-        return false;
-    for (int i = 0; i < 8; i++) {
-        if (i >= 6 && awake_for_long)
-            return false;
-        if (i < 6)
-            weir_sys_spin(INT64_C(50) << i); /* 3 us in all */
-        else
-            weir_sys_yield();
+    for (int64_t ns = from; ns < until; ns *= 2) {
+        weir_sys_spin(ns);
         if (weir_ring_ready(ring))
             return true;
     }
     return false;
+}
+
+/* Look out for a job a little longer: going to sleep and being woken costs
+ * microseconds. For 0.75 us, for 2.4 us more where that is not in vain, then it
+ * yields, twice. But not at all where it had been asleep for long and has run
+ * no more than one job since: the pool is idle, and who spins while its
+ * submitter goes to sleep makes waking dearer the next time (up to twice). Nor
+ * does it yield where it has been awake for long: it may get its processor back
+ * much later, and be far away when the next job comes. */
+static bool linger(struct weir_context *w)
+{
+    struct weir_ring *ring = &w->pool->ring;
+    bool awake_for_long = weir_sys_now() - w->slept_at > BUSY_NS;
+    bool found;
+
+    if (awake_for_long &&
+        weir_atomic_load(&w->began, weir_relaxed) - w->began_before <= 1)
+        return false;
+    found = spin_for_job(ring, 50, 800);
+    if (!found && weir_lookout_begin(&w->idling)) {
+        found = spin_for_job(ring, 800, 3200);
+        weir_lookout_end(&w->idling, found);
+    }
+    for (int i = 0; i < 2 && !found && !awake_for_long; i++) {
+        weir_sys_yield();
+        found = weir_ring_ready(ring);
+    }
+    return found;
 }
 
 /* Sleep until there may be a job, or `until`. Returns false: there will be

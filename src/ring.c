@@ -4,8 +4,12 @@
 
 #include <weir/base.h>
 
-/* A ring of so many places is worth waiting until more than one is free. */
-#define LARGE 16
+/* In a ring of MEDIUM places it is worth sleeping until more than one is free;
+ * in one of LARGE even looking is too dear for who takes short jobs, and to
+ * yield for who takes long ones: the ring is empty before this thread has its
+ * processor back. */
+#define MEDIUM 16
+#define LARGE 256
 #define SPIN_NS (8 * WEIR_US)
 #define YIELDS 64
 #define NAP_NS WEIR_MS
@@ -107,7 +111,7 @@ static bool has_distance(struct weir_ring *ring)
                (int64_t)(ring->capacity / 8);
 }
 
-/* Sleeping and being woken costs microseconds: give the takers of a small
+/* Sleeping and being woken costs microseconds: give the takers of a smaller
  * ring about one first. Six rounds of pauses, two of yielding. Returns whether
  * a put is worth trying. */
 static bool look_out(struct weir_ring *ring, bool insider,
@@ -190,10 +194,11 @@ int weir_ring_await_room(struct weir_ring *ring, bool insider,
         return -EAGAIN;
     if (weir_sys_pid() != ring->pid)
         return -ECHILD;
-    if (ring->capacity < LARGE
-            ? look_out(ring, insider, stop)
-            : keep_off(ring, insider, stop) ||
-                  nap_until_ebb(ring, insider, stop, deadline, slept))
+    if (ring->capacity < LARGE ? look_out(ring, insider, stop)
+                               : keep_off(ring, insider, stop))
+        return 0;
+    if (ring->capacity >= MEDIUM &&
+        nap_until_ebb(ring, insider, stop, deadline, slept))
         return 0;
     weir_park_announce(&ring->room);
     if (putter_can_go(ring, insider, stop)) {
