@@ -4,7 +4,7 @@
  *   sim                        quick: every scenario, about 20 s
  *   sim --full                 12 million random runs and more, and the
  *                              search to two preemptions, of the large
- *                              scenarios to one
+ *                              scenarios to one, of the vast ones to none
  *   sim --brief                under a sanitizer: a few runs of everything
  *   sim --list
  *   sim --scenario NAME        this one only (also with what follows)
@@ -97,7 +97,10 @@ static void run_search(const struct scenario *s)
     char what[100];
 
     if (preemptions < 0)
-        preemptions = !options.full ? s->preemptions : s->large ? 1 : 2;
+        preemptions = !options.full ? s->preemptions
+                      : s->vast     ? 0
+                      : s->large    ? 1
+                                    : 2;
     explore_faults_max = s->faults_max ? s->faults_max : 1;
     complete = search(s, preemptions, options.after,
                       options.search_runs, 3600, &tally, &failed);

@@ -68,6 +68,7 @@ struct scenario {
     bool sim_only;   /* it needs what only the simulator has */
     int preemptions; /* in every schedule of the quick run; in the full: 2 */
     bool large;      /* there are too many of those: 1 */
+    bool vast;       /* and of those: 0 */
     int expected;    /* an enum weir_sim_verdict: it is a wrong program */
     const char *known; /* a bug of the library's that makes it fail, still */
     const char *marks[8]; /* what reached() must say in some run */

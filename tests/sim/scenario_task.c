@@ -155,8 +155,12 @@ static void room_by_cancel(void)
     pool_end();
 }
 
-/* Two jobs make room for two who wait, and those behind them end only when
- * both are accepted: nobody but the first can tell the second. */
+static void let_two_end(void)
+{
+    weir_sys_sem_post(&pool_state.release);
+    weir_sys_sem_post(&pool_state.release);
+}
+
 static void submit_wanted(void *group)
 {
     const struct weir_job plain = { .fn = pool_run_job, .drop = drop_any };
@@ -167,12 +171,12 @@ static void submit_wanted(void *group)
         MUST(weir_group_submit(group, &plain, 1, WEIR_FOREVER) == 1);
         add(&pool_state.accepted, 1);
     }
-    if (add(&s.wanted, 1) == 2) {
-        weir_sys_sem_post(&pool_state.release);
-        weir_sys_sem_post(&pool_state.release);
-    }
+    if (add(&s.wanted, 1) == 2)
+        let_two_end();
 }
 
+/* Two jobs make room for two who sleep, and those behind them end only when
+ * both are accepted: nobody but the first can tell the second. */
 static void room_for_two(bool in_group)
 {
     struct weir_group *group = NULL;
@@ -183,15 +187,17 @@ static void room_for_two(bool in_group)
         MUST(weir_group_create(&group, pool_state.pool,
                                &(struct weir_group_options){
                                    .window = 2 }) == 0);
-    MUST(pool_submit(pool_run_job, 2, WEIR_NOW) == 2);
-    MUST(pool_submit(pool_wait_for_release, 2, WEIR_NOW) == 2);
+    MUST(pool_submit(pool_wait_for_release, 4, WEIR_NOW) == 4);
     go(submit_wanted, group);
     go(submit_wanted, group);
+    while (weir_park_count(weir_atomic_load(
+               &pool_state.pool->ring.room.state, weir_seq_cst)) < 2)
+        weir_sys_yield();
+    let_two_end();
     join_all();
-    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    pool_close(WEIR_DRAIN);
     MUST(add(&pool_state.ran, 0) == 6);
     weir_group_destroy(group);
-    pool_close(WEIR_DRAIN);
     weir_sys_sem_destroy(&pool_state.release);
     pool_end();
 }
@@ -604,10 +610,10 @@ const struct scenario task_scenarios[] = {
       .marks = { "a job dropped", "all run" } },
     { .name = "task-room-by-cancel", .run = room_by_cancel,
       .preemptions = 1 },
-    { .name = "task-room-for-two", .run = room_for_two_tasks, .large = true,
+    { .name = "task-room-for-two", .run = room_for_two_tasks, .vast = true,
       .check = pool_check, .preemptions = 0 },
     { .name = "task-room-in-group", .run = room_for_two_in_group,
-      .large = true, .check = pool_check, .preemptions = 0 },
+      .vast = true, .check = pool_check, .preemptions = 0 },
     { .name = "task-rerun", .run = rerun, .preemptions = 1 },
     { .name = "task-rerun-cancel", .run = rerun_cancel, .preemptions = 1 },
     { .name = "task-key-parks", .run = key_parks, .check = check_parked,
