@@ -34,7 +34,7 @@ static struct options {
     const char *scenario, *strategy, *replay;
     uint64_t seed, runs, search_runs;
     int preemptions;
-    bool after, list, full;
+    bool after, list, full, brief;
 } options = { .strategy = "all", .seed = 1, .runs = 6000,
               .search_runs = UINT64_MAX, .preemptions = -1 };
 
@@ -97,10 +97,11 @@ static void run_search(const struct scenario *s)
     char what[100];
 
     if (preemptions < 0)
-        preemptions = !options.full ? s->preemptions
-                      : s->vast     ? 0
-                      : s->large    ? 1
-                                    : 2;
+        preemptions = s->vast         ? 0
+                      : options.brief ? 1
+                      : !options.full ? s->preemptions
+                      : s->large      ? 1
+                                      : 2;
     explore_faults_max = s->faults_max ? s->faults_max : 1;
     complete = search(s, preemptions, options.after,
                       options.search_runs, 3600, &tally, &failed);
@@ -268,7 +269,7 @@ static void parse(int argc, char **argv)
             options.full = true;
         } else if (strcmp(name, "--brief") == 0) {
             options.runs = 300;
-            options.preemptions = 1;
+            options.brief = true;
         } else if (strcmp(name, "--list") == 0) {
             options.list = true;
         } else {
