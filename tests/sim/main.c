@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * main.c - the explorer's command line.
  *
- *   sim                        quick: every scenario, about 20 s
+ *   sim                        quick: every scenario, about a minute
  *   sim --full                 12 million random runs and more, and the
  *                              search to two preemptions, of the large
  *                              scenarios to one, of the vast ones to none
