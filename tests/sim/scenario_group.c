@@ -2,6 +2,8 @@
  * scenario_group.c - groups: results, room, cancelling. */
 #include "scenario_group.h"
 
+#include "group_private.h"
+
 struct group_state group_state;
 
 void group_make(const struct weir_pool_options *pool,
@@ -218,6 +220,13 @@ static void submit_one(void *arg)
     MUST(group_submit(group_run_job, 1) == 1);
 }
 
+/* Who has announced itself has slept, or said that it does not. */
+static void nobody_left(struct weir_park *park)
+{
+    MUST(weir_park_count(weir_atomic_load(&park->state, weir_seq_cst)) == 0);
+    MUST(weir_sys_sem_wait(&park->sem, INT64_MIN) != 0);
+}
+
 static void window_room(void)
 {
     group_make(&group_one, &(struct weir_group_options){ .window = 1,
@@ -226,6 +235,8 @@ static void window_room(void)
     go(submit_one, NULL);
     submit_one(NULL);
     join_all();
+    MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
+    nobody_left(&group_state.group->changed);
     group_end();
 }
 
