@@ -251,6 +251,10 @@ struct weir_want {
     int64_t opens; /* before this time */
 };
 
+/* Look out awake, after weir_lookout_begin(), for so many ends that nobody has
+ * taken in. Returns whether they are there. */
+bool weir_group_look_out(struct weir_group *group, uint64_t enough);
+
 /* Sleep until something has changed, or `until`. Returns true: the wait is
  * over; false: look again. */
 bool weir_group_sleep(struct weir_want *want, bool helps, int64_t until);

@@ -148,33 +148,23 @@ static bool is_full(struct weir_group *g, size_t enough)
     return full;
 }
 
-/* Look out a while, as at the ring: the window then goes round with some room
- * in it, and nobody sleeps for each job. */
-static void look_out_for_slot(struct weir_group *g)
-{
-    uint64_t enough = g->options.window / 8 + 1, ended = 0;
-    struct weir_watch watch = { .spent = 0 };
-
-    if (!weir_lookout_begin(&g->lookout))
-        return;
-    while (ended < enough && weir_watch_goes_on(&watch, &g->pool->ring.items,
-                                                enough - ended))
-        ended = weir_atomic_load(&g->ended, weir_relaxed) >> 32;
-    weir_lookout_end(&g->lookout, ended >= enough);
-}
-
 /* Sleep until a slot may be free, or a result ready. */
 static int await_slot(struct weir_group *g, int64_t deadline)
 {
+    size_t some = g->options.window / 8 + 1;
+
     if (deadline == WEIR_NOW)
         return -EAGAIN;
-    look_out_for_slot(g);
+    /* As at the ring: the window then goes round with some room in it, and
+     * nobody sleeps for each job. */
+    if (weir_lookout_begin(&g->lookout))
+        weir_group_look_out(g, some);
     if (!is_full(g, 1))
         return 0;
     /* The workers may need this processor: who sleeps now is woken at the end
      * of the next job already, and would be so for each. */
     weir_sys_yield();
-    if (!is_full(g, g->options.window / 8 + 1))
+    if (!is_full(g, some))
         return 0;
     weir_sys_yield();
     if (!is_full(g, 1))

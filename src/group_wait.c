@@ -131,25 +131,29 @@ static bool lend_to_help(struct weir_want *want)
     return true;
 }
 
-/* Whether what is waited for may be there soon enough not to sleep. Asked once
- * in a wait. */
-static bool ends_soon(struct weir_want *want)
+bool weir_group_look_out(struct weir_group *g, uint64_t enough)
 {
-    struct weir_group *g = want->g;
-    uint64_t enough = want->park == &g->all
-                          ? weir_atomic_load(&g->awaited, weir_relaxed)
-                          : 1;
-    uint64_t ended = 0;
     struct weir_watch watch = { .spent = 0 };
+    uint64_t ended = 0;
 
-    if (want->looked || !weir_lookout_begin(&g->lookout))
-        return false;
-    want->looked = true;
     while (ended < enough && weir_watch_goes_on(&watch, &g->pool->ring.items,
                                                 enough - ended))
         ended = weir_atomic_load(&g->ended, weir_relaxed) >> 32;
     weir_lookout_end(&g->lookout, ended >= enough);
     return ended >= enough;
+}
+
+/* Whether what is waited for may be there soon enough not to sleep. Asked once
+ * in a wait. */
+static bool ends_soon(struct weir_want *want)
+{
+    struct weir_group *g = want->g;
+
+    if (want->looked || !weir_lookout_begin(&g->lookout))
+        return false;
+    want->looked = true;
+    return weir_group_look_out(g, want->park == &g->all
+        ? weir_atomic_load(&g->awaited, weir_relaxed) : 1);
 }
 
 static int wait_until_over(struct weir_want *want, int64_t deadline)

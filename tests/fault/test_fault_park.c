@@ -169,9 +169,7 @@ static void nap_is_ended(void)
         weir_queue_destroy(queue);
     }
 }
-#endif
 
-#if !defined(WEIR_SEM_FALLBACK)
 /* One that naps, and is held before it looks. */
 struct napper {
     struct weir_queue *queue;
