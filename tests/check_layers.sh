@@ -7,7 +7,7 @@
 set -u
 root=$1
 cd "$root" || exit 2
-echo 1..9
+echo 1..8
 n=0
 
 # report NAME FINDINGS: ok where there are none.
@@ -130,9 +130,4 @@ do
 done)
 report "the benchmarks use public headers, and parts of the program" "$found"
 
-found=$(for file in include/weir/*.h; do
-    lines=$(wc -l <"$file")
-    [ "$lines" -le 200 ] || echo "$file: $lines lines"
-done)
-report "no public header is longer than 200 lines" "$found"
 exit $failed
