@@ -107,7 +107,7 @@ static int help_once(struct weir_context *cx, struct weir_want *want,
         weir_task_drop(found.task, err);
     else
         return err == -ENOENT || err == -EDEADLK ? err : 0;
-    return 0;
+    return weir_worker_is_forked(cx) ? -ECHILD : 0;
 }
 
 int weir_group_help_waiter(struct weir_context *cx, struct weir_want *want,
@@ -116,9 +116,9 @@ int weir_group_help_waiter(struct weir_context *cx, struct weir_want *want,
     bool again;
     int err = help_once(cx, want, spend, &again);
 
-    if (again)
+    if (err == 0 && again)
         weir_group_see_through(cx, want->g);
-    return err;
+    return weir_worker_is_forked(cx) ? -ECHILD : err;
 }
 
 int weir_group_help(struct weir_context *cx, struct weir_group *g)
@@ -143,7 +143,10 @@ static void visit(void *arg)
 
 static void never(void *arg)
 {
-    (void)arg;
+    const struct visit *v = arg;
+
+    if (weir_worker_is_forked(v->cx))
+        weir_sys_end_process(1);
     weir_sys_abort(__FILE__, __LINE__,
                    "a job of a group has ended a thread of the host's");
 }
@@ -181,9 +184,11 @@ int weir_group_help_outside(struct weir_want *want)
     weir_sys_guarded(visit, never, &v);
     err = v.err;
     weir_worker_become(before);
-    weir_worker_give_back(&cx);
-    weir_worker_pay(&cx);
-    weir_guest_leave(&cx);
+    if (err != -ECHILD) {
+        weir_worker_give_back(&cx);
+        weir_worker_pay(&cx);
+        weir_guest_leave(&cx);
+    }
     weir_sys_restore_cancel(cancel);
 out:
     weir_context_destroy(&cx);
@@ -254,9 +259,15 @@ void weir_group_see_through(struct weir_context *cx, struct weir_group *g)
         int64_t until;
 
         /* What it waits for may be among the others. */
-        if (help_once(cx, &want, true, &again) == 0)
+        int err = help_once(cx, &want, true, &again);
+
+        if (err == 0)
             continue;
+        if (err == -ECHILD)
+            return;
         until = run_again(cx, &want, at);
+        if (weir_worker_is_forked(cx))
+            return;
         if (until != WEIR_NOW)
             weir_group_sleep(&want, true, weir_group_mind_deadline(g, until));
     }

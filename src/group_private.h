@@ -177,7 +177,8 @@ struct weir_task *weir_slot_take_task_locked(struct weir_group *group,
 
 /* Run a job the caller has claimed, on this worker, inside another job.
  * Returns true: it is to be run again, and is in cx->again until then:
- * weir_group_see_through() is to be called. */
+ * weir_group_see_through() is to be called. The caller then asks
+ * weir_worker_is_forked(). */
 bool weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot);
 
 /* A claimed job has ended: keep its result, tell who waits. The caller keeps
@@ -262,7 +263,7 @@ bool weir_group_sleep(struct weir_want *want, bool helps, int64_t until);
 /* Run a job of the group inside this one, and to their end those it has to
  * run again; `spend` a slot of the pool's rate. 0, also where another has
  * taken it; -ENOENT there is none, or want->shut; -EDEADLK there is, and this
- * is too deep. */
+ * is too deep; -ECHILD this is a child that the job has forked. */
 int weir_group_help_waiter(struct weir_context *cx, struct weir_want *want,
                            bool spend);
 
@@ -271,7 +272,7 @@ int weir_group_help_waiter(struct weir_context *cx, struct weir_want *want,
 int weir_group_help_outside(struct weir_want *want);
 
 /* Run a job of the group inside this one, if there is one that may start. 0;
- * -ENOENT there is none; -EDEADLK there is, and this is too deep. */
+ * -ENOENT there is none; -EDEADLK there is, and this is too deep; -ECHILD. */
 int weir_group_help(struct weir_context *cx, struct weir_group *group);
 
 /* Why a job that is in cx->again will not run again; 0: it will, in time. */

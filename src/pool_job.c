@@ -35,6 +35,16 @@ uint64_t weir_tag(const struct weir_context *cx)
     return cx->tag;
 }
 
+unsigned weir_attempt(const struct weir_context *cx, int *last)
+{
+    const struct weir_frame *frame =
+        cx->depth > 0 ? &cx->frames[cx->depth - 1] : NULL;
+
+    if (last != NULL)
+        *last = frame == NULL || weir_frame_is_last(frame);
+    return frame != NULL ? frame->attempt : 1;
+}
+
 int weir_stopping(const struct weir_context *cx)
 {
     const struct weir_frame *frame = NULL;
@@ -84,6 +94,8 @@ int weir_sleep(struct weir_context *cx, int64_t ns)
                                             : WEIR_FOREVER;
     bool stopping;
 
+    if (weir_worker_is_forked(cx))
+        return -ECHILD;
     weir_worker_lend_all();
     stopping = nap(cx, until);
     weir_worker_take_all();

@@ -381,8 +381,9 @@ static int wait_for_turn(struct weir_task *t, int64_t now)
     int why;
 
     weir_sys_lock(&ts->lock);
-    /* What is not due ends with the draining, as what is held. */
-    why = must_end_locked(t, t->turn > now);
+    /* Draining drops a job whose start time or next period has not come, but
+     * waits for the pause before a rerun. */
+    why = must_end_locked(t, t->turn > now && !t->retries);
     if (why == 0 && t->turn <= now) {
         weir_task_ready_locked(t);
     } else if (why == 0) {
@@ -432,6 +433,7 @@ bool weir_task_wants_again(struct weir_task *t, int status, int64_t retry_ns)
     int64_t wait = retry_ns;
 
     t->again = true;
+    t->retries = status != 0;
     if (status == WEIR_AGAIN) {
         wait = retry_ns > 0 ? retry_ns : 0;
     } else if (status != 0) {

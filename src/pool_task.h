@@ -55,6 +55,8 @@ struct weir_task {
     uint32_t attempts;               /* (o) runs so far */
     uint32_t failures;               /* (o) of these, since the last 0 */
     bool again;                      /* (o) it is to run once more, at turn */
+    bool retries; /* (o) `turn` ends a pause before a rerun: draining waits
+                     for it, unlike a start time or a period */
     int refused;                     /* (o) why it was not to be parked */
 };
 
