@@ -11,9 +11,9 @@ static struct weir_slot *claim_for_locked(const struct weir_want *want)
     struct weir_group *g = want->g;
 
     if (want->park == &g->wanted) {
-        struct weir_slot *slot = weir_slot_find_locked(g, want->index);
+        struct weir_slot *slot = weir_slot_claim_index_locked(g, want->index);
 
-        if (slot != NULL && !slot->is_task && weir_slot_claim(slot))
+        if (slot != NULL)
             return slot;
     }
     return weir_slot_claim_oldest_locked(g);
@@ -97,6 +97,8 @@ static int help_once(struct weir_context *cx, struct weir_want *want,
     weir_group_lock(want->g);
     err = find_locked(cx, want, spend, &found);
     weir_sys_unlock(&want->g->lock);
+    if (found.slot != NULL) /* its reference may leave the ring now */
+        weir_ring_tell_room(&cx->pool->ring);
     if (found.slot != NULL && err == 0)
         *again = weir_slot_run_aside(cx, found.slot);
     else if (found.slot != NULL)

@@ -163,6 +163,10 @@ bool weir_slot_claim(struct weir_slot *slot);
 /* Claim the oldest job that is queued; NULL: none is. */
 struct weir_slot *weir_slot_claim_oldest_locked(struct weir_group *group);
 
+/* Claim the job with this index; NULL: there is none queued in the ring. */
+struct weir_slot *weir_slot_claim_index_locked(struct weir_group *group,
+                                               uint64_t index);
+
 /* Whether a job has ended and its result waits. */
 bool weir_slot_is_done(const struct weir_slot *slot);
 
@@ -217,8 +221,8 @@ int weir_slot_run(struct weir_context *cx, void *arg);
 void weir_slot_dropped(void *arg, int why);
 void weir_slot_task_dropped(void *arg, int why);
 
-/* Whether a job of the ring's is a reference to what is not queued. */
-bool weir_slot_stale(const struct weir_call *call);
+/* What the pool knows of references. */
+extern const struct weir_references weir_slot_references;
 
 /* ---- groups: group.c ---- */
 

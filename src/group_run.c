@@ -292,7 +292,8 @@ int weir_slot_run(struct weir_context *cx, void *arg)
     return status;
 }
 
-bool weir_slot_stale(const struct weir_call *call)
+/* Whether a job of the ring's is a reference to what is not queued. */
+static bool is_stale(const struct weir_call *call)
 {
     const struct weir_slot *slot = call->arg;
 
@@ -300,6 +301,15 @@ bool weir_slot_stale(const struct weir_call *call)
            weir_atomic_load(&slot->claim, weir_seq_cst) !=
                (call->tag << 2 | WEIR_SLOT_QUEUED);
 }
+
+static void pass(const struct weir_call *call)
+{
+    const struct weir_slot *slot = call->arg;
+
+    weir_group_release(slot->group);
+}
+
+const struct weir_references weir_slot_references = { is_stale, pass };
 
 void weir_slot_task_dropped(void *arg, int why)
 {

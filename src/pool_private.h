@@ -110,14 +110,23 @@ struct weir_context {
     struct weir_sys_thread old;    /* (w) the thread it has replaced */
 };
 
-typedef bool weir_stale_fn(const struct weir_call *call);
+/* How a pool handles references to jobs of groups in its ring, of which it
+ * knows nothing else. */
+struct weir_references {
+    /* Whether a job is a reference whose own job was taken out of turn: a
+     * waiter has run it, or it was cancelled. Called with locks held. */
+    bool (*is_stale)(const struct weir_call *call);
+    /* A stale reference has left the ring. Called without locks. */
+    void (*pass)(const struct weir_call *call);
+};
 
 struct weir_pool {
     struct weir_ring ring;         /* jobs that wait for a worker */
     WEIR_ON_LINE WEIR_ATOMIC(int) mode; /* (a) 0, then an enum weir_close,
                                            only ever raised */
     WEIR_ATOMIC(int) alive;        /* (a) threads that have not ended */
-    WEIR_ATOMIC(int) helping;      /* (a) guests that may run a job */
+    WEIR_ATOMIC(int) helping;      /* (a) threads, not workers, that may be
+                                      ending a job of a group */
     WEIR_ATOMIC(int) lending;      /* (a) threads inside weir_pool_run() */
     WEIR_ATOMIC(uint64_t) dropped; /* (a) jobs dropped by no worker */
     WEIR_ATOMIC(uint64_t) ended_aside; /* (a) tasks that have ended */
@@ -125,9 +134,10 @@ struct weir_pool {
      * it later counts as a success. Modulo 2^64. */
     WEIR_ATOMIC(uint64_t) failed_aside;    /* (a) */
     WEIR_ATOMIC(uint64_t) cancelled_aside; /* (a) */
-    /* (a) whether a job stands for one of a group that was claimed aside;
-     * NULL: there was no group yet. */
-    WEIR_ATOMIC(weir_stale_fn *) stale;
+    /* (a) NULL: there was no group yet */
+    WEIR_ATOMIC(const struct weir_references *) references;
+    WEIR_ATOMIC(bool) may_be_stale; /* (a) a job was taken out of turn whose
+                                       reference was in the ring; stays set */
     WEIR_ATOMIC(void *) group_memory; /* (a) kept for the next group; NULL */
     WEIR_ATOMIC(uint64_t) inlined; /* (a) jobs of groups that never went
                                       through the ring */
@@ -357,6 +367,12 @@ extern const char weir_proxy_name[];
 /* Make what a context waits with; 0 or -errno. */
 int weir_context_init(struct weir_context *cx);
 void weir_context_destroy(struct weir_context *cx);
+
+/* Around claiming jobs of a group out of turn and ending them: the pool is not
+ * idle meanwhile, though their references may have left the ring. The end
+ * notifies whoever waits for room or for the pool to be idle. */
+void weir_pool_aside_begin(struct weir_pool *pool);
+void weir_pool_aside_end(struct weir_pool *pool);
 
 /* A thread of the host's begins and ends to run jobs as `cx`. */
 void weir_guest_enter(struct weir_context *cx);

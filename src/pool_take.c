@@ -72,11 +72,11 @@ static int claim_job(void *user)
     struct claim *claim = user;
     struct weir_taken *taken = claim->taken;
     int took = take_next(claim->w->pool, taken);
-    weir_stale_fn *stale =
-        weir_atomic_load(&claim->w->pool->stale, weir_seq_cst);
+    const struct weir_references *references =
+        weir_atomic_load(&claim->w->pool->references, weir_seq_cst);
 
-    return took == 1 && taken->task == NULL && stale != NULL &&
-                   stale(&taken->call)
+    return took == 1 && taken->task == NULL && references != NULL &&
+                   references->is_stale(&taken->call)
                ? 2
                : took;
 }

@@ -144,8 +144,9 @@ void weir_task_queue(struct weir_task *task);
  * ended; the caller settles the pool when no gate is locked. */
 bool weir_task_pass(struct weir_task *task);
 
-/* Let the spent tokens that come next in the ring pass: for who asks how many
- * jobs have ended. No worker may come by, and no gate keeps them. */
+/* Let the spent tokens and stale references that come next in the ring pass:
+ * for who asks how many jobs have ended. No worker may come by, and no gate
+ * keeps them. */
 void weir_tasks_skip_spent(struct weir_pool *pool);
 
 /* Take the ready task whose turn it is; NULL: it is the ring's turn, which
