@@ -332,6 +332,8 @@ int weir_group_status(struct weir_group *g)
 {
     int status;
 
+    if (!weir_sys_at_home(&g->pool->home))
+        return -ECHILD;
     weir_group_lock(g);
     status = g->first_status;
     if (g->options.policy == WEIR_FIRST_OK && g->has_ok)
