@@ -179,8 +179,8 @@ static enum weir_http_error class_of(const struct weir_http *http,
 }
 
 /* libcurl's own words tell most, but they quote: proxies with passwords,
- * certificates, what a server sent. Whoever is named with an '@' is not
- * quoted. */
+ * certificates, what a server sent. A text with an '@' may have a password
+ * in it and is not quoted. */
 static const char *words(const struct weir_http *http, CURLcode code)
 {
     const char *text = http->curl_text;

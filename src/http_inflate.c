@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * http_inflate.c - decompress DEFLATE (RFC 1951), all at once.
+ * http_inflate.c - decompress DEFLATE (RFC 1951), in one step.
  *
  * libcurl's own decoder stops after the first member of a gzip file and does
  * not say if a body ends early, so it is not used; and Weir uses nothing but
@@ -132,7 +132,7 @@ static int decode_slowly(struct stream *s, const struct code *code)
         first = (first + count) << 1;
         value <<= 1;
     }
-    /* No code is so long, or the input ends within one. */
+    /* Either the input ends within a code, or there is no such code. */
     return s->bit_count < CODE_BITS ? -1 : -2;
 }
 

@@ -113,19 +113,24 @@ static int decode(struct weir_http *http, struct weir_http_response *response)
     return 0;
 }
 
+static char *copy_of(const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = malloc(bytes);
+
+    return copy == NULL ? NULL : memcpy(copy, text, bytes);
+}
+
 static int read_type(struct weir_http *http)
 {
     const char *type = NULL;
-    size_t bytes;
 
     curl_easy_getinfo(http->answer, CURLINFO_CONTENT_TYPE, &type);
     if (type == NULL)
         return 0;
-    bytes = strlen(type) + 1;
-    http->content_type = malloc(bytes);
+    http->content_type = copy_of(type);
     if (http->content_type == NULL)
         return -ENOMEM;
-    memcpy(http->content_type, type, bytes);
     for (char *at = http->content_type; *at != '\0'; at++)
         if ((unsigned char)*at < 0x20 || (unsigned char)*at > 0x7e)
             *at = '?';
@@ -171,66 +176,85 @@ static void refuse(struct weir_http *http, struct weir_http_response *response,
     weir_http_say(http, why);
 }
 
-/* Make `hop` the one that goes to `to`. Its time begins when the caller has
- * agreed.
+/* Make `hop` the one that goes to `target`, whose string is `to`; both are
+ * then the hop's. */
+static void turn(struct weir_http *http, struct weir_http_hop *hop,
+                 struct weir_http_target *target, char *to, int same_origin)
+{
+    struct curl_slist *cookies = NULL;
+
+    if (http->cookies)
+        curl_easy_getinfo(http->answer, CURLINFO_COOKIELIST, &cookies);
+    curl_slist_free_all(hop->cookies);
+    hop->cookies = cookies;
+    hop->foreign |= !same_origin;
+    /* The user and password of the request go on within its origin. */
+    if (!hop->foreign && target->user == NULL && target->password == NULL) {
+        target->user = hop->target.user;
+        target->password = hop->target.password;
+        hop->target.user = hop->target.password = NULL;
+    }
+    weir_http_target_free(&hop->target);
+    hop->target = *target;
+    free(hop->to);
+    hop->to = to;
+}
+
+/* Follow a redirect, if the caller agrees.
  * Returns:
- *   1        it is to be followed
- *   0        it is not: *response is how the request ends
+ *   1        `hop` goes there
+ *   0        it does not: *response is how the request ends
  *   -ENOMEM */
 static int next_hop(struct weir_http *http, struct weir_context *cx,
-                    struct weir_http_hop *hop, const char *to,
+                    struct weir_http_hop *hop, const char *location,
                     struct weir_http_response *response)
 {
     const struct weir_http_request *r = hop->request;
     struct weir_http_target target;
-    struct curl_slist *cookies = NULL;
     const char *why;
-    char *shown;
-    int err, same, refused;
+    char *shown, *to;
+    int err, same;
 
     if (http->redirects == http->redirects_max) {
         refuse(http, response, WEIR_HTTP_REDIRECTS,
                "more redirects than were asked for");
         return 0;
     }
+    to = copy_of(location);
+    if (to == NULL)
+        return -ENOMEM;
     err = weir_http_target_make(&target, to, &why);
-    if (err == -EINVAL)
-        refuse(http, response, WEIR_HTTP_URL, why);
     if (err != 0)
-        return err == -EINVAL ? show_url(http, to) : err;
+        goto fail_to;
     same = weir_http_same_origin(hop->target.asked, target.asked);
     shown = same < 0 ? NULL : weir_http_public_copy(to);
-    if (shown == NULL) {
-        weir_http_target_free(&target);
-        return -ENOMEM;
-    }
-    refused = r->on_redirect != NULL &&
-              r->on_redirect(cx, r->on_redirect_user, shown) != 0;
-    if (refused) {
-        free(shown);
-        weir_http_target_free(&target);
-        if (http->overflow)
-            refuse(http, response, WEIR_HTTP_TOO_LARGE,
-                   "the body is larger than was asked for");
-        return 0;
-    }
+    err = -ENOMEM;
+    if (shown == NULL)
+        goto fail_target;
+    err = 0;
+    if (r->on_redirect != NULL &&
+        r->on_redirect(cx, r->on_redirect_user, shown) != 0)
+        goto fail_shown;
     free(http->url);
     http->url = shown;
     http->redirects++;
-    if (http->cookies)
-        curl_easy_getinfo(http->answer, CURLINFO_COOKIELIST, &cookies);
-    curl_slist_free_all(hop->cookies);
-    hop->cookies = cookies;
-    hop->foreign |= !same;
-    /* The user and password of the request go on within its origin. */
-    if (!hop->foreign && target.user == NULL && target.password == NULL) {
-        target.user = hop->target.user;
-        target.password = hop->target.password;
-        hop->target.user = hop->target.password = NULL;
-    }
-    weir_http_target_free(&hop->target);
-    hop->target = target;
+    turn(http, hop, &target, to, same);
     return 1;
+
+fail_shown:
+    free(shown);
+    if (http->overflow)
+        refuse(http, response, WEIR_HTTP_TOO_LARGE,
+               "the body is larger than was asked for");
+fail_target:
+    weir_http_target_free(&target);
+fail_to:
+    if (err == -EINVAL) {
+        refuse(http, response, WEIR_HTTP_URL, why);
+        err = show_url(http, to);
+    }
+    free(to);
+    return err;
 }
 
 /* ---- a request ---- */
@@ -325,6 +349,7 @@ static int carry_out(struct weir_http *http, struct weir_context *cx,
         err = read_type(http);
     curl_slist_free_all(hop.cookies);
     weir_http_target_free(&hop.target);
+    free(hop.to);
     return err;
 }
 

@@ -123,6 +123,7 @@ struct weir_http_hop {
     const struct weir_http_request *request;
     const char *method;             /* never NULL */
     struct weir_http_target target;
+    char *to; /* a redirect's URL, which target.asked may point to */
     int foreign;                    /* not the request's origin */
     int64_t left_ns;                /* of the request's timeout */
     struct curl_slist *headers;     /* set by weir_http_hop_set() */

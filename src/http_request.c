@@ -209,7 +209,7 @@ static int append(struct curl_slist **list, const char *header)
     return 0;
 }
 
-/* To libcurl "Name:" takes back a header of its own, and "Name;" sends one
+/* To libcurl "Name:" takes back a header it would send, and "Name;" sends one
  * without a value. */
 static int append_empty(struct curl_slist **list, const char *line)
 {

@@ -4,7 +4,7 @@
  *
  * A request borrows a set and returns it at its end, so that an idle worker
  * holds no descriptor, and a set's connections and parsed certificates serve
- * whoever comes next. The set that was used last is taken first: its
+ * the next request. The set that was used last is taken first: its
  * connections are the least likely to have been closed. */
 #include "http_private.h"
 
