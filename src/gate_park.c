@@ -51,6 +51,7 @@ static void append_locked(struct weir_gate_pass *pass,
         w->prev->next = w;
         (*at)->last = w;
     }
+    weir_gate_list_locked(pass->gate, weir_gate_line_of(pass));
     pass->gate->stats.parked++;
 }
 
@@ -72,6 +73,7 @@ static void remove_locked(struct weir_gate_wait *w)
     } else {
         *at = w->other;
     }
+    weir_gate_list_locked(w->at->gate, weir_gate_line_of(w->at));
     w->at->gate->stats.parked--;
     w->at = NULL;
 }
