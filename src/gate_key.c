@@ -19,7 +19,6 @@
 #include "siphash.h"
 
 #define KEYS_MAX ((size_t)1 << 24)
-#define PORTION  16 /* keys forgotten in one hold of the lock: 1 to 2 us */
 
 /* Keys come from outside, from the names of clients for example, and whoever
  * chooses them must not be able to choose a bucket. A multiplicative or
@@ -219,7 +218,7 @@ bool weir_gate_keys_forget_locked(struct weir_gate *g, int64_t now)
 {
     int done = 0;
 
-    for (; done < PORTION; done++) {
+    for (; done < WEIR_PORTION; done++) {
         struct weir_gate_key *k;
 
         if (g->owing.count > 0 &&

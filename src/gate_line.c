@@ -152,9 +152,6 @@ void weir_gate_open_locked(struct weir_gate *g, struct weir_gate_key *k)
         weir_gate_offer_locked(g, k);
 }
 
-/* Keys notified in one hold of the lock: about 1 us. */
-#define PORTION 16
-
 void weir_gate_open_all_locked(struct weir_gate *g)
 {
     uint64_t round = ++g->round;
@@ -169,7 +166,7 @@ void weir_gate_open_all_locked(struct weir_gate *g)
         k->told = 0;
         weir_gate_list_locked(g, k);
         weir_gate_open_locked(g, k);
-        if (n % PORTION == 0)
+        if (n % WEIR_PORTION == 0)
             weir_gate_give_way_locked(g);
     }
 }

@@ -176,10 +176,6 @@ void weir_task_ready_locked(struct weir_task *t)
 
 /* ---- times and closing ---- */
 
-/* Tasks made ready in one hold of the lock, which every submission and every
- * end of a task needs: some microseconds. */
-#define PORTION 32
-
 void weir_tasks_promote(struct weir_pool *pool)
 {
     struct weir_tasks *ts = &pool->tasks;
@@ -191,7 +187,7 @@ void weir_tasks_promote(struct weir_pool *pool)
     /* Also tasks that are too late: the worker that takes one drops it. What
      * is due beyond a portion stays due, so that whoever takes a job next, or
      * is about to sleep, goes on with it. */
-    for (int n = 0; n < PORTION && ts->heap_count > 0 &&
+    for (int n = 0; n < WEIR_PORTION && ts->heap_count > 0 &&
                     ts->heap[0]->due <= now; n++)
         make_ready_locked(ts->heap[0]);
     weir_sys_unlock(&ts->lock);
@@ -207,7 +203,7 @@ void weir_tasks_drop_late(struct weir_pool *pool)
     do {
         late = NULL;
         weir_sys_lock(&ts->lock);
-        for (n = 0; n < PORTION && ts->heap_count > 0 &&
+        for (n = 0; n < WEIR_PORTION && ts->heap_count > 0 &&
                     ts->heap[0]->due <= now && late == NULL; n++) {
             struct weir_task *t = ts->heap[0];
 
@@ -221,7 +217,7 @@ void weir_tasks_drop_late(struct weir_pool *pool)
         weir_sys_unlock(&ts->lock);
         if (late != NULL)
             weir_task_drop(late, -ETIMEDOUT);
-    } while (late != NULL || n == PORTION);
+    } while (late != NULL || n == WEIR_PORTION);
 }
 
 int64_t weir_tasks_watch(struct weir_pool *pool)
