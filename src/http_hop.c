@@ -290,7 +290,7 @@ static CURLcode drive(struct weir_http *http, struct weir_http_set *set,
         if (mcode != CURLM_OK || running == 0)
             break;
         /* Others first: when many requests share a processor the answer is
-         * often there at this one's next turn, and then nobody sleeps and nobody is
+         * often there at this one's next turn, and then no thread sleeps or is
          * woken. 64 threads on two processors needed 7 to 16 % less CPU with
          * a server next door; with two or three yields no less. */
         sched_yield();

@@ -24,9 +24,8 @@
 
 #include <weir/http.h>
 
-#include <curl/curl.h>
+#include <curl/curl.h> /* and with it the system's sockets */
 #include <pthread.h>
-#include <sys/socket.h>
 
 /* PROTOCOLS_STR came with 7.85, curl_easy_header() with 7.83. */
 #define WEIR_HTTP_CURL_MIN 0x075500
