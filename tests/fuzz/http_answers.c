@@ -256,6 +256,9 @@ static void make_answer(struct answer *a, uint64_t *state)
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct answer answers[2]; /* (l) of the first request, and the rest */
 static int served;               /* (l) requests since they were made */
+static char path[32];            /* (l) of the request, with a blank */
+static int arrived;              /* (l) how often: a late one, whose answer
+                                    was there before it, does not count */
 
 static struct server {
     int listener, stop[2], port;
@@ -265,8 +268,9 @@ static struct server {
 } server;
 
 /* Send an answer. Returns 0: keep the connection; -1: it is closed. */
-static int serve(int fd)
+static int serve(int fd, const char *request)
 {
+    const char *blank = strchr(request, ' ');
     static struct answer a;
     static const struct linger reset = { 1, 0 };
     size_t at = 0;
@@ -274,6 +278,7 @@ static int serve(int fd)
     pthread_mutex_lock(&lock);
     a = answers[served > 0];
     served++;
+    arrived += blank != NULL && strncmp(blank + 1, path, strlen(path)) == 0;
     pthread_mutex_unlock(&lock);
     for (int i = 0; i < PIECES; i++) {
         if (i == a.pause_at)
@@ -324,7 +329,7 @@ static void read_from(int i)
     if (!is_whole(server.requests[i], server.have[i]))
         return;
     server.have[i] = 0;
-    if (serve(p->fd) < 0)
+    if (serve(p->fd, server.requests[i]) < 0)
         p->fd = -1;
 }
 
@@ -465,7 +470,8 @@ static void one_answer(struct weir_http *http, unsigned long long number)
     pthread_mutex_lock(&lock);
     make_answer(&answers[0], &state);
     make_answer(&answers[1], &state);
-    served = 0;
+    served = arrived = 0;
+    snprintf(path, sizeof(path), "/%llu ", number);
     pthread_mutex_unlock(&lock);
     request.method = methods[below(&state, 8)];
     if (strcmp(request.method, "PUT") == 0 ||
@@ -479,7 +485,7 @@ static void one_answer(struct weir_http *http, unsigned long long number)
     request.url = url;
     REQUIRE(weir_http_perform(http, NULL, &request, &r) == 0);
     pthread_mutex_lock(&lock);
-    requests = served;
+    requests = arrived;
     pthread_mutex_unlock(&lock);
     if (!check(&r, requests, http))
         printf("# answer %llu of seed %llu: %s: %s\n", number,
