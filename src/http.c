@@ -95,7 +95,12 @@ static int check_options(const struct weir_http_options *o)
     if (o->redirects > REDIRECTS_MAX ||
         (o->redirects < 0 && o->redirects != WEIR_NONE))
         return -EINVAL;
-    if (!is_line(o->agent) || !is_line(o->proxy) || !is_line(o->ca_file))
+    if (!is_line(o->agent) || !is_line(o->proxy) || !is_line(o->ca_file) ||
+        !is_line(o->ca_dir) || !is_line(o->cert_file) ||
+        !is_line(o->key_file))
+        return -EINVAL;
+    if ((o->insecure & ~1) != 0 || (o->raw & ~1) != 0 ||
+        (o->cookies & ~1) != 0)
         return -EINVAL;
     return 0;
 }
@@ -142,6 +147,33 @@ static int set_options(struct weir_http *http,
     if (err == 0)
         err = copy_text(&http->ca_file, o->ca_file);
     return err;
+}
+
+/* ---- what handles share ---- */
+
+int weir_http_share_create(struct weir_http_share **out)
+{
+    struct weir_http_share *share = calloc(1, sizeof(*share));
+
+    *out = NULL;
+    if (share == NULL)
+        return -ENOMEM;
+    share->pid = getpid();
+    share->curl = curl_share_init();
+    if (share->curl == NULL) {
+        free(share);
+        return -ENOMEM;
+    }
+    *out = share;
+    return 0;
+}
+
+void weir_http_share_destroy(struct weir_http_share *share)
+{
+    if (share == NULL)
+        return;
+    curl_share_cleanup(share->curl);
+    free(share);
 }
 
 /* ---- handles ---- */

@@ -172,6 +172,8 @@ const char *weir_http_error_name(enum weir_http_error error)
         return "protocol";
     case WEIR_HTTP_CANCELLED:
         return "cancelled";
+    case WEIR_HTTP_LOCAL:
+        return "local";
     case WEIR_HTTP_OTHER:
         break;
     }

@@ -17,6 +17,7 @@
 
 #include <limits.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -96,7 +97,7 @@ int weir_http_on_request(void *user, char *to, char *from, int to_port,
     (void)from;
     (void)to_port;
     (void)from_port;
-    http->asked = 1;
+    http->asked = http->sent = 1;
     return CURL_PREREQFUNC_OK;
 }
 
@@ -115,7 +116,8 @@ static void forget(struct weir_http *http)
     http->body_bytes = http->header_bytes = 0;
     http->status = http->redirects = 0;
     http->stop = WEIR_HTTP_GO;
-    http->asked = 0;
+    http->asked = http->sent = 0;
+    http->content_type[0] = '\0';
     http->text[0] = http->curl_text[0] = '\0';
 }
 
@@ -207,8 +209,9 @@ static int64_t time_of(const struct weir_http *http, CURLINFO info)
 static int read_answer(struct weir_http *http,
                        struct weir_http_response *response)
 {
-    long status = 0, redirects = 0;
-    char *url = NULL, *shown;
+    long status = 0, redirects = 0, version = 0;
+    char *url = NULL, *type = NULL, *shown;
+    curl_off_t sent = 0;
 
     curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(http->easy, CURLINFO_REDIRECT_COUNT, &redirects);
@@ -222,6 +225,22 @@ static int read_answer(struct weir_http *http,
         free(http->url);
         http->url = shown;
     }
+    curl_easy_getinfo(http->easy, CURLINFO_CONTENT_TYPE, &type);
+    snprintf(http->content_type, sizeof(http->content_type), "%s",
+             type == NULL ? "" : type);
+    for (char *at = http->content_type; *at != '\0'; at++)
+        if ((unsigned char)*at < 0x20 || (unsigned char)*at > 0x7e)
+            *at = '?';
+    response->content_type = http->content_type;
+    curl_easy_getinfo(http->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    response->bytes_sent = (int64_t)sent;
+    response->processed = http->sent;
+    curl_easy_getinfo(http->easy, CURLINFO_HTTP_VERSION, &version);
+    response->http_version = http->status == 0                  ? 0
+                             : version == CURL_HTTP_VERSION_1_0 ? 10
+                             : version == CURL_HTTP_VERSION_2_0 ? 20
+                             : version == CURL_HTTP_VERSION_3   ? 30
+                                                                : 11;
     response->resolved_ns = time_of(http, CURLINFO_NAMELOOKUP_TIME_T);
     response->connected_ns = time_of(http, CURLINFO_CONNECT_TIME_T);
     response->secured_ns = time_of(http, CURLINFO_APPCONNECT_TIME_T);
@@ -277,7 +296,8 @@ int weir_http_perform(struct weir_http *http, struct weir_context *cx,
 {
     /* Something to print, whatever happens. */
     static const struct weir_http_response none = {
-        .error = WEIR_HTTP_OTHER, .error_text = "", .url = "", .body = ""
+        .error = WEIR_HTTP_OTHER, .error_text = "", .note = "", .url = "",
+        .content_type = "", .body = ""
     };
     int64_t begun = weir_now();
     int err;

@@ -19,6 +19,11 @@ enum weir_http_stop {
     WEIR_HTTP_STOP_MEMORY   /* no memory for the body */
 };
 
+struct weir_http_share {
+    CURLSH *curl; /* (c) */
+    int64_t pid;  /* (c) of the process that made it */
+};
+
 struct weir_http {
     CURL *easy;   /* (c) */
     CURLM *multi; /* (c) drives `easy` alone, and keeps its connections */
@@ -36,6 +41,8 @@ struct weir_http {
     size_t body_room, body_bytes, header_bytes;
     enum weir_http_stop stop;
     int asked; /* and no line has come as an answer */
+    int sent;  /* a request was about to be sent */
+    char content_type[256];
     int status, redirects;
     char *url; /* the one to show, NULL: none */
     char curl_text[CURL_ERROR_SIZE]; /* libcurl writes it: may hold secrets */

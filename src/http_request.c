@@ -25,16 +25,30 @@ static int is_token(const char *at, size_t length)
     return length > 0;
 }
 
-static int is_header(const char *header)
+int weir_http_method_check(const char *method)
 {
-    const char *colon = header == NULL ? NULL : strchr(header, ':');
+    return method != NULL && is_token(method, strlen(method)) ? 0 : -EINVAL;
+}
 
-    if (colon == NULL || !is_token(header, (size_t)(colon - header)))
-        return 0;
+static int is_named(const char *line, size_t length, const char *name)
+{
+    return length == strlen(name) && curl_strnequal(line, name, length);
+}
+
+int weir_http_header_check(const char *line)
+{
+    const char *colon = line == NULL ? NULL : strchr(line, ':');
+    size_t length = colon == NULL ? 0 : (size_t)(colon - line);
+
+    if (colon == NULL || !is_token(line, length) ||
+        is_named(line, length, "Content-Length") ||
+        is_named(line, length, "Transfer-Encoding"))
+        return -EINVAL;
     for (; *colon != '\0'; colon++)
-        if ((unsigned char)*colon < 0x20 || *colon == 0x7f)
-            return 0;
-    return 1;
+        if (((unsigned char)*colon < 0x20 && *colon != '\t') ||
+            *colon == 0x7f)
+            return -EINVAL;
+    return 0;
 }
 
 int weir_http_request_check(const struct weir_http_request *r)
@@ -46,13 +60,13 @@ int weir_http_request_check(const struct weir_http_request *r)
         (r->body_bytes > 0 && r->body == NULL) ||
         r->body_bytes > PTRDIFF_MAX)
         return -EINVAL;
-    if (r->method != NULL && !is_token(r->method, strlen(r->method)))
+    if (r->method != NULL && weir_http_method_check(r->method) != 0)
         return -EINVAL;
     if (r->method != NULL && r->body != NULL &&
         strcmp(r->method, "HEAD") == 0)
         return -EINVAL;
     for (size_t i = 0; i < r->header_count; i++)
-        if (!is_header(r->headers[i]))
+        if (weir_http_header_check(r->headers[i]) != 0)
             return -EINVAL;
     return 0;
 }

@@ -552,7 +552,7 @@ static void a_rate_measured(void)
            "average, %.1f us at most; at most %d in 100 periods, burst %d\n",
            SLOTS, (double)took / 1e9, (double)(SLOTS - BURST) / RATE,
            ((double)took * RATE / 1e9 / (SLOTS - BURST) - 1) * 100,
-           (double)s.late_ns / SLOTS / 1e3, (double)s.late_max_ns / 1e3,
+           (double)s.late_ns / (double)SLOTS / 1e3, (double)s.late_max_ns / 1e3,
            most, BURST);
     weir_gate_destroy(gate);
 }

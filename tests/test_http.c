@@ -815,6 +815,18 @@ static void public_urls(void)
     EXPECT(strcmp(buffer, "") == 0);
 }
 
+/* ---- descriptors ---- */
+
+static void share_is_idle(void)
+{
+    struct weir_http_options o = plain;
+
+    EXPECT_INT(weir_http_share_create(&o.share), 0);
+    weir_http_destroy(make(&o));
+    weir_http_share_destroy(o.share);
+    weir_http_share_destroy(NULL);
+}
+
 /* ---- arguments ---- */
 
 static void options_checked(void)
@@ -849,7 +861,7 @@ static void options_checked(void)
 static void requests_checked(void)
 {
     static const char *const bad_headers[] = {
-        "X", "X y: z", ": z", "X: a\rb", "X: a\nb", "X: a\x7f", "X: a\tb",
+        "X", "X y: z", ": z", "X: a\rb", "X: a\nb", "X: a\x7f", "X: a\bb",
         "X\r\n: a", "", NULL, "\xc3\xa4: x" };
     static const struct weir_http_request bad[] = {
         { 0 }, { .url = "http://h", .method = "" },
@@ -880,11 +892,46 @@ static void requests_checked(void)
     weir_http_destroy(http);
 }
 
+/* The checks that the library exports and what a request accepts are one
+ * rule. */
+static void rules_shared(void)
+{
+    static const char *const good[] = { "X: y", "X:", "X:y", "x-1_!#: \t a\tb ",
+                                        "X: \xc3\xa4", "Host: other" };
+    static const char *const bad[] = {
+        NULL, "", "X", "X;", ": z", " X: a", "X : a", "X: a\r\nY: b",
+        "X: \x01", "X: \x7f", "Content-Length: 1", "transfer-encoding: x",
+        "CONTENT-LENGTH:" };
+    static const char *const bad_methods[] = { NULL, "", "G T", "G\tT",
+                                               "GET/", "\xc3\xa4" };
+    struct weir_http *http = make(&plain);
+    struct weir_http_request request = { .header_count = 1 };
+    struct weir_http_response r;
+    char url[URL_BYTES];
+
+    request.url = url_of(url, "", "/hello");
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        EXPECT_INT(weir_http_header_check(good[i]), 0);
+        request.headers = &good[i];
+        EXPECT_INT(ask(http, request).body_bytes, 5);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        EXPECT_INT(weir_http_header_check(bad[i]), -EINVAL);
+        request.headers = &bad[i];
+        EXPECT_INT(weir_http_perform(http, NULL, &request, &r), -EINVAL);
+    }
+    EXPECT_INT(weir_http_method_check("GET"), 0);
+    EXPECT_INT(weir_http_method_check("X-!#$%&'*+.^_`|~9"), 0);
+    for (size_t i = 0; i < sizeof(bad_methods) / sizeof(bad_methods[0]); i++)
+        EXPECT_INT(weir_http_method_check(bad_methods[i]), -EINVAL);
+    weir_http_destroy(http);
+}
+
 static void errors_named(void)
 {
     static const char *const names[] = {
         "ok", "url", "resolve", "connect", "tls", "timeout", "too_large",
-        "redirects", "cut", "protocol", "cancelled", "other", "other" };
+        "redirects", "cut", "protocol", "cancelled", "local", "other", "other" };
 
     for (int i = 0; i <= WEIR_HTTP_OTHER + 1; i++)
         EXPECT(strcmp(weir_http_error_name((enum weir_http_error)i),
@@ -1166,6 +1213,9 @@ static const struct tap_case cases[] = {
     { "a public URL has no userinfo and is printable", public_urls },
     { "create refuses options out of range with EINVAL", options_checked },
     { "perform refuses malformed requests with EINVAL", requests_checked },
+    { "header and method rules are those of perform", rules_shared },
+    { "handles with a share hold no descriptor between requests",
+      share_is_idle },
     { "every error has a name", errors_named },
     { "two handles work on two threads at once", two_threads },
     { "a forked child is refused with ECHILD and harms nothing",

@@ -33,7 +33,7 @@
 /* ---- what fails ---- */
 
 static CURLcode fail_init;
-static int fail_easy, fail_multi, fail_list, fail_poll, fail_wakeup;
+static int fail_share, fail_easy, fail_multi, fail_list, fail_poll, fail_wakeup;
 static atomic_int polls; /* of curl_multi_poll() */
 static int lists_before_failure;
 static const char *fake_text; /* for any error */
@@ -61,6 +61,11 @@ SHOWN const char *curl_easy_strerror(CURLcode code)
 SHOWN CURL *curl_easy_init(void)
 {
     return fail_easy ? NULL : REAL(curl_easy_init)();
+}
+
+SHOWN CURLSH *curl_share_init(void)
+{
+    return fail_share ? NULL : REAL(curl_share_init)();
 }
 
 SHOWN CURLM *curl_multi_init(void)
@@ -168,6 +173,16 @@ static void create_fails(void)
     EXPECT_INT(weir_http_create(&http, NULL), -ENOMEM);
     EXPECT(http == NULL);
     fail_multi = 0;
+}
+
+static void share_fails(void)
+{
+    struct weir_http_share *share = (struct weir_http_share *)&share;
+
+    fail_share = 1;
+    EXPECT_INT(weir_http_share_create(&share), -ENOMEM);
+    EXPECT(share == NULL);
+    fail_share = 0;
 }
 
 static void perform_fails(void)
@@ -395,6 +410,7 @@ static const struct tap_case cases[] = {
     { "begin says ENOMEM, and ENOSYS where libcurl cannot do it",
       begin_fails },
     { "create says ENOMEM and hands out nothing", create_fails },
+    { "a share without memory is ENOMEM", share_fails },
     { "perform says ENOMEM, and goes on when there is memory",
       perform_fails },
     { "an error of no other class is said to be other", other_error },
