@@ -102,7 +102,6 @@ static void set_handle(struct setting *s, struct weir_http *http)
     set_long(s, CURLOPT_UNRESTRICTED_AUTH, 0);
     set_long(s, CURLOPT_SSL_VERIFYPEER, 1);
     set_long(s, CURLOPT_SSL_VERIFYHOST, 2);
-    set_long(s, CURLOPT_TIMEOUT_MS, http->timeout_ms);
     set_long(s, CURLOPT_CONNECTTIMEOUT_MS, http->connect_ms);
     set_long(s, CURLOPT_LOW_SPEED_LIMIT, 1);
     set_long(s, CURLOPT_LOW_SPEED_TIME, http->idle_s);
@@ -204,6 +203,10 @@ int weir_http_request_set(struct weir_http *http,
         return err;
     set_handle(&s, http);
     set_method(&s, http, r);
+    set_long(&s, CURLOPT_TIMEOUT_MS,
+             r->timeout_ns > 0 && r->timeout_ns < http->timeout_ms * WEIR_MS
+                 ? (long)((r->timeout_ns - 1) / WEIR_MS + 1)
+                 : http->timeout_ms);
     set_pointer(&s, CURLOPT_HTTPHEADER, *list);
     set_pointer(&s, CURLOPT_URL, target->asked);
     set_pointer(&s, CURLOPT_USERNAME, target->user);

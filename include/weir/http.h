@@ -150,6 +150,8 @@ struct weir_http_request {
      * timeout_ns. If it does not return 0, the redirect is the answer. */
     int (*on_redirect)(struct weir_context *cx, void *user, const char *to);
     void *on_redirect_user;
+    int64_t timeout_ns;          /* of this request, if it is less than the
+                                    handle's; 0: as the handle's */
     uint64_t reserved[4];
 };
 

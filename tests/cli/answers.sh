@@ -20,7 +20,7 @@ import json, sys
 for line in open("seen"):
     r = json.loads(line)
     if r["target"].split("?")[0] == "/" + sys.argv[1]:
-        print(eval(sys.argv[2]))' "$1" "$2"
+        print(eval(sys.argv[2].replace(chr(10), " ")))' "$1" "$2"
 }
 
 # gaps NAME: the seconds between requests for /NAME.
@@ -34,5 +34,5 @@ record() {
     python3 -c '
 import json, sys
 for r in sorted(map(json.loads, open(sys.argv[2])), key=lambda r: r["seq"]):
-    print(eval(sys.argv[1]))' "$1" "${2:-out}"
+    print(eval(sys.argv[1].replace(chr(10), " ")))' "$1" "${2:-out}"
 }

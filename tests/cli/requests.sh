@@ -193,7 +193,7 @@ ok "--job-timeout covers all attempts and their pauses" all is "$code" 1 -- \
         r["wait_ms"] + r["total_ms"] < 1500')" "(True, True)"
 "$weir" run --help >help
 ok "the help says that --timeout is for each attempt" \
-    grep -q -- '--timeout S .*each attempt' help
+    grep -q 'timeout S .*each attempt' help
 
 # ---- certificates ----
 
@@ -234,7 +234,7 @@ if openssl version >/dev/null 2>&1; then
     run run -q -o - --cert cert.pem --key locked.pem "$T"
     ok "a certificate without a key, and a key that is locked, are refused" \
         all is "$code" 2 -- says "--key locked.pem: it is encrypted" -- \
-        grep -q -- '--cert cert.pem: there is no PEM private key' no_key
+        grep -q 'cert cert.pem: there is no PEM private key' no_key
 else
     for name in "--cert and --key are sent" "the key is in --cert" \
         "a server refuses" "SSL_CERT_FILE is honoured" "--insecure" \

@@ -132,7 +132,7 @@ for i in 1 2 3 4 5 6 7 8; do
 done >eight
 for token in a b; do
     for k in 1 2 3; do
-        run run -q --dry-run -v -o - -H "Authorization: $token" -i eight \
+        run run --dry-run -v -o - -H "Authorization: $token" -i eight \
             --shard $k/3
         grep -o '?[0-9]*$' err
     done | sort | xargs >shards_$token
