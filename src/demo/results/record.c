@@ -25,16 +25,12 @@ static void add_ms(struct text *line, const char *name, int64_t ns)
     text_add(line, at, (size_t)(digits + sizeof(digits) - at));
 }
 
-/* The years that fit into four digits, in ms since 1970: what the reader
- * takes, whatever this computer's clock says. */
-#define START_MIN (INT64_C(-62167219200) * 1000)
-#define START_MAX (INT64_C(253402300800) * 1000 - 1)
-
+/* Whatever this computer's clock says, it is read again. */
 static void add_start(struct text *line, int64_t ms)
 {
-    int64_t kept = ms < START_MIN   ? START_MIN
-                   : ms > START_MAX ? START_MAX
-                                    : ms;
+    int64_t kept = ms < RECORD_START_MIN   ? RECORD_START_MIN
+                   : ms > RECORD_START_MAX ? RECORD_START_MAX
+                                           : ms;
     int64_t rest = (kept % 1000 + 1000) % 1000;
     time_t seconds = (time_t)((kept - rest) / 1000);
     struct tm utc;

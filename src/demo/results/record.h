@@ -28,6 +28,9 @@
 #include "common/text.h"
 
 #define RECORD_LINE_MAX ((size_t)128 << 20) /* bytes of a line */
+/* Years that have four digits, in milliseconds since 1970. */
+#define RECORD_START_MIN (INT64_C(-62167219200) * 1000)
+#define RECORD_START_MAX (INT64_C(253402300800) * 1000 - 1)
 #define RECORD_ERROR 24 /* bytes of the name of an error, with its NUL */
 
 /* What record_read() does not read is marked (w). */

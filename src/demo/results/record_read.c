@@ -50,11 +50,12 @@ static int read_time(const struct json_value *value, int64_t *ms)
             return -EINVAL;
         n[at] = n[at] * 10 + (c - '0');
     }
-    if (n[1] < 1 || n[1] > 12 || n[2] < 1 || n[2] > 31)
+    if (n[1] < 1 || n[1] > 12 || n[2] < 1 || n[2] > 31 || n[3] > 23 ||
+        n[4] > 59 || n[5] > 60)
         return -EINVAL;
     *ms = (((days(n[0], n[1], n[2]) * 24 + n[3]) * 60 + n[4]) * 60 + n[5]) *
               1000 + n[6];
-    return 0;
+    return *ms <= RECORD_START_MAX ? 0 : -EINVAL; /* a leap second may not */
 }
 
 static int read_ns(const struct json_value *value, int64_t *ns)
