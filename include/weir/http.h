@@ -223,9 +223,11 @@ WEIR_API int weir_http_create(struct weir_http **http,
 WEIR_API void weir_http_destroy(struct weir_http *http);
 
 /* The same as hooks of a pool: `user` is NULL or the options, which must
- * stay until weir_pool_create() has returned; *local is the handle. */
-WEIR_API int weir_http_worker_start(void *user, int index, void **local);
-WEIR_API void weir_http_worker_stop(void *user, int index, void *local);
+ * stay until weir_pool_create() has returned; *worker_local is the handle. */
+WEIR_API int weir_http_worker_start(void *user, int index,
+                                    void **worker_local);
+WEIR_API void weir_http_worker_stop(void *user, int index,
+                                    void *worker_local);
 
 /* Carry a request out and wait for its end. With `cx`, which may be NULL, it
  * ends within 100 ms when weir_stopping(cx) becomes true: it uses
