@@ -131,8 +131,8 @@ struct weir_http_options {
  * 302 and 303 are followed for GET and HEAD; other methods get them as their
  * answer. If the next URL has another origin (scheme, host or port) than the
  * request's, the following are not sent there nor to any later URL: user and
- * password, and every header of the caller's except Accept*, Cache-Control,
- * Content-Encoding, Content-Language, Content-Type, Expect, If-*, Pragma,
+ * password, and every header that the caller gave, except Accept*,
+ * Cache-Control, Content-Encoding, Content-Language, Content-Type, Expect, If-*, Pragma,
  * Range and User-Agent.
  *
  * Content-Type is sent only if the caller gives it. */
@@ -218,7 +218,7 @@ WEIR_API void weir_http_share_destroy(struct weir_http_share *share);
 WEIR_API int weir_http_create(struct weir_http **http,
                               const struct weir_http_options *options);
 
-/* Close the connections of its own and free it. NULL is ignored. In a forked
+/* Close its connections, unless they are shared, and free it. NULL is ignored. In a forked
  * child only memory of Weir is freed: the connections are the parent's. */
 WEIR_API void weir_http_destroy(struct weir_http *http);
 
@@ -238,8 +238,8 @@ WEIR_API void weir_http_worker_stop(void *user, int index,
  *   0        *response says what came
  *   -EINVAL  an argument is NULL, or the request is malformed: no URL, a
  *            method that weir_http_method_check() or a header that
- *            weir_http_header_check() refuses, a body with HEAD, or a size
- *            without a body
+ *            weir_http_header_check() refuses, a body with HEAD, a size
+ *            without a body, or a negative timeout
  *   -ENOMEM
  *   -ECHILD  the handle was made before fork(), by the parent
  * After an error *response is empty, with no NULL in it. */

@@ -86,7 +86,8 @@ static void fetch(struct weir_context *cx, struct job *job,
     if (err != 0) {
         *r = (struct weir_http_response){
             .error = err == -EINVAL ? WEIR_HTTP_URL : WEIR_HTTP_OTHER,
-            .error_text = strerror(-err), .url = "", .content_type = "" };
+            .error_text = strerror(-err), .note = "", .url = "",
+            .content_type = "" };
     }
     if (r->error != WEIR_HTTP_OK)
         snprintf(record->error, sizeof(record->error), "%s",
@@ -103,7 +104,7 @@ static void fetch(struct weir_context *cx, struct job *job,
     record->bytes_sent = r->bytes_sent;
     record->http_version = r->http_version;
     record->content_type = r->content_type;
-    record->detail = r->error_text;
+    record->detail = r->error_text[0] != '\0' ? r->error_text : r->note;
     record->redirects = r->redirects;
     if (r->redirects > 0 && strlen(r->url) <= TASK_URL_MAX)
         record->final_url = r->url;
