@@ -155,13 +155,13 @@ ok "--redirects beyond 10 is refused by name" all is "$code" 2 -- \
     says "--redirects 11:"
 # The starts of requests lie a tick apart, redirects included; a clock that is
 # read late makes one gap shorter, never all of them.
-for i in $(seq 8); do echo "$(to "tick$i" 302 tack)&$i"; done >list
+for i in $(seq 8); do echo "$(to "pace$i" 302 pacing)&$i"; done >list
 run run -q -j 4 -r 20 -i list -o -
 ok "each redirect takes a tick of the rate" all is "$code" 0 -- \
     at_least "$(python3 -c '
 import json
 t = sorted(r["t"] for r in map(json.loads, open("seen"))
-           if r["target"][:3] in ("/ti", "/ta"))
+           if r["target"][:5] in ("/pace", "/paci"))
 print(t[-1] - t[0] if len(t) == 16 else 0)')" 0.74
 
 # ---- what came ----

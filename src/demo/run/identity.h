@@ -6,8 +6,8 @@
  * The PLAIN id is a hash (FNV-1a) of how often the same came before, the URL
  * without user and password, the method, the line's own headers without the
  * values of secret ones, and the body. Records of version 1 have this id.
- * Shards are chosen by it, so that all machines agree even if each has a
- * password or token of its own.
+ * Shards are chosen by it, so that all machines agree even if they have
+ * different passwords or tokens.
  *
  * The id that is RECORDED covers everything that is sent. If that is no more
  * than the plain id covers, the two are equal, so that a record of version 1 is
@@ -19,7 +19,7 @@
  * has an id and knows the rest of the request can try guesses: hopeless for a
  * token, possible for a short password. Therefore passwords that people
  * choose (those of URLs and of Basic authentication) go through SHA-256 1,024
- * times first, which makes each guess so much slower.
+ * times first, which makes each guess 1,024 times as slow.
  *
  * Not covered: proxy, certificates, --raw, redirects, and headers that
  * libcurl makes up.

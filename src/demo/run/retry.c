@@ -8,8 +8,8 @@
 #include <string.h>
 #include <time.h>
 
-/* A reset of so many seconds and more is no span but a time: 2001 and 33658
- * as seconds, 1970 and 2001 as milliseconds. */
+/* From this number on a reset is a time, not a span of seconds; and from this
+ * one on, a time in milliseconds. They are in the years 2001 and 33658. */
 #define RESET_IS_TIME 1e9
 #define RESET_IS_MS   1e12
 

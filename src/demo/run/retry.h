@@ -20,7 +20,7 @@ int retry_idempotent(const char *method);
 /* Return how long to pause after the failed attempt of this number, from 1: a
  * time chosen by `random` between a quarter of a bound and the bound, which
  * doubles with each attempt (Brooker 2015, "Exponential Backoff and Jitter",
- * with a least pause so that no answer makes many attempts follow at once). */
+ * with a least pause so that no answer makes attempts follow immediately). */
 int64_t retry_pause(int attempt, uint64_t random);
 
 /* The headers of an answer that say when to come back; NULL: not there. */

@@ -7,7 +7,7 @@
  *   headers    an object of strings
  *   body       a string
  *   body_file  the name of a regular file whose content is the body
- *   id         a string of the caller's own, copied to the record as "ref"
+ *   id         a string that is copied to the record as "ref"
  *   cost       a whole number from 1 to 10^9; checked, not used yet
  *
  *   {"url":"http://a/","method":"POST","headers":{"X":"y"},"body":"z"}

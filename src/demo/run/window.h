@@ -12,15 +12,15 @@
 struct run;
 struct weir_gate;
 
-/* Return how many places a job takes that holds so many bytes: one, and one
- * more for each 4 KiB, so that the window bounds memory too; but never so many
- * that fewer jobs than may run at once would fit. */
+/* Return how many places a job takes that holds this number of bytes: one, and
+ * one more for each 4 KiB, so that the window bounds memory too. There is
+ * always room for as many jobs as the concurrency limit allows. */
 int window_places(const struct run *run, size_t bytes);
 
-/* Wait until there are so many places. Returns 1; 0: the run is stopping. */
+/* Wait until this number of places is free. Returns 1; 0: the run is stopping. */
 int window_enter(struct run *run, int places);
 
-/* A job that took so many places has ended. Any thread. */
+/* A job that took this number of places has ended. Any thread. */
 void window_leave(struct run *run, int places);
 
 /* Wait until every job has ended, or the run is stopping. */
