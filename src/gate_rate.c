@@ -40,10 +40,35 @@ void weir_rate_refresh(struct weir_rate *r, int64_t now)
     r->slot.fraction = 0;
 }
 
+int64_t weir_rate_used_ns(const struct weir_rate *r)
+{
+    return r->used.ns + (r->used.fraction != 0);
+}
+
 bool weir_rate_is_fresh(const struct weir_rate *r, int64_t now)
 {
+    /* Then the first tick of a fresh burst is a period after that one. */
     return !r->rated || !r->spent ||
-           now - r->slot.ns >= periods_ns(r->period, r->burst - 1);
+           now - weir_rate_used_ns(r) >=
+               periods_ns(r->period, r->burst - 1) + r->period.ns +
+                   (r->period.fraction != 0);
+}
+
+void weir_rate_follow(struct weir_rate *r, const struct weir_rate *bounds,
+                      bool anew, int64_t now)
+{
+    bool same = r->period.ns == bounds->period.ns &&
+                r->period.fraction == bounds->period.fraction;
+
+    r->rated = bounds->rated;
+    r->burst = bounds->burst;
+    r->period = bounds->period;
+    if (anew)
+        weir_rate_refresh(r, now);
+    else if (!same && r->spent)
+        r->slot = later(r->used, r->period);
+    else if (!same)
+        weir_rate_refresh(r, now);
 }
 
 int weir_rate_set(struct weir_rate *r, double per_s, int burst, int64_t now)

@@ -221,7 +221,8 @@ void weir_task_ready_locked(struct weir_task *task);
 
 /* ---- times and closing ---- */
 
-/* Make ready what is due; with no lock held also drop what is too late. */
+/* Make ready what is due, or some of it; with no lock held make all of it
+ * ready, and drop what is too late. */
 void weir_tasks_promote(struct weir_pool *pool);
 void weir_tasks_drop_late(struct weir_pool *pool);
 
