@@ -144,6 +144,9 @@ static void urls(void)
     EXPECT(checks("HTTPS://a:1/?b#c", "HTTPS://a:1/?b#c"));
     EXPECT(checks("http://u:p@[::1]:80/", "http://u:p@[::1]:80/"));
     EXPECT(checks("http://a/\xc3\xa9", "http://a/%C3%A9"));
+    EXPECT(checks("http://b\xc3\xbc.x/\xc3\xbc", "http://b\xc3\xbc.x/%C3%BC"));
+    EXPECT(checks("http://b\xc3\xbc?\xc3\xbc", "http://b\xc3\xbc?%C3%BC"));
+    EXPECT(checks("http://b\xc3\xbc", "http://b\xc3\xbc"));
     EXPECT(checks("http://", NULL));
     EXPECT(checks("http:///x", NULL));
     EXPECT(checks("http://u:p@/x", NULL));

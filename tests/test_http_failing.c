@@ -164,15 +164,10 @@ static void create_fails(void)
 {
     struct weir_http *http = (struct weir_http *)&http;
 
-    fail_easy = 1;
+    fail_share = 1;
     EXPECT_INT(weir_http_create(&http, NULL), -ENOMEM);
     EXPECT(http == NULL);
-    fail_easy = 0;
-    fail_multi = 1;
-    http = (struct weir_http *)&http;
-    EXPECT_INT(weir_http_create(&http, NULL), -ENOMEM);
-    EXPECT(http == NULL);
-    fail_multi = 0;
+    fail_share = 0;
 }
 
 static void share_fails(void)
@@ -197,7 +192,14 @@ static void perform_fails(void)
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/hop/0",
              scripted_port(server));
     request.url = url;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 2; i++) {
+        fail_easy = i == 0;
+        fail_multi = i == 1;
+        EXPECT_INT(weir_http_perform(http, NULL, &request, &r), -ENOMEM);
+        EXPECT(strcmp(r.url, "") == 0 && r.note != NULL);
+        fail_easy = fail_multi = 0;
+    }
+    for (int i = 0; i < 5; i++) {
         lists_before_failure = i;
         fail_list = 1;
         EXPECT_INT(weir_http_perform(http, NULL, &request, &r), -ENOMEM);

@@ -131,8 +131,8 @@ struct weir_http_options {
  * 302 and 303 are followed for GET and HEAD; other methods get them as their
  * answer. If the next URL has another origin (scheme, host or port) than the
  * request's, the following are not sent there nor to any later URL: user and
- * password, and every header of the caller's except Accept*, Cache-Control,
- * Content-Encoding, Content-Language, Content-Type, Expect, If-*, Pragma,
+ * password, and every header that the caller gave, except Accept*,
+ * Cache-Control, Content-Encoding, Content-Language, Content-Type, Expect, If-*, Pragma,
  * Range and User-Agent.
  *
  * Content-Type is sent only if the caller gives it. */
@@ -216,14 +216,16 @@ WEIR_API void weir_http_share_destroy(struct weir_http_share *share);
 WEIR_API int weir_http_create(struct weir_http **http,
                               const struct weir_http_options *options);
 
-/* Close the connections of its own and free it. NULL is ignored. In a forked
+/* Close its connections, unless they are shared, and free it. NULL is ignored. In a forked
  * child only memory of Weir is freed: the connections are the parent's. */
 WEIR_API void weir_http_destroy(struct weir_http *http);
 
 /* The same as hooks of a pool: `user` is NULL or the options, which must
- * stay until weir_pool_create() has returned; *local is the handle. */
-WEIR_API int weir_http_worker_start(void *user, int index, void **local);
-WEIR_API void weir_http_worker_stop(void *user, int index, void *local);
+ * stay until weir_pool_create() has returned; *worker_local is the handle. */
+WEIR_API int weir_http_worker_start(void *user, int index,
+                                    void **worker_local);
+WEIR_API void weir_http_worker_stop(void *user, int index,
+                                    void *worker_local);
 
 /* Carry a request out and wait for its end. With `cx`, which may be NULL, it
  * ends within 100 ms when weir_stopping(cx) becomes true: it uses

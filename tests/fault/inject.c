@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -349,6 +350,8 @@ int __wrap_pthread_join(pthread_t thread, void **result);
 int __real_pthread_attr_setstacksize(pthread_attr_t *attr, size_t bytes);
 int __wrap_pthread_attr_setstacksize(pthread_attr_t *attr, size_t bytes);
 int __real_sched_yield(void);
+int __real_sched_getaffinity(pid_t pid, size_t bytes, cpu_set_t *set);
+int __wrap_sched_getaffinity(pid_t pid, size_t bytes, cpu_set_t *set);
 int __wrap_sched_yield(void);
 long __real_sysconf(int name);
 long __wrap_sysconf(int name);
@@ -365,6 +368,11 @@ int __wrap_open(const char *path, int flags, ...)
         va_start(args, flags);
         mode = va_arg(args, mode_t);
         va_end(args);
+    }
+    if (atomic_load(&processors) != 0 &&
+        strcmp(path, "/proc/self/cgroup") == 0) {
+        errno = ENOENT;
+        return -1;
     }
     FAIL_IF_DUE(INJECT_OPEN, NULL);
     return __real_open(path, flags, mode);
@@ -685,6 +693,15 @@ long __wrap_sysconf(int name)
     FAIL_IF_DUE(INJECT_SYSCONF, NULL);
     return name == _SC_NPROCESSORS_ONLN && count != 0 ? count
                                                       : __real_sysconf(name);
+}
+
+int __wrap_sched_getaffinity(pid_t pid, size_t bytes, cpu_set_t *set)
+{
+    if (atomic_load(&processors) != 0) {
+        errno = ENOSYS;
+        return -1;
+    }
+    return __real_sched_getaffinity(pid, bytes, set);
 }
 
 int __wrap_sched_yield(void)

@@ -331,7 +331,7 @@ static() {
 }
 
 by_two_files() {
-    planned 6
+    planned 9
     began=$(date +%s)
     cd mine || exit 2
     copy "$dir/mine/weir"
@@ -343,6 +343,14 @@ by_two_files() {
     ok 'no compiler has a warning for them' no_warning
     ok 'both hold the licence and the version' licence
     ok 'it makes no difference which awk wrote them' any_awk
+    ok 'an older C is refused by a message that names C11' old_c
+    ok 'they can be compiled as a part of another file' one_file
+    if cc32; then
+        ok 'a program of 32 bits appends to a file of 3 GiB' big_file
+    else
+        skip 'a program of 32 bits appends to a file of 3 GiB' \
+            'no compiler for 32 bits, or no way to run its programs'
+    fi
     sed 's,<weir/weir.h>,"weir.h",' "$root/src/demo/example.cpp" >cpp.cpp
     if have c++; then
         ok 'a program in C++ builds with them and runs' sh -ec \
@@ -363,6 +371,56 @@ no_warning() {
             >>warnings
         [ ! -s warnings ] || { echo "$compiler:"; cat warnings; return 1; }
     done
+}
+
+old_c() {
+    ! cc -std=c99 -pthread -c weir.c -o old.o 2>errors || return 1
+    cat errors
+    grep -q 'Weir needs C11' errors
+}
+
+# With nothing of it seen outside, and macros that hosts have.
+one_file() {
+    printf '%s\n' '#define WEIR_API static' '#include "weir.c"' \
+        '#define main its_main' '#include "mine.c"' '#undef main' \
+        'int main(void) { return its_main(); }' >one.c
+    cc -std=gnu11 -O2 -pthread one.c -o one && squares ./one &&
+        cc -std=gnu11 -Dlocal=static -pthread -c mine.c -o hosts.o
+    ! have nm || [ -z "$(nm -g --defined-only one | grep ' weir_pool_create')" ]
+}
+
+# Find a compiler whose programs have 32 bits: $cc32.
+cc32() {
+    echo 'int main(void) { return 0; }' >try.c
+    for cc32 in 'cc -m32' 'i686-linux-gnu-gcc -static'; do
+        $cc32 -pthread try.c -o try 2>/dev/null && ./try && return 0
+    done
+    return 1
+}
+
+big_file() {
+    cat >big.c <<'END'
+#include "weir.h"
+int main(void)
+{
+    struct weir_writer *w;
+    int err = weir_writer_open(&w, &(struct weir_writer_options){
+        .path = "big", .recover = WEIR_RECOVER_LINES });
+
+    if (err == 0)
+        err = weir_writer_write(w, &(struct iovec){ (char[]){ "x\n" }, 2 }, 1,
+                                WEIR_FOREVER);
+    if (err == 0)
+        err = weir_writer_close(w, WEIR_FOREVER);
+    weir_writer_destroy(w);
+    return err != 0;
+}
+END
+    truncate -s 3G big && echo >>big && $cc32 -pthread big.c weir.c \
+        -o big32 && ./big32 && [ "$(wc -c <big)" = 3221225475 ]
+    done=$?
+    rm -f big
+    return $done
 }
 
 licence() {

@@ -318,6 +318,9 @@ int setup_workers(struct run *run)
         if (err != 0)
             return run_broken("a server on 127.0.0.1", err);
     }
+    err = weir_http_share_create(&run->http.share);
+    if (err != 0)
+        return run_broken("connections", err);
     err = start_screen(run, known);
     if (err != 0)
         return run_broken("standard error", err);
@@ -327,6 +330,7 @@ int setup_workers(struct run *run)
 void take_down(struct run *run)
 {
     weir_pool_destroy(run->pool);
+    weir_http_share_destroy(run->http.share);
     hosts_destroy(run->hosts);
     weir_gate_destroy(run->window);
     server_stop(run->server);
