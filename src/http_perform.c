@@ -330,6 +330,8 @@ static int carry_out(struct weir_http *http, struct weir_context *cx,
     const char *why;
     int err = show_url(http, request->url);
 
+    if (request->timeout_ns != 0 && request->timeout_ns < hop.left_ns)
+        hop.left_ns = request->timeout_ns;
     hop.method = request->method != NULL ? request->method
                  : request->body != NULL ? "POST"
                                          : "GET";

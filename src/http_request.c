@@ -60,7 +60,7 @@ int weir_http_request_check(const struct weir_http_request *r)
             return -EINVAL;
     if (r->url == NULL || (r->header_count > 0 && r->headers == NULL) ||
         (r->body_bytes > 0 && r->body == NULL) ||
-        r->body_bytes > PTRDIFF_MAX)
+        r->body_bytes > PTRDIFF_MAX || r->timeout_ns < 0)
         return -EINVAL;
     if (r->method != NULL && weir_http_method_check(r->method) != 0)
         return -EINVAL;

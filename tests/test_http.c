@@ -648,6 +648,29 @@ static void stall_times_out(void)
     weir_http_destroy(http);
 }
 
+/* The lesser of the two timeouts counts. */
+static void request_times_out(void)
+{
+    struct weir_http_options o = plain;
+    struct weir_http_request request = { .timeout_ns = 200 * WEIR_MS };
+    struct weir_http_response r;
+    struct weir_http *http = make(&o);
+    char url[URL_BYTES];
+
+    request.url = url_of(url, "", "/stall");
+    r = ask(http, request);
+    EXPECT_INT(r.error, WEIR_HTTP_TIMEOUT);
+    EXPECT(r.total_ns >= request.timeout_ns && r.total_ns < o.timeout_ns);
+    weir_http_destroy(http);
+    o.timeout_ns = 200 * WEIR_MS;
+    http = make(&o);
+    request.timeout_ns = INT64_MAX;
+    r = ask(http, request);
+    EXPECT_INT(r.error, WEIR_HTTP_TIMEOUT);
+    EXPECT(r.total_ns >= o.timeout_ns && r.total_ns < 120 * WEIR_S);
+    weir_http_destroy(http);
+}
+
 static void drip_times_out(void)
 {
     struct weir_http_options o = plain;
@@ -960,6 +983,7 @@ static void requests_checked(void)
         { .url = "http://h", .body_bytes = 1 },
         { .url = "http://h", .body = "", .body_bytes = SIZE_MAX },
         { .url = "http://h", .header_count = 1 },
+        { .url = "http://h", .timeout_ns = -1 },
         { .url = "http://h", .reserved = { 0, 0, 0, 1 } } };
     struct weir_http *http = make(&plain);
     struct weir_http_request good = { .url = "http://h" };
@@ -1292,6 +1316,8 @@ static const struct tap_case cases[] = {
     { "a refused connection is a connect error", refused },
     { "a failed handshake or unreadable CA file is a TLS error", no_tls },
     { "a stall ends at the timeout and leaves what came", stall_times_out },
+    { "a request ends at its own timeout if that is less than the handle's",
+      request_times_out },
     { "a drip ends at the idle timeout", drip_times_out },
     { "connecting without an answer ends at its timeout",
       connect_times_out },

@@ -150,6 +150,8 @@ struct weir_http_request {
      * timeout_ns. If it does not return 0, the redirect is the answer. */
     int (*on_redirect)(struct weir_context *cx, void *user, const char *to);
     void *on_redirect_user;
+    int64_t timeout_ns;          /* of this request, if it is less than the
+                                    handle's; 0: as the handle's */
     uint64_t reserved[4];
 };
 
@@ -237,8 +239,8 @@ WEIR_API void weir_http_worker_stop(void *user, int index,
  *   0        *response says what came
  *   -EINVAL  an argument is NULL, or the request is malformed: no URL, a
  *            method that weir_http_method_check() or a header that
- *            weir_http_header_check() refuses, a body with HEAD, or a size
- *            without a body
+ *            weir_http_header_check() refuses, a body with HEAD, a size
+ *            without a body, or a negative timeout
  *   -ENOMEM
  *   -ECHILD  the handle was made before fork(), by the parent
  * After an error *response is empty, with no NULL in it. */

@@ -28,7 +28,7 @@ ok "bad headers are refused, and not shown" \
     refused "-H '':" -H '' -- refused "-A: a control" -A $'x\ny'
 run run -q -o - --proxy "$base" http://example.invalid/status/203
 ok "--proxy goes through it" all is "$code" 0 -- \
-    grep -q '"url":"http://example.invalid/status/203","ok":true,"status":203' \
+    grep -q '"url":"http://example.invalid/status/203","method":"GET","ok":true,"status":203' \
     out
 idn="an international host name is converted, in the C locale as well"
 if curl --version 2>/dev/null | grep -q IDN; then

@@ -2,14 +2,15 @@
  * inject.c - the wrappers behind inject.h.
  *
  * Built with large files (Meson's default) glibc's headers turn open into
- * open64 and so on: both names are wrapped, and both go on to the plain one,
- * which is the same where off_t has 64 bits; others are refused here.
+ * open64 and so on. Both names are wrapped, and both call the function that
+ * has a 64-bit off_t.
  */
 #define _GNU_SOURCE 1
 #include "inject.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -26,6 +27,16 @@
 #include <unistd.h>
 
 _Static_assert(sizeof(off_t) == 8, "the wrappers need a 64-bit off_t");
+
+/* On 32-bit systems the plain functions of glibc have a 32-bit off_t. */
+#if defined(__GLIBC__) && ULONG_MAX == UINT32_MAX
+#define __real_open      __real_open64
+#define __real_pread     __real_pread64
+#define __real_ftruncate __real_ftruncate64
+#define __real_fstat     __real_fstat64
+#define __real_stat      __real_stat64
+#define __real_mmap      __real_mmap64
+#endif
 
 struct plan {
     atomic_ulong calls;

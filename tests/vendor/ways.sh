@@ -5,8 +5,9 @@
 # what `cc` stands for. Prints TAP, and how long the way itself took.
 set -u
 root=$(cd "$1" && pwd) way=$2
+here=$(cd "$(dirname "$0")" && pwd)
 shift 2
-unset CDPATH DESTDIR CFLAGS LDFLAGS PKG_CONFIG_PATH
+unset CDPATH DESTDIR CFLAGS LDFLAGS PKG_CONFIG_PATH LD_LIBRARY_PATH
 # What would reach out all the same ends here.
 export http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9
 dir=$(mktemp -d) || exit 2
@@ -22,6 +23,13 @@ printf '#!/bin/sh\nexec %s "$@"\n' "$compiler${*:+ $*}" >bin/cc
 chmod +x bin/cc
 PATH=$dir/bin:$PATH CC=cc
 export PATH CC
+
+# The machine has an older Weir, whose headers and libraries the compiler
+# finds without being told, as it does those in /usr/local.
+old=$dir/old
+sh "$here/old_weir.sh" "$old" || exit 2
+export C_INCLUDE_PATH="$old/include" CPLUS_INCLUDE_PATH="$old/include" \
+    LIBRARY_PATH="$old/lib" PKG_CONFIG_PATH="$old/lib/pkgconfig"
 
 number=0 failed=0
 planned() { echo "1..$1"; }
@@ -130,9 +138,9 @@ by_meson() {
         skip 'weir-http is a dependency too' 'no libcurl'
     fi
     {
-        echo "project('mine', 'c')"
+        printf '%s\n' "project('mine', 'c')" "subproject('weir')"
         have_curl && echo "executable('http', 'http.c',
-            dependencies: dependency('weir-http', fallback: 'weir'))"
+            dependencies: dependency('weir-http'))"
         echo "executable('mine', 'mine.c', dependencies: dependency('weir'))"
     } >meson.build
     ok 'a static parent has static libraries' sh -ec '
@@ -150,7 +158,7 @@ by_meson() {
     # That it takes it is seen by what it says when it may not download.
     cat >meson.build <<'END'
 project('mine', 'c')
-dependency('weir')
+subproject('weir')
 message('HTTP:', dependency('weir-http', required: false).found())
 END
     before=${PKG_CONFIG_LIBDIR-none}
@@ -203,7 +211,7 @@ nothing_fetched() {
 }
 
 by_install() {
-    planned 7
+    planned 9
     began=$(date +%s)
     cd mine || exit 2
     copy "$dir/mine/weir"
@@ -215,15 +223,31 @@ by_install() {
     export DESTDIR
     ok 'it installs as the README says' \
         sh -ec "$(echo "$block" | sed '/^cc /d')"
-    here=$(dirname "$(find "$DESTDIR" -name weir.pc)")
-    export PKG_CONFIG_SYSROOT_DIR="$DESTDIR" PKG_CONFIG_PATH="$here"
-    export LD_LIBRARY_PATH="${here%/pkgconfig}"
+    pc=$(dirname "$(find "$DESTDIR" -name weir.pc)")
+    # Not those of the older one: a sysroot would be put before their paths.
+    export PKG_CONFIG_SYSROOT_DIR="$DESTDIR" PKG_CONFIG_PATH="$pc"
+    export LD_LIBRARY_PATH="${pc%/pkgconfig}"
     ok 'a program builds by pkg-config as the README says' \
         sh -ec "$(echo "$block" | grep '^cc ')"
     ok 'it runs' squares ./mine
     took
     ok 'headers, libraries and the manual are in their places' \
-        in_place "${here%/pkgconfig}"
+        in_place "${pc%/pkgconfig}"
+    if have_curl; then
+        ok 'the program starts where the loader does not look for libraries' \
+            starts "$DESTDIR/usr/local"
+        ok 'it starts below another prefix' sh -ec '
+            unset DESTDIR
+            meson configure build --prefix="$PWD/elsewhere"
+            meson install -C build
+            env -u LD_LIBRARY_PATH elsewhere/bin/weir --version'
+    else
+        for name in \
+            'the program starts where the loader does not look for libraries' \
+            'it starts below another prefix'; do
+            skip "$name" 'no libcurl'
+        done
+    fi
     ok 'the program has no need of the library where it is linked in' static
     if have_curl; then
         http_source >http.c
@@ -242,6 +266,11 @@ by_install() {
     else
         skip 'CMake finds it by the lines of the README' 'no cmake'
     fi
+}
+
+# starts PREFIX: whether the program runs without the libraries beside it.
+starts() {
+    env -u LD_LIBRARY_PATH "$1/bin/weir" --version | grep '^weir [0-9]'
 }
 
 by_cmake() {
