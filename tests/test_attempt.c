@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-enum { FN = 1, DROP = 2 };         /* who is to free the argument */
+enum { FN = 1, DROP = 2 };         /* which of the two frees the argument */
 enum { NO_STOP, POOL, GROUP, ONE }; /* what is cancelled */
 enum { EXITS = 1000 };             /* no status: the run ends its thread */
 enum { LONG = 3600 };              /* seconds */

@@ -104,9 +104,12 @@ WEIR_API void *weir_local(const struct weir_context *cx);
 /* Tell the pool that runs it: to make groups on, and submit to. */
 WEIR_API struct weir_pool *weir_pool_of(const struct weir_context *cx);
 
-/* Tell this worker's number, from 0 to workers - 1, or max_workers - 1 where
+/* Return this worker's number, from 0 to workers - 1, or max_workers - 1 if
  * that is more; from there on for threads inside weir_pool_run(); -1 on a
- * thread of the host's that helps a group. */
+ * thread of the host's that helps a group. An array by this number needs the
+ * larger of workers and max_workers, plus lenders, elements. With workers 0
+ * only the pool knows how many those are, and worker_start runs before it can
+ * be asked: then keep in *worker_local what is each worker's. */
 WEIR_API int weir_worker_index(const struct weir_context *cx);
 
 /* Tell the job's tag. */
@@ -178,9 +181,9 @@ WEIR_API int weir_sleep(struct weir_context *cx, int64_t ns);
 
 /* Have `fn` called when this job is cancelled, so that it can be got out of
  * whatever it waits in: at once if it was, else by the thread that cancels,
- * with no lock held. It must not wait for this job. One for a job: the next
- * one takes its place, NULL takes it back; when this returns, or the job does,
- * the one before is not running any more. Nobody wakes up to call it when a
+ * with no lock held. It must not wait, see CALLBACKS in pool.h. One for a job:
+ * the next one takes its place, NULL takes it back; when this returns, or the
+ * job does, the one before is not running any more. Nobody wakes up to call it when a
  * deadline passes: what waits can be told weir_deadline(). */
 WEIR_API void weir_on_stop(struct weir_context *cx, void (*fn)(void *arg),
                            void *arg);

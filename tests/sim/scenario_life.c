@@ -71,7 +71,7 @@ static void end_life(void)
     weir_sys_sem_destroy(&group_state.release);
 }
 
-/* Draining runs the retry, whoever submits meanwhile. */
+/* Draining runs the retry while another thread submits. */
 static void drain_submit(void)
 {
     make(&group_one);
@@ -161,7 +161,7 @@ static void held_wait_for_one(void)
     group_end();
 }
 
-/* Their places are free for whoever waits for room. */
+/* Their places are free for threads that wait for room. */
 static void held_room(void)
 {
     make(&held_pool);
@@ -225,7 +225,7 @@ static void held_run(void)
     group_end();
 }
 
-/* What a waiter has run makes room for who waits outside. */
+/* A job that its waiter runs makes room for a submitter outside. */
 static int wait_inside(struct weir_context *cx, void *arg)
 {
     (void)cx;

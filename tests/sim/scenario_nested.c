@@ -376,7 +376,7 @@ static int wait_for_both(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* Draining waits until they have run again, but for what runs them. */
+/* Draining waits until both have run again. */
 static void again_drained(void)
 {
     group_make(&group_one, &group_small);
