@@ -221,8 +221,10 @@ if openssl version >/dev/null 2>&1; then
         all is "$code" 0 -- is "$(record '"insecure" in r')" False
     run run -q -o - --cacert cert.pem --cert both.pem "$T"
     ok "the key may be in the file of --cert" is "$code" 0
-    run run -q -o - --retries 0 --cacert cert.pem "$T"
-    ok "without a certificate that server refuses" is "$code" 1
+    run run -q -o - --cacert cert.pem "$T"
+    ok "without a certificate that server refuses, which does not pass" \
+        all is "$code" 1 -- is "$(record 'r["error"], r["attempts"]')" \
+        "('tls', 1)"
     SSL_CERT_FILE=cert.pem run run -q -o - --cert both.pem "$T"
     ok "SSL_CERT_FILE is honoured" is "$code" 0
     run run -q -o - --insecure --cert both.pem "$T"
