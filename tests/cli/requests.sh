@@ -123,8 +123,9 @@ to() { echo "$S/$1?status=$2&to=/$3"; }
 run run -q -o - --redirects 0 "$(to hop 302 end)"
 ok "--redirects 0 follows none, and the redirect is not ok" \
     all is "$code" 1 -- \
-    is "$(record 'r["ok"], r["status"], r["error"], r["redirects"],
-        r["final_url"]')" "(False, 302, None, 0, None)"
+    is "$(record 'r["ok"], r["status"], r["error"], r["detail"],
+        r["redirects"], r["final_url"]')" \
+    "(False, 302, None, 'a redirect that was not followed', 0, None)"
 run run -q -o - --redirects 0 --accept 200,302 "$(to hop 302 end)"
 ok "it is ok if --accept names it" all is "$code" 0 -- \
     is "$(record 'r["ok"]')" True

@@ -5,7 +5,7 @@ answers=$(cd "$(dirname "$0")" && pwd)/answers.py
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$answers")/answers.sh"
 int_works || skip_all "SIGINT is ignored here"
-plan 36
+plan 37
 serve
 # attempts FILE: of its records, in order of their place in the list.
 attempts() {
@@ -185,6 +185,16 @@ ok "a fraction of a second in Retry-After counts" \
     held h4 'status=503&h=Retry-After:%200.7' 0.7
 ok "RateLimit-Remaining: 0 holds the host before any 429" \
     held h5 'h=RateLimit-Remaining:%200&h=RateLimit-Reset:%201' 1
+first=$S
+answer_server
+printf '%s\n' "$first/h6?status=302&to=$S/h7%3Fstatus=429%26h=Retry-After:%25201" \
+    "$first/h8" "$S/h9" >list
+run run -q -j 1 -o - -i list --retries 0
+ok "after a redirect that host is held that gave the answer" all \
+    at_least 0.9 "$(cat <(seen h7 'r["t"]') <(seen h8 'r["t"]') | sort -n |
+        awk 'NR > 1 { print $1 - last } { last = $1 }')" -- \
+    at_least "$(cat <(seen h7 'r["t"]') <(seen h9 'r["t"]') |
+        awk 'NR > 1 { print $1 - last } { last = $1 }')" 1
 run run -q -o - --retry-max-time 0.5 --retries 9 "$S/bound?status=500"
 ok "--retry-max-time bounds the attempts in fractions of a second" \
     all is "$code" 1 -- at_least 4 "$(attempts out)" -- \
