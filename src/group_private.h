@@ -219,6 +219,11 @@ void weir_slot_task_dropped(void *arg, int why);
 /* Whether a job of the ring's is a reference to what is not queued. */
 bool weir_slot_stale(const struct weir_call *call);
 
+/* Put a job that is no task into the group and the ring, without waiting.
+ * Returns whether it was accepted. */
+bool weir_group_offer_locked(struct weir_group *group,
+                             const struct weir_job *job);
+
 /* ---- groups: group.c ---- */
 
 void weir_group_release(struct weir_group *group);
