@@ -865,24 +865,28 @@ static int element_job(struct weir_context *cx, void *arg)
     return status;
 }
 
-/* Wait for room for an element: inside a job, until others have ended. */
+/* Submit a job for each element that is left. */
 static int submit_elements(struct loop *l, struct weir_group *g)
 {
     uint64_t from = weir_atomic_load(&l->cursor, weir_relaxed);
     int err = 0;
 
     for (uint64_t i = from; i < l->each.count && err == 0;) {
-        ssize_t n = weir_group_submit(g, &(struct weir_job){
-            .fn = element_job, .tag = i, .name = l->each.name,
-            .arg = (char *)l->each.array + (size_t)i * l->each.size }, 1,
-            WEIR_FOREVER);
+        struct weir_job job = { .fn = element_job, .tag = i,
+            .name = l->each.name,
+            .arg = (char *)l->each.array + (size_t)i * l->each.size };
+        ssize_t n = weir_group_submit(g, &job, 1, WEIR_FOREVER);
 
-        if (n == 1)
+        if (n == 1) {
             i++;
-        else if (n == -EAGAIN)
+        } else if (n == -EAGAIN) {
+            /* Inside a job: the ring is full, and the gate is shut, or all
+             * slots are taken by what runs elsewhere. */
+            i += weir_group_queue_aside(g, &job);
             err = weir_group_wait(g, WEIR_FOREVER);
-        else
+        } else {
             err = (int)n;
+        }
     }
     return err;
 }

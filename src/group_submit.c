@@ -246,3 +246,17 @@ bool weir_group_offer_locked(struct weir_group *g, const struct weir_job *job)
     return weir_atomic_load(&g->stop, weir_seq_cst) == 0 &&
            put_plain_locked(g, job, 1, 0) == 1;
 }
+
+bool weir_group_queue_aside(struct weir_group *g, const struct weir_job *job)
+{
+    bool left;
+
+    weir_group_lock(g);
+    left = weir_slot_is_left_locked(g);
+    if (left)
+        weir_slot_fill_locked(g, job, 0, false);
+    weir_sys_unlock(&g->lock);
+    if (left)
+        weir_atomic_fetch_add(&g->pool->inlined, 1, weir_relaxed);
+    return left;
+}
