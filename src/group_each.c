@@ -939,10 +939,11 @@ static int result(struct loop *l)
 {
     int status = weir_atomic_load(&l->status, weir_seq_cst);
 
-    if (status == 0 && l->own.done < l->each.count && l->group != NULL)
+    if (l->own.done == l->each.count)
+        return 0; /* a reason to stop came too late */
+    if (status == 0 && l->group != NULL)
         status = weir_group_status(l->group);
-    if (status == 0 && l->own.done < l->each.count &&
-        !weir_atomic_load(&l->paced, weir_relaxed))
+    if (status == 0 && !weir_atomic_load(&l->paced, weir_relaxed))
         status = -ECANCELED; /* not possible: GCOVR_EXCL_LINE */
     return status;
 }
