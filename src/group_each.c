@@ -2,8 +2,8 @@
  * group_each.c - a parallel loop over an array: weir_group_each().
  *
  * The calling thread runs elements itself. If the loop is worth it, it also
- * submits helper jobs, as members of a group of their own, whose workers run
- * elements of the same loop. Every participant has a part: a range of
+ * submits helper jobs, the members of a group made for the loop, whose workers
+ * run elements too. Every participant has a part: a range of
  * elements, and an accumulator. A participant whose range is empty claims the
  * next range at the loop's cursor; when the cursor has reached the end it
  * steals half of another participant's range.
@@ -24,7 +24,7 @@
  *   thread that made it, or to become part of another range. If the loop was
  *   not stopped, the numbers in `done` add up to the count. A helper ends only
  *   with an empty range, unless the loop is stopped.
- * Who notifies whom: submitting a helper wakes a worker, which wakes others.
+ * Notification: submitting a helper wakes a worker, which wakes others.
  *   The calling thread waits for helpers as for any group.
  * Not guaranteed: which thread runs an element, and in which order.
  */
@@ -34,8 +34,7 @@
 
 #include <string.h>
 
-/* Half of what it takes to wake a sleeping worker, and to have it reach the
- * loop: a helper is submitted only for this much work of its own. */
+/* About what it costs to wake a sleeping worker and have it reach the loop: one helper is submitted for each such amount of work. */
 #define WORTH_NS 20000
 
 /* How long the calling thread measures elements alone, if they may be short:
@@ -59,7 +58,7 @@
 /* A helper that has run for this long lets other jobs of the pool run. */
 #define TURN_NS WEIR_MS
 
-/* A thief looks at so many other parts. */
+/* The number of other parts a thief looks at. */
 #define VICTIMS 32
 
 /* With fewer elements for each thread than this a single one is a large share
@@ -107,7 +106,7 @@ struct loop {
     bool asked;                /* (o) the caller has submitted helpers */
     bool helping;              /* (c) the caller runs elements too */
     int most;                  /* (c) helpers */
-    int depth;                 /* (o) of the caller's frame */
+    int depth;                 /* (o) index of the frame of the caller */
     int64_t began_at;          /* (o) */
 
     struct part own;           /* the caller's */
@@ -132,7 +131,7 @@ static uint64_t mix(const struct loop *l)
            UINT64_C(0x9e3779b97f4a7c15);
 }
 
-/* The pace of an earlier loop; 0: there was none. */
+/* Return the pace of an earlier loop, or 0. */
 static uint64_t recall(const struct loop *l)
 {
     uint64_t mixed = mix(l);
@@ -155,7 +154,7 @@ static void remember(const struct loop *l)
                           weir_relaxed);
 }
 
-/* How long so many elements take, or WEIR_S: long enough. */
+/* Return how long that many elements take, at most WEIR_S. */
 static int64_t time_of(uint64_t elements, uint64_t pace)
 {
     if (elements > (uint64_t)WEIR_S || pace > (uint64_t)WEIR_S)
@@ -164,7 +163,7 @@ static int64_t time_of(uint64_t elements, uint64_t pace)
     return elements < (uint64_t)WEIR_S ? (int64_t)elements : WEIR_S;
 }
 
-/* How many elements take so long. */
+/* Return how many elements take that long. */
 static uint64_t elements_in(int64_t ns, uint64_t pace)
 {
     return (uint64_t)ns * PACE_ONE / pace;
@@ -181,7 +180,7 @@ static void fail(struct loop *l, int status)
         weir_group_stop(l->group, -ECANCELED);
 }
 
-/* Why the loop is to end, which weir_stopping() says. */
+/* Return why the loop must end, after weir_stopping() has returned 1. */
 static int reason(const struct loop *l, const struct weir_context *cx)
 {
     struct weir_group *g = l->group != NULL ? l->group : l->around;
@@ -235,7 +234,7 @@ static void set_range(struct part *p, uint64_t base, uint64_t count)
                       weir_release);
 }
 
-/* How many elements leave the range in one step. */
+/* Return how many elements leave the range in one step. */
 static uint64_t batch_size(const struct part *p)
 {
     uint64_t size = p->pace != 0 ? elements_in(BATCH_NS, p->pace) : 1;
@@ -243,8 +242,8 @@ static uint64_t batch_size(const struct part *p)
     return size < 1 ? 1 : size < BATCH_MAX ? size : BATCH_MAX;
 }
 
-/* How many to claim of those that are left: as many as take RANGE_NS, if the
- * last ones said how long they take, but no more than half of a fair share. */
+/* Return how many of the elements that are left to claim: as many as take
+ * RANGE_NS by the pace measured, but no more than half of a fair share. */
 static uint64_t range_size(const struct loop *l, const struct part *p,
                            uint64_t left)
 {
@@ -501,14 +500,14 @@ static void set_most(struct loop *l)
     l->most = most - (l->helping ? 1 : 0);
 }
 
-/* How many helpers to submit for this much work. */
+/* Return how many helpers to submit for this much work. */
 static int wanted(const struct loop *l, int64_t work_ns)
 {
     return work_ns / WORTH_NS < l->most ? (int)(work_ns / WORTH_NS)
                                         : l->most;
 }
 
-/* Make so many parts besides the caller's. */
+/* Make the parts of other threads. */
 static int make_parts(struct loop *l, int count)
 {
     size_t bytes = l->each.total_bytes;
@@ -780,7 +779,7 @@ static int run_outside(struct loop *l)
     }
     cx.permit = pool->gate != NULL;
     weir_guest_enter(&cx);
-    /* After that: who drains the pool from here on waits for this loop. */
+    /* Checked after that: a drain that begins later waits for this loop. */
     if (weir_atomic_load(&pool->ring.refusing, weir_seq_cst) ||
         weir_ring_is_closed(&pool->ring)) {
         err = -EPIPE;
@@ -934,7 +933,7 @@ static bool is_paced(struct weir_pool *pool)
            (weir_gate_press(pool->gate) & WEIR_GATE_PACED) != 0;
 }
 
-/* How it went, after every participant has ended. */
+/* Return the result, after every participant has ended. */
 static int result(struct loop *l)
 {
     int status = weir_atomic_load(&l->status, weir_seq_cst);

@@ -900,7 +900,7 @@ static void an_endless_element(void)
     weir_pool_destroy(r.pool);
 }
 
-/* ---- beside other jobs ---- */
+/* ---- other jobs of the pool ---- */
 
 static int until_flag(struct weir_context *cx, void *user, void *element)
 {

@@ -32,8 +32,8 @@
  *   int err = weir_group_each(pool, &(struct weir_each){ .fn = square_root,
  *       .array = numbers, .count = 1000, .size = sizeof numbers[0] });
  *
- * A reduction gives each thread an accumulator of its own, so that no call
- * waits for another:
+ * A reduction gives each thread a private accumulator, so that no call waits
+ * for another:
  *
  *   static int add(struct weir_context *cx, void *user, void *element)
  *   {
@@ -70,7 +70,7 @@
  * of the loop, and gives it up at least every millisecond if others want it.
  * If the gate is full, a thread outside the pool leaves all elements to
  * workers and waits. If the gate has a rate or is held, also from the middle
- * of the loop on, each element is a job of its own, which passes the gate.
+ * of the loop on, each element becomes a job, which passes the gate.
  * Otherwise elements are not jobs: weir_pool_stats() and on_event see only the
  * jobs that run them. Those give way to other jobs that wait in the pool, at
  * least every millisecond between elements.
