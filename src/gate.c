@@ -29,17 +29,17 @@ static int apply_locked(struct weir_gate *g,
                         const struct weir_gate_options *o)
     WEIR_REQUIRES(g->lock)
 {
-    int64_t now = weir_sys_now();
+    bool was_rated = g->own.rate.rated;
     int err;
 
     if (o->limit < WEIR_NONE ||
         !weir_all_zero(o->reserved, sizeof(o->reserved)))
         return -EINVAL;
-    err = weir_rate_set(&g->own.rate, o->rate_per_s, o->burst, now);
+    err = weir_rate_set(&g->own.rate, o->rate_per_s, o->burst,
+                        weir_sys_now());
     if (err != 0)
         return err;
-    for (size_t i = 0; i < g->keys_max && g->used > 0; i++)
-        weir_rate_set(&g->keys[i].rate, o->rate_per_s, o->burst, now);
+    g->epoch += g->own.rate.rated && !was_rated;
     if (o->limit != 0)
         g->limit = o->limit;
     return 0;
@@ -59,6 +59,7 @@ int weir_gate_create(struct weir_gate **out,
         return -ENOMEM;
     g->pid = weir_sys_pid();
     g->limit = 1;
+    g->round = 1;
     g->own.rate.burst = 1;
     g->own.held_until = WEIR_NOW;
     g->held_until = WEIR_NOW;
@@ -170,19 +171,28 @@ static void tell_owner_locked(struct weir_gate *g) WEIR_REQUIRES(g->lock)
 int weir_gate_set(struct weir_gate *g,
                   const struct weir_gate_options *options)
 {
+    static const struct weir_gate_options same;
+    const struct weir_gate_options *o = options ? options : &same;
     int err = weir_sys_lock_here(&g->lock, g->pid);
+    int limit;
 
     if (err != 0)
         return err;
-    err = options != NULL ? apply_locked(g, options) : 0;
-    weir_gate_keys_each_locked(g, weir_gate_open_locked);
+    limit = g->limit;
+    err = apply_locked(g, o);
+    /* A lower limit alone opens nothing. */
+    if (err == 0 && (o->rate_per_s != 0 || o->burst != 0 ||
+                     (limit != WEIR_NONE &&
+                      (g->limit == WEIR_NONE || g->limit > limit))))
+        weir_gate_open_all_locked(g);
     tell_owner_locked(g);
     weir_sys_unlock(&g->lock);
     return err;
 }
 
 /* The first in line waits for another time now, and a pool that is being
- * drained gives up what is held, wherever it stands. */
+ * drained gives up what is held, wherever it stands in line at its own gate.
+ */
 static void post_all_locked(struct weir_gate *g, struct weir_gate_key *k)
     WEIR_REQUIRES(g->lock)
 {
@@ -202,7 +212,10 @@ int weir_gate_hold(struct weir_gate *g, uint64_t key, int64_t until)
         return err;
     if (key == WEIR_EVERY || (g->keys_max == 0 && key == 0)) {
         g->held_until = until;
-        weir_gate_keys_each_locked(g, post_all_locked);
+        if (g->keys_max != 0)
+            weir_gate_open_all_locked(g);
+        else
+            post_all_locked(g, &g->own);
         tell_owner_locked(g);
         goto out;
     }
@@ -223,10 +236,12 @@ int weir_gate_stats(struct weir_gate *g, struct weir_gate_stats *stats)
 
     if (err != 0)
         return err;
+    while (g->used > 0 && weir_gate_keys_forget_locked(g, weir_sys_now()))
+        weir_gate_give_way_locked(g);
     *stats = g->stats;
     stats->limit = g->limit;
     stats->held_until = g->held_until;
-    stats->keys = weir_gate_keys_live_locked(g);
+    stats->keys = g->used;
     weir_sys_unlock(&g->lock);
     return 0;
 }

@@ -1,55 +1,135 @@
 /* SPDX-License-Identifier: MIT
  * gate_key.c - which keys a gate knows; gate.c has the discipline.
  *
- * Owns: the keys' lines, all made with the gate.
+ * Owns: the memory of all keys. It is reserved when the gate is created, and
+ *   touched when a key is used for the first time.
  * Locks: the gate's.
- * Invariants: a key is in its bucket or free. It is idle, in the order in
- *   which keys became so, if nobody is inside, waits or keeps it: then it
- *   remembers only a hold and what its rate owes, and when that is over it
- *   is as good as one that was never seen.
- * Not guaranteed: that an idle key is forgotten before its room is needed.
+ * Invariants: a key is in its bucket or free. A key in a bucket is in use
+ *   (inside, in line, or expected by a job), or it is in one of two heaps
+ *   because it still remembers something: in `held` until its hold ends, else
+ *   in `owing` until its rate has forgotten the last tick. What remembers
+ *   nothing is as good as a key that was never seen, and is freed.
+ * Cost: `held` is ordered by the end of the hold, `owing` by the last tick
+ *   used. Neither order depends on the bounds of the gate, so a change of the
+ *   bounds costs the same with any number of keys: a key adopts them when it
+ *   is looked at next. Every call is O(log keys); forgetting many keys is
+ *   done in portions, with the lock released between them.
  */
 #include "gate_private.h"
+#include "siphash.h"
 
 #define KEYS_MAX ((size_t)1 << 24)
 
+/* Keys come from outside, from the names of clients for example, and whoever
+ * chooses them must not be able to choose a bucket. A multiplicative or
+ * tabulated hash with a random factor is enough against keys that are chosen
+ * in advance, but its secret can be found by timing collisions; SipHash is a
+ * pseudorandom function also for somebody who chooses each key after seeing
+ * the effect of the last (Aumasson and Bernstein, "SipHash", 2012, 1). */
 static struct weir_gate_key **bucket_of(struct weir_gate *g, uint64_t key)
 {
-    /* Fibonacci hashing (Knuth, TAOCP 3, 6.4): 2^64 by the golden ratio. */
-    return &g->buckets[(key * UINT64_C(0x9e3779b97f4a7c15) >> 32) &
-                       g->bucket_mask];
+    uint64_t hash = weir_siphash(g->hash_key, &key, sizeof(key));
+
+    return &g->buckets[hash & g->bucket_mask];
 }
 
 int weir_gate_keys_init(struct weir_gate *g, size_t keys_max)
 {
     size_t buckets = 1;
+    int err;
 
     if (keys_max > KEYS_MAX)
         return -EINVAL;
     g->keys_max = keys_max;
     if (keys_max == 0)
         return 0;
+    err = weir_sys_random(g->hash_key, sizeof(g->hash_key));
+    if (err != 0)
+        return err;
     while (buckets < keys_max)
         buckets *= 2;
     g->bucket_mask = buckets - 1;
-    g->buckets = weir_sys_alloc(buckets, sizeof(struct weir_gate_key *));
-    g->keys = weir_sys_alloc(keys_max, sizeof(*g->keys));
-    if (g->buckets == NULL || g->keys == NULL) {
+    /* Neither product overflows, also where size_t has 32 bits. */
+    _Static_assert(sizeof(*g->keys) < 256, "a gate of 2^24 keys overflows");
+    g->buckets = weir_sys_alloc_small(buckets * sizeof(*g->buckets));
+    g->keys = weir_sys_alloc_small(keys_max * sizeof(*g->keys));
+    g->memory = weir_sys_alloc_small(keys_max * sizeof(*g->memory));
+    if (g->buckets == NULL || g->keys == NULL || g->memory == NULL) {
         weir_gate_keys_free(g);
         return -ENOMEM;
     }
-    for (size_t i = keys_max; i-- > 0;) {
-        g->keys[i].next = g->free;
-        g->free = &g->keys[i];
-    }
+    /* A key is in one heap at most, so both fit into one array. */
+    g->held = (struct weir_gate_heap){ .items = g->memory, .step = 1 };
+    g->owing = (struct weir_gate_heap){ .items = g->memory + keys_max - 1,
+                                        .step = -1 };
     return 0;
 }
 
 void weir_gate_keys_free(struct weir_gate *g)
 {
-    weir_sys_free(g->buckets);
+    weir_sys_free(g->memory);
     weir_sys_free(g->keys);
+    weir_sys_free(g->buckets);
 }
+
+/* ---- the heaps ---- */
+
+static struct weir_gate_memory *item_at(const struct weir_gate_heap *heap,
+                                        size_t at)
+{
+    return heap->items + ((ptrdiff_t)at - 1) * heap->step;
+}
+
+static bool is_before(const struct weir_gate_memory *a,
+                      const struct weir_gate_memory *b)
+{
+    return a->epoch != b->epoch ? a->epoch < b->epoch : a->when < b->when;
+}
+
+static void heap_place(struct weir_gate_heap *heap, size_t at,
+                       const struct weir_gate_memory *item)
+{
+    *item_at(heap, at) = *item;
+    item->key->heap_at = (uint32_t)at;
+}
+
+/* Put an item at `at`, or where it belongs above or below. */
+static void heap_sift(struct weir_gate_heap *heap, size_t at,
+                      const struct weir_gate_memory *item)
+{
+    for (; at > 1 && is_before(item, item_at(heap, at / 2)); at /= 2)
+        heap_place(heap, at, item_at(heap, at / 2));
+    for (;;) {
+        size_t below = 2 * at;
+
+        if (below < heap->count &&
+            is_before(item_at(heap, below + 1), item_at(heap, below)))
+            below++;
+        if (below > heap->count || !is_before(item_at(heap, below), item))
+            break;
+        heap_place(heap, at, item_at(heap, below));
+        at = below;
+    }
+    heap_place(heap, at, item);
+}
+
+static void heap_insert(struct weir_gate_heap *heap,
+                        struct weir_gate_memory item)
+{
+    heap_sift(heap, ++heap->count, &item);
+}
+
+static void heap_remove(struct weir_gate_heap *heap, struct weir_gate_key *k)
+{
+    struct weir_gate_memory last = *item_at(heap, heap->count--);
+    size_t at = k->heap_at;
+
+    k->heap_at = 0;
+    if (last.key != k)
+        heap_sift(heap, at, &last);
+}
+
+/* ---- making, using, forgetting ---- */
 
 struct weir_gate_key *weir_gate_key_find_locked(struct weir_gate *g,
                                                 uint64_t key)
@@ -63,104 +143,129 @@ struct weir_gate_key *weir_gate_key_find_locked(struct weir_gate *g,
     return k;
 }
 
-static void set_idle_locked(struct weir_gate *g, struct weir_gate_key *k,
-                            bool idle)
+/* Use the memory of a key that was freed, or some that never was used; NULL:
+ * all of it is in use. */
+static struct weir_gate_key *make_locked(struct weir_gate *g, uint64_t key)
+    WEIR_REQUIRES(g->lock)
 {
-    if (k->idle == idle)
-        return;
-    k->idle = idle;
-    if (idle) {
-        k->newer = NULL;
-        k->older = g->newest;
-        *(k->older != NULL ? &k->older->newer : &g->oldest) = k;
-        g->newest = k;
-    } else {
-        *(k->older != NULL ? &k->older->newer : &g->oldest) = k->newer;
-        *(k->newer != NULL ? &k->newer->older : &g->newest) = k->older;
-    }
+    struct weir_gate_key *k = g->free;
+    struct weir_gate_key **bucket;
+
+    if (k != NULL)
+        g->free = k->next;
+    else if (g->made < g->keys_max)
+        k = &g->keys[g->made++];
+    else
+        return NULL;
+    bucket = bucket_of(g, key);
+    *k = (struct weir_gate_key){ .key = key, .next = *bucket, .at = bucket,
+                                 .rate = g->own.rate, .epoch = g->epoch,
+                                 .held_until = WEIR_NOW };
+    if (k->next != NULL)
+        k->next->at = &k->next;
+    *bucket = k;
+    g->used++;
+    if (k->rate.rated)
+        weir_rate_refresh(&k->rate, weir_sys_now());
+    return k;
 }
 
-static bool remembers(const struct weir_gate_key *k, int64_t now)
+static void free_locked(struct weir_gate *g, struct weir_gate_key *k)
+    WEIR_REQUIRES(g->lock)
 {
-    return k->held_until > now || !weir_rate_is_fresh(&k->rate, now);
-}
-
-/* Free the key that has been idle for longest and remembers nothing. */
-static void reclaim_locked(struct weir_gate *g, int64_t now)
-{
-    struct weir_gate_key *k = g->oldest;
-    struct weir_gate_key **at;
-
-    while (k != NULL && remembers(k, now))
-        k = k->newer;
-    if (k == NULL)
-        return;
-    set_idle_locked(g, k, false);
-    for (at = bucket_of(g, k->key); *at != k;)
-        at = &(*at)->next;
-    *at = k->next;
+    *k->at = k->next;
+    if (k->next != NULL)
+        k->next->at = k->at;
     k->next = g->free;
     g->free = k;
     g->used--;
 }
 
+void weir_gate_key_rest_locked(struct weir_gate *g, struct weir_gate_key *k)
+{
+    if (g->keys_max == 0 || k->inside != 0 || k->jobs != 0 ||
+        k->first != NULL)
+        return;
+    if (k->held_until != WEIR_NOW)
+        heap_insert(&g->held, (struct weir_gate_memory){
+            .when = k->held_until, .key = k });
+    else if (g->own.rate.rated && k->rate.spent && k->epoch == g->epoch)
+        heap_insert(&g->owing, (struct weir_gate_memory){
+            .epoch = k->epoch, .when = weir_rate_used_ns(&k->rate),
+            .key = k });
+    else
+        free_locked(g, k);
+}
+
+void weir_gate_key_follow_locked(struct weir_gate *g,
+                                 struct weir_gate_key *k, int64_t now)
+{
+    if (k == &g->own)
+        return;
+    weir_rate_follow(&k->rate, &g->own.rate, k->epoch != g->epoch, now);
+    k->epoch = g->epoch;
+}
+
+/* Whether a key that owes its rate a tick has been forgiven. */
+static bool owes_nothing_locked(struct weir_gate *g, struct weir_gate_key *k,
+                                int64_t now) WEIR_REQUIRES(g->lock)
+{
+    weir_gate_key_follow_locked(g, k, now);
+    return weir_rate_is_fresh(&k->rate, now);
+}
+
+bool weir_gate_keys_forget_locked(struct weir_gate *g, int64_t now)
+{
+    int done = 0;
+
+    for (; done < WEIR_PORTION; done++) {
+        struct weir_gate_key *k;
+
+        if (g->owing.count > 0 &&
+            owes_nothing_locked(g, item_at(&g->owing, 1)->key, now)) {
+            k = item_at(&g->owing, 1)->key;
+            heap_remove(&g->owing, k);
+            free_locked(g, k);
+        } else if (g->held.count > 0 && item_at(&g->held, 1)->when <= now) {
+            k = item_at(&g->held, 1)->key;
+            heap_remove(&g->held, k);
+            k->held_until = WEIR_NOW;
+            weir_gate_key_rest_locked(g, k);
+        } else {
+            break;
+        }
+    }
+    return done > 0;
+}
+
+void weir_gate_give_way_locked(struct weir_gate *g)
+{
+    weir_sys_unlock(&g->lock);
+    weir_sys_yield();
+    weir_sys_lock(&g->lock);
+}
+
 int weir_gate_key_get_locked(struct weir_gate *g, uint64_t key,
                              struct weir_gate_key **out)
 {
-    struct weir_gate_key *k = weir_gate_key_find_locked(g, key);
-    struct weir_gate_key **bucket;
-    int64_t now;
+    struct weir_gate_key *k;
 
-    *out = k;
-    if (key == WEIR_EVERY || (k == NULL && g->keys_max == 0))
+    if (key == WEIR_EVERY)
         return -EINVAL;
-    if (k != NULL) {
-        if (g->keys_max != 0)
-            set_idle_locked(g, k, false);
-        return 0;
+    while ((k = weir_gate_key_find_locked(g, key)) == NULL) {
+        if (g->keys_max == 0)
+            return -EINVAL;
+        k = make_locked(g, key);
+        if (k != NULL)
+            break;
+        if (!weir_gate_keys_forget_locked(g, weir_sys_now()))
+            return -EAGAIN;
+        /* All that was forgotten may be holds of keys that owe a tick. */
+        if (g->free == NULL)
+            weir_gate_give_way_locked(g);
     }
-    now = weir_sys_now();
-    if (g->free == NULL)
-        reclaim_locked(g, now);
-    k = g->free;
-    if (k == NULL)
-        return -EAGAIN;
-    g->free = k->next;
-    g->used++;
-    bucket = bucket_of(g, key);
-    *k = (struct weir_gate_key){ .key = key, .next = *bucket,
-                                 .rate = g->own.rate,
-                                 .held_until = WEIR_NOW };
-    weir_rate_refresh(&k->rate, now);
-    *bucket = k;
+    if (k->heap_at != 0)
+        heap_remove(k->held_until != WEIR_NOW ? &g->held : &g->owing, k);
     *out = k;
     return 0;
-}
-
-void weir_gate_key_rest_locked(struct weir_gate *g, struct weir_gate_key *k)
-{
-    if (g->keys_max != 0 && k->inside == 0 && k->jobs == 0 &&
-        k->first == NULL)
-        set_idle_locked(g, k, true);
-}
-
-void weir_gate_keys_each_locked(struct weir_gate *g,
-                                void (*fn)(struct weir_gate *gate,
-                                           struct weir_gate_key *k))
-{
-    if (g->keys_max == 0)
-        fn(g, &g->own);
-    for (size_t i = 0; g->keys_max != 0 && i <= g->bucket_mask; i++)
-        for (struct weir_gate_key *k = g->buckets[i]; k != NULL; k = k->next)
-            fn(g, k);
-}
-
-size_t weir_gate_keys_live_locked(struct weir_gate *g)
-{
-    size_t live = g->used;
-    int64_t now = weir_sys_now();
-
-    for (struct weir_gate_key *k = g->oldest; k != NULL; k = k->newer)
-        live -= !remembers(k, now);
-    return live;
 }

@@ -21,6 +21,7 @@ struct weir_gate_view weir_gate_look_at_time_locked(struct weir_gate *g,
         view.opens = WEIR_FOREVER;
         return view;
     }
+    weir_gate_key_follow_locked(g, k, view.now);
     view.opens = weir_rate_opens(&k->rate, view.now);
     if (held > view.opens)
         view.opens = held;
@@ -30,7 +31,7 @@ struct weir_gate_view weir_gate_look_at_time_locked(struct weir_gate *g,
 void weir_gate_enter_locked(struct weir_gate *g, struct weir_gate_key *k,
                             const struct weir_gate_view *view, bool lent)
 {
-    if (view != NULL && k->rate.rated) {
+    if (view != NULL && g->own.rate.rated) {
         uint64_t late = weir_rate_take(&k->rate, view->now);
 
         g->stats.late_ns += late;
@@ -66,6 +67,23 @@ struct weir_gate_place *weir_gate_turn_locked(struct weir_gate *g,
     return p;
 }
 
+void weir_gate_list_locked(struct weir_gate *g, struct weir_gate_key *k)
+{
+    bool waits = k->first != NULL || k->parked != NULL;
+
+    if (waits && k->told == 0) {
+        k->told = g->round;
+        k->later = NULL;
+        k->earlier = g->latest;
+        *(g->latest != NULL ? &g->latest->later : &g->earliest) = k;
+        g->latest = k;
+    } else if (!waits && k->told != 0) {
+        k->told = 0;
+        *(k->earlier != NULL ? &k->earlier->later : &g->earliest) = k->later;
+        *(k->later != NULL ? &k->later->earlier : &g->latest) = k->earlier;
+    }
+}
+
 void weir_gate_join_locked(struct weir_gate *g, struct weir_gate_key *k,
                            struct weir_gate_place *p)
 {
@@ -80,6 +98,7 @@ void weir_gate_join_locked(struct weir_gate *g, struct weir_gate_key *k,
     else
         k->first = p;
     k->last = p;
+    weir_gate_list_locked(g, k);
     g->stats.waiting++;
 }
 
@@ -95,6 +114,7 @@ void weir_gate_quit_locked(struct weir_gate *g, struct weir_gate_key *k,
     else
         k->last = p->prev;
     p->in_line = false;
+    weir_gate_list_locked(g, k);
     g->stats.waiting--;
 }
 
@@ -130,6 +150,25 @@ void weir_gate_open_locked(struct weir_gate *g, struct weir_gate_key *k)
         weir_gate_post_turn_locked(g, k);
     if (k->parked != NULL && weir_gate_line_is_here(g))
         weir_gate_offer_locked(g, k);
+}
+
+void weir_gate_open_all_locked(struct weir_gate *g)
+{
+    uint64_t round = ++g->round;
+    struct weir_gate_key *k;
+
+    /* Who begins to wait meanwhile sees what has changed, and is put after all
+     * those that are still to be notified; so is who is notified by another
+     * thread that changes something later. */
+    for (int n = 1; (k = g->earliest) != NULL && k->told < round; n++) {
+        g->earliest = k->later;
+        *(k->later != NULL ? &k->later->earlier : &g->latest) = NULL;
+        k->told = 0;
+        weir_gate_list_locked(g, k);
+        weir_gate_open_locked(g, k);
+        if (n % WEIR_PORTION == 0)
+            weir_gate_give_way_locked(g);
+    }
 }
 
 int weir_gate_wait_locked(struct weir_gate *g, struct weir_gate_key *k,

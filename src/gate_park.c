@@ -51,6 +51,7 @@ static void append_locked(struct weir_gate_pass *pass,
         w->prev->next = w;
         (*at)->last = w;
     }
+    weir_gate_list_locked(pass->gate, weir_gate_line_of(pass));
     pass->gate->stats.parked++;
 }
 
@@ -72,6 +73,7 @@ static void remove_locked(struct weir_gate_wait *w)
     } else {
         *at = w->other;
     }
+    weir_gate_list_locked(w->at->gate, weir_gate_line_of(w->at));
     w->at->gate->stats.parked--;
     w->at = NULL;
 }
@@ -209,7 +211,6 @@ static int park_locked(struct weir_gate_pass *pass, struct weir_gate_wait *w,
         take_away_locked(w);
     if (w->at == NULL)
         append_locked(pass, w);
-    w->refused = true;
     if (w->park(w, view.opens, view.held))
         return -EAGAIN;
     take_away_locked(w);
@@ -224,19 +225,22 @@ int weir_gate_admit(struct weir_gate_pass *passes, int count,
 
     lock_all(passes, count);
     for (int i = 0; i < count && err == 0; i++)
-        if (!may_pass_locked(&passes[i], w, &views[i]))
+        if (!may_pass_locked(&passes[i], w, &views[i])) {
+            w->refused |= 1u << i;
             err = park_locked(&passes[i], w, views[i]);
+        }
     if (err == 0) {
         struct weir_gate_pass *parked = w->at;
 
         if (parked != NULL)
             remove_locked(w);
-        passes[0].gate->stats.waited += w->refused;
-        w->refused = false;
-        for (int i = 0; i < count; i++)
+        for (int i = 0; i < count; i++) {
+            passes[i].gate->stats.waited += w->refused >> i & 1;
             weir_gate_enter_locked(passes[i].gate,
                                    weir_gate_line_of(&passes[i]), &views[i],
                                    passes[i].borrowed);
+        }
+        w->refused = 0;
         if (parked != NULL)
             weir_gate_open_locked(parked->gate, weir_gate_line_of(parked));
     }

@@ -14,6 +14,12 @@
 
 #include <weir/gate.h>
 
+/* Keys that are notified or forgotten, and tasks made ready, in one hold of
+ * the lock that others need: 1 to 3 us. Tests may want another number. */
+#ifndef WEIR_PORTION
+#define WEIR_PORTION 16
+#endif
+
 struct weir_gate_key; /* the line of one key: gate_private.h */
 
 /* A place in line: a thread's on its stack, or a pool's. */
@@ -99,7 +105,8 @@ struct weir_gate_wait {
     struct weir_gate_wait *other;        /* (l) the first of another owner */
     uint64_t order;                      /* (l) when it came */
     bool overtakes;                      /* (o) others of its owner's */
-    bool refused;                        /* (o) it had to wait */
+    unsigned refused;                    /* (o) the i-th bit: at its i-th
+                                            gate, since it entered last */
     const void *owner;                   /* (c) the pool */
     /* With the gate's lock held: it is about to be parked, and may pass at
      * `when` as far as is known; `held`: it waits for a hold. false: it must

@@ -13,15 +13,35 @@
 /* Those who wait with one key. A gate without keys has one of these. */
 struct weir_gate_key {
     uint64_t key;                      /* (l) */
-    struct weir_gate_key *next;        /* (l) of its bucket, or free */
-    struct weir_gate_key *newer, *older; /* (l) of those that are idle */
-    bool idle;                         /* (l) */
+    struct weir_gate_key *next, **at;  /* (l) of its bucket; next: or free */
+    uint32_t heap_at;                  /* (l) its index in a heap, from 1; 0:
+                                          it is in use, or free */
     int inside;                        /* (l) */
     size_t jobs;                       /* (l) that keep it, inside or not */
-    struct weir_rate rate;             /* (l) */
+    struct weir_rate rate;             /* (l) weir_gate_key_follow_locked()
+                                          brings its bounds up to date */
+    uint64_t epoch;                    /* (l) of the gate, when it did */
     int64_t held_until;                /* (l) */
     struct weir_gate_place *first, *last; /* (l) threads */
     struct weir_gate_wait *parked;     /* (l) the first of each owner's */
+    struct weir_gate_key *later, *earlier; /* (l) of those with waiters */
+    uint64_t told;                     /* (l) 0: nobody waits; else the last
+                                          round in which it was notified */
+};
+
+/* What a heap knows about a key that nobody uses. */
+struct weir_gate_memory {
+    uint64_t epoch; /* earlier epochs come first */
+    int64_t when;   /* within an epoch: the end of its hold, or the tick it
+                       used last */
+    struct weir_gate_key *key;
+};
+
+/* A binary heap, whose i-th item is at items[(i - 1) * step]. */
+struct weir_gate_heap {
+    struct weir_gate_memory *items; /* (c) */
+    ptrdiff_t step;                 /* (c) */
+    size_t count;                   /* (l) */
 };
 
 struct weir_gate {
@@ -30,19 +50,29 @@ struct weir_gate {
     int limit;                   /* (l) WEIR_NONE: any number */
     int64_t held_until;          /* (l) for every key */
     uint64_t order;              /* (l) of who comes next */
-    struct weir_gate_key own;    /* (l) without keys; else what new keys are
-                                    made like */
+    struct weir_gate_key own;    /* (l) without keys; with keys: its rate has
+                                    the bounds that keys adopt */
     struct weir_gate_stats stats; /* (l) the counting members, and inside */
     void (*changed)(void *owner, int limit); /* (c) NULL: no pool's own */
     void *owner;                 /* (c) */
 
+    struct weir_gate_key *earliest, *latest; /* (l) keys with waiters, in the
+                                    order of `told` */
+    uint64_t round;              /* (l) of notifying all of these; from 1 */
+
     size_t keys_max;             /* (c) 0: no keys */
+    uint64_t hash_key[2];        /* (c) */
     struct weir_gate_key *keys;  /* (c) the array */
+    size_t made;                 /* (l) of these, those that were ever used */
+    struct weir_gate_key *free;  /* (l) */
+    size_t used;                 /* (l) keys in buckets */
     struct weir_gate_key **buckets; /* (l) */
     size_t bucket_mask;          /* (c) */
-    struct weir_gate_key *free;  /* (l) */
-    struct weir_gate_key *oldest, *newest; /* (l) idle, may be made free */
-    size_t used;                 /* (l) keys that are not free */
+    struct weir_gate_memory *memory; /* (c) of both heaps */
+    struct weir_gate_heap held;  /* (l) keys that are only held */
+    struct weir_gate_heap owing; /* (l) keys that only owe their rate */
+    uint64_t epoch;              /* (l) times it was given a rate when it had
+                                    none: nothing is owed to an earlier one */
 };
 
 /* The line of a pass: without keys there is one. */
@@ -57,7 +87,11 @@ static inline struct weir_gate_key *weir_gate_line_of(
 int weir_gate_keys_init(struct weir_gate *gate, size_t keys_max);
 void weir_gate_keys_free(struct weir_gate *gate);
 
-/* Find a key's line, or make one; 0, -EAGAIN or -EINVAL. */
+/* Find a key's line, or make one. May release the lock in between.
+ * Returns:
+ *   0        it is in use until weir_gate_key_rest_locked()
+ *   -EAGAIN  there is no room for one more key
+ *   -EINVAL  no such key */
 int weir_gate_key_get_locked(struct weir_gate *gate, uint64_t key,
                              struct weir_gate_key **out)
     WEIR_REQUIRES(gate->lock);
@@ -67,19 +101,24 @@ struct weir_gate_key *weir_gate_key_find_locked(struct weir_gate *gate,
                                                 uint64_t key)
     WEIR_REQUIRES(gate->lock);
 
-/* If nobody uses it any more it may go. */
+/* Free a key that nobody uses any more, at once or when it remembers nothing.
+ * The caller does not use it after that. */
 void weir_gate_key_rest_locked(struct weir_gate *gate,
                                struct weir_gate_key *k)
     WEIR_REQUIRES(gate->lock);
 
-/* Call fn for every key that has a line. */
-void weir_gate_keys_each_locked(struct weir_gate *gate,
-                                void (*fn)(struct weir_gate *gate,
-                                           struct weir_gate_key *k))
+/* Have a key adopt the rate and burst of its gate. */
+void weir_gate_key_follow_locked(struct weir_gate *gate,
+                                 struct weir_gate_key *k, int64_t now)
     WEIR_REQUIRES(gate->lock);
 
-/* Keys that are in use, or held, or owe rate. */
-size_t weir_gate_keys_live_locked(struct weir_gate *gate)
+/* Free some of the keys that remember nothing at `now`. Returns false if there
+ * are none. */
+bool weir_gate_keys_forget_locked(struct weir_gate *gate, int64_t now)
+    WEIR_REQUIRES(gate->lock);
+
+/* Let others have the lock, in the middle of something long. */
+void weir_gate_give_way_locked(struct weir_gate *gate)
     WEIR_REQUIRES(gate->lock);
 
 /* ---- the line: gate_line.c ---- */
@@ -107,7 +146,7 @@ static inline struct weir_gate_view weir_gate_look_locked(
     struct weir_gate_view view = {
         .opens = full ? WEIR_FOREVER : WEIR_NOW };
 
-    if (k->rate.rated || gate->held_until != WEIR_NOW ||
+    if (gate->own.rate.rated || gate->held_until != WEIR_NOW ||
         k->held_until != WEIR_NOW)
         return weir_gate_look_at_time_locked(gate, k, full);
     return view;
@@ -129,6 +168,11 @@ void weir_gate_enter_locked(struct weir_gate *gate, struct weir_gate_key *k,
 struct weir_gate_place *weir_gate_turn_locked(struct weir_gate *gate,
                                               struct weir_gate_key *k,
                                               struct weir_gate_view *view)
+    WEIR_REQUIRES(gate->lock);
+
+/* Keep the list of keys with waiters: k has got its first, or lost its last,
+ * or neither. */
+void weir_gate_list_locked(struct weir_gate *gate, struct weir_gate_key *k)
     WEIR_REQUIRES(gate->lock);
 
 /* Come to the end of the line; go away from wherever in it. */
@@ -163,6 +207,11 @@ void weir_gate_leave_locked(struct weir_gate *gate, struct weir_gate_key *k)
 
 /* Something has changed: tell whose turn it is. */
 void weir_gate_open_locked(struct weir_gate *gate, struct weir_gate_key *k)
+    WEIR_REQUIRES(gate->lock);
+
+/* The bounds have changed: do that for every key with waiters. Releases the
+ * lock now and then. */
+void weir_gate_open_all_locked(struct weir_gate *gate)
     WEIR_REQUIRES(gate->lock);
 
 /* Tell the first parked of each owner that they may try. */

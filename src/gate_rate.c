@@ -5,6 +5,10 @@
 #include <weir/gate.h>
 
 #define BURST_MAX (1 << 20)
+
+/* As a constant of an expression it would be more precise than a double on
+ * 32-bit x86, and the least rate would be below it. */
+static const double RATE_LEAST = 1e-6;
 #define YEAR_NS (INT64_C(31536000) * WEIR_S)
 
 static struct weir_fine_time later(struct weir_fine_time t,
@@ -36,10 +40,35 @@ void weir_rate_refresh(struct weir_rate *r, int64_t now)
     r->slot.fraction = 0;
 }
 
+int64_t weir_rate_used_ns(const struct weir_rate *r)
+{
+    return r->used.ns + (r->used.fraction != 0);
+}
+
 bool weir_rate_is_fresh(const struct weir_rate *r, int64_t now)
 {
+    /* Then the first tick of a fresh burst is a period after that one. */
     return !r->rated || !r->spent ||
-           now - r->slot.ns >= periods_ns(r->period, r->burst - 1);
+           now - weir_rate_used_ns(r) >=
+               periods_ns(r->period, r->burst - 1) + r->period.ns +
+                   (r->period.fraction != 0);
+}
+
+void weir_rate_follow(struct weir_rate *r, const struct weir_rate *bounds,
+                      bool anew, int64_t now)
+{
+    bool same = r->period.ns == bounds->period.ns &&
+                r->period.fraction == bounds->period.fraction;
+
+    r->rated = bounds->rated;
+    r->burst = bounds->burst;
+    r->period = bounds->period;
+    if (anew)
+        weir_rate_refresh(r, now);
+    else if (!same && r->spent)
+        r->slot = later(r->used, r->period);
+    else if (!same)
+        weir_rate_refresh(r, now);
 }
 
 int weir_rate_set(struct weir_rate *r, double per_s, int burst, int64_t now)
@@ -47,7 +76,7 @@ int weir_rate_set(struct weir_rate *r, double per_s, int burst, int64_t now)
     /* Written so that what is not a number is refused too. */
     if (burst < 0 || burst > BURST_MAX ||
         (per_s != 0 && per_s != WEIR_NONE &&
-         !(per_s >= 1e-6 && per_s <= 1e9)))
+         !(per_s >= RATE_LEAST && per_s <= 1e9)))
         return -EINVAL;
     if (burst != 0)
         r->burst = burst;

@@ -36,7 +36,15 @@ int weir_rate_set(struct weir_rate *rate, double per_s, int burst,
 /* Lay the slots as if the rate had just been set, and none was used. */
 void weir_rate_refresh(struct weir_rate *rate, int64_t now);
 
-/* Whether it is as if none had ever been used. */
+/* Adopt the rate and burst of `bounds`, as weir_rate_set() with these would.
+ * `anew`: there was no rate in between, so it is as if no tick was used. */
+void weir_rate_follow(struct weir_rate *rate, const struct weir_rate *bounds,
+                      bool anew, int64_t now);
+
+/* Whether it is as if no tick had ever been used. Of several with the same
+ * rate and burst, which have used one each, that becomes so in the order of
+ * weir_rate_used_ns(), whatever rate and burst are. */
+int64_t weir_rate_used_ns(const struct weir_rate *rate);
 bool weir_rate_is_fresh(const struct weir_rate *rate, int64_t now);
 
 /* When the next slot may be used: WEIR_NOW where there is no rate. Slots

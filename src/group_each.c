@@ -34,7 +34,8 @@
 
 #include <string.h>
 
-/* About what it costs to wake a sleeping worker and have it reach the loop: one helper is submitted for each such amount of work. */
+/* About what it costs to wake a sleeping worker and have it reach the loop: one
+ * helper is submitted for each such amount of work. */
 #define WORTH_NS 20000
 
 /* How long the calling thread measures elements alone, if they may be short:

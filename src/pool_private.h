@@ -139,6 +139,7 @@ struct weir_pool {
     WEIR_ON_LINE struct weir_context *workers; /* (c) the array */
     struct weir_sys_home home;     /* (c) */
     struct weir_frame *frames;     /* (c) of all workers */
+    struct weir_sys_block frames_block; /* (c) what they are freed with */
     int help_depth;                /* (c) */
     int slots;                     /* (c) length of workers: threads of its
                                       own, then lenders */

@@ -98,6 +98,7 @@ struct weir_tasks {
     bool listed;               /* (l) the last normal one was from a list */
     struct weir_helper *helpers; /* (l) */
     size_t parked_max;         /* (c) */
+    struct weir_sys_block blocks[3]; /* (c) what the arrays are freed with */
 };
 
 int weir_tasks_init(struct weir_tasks *tasks, size_t capacity,
@@ -221,7 +222,8 @@ void weir_task_ready_locked(struct weir_task *task);
 
 /* ---- times and closing ---- */
 
-/* Make ready what is due; with no lock held also drop what is too late. */
+/* Make ready what is due, or some of it; with no lock held make all of it
+ * ready, and drop what is too late. */
 void weir_tasks_promote(struct weir_pool *pool);
 void weir_tasks_drop_late(struct weir_pool *pool);
 

@@ -184,8 +184,11 @@ void weir_tasks_promote(struct weir_pool *pool)
     if (now < weir_atomic_load(&ts->due, weir_relaxed))
         return;
     weir_sys_lock(&ts->lock);
-    /* One that is too late too: who takes it drops it. */
-    while (ts->heap_count > 0 && ts->heap[0]->due <= now)
+    /* Also tasks that are too late: the worker that takes one drops it. What
+     * is due beyond a portion stays due, so that whoever takes a job next, or
+     * is about to sleep, goes on with it. */
+    for (int n = 0; n < WEIR_PORTION && ts->heap_count > 0 &&
+                    ts->heap[0]->due <= now; n++)
         make_ready_locked(ts->heap[0]);
     weir_sys_unlock(&ts->lock);
 }
@@ -195,12 +198,13 @@ void weir_tasks_drop_late(struct weir_pool *pool)
     struct weir_tasks *ts = &pool->tasks;
     int64_t now = weir_sys_now();
     struct weir_task *late;
+    int n;
 
     do {
         late = NULL;
         weir_sys_lock(&ts->lock);
-        while (ts->heap_count > 0 && ts->heap[0]->due <= now &&
-               late == NULL) {
+        for (n = 0; n < WEIR_PORTION && ts->heap_count > 0 &&
+                    ts->heap[0]->due <= now && late == NULL; n++) {
             struct weir_task *t = ts->heap[0];
 
             if (t->job.deadline == 0 || t->job.deadline > now) {
@@ -213,7 +217,7 @@ void weir_tasks_drop_late(struct weir_pool *pool)
         weir_sys_unlock(&ts->lock);
         if (late != NULL)
             weir_task_drop(late, -ETIMEDOUT);
-    } while (late != NULL);
+    } while (late != NULL || n == WEIR_PORTION);
 }
 
 int64_t weir_tasks_watch(struct weir_pool *pool)

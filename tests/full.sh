@@ -23,13 +23,14 @@ ground endurance'
 
 # Functions in parentheses run in a shell of their own.
 
-# build NAME ARGUMENT...: a build folder below build-full, up to date.
+# build NAME ARGUMENT...: a build folder below build-full with the tests, up to
+# date.
 build() (
     name=$1
     shift
     [ -e "$out/$name/build.ninja" ] ||
         meson setup "$out/$name" "$@" || exit 1
-    ninja -C "$out/$name" || exit 1
+    ninja -C "$out/$name" all meson-test-prereq || exit 1
 )
 
 # tests NAME WHAT ARGUMENT...: tests of a build, and their cases as a tally.

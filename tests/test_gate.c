@@ -489,12 +489,15 @@ static int use_in_child(void *arg)
 static int leave_in_child(void *arg)
 {
     struct weir_gate *gate = arg;
+    int bad = stats_of(gate).inside != 1;
 
     /* Those in line are not here; their stacks are not to be written to. */
     weir_gate_leave(gate, 0);
-    weir_gate_hold(gate, 0, WEIR_NOW);
-    weir_gate_set(gate, &(struct weir_gate_options){ .limit = 5 });
-    return 0;
+    bad += stats_of(gate).inside != 0;
+    bad += weir_gate_hold(gate, 0, WEIR_NOW) != 0;
+    bad += weir_gate_set(gate, &(struct weir_gate_options){
+        .limit = 5 }) != 0;
+    return bad;
 }
 
 static void child_leaves_the_line_alone(void)

@@ -207,6 +207,94 @@ static void a_key_has_a_quota(void)
     weir_gate_destroy(gate);
 }
 
+/* How many enter with a key before the first is refused. A tick an hour: none
+ * comes while the test runs. */
+static int count_burst(struct weir_gate *gate, uint64_t key)
+{
+    int entered = 0;
+
+    while (weir_gate_enter(gate, key, WEIR_NOW) == 0)
+        entered++;
+    return entered;
+}
+
+static void a_full_burst_at_first(void)
+{
+    const struct weir_gate_options hourly = { .limit = WEIR_NONE,
+        .burst = 5, .rate_per_s = 1.0 / 3600, .keys_max = 4 };
+    struct weir_gate *gate = make_gate(&hourly);
+
+    for (uint64_t key = 0; key < 3; key++)
+        EXPECT_INT(count_burst(gate, key), 5);
+    /* Another rate is no new beginning, neither for the keys inside, */
+    EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
+        .rate_per_s = 1.0 / 7200 }), 0);
+    EXPECT_INT(count_burst(gate, 0), 0);
+    /* nor for those that nobody uses. */
+    for (int i = 0; i < 5; i++)
+        weir_gate_leave(gate, 1);
+    EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
+        .rate_per_s = 1.0 / 3600 }), 0);
+    EXPECT_INT(count_burst(gate, 1), 0);
+    EXPECT_INT(gate_stats(gate).keys, 3);
+    EXPECT_INT(count_burst(gate, 3), 5);
+    /* But if there was none in between, nothing is owed any more. */
+    EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
+        .rate_per_s = WEIR_NONE }), 0);
+    EXPECT_INT(gate_stats(gate).keys, 3);
+    EXPECT_INT(weir_gate_set(gate, &hourly), 0);
+    for (uint64_t key = 0; key < 4; key++)
+        EXPECT_INT(count_burst(gate, key), 5);
+    weir_gate_destroy(gate);
+}
+
+/* A key is forgotten, and leaves its room to another, `burst` periods after
+ * the tick it used last; not before, whatever is changed in between. */
+static void a_key_is_remembered(void)
+{
+    struct weir_gate *gate = make_gate(&(struct weir_gate_options){
+        .limit = WEIR_NONE, .rate_per_s = 1.0 / 3600, .keys_max = 2 });
+
+    for (uint64_t key = 0; key < 2; key++) {
+        EXPECT_INT(weir_gate_enter(gate, key, WEIR_NOW), 0);
+        weir_gate_leave(gate, key);
+    }
+    EXPECT_INT(weir_gate_enter(gate, 2, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
+        .rate_per_s = 1e9 }), 0);
+    /* Key 1 is forgotten at once, and key 0 is still held. */
+    AWAIT(gate_stats(gate).keys == 1);
+    EXPECT_INT(weir_gate_enter(gate, 2, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_gate_enter(gate, 3, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_enter(gate, 3, WEIR_FOREVER), 0);
+    EXPECT_INT(gate_stats(gate).keys, 2);
+    weir_gate_destroy(gate);
+}
+
+static void untried_jobs_are_in_line(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct weir_gate *gate = make_gate(NULL);
+    struct job blocks;
+    atomic_int ran = 0;
+
+    block_worker(pool, &blocks);
+    for (int i = 0; i < 2; i++)
+        submit_to(pool, &(struct weir_job){ .fn = count_run, .arg = &ran,
+            .gate = gate });
+    EXPECT_INT(gate_stats(gate).parked, 2);
+    EXPECT_INT(pool_stats(pool).parked, 0);
+    latch_open(&blocks.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(gate_stats(gate).parked, 0);
+    EXPECT_INT(gate_stats(gate).waited, 0);
+    EXPECT_INT(atomic_load(&ran), 2);
+    weir_gate_destroy(gate);
+    weir_pool_destroy(pool);
+}
+
 static void a_wrong_key(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
@@ -270,6 +358,9 @@ static void all_gates_or_none(void)
         weir_gate_leave(open, 0);
         EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&j.runs), i + 1);
+        /* It waited at both, at one after the other. */
+        EXPECT_INT(gate_stats(first).waited, i + 1);
+        EXPECT_INT(gate_stats(second).waited, i + 1);
     }
     weir_gate_destroy(first);
     weir_gate_destroy(second);
@@ -552,7 +643,7 @@ static void a_rate_measured(void)
            "average, %.1f us at most; at most %d in 100 periods, burst %d\n",
            SLOTS, (double)took / 1e9, (double)(SLOTS - BURST) / RATE,
            ((double)took * RATE / 1e9 / (SLOTS - BURST) - 1) * 100,
-           (double)s.late_ns / SLOTS / 1e3, (double)s.late_max_ns / 1e3,
+           (double)s.late_ns / (double)SLOTS / 1e3, (double)s.late_max_ns / 1e3,
            most, BURST);
     weir_gate_destroy(gate);
 }
@@ -606,6 +697,12 @@ static const struct tap_case cases[] = {
       keys_that_are_remembered },
     { "a new rate is for every key, and is lifted for every one",
       a_new_rate_is_for_every_key },
+    { "a new gate, each new key, and each key that had no rate before have a "
+      "full burst", a_full_burst_at_first },
+    { "a key that owes its rate keeps its room until a burst is saved up",
+      a_key_is_remembered },
+    { "jobs that were not tried yet are in line at their gate",
+      untried_jobs_are_in_line },
     { "a wrong key, the pool's own gate and members out of range are EINVAL",
       a_wrong_key },
     { "a job enters all of its gates or none", all_gates_or_none },

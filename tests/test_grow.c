@@ -336,7 +336,7 @@ static void undeclared(void)
         close(r.pipe[1]);
     }
     printf("# seen after %.1f ms on average, %.1f ms at most\n",
-           (double)sum / ROUNDS / 1e6, (double)most / 1e6);
+           (double)sum / (double)ROUNDS / 1e6, (double)most / 1e6);
     weir_pool_destroy(pool);
 }
 

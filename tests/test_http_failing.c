@@ -14,6 +14,7 @@
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <netdb.h>
+#include <sys/socket.h>
 #include <weir/http.h>
 
 /* Take the next function of a name; the cast by way of memory is the one
@@ -33,10 +34,14 @@
 /* ---- what fails ---- */
 
 static CURLcode fail_init;
-static int fail_easy, fail_multi, fail_list, fail_poll, fail_wakeup;
+static int fail_share, fail_easy, fail_multi, fail_list, fail_poll, fail_wakeup;
 static atomic_int polls; /* of curl_multi_poll() */
 static int lists_before_failure;
 static const char *fake_text; /* for any error */
+static int fail_connect;      /* errno of a stream's connect(), 0: none */
+static int fail_descriptors;  /* the resolver has none, nor has a socket */
+static const char *counted_file;
+static atomic_int opened; /* times it was */
 static curl_version_info_data *fake_version;
 
 static sem_t resolver_holds, resolver_held; /* of "blocked.test" */
@@ -61,6 +66,11 @@ SHOWN const char *curl_easy_strerror(CURLcode code)
 SHOWN CURL *curl_easy_init(void)
 {
     return fail_easy ? NULL : REAL(curl_easy_init)();
+}
+
+SHOWN CURLSH *curl_share_init(void)
+{
+    return fail_share ? NULL : REAL(curl_share_init)();
 }
 
 SHOWN CURLM *curl_multi_init(void)
@@ -88,6 +98,64 @@ SHOWN CURLMcode curl_multi_wakeup(CURLM *multi)
 {
     return fail_wakeup ? CURLM_WAKEUP_FAILURE
                        : REAL(curl_multi_wakeup)(multi);
+}
+
+/* Its name to the linker only: headers declare it with a union of pointers,
+ * or not, as they like. */
+SHOWN int stand_in_connect(int fd, const void *to, socklen_t bytes)
+    __asm__("connect");
+SHOWN int stand_in_connect(int fd, const void *to, socklen_t bytes)
+{
+    int (*real)(int, const void *, socklen_t);
+    void *found = dlsym(RTLD_NEXT, "connect");
+    int type = 0;
+    socklen_t length = sizeof(type);
+
+    if (fail_connect != 0 &&
+        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 &&
+        type == SOCK_STREAM) {
+        errno = fail_connect;
+        return -1;
+    }
+    REQUIRE(found != NULL);
+    memcpy(&real, &found, sizeof(real));
+    return real(fd, to, bytes);
+}
+
+SHOWN int socket(int family, int type, int protocol)
+{
+    if (fail_descriptors) {
+        errno = EMFILE;
+        return -1;
+    }
+    return REAL(socket)(family, type, protocol);
+}
+
+static FILE *count_file(const char *name, const char *path, const char *mode)
+{
+    FILE *(*real)(const char *, const char *);
+    void *found = dlsym(RTLD_NEXT, name);
+
+    REQUIRE(found != NULL);
+    memcpy(&real, &found, sizeof(real));
+    if (counted_file != NULL && strcmp(path, counted_file) == 0)
+        atomic_fetch_add(&opened, 1);
+    return real(path, mode);
+}
+
+/* One function, by both of its names. */
+SHOWN FILE *stand_in_fopen(const char *path, const char *mode)
+    __asm__("fopen");
+SHOWN FILE *stand_in_fopen(const char *path, const char *mode)
+{
+    return count_file("fopen", path, mode);
+}
+
+SHOWN FILE *stand_in_fopen64(const char *path, const char *mode)
+    __asm__("fopen64");
+SHOWN FILE *stand_in_fopen64(const char *path, const char *mode)
+{
+    return count_file("fopen64", path, mode);
 }
 
 SHOWN int getaddrinfo(const char *node, const char *service,
@@ -159,15 +227,20 @@ static void create_fails(void)
 {
     struct weir_http *http = (struct weir_http *)&http;
 
-    fail_easy = 1;
+    fail_share = 1;
     EXPECT_INT(weir_http_create(&http, NULL), -ENOMEM);
     EXPECT(http == NULL);
-    fail_easy = 0;
-    fail_multi = 1;
-    http = (struct weir_http *)&http;
-    EXPECT_INT(weir_http_create(&http, NULL), -ENOMEM);
-    EXPECT(http == NULL);
-    fail_multi = 0;
+    fail_share = 0;
+}
+
+static void share_fails(void)
+{
+    struct weir_http_share *share = (struct weir_http_share *)&share;
+
+    fail_share = 1;
+    EXPECT_INT(weir_http_share_create(&share), -ENOMEM);
+    EXPECT(share == NULL);
+    fail_share = 0;
 }
 
 static void perform_fails(void)
@@ -182,7 +255,14 @@ static void perform_fails(void)
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/hop/0",
              scripted_port(server));
     request.url = url;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 2; i++) {
+        fail_easy = i == 0;
+        fail_multi = i == 1;
+        EXPECT_INT(weir_http_perform(http, NULL, &request, &r), -ENOMEM);
+        EXPECT(strcmp(r.url, "") == 0 && r.note != NULL);
+        fail_easy = fail_multi = 0;
+    }
+    for (int i = 0; i < 5; i++) {
         lists_before_failure = i;
         fail_list = 1;
         EXPECT_INT(weir_http_perform(http, NULL, &request, &r), -ENOMEM);
@@ -240,6 +320,7 @@ static void no_address(void)
 
     EXPECT_INT(perform(http, "http://u:s3cret@none.test/", &r), 0);
     EXPECT_INT(r.error, WEIR_HTTP_RESOLVE);
+    EXPECT_INT(r.processed, 0);
     EXPECT(strstr(r.error_text, "s3cret") == NULL);
     weir_http_destroy(http);
     proxied.proxy = "http://u:s3cret@none.test:1/";
@@ -248,6 +329,74 @@ static void no_address(void)
     EXPECT_INT(r.error, WEIR_HTTP_RESOLVE);
     EXPECT(strstr(r.error_text, "s3cret") == NULL);
     weir_http_destroy(http);
+}
+
+/* What this machine lacks is not the host's fault; what the host does is. */
+static void local_errors(void)
+{
+    static const struct {
+        int err;
+        enum weir_http_error error;
+    } cases[] = { { EADDRNOTAVAIL, WEIR_HTTP_LOCAL },
+                  { ENOBUFS, WEIR_HTTP_LOCAL },
+                  { ECONNREFUSED, WEIR_HTTP_CONNECT },
+                  { ENETUNREACH, WEIR_HTTP_CONNECT } };
+    struct weir_http *http = make(&plain);
+    struct weir_http_response r;
+    char url[64];
+
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/hop/0",
+             scripted_port(server));
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        fail_connect = cases[i].err;
+        EXPECT_INT(perform(http, url, &r), 0);
+        EXPECT_INT(r.error, cases[i].error);
+        EXPECT_INT(r.processed, 0);
+    }
+    fail_connect = 0;
+    fail_descriptors = 1;
+    EXPECT_INT(perform(http, url, &r), 0);
+    EXPECT_INT(r.error, WEIR_HTTP_LOCAL);
+    EXPECT_INT(perform(http, "http://none.test/", &r), 0);
+    EXPECT_INT(r.error, WEIR_HTTP_LOCAL);
+    fail_descriptors = 0;
+    EXPECT_INT(perform(http, "http://none.test/", &r), 0);
+    EXPECT_INT(r.error, WEIR_HTTP_RESOLVE);
+    EXPECT_INT(perform(http, url, &r), 0);
+    EXPECT_INT(r.error, WEIR_HTTP_OK);
+    weir_http_destroy(http);
+}
+
+/* Each of ten connections needs the certificates; the server then knows no
+ * TLS. Handles with a share are as one. */
+static void certificates_read_once(void)
+{
+    const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+    struct weir_http_options o = plain;
+    struct weir_http_response r;
+    char url[64];
+    FILE *file = v->cainfo != NULL ? fopen(v->cainfo, "r") : NULL;
+
+    if (file == NULL || v->version_num < 0x075700) {
+        SKIP("no file of certificates, or a libcurl that keeps none");
+        return;
+    }
+    fclose(file);
+    counted_file = v->cainfo;
+    snprintf(url, sizeof(url), "https://127.0.0.1:%d/",
+             scripted_port(server));
+    REQUIRE(weir_http_share_create(&o.share) == 0);
+    for (int i = 0; i < 10; i++) {
+        struct weir_http *http = make(&o);
+
+        EXPECT_INT(perform(http, url, &r), 0);
+        EXPECT_INT(r.error, WEIR_HTTP_TLS);
+        weir_http_destroy(http);
+    }
+    weir_http_share_destroy(o.share);
+    counted_file = NULL;
+    printf("# opened %d times\n", atomic_load(&opened));
+    EXPECT(atomic_load(&opened) <= 1);
 }
 
 /* ---- requests in a job ---- */
@@ -395,12 +544,16 @@ static const struct tap_case cases[] = {
     { "begin says ENOMEM, and ENOSYS where libcurl cannot do it",
       begin_fails },
     { "create says ENOMEM and hands out nothing", create_fails },
+    { "a share without memory is ENOMEM", share_fails },
     { "perform says ENOMEM, and goes on when there is memory",
       perform_fails },
     { "an error of no other class is said to be other", other_error },
     { "an error text is one line without control characters",
       text_is_a_line },
     { "a host or proxy without an address is a resolve error", no_address },
+    { "descriptors and ports that run out are local errors", local_errors },
+    { "certificates are read once for ten connections",
+      certificates_read_once },
     { "a handle that cannot be woken looks whether it is cancelled",
       not_woken },
     { "a request that waits sleeps until there is something to do",

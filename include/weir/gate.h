@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * gate.h - admission: how many at once, how fast, and not before.
+ * gate.h - admission: a concurrency limit, a rate, and a hold.
  *
- * A gate bounds what some outside resource has to bear. Those who enter wait
- * in line, first come, first served; all three bounds can change while the
- * gate is in use.
+ * A gate bounds what some outside resource has to bear. Threads that cannot
+ * enter wait in line, first come, first served; all three bounds can change
+ * while the gate is in use.
  *
  *   struct weir_gate *gate;
  *   int err = weir_gate_create(&gate, &(struct weir_gate_options){
@@ -15,28 +15,51 @@
  *   }
  *
  * A gate of limit 1 is a serial queue; a held gate is a pause; a gate with a
- * rate is a rate limiter. A pool has one of its own, and a job may name one
- * that it has to pass: see pool.h.
+ * rate is a rate limiter. A pool may have a gate for all its jobs, and a job
+ * may name another that it has to pass: see pool.h and job.h.
+ *
+ * LIMIT. Never more than `limit` are inside, except after the limit was
+ * lowered; then nobody enters until enough have left.
+ *
+ * RATE. Ticks lie 1/rate apart. Each entry uses one, and nobody enters before
+ * its tick. An entry that comes late does not delay later ticks, but a tick
+ * that stays unused for `burst` periods is lost. So in any k/rate seconds at
+ * most k + burst enter. A new gate, and each key that is new to it, has a full
+ * burst of ticks that may be used immediately; so has every key when a rate is
+ * set and there was none.
+ *   A rate is only reached if its burst covers the time by which entries are
+ * late: with the default of 1, every entry that is later than one period loses
+ * a tick. A thread that waits for its tick is woken about 0.1 ms late, and
+ * several ms late if all processors are busy. A burst of rate/100 (10 ms) is
+ * enough for both: at 50,000 per second a burst of 1 admitted a third of that,
+ * and one of 500 all. Below 100 per second 1 is enough.
+ *
+ * HOLD. Nobody enters before a given time. See weir_gate_hold().
  *
  * KEYS. With `keys_max` the bounds hold for each key by itself, as if there
  * were a gate for every host or customer: limit 1 then keeps the jobs of each
- * key in order. A key is any number the caller likes but WEIR_EVERY. It takes
- * up room only while somebody is inside or waits, it is held, or its rate
- * still remembers it. A gate without keys knows the key 0 alone.
+ * key in order. A key is any number except WEIR_EVERY. It takes up room while
+ * somebody is inside or waits, while a job that names it has not ended, while
+ * it is held, and until its rate has forgotten it: `burst` periods after the
+ * tick it used last. A gate without keys has the key 0 alone.
+ *   No call costs more if there are more keys, up to a factor of log keys; but
+ * weir_gate_set() and a hold of WEIR_EVERY notify each key at which somebody
+ * waits, and others may use the gate meanwhile. Keys are hashed with a secret:
+ * nobody who chooses keys can make a gate slow. Each of keys_max takes 200 to
+ * 208 bytes, which are touched when they are first used.
  *
- * Invariants: never more than `limit` are inside but after the limit was
- * lowered, and then nobody enters until enough have left. With a rate, slots
- * lie 1/rate apart and each entry uses one; nobody enters before its slot.
- * An entry that comes late does not delay later slots. A slot that stays
- * unused for `burst` periods is lost, so that in any k/rate seconds at most
- * k + burst enter. An entry that is refused or gives up changes nothing.
+ * ORDER. Threads pass in the order in which they came. The jobs of a pool with
+ * one key pass in the order in which they were submitted, unless they have a
+ * start time or pass a second gate; a new run of a job goes to the end of the
+ * line. A thread may pass before a parked job that came earlier, but no job
+ * passes before a thread that came earlier, with two exceptions. A job that
+ * comes back from weir_sleep() needs a permit and no tick: it does not wait
+ * for those that wait for a tick or for the end of a hold. A job that is run
+ * by a wait for its group, see group.h, may pass before other jobs of its
+ * pool, and before threads if it inherits the permit of the job that waits.
  *
- * Order: threads pass in the order in which they came, the jobs of a pool with
- * one key in that in which they were submitted. Permits go to who is there: a
- * thread, or a job that comes back from weir_sleep(), may pass before a parked
- * job whose worker is not there yet; a job never overtakes a thread.
- *
- * Every call may run beside every other on the same gate, but for destroy.
+ * Every call may run concurrently with every other on the same gate, except
+ * destroy.
  */
 #ifndef WEIR_GATE_H
 #define WEIR_GATE_H
@@ -50,11 +73,12 @@ extern "C" {
 struct weir_gate;
 
 struct weir_gate_options {
-    int limit;         /* inside at once, WEIR_NONE for any number; 0: 1 */
-    int burst;         /* slots that may be used late, up to 2^20; 0: 1 */
-    double rate_per_s; /* entries a second, from 1e-6 to 1e9; 0 or
+    int limit;         /* inside at the same time; WEIR_NONE: any number;
+                          0: 1 */
+    int burst;         /* ticks that may be used late, up to 2^20; 0: 1 */
+    double rate_per_s; /* entries per second, from 1e-6 to 1e9; 0 or
                           WEIR_NONE: no rate */
-    size_t keys_max;   /* keys at a time, to 2^24; 0: the gate has no keys.
+    size_t keys_max;   /* keys at a time, up to 2^24; 0: the gate has no keys.
                           Only weir_gate_create() looks at it */
     uint64_t reserved[5];
 };
@@ -62,59 +86,87 @@ struct weir_gate_options {
 struct weir_gate_stats {
     uint64_t entered;   /* entries so far */
     uint64_t waited;    /* of these, those that had to wait */
-    uint64_t refused;   /* gave up: deadline passed, or was WEIR_NOW */
-    uint64_t late_ns;   /* sum over entries of how late each slot was used */
+    uint64_t refused;   /* calls of weir_gate_enter() that returned -EAGAIN or
+                           -ETIMEDOUT, and jobs not accepted because of
+                           parked_max or keys_max */
+    uint64_t late_ns;   /* sum over entries of how late each tick was used */
     uint64_t late_max_ns; /* the latest of them */
-    int64_t held_until; /* as held with WEIR_EVERY; WEIR_NOW: not held */
+    int64_t held_until; /* as held with WEIR_EVERY, also if that time has
+                           come; WEIR_NOW: not held */
     int limit;          /* as set; WEIR_NONE */
     int inside;         /* now */
-    int inside_max;     /* high-water mark */
+    int inside_max;     /* the most that were inside at the same time */
     int waiting;        /* in line now; a pool's own jobs count once */
-    size_t parked;      /* jobs that wait here without a thread, now */
+    size_t parked;      /* jobs in line here without a thread, now: parked, or
+                           not tried yet */
     size_t keys;        /* keys that take up room, now */
     uint64_t reserved[4];
 };
 
-/* Make a gate.
- * Returns 0; -EINVAL an option is out of range; -ENOMEM; an error of
- * pthread_mutex_init(). */
+/* Create a gate.
+ * Returns:
+ *   0        *gate is a gate, to be destroyed
+ *   -EINVAL  an option is out of range
+ *   -ENOMEM  no memory
+ *   or, with keys, an error of getentropy(); or an error of
+ *   pthread_mutex_init(). On failure *gate is NULL. */
 WEIR_API int weir_gate_create(struct weir_gate **gate,
                               const struct weir_gate_options *options);
 
 /* Free a gate. NULL is fine.
- * Requires: nobody is inside a call on it or in line. */
+ * Requires: nobody is inside a call on it or in line, and every job that names
+ * it has ended. Permits need not be given back. */
 WEIR_API void weir_gate_destroy(struct weir_gate *gate);
 
-/* Enter, waiting in line for a permit and a slot.
- * Returns 0, and the caller owes a weir_gate_leave(), from any thread;
- * -EAGAIN or -ETIMEDOUT it had to wait too long; -EAGAIN also at once where
- * there is no room for one more key; -EINVAL no such key in a gate without
- * keys, or WEIR_EVERY; -ECHILD; an error of sem_init(). Only with 0 has
- * anything changed. */
+/* Enter, waiting in line for a permit and a tick.
+ * Returns:
+ *   0           the caller owes a weir_gate_leave(), from any thread
+ *   -EAGAIN     it would have to wait, and the deadline was WEIR_NOW
+ *   -ETIMEDOUT  it could not enter before the deadline
+ *   -EAGAIN     immediately, whatever the deadline: there are keys_max keys
+ *               already
+ *   -EINVAL     the key is WEIR_EVERY, or not 0 in a gate without keys
+ *   -ECHILD     it would have to wait in a forked child, or the gate was
+ *               locked when the process forked
+ *   or an error of sem_init(). After an error nothing has changed, except
+ *   `refused`. */
 WEIR_API int weir_gate_enter(struct weir_gate *gate, uint64_t key,
                              int64_t deadline);
 
-/* Give a permit back; the first in line gets it. Aborts when nobody is
- * inside. Does nothing in a forked child. */
+/* Give a permit back, for the first in line. Aborts when nobody is inside with
+ * this key. In a forked child only the child's copy of the gate changes;
+ * nobody is notified. */
 WEIR_API void weir_gate_leave(struct weir_gate *gate, uint64_t key);
 
-/* Change the bounds at once, of every key; members that are 0 stay as they
- * are, WEIR_NONE lifts. A new rate counts from the last slot that was used.
- * Returns 0; -EINVAL, and nothing has changed; -ECHILD. */
+/* Change the bounds, of every key. Members that are 0 stay as they are;
+ * WEIR_NONE lifts the limit or the rate. A new rate counts from the last tick
+ * that was used. NULL changes nothing.
+ * Returns:
+ *   0        done
+ *   -EINVAL  an option is out of range, and nothing has changed
+ *   -ECHILD  the gate was locked when the process forked */
 WEIR_API int weir_gate_set(struct weir_gate *gate,
                            const struct weir_gate_options *options);
 
-/* Let nobody enter with this key before `until`, and with WEIR_EVERY nobody
- * at all; WEIR_NOW lifts that hold, WEIR_FOREVER holds until it is lifted.
- * Who is inside stays inside. So the answer "try again in 30 s" of a server
- * is weir_gate_hold(gate, host, weir_after(30 * WEIR_S)).
- * Returns 0; -EAGAIN no room for one more key; -EINVAL no such key; -ECHILD.
- */
+/* Let nobody enter with this key before `until`, or with WEIR_EVERY nobody at
+ * all. A second hold takes the place of the first; WEIR_NOW lifts it, and
+ * WEIR_FOREVER holds until it is lifted. The hold of a key and that of
+ * WEIR_EVERY are two: nobody enters before both are over. In a gate without
+ * keys they are the same. Nobody who is inside is sent out. If a server
+ * answers "try again in 30 s":
+ * weir_gate_hold(gate, host, weir_after(30 * WEIR_S)).
+ * Returns:
+ *   0        done
+ *   -EAGAIN  there are keys_max other keys already
+ *   -EINVAL  the key is not 0 in a gate without keys
+ *   -ECHILD  the gate was locked when the process forked */
 WEIR_API int weir_gate_hold(struct weir_gate *gate, uint64_t key,
                             int64_t until);
 
 /* Fill in *stats, all of one moment; of all keys together.
- * Returns 0; -ECHILD. */
+ * Returns:
+ *   0        done
+ *   -ECHILD  the gate was locked when the process forked */
 WEIR_API int weir_gate_stats(struct weir_gate *gate,
                              struct weir_gate_stats *stats);
 

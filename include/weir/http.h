@@ -21,19 +21,49 @@
  *       .worker_stop = weir_http_worker_stop,
  *       .user = &(struct weir_http_options){ .timeout_ns = 10 * WEIR_S } });
  *
- * SAFETY. http and https only, for redirects too, of which at most 10 are
- * followed; certificates are verified; bodies are bounded after they were
- * decompressed, headers to 256 KiB in all; user and password of a URL are
- * used, for its host and port alone, and never kept: no member of a response
- * has them. A resolver that blocks cannot be stopped: a request does not wait
- * for it, but libcurl's resolver thread runs on until it ends by itself
- * (before libcurl 7.87, or without its threaded resolver, the request does
- * wait).
+ * Many handles may share their connections, which makes an idle worker free:
+ *
+ *   weir_http_share_create(&share);
+ *   ... .user = &(struct weir_http_options){ .share = share } ...
+ *   weir_pool_destroy(pool);
+ *   weir_http_share_destroy(share);
+ *
+ * ONE REQUEST IS SENT ONCE. libcurl repeats a request by itself if a
+ * connection that was kept from an earlier request turns out to be closed.
+ * Here it does not:
+ *   - A request whose method is not idempotent always uses a new connection.
+ *   - An idempotent one (GET HEAD OPTIONS TRACE PUT DELETE) may use a kept
+ *     connection. If the server has closed it, the request ends with
+ *     WEIR_HTTP_CUT and `reused` 1: the caller decides about another attempt.
+ * `processed` says whether a failed request can have reached the server.
+ *
+ * SAFETY. Only http and https, also in redirects, of which at most 10 are
+ * followed. Certificates are verified, unless `insecure` says otherwise.
+ * Bodies are bounded after decompression, headers to 256 KiB for each answer.
+ * User and password of a URL are used for that URL's origin (scheme, host
+ * and port) only, and no member of a response contains them.
+ *
+ * NAME LOOK-UPS. A blocked resolver cannot be interrupted. With libcurl 7.87
+ * or newer and its threaded resolver, no call here waits for it: the thread
+ * that libcurl started ends when the resolver returns. An older libcurl, or
+ * one without a threaded resolver, waits for it. International host names are
+ * converted by libcurl, from the character set of the locale: the application
+ * must call setlocale(LC_CTYPE, "") with a locale that has one (C.UTF-8).
+ *
+ * CERTIFICATES. The file of trusted certificates is parsed once for each
+ * set of connections, not once for each connection, if libcurl is 7.87 or
+ * newer and no `ca_dir` is given. The environment is not read: an application
+ * that honours SSL_CERT_FILE and SSL_CERT_DIR passes them as `ca_file` and
+ * `ca_dir`.
+ *
+ * DESCRIPTORS. A handle that has made no request holds no descriptor. A
+ * handle with a share holds none between its requests. A handle without one
+ * keeps up to 4 connections and libcurl's wake-up descriptors until it is
+ * destroyed.
  *
  * A handle is used by one thread at a time, and may move to another between
- * calls. Different handles share nothing. A handle keeps up to 4 connections
- * open. TLS can raise SIGPIPE: a thread that makes requests, or destroys a
- * handle, blocks or ignores it, as workers of a pool do.
+ * calls. TLS can raise SIGPIPE: a thread that makes requests, or destroys a
+ * handle or a share, blocks or ignores it, as workers of a pool do.
  */
 #ifndef WEIR_HTTP_H
 #define WEIR_HTTP_H
@@ -46,21 +76,26 @@ extern "C" {
 #endif
 
 struct weir_http;
+struct weir_http_share;
 
-/* Why there is no answer, or not a whole one. */
+/* Why there is no answer, or only a part of one. */
 enum weir_http_error {
-    WEIR_HTTP_OK = 0,       /* an answer came, of whatever status */
+    WEIR_HTTP_OK = 0,       /* a whole answer came, with any status */
     WEIR_HTTP_URL,          /* malformed, or a scheme that is not allowed */
-    WEIR_HTTP_RESOLVE,      /* the host or proxy has no address */
+    WEIR_HTTP_RESOLVE,      /* the host or proxy has no address, or the name
+                               server failed */
     WEIR_HTTP_CONNECT,      /* refused, unreachable, or a proxy says so */
     WEIR_HTTP_TLS,          /* handshake or certificate */
     WEIR_HTTP_TIMEOUT,      /* connecting, in all, or too slow for too long */
-    WEIR_HTTP_TOO_LARGE,    /* the body is over body_max */
-    WEIR_HTTP_REDIRECTS,    /* too many */
-    WEIR_HTTP_CUT,          /* the connection ended before the answer did */
-    WEIR_HTTP_PROTOCOL,     /* not HTTP, headers over their bound, or an
-                               encoding that is broken */
-    WEIR_HTTP_CANCELLED,    /* weir_stopping() */
+    WEIR_HTTP_TOO_LARGE,    /* the body is larger than body_max */
+    WEIR_HTTP_REDIRECTS,    /* more than `redirects` */
+    WEIR_HTTP_CUT,          /* the connection ended before the answer did, or
+                               a compressed body ends before its end */
+    WEIR_HTTP_PROTOCOL,     /* not HTTP, headers over their bound, a broken
+                               encoding, or a switch of protocols (101) */
+    WEIR_HTTP_CANCELLED,    /* the job was told to stop */
+    WEIR_HTTP_LOCAL,        /* this machine ran out of descriptors, ports,
+                               threads or memory: not the host's fault */
     WEIR_HTTP_OTHER         /* see error_text */
 };
 
@@ -70,43 +105,82 @@ struct weir_http_options {
     int64_t idle_timeout_ns;    /* longest with less than a byte a second,
                                    in whole seconds, rounded up; 0 or
                                    WEIR_NONE: as timeout_ns */
-    int64_t body_max;           /* bytes after decompression; 0: 1 MiB */
-    int redirects;              /* followed at most, 1 to 10, WEIR_NONE
-                                   follows none; 0: 10 */
-    const char *agent;          /* User-Agent; 0: "weir/VERSION" */
-    const char *proxy;          /* URL; 0: as libcurl finds it, "" none */
-    const char *ca_file;        /* certificates to trust; 0: the system's */
+    int64_t body_max;           /* bytes after decompression, and before it;
+                                   0: 1 MiB */
+    int redirects;              /* followed at most, 1 to 10; WEIR_NONE: none;
+                                   0: 10 */
+    const char *agent;          /* User-Agent; NULL: "weir/VERSION", "": none
+                                   is sent */
+    const char *proxy;          /* URL; NULL: as libcurl finds it; "": none */
+    const char *ca_file;        /* certificates to trust; NULL: the system's */
+    const char *ca_dir;         /* more of them, named by their hash; NULL:
+                                   none */
+    const char *cert_file;      /* PEM, sent to servers that ask; NULL: none */
+    const char *key_file;       /* of cert_file, PEM; NULL: in cert_file */
+    int insecure;               /* 1: do not verify certificates */
+    int raw;                    /* 1: do not ask for compressed bodies, and
+                                   do not decode them */
+    int cookies;                /* 1: keep cookies from one redirect of a
+                                   request to the next; none outlives it */
+    struct weir_http_share *share; /* NULL: it shares nothing. Must outlive
+                                      the handle */
     uint64_t reserved[6];
 };
 
-/* Redirects are followed for GET without a body, HEAD, and POST, which 301,
- * 302 and 303 turn into GET; other methods get them as their answer. No
- * Content-Type is made up for a body. */
+/* Redirects. 307 and 308 are followed with the same method and body. 301,
+ * 302 and 303 are followed for GET and HEAD; other methods get them as their
+ * answer. If the next URL has another origin (scheme, host or port) than the
+ * request's, the following are sent neither there nor to any later URL: user
+ * and password, and every header that the caller gave, except Accept*,
+ * Cache-Control, Content-Encoding, Content-Language, Content-Type, Expect,
+ * If-*, Pragma, Range and User-Agent.
+ *
+ * Content-Type is sent only if the caller gives it. */
 struct weir_http_request {
     const char *url;
-    const char *method;          /* 0: GET, or POST where there is a body */
-    const char *const *headers;  /* "Name: value" each; "Name:" takes back
-                                    one that libcurl sends by itself */
+    const char *method;          /* any token, sent as it is; NULL: GET, or
+                                    POST if there is a body */
+    const char *const *headers;  /* as weir_http_header_check() accepts them;
+                                    they replace what libcurl sends */
     size_t header_count;
-    const void *body;            /* sent as it is; 0: none */
+    const void *body;            /* sent as it is; NULL: none */
     size_t body_bytes;
+    /* Called before a redirect is followed, with the URL without user and
+     * password; NULL: none. It may block: its time does not count against
+     * timeout_ns. If it does not return 0, the redirect is the answer. */
+    int (*on_redirect)(struct weir_context *cx, void *user, const char *to);
+    void *on_redirect_user;
+    int64_t timeout_ns;          /* of this request, if it is less than the
+                                    handle's; 0: as the handle's */
     uint64_t reserved[4];
 };
 
-/* Pointers are the handle's, good until its next request or its end. */
+/* Pointers are the handle's, valid until its next request or its end. No
+ * pointer is NULL. */
 struct weir_http_response {
     enum weir_http_error error;
     int status;             /* of the last answer; 0: none came */
-    const char *error_text; /* one line of printable ASCII, "" where error
-                               is WEIR_HTTP_OK */
-    const char *url;        /* where it ended after redirects, as of
-                               weir_http_public_url() */
-    const void *body;       /* what came of it, decompressed, and a NUL
-                               behind it that is not counted */
+    const char *error_text; /* one line of printable ASCII; "" if error is
+                               WEIR_HTTP_OK */
+    const char *note;       /* likewise: what a person should know about a
+                               body, such as an unknown Content-Encoding;
+                               "": nothing */
+    const char *url;        /* where it ended after redirects, as
+                               weir_http_public_url() writes it */
+    const char *content_type; /* printable ASCII; "": none */
+    const void *body;       /* what came of it, decompressed, and a NUL after
+                               it that is not counted */
     size_t body_bytes;
     int redirects;          /* followed */
-    /* Nanoseconds from the start of the request, 0 where never reached, as
-     * libcurl's CURLINFO_*_TIME_T tell them: after redirects, the sums of
+    int http_version;       /* 10, 11, 20 or 30; 0: no answer came */
+    int64_t bytes_sent;     /* of bodies, redirects included */
+    int processed;          /* 0: the server certainly did not process the
+                               request, because no part of it was sent;
+                               1: it did or may have */
+    int reused;             /* 1: the last request went out on a connection
+                               that an earlier one had opened */
+    /* Nanoseconds from the start of the request, 0 if never reached, as
+     * libcurl's CURLINFO_*_TIME_T report them: after redirects, the sums of
      * what each needed to get so far. total_ns is the whole call. */
     int64_t resolved_ns, connected_ns, secured_ns, first_byte_ns, total_ns;
     uint64_t reserved[6];
@@ -114,45 +188,90 @@ struct weir_http_response {
 
 /* Prepare libcurl for the process: once, before the first handle and, with a
  * libcurl that was built without thread-safe initialisation, before other
- * threads are started. Each needs a weir_http_end().
- * Returns 0; -ENOMEM; -ENOSYS this libcurl cannot do what Weir needs. */
+ * threads are started. Each call needs a weir_http_end().
+ * Returns:
+ *   0
+ *   -ENOMEM
+ *   -ENOSYS  this libcurl cannot do what Weir needs */
 WEIR_API int weir_http_begin(void);
 WEIR_API void weir_http_end(void);
 
-/* Make a handle. The strings of the options are copied.
- * Returns 0; -EINVAL an option is out of range; -ENOMEM. */
+/* Make what handles share: connections, TLS sessions, parsed certificates and
+ * looked-up names. A request borrows one set of connections and returns it at
+ * its end, so there are as many sets as there were requests at one time, and
+ * at most 64 that nobody uses. Each set keeps up to 4 connections.
+ * Returns:
+ *   0
+ *   -ENOMEM */
+WEIR_API int weir_http_share_create(struct weir_http_share **share);
+
+/* Close all connections and free it. Requires that its handles have been
+ * destroyed. NULL is ignored. In a forked child only memory of Weir is freed.
+ */
+WEIR_API void weir_http_share_destroy(struct weir_http_share *share);
+
+/* Make a handle. The strings of the options are copied. Opens no descriptor.
+ * Returns:
+ *   0
+ *   -EINVAL  an option is out of range, or a string has a control character
+ *   -ENOMEM */
 WEIR_API int weir_http_create(struct weir_http **http,
                               const struct weir_http_options *options);
 
-/* Close its connections and free it. NULL is fine. In a forked child only
- * memory of Weir is freed: the connections are the parent's. */
+/* Close its connections, unless they are shared, and free it. NULL is ignored.
+ * In a forked child only memory of Weir is freed: the connections are the
+ * parent's. */
 WEIR_API void weir_http_destroy(struct weir_http *http);
 
 /* The same as hooks of a pool: `user` is NULL or the options, which must
- * stay until weir_pool_create() has returned; *local is the handle. */
-WEIR_API int weir_http_worker_start(void *user, int index, void **local);
-WEIR_API void weir_http_worker_stop(void *user, int index, void *local);
+ * stay until weir_pool_create() has returned; *worker_local is the handle. */
+WEIR_API int weir_http_worker_start(void *user, int index,
+                                    void **worker_local);
+WEIR_API void weir_http_worker_stop(void *user, int index,
+                                    void *worker_local);
 
 /* Carry a request out and wait for its end. With `cx`, which may be NULL, it
- * ends at once, within 100 ms, when weir_stopping(cx) comes true: it listens
- * by weir_on_stop(), in the place of what the job had set there, and then
- * takes that back.
- * Returns 0, and *response tells what came, a failure of the network
- * included; -EINVAL an argument is NULL, or the request is malformed (no
- * URL, a method that is no token, a header that is no "token: value" or has
- * a control character, a body with HEAD or without its bytes); -ENOMEM;
- * -ECHILD. After an error *response is empty, with no NULL in it. */
+ * ends within 100 ms when weir_stopping(cx) becomes true: it uses
+ * weir_on_stop(), in place of what the job had set there, and removes its
+ * function from there before it returns.
+ * A failure of the network is not an error of the call: see response->error.
+ * Returns:
+ *   0        *response says what came
+ *   -EINVAL  an argument is NULL, or the request is malformed: no URL, a
+ *            method that weir_http_method_check() or a header that
+ *            weir_http_header_check() refuses, a body with HEAD, a size
+ *            without a body, or a negative timeout
+ *   -ENOMEM
+ *   -ECHILD  the handle was made before fork(), by the parent
+ * After an error *response is empty, with no NULL in it. */
 WEIR_API int weir_http_perform(struct weir_http *http,
                                struct weir_context *cx,
                                const struct weir_http_request *request,
                                struct weir_http_response *response);
 
-/* Look up a header of the last answer, its name in any case. The last one
- * where there are several. The value is as the server sent it, control
+/* Look up a header of the last answer by its name, in any case; the last one
+ * if there are several. The value is as the server sent it, control
  * characters included.
- * Returns its value, the handle's until its next request; NULL: none. */
+ * Returns:
+ *   its value, the handle's until its next request
+ *   NULL if the answer has no such header */
 WEIR_API const char *weir_http_header(struct weir_http *http,
                                       const char *name);
+
+/* Check whether a header may be part of a request: "Name: value", with a
+ * token for a name and no control character except tab in the value. "Name:"
+ * sends the header with an empty value. Content-Length and Transfer-Encoding
+ * follow from the body and are refused. Any thread.
+ * Returns:
+ *   0
+ *   -EINVAL  it may not, or `line` is NULL */
+WEIR_API int weir_http_header_check(const char *line);
+
+/* Check whether a method may be part of a request: any token may. Any thread.
+ * Returns:
+ *   0
+ *   -EINVAL  it may not, or `method` is NULL */
+WEIR_API int weir_http_method_check(const char *method);
 
 /* Name an error in one lower-case word: "ok", "timeout", "too_large".
  * Constant; "other" for a value that is none. Any thread. */

@@ -75,20 +75,22 @@ struct weir_pool_options {
                           the system wants at least where that is more */
     const char *name;  /* of the threads, 15 bytes shown; 0: "weir" */
     size_t parked_max; /* jobs, of all pools, that one key of a gate may keep
-                          waiting, so that it does not take all the room; 0: a
-                          quarter of the capacity. No bound without keys */
+                          waiting, so that it does not take all the room:
+                          submitting one more is refused with -EAGAIN, and not
+                          waited for; 0: a quarter of the capacity, 256 of
+                          1,024. No bound for gates without keys */
     int help_depth;    /* waits of jobs inside one another, see group.h, at
                           most 1,000; 0: 16, so that a job and what it calls
                           may use 14 KiB of the default stack at each */
 
     /* Called by each worker thread before its first job, and by each thread
      * inside weir_pool_run(); must not end its thread; what it stores in
-     * *local weir_local() tells its jobs. A result other than 0 makes
+     * *worker_local weir_local() returns to its jobs. A result other than 0 makes
      * weir_pool_create() fail with it, so it should be a negative errno
      * value. NULL: nothing. */
-    int (*worker_start)(void *user, int index, void **local);
+    int (*worker_start)(void *user, int index, void **worker_local);
     /* Called by each worker whose start succeeded, after its last job. */
-    void (*worker_stop)(void *user, int index, void *local);
+    void (*worker_stop)(void *user, int index, void *worker_local);
     /* Called by each thread at what happens to it, with no lock held, between
      * jobs and inside them; slow ones slow the pool. NULL: nothing. */
     void (*on_event)(void *user, const struct weir_event *event);
@@ -135,8 +137,9 @@ WEIR_API void weir_pool_destroy(struct weir_pool *pool);
  * several submitters gets room first is not promised.
  * Returns how many were accepted, always the first ones; fewer than `count`
  * only if the deadline passed or the pool was closed meanwhile. If none
- * were: 0 where count is 0; -EAGAIN or -ETIMEDOUT no room; -EAGAIN, at once,
- * parked_max, or no room for its key; -EPIPE the pool is closed, or is being
+ * were: 0 where count is 0; -EAGAIN or -ETIMEDOUT no room; -EAGAIN, immediately
+ * and whatever the deadline, because parked_max jobs with its key wait, or its
+ * gate has keys_max keys; -EPIPE the pool is closed, or is being
  * drained and this is none of its jobs; -EINVAL a job of them has no fn, or a
  * member out of range; -ECHILD. In a job of this pool nothing waits. The jobs
  * are copied; the caller keeps the arguments of those not accepted. */

@@ -110,7 +110,7 @@ code != "" {
 /^extern "C" \{$/ || /^}$/ { next }
 
 # A type whose members are private.
-/^struct weir_[a-z]+;/ {
+/^struct weir_[a-z_]+;/ {
     sub(/;.*/, "", $2)
     opaque = opaque "struct " $2 ";\n"
     if (/\/\*/)

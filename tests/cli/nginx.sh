@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# nginx.sh WEIR NGINX - a thousand files from a real server, some missing.
+# nginx.sh WEIR - a thousand files from a real server, some missing.
 . "$(dirname "$0")/lib.sh"
-nginx=${2:-}
-[ -n "$nginx" ] && [ -x "$nginx" ] || skip_all "there is no nginx"
+# Debian keeps it where only root looks.
+nginx=$(PATH=$PATH:/usr/sbin command -v nginx) || skip_all "there is no nginx"
 
 # Its workers may be another user, who must get in.
 chmod 755 "$dir"

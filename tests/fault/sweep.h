@@ -11,7 +11,8 @@
  * do without, or the usual error of one of the calls. */
 static inline int is_usual(int err)
 {
-    return err == 0 || err == -ENOMEM || err == -EAGAIN || err == -ENOSPC;
+    return err == 0 || err == -ENOMEM || err == -EAGAIN || err == -ENOSPC ||
+           err == -ENOSYS;
 }
 
 /* A thread that has been joined can stand in /proc a moment longer. */

@@ -648,6 +648,21 @@ static int count_element(struct weir_context *cx, void *user, void *element)
 static const struct weir_each one_element = { .fn = count_element,
                                               .count = 1 };
 
+static void no_random_bytes(void)
+{
+    struct weir_gate *gate = (struct weir_gate *)&gate;
+
+    inject_reset();
+    inject_fail(INJECT_RANDOM, 1, EIO, INJECT_ALWAYS);
+    EXPECT_INT(weir_gate_create(&gate, &(struct weir_gate_options){
+        .keys_max = 1 }), -EIO);
+    EXPECT(gate == NULL);
+    /* Without keys there is nothing to hash. */
+    EXPECT_INT(weir_gate_create(&gate, NULL), 0);
+    weir_gate_destroy(gate);
+    inject_reset();
+}
+
 static void no_semaphore(void)
 {
     struct weir_pool *pool;
@@ -1025,6 +1040,8 @@ static const struct tap_case cases[] = {
       gate_locked_at_fork },
     { "destroying frees all memory, in a forked child too", all_is_freed },
     { "an error of pthread_mutex_init is passed on", no_mutex },
+    { "a gate with keys passes on an error of getentropy",
+      no_random_bytes },
     { "an error of sem_init is passed on", no_semaphore },
     { "whichever of a queue's it is, and nothing is left",
       any_semaphore },

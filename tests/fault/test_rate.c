@@ -161,6 +161,87 @@ static void another_rate_is_for_all_slots(void)
     }
 }
 
+static bool is_same(const struct weir_rate *a, const struct weir_rate *b)
+{
+    return a->rated == b->rated && a->burst == b->burst &&
+           a->period.ns == b->period.ns &&
+           a->period.fraction == b->period.fraction &&
+           a->slot.ns == b->slot.ns && a->slot.fraction == b->slot.fraction;
+}
+
+/* A rate that adopts the bounds of another is what it would be if they had
+ * been set at that moment. */
+static void following_is_setting(void)
+{
+    static const double rates[] = { 0, 3, 5000, 3333, 1e9 };
+
+    dice = 521288629u;
+    for (int round = 0; round < 10000; round++) {
+        int64_t now = 1000000000 + (int64_t)roll(1000);
+        double first = rates[1 + roll(4)];
+        struct weir_rate set = { .burst = 1 }, bounds, follows;
+
+        REQUIRE(weir_rate_set(&set, first, 1 + (int)roll(9), now) == 0);
+        bounds = follows = set;
+        for (uint64_t i = roll(4); i > 0; i--) {
+            int64_t opens = weir_rate_opens(&set, now);
+
+            now = opens > now ? opens : now;
+            weir_rate_opens(&follows, now);
+            weir_rate_opens(&set, now);
+            weir_rate_take(&follows, now);
+            weir_rate_take(&set, now);
+        }
+        for (uint64_t i = roll(3); i > 0; i--) {
+            double per_s = rates[roll(5)];
+            int burst = (int)roll(9);
+
+            /* The same rate again would lay ticks that were never used anew. */
+            if (per_s > 0 && per_s == first)
+                per_s = 0;
+            first = per_s > 0 ? per_s : first;
+            REQUIRE(weir_rate_set(&set, per_s, burst, now) == 0);
+            REQUIRE(weir_rate_set(&bounds, per_s, burst, now) == 0);
+            weir_rate_follow(&follows, &bounds, false, now);
+        }
+        if (!EXPECT(is_same(&set, &follows)))
+            return;
+    }
+}
+
+/* Which of two is fresh first is known from the ticks they used last. */
+static void fresh_in_order(void)
+{
+    static const double rates[] = { 1, 5000, 3333, 1e9, 0.001 };
+
+    dice = 362436069u;
+    for (int round = 0; round < 10000; round++) {
+        struct weir_rate rate[2] = { { .burst = 1 }, { .burst = 1 } };
+        double per_s = rates[roll(5)], other = rates[roll(5)];
+        int burst = 1 + (int)roll(1000);
+        int first;
+
+        for (int i = 0; i < 2; i++) {
+            int64_t now = (int64_t)roll(1000000000000);
+
+            REQUIRE(weir_rate_set(&rate[i], per_s, 1 + (int)roll(5), now) ==
+                    0);
+            weir_rate_opens(&rate[i], now);
+            weir_rate_take(&rate[i], now);
+        }
+        first = weir_rate_used_ns(&rate[1]) < weir_rate_used_ns(&rate[0]);
+        for (int i = 0; i < 2; i++)
+            REQUIRE(weir_rate_set(&rate[i], other, burst, 0) == 0);
+        for (int64_t step = INT64_C(1) << 60, now = 0; step > 0; step /= 2) {
+            now += step; /* the earliest time at which one is fresh */
+            if (weir_rate_is_fresh(&rate[!first], now)) {
+                EXPECT(weir_rate_is_fresh(&rate[first], now));
+                now -= step;
+            }
+        }
+    }
+}
+
 static void rates_out_of_range(void)
 {
     struct weir_rate rate = { .burst = 1 };
@@ -190,6 +271,10 @@ static const struct tap_case cases[] = {
       a_long_pause_lays_slots_anew },
     { "another rate is one for all slots from the last one used on",
       another_rate_is_for_all_slots },
+    { "a rate that adopts the bounds of another is as if they had been set",
+      following_is_setting },
+    { "keys are forgotten in the order of their last ticks, at any rate",
+      fresh_in_order },
     { "a rate out of range is EINVAL, and none is never waited for",
       rates_out_of_range },
 };

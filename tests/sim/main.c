@@ -291,7 +291,7 @@ static void say_totals(void)
     for (int i = 0; i < STRATEGIES; i++)
         printf("# tally: simulator | schedules, %s | %llu | 0 | %.0f\n",
                strategies[i]->name, (unsigned long long)drawn[i],
-               (double)(all_ns - search_ns) / 1e9 / STRATEGIES);
+               (double)(all_ns - search_ns) / 1e9 / (double)STRATEGIES);
 }
 
 int main(int argc, char **argv)

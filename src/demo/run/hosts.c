@@ -372,7 +372,7 @@ void hosts_leave(struct run *run, struct job *job)
         tend_locked(run);
     share_locked(hosts);
     pthread_mutex_unlock(&hosts->lock);
-    window_leave(run);
+    window_leave(run, job->places);
 }
 
 void hosts_tend(struct run *run)
@@ -400,7 +400,7 @@ void hosts_drop_kept(struct run *run)
     while (all != NULL) {
         struct job *next = all->next;
 
-        window_leave(run);
+        window_leave(run, all->places);
         job_free(all);
         all = next;
     }
