@@ -26,6 +26,9 @@ static enum weir_http_error class_stop(enum weir_http_stop stop,
     case WEIR_HTTP_STOP_UPGRADE:
         *text = "the server switched protocols (101)";
         return WEIR_HTTP_PROTOCOL;
+    case WEIR_HTTP_STOP_FOLD:
+        *text = "the headers of the answer are malformed";
+        return WEIR_HTTP_PROTOCOL;
     case WEIR_HTTP_STOP_CODING:
         *text = "the answer has a transfer coding that was not asked for";
         return WEIR_HTTP_PROTOCOL;

@@ -3,6 +3,7 @@
  * request is sent, and redirects. Against a scripted server on 127.0.0.1. */
 #define _POSIX_C_SOURCE 200809L
 
+#include "deflated.h"
 #include "run.h"
 #include "scripted_server.h"
 
@@ -11,41 +12,6 @@
 #define OK_HEAD "HTTP/1.1 200 OK\r\n"
 #define CLOSING_GZIP "HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n"
 #define CLOSING_DEFLATE "HTTP/1.0 200 OK\r\nContent-Encoding: deflate\r\n\r\n"
-
-/* "0,1,2," to "199,", by DEFLATE with codes of its own. */
-static const unsigned char deflated[331] = {
-    0x1d, 0xd2, 0xc9, 0x01, 0xc4, 0x20, 0x10, 0xc4, 0xc0, 0x84, 0xf4, 0xa0,
-    0x39, 0x06, 0x26, 0xff, 0xc4, 0x56, 0xde, 0x7f, 0xdb, 0xc6, 0x25, 0x06,
-    0x61, 0xb2, 0xd8, 0x1c, 0x8a, 0xcb, 0xa3, 0xc9, 0x20, 0x21, 0x93, 0x2c,
-    0xb2, 0xc9, 0x21, 0x45, 0x2e, 0x79, 0xa4, 0x99, 0x83, 0xe9, 0x33, 0x93,
-    0xb9, 0x98, 0x9b, 0x79, 0x98, 0xc5, 0xbc, 0xcc, 0xc7, 0x6c, 0xd6, 0x60,
-    0x85, 0xe5, 0x2b, 0x17, 0x6b, 0xb3, 0x0e, 0xab, 0x58, 0x97, 0xf5, 0x58,
-    0xcd, 0x1e, 0xec, 0xb0, 0x27, 0xdb, 0x2f, 0x6e, 0xf6, 0x61, 0x17, 0xfb,
-    0xb2, 0x1f, 0xbb, 0x39, 0x83, 0x13, 0xce, 0xe4, 0x2c, 0x8e, 0x07, 0x3a,
-    0x9c, 0xe2, 0x5c, 0xce, 0xe3, 0x34, 0x35, 0xa8, 0x50, 0x93, 0x5a, 0xd4,
-    0xa6, 0x3c, 0x6f, 0x51, 0x97, 0x7a, 0x54, 0x73, 0x07, 0x37, 0xdc, 0xc9,
-    0x5d, 0xdc, 0xcd, 0x3d, 0x5c, 0x7f, 0xe7, 0x72, 0x1f, 0xb7, 0x79, 0x83,
-    0x17, 0xde, 0xe4, 0x2d, 0xde, 0xe6, 0x1d, 0x5e, 0xf1, 0xfc, 0xdb, 0xc7,
-    0x6b, 0x7a, 0xd0, 0xa1, 0x27, 0xbd, 0xe8, 0x4d, 0x1f, 0xba, 0xe8, 0x4b,
-    0x8b, 0xf1, 0x69, 0xc8, 0x31, 0xf4, 0x18, 0x82, 0x0c, 0x45, 0x86, 0x24,
-    0x43, 0x93, 0x21, 0xca, 0x50, 0x65, 0xc8, 0x32, 0xdc, 0xfd, 0xd9, 0xdc,
-    0x7d, 0x70, 0x9f, 0xdc, 0x47, 0xf7, 0xd9, 0x7d, 0x78, 0x9f, 0xde, 0xc7,
-    0xa7, 0x5f, 0x04, 0xcc, 0xfc, 0x7c, 0xdd, 0x69, 0x18, 0x11, 0xa3, 0x62,
-    0x64, 0x8c, 0x8e, 0x11, 0x32, 0x4a, 0x46, 0xca, 0x68, 0x99, 0xf5, 0x85,
-    0x70, 0x27, 0x67, 0xf4, 0x8c, 0xa0, 0x51, 0x34, 0x92, 0x46, 0xd3, 0x88,
-    0x1a, 0x55, 0x23, 0x6b, 0xf6, 0x57, 0xcc, 0x9d, 0xb2, 0x91, 0x36, 0xda,
-    0x46, 0xdc, 0xa8, 0x1b, 0x79, 0xa3, 0x6f, 0x04, 0x8e, 0xc2, 0x39, 0x5f,
-    0x5a, 0x77, 0x22, 0x47, 0xe5, 0xc8, 0x1c, 0x9d, 0x23, 0x74, 0x94, 0x8e,
-    0xd4, 0xd1, 0x3a, 0x62, 0xa7, 0xbe, 0x3b, 0xe0, 0x4e, 0xef, 0x08, 0x1e,
-    0xc5, 0x23, 0x79, 0x34, 0x8f, 0xe8, 0x51, 0x3d, 0xb2, 0x47, 0xf7, 0xdc,
-    0xef, 0xb2, 0xb8, 0x93, 0x3e, 0xda, 0x47, 0xfc, 0xa8, 0x1f, 0xf9, 0xa3,
-    0x7f, 0x0c, 0x10, 0x0b, 0xc4, 0x04, 0x79, 0xdf, 0xad, 0x72, 0x67, 0x85,
-    0x98, 0x21, 0x76, 0x88, 0x21, 0x62, 0x89, 0x98, 0x22, 0xb6, 0x88, 0x31,
-    0x62, 0x8d, 0xf4, 0x77, 0xfd, 0x9a, 0x1f
-};
-#define TEXT_BYTES 690
-#define TEXT_CRC 0x7ebebd1fu
-#define TEXT_ADLER 0xbfb485adu
 
 /* Made in main(). */
 static char text[TEXT_BYTES + 1];
@@ -57,14 +23,14 @@ static unsigned char trailed[sizeof(member) + 7];
 static unsigned char wrong_sum[sizeof(member)], wrong_size[sizeof(member)];
 static unsigned char zlib[sizeof(deflated) + 6], wrong_adler[sizeof(zlib)];
 static unsigned char twice[sizeof(member) + 23 + 5]; /* stored in gzip */
-static unsigned char cut[sizeof(member) + 1]; /* its tail is cut off */
 static const unsigned char far_back[] = { /* a distance before the start */
     0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x63, 0x04, 0x22, 0, 0, 0, 0, 0 };
 
-static char away_head[256]; /* set by its test */
+static char away[2][256]; /* set by their test */
 
 static struct scripted_answer answers[] = {
-    { .path = "/away", .head = away_head },
+    { .path = "/away0", .head = away[0] },
+    { .path = "/away1", .head = away[1] },
     { .path = "/plain", .head = OK_HEAD "Server: x\r\nContent-Length: 2"
       "\r\n\r\nok" },
     { .path = "/folded", .head = OK_HEAD " Folded: y\r\nContent-Length: 2"
@@ -144,10 +110,6 @@ static struct scripted_answer answers[] = {
     { .path = "/emptyclose", .head = CLOSING_GZIP, .then = SCRIPTED_CLOSE },
     { .path = "/partial", .head = "HTTP/1.1 206 Part\r\nContent-Encoding: "
       "gzip\r\nContent-Length: 5\r\n\r\nhello" },
-    { .path = "/cutgzip", .head = CLOSING_GZIP, .part = cut, .parts = 1,
-      .then = SCRIPTED_CLOSE },
-    { .path = "/cutdeflate", .head = CLOSING_DEFLATE, .part = cut, .parts = 1,
-      .then = SCRIPTED_CLOSE },
     /* redirects */
     { .path = "/setcookie", .head = "HTTP/1.1 302 Found\r\nLocation: /echo"
       "\r\nSet-Cookie: a=1; Path=/\r\nContent-Length: 0\r\n\r\n" },
@@ -329,35 +291,46 @@ static void damaged(void)
     weir_http_destroy(http);
 }
 
-static void cut_everywhere(const char *path, const unsigned char *from,
+/* A server of its own has an answer for each place where it may end. */
+static void cut_everywhere(const char *head, const unsigned char *from,
                            size_t bytes)
 {
+    static struct scripted_answer cuts[sizeof(member)];
+    static char paths[sizeof(member)][8];
     struct weir_http *http = make(&plain);
-    struct scripted_answer *answer = answers;
+    struct scripted_server *own;
 
-    while (strcmp(answer->path, path) != 0)
-        answer++;
+    for (size_t i = 1; i < bytes; i++) {
+        snprintf(paths[i], sizeof(paths[i]), "/%zu", i);
+        cuts[i] = (struct scripted_answer){
+            .path = paths[i], .head = head, .part = from, .part_bytes = i,
+            .parts = 1, .then = SCRIPTED_CLOSE };
+    }
+    own = scripted_open(cuts + 1, bytes - 1);
     for (size_t i = 1; i < bytes; i++) {
         struct weir_http_response r;
+        char url[URL_BYTES];
 
-        memcpy(cut, from, i);
-        answer->part_bytes = i;
-        r = get(http, path);
+        url_of(url, scripted_port(own), paths[i]);
+        EXPECT_INT(weir_http_perform(http, NULL,
+                                     &(struct weir_http_request){
+                                         .url = url }, &r), 0);
         if (!EXPECT_INT(r.error, WEIR_HTTP_CUT))
-            printf("# %s of %zu bytes\n", path, i);
+            printf("# of %zu bytes\n", i);
         EXPECT_INT(r.status, 200);
         EXPECT(r.body_bytes <= TEXT_BYTES &&
                memcmp(r.body, text, r.body_bytes) == 0);
     }
     weir_http_destroy(http);
+    scripted_close(own);
 }
 
 static void coded_cut(void)
 {
     struct weir_http *http = make(&plain);
 
-    cut_everywhere("/cutgzip", member, sizeof(member));
-    cut_everywhere("/cutdeflate", zlib, sizeof(zlib));
+    cut_everywhere(CLOSING_GZIP, member, sizeof(member));
+    cut_everywhere(CLOSING_DEFLATE, zlib, sizeof(zlib));
     EXPECT_INT(get(http, "/emptyclose").error, WEIR_HTTP_CUT);
     EXPECT_INT(get(http, "/empty").error, WEIR_HTTP_OK);
     EXPECT_INT(get(http, "/emptychunks").error, WEIR_HTTP_OK);
@@ -523,12 +496,15 @@ static void secrets_stay(void)
              scripted_port(server));
     there[0].head = head[0];
     there[1].head = head[1];
-    for (int i = 0; i < 2; i++) {
-        snprintf(away_head, sizeof(away_head),
+    for (int i = 0; i < 2; i++)
+        snprintf(away[i], sizeof(away[i]),
                  "HTTP/1.1 307 To\r\nContent-Length: 0\r\nLocation: "
                  "http://127.0.0.1:%d%s\r\n\r\n", scripted_port(other),
                  there[i].path);
-        r = ask(http, "/away", request);
+    scripted_requests(server); /* their locks publish what was written */
+    scripted_requests(other);
+    for (int i = 0; i < 2; i++) {
+        r = ask(http, i == 0 ? "/away0" : "/away1", request);
         EXPECT_INT(r.redirects, 2);
         EXPECT_INT(r.status, 200);
         EXPECT(has(&r, "PUT /echo ") && has(&r, "\r\n\r\nb"));

@@ -123,18 +123,18 @@ struct weir_http_options {
                                    do not decode them */
     int cookies;                /* 1: keep cookies from one redirect of a
                                    request to the next; none outlives it */
-    struct weir_http_share *share; /* NULL: connections of its own. Must
-                                      outlive the handle */
+    struct weir_http_share *share; /* NULL: it shares nothing. Must outlive
+                                      the handle */
     uint64_t reserved[6];
 };
 
 /* Redirects. 307 and 308 are followed with the same method and body. 301,
  * 302 and 303 are followed for GET and HEAD; other methods get them as their
  * answer. If the next URL has another origin (scheme, host or port) than the
- * request's, the following are not sent there nor to any later URL: user and
- * password, and every header that the caller gave, except Accept*,
- * Cache-Control, Content-Encoding, Content-Language, Content-Type, Expect, If-*, Pragma,
- * Range and User-Agent.
+ * request's, the following are sent neither there nor to any later URL: user
+ * and password, and every header that the caller gave, except Accept*,
+ * Cache-Control, Content-Encoding, Content-Language, Content-Type, Expect,
+ * If-*, Pragma, Range and User-Agent.
  *
  * Content-Type is sent only if the caller gives it. */
 struct weir_http_request {
@@ -219,8 +219,9 @@ WEIR_API void weir_http_share_destroy(struct weir_http_share *share);
 WEIR_API int weir_http_create(struct weir_http **http,
                               const struct weir_http_options *options);
 
-/* Close its connections, unless they are shared, and free it. NULL is ignored. In a forked
- * child only memory of Weir is freed: the connections are the parent's. */
+/* Close its connections, unless they are shared, and free it. NULL is ignored.
+ * In a forked child only memory of Weir is freed: the connections are the
+ * parent's. */
 WEIR_API void weir_http_destroy(struct weir_http *http);
 
 /* The same as hooks of a pool: `user` is NULL or the options, which must
