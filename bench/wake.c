@@ -34,7 +34,7 @@ static int note_job(struct weir_context *cx, void *arg)
 static int time_wakes(const struct bench_case *c, struct sample *sample,
                       int (*send)(void *user, uint64_t number), void *user)
 {
-    int64_t *ns = calloc(c->ops, sizeof(*ns));
+    int64_t *ns = calloc((size_t)c->ops, sizeof(*ns));
     struct meter meter;
     int err = ns != NULL ? meter_begin(&meter, c->ops, 0) : -ENOMEM;
 
@@ -52,7 +52,7 @@ static int time_wakes(const struct bench_case *c, struct sample *sample,
     if (err == 0) {
         meter_stop(&meter);
         err = meter_end(&meter, sample);
-        meter_latencies(sample, ns, c->ops);
+        meter_latencies(sample, ns, (size_t)c->ops);
         sample->ns = sample->p50;
     }
     free(ns);

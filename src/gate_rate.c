@@ -5,6 +5,10 @@
 #include <weir/gate.h>
 
 #define BURST_MAX (1 << 20)
+
+/* As a constant of an expression it would be more precise than a double on
+ * 32-bit x86, and the least rate would be below it. */
+static const double RATE_LEAST = 1e-6;
 #define YEAR_NS (INT64_C(31536000) * WEIR_S)
 
 static struct weir_fine_time later(struct weir_fine_time t,
@@ -72,7 +76,7 @@ int weir_rate_set(struct weir_rate *r, double per_s, int burst, int64_t now)
     /* Written so that what is not a number is refused too. */
     if (burst < 0 || burst > BURST_MAX ||
         (per_s != 0 && per_s != WEIR_NONE &&
-         !(per_s >= 1e-6 && per_s <= 1e9)))
+         !(per_s >= RATE_LEAST && per_s <= 1e9)))
         return -EINVAL;
     if (burst != 0)
         r->burst = burst;

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * http.c - handles: their options, their making and end, their answers.
  *
- * Owns: a handle has one easy handle of libcurl and a multi handle of its
- * own that drives it, the copied strings, and the last answer.
- * Locks: none. A handle is its owner's; handles share nothing, and nothing
- * is shared through libcurl (CURLSH is not safe for connections).
- * Invariants: the easy handle is in the multi handle only while
- * weir_http_perform() runs; between requests a handle holds the last answer,
- * so at most body_max and the URL, and the connections libcurl keeps. */
+ * Between requests a handle holds its options and the last answer: at most
+ * twice body_max, the headers and the URL. It has no lock: it is used by one
+ * thread at a time. */
 #include "http_private.h"
 
 #include <limits.h>
@@ -19,14 +15,6 @@
 #define CONNECT_TIMEOUT_NS (5 * WEIR_S)
 #define BODY_MAX (1024 * 1024)
 #define REDIRECTS_MAX 10
-
-/* Connections kept between requests: what libcurl would make of one easy
- * handle by itself, said here so that it is known. */
-#define CONNECTIONS_KEPT 4L
-
-/* How soon weir_stopping() is seen by a handle that cannot be woken: half of
- * what is promised. */
-#define LOOK_MS 50
 
 /* ---- the process ---- */
 
@@ -119,7 +107,16 @@ static int copy_text(char **copy, const char *text)
     return 0;
 }
 
-/* Requires: *o is in range, *http is zero but for its handles. */
+/* Return 1 if there is a file of certificates to trust, so that libcurl's
+ * folder of them is not needed. */
+static int has_ca_file(const char *file)
+{
+    if (file == NULL)
+        file = curl_version_info(CURLVERSION_NOW)->cainfo;
+    return file != NULL && access(file, R_OK) == 0;
+}
+
+/* Requires: *o is in range, *http is zero. */
 static int set_options(struct weir_http *http,
                        const struct weir_http_options *o)
 {
@@ -134,9 +131,9 @@ static int set_options(struct weir_http *http,
     http->timeout_ms = to_ms(timeout);
     http->connect_ms = to_ms(connect < timeout ? connect : timeout);
     http->idle_s = to_s(idle);
-    /* A quarter of what can be addressed, so that doubling never wraps. */
-    http->body_max = (uint64_t)body < SIZE_MAX / 4 ? (size_t)body
-                                                   : SIZE_MAX / 4;
+    /* An eighth of what can be addressed, so that doubling never wraps. */
+    http->body_max = (uint64_t)body < SIZE_MAX / 8 ? (size_t)body
+                                                   : SIZE_MAX / 8;
     http->redirects_max = o->redirects == 0           ? REDIRECTS_MAX
                           : o->redirects == WEIR_NONE ? 0
                                                       : o->redirects;
@@ -146,40 +143,26 @@ static int set_options(struct weir_http *http,
         err = copy_text(&http->proxy, o->proxy);
     if (err == 0)
         err = copy_text(&http->ca_file, o->ca_file);
+    if (err == 0)
+        err = copy_text(&http->ca_dir, o->ca_dir);
+    if (err == 0)
+        err = copy_text(&http->cert_file, o->cert_file);
+    if (err == 0)
+        err = copy_text(&http->key_file, o->key_file);
+    http->insecure = o->insecure;
+    http->raw = o->raw;
+    http->cookies = o->cookies;
+    http->no_ca_dir = o->ca_dir == NULL && has_ca_file(o->ca_file);
     return err;
-}
-
-/* ---- what handles share ---- */
-
-int weir_http_share_create(struct weir_http_share **out)
-{
-    struct weir_http_share *share = calloc(1, sizeof(*share));
-
-    *out = NULL;
-    if (share == NULL)
-        return -ENOMEM;
-    share->pid = getpid();
-    share->curl = curl_share_init();
-    if (share->curl == NULL) {
-        free(share);
-        return -ENOMEM;
-    }
-    *out = share;
-    return 0;
-}
-
-void weir_http_share_destroy(struct weir_http_share *share)
-{
-    if (share == NULL)
-        return;
-    curl_share_cleanup(share->curl);
-    free(share);
 }
 
 /* ---- handles ---- */
 
 static void free_strings(struct weir_http *http)
 {
+    free(http->key_file);
+    free(http->cert_file);
+    free(http->ca_dir);
     free(http->ca_file);
     free(http->proxy);
     free(http->agent);
@@ -203,47 +186,29 @@ int weir_http_create(struct weir_http **out,
         return -ENOMEM;
     http->pid = getpid();
     err = set_options(http, options);
-    if (err != 0)
-        goto fail_strings;
-    err = -ENOMEM;
-    http->easy = curl_easy_init();
-    if (http->easy == NULL)
-        goto fail_strings;
-    http->multi = curl_multi_init();
-    if (http->multi == NULL)
-        goto fail_easy;
-    if (curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS,
-                          CONNECTIONS_KEPT) != CURLM_OK)
-        goto fail_multi;
-    /* Where the system had no descriptors left, libcurl goes on without the
-     * means to be woken. */
-    http->look_ms = curl_multi_wakeup(http->multi) == CURLM_OK ? INT_MAX
-                                                               : LOOK_MS;
+    if (err == 0 && options->share == NULL)
+        err = weir_http_share_create(&http->own_share);
+    if (err != 0) {
+        weir_http_destroy(http);
+        return err;
+    }
+    http->share = options->share != NULL ? options->share : http->own_share;
     *out = http;
     return 0;
-
-fail_multi:
-    curl_multi_cleanup(http->multi);
-fail_easy:
-    curl_easy_cleanup(http->easy);
-fail_strings:
-    free_strings(http);
-    free(http);
-    return err;
 }
 
 void weir_http_destroy(struct weir_http *http)
 {
     if (http == NULL)
         return;
-    /* In a forked child libcurl's part is left alone: closing a TLS
-     * connection would end the parent's, which is the same. */
-    if (http->pid == getpid()) {
-        curl_easy_cleanup(http->easy);
-        curl_multi_cleanup(http->multi);
-    }
+    /* In a forked child libcurl's part is left alone. */
+    if (http->pid == getpid())
+        curl_easy_cleanup(http->answer);
+    weir_http_share_destroy(http->own_share);
+    free(http->content_type);
     free(http->url);
-    free(http->body);
+    free(http->decoded.at);
+    free(http->body.at);
     free_strings(http);
     free(http);
 }
@@ -270,21 +235,14 @@ void weir_http_worker_stop(void *user, int index, void *local)
 const char *weir_http_header(struct weir_http *http, const char *name)
 {
     struct curl_header *header;
-    int request = -1; /* the last */
 
-    if (http->status == 0)
-        return NULL;
-    /* After a redirect to where nobody answers, the last request has no
-     * headers: the last answer is that of the one before. */
-    if (curl_easy_nextheader(http->easy, CURLH_HEADER, -1, NULL) == NULL)
-        request = http->redirects - 1;
-    if (request < -1 ||
-        curl_easy_header(http->easy, name, 0, CURLH_HEADER, request,
-                         &header) != CURLHE_OK)
+    if (http->answer == NULL ||
+        curl_easy_header(http->answer, name, 0, CURLH_HEADER, -1, &header) !=
+            CURLHE_OK)
         return NULL;
     if (header->amount > 1 &&
-        curl_easy_header(http->easy, name, header->amount - 1, CURLH_HEADER,
-                         request, &header) != CURLHE_OK)
+        curl_easy_header(http->answer, name, header->amount - 1, CURLH_HEADER,
+                         -1, &header) != CURLHE_OK)
         return NULL;
     return header->value;
 }

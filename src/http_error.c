@@ -7,17 +7,107 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* As newer libcurls call a header line over their bound. */
 #define CODE_TOO_LARGE 100
 
 /* Why our callback ended it; libcurl says CURLE_WRITE_ERROR to all. */
-static const char *stop_text(enum weir_http_stop stop)
+static enum weir_http_error class_stop(enum weir_http_stop stop,
+                                       const char **text)
 {
-    return stop == WEIR_HTTP_STOP_BODY
-               ? "the body is larger than was asked for"
-               : "the headers of the answer are too large";
+    switch (stop) {
+    case WEIR_HTTP_STOP_BODY:
+        *text = "the body is larger than was asked for";
+        return WEIR_HTTP_TOO_LARGE;
+    case WEIR_HTTP_STOP_HEADERS:
+        *text = "the headers of the answer are too large";
+        return WEIR_HTTP_PROTOCOL;
+    case WEIR_HTTP_STOP_UPGRADE:
+        *text = "the server switched protocols (101)";
+        return WEIR_HTTP_PROTOCOL;
+    case WEIR_HTTP_STOP_FOLD:
+        *text = "the headers of the answer are malformed";
+        return WEIR_HTTP_PROTOCOL;
+    case WEIR_HTTP_STOP_CODING:
+        *text = "the answer has a transfer coding that was not asked for";
+        return WEIR_HTTP_PROTOCOL;
+    case WEIR_HTTP_STOP_REPEAT:
+        *text = "the connection ended before an answer";
+        return WEIR_HTTP_CUT;
+    case WEIR_HTTP_GO:
+    case WEIR_HTTP_STOP_MEMORY:
+        break;
+    }
+    *text = "stopped";
+    return WEIR_HTTP_OTHER;
 }
+
+/* ---- what this machine lacks ---- */
+
+int weir_http_is_shortage(int err)
+{
+    return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
+}
+
+static int probe(const struct sockaddr_storage *address, socklen_t bytes)
+{
+    int family = bytes > 0 ? address->ss_family : AF_INET;
+    int fd = socket(family, SOCK_DGRAM, 0);
+    int err = fd < 0 ? errno : 0;
+
+    if (fd >= 0 && bytes > 0 &&
+        connect(fd, (const struct sockaddr *)address, bytes) != 0)
+        err = errno;
+    if (fd >= 0)
+        close(fd);
+    return err;
+}
+
+int weir_http_no_sockets(void)
+{
+    return weir_http_is_shortage(probe(NULL, 0));
+}
+
+/* No connection came about: was it this machine's fault? EADDRNOTAVAIL says
+ * that it has no free port for TCP, or no address at all of the kind that is
+ * needed; only the latter stops UDP as well. */
+static int connect_is_local(const struct weir_http *http)
+{
+    long err = 0;
+
+    if (http->socket_errno != 0)
+        return 1;
+    curl_easy_getinfo(http->easy, CURLINFO_OS_ERRNO, &err);
+    if (err == EADDRNOTAVAIL)
+        return http->address_bytes == 0 ||
+               probe(&http->address, http->address_bytes) == 0;
+    return weir_http_is_shortage((int)err);
+}
+
+/* Whether what libcurl says of itself comes from a lack of this machine's:
+ * names need descriptors and a thread, certificates a descriptor. */
+static int failure_is_local(const struct weir_http *http, CURLcode code)
+{
+    switch ((int)code) {
+    case CURLE_COULDNT_CONNECT:
+        return connect_is_local(http);
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return strstr(http->curl_text, "thread") != NULL ||
+               weir_http_no_sockets();
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_FAILED_INIT:
+    case CURLE_OUT_OF_MEMORY:
+        return weir_http_no_sockets();
+    default:
+        return 0;
+    }
+}
+
+/* ---- what libcurl says ---- */
 
 /* libcurl says CURLE_RECV_ERROR to a connection that breaks, to a proxy that
  * refuses to connect, and to a chunk that is malformed. Its errno value may
@@ -30,8 +120,30 @@ static enum weir_http_error class_receive(const struct weir_http *http)
     curl_easy_getinfo(http->easy, CURLINFO_HTTP_CONNECTCODE, &proxy);
     if (proxy >= 300)
         return WEIR_HTTP_CONNECT;
+    /* With TLS 1.3 a server that refuses a certificate says so only after the
+     * handshake. */
+    if (strstr(http->curl_text, "SSL") != NULL &&
+        strstr(http->curl_text, " alert ") != NULL)
+        return WEIR_HTTP_TLS;
     return strstr(http->curl_text, "chunk") != NULL ? WEIR_HTTP_PROTOCOL
                                                     : WEIR_HTTP_CUT;
+}
+
+/* libcurl says CURLE_SSL_CONNECT_ERROR to every handshake that fails. That the
+ * connection ended within it, which can pass, only its words and those of
+ * OpenSSL and GnuTLS say. Should they change, it is a failure of TLS. */
+static enum weir_http_error class_handshake(const struct weir_http *http)
+{
+    static const char *const ends[] = {
+        "Connection reset", "SSL_ERROR_SYSCALL", "unexpected eof",
+        "non-properly terminated", "Error in the pull function",
+        "Error in the push function", "Broken pipe"
+    };
+
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+        if (strstr(http->curl_text, ends[i]) != NULL)
+            return WEIR_HTTP_CUT;
+    return WEIR_HTTP_TLS;
 }
 
 static enum weir_http_error class_of(const struct weir_http *http,
@@ -41,9 +153,8 @@ static enum weir_http_error class_of(const struct weir_http *http,
     case CURLE_OK:
         return WEIR_HTTP_OK;
     case CURLE_UNSUPPORTED_PROTOCOL:
-        /* What is no HTTP comes in place of an answer; a scheme that is not
-         * allowed is found when the answer that redirects to it has come. */
-        return http->asked ? WEIR_HTTP_PROTOCOL : WEIR_HTTP_URL;
+        /* HTTP/0.9, which is anything at all, is none that is supported. */
+        return http->sent ? WEIR_HTTP_PROTOCOL : WEIR_HTTP_URL;
     case CURLE_URL_MALFORMAT:
         return WEIR_HTTP_URL;
     case CURLE_COULDNT_RESOLVE_HOST:
@@ -54,6 +165,7 @@ static enum weir_http_error class_of(const struct weir_http *http,
     case CURLE_PROXY:
         return WEIR_HTTP_CONNECT;
     case CURLE_SSL_CONNECT_ERROR:
+        return class_handshake(http);
     case CURLE_SSL_ENGINE_NOTFOUND:
     case CURLE_SSL_ENGINE_SETFAILED:
     case CURLE_SSL_ENGINE_INITFAILED:
@@ -81,6 +193,7 @@ static enum weir_http_error class_of(const struct weir_http *http,
         return class_receive(http);
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING:
+    case CURLE_BAD_FUNCTION_ARGUMENT: /* a header that continues none */
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
     case CURLE_HTTP3:
@@ -92,18 +205,20 @@ static enum weir_http_error class_of(const struct weir_http *http,
 }
 
 /* libcurl's own words tell most, but they quote: proxies with passwords,
- * certificates, what a server sent. Whoever is named with an '@' is not
- * quoted. */
+ * certificates, what a server sent. A text with an '@' may have a password
+ * in it and is not quoted. */
 static const char *words(const struct weir_http *http, CURLcode code)
 {
     const char *text = http->curl_text;
 
+    if (code == CURLE_BAD_FUNCTION_ARGUMENT)
+        return "the headers of the answer are malformed";
     return *text == '\0' || strchr(text, '@') != NULL
                ? curl_easy_strerror(code)
                : text;
 }
 
-static void say(struct weir_http *http, const char *text)
+void weir_http_say(struct weir_http *http, const char *text)
 {
     size_t length;
 
@@ -120,30 +235,43 @@ static void say(struct weir_http *http, const char *text)
 int weir_http_class(struct weir_http *http, CURLcode code,
                     enum weir_http_error *error)
 {
-    curl_off_t answered = 0;
+    const char *text = "";
 
     *error = WEIR_HTTP_OTHER;
     if (http->stop == WEIR_HTTP_STOP_MEMORY)
         return -ENOMEM;
-    if (http->stop != WEIR_HTTP_GO) {
-        *error = http->stop == WEIR_HTTP_STOP_BODY ? WEIR_HTTP_TOO_LARGE
-                                                   : WEIR_HTTP_PROTOCOL;
-        say(http, stop_text(http->stop));
+    if (http->stop == WEIR_HTTP_STOP_REPEAT && http->answered) {
+        code = CURLE_OK; /* it would have asked again after the answer */
+    } else if (http->stop != WEIR_HTTP_GO) {
+        *error = class_stop(http->stop, &text);
+        weir_http_say(http, text);
+        return 0;
+    }
+    if (code != CURLE_OK && failure_is_local(http, code)) {
+        *error = WEIR_HTTP_LOCAL;
+        weir_http_say(http, "this machine has no descriptors, ports or "
+                            "threads left");
         return 0;
     }
     if (code == CURLE_OUT_OF_MEMORY) {
-        /* Up to 8.5 libcurl says so, too, where a line of the answer is over
+        /* Up to 8.5 libcurl says so, too, if a line of the answer is over
          * its bound, and no server may make this call fail. */
-        curl_easy_getinfo(http->easy, CURLINFO_STARTTRANSFER_TIME_T,
-                          &answered);
-        if (answered == 0)
+        if (!http->sent)
             return -ENOMEM;
         *error = WEIR_HTTP_PROTOCOL;
-        say(http, "a line of the answer is too long, or memory ran out");
+        weir_http_say(http, "a line of the answer is too long, or memory ran "
+                            "out");
+        return 0;
+    }
+    if (code == CURLE_OK && !http->answered) {
+        *error = WEIR_HTTP_CUT;
+        weir_http_say(http, http->in_headers
+                                ? "the connection ended within the headers"
+                                : "the connection ended before an answer");
         return 0;
     }
     *error = class_of(http, code);
-    say(http, code == CURLE_OK ? "" : words(http, code));
+    weir_http_say(http, code == CURLE_OK ? "" : words(http, code));
     return 0;
 }
 

@@ -1,292 +1,357 @@
 /* SPDX-License-Identifier: MIT
  * http_perform.c - one request, from its check to its answer.
  *
- * Order: check the request, forget the former one, reset libcurl's options
- * and set them all again, so that nothing of a request leaks into the next
- * (the reset keeps connections; it costs less than a microsecond), let the
- * multi handle run it, read what came.
- * Invariants: what a server sends is bounded before it is kept: the body
- * after decompression, the headers in sum over all redirects.
- * Wake-ups: who cancels the job calls curl_multi_wakeup(), by weir_on_stop();
- *   of libcurl's functions that alone may be called by another thread. A
- *   deadline bounds the sleep itself, as libcurl's own timers do.
- * Not guaranteed: that a resolver is stopped. libcurl's resolver thread is
- * left behind by a cancelled or timed out request and ends by itself, with
- * libcurl 7.87 or newer; an older one waits for it. */
+ * Redirects are followed here, not by libcurl: each is a hop of its own,
+ * with its own easy handle, and the caller is asked before each. Whatever
+ * may be a secret is not sent to another origin, nor anywhere after it. */
 #include "http_private.h"
 
-#include <limits.h>
-#include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* All headers of a request's answers, redirects, interim ones and trailers
- * included. Below the 300 KiB of an answer that newer libcurls allow, so that
- * ours is the message. */
-#define HEADERS_MAX (256 * 1024)
-
-/* What a handle may keep of its body's room for the next one. */
+/* What a handle may keep of its bodies' room for the next one. */
 #define BODY_KEPT (64 * 1024)
-#define BODY_FIRST 4096
 
-/* ---- what comes ---- */
+/* ---- before ---- */
 
-static int grow(struct weir_http *http, size_t wanted)
+static void forget_bytes(struct weir_http_bytes *bytes)
 {
-    size_t room = http->body_room == 0 ? BODY_FIRST : http->body_room;
-    char *body;
-
-    while (room < wanted)
-        room *= 2;
-    if (room > http->body_max)
-        room = http->body_max;
-    body = realloc(http->body, room + 1);
-    if (body == NULL)
-        return -ENOMEM;
-    http->body = body;
-    http->body_room = room;
-    return 0;
-}
-
-/* libcurl hands over what it has decompressed. */
-size_t weir_http_on_body(char *bytes, size_t one, size_t count, void *user)
-{
-    struct weir_http *http = user;
-    size_t left = http->body_max - http->body_bytes;
-    size_t taken = count < left ? count : left;
-
-    (void)one;
-    if (http->body_bytes + taken > http->body_room &&
-        grow(http, http->body_bytes + taken) != 0) {
-        http->stop = WEIR_HTTP_STOP_MEMORY;
-        return 0;
+    if (bytes->room > BODY_KEPT) {
+        free(bytes->at);
+        bytes->at = NULL;
+        bytes->room = 0;
     }
-    if (taken > 0) {
-        memcpy(http->body + http->body_bytes, bytes, taken);
-        http->body_bytes += taken;
-        http->body[http->body_bytes] = '\0';
-    }
-    if (taken == count)
-        return count;
-    http->stop = WEIR_HTTP_STOP_BODY;
-    return 0;
+    bytes->used = 0;
 }
-
-size_t weir_http_on_header(char *bytes, size_t one, size_t count, void *user)
-{
-    struct weir_http *http = user;
-
-    (void)bytes;
-    (void)one;
-    http->asked = 0;
-    http->header_bytes += count;
-    if (http->header_bytes <= HEADERS_MAX)
-        return count;
-    http->stop = WEIR_HTTP_STOP_HEADERS;
-    return 0;
-}
-
-int weir_http_on_request(void *user, char *to, char *from, int to_port,
-                         int from_port)
-{
-    struct weir_http *http = user;
-
-    (void)to;
-    (void)from;
-    (void)to_port;
-    (void)from_port;
-    http->asked = http->sent = 1;
-    return CURL_PREREQFUNC_OK;
-}
-
-/* ---- running it ---- */
 
 static void forget(struct weir_http *http)
 {
-    curl_easy_reset(http->easy);
-    if (http->body_room > BODY_KEPT) {
-        free(http->body);
-        http->body = NULL;
-        http->body_room = 0;
-    }
+    curl_easy_cleanup(http->answer);
+    http->answer = NULL;
+    forget_bytes(&http->body);
+    forget_bytes(&http->decoded);
     free(http->url);
-    http->url = NULL;
-    http->body_bytes = http->header_bytes = 0;
-    http->status = http->redirects = 0;
-    http->stop = WEIR_HTTP_GO;
-    http->asked = http->sent = 0;
-    http->content_type[0] = '\0';
-    http->text[0] = http->curl_text[0] = '\0';
+    free(http->content_type);
+    http->url = http->content_type = NULL;
+    http->status = http->redirects = http->processed = 0;
+    http->text[0] = http->note[0] = '\0';
 }
 
-static CURLcode code_of(CURLMcode code)
-{
-    return code == CURLM_OK              ? CURLE_OK
-           : code == CURLM_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY
-                                         : CURLE_FAILED_INIT;
-}
+/* ---- after ---- */
 
-/* Called by the thread that cancels the job, while drive() runs. */
-static void wake(void *multi)
-{
-    curl_multi_wakeup(multi);
-}
-
-/* How long to sleep if nothing comes: libcurl makes it less where one of its
- * timers ends sooner, and the timeout of the whole request always does. */
-static int sleep_ms(const struct weir_http *http,
-                    const struct weir_context *cx)
-{
-    int64_t deadline = cx != NULL ? weir_deadline(cx) : WEIR_FOREVER;
-    int most = cx != NULL ? http->look_ms : INT_MAX;
-    int64_t now, ms;
-
-    if (deadline == WEIR_FOREVER)
-        return most;
-    now = weir_now();
-    if (deadline <= now)
-        return 0;
-    ms = (deadline - now - 1) / WEIR_MS + 1;
-    return ms < most ? (int)ms : most;
-}
-
-/* Returns how it ended, with *cancelled set if weir_stopping() ended it. */
-static CURLcode drive(struct weir_http *http, struct weir_context *cx,
-                      int *cancelled)
-{
-    CURLMcode mcode = curl_multi_add_handle(http->multi, http->easy);
-    CURLcode code = CURLE_FAILED_INIT;
-    CURLMsg *message;
-    int running = 1, left;
-
-    *cancelled = 0;
-    if (mcode != CURLM_OK)
-        return code_of(mcode);
-    if (cx != NULL)
-        weir_on_stop(cx, wake, http->multi);
-    for (;;) {
-        *cancelled = cx != NULL && weir_stopping(cx);
-        if (*cancelled)
-            break;
-        mcode = curl_multi_perform(http->multi, &running);
-        if (mcode != CURLM_OK || running == 0)
-            break;
-        /* Others first: where many requests share a processor the answer is
-         * often there at this one's next turn, and then nobody sleeps nor is
-         * woken. 64 threads on two processors needed 7 to 16 % less CPU with
-         * a server next door; with two or three yields no less. */
-        sched_yield();
-        /* A wake-up that came since weir_stopping() ends it at once. */
-        mcode = curl_multi_poll(http->multi, NULL, 0, sleep_ms(http, cx),
-                                NULL);
-        if (mcode != CURLM_OK)
-            break;
-    }
-    if (cx != NULL)
-        weir_on_stop(cx, NULL, NULL); /* nobody is in wake() after this */
-    if (mcode != CURLM_OK)
-        code = code_of(mcode);
-    while ((message = curl_multi_info_read(http->multi, &left)) != NULL)
-        if (message->msg == CURLMSG_DONE)
-            code = message->data.result;
-    /* Closes the connection if the request was not done. */
-    curl_multi_remove_handle(http->multi, http->easy);
-    return code;
-}
-
-/* ---- what came ---- */
-
-static int64_t time_of(const struct weir_http *http, CURLINFO info)
+static int64_t time_of(CURL *easy, CURLINFO info)
 {
     curl_off_t us = 0;
 
-    curl_easy_getinfo(http->easy, info, &us);
+    curl_easy_getinfo(easy, info, &us);
     return (int64_t)us * WEIR_US;
 }
 
-static int read_answer(struct weir_http *http,
-                       struct weir_http_response *response)
+static int version_of(CURL *easy)
 {
-    long status = 0, redirects = 0, version = 0;
-    char *url = NULL, *type = NULL, *shown;
-    curl_off_t sent = 0;
+    long version = 0;
 
-    curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(http->easy, CURLINFO_REDIRECT_COUNT, &redirects);
-    curl_easy_getinfo(http->easy, CURLINFO_EFFECTIVE_URL, &url);
-    http->status = status < 200 ? 0 : (int)status; /* an interim is none */
-    http->redirects = (int)redirects;
-    if (url != NULL && *url != '\0') {
-        shown = weir_http_public_copy(url);
-        if (shown == NULL)
-            return -ENOMEM;
-        free(http->url);
-        http->url = shown;
+    curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
+    return version == CURL_HTTP_VERSION_1_0   ? 10
+           : version == CURL_HTTP_VERSION_2_0 ? 20
+           : version == CURL_HTTP_VERSION_3   ? 30
+                                              : 11;
+}
+
+/* Add what a hop did to the response. The easy handle is kept if it has an
+ * answer, and freed if not. */
+static void end_hop(struct weir_http *http,
+                    struct weir_http_response *response)
+{
+    CURL *easy = http->easy;
+    curl_off_t sent = 0;
+    long connects = 0;
+
+    curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &connects);
+    response->bytes_sent += (int64_t)sent;
+    response->reused = http->sent && connects == 0;
+    response->resolved_ns += time_of(easy, CURLINFO_NAMELOOKUP_TIME_T);
+    response->connected_ns += time_of(easy, CURLINFO_CONNECT_TIME_T);
+    response->secured_ns += time_of(easy, CURLINFO_APPCONNECT_TIME_T);
+    response->first_byte_ns += time_of(easy, CURLINFO_STARTTRANSFER_TIME_T);
+    http->easy = NULL;
+    if (!http->answered) {
+        curl_easy_cleanup(easy);
+        return;
     }
-    curl_easy_getinfo(http->easy, CURLINFO_CONTENT_TYPE, &type);
-    snprintf(http->content_type, sizeof(http->content_type), "%s",
-             type == NULL ? "" : type);
+    curl_easy_cleanup(http->answer);
+    http->answer = easy;
+    http->status = http->line_status;
+    response->http_version = version_of(easy);
+}
+
+/* Undo the coding of the body. A hop that failed for another reason keeps
+ * that one, and what could be decoded. */
+static int decode(struct weir_http *http, struct weir_http_response *response)
+{
+    enum weir_http_decoded decoded;
+
+    if (!http->answered || http->answer == NULL)
+        return 0;
+    decoded = weir_http_decode(http, http->answer);
+    if (decoded == WEIR_HTTP_DECODED_MEMORY)
+        return -ENOMEM;
+    if (decoded == WEIR_HTTP_DECODED || response->error != WEIR_HTTP_OK)
+        return 0;
+    if (decoded == WEIR_HTTP_DECODED_LARGE) {
+        response->error = WEIR_HTTP_TOO_LARGE;
+        weir_http_say(http, "the body is larger than was asked for");
+    } else if (decoded == WEIR_HTTP_DECODED_CUT) {
+        response->error = WEIR_HTTP_CUT;
+        weir_http_say(http, "the compressed body ends before its end");
+    } else {
+        response->error = WEIR_HTTP_PROTOCOL;
+        weir_http_say(http, "the compressed body is damaged");
+    }
+    return 0;
+}
+
+static char *copy_of(const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = malloc(bytes);
+
+    return copy == NULL ? NULL : memcpy(copy, text, bytes);
+}
+
+static int read_type(struct weir_http *http)
+{
+    const char *type = NULL;
+
+    curl_easy_getinfo(http->answer, CURLINFO_CONTENT_TYPE, &type);
+    if (type == NULL)
+        return 0;
+    http->content_type = copy_of(type);
+    if (http->content_type == NULL)
+        return -ENOMEM;
     for (char *at = http->content_type; *at != '\0'; at++)
         if ((unsigned char)*at < 0x20 || (unsigned char)*at > 0x7e)
             *at = '?';
-    response->content_type = http->content_type;
-    curl_easy_getinfo(http->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-    response->bytes_sent = (int64_t)sent;
-    response->processed = http->sent;
-    curl_easy_getinfo(http->easy, CURLINFO_HTTP_VERSION, &version);
-    response->http_version = http->status == 0                  ? 0
-                             : version == CURL_HTTP_VERSION_1_0 ? 10
-                             : version == CURL_HTTP_VERSION_2_0 ? 20
-                             : version == CURL_HTTP_VERSION_3   ? 30
-                                                                : 11;
-    response->resolved_ns = time_of(http, CURLINFO_NAMELOOKUP_TIME_T);
-    response->connected_ns = time_of(http, CURLINFO_CONNECT_TIME_T);
-    response->secured_ns = time_of(http, CURLINFO_APPCONNECT_TIME_T);
-    response->first_byte_ns = time_of(http, CURLINFO_STARTTRANSFER_TIME_T);
     return 0;
+}
+
+/* ---- redirects ---- */
+
+/* Ask whether an answer to a method is a redirect that is followed. */
+static int is_redirect(int status, const char *method)
+{
+    if (status == 307 || status == 308)
+        return 1;
+    return status >= 301 && status <= 303 &&
+           (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0);
+}
+
+/* Set *to to where the answer that has come sends a hop; NULL: nowhere. It
+ * is the easy handle's. */
+static void find_redirect(const struct weir_http *http,
+                          const struct weir_http_hop *hop, char **to)
+{
+    *to = NULL;
+    if (http->redirects_max > 0 && is_redirect(http->status, hop->method))
+        curl_easy_getinfo(http->answer, CURLINFO_REDIRECT_URL, to);
+}
+
+static int show_url(struct weir_http *http, const char *url)
+{
+    char *shown = weir_http_public_copy(url);
+
+    if (shown == NULL)
+        return -ENOMEM;
+    free(http->url);
+    http->url = shown;
+    return 0;
+}
+
+static void refuse(struct weir_http *http, struct weir_http_response *response,
+                   enum weir_http_error error, const char *why)
+{
+    response->error = error;
+    weir_http_say(http, why);
+}
+
+/* Make `hop` the one that goes to `target`, whose string is `to`; both are
+ * then the hop's. */
+static void turn(struct weir_http *http, struct weir_http_hop *hop,
+                 struct weir_http_target *target, char *to, int same_origin)
+{
+    struct curl_slist *cookies = NULL;
+
+    if (http->cookies)
+        curl_easy_getinfo(http->answer, CURLINFO_COOKIELIST, &cookies);
+    curl_slist_free_all(hop->cookies);
+    hop->cookies = cookies;
+    hop->foreign |= !same_origin;
+    /* The user and password of the request go on within its origin. */
+    if (!hop->foreign && target->user == NULL && target->password == NULL) {
+        target->user = hop->target.user;
+        target->password = hop->target.password;
+        hop->target.user = hop->target.password = NULL;
+    }
+    weir_http_target_free(&hop->target);
+    hop->target = *target;
+    free(hop->to);
+    hop->to = to;
+}
+
+/* Follow a redirect, if the caller agrees.
+ * Returns:
+ *   1        `hop` goes there
+ *   0        it does not: *response is how the request ends
+ *   -ENOMEM */
+static int next_hop(struct weir_http *http, struct weir_context *cx,
+                    struct weir_http_hop *hop, const char *location,
+                    struct weir_http_response *response)
+{
+    const struct weir_http_request *r = hop->request;
+    struct weir_http_target target;
+    const char *why;
+    char *shown, *to;
+    int err, same;
+
+    if (http->redirects == http->redirects_max) {
+        refuse(http, response, WEIR_HTTP_REDIRECTS,
+               "more redirects than were asked for");
+        return 0;
+    }
+    to = copy_of(location);
+    if (to == NULL)
+        return -ENOMEM;
+    err = weir_http_target_make(&target, to, &why);
+    if (err != 0)
+        goto fail_to;
+    same = weir_http_same_origin(hop->target.asked, target.asked);
+    shown = same < 0 ? NULL : weir_http_public_copy(to);
+    err = -ENOMEM;
+    if (shown == NULL)
+        goto fail_target;
+    err = 0;
+    if (r->on_redirect != NULL &&
+        r->on_redirect(cx, r->on_redirect_user, shown) != 0)
+        goto fail_shown;
+    free(http->url);
+    http->url = shown;
+    http->redirects++;
+    turn(http, hop, &target, to, same);
+    return 1;
+
+fail_shown:
+    free(shown);
+    if (http->overflow)
+        refuse(http, response, WEIR_HTTP_TOO_LARGE,
+               "the body is larger than was asked for");
+fail_target:
+    weir_http_target_free(&target);
+fail_to:
+    if (err == -EINVAL) {
+        refuse(http, response, WEIR_HTTP_URL, why);
+        err = show_url(http, to);
+    }
+    free(to);
+    return err;
+}
+
+/* ---- a request ---- */
+
+/* Run a hop and read what it brought.
+ * Returns:
+ *   0        *response says how it ended
+ *   -ENOMEM */
+static int run_hop(struct weir_http *http, struct weir_context *cx,
+                   struct weir_http_hop *hop,
+                   struct weir_http_response *response)
+{
+    int64_t begun = weir_now();
+    int cancelled = 0;
+    CURLcode code = CURLE_OK;
+    int err = weir_http_hop_run(http, cx, hop, &code, &cancelled);
+
+    hop->left_ns -= weir_now() - begun;
+    if (err == 0 && cancelled)
+        refuse(http, response, WEIR_HTTP_CANCELLED, "cancelled");
+    else if (err == 0)
+        err = weir_http_class(http, code, &response->error);
+    else if (err == -EMFILE) {
+        refuse(http, response, WEIR_HTTP_LOCAL,
+               "this machine has no descriptors left");
+        err = 0;
+    }
+    if (http->easy != NULL)
+        end_hop(http, response);
+    curl_slist_free_all(hop->headers); /* no easy handle reads it any more */
+    hop->headers = NULL;
+    return err;
+}
+
+static int follow(struct weir_http *http, struct weir_context *cx,
+                  struct weir_http_hop *hop,
+                  struct weir_http_response *response)
+{
+    char *to;
+    int err;
+
+    for (;;) {
+        err = run_hop(http, cx, hop, response);
+        if (err != 0 || response->error != WEIR_HTTP_OK)
+            return err;
+        find_redirect(http, hop, &to);
+        if (to == NULL)
+            return 0;
+        if (cx != NULL && weir_stopping(cx)) {
+            refuse(http, response, WEIR_HTTP_CANCELLED, "cancelled");
+            return 0;
+        }
+        err = next_hop(http, cx, hop, to, response);
+        if (err <= 0)
+            break;
+        if (hop->left_ns <= 0) {
+            refuse(http, response, WEIR_HTTP_TIMEOUT,
+                   "the redirects took longer than the timeout");
+            return 0;
+        }
+    }
+    if (err == 0 && cx != NULL && weir_stopping(cx))
+        refuse(http, response, WEIR_HTTP_CANCELLED, "cancelled");
+    return err;
 }
 
 static int carry_out(struct weir_http *http, struct weir_context *cx,
                      const struct weir_http_request *request,
                      struct weir_http_response *response)
 {
-    struct weir_http_target target;
-    struct curl_slist *list = NULL;
+    struct weir_http_hop hop = {
+        .request = request, .left_ns = http->timeout_ms * WEIR_MS };
     const char *why;
-    int cancelled = 0;
-    CURLcode code;
-    int err;
+    int err = show_url(http, request->url);
 
-    http->url = weir_http_public_copy(request->url);
-    if (http->url == NULL)
-        return -ENOMEM;
-    err = weir_http_target_make(&target, request->url, &why);
+    if (request->timeout_ns != 0 && request->timeout_ns < hop.left_ns)
+        hop.left_ns = request->timeout_ns;
+    hop.method = request->method != NULL ? request->method
+                 : request->body != NULL ? "POST"
+                                         : "GET";
+    http->no_body = strcmp(hop.method, "HEAD") == 0;
+    if (err == 0)
+        err = weir_http_target_make(&hop.target, request->url, &why);
     if (err == -EINVAL) {
-        response->error = WEIR_HTTP_URL;
-        response->error_text = why;
+        refuse(http, response, WEIR_HTTP_URL, why);
         return 0;
     }
     if (err != 0)
         return err;
-    err = weir_http_request_set(http, request, &target, &list);
-    if (err != 0)
-        goto done;
-    code = drive(http, cx, &cancelled);
-    err = read_answer(http, response);
-    if (err != 0)
-        goto done;
-    response->error_text = http->text;
-    if (cancelled) {
-        response->error = WEIR_HTTP_CANCELLED;
-        response->error_text = "cancelled";
-    } else {
-        err = weir_http_class(http, code, &response->error);
-    }
-done:
-    curl_slist_free_all(list);
-    weir_http_target_free(&target);
+    err = follow(http, cx, &hop, response);
+    if (err == 0)
+        err = decode(http, response);
+    if (err == 0 && http->answer != NULL)
+        err = read_type(http);
+    curl_slist_free_all(hop.cookies);
+    weir_http_target_free(&hop.target);
+    free(hop.to);
     return err;
 }
 
@@ -297,8 +362,7 @@ int weir_http_perform(struct weir_http *http, struct weir_context *cx,
     /* Something to print, whatever happens. */
     static const struct weir_http_response none = {
         .error = WEIR_HTTP_OTHER, .error_text = "", .note = "", .url = "",
-        .content_type = "", .body = ""
-    };
+        .content_type = "", .body = "" };
     int64_t begun = weir_now();
     int err;
 
@@ -313,21 +377,22 @@ int weir_http_perform(struct weir_http *http, struct weir_context *cx,
     if (err != 0)
         return err;
     forget(http);
-    if (cx != NULL)
-        weir_blocking_begin(cx);
     err = carry_out(http, cx, request, response);
-    if (cx != NULL)
-        weir_blocking_end(cx);
     if (err != 0) {
         *response = none;
         return err;
     }
+    response->error_text = http->text;
+    response->note = http->note;
     response->status = http->status;
     response->redirects = http->redirects;
+    response->processed = http->processed;
     response->url = http->url;
-    if (http->body_bytes > 0)
-        response->body = http->body;
-    response->body_bytes = http->body_bytes;
+    if (http->content_type != NULL)
+        response->content_type = http->content_type;
+    if (http->body.used > 0)
+        response->body = http->body.at;
+    response->body_bytes = http->body.used;
     response->total_ns = weir_now() - begun;
     return 0;
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * http_request.c - what a request may be, and what libcurl is told of it.
  *
- * Owns: nothing; the list of headers is the caller's to free, after the
- * request. Invariant: every option that is ever set is set for every
- * request, after a reset. */
+ * Owns: nothing; the list of headers is the hop's, to be freed after it.
+ * Each hop has a new easy handle, so no option of one request is left for
+ * the next. */
 #include "http_private.h"
 
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- what a request may be ---- */
@@ -58,7 +60,7 @@ int weir_http_request_check(const struct weir_http_request *r)
             return -EINVAL;
     if (r->url == NULL || (r->header_count > 0 && r->headers == NULL) ||
         (r->body_bytes > 0 && r->body == NULL) ||
-        r->body_bytes > PTRDIFF_MAX)
+        r->body_bytes > PTRDIFF_MAX || r->timeout_ns < 0)
         return -EINVAL;
     if (r->method != NULL && weir_http_method_check(r->method) != 0)
         return -EINVAL;
@@ -68,6 +70,32 @@ int weir_http_request_check(const struct weir_http_request *r)
     for (size_t i = 0; i < r->header_count; i++)
         if (weir_http_header_check(r->headers[i]) != 0)
             return -EINVAL;
+    return 0;
+}
+
+/* Names of headers that may go to another origin than the request's. */
+static int is_harmless(const char *line)
+{
+    static const char *const names[] = {
+        "Cache-Control", "Content-Encoding", "Content-Language",
+        "Content-Type", "Expect", "Pragma", "Range", "User-Agent" };
+    size_t length = strcspn(line, ":");
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (is_named(line, length, names[i]))
+            return 1;
+    return curl_strnequal(line, "If-", 3) || is_named(line, length, "Accept") ||
+           curl_strnequal(line, "Accept-", 7);
+}
+
+int weir_http_idempotent(const char *method)
+{
+    static const char *const names[] = { "GET",   "HEAD", "OPTIONS",
+                                         "TRACE", "PUT",  "DELETE" };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(method, names[i]) == 0)
+            return 1;
     return 0;
 }
 
@@ -93,36 +121,44 @@ static void set_pointer(struct setting *s, CURLoption option,
         s->code = curl_easy_setopt(s->easy, option, value);
 }
 
-static void set_handle(struct setting *s, struct weir_http *http)
+static void set_tls(struct setting *s, const struct weir_http *http)
 {
+    set_long(s, CURLOPT_SSL_VERIFYPEER, !http->insecure);
+    set_long(s, CURLOPT_SSL_VERIFYHOST, http->insecure ? 0 : 2);
+    set_pointer(s, CURLOPT_CAINFO, http->ca_file);
+    set_pointer(s, CURLOPT_CAPATH, http->ca_dir);
+    set_pointer(s, CURLOPT_SSLCERT, http->cert_file);
+    set_pointer(s, CURLOPT_SSLKEY, http->key_file);
+    /* libcurl keeps the parsed file for the next connection, but not if it
+     * has a folder as well, and Debian's has one by default. */
+    if (http->no_ca_dir && s->code == CURLE_OK)
+        s->code = curl_easy_setopt(s->easy, CURLOPT_CAPATH, NULL);
+}
+
+static long to_ms(int64_t ns)
+{
+    int64_t ms = ns <= 0 ? 1 : (ns - 1) / WEIR_MS + 1;
+
+    return (long)(ms < INT_MAX ? ms : INT_MAX);
+}
+
+static void set_handle(struct setting *s, const struct weir_http *http,
+                       const struct weir_http_hop *hop)
+{
+    long left_ms = to_ms(hop->left_ns);
+
     set_long(s, CURLOPT_NOSIGNAL, 1);
+    set_pointer(s, CURLOPT_SHARE, http->share->curl);
     set_pointer(s, CURLOPT_PROTOCOLS_STR, "http,https");
-    set_pointer(s, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-    set_long(s, CURLOPT_MAXREDIRS, http->redirects_max);
-    set_long(s, CURLOPT_UNRESTRICTED_AUTH, 0);
-    set_long(s, CURLOPT_SSL_VERIFYPEER, 1);
-    set_long(s, CURLOPT_SSL_VERIFYHOST, 2);
-    set_long(s, CURLOPT_TIMEOUT_MS, http->timeout_ms);
-    set_long(s, CURLOPT_CONNECTTIMEOUT_MS, http->connect_ms);
+    set_long(s, CURLOPT_TIMEOUT_MS, left_ms);
+    set_long(s, CURLOPT_CONNECTTIMEOUT_MS,
+             http->connect_ms < left_ms ? http->connect_ms : left_ms);
     set_long(s, CURLOPT_LOW_SPEED_LIMIT, 1);
     set_long(s, CURLOPT_LOW_SPEED_TIME, http->idle_s);
-    set_pointer(s, CURLOPT_ACCEPT_ENCODING, ""); /* all it can undo */
-    set_pointer(s, CURLOPT_USERAGENT, http->agent);
+    if (http->agent[0] != '\0')
+        set_pointer(s, CURLOPT_USERAGENT, http->agent);
     set_pointer(s, CURLOPT_PROXY, http->proxy);
-    set_pointer(s, CURLOPT_CAINFO, http->ca_file);
-    set_pointer(s, CURLOPT_ERRORBUFFER, http->curl_text);
-    set_pointer(s, CURLOPT_WRITEDATA, http);
-    set_pointer(s, CURLOPT_HEADERDATA, http);
-    set_pointer(s, CURLOPT_PREREQDATA, http);
-    if (s->code == CURLE_OK)
-        s->code = curl_easy_setopt(s->easy, CURLOPT_WRITEFUNCTION,
-                                   weir_http_on_body);
-    if (s->code == CURLE_OK)
-        s->code = curl_easy_setopt(s->easy, CURLOPT_HEADERFUNCTION,
-                                   weir_http_on_header);
-    if (s->code == CURLE_OK)
-        s->code = curl_easy_setopt(s->easy, CURLOPT_PREREQFUNCTION,
-                                   weir_http_on_request);
+    set_tls(s, http);
 #if LIBCURL_VERSION_NUM >= 0x075700
     /* Do not wait for the resolver of a request that is over. The library
      * that is loaded may be older and not know it. */
@@ -130,18 +166,13 @@ static void set_handle(struct setting *s, struct weir_http *http)
 #endif
 }
 
-/* libcurl repeats a method of one's own at whatever a redirect points to,
- * but without the body that belongs to it: a PUT of nothing. So only those
- * methods are redirected that it knows itself. */
-static void set_method(struct setting *s, const struct weir_http *http,
-                       const struct weir_http_request *r)
+static void set_method(struct setting *s, const struct weir_http_hop *hop)
 {
-    const char *method = r->method;
+    const struct weir_http_request *r = hop->request;
+    const char *method = hop->method;
     int with_body = r->body != NULL;
     int own = 0;
 
-    if (method == NULL)
-        method = with_body ? "POST" : "GET";
     if (strcmp(method, "HEAD") == 0) {
         set_long(s, CURLOPT_NOBODY, 1);
     } else if (strcmp(method, "POST") == 0) {
@@ -162,7 +193,10 @@ static void set_method(struct setting *s, const struct weir_http *http,
     }
     if (own)
         set_pointer(s, CURLOPT_CUSTOMREQUEST, method);
-    set_long(s, CURLOPT_FOLLOWLOCATION, !own && http->redirects_max > 0);
+    /* A kept connection may have been closed by now, and then nobody knows
+     * whether the request arrived. */
+    if (!weir_http_idempotent(method))
+        set_long(s, CURLOPT_FRESH_CONNECT, 1);
 }
 
 static int append(struct curl_slist **list, const char *header)
@@ -175,39 +209,91 @@ static int append(struct curl_slist **list, const char *header)
     return 0;
 }
 
-static int make_headers(struct curl_slist **list,
-                        const struct weir_http_request *r)
+/* To libcurl "Name:" takes back a header it would send, and "Name;" sends one
+ * without a value. */
+static int append_empty(struct curl_slist **list, const char *line)
 {
-    int err = 0;
+    size_t length = strcspn(line, ":");
+    char *copy = malloc(length + 2);
+    int err;
 
-    for (size_t i = 0; i < r->header_count && err == 0; i++)
-        err = append(list, r->headers[i]);
+    if (copy == NULL)
+        return -ENOMEM;
+    memcpy(copy, line, length);
+    memcpy(copy + length, ";", 2);
+    err = append(list, copy);
+    free(copy);
+    return err;
+}
+
+static int append_own(struct curl_slist **list, const char *line)
+{
+    const char *value = strchr(line, ':') + 1;
+
+    value += strspn(value, " \t");
+    return *value == '\0' ? append_empty(list, line) : append(list, line);
+}
+
+/* Make the list of headers; *cookie is the caller's own Cookie header, if
+ * cookies are kept: libcurl must then join it to the others. */
+static int make_headers(struct weir_http_hop *hop, int raw, int cookies,
+                        const char **cookie)
+{
+    const struct weir_http_request *r = hop->request;
+    int err = 0, decode = !raw;
+
+    for (size_t i = 0; i < r->header_count && err == 0; i++) {
+        const char *line = r->headers[i];
+        size_t length = strcspn(line, ":");
+
+        if (hop->foreign && !is_harmless(line))
+            continue;
+        /* A range of a compressed body cannot be decompressed. */
+        if (is_named(line, length, "Accept-Encoding") ||
+            is_named(line, length, "Range"))
+            decode = 0;
+        if (cookies && is_named(line, length, "Cookie"))
+            *cookie = line + length + 1 + strspn(line + length + 1, " \t");
+        else
+            err = append_own(&hop->headers, line);
+    }
+    if (err == 0 && decode)
+        err = append(&hop->headers, "Accept-Encoding: gzip, deflate");
     /* A header without a value takes back the one libcurl would send; the
      * first of a name counts, which is the caller's. libcurl would call any
      * body a form, and wait a second for servers that do not know Expect. */
     if (err == 0)
-        err = append(list, "Content-Type:");
+        err = append(&hop->headers, "Content-Type:");
     if (err == 0)
-        err = append(list, "Expect:");
+        err = append(&hop->headers, "Expect:");
     return err;
 }
 
-int weir_http_request_set(struct weir_http *http,
-                          const struct weir_http_request *r,
-                          const struct weir_http_target *target,
-                          struct curl_slist **list)
+static void set_cookies(struct setting *s, const struct weir_http_hop *hop,
+                        const char *cookie)
+{
+    set_pointer(s, CURLOPT_COOKIEFILE, ""); /* keep them, read none */
+    set_pointer(s, CURLOPT_COOKIE, cookie);
+    for (const struct curl_slist *c = hop->cookies; c != NULL; c = c->next)
+        set_pointer(s, CURLOPT_COOKIELIST, c->data);
+}
+
+int weir_http_hop_set(struct weir_http *http, struct weir_http_hop *hop)
 {
     struct setting s = { http->easy, CURLE_OK };
-    int err = make_headers(list, r);
+    const char *cookie = NULL;
+    int err = make_headers(hop, http->raw, http->cookies, &cookie);
 
     if (err != 0)
         return err;
-    set_handle(&s, http);
-    set_method(&s, http, r);
-    set_pointer(&s, CURLOPT_HTTPHEADER, *list);
-    set_pointer(&s, CURLOPT_URL, target->asked);
-    set_pointer(&s, CURLOPT_USERNAME, target->user);
-    set_pointer(&s, CURLOPT_PASSWORD, target->password);
+    set_handle(&s, http, hop);
+    set_method(&s, hop);
+    if (http->cookies)
+        set_cookies(&s, hop, cookie);
+    set_pointer(&s, CURLOPT_HTTPHEADER, hop->headers);
+    set_pointer(&s, CURLOPT_URL, hop->target.asked);
+    set_pointer(&s, CURLOPT_USERNAME, hop->target.user);
+    set_pointer(&s, CURLOPT_PASSWORD, hop->target.password);
     /* weir_http_begin() has seen to it that libcurl knows them all. */
     return s.code == CURLE_OK ? 0 : -ENOMEM;
 }

@@ -130,28 +130,26 @@ char *weir_http_public_copy(const char *url)
 
 /* ---- to be asked for ---- */
 
-int weir_http_allowed(const char *url)
-{
-    return curl_strnequal(url, "http://", 7) ||
-           curl_strnequal(url, "https://", 8);
-}
-
 /* The grounds of a refusal that libcurl would not give, or not in words that
  * help; NULL: none. */
 static const char *objection(const char *url)
 {
     const unsigned char *at = (const unsigned char *)url;
     const char *host;
+    int far = 0; /* beyond the authority, which may name any host */
 
-    for (; *at != '\0'; at++) {
+    for (; *at != '\0'; at++)
         if (*at <= 0x20 || *at == 0x7f)
             return "the URL has a space or a control character";
-        if (*at > 0x7f)
-            return "the URL has a byte that must be percent-encoded";
-    }
-    if (!weir_http_allowed(url))
+    if (!curl_strnequal(url, "http://", 7) &&
+        !curl_strnequal(url, "https://", 8))
         return "the URL does not begin with http:// or https://";
     host = strchr(url, ':') + 3;
+    for (at = (const unsigned char *)host; *at != '\0'; at++) {
+        far |= strchr("/?#", *at) != NULL;
+        if (far && *at > 0x7f)
+            return "the URL has a byte that must be percent-encoded";
+    }
     if (*host == '/' || *host == '?' || *host == '#' || *host == '\0')
         return "the URL has no host";
     return NULL;
@@ -229,4 +227,58 @@ int weir_http_target_make(struct weir_http_target *target, const char *url,
         return -ENOMEM;
     *why = curl_url_strerror(code);
     return -EINVAL;
+}
+
+/* ---- whose it is ---- */
+
+static CURLUcode parse(CURLU **parts, const char *url)
+{
+    CURLUcode code;
+
+    *parts = curl_url();
+    if (*parts == NULL)
+        return CURLUE_OUT_OF_MEMORY;
+    code = curl_url_set(*parts, CURLUPART_URL, url, 0);
+    if (code != CURLUE_OK) {
+        curl_url_cleanup(*parts);
+        *parts = NULL;
+    }
+    return code;
+}
+
+/* Compare a part of two URLs. Returns 1, 0 or -ENOMEM. */
+static int same_part(CURLU *one, CURLU *other, CURLUPart part)
+{
+    char *a = NULL, *b = NULL;
+    CURLUcode code = curl_url_get(one, part, &a, CURLU_DEFAULT_PORT);
+    int same = 0;
+
+    if (code == CURLUE_OK)
+        code = curl_url_get(other, part, &b, CURLU_DEFAULT_PORT);
+    if (code == CURLUE_OK)
+        same = curl_strequal(a, b) != 0;
+    else if (code == CURLUE_OUT_OF_MEMORY)
+        same = -ENOMEM;
+    curl_free(a);
+    curl_free(b);
+    return same;
+}
+
+int weir_http_same_origin(const char *one, const char *other)
+{
+    static const CURLUPart compared[] = { CURLUPART_SCHEME, CURLUPART_HOST,
+                                          CURLUPART_PORT };
+    CURLU *a = NULL, *b = NULL;
+    CURLUcode code = parse(&a, one);
+    int same = 1;
+
+    if (code == CURLUE_OK)
+        code = parse(&b, other);
+    if (code != CURLUE_OK)
+        same = code == CURLUE_OUT_OF_MEMORY ? -ENOMEM : 0;
+    for (size_t i = 0; i < 3 && same == 1; i++)
+        same = same_part(a, b, compared[i]);
+    curl_url_cleanup(a);
+    curl_url_cleanup(b);
+    return same;
 }

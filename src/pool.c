@@ -27,7 +27,6 @@
 #define HELP_DEPTH_MAX 1000
 #define HELP_DEPTH_DEFAULT 16
 #define STACK_MIN ((size_t)64 << 10)
-#define STACK_DEFAULT ((size_t)256 << 10)
 
 static uint64_t pool_bound(void *owner)
 {
@@ -107,7 +106,7 @@ static void copy_options(struct weir_pool *pool,
     if (o->workers == WEIR_NONE)
         workers = 0;
     else if (workers == 0)
-        workers = weir_sys_processors();
+        workers = weir_processors();
     if (workers > WORKERS_MAX)
         workers = WORKERS_MAX;
     pool->max = workers < o->max_workers && workers > 0 ? o->max_workers
@@ -120,7 +119,7 @@ static void copy_options(struct weir_pool *pool,
                       weir_relaxed); /* the same */
     pool->on_event = o->on_event;
     pool->help_depth = o->help_depth ? o->help_depth : HELP_DEPTH_DEFAULT;
-    pool->stack_bytes = o->stack_bytes ? o->stack_bytes : STACK_DEFAULT;
+    pool->stack_bytes = o->stack_bytes; /* 0: see sys.h */
     pool->worker_start = o->worker_start;
     pool->worker_stop = o->worker_stop;
     pool->user = o->user;
@@ -236,9 +235,9 @@ int weir_pool_create(struct weir_pool **out,
     err = pool->workers != NULL ? 0 : -ENOMEM;
     if (err != 0)
         goto no_workers;
-    pool->frames = weir_sys_alloc(
+    pool->frames = weir_sys_alloc_untouched(
         (size_t)pool->slots * ((size_t)pool->help_depth + 1),
-        sizeof(*pool->frames));
+        sizeof(*pool->frames), &pool->frames_block);
     err = pool->frames != NULL ? 0 : -ENOMEM;
     if (err != 0)
         goto no_frames;
@@ -302,7 +301,7 @@ no_ended:
 no_quiet:
     weir_ring_free(&pool->ring);
 no_ring:
-    weir_sys_free(pool->frames);
+    weir_sys_free_untouched(&pool->frames_block);
 no_frames:
     weir_sys_free(pool->workers);
 no_workers:
@@ -341,7 +340,7 @@ void weir_pool_destroy(struct weir_pool *pool)
     weir_sys_free(weir_atomic_load(&pool->group_memory, weir_relaxed));
     weir_gate_destroy(pool->gate);
     weir_sys_home_destroy(&pool->home);
-    weir_sys_free(pool->frames);
+    weir_sys_free_untouched(&pool->frames_block);
     weir_sys_free(pool->workers);
     weir_sys_free(pool);
 }

@@ -43,10 +43,12 @@ int weir_tasks_init(struct weir_tasks *ts, size_t capacity,
 
     if (err != 0)
         return err;
-    /* Not touched, and so not there, until they are used. */
-    ts->all = weir_sys_alloc_small(capacity * sizeof(*ts->all));
-    ts->heap = weir_sys_alloc_small(capacity * sizeof(*ts->heap));
-    ts->spent_at = weir_sys_alloc_small(capacity * sizeof(*ts->spent_at));
+    ts->all = weir_sys_alloc_untouched(capacity, sizeof(*ts->all),
+                                       &ts->blocks[0]);
+    ts->heap = weir_sys_alloc_untouched(capacity, sizeof(*ts->heap),
+                                        &ts->blocks[1]);
+    ts->spent_at = weir_sys_alloc_untouched(capacity, sizeof(*ts->spent_at),
+                                            &ts->blocks[2]);
     if (ts->all == NULL || ts->heap == NULL || ts->spent_at == NULL) {
         weir_tasks_destroy(ts);
         return -ENOMEM;
@@ -60,9 +62,8 @@ int weir_tasks_init(struct weir_tasks *ts, size_t capacity,
 
 void weir_tasks_free_memory(struct weir_tasks *ts)
 {
-    weir_sys_free(ts->spent_at);
-    weir_sys_free(ts->heap);
-    weir_sys_free(ts->all);
+    for (int i = 0; i < 3; i++)
+        weir_sys_free_untouched(&ts->blocks[i]);
 }
 
 void weir_tasks_destroy(struct weir_tasks *ts)

@@ -98,6 +98,7 @@ struct weir_tasks {
     bool listed;               /* (l) the last normal one was from a list */
     struct weir_helper *helpers; /* (l) */
     size_t parked_max;         /* (c) */
+    struct weir_sys_block blocks[3]; /* (c) what the arrays are freed with */
 };
 
 int weir_tasks_init(struct weir_tasks *tasks, size_t capacity,

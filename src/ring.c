@@ -14,6 +14,9 @@
 #define YIELDS 64
 #define NAP_NS WEIR_MS
 
+/* Positions before the one at which 64 bits wrap. */
+#define BEFORE_ZERO ((size_t)(0 - WEIR_RING_FIRST) / 2)
+
 int weir_ring_init(struct weir_ring *ring, size_t capacity, size_t bytes,
                    bool on_lines)
 {
@@ -28,13 +31,15 @@ int weir_ring_init(struct weir_ring *ring, size_t capacity, size_t bytes,
     ring->mask = cells - 1;
     ring->capacity = capacity;
     ring->pid = weir_sys_pid();
-    ring->cells = weir_sys_alloc(cells, ring->stride);
+    ring->cells = weir_sys_alloc_untouched(cells, ring->stride, &ring->block);
     if (ring->cells == NULL)
         return -ENOMEM;
-    for (size_t i = 0; i < cells; i++) {
+    /* Those before position 0: the others are free as they are. */
+    for (size_t i = 0; i < cells && i < BEFORE_ZERO; i++) {
         uint64_t pos = WEIR_RING_FIRST + 2 * i;
 
-        weir_atomic_store(&weir_ring_cell(ring, pos)->seq, pos, weir_relaxed);
+        weir_atomic_store(&weir_ring_cell(ring, pos)->seq,
+                          weir_ring_turn(ring, pos), weir_relaxed);
     }
     weir_atomic_store(&ring->head, WEIR_RING_FIRST, weir_relaxed);
     weir_atomic_store(&ring->tail, WEIR_RING_FIRST, weir_relaxed);
@@ -56,13 +61,13 @@ no_ebb:
 no_room:
     weir_park_destroy(&ring->items);
 no_items:
-    weir_sys_free(ring->cells);
+    weir_sys_free_untouched(&ring->block);
     return err;
 }
 
 void weir_ring_free_memory(struct weir_ring *ring)
 {
-    weir_sys_free(ring->cells);
+    weir_sys_free_untouched(&ring->block);
 }
 
 void weir_ring_free(struct weir_ring *ring)

@@ -10,8 +10,11 @@
  *
  * Owns: the cells, the three parks.
  * Order: cell.seq is released by whoever has finished with the cell and
- *   acquired by the next: == pos, free for the putter of pos; == pos + 1,
- *   full for its taker. tail and head move by seq_cst compare-and-swap; that
+ *   acquired by the next: == turn(pos), free for the putter of pos;
+ *   == turn(pos) + 1, full for its taker. The turn is pos without the bits
+ *   that choose the cell, so that the zeroes of a new cell mean "free for
+ *   position number 0 to `mask`", and a cell that was never used is never
+ *   written to. tail and head move by seq_cst compare-and-swap; that
  *   is the "making" of park.h, for takers and putters. A thread that has
  *   announced itself checks tail against head, not the cell: a put that has
  *   its position but has not filled the cell yet is as good as there.
@@ -58,6 +61,7 @@ struct weir_ring {
     WEIR_ATOMIC(bool) refusing;  /* (a) sticky: only insiders may put */
     WEIR_ON_LINE struct weir_park room;       /* putters sleep here */
     struct weir_park ebb; /* they nap here until half of it is free */
+    struct weir_sys_block block; /* (c) what the cells are freed with */
 };
 
 struct weir_cell {
@@ -82,6 +86,21 @@ static inline struct weir_cell *weir_ring_cell(struct weir_ring *ring,
     return (struct weir_cell *)(void *)(ring->cells +
                                         ((pos >> 1) & ring->mask) *
                                             ring->stride);
+}
+
+/* The number that says whose turn a cell is: the same for each position of one
+ * round of the ring. */
+static inline uint64_t weir_ring_turn(const struct weir_ring *ring,
+                                      uint64_t pos)
+{
+    return pos & ~(2 * ring->mask);
+}
+
+/* The same for the next round. */
+static inline uint64_t weir_ring_next_turn(const struct weir_ring *ring,
+                                           uint64_t pos)
+{
+    return weir_ring_turn(ring, pos) + 2 * (ring->mask + 1);
 }
 
 /* How many items a position lies behind another; negative if before. */
@@ -125,7 +144,7 @@ static inline bool weir_ring_ready(struct weir_ring *ring)
     uint64_t head = weir_atomic_load(&ring->head, weir_relaxed);
 
     return weir_atomic_load(&weir_ring_cell(ring, head)->seq, weir_relaxed) ==
-           head + 1;
+           weir_ring_turn(ring, head) + 1;
 }
 
 /* ---- waiting without sleeping ---- */
@@ -187,17 +206,18 @@ static inline void weir_ring_fill(struct weir_ring *ring, uint64_t pos,
                                   const void *item, size_t bytes)
 {
     struct weir_cell *cell = weir_ring_cell(ring, pos);
+    uint64_t turn = weir_ring_turn(ring, pos);
     unsigned round = 0;
 
     weir_sys_prefetch(weir_ring_cell(ring, pos + 2 * WEIR_RING_AHEAD));
     /* Below the bound the cell's last taker has moved the head past it, and
      * is at most still copying. Pairs with the release in weir_ring_take. */
-    while (weir_atomic_load(&cell->seq, weir_acquire) != pos &&
+    while (weir_atomic_load(&cell->seq, weir_acquire) != turn &&
            !weir_ring_in_vain(ring, round))
         weir_ring_backoff(&round);
     memcpy(cell + 1, item, bytes);
     /* Publishes the item to the taker's acquire load. */
-    weir_atomic_store(&cell->seq, pos + 1, weir_release);
+    weir_atomic_store(&cell->seq, turn + 1, weir_release);
 }
 
 /* Raise the bound to what it is now. Returns true where that leaves room, or
@@ -295,7 +315,8 @@ static inline size_t weir_ring_take(struct weir_ring *ring, void *items,
         /* Acquire: pairs with the release in weir_ring_fill. */
         for (n = 0; n < count && n <= ring->mask; n++)
             if (weir_atomic_load(&weir_ring_cell(ring, head + 2 * n)->seq,
-                                 weir_acquire) != head + 2 * n + 1)
+                                 weir_acquire) !=
+                weir_ring_turn(ring, head + 2 * n) + 1)
                 break;
         if (n > 0) {
             if (weir_atomic_cas_weak(&ring->head, &head, head + 2 * n,
@@ -320,7 +341,7 @@ static inline size_t weir_ring_take(struct weir_ring *ring, void *items,
         memcpy((char *)items + i * bytes, cell + 1, bytes);
         /* Hands the cell to the putter one round later, whose acquire load
          * pairs with this: our reading is done before its writing. */
-        weir_atomic_store(&cell->seq, head + 2 * i + 2 * (ring->mask + 1),
+        weir_atomic_store(&cell->seq, weir_ring_next_turn(ring, head + 2 * i),
                           weir_release);
     }
     return n;
@@ -334,10 +355,12 @@ static inline bool weir_ring_skip(struct weir_ring *ring, uint64_t pos)
     uint64_t head = pos;
 
     /* Acquire, and release below: as in weir_ring_take. */
-    if (weir_atomic_load(&cell->seq, weir_acquire) != pos + 1 ||
+    if (weir_atomic_load(&cell->seq, weir_acquire) !=
+            weir_ring_turn(ring, pos) + 1 ||
         !weir_atomic_cas_strong(&ring->head, &head, pos + 2, weir_seq_cst))
         return false;
-    weir_atomic_store(&cell->seq, pos + 2 * (ring->mask + 1), weir_release);
+    weir_atomic_store(&cell->seq, weir_ring_next_turn(ring, pos),
+                      weir_release);
     return true;
 }
 

@@ -38,7 +38,7 @@
 #define CAPACITY_DEFAULT ((size_t)16384)
 #define BUFFER_MAX ((uint64_t)1 << 40)
 #define BUFFER_DEFAULT ((size_t)1 << 20)
-#define STACK_BYTES ((size_t)256 * 1024) /* on_batch is the user's code */
+#define STACK_BYTES ((size_t)0) /* the system's: on_batch is the user's code */
 
 /* ---- waiting ---- */
 
@@ -95,7 +95,12 @@ static bool options_good(const struct weir_writer_options *o)
 {
     uint64_t buffer = o->buffer_bytes ? o->buffer_bytes : BUFFER_DEFAULT;
 
-    return (o->path != NULL || o->fd >= 0) && o->capacity <= CAPACITY_MAX &&
+    /* A torn tail can only be saved and cut where there is a path; lines
+     * appended after one that stays would be glued to it. */
+    if (o->path == NULL &&
+        (o->fd < 0 || o->recover != WEIR_RECOVER_NONE))
+        return false;
+    return o->capacity <= CAPACITY_MAX &&
            buffer <= BUFFER_MAX && o->record_max <= buffer &&
            (unsigned)o->sync <= WEIR_SYNC_BATCH &&
            (unsigned)o->recover <= WEIR_RECOVER_LINES &&
@@ -123,16 +128,17 @@ static int make_memory(struct weir_writer *w,
             return -ENOMEM;
         memcpy(w->path, o->path, bytes);
     }
-    w->ring = weir_sys_alloc(1, w->ring_bytes);
-    w->ends = weir_sys_alloc(w->capacity, sizeof(*w->ends));
+    w->ring = weir_sys_alloc_untouched(1, w->ring_bytes, &w->ring_block);
+    w->ends = weir_sys_alloc_untouched(w->capacity, sizeof(*w->ends),
+                                       &w->ends_block);
     return w->ring != NULL && w->ends != NULL ? 0 : -ENOMEM;
 }
 
 static void free_memory(struct weir_writer *w)
 {
     weir_sys_home_destroy(&w->home);
-    weir_sys_free(w->ends);
-    weir_sys_free(w->ring);
+    weir_sys_free_untouched(&w->ends_block);
+    weir_sys_free_untouched(&w->ring_block);
     weir_sys_free(w->path);
     weir_sys_free(w);
 }

@@ -39,6 +39,8 @@ struct weir_writer {
     unsigned char *ring;            /* records; (l) but for a batch's */
     uint64_t *ends;                 /* likewise: where each record ends, as
                                        a position in all bytes ever */
+    struct weir_sys_block ring_block, ends_block; /* (c) what the two are
+                                                     freed with */
     size_t ring_bytes;              /* (c) */
     size_t capacity;                /* (c) records */
     size_t record_max;              /* (c) */

@@ -32,7 +32,7 @@ includes() {
 # level NAME: the level of a concept.
 level() {
     case $1 in
-    base | sys) echo 0 ;;
+    base | processors | sys) echo 0 ;;
     queue* | ring | park | lookout | gate* | table* | siphash | options) echo 10 ;;
     event | job) echo 15 ;; # what a pool's header is made of
     pool* | writer*) echo 20 ;;

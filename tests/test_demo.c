@@ -3,6 +3,8 @@
 #include "common/id.h"
 #include "common/input.h"
 #include "common/number.h"
+#include "common/sha256.h"
+#include "run/identity.h"
 #include "run/retry.h"
 #include "serve/server_private.h"
 #include "show/template_plan.h"
@@ -144,6 +146,9 @@ static void urls(void)
     EXPECT(checks("HTTPS://a:1/?b#c", "HTTPS://a:1/?b#c"));
     EXPECT(checks("http://u:p@[::1]:80/", "http://u:p@[::1]:80/"));
     EXPECT(checks("http://a/\xc3\xa9", "http://a/%C3%A9"));
+    EXPECT(checks("http://b\xc3\xbc.x/\xc3\xbc", "http://b\xc3\xbc.x/%C3%BC"));
+    EXPECT(checks("http://b\xc3\xbc?\xc3\xbc", "http://b\xc3\xbc?%C3%BC"));
+    EXPECT(checks("http://b\xc3\xbc", "http://b\xc3\xbc"));
     EXPECT(checks("http://", NULL));
     EXPECT(checks("http:///x", NULL));
     EXPECT(checks("http://u:p@/x", NULL));
@@ -255,16 +260,14 @@ static void retry_afters(void)
     static const char now[] = "Sun, 06 Nov 1994 08:49:37 GMT";
     const int64_t most = 60 * WEIR_S;
 
-    EXPECT(retry_after("0", NULL, most) == 0);
     EXPECT(retry_after("7", NULL, most) == 7 * WEIR_S);
+    EXPECT(retry_after("1.5", NULL, most) == 1500 * WEIR_MS);
+    EXPECT(retry_after("1", NULL, 1500 * WEIR_MS) == WEIR_S);
+    EXPECT(retry_after("2", NULL, 1500 * WEIR_MS) == 1500 * WEIR_MS);
     EXPECT(retry_after("61", NULL, most) == most);
     EXPECT(retry_after("99999999999999999999", NULL, most) == most);
     EXPECT(retry_after("9223372036854775807", NULL, most) == most);
     EXPECT(retry_after("7", NULL, 0) == 0);
-    EXPECT(retry_after("-7", NULL, most) == -1);
-    EXPECT(retry_after("", NULL, most) == -1);
-    EXPECT(retry_after("7s", NULL, most) == -1);
-    EXPECT(retry_after("soon", NULL, most) == -1);
     /* The three forms of RFC 9110, 5.6.7. */
     EXPECT(retry_after("Sun, 06 Nov 1994 08:49:41 GMT", now, most) ==
            4 * WEIR_S);
@@ -272,10 +275,79 @@ static void retry_afters(void)
            4 * WEIR_S);
     EXPECT(retry_after("Sun Nov  6 08:49:41 1994", now, most) == 4 * WEIR_S);
     EXPECT(retry_after("Sun, 06 Nov 1994 09:49:41 GMT", now, most) == most);
-    EXPECT(retry_after("Sun, 06 Nov 1994 08:49:30 GMT", now, most) == 0);
-    EXPECT(retry_after("Sun, 06 Nov 1994 08:49:41 GMT", NULL, most) == 0);
     EXPECT(retry_after("Fri, 31 Dec 9999 23:59:59 GMT", NULL, most) == most);
-    EXPECT(retry_after("Sun, 06 Nov 1994 08:49:41 GMTx", now, most) == -1);
+}
+
+/* The back-off of one's own goes for all of these. */
+static void no_retry_afters(void)
+{
+    static const char now[] = "Sun, 06 Nov 1994 08:49:37 GMT";
+    static const char *const none[] = {
+        "0", "0.0", "-7", "", "7s", "soon", "1e3", "inf", "0x10", " 7",
+        "Sun, 06 Nov 1994 08:49:30 GMT", "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sun, 06 Nov 1994 08:49:41 GMTx", "99999999999999999999 s"
+    };
+
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+        EXPECT(retry_after(none[i], now, 60 * WEIR_S) == 0 ||
+               (printf("# %s\n", none[i]), 0));
+    EXPECT(retry_after("Sun, 06 Nov 1994 08:49:41 GMT", NULL, WEIR_S) == 0);
+}
+
+static void retry_resets(void)
+{
+    static const char now[] = "Sun, 09 Sep 2001 01:46:40 GMT"; /* 10^9 */
+    const int64_t most = 60 * WEIR_S;
+
+    EXPECT(retry_reset("7", now, most) == 7 * WEIR_S);
+    EXPECT(retry_reset("0.5", now, most) == 500 * WEIR_MS);
+    EXPECT(retry_reset("1000000004", now, most) == 4 * WEIR_S);
+    EXPECT(retry_reset("1000000004500", now, most) == 4500 * WEIR_MS);
+    EXPECT(retry_reset("1000000000", now, most) == 0);
+    EXPECT(retry_reset("999999999", now, most) == most); /* a span */
+    EXPECT(retry_reset("1000000061", now, most) == most);
+    EXPECT(retry_reset("Sun, 09 Sep 2001 01:46:44 GMT", now, most) ==
+           4 * WEIR_S);
+    EXPECT(retry_reset("x", now, most) == 0);
+}
+
+static int64_t hold(int status, const char *after, const char *reset,
+                    const char *remaining)
+{
+    struct retry_headers plain = { .retry_after = after, .reset = reset,
+                                   .remaining = remaining };
+    struct retry_headers x = { .retry_after = after, .x_reset = reset,
+                               .x_remaining = remaining };
+    int64_t ns = retry_hold(status, &plain, 60 * WEIR_S);
+
+    EXPECT(retry_hold(status, &x, 60 * WEIR_S) == ns);
+    EXPECT(retry_is_limit(status, &x) == retry_is_limit(status, &plain));
+    return ns / WEIR_S;
+}
+
+static void retry_holds(void)
+{
+    struct retry_headers forbidden = { .x_reset = "9", .x_remaining = "3" };
+
+    EXPECT_INT((long)hold(429, "3", NULL, NULL), 3);
+    EXPECT_INT((long)hold(503, "3", NULL, NULL), 3);
+    EXPECT_INT((long)hold(403, "3", NULL, NULL), 3);
+    EXPECT_INT((long)hold(404, "3", NULL, NULL), 0);
+    EXPECT_INT((long)hold(429, NULL, "3", NULL), 3);
+    EXPECT_INT((long)hold(403, NULL, "3", NULL), 3);
+    EXPECT_INT((long)hold(403, NULL, "3", "0"), 3);
+    EXPECT_INT((long)hold(403, NULL, "3", "7"), 0);
+    EXPECT_INT((long)hold(429, "2", "3", "0"), 2);
+    EXPECT_INT((long)hold(429, "0", "3", NULL), 3);
+    /* The last one that was allowed. */
+    EXPECT_INT((long)hold(200, NULL, "3", "0"), 3);
+    EXPECT_INT((long)hold(200, NULL, "3", "1"), 0);
+    EXPECT_INT((long)hold(200, NULL, "3", NULL), 0);
+    EXPECT_INT((long)hold(200, NULL, NULL, "0"), 0);
+    EXPECT(!retry_is_limit(403, &forbidden));
+    forbidden.x_remaining = "0";
+    EXPECT(retry_is_limit(403, &forbidden) &&
+           !retry_is_limit(404, &forbidden));
 }
 
 static void retry_pauses(void)
@@ -286,14 +358,175 @@ static void retry_pauses(void)
         uint64_t random = i * UINT64_C(0x9e3779b97f4a7c15);
         int64_t pause = retry_pause(1, random);
 
-        EXPECT(pause >= 0 && pause <= RETRY_FIRST);
+        EXPECT(pause >= RETRY_FIRST / 4 && pause <= RETRY_FIRST);
+        EXPECT(retry_pause(2, random) >= RETRY_FIRST / 2);
         EXPECT(retry_pause(2, random) <= 2 * RETRY_FIRST);
         EXPECT(retry_pause(1000000, random) <= RETRY_MOST);
         longest = pause > longest ? pause : longest;
     }
     EXPECT(longest > RETRY_FIRST * 9 / 10);
-    EXPECT(retry_status(429) && retry_status(503) && !retry_status(501));
-    EXPECT(!retry_status(0) && !retry_status(200));
+}
+
+static void retry_statuses(void)
+{
+    static const int passing[] = { 408, 425, 429, 500, 502, 503, 504, 520,
+                                   521, 522, 523, 524, 529 };
+    size_t found = 0;
+
+    for (int status = 0; status < 1000; status++)
+        found += (size_t)retry_status(status);
+    for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++)
+        EXPECT(retry_status(passing[i]));
+    EXPECT(found == sizeof(passing) / sizeof(passing[0]));
+    EXPECT(retry_idempotent(NULL) && retry_idempotent("DELETE"));
+    EXPECT(!retry_idempotent("POST") && !retry_idempotent("PATCH"));
+    EXPECT(!retry_idempotent("get") && !retry_idempotent(""));
+}
+
+static int hashes(const char *text, size_t times, const char *want)
+{
+    unsigned char digest[SHA256_BYTES];
+    char shown[2 * SHA256_BYTES + 1];
+    struct sha256 sha;
+
+    sha256_start(&sha);
+    for (size_t i = 0; i < times; i++)
+        sha256_add(&sha, text, strlen(text));
+    sha256_end(&sha, digest);
+    for (size_t i = 0; i < SHA256_BYTES; i++)
+        sprintf(shown + 2 * i, "%02x", digest[i]);
+    return strcmp(shown, want) == 0;
+}
+
+/* The values that NIST publishes as examples. */
+static void sha256(void)
+{
+    EXPECT(hashes("", 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495"
+                         "991b7852b855"));
+    EXPECT(hashes("abc", 1, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9c"
+                            "b410ff61f20015ad"));
+    EXPECT(hashes("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+                  1, "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd4"
+                     "19db06c1"));
+    EXPECT(hashes("aaaaaaaaaa", 100000, "cdc76e5c9914fb9281a1c7e284d73e67f1809"
+                                        "a48a497200e046d39ccc7112cd0"));
+}
+
+/* What a job may send, and its ids. */
+struct sent {
+    const char *url, *method, *agent, *body;
+    const char *common[2], *own[2];
+};
+
+static struct id id_of(const struct sent *sent, unsigned before, int *plain)
+{
+    static struct identity_memo memo;
+    struct setting_list common = { .count = 0 };
+    const char *all[4];
+    struct task task = { .url = (char *)(uintptr_t)sent->url,
+                         .method = (char *)(uintptr_t)sent->method,
+                         .body = (char *)(uintptr_t)sent->body,
+                         .body_bytes = sent->body != NULL
+                                           ? strlen(sent->body)
+                                           : 0 };
+    struct identity identity = { .task = &task, .common = &common,
+                                 .agent = sent->agent, .url = sent->url,
+                                 .public_url = "http://h/" };
+
+    for (int i = 0; i < 2; i++)
+        if (sent->common[i] != NULL)
+            common.texts[common.count++] = sent->common[i];
+    if (sent->own[0] != NULL) {
+        memcpy(all, common.texts, common.count * sizeof(all[0]));
+        task.header_count = task.first_own = common.count;
+        for (int i = 0; i < 2; i++)
+            if (sent->own[i] != NULL)
+                all[task.header_count++] = sent->own[i];
+        task.headers = all;
+    }
+    *plain = identity_is_plain(&identity);
+    return *plain ? identity_plain(&identity, before)
+                  : identity_whole(&identity, before, &memo);
+}
+
+static void identities(void)
+{
+    static const struct sent all[] = {
+        { .url = "http://h/" },
+        { .url = "http://u@h/" },
+        { .url = "http://u:p@h/" },
+        { .url = "http://u:q@h/" },
+        { .url = "http://h/", .method = "PUT" },
+        { .url = "http://h/", .body = "b" },
+        { .url = "http://h/", .method = "GET", .body = "b" },
+        { .url = "http://h/", .agent = "a" },
+        { .url = "http://h/", .common = { "X: 1" } },
+        { .url = "http://h/", .common = { "X: 2" } },
+        { .url = "http://h/", .common = { "X: 1", "Y: 1" } },
+        { .url = "http://h/", .common = { "X:", "1Y: 1" } },
+        { .url = "http://h/", .own = { "X: 1" } },
+        { .url = "http://h/", .own = { "Authorization: A" } },
+        { .url = "http://h/", .own = { "Authorization: B" } },
+        { .url = "http://h/", .own = { "Authorization: Basic A" } },
+        { .url = "http://h/", .own = { "Authorization: Basic B" } },
+        { .url = "http://h/", .own = { "Cookie: a" } },
+        { .url = "http://h/", .own = { "Cookie: b" } },
+        { .url = "http://h/", .common = { "X: 1" }, .own = { "Y: 2" } },
+        { .url = "http://h/", .common = { "X: 1" }, .body = "b" },
+        { .url = "http://u:p@h/", .agent = "a", .body = "b" },
+    };
+    const size_t count = sizeof(all) / sizeof(all[0]);
+    int plain;
+
+    for (size_t i = 0; i < 2 * count; i++)
+        for (size_t k = 0; k < i; k++) {
+            struct id a = id_of(&all[i / 2], i % 2, &plain);
+            struct id b = id_of(&all[k / 2], k % 2, &plain);
+
+            EXPECT(a.high != b.high || a.low != b.low ||
+                   (printf("# %zu %zu\n", i, k), 0));
+        }
+}
+
+static void same_identities(void)
+{
+    static const struct sent pairs[][2] = {
+        { { .url = "http://h/", .common = { "X: 1", "Y: 2" } },
+          { .url = "http://h/", .common = { "y:2", "x:  1" } } },
+        { { .url = "http://h/", .common = { "X: 1" },
+            .own = { "Authorization: A" } },
+          { .url = "http://h/", .common = { "Authorization: A", "X: 1" } } },
+    };
+    int plain;
+
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        struct id a = id_of(&pairs[i][0], 0, &plain);
+        struct id b = id_of(&pairs[i][1], 0, &plain);
+
+        EXPECT(a.high == b.high && a.low == b.low && !plain);
+    }
+}
+
+/* Ids of records of version 1. */
+static void old_identities(void)
+{
+    static const struct {
+        struct sent sent;
+        const char *id;
+    } old[] = {
+        { { .url = "http://h/" }, "cc74d010f155a3a22dd03038bc00a5aa" },
+        { { .url = "http://h/", .method = "POST", .body = "b" }, "562cdd3559ba5222b264c7e254689fb9" },
+        { { .url = "http://h/", .method = "PUT", .own = { "X: 1" } },
+          "47a3bbb2a4858a4b7646562700a804a7" },
+    };
+    char shown[33];
+    int plain;
+
+    for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
+        id_show(id_of(&old[i].sent, 0, &plain), shown);
+        EXPECT(plain && (strcmp(shown, old[i].id) == 0 ||
+                         (printf("# got %s\n", shown), 0)));
+    }
 }
 
 static void plans(void)
@@ -336,8 +569,23 @@ static const struct tap_case cases[] = {
     { "lines lose BOM, line end and blanks, and the last needs none", lines },
     { "a line of 65,536 bytes is read, a longer one is not", long_lines },
     { "requests that could be understood in two ways are refused", requests },
-    { "Retry-After is seconds or a date, and clamped", retry_afters },
-    { "pauses are random up to a bound that doubles", retry_pauses },
+    { "Retry-After is seconds, whole or not, or a date, and clamped",
+      retry_afters },
+    { "a Retry-After of 0, in the past or unreadable is none",
+      no_retry_afters },
+    { "RateLimit-Reset is a span or a time", retry_resets },
+    { "answers hold their host by the headers that say so", retry_holds },
+    { "pauses are random between a quarter of a bound and the bound",
+      retry_pauses },
+    { "the statuses that pass with time and the idempotent methods are those"
+      " of the contract", retry_statuses },
+    { "SHA-256 gives the published values", sha256 },
+    { "an id covers everything that is sent, and how often it came before",
+      identities },
+    { "an id does not depend on the order and spelling of header names",
+      same_identities },
+    { "a job that sends no more than the first version recorded has its id",
+      old_identities },
     { "the estimates are those of the contract", plans },
     { "random delays are different, in range, in order", random_plans },
 };

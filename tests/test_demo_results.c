@@ -83,6 +83,9 @@ static const struct record sample = {
     .seq = 17, .url = "http://a/\"x", .status = 503, .attempts = 2,
     .worker = 3, .start_ms = INT64_C(1772323199123), .wait_ns = 1500000,
     .total_ns = INT64_C(2250000000), .bytes = 99,
+    .line = 21, .ref = "mine", .detail = "say \"x\"", .bytes_sent = 5,
+    .http_version = 11, .content_type = "text/plain", .redirects = 1,
+    .final_url = "http://b/",
 };
 
 static void records(void)
@@ -100,8 +103,25 @@ static void records(void)
            r.total_ns == sample.total_ns);
     EXPECT(strstr(line.data, "\"start\":\"2026-02-28T23:59:59.123Z\"") !=
            NULL);
+    EXPECT(r.version == 2);
+    EXPECT(strstr(line.data, "{\"v\":2,\"run\":\"0123456789abcdef\",\"id\":"
+                             "\"fedcba98765432100000000000000007\",\"seq\":17,"
+                             "\"line\":21,\"ref\":\"mine\",\"url\":") ==
+           line.data);
+    EXPECT(strstr(line.data, "\"method\":\"GET\",\"ok\":false,\"status\":503,"
+                             "\"error\":null,\"detail\":\"say \\\"x\\\"\",")
+           != NULL);
+    EXPECT(strstr(line.data, ",\"bytes\":99,\"bytes_sent\":5,"
+                             "\"http_version\":\"1.1\","
+                             "\"content_type\":\"text/plain\","
+                             "\"redirects\":1,\"final_url\":\"http://b/\"}\n")
+           != NULL);
     more.ok = 1;
     more.status = 0;
+    more.insecure = 1;
+    more.line = 0;
+    more.ref = more.detail = more.content_type = more.final_url = NULL;
+    more.http_version = 0;
     more.method = "POST";
     more.body = "\xff\x01";
     more.body_bytes = 2;
@@ -109,10 +129,69 @@ static void records(void)
     line.used = 0;
     record_write(&line, &more);
     EXPECT(strstr(line.data, "\"method\":\"POST\"") != NULL);
+    EXPECT(strstr(line.data, "\"line\":null,\"url\"") != NULL);
+    EXPECT(strstr(line.data, "\"http_version\":null,\"content_type\":null,"
+                             "\"redirects\":1,\"final_url\":null,"
+                             "\"insecure\":true,\"body") != NULL);
     EXPECT(strstr(line.data, ",\"body_base64\":\"/wE=\"}\n") != NULL);
     REQUIRE(record_read(line.data, line.used, &r, &url) == 0);
     EXPECT(r.ok && r.status == 0 && strcmp(r.error, "timeout") == 0);
     text_free(&line);
+    text_free(&url);
+}
+
+/* Whatever this computer's clock says: 10^11 s is in the year 5138. */
+static void strange_times(void)
+{
+    static const struct {
+        int64_t ms, read;
+        const char *shown;
+    } times[] = {
+        { 0, 0, "1970-01-01T00:00:00.000Z" },
+        { -1, -1, "1969-12-31T23:59:59.999Z" },
+        { -1000, -1000, "1969-12-31T23:59:59.000Z" },
+        { INT64_C(4133980799999), INT64_C(4133980799999),
+          "2100-12-31T23:59:59.999Z" },
+        { INT64_C(100000000000123), INT64_C(100000000000123),
+          "5138-11-16T09:46:40.123Z" },
+        { INT64_C(-62135596800000), INT64_C(-62135596800000),
+          "0001-01-01T00:00:00.000Z" },
+        { INT64_MAX, INT64_C(253402300799999), "9999-12-31T23:59:59.999Z" },
+        { INT64_MIN, INT64_C(-62167219200000), "0000-01-01T00:00:00.000Z" },
+    };
+    struct text line = { 0 }, url = { 0 };
+    struct record r, more = sample;
+
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        more.start_ms = times[i].ms;
+        line.used = 0;
+        record_write(&line, &more);
+        REQUIRE(!line.failed);
+        EXPECT(strstr(line.data, times[i].shown) != NULL ||
+               (printf("# %s", line.data), 0));
+        EXPECT_INT(record_read(line.data, line.used, &r, &url), 0);
+        EXPECT(r.start_ms == times[i].read);
+    }
+    text_free(&line);
+    text_free(&url);
+}
+
+static void old_records(void)
+{
+    static const char line[] =
+        "{\"v\":1,\"run\":\"0123456789abcdef\",\"id\":"
+        "\"0123456789abcdef0123456789abcdef\",\"seq\":3,\"url\":"
+        "\"http://a/\",\"ok\":true,\"status\":200,\"error\":null,"
+        "\"attempts\":1,\"worker\":2,\"start\":"
+        "\"2026-02-28T23:59:59.123Z\",\"wait_ms\":1.500,\"dns_ms\":0.000,"
+        "\"connect_ms\":0.000,\"tls_ms\":0.000,\"ttfb_ms\":0.000,"
+        "\"total_ms\":2250.000,\"bytes\":99}\n";
+    struct text url = { 0 };
+    struct record r;
+
+    REQUIRE(record_read(line, sizeof(line) - 1, &r, &url) == 0);
+    EXPECT(r.version == 1 && r.ok && r.status == 200 && r.seq == 3);
+    EXPECT(r.bytes == 99 && strcmp(r.url, "http://a/") == 0);
     text_free(&url);
 }
 
@@ -132,7 +211,7 @@ static void torn_records(void)
 static void other_records(void)
 {
     static const char *const bad[] = {
-        "{}", "{\"v\":2,\"id\":\"0123456789abcdef0123456789abcdef\","
+        "{}", "{\"v\":3,\"id\":\"0123456789abcdef0123456789abcdef\","
               "\"url\":\"http://a\",\"ok\":true}",
         "{\"v\":1,\"id\":\"0123456789ABCDEF0123456789abcdef\","
         "\"url\":\"http://a\",\"ok\":true}",
@@ -230,6 +309,8 @@ static const struct tap_case cases[] = {
     { "JSON objects are read member by member", json_reads },
     { "what is no JSON object is refused", json_refuses },
     { "a record that was written is read again", records },
+    { "a record is read again whatever time the clock said", strange_times },
+    { "a record of version 1 is read", old_records },
     { "no prefix of a record is a record", torn_records },
     { "what is no record of ours is told", other_records },
     { "ids are found again with their numbers, and no others", many_ids },

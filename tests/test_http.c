@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <weir/group.h>
 #include <weir/http.h>
@@ -270,7 +271,8 @@ static void methods_sent(void)
 
 static void headers_sent(void)
 {
-    static const char *const headers[] = { "X-One: 1", "Accept:",
+    static const char *const headers[] = { "X-One: 1", "Accept:", "X-None: ",
+                                           "X-Tab: a\tb",
                                            "Content-Type: a/b" };
     struct weir_http_options named = plain;
     struct weir_http *http = make(&plain);
@@ -279,16 +281,25 @@ static void headers_sent(void)
 
     r = ask(http, (struct weir_http_request){
         .url = url_of(url, "", "/echo"), .headers = headers,
-        .header_count = 3, .body = "x", .body_bytes = 1 });
+        .header_count = 5, .body = "x", .body_bytes = 1 });
     EXPECT(has(&r, "\r\nX-One: 1\r\n"));
     EXPECT(has(&r, "\r\nContent-Type: a/b\r\n"));
-    EXPECT(!has(&r, "\r\nAccept:"));
+    EXPECT(has(&r, "\r\nAccept:\r\n") && !has(&r, "*/*"));
+    EXPECT(has(&r, "\r\nX-None:\r\n"));
+    EXPECT(has(&r, "\r\nX-Tab: a\tb\r\n"));
+    EXPECT(has(&r, "\r\nAccept-Encoding: gzip, deflate\r\n"));
     EXPECT(has(&r, "\r\nUser-Agent: weir/" WEIR_VERSION "\r\n"));
     weir_http_destroy(http);
     named.agent = "test";
     http = make(&named);
     r = get(http, "/echo");
     EXPECT(has(&r, "\r\nUser-Agent: test\r\n"));
+    weir_http_destroy(http);
+    named.agent = "";
+    named.raw = 1;
+    http = make(&named);
+    r = get(http, "/echo");
+    EXPECT(!has(&r, "User-Agent") && !has(&r, "Accept-Encoding"));
     weir_http_destroy(http);
 }
 
@@ -467,13 +478,23 @@ static void methods_redirected(void)
         int status;
         const char *line; /* of what arrives, NULL: it does not */
     } cases[] = {
-        { "/status/303", "POST", "abc", 200, "GET /echo " },
-        { "/status/302", "POST", "abc", 200, "GET /echo " },
-        { "/status/307", "POST", "abc", 200, "POST /echo " },
-        { "/status/308", "GET", NULL, 200, "GET /echo " },
-        { "/status/303", "PUT", "abc", 303, NULL },
+        { "/status/301", NULL, NULL, 200, "GET /echo " },
+        { "/status/302", "GET", "abc", 200, "GET /echo " },
+        { "/status/303", "GET", NULL, 200, "GET /echo " },
+        { "/status/301", "HEAD", NULL, 200, "" },
+        { "/status/303", "POST", "abc", 303, NULL },
+        { "/status/302", "POST", "abc", 302, NULL },
+        { "/status/301", "PUT", "abc", 301, NULL },
         { "/status/302", "DELETE", NULL, 302, NULL },
-        { "/status/307", "GET", "abc", 307, NULL },
+        { "/status/303", "get", NULL, 303, NULL },
+        { "/status/307", "POST", "abc", 200, "POST /echo " },
+        { "/status/307", "GET", "abc", 200, "GET /echo " },
+        { "/status/308", "PUT", "abc", 200, "PUT /echo " },
+        { "/status/308", "DELETE", NULL, 200, "DELETE /echo " },
+        { "/status/308", "X-OWN", "abc", 200, "X-OWN /echo " },
+        { "/status/300", "GET", NULL, 300, NULL },
+        { "/status/304", "GET", NULL, 304, NULL },
+        { "/status/305", "GET", NULL, 305, NULL },
     };
     struct weir_http *http = make(&plain);
     char url[URL_BYTES];
@@ -489,6 +510,8 @@ static void methods_redirected(void)
         EXPECT_INT(r.redirects, line != NULL);
         if (line != NULL)
             EXPECT(strncmp(r.body, line, strlen(line)) == 0);
+        if (line != NULL && cases[i].body != NULL)
+            EXPECT(has(&r, "\r\n\r\nabc"));
     }
     weir_http_destroy(http);
 }
@@ -570,7 +593,6 @@ static void not_http(void)
     EXPECT_INT(error_of("/garbage"), WEIR_HTTP_PROTOCOL);
     EXPECT_INT(error_of("/badchunk"), WEIR_HTTP_PROTOCOL);
     EXPECT_INT(error_of("/badgzip"), WEIR_HTTP_PROTOCOL);
-    EXPECT_INT(error_of("/badcoding"), WEIR_HTTP_PROTOCOL);
 }
 
 static void refused(void)
@@ -623,6 +645,29 @@ static void stall_times_out(void)
     o.timeout_ns = 1;
     http = make(&o);
     EXPECT_INT(get(http, "/stall").error, WEIR_HTTP_TIMEOUT);
+    weir_http_destroy(http);
+}
+
+/* The lesser of the two timeouts counts. */
+static void request_times_out(void)
+{
+    struct weir_http_options o = plain;
+    struct weir_http_request request = { .timeout_ns = 200 * WEIR_MS };
+    struct weir_http_response r;
+    struct weir_http *http = make(&o);
+    char url[URL_BYTES];
+
+    request.url = url_of(url, "", "/stall");
+    r = ask(http, request);
+    EXPECT_INT(r.error, WEIR_HTTP_TIMEOUT);
+    EXPECT(r.total_ns >= request.timeout_ns && r.total_ns < o.timeout_ns);
+    weir_http_destroy(http);
+    o.timeout_ns = 200 * WEIR_MS;
+    http = make(&o);
+    request.timeout_ns = INT64_MAX;
+    r = ask(http, request);
+    EXPECT_INT(r.error, WEIR_HTTP_TIMEOUT);
+    EXPECT(r.total_ns >= o.timeout_ns && r.total_ns < 120 * WEIR_S);
     weir_http_destroy(http);
 }
 
@@ -744,16 +789,20 @@ static void userinfo_hidden(void)
 static void escapes_hidden(void)
 {
     static const char *const paths[] = { "/garbage", "/badchunk",
-                                         "/badcoding", "/toescape" };
+                                         "/toescape" };
     struct weir_http *http = make(&plain);
     struct weir_http_response r;
 
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         r = get(http, paths[i]);
-        EXPECT(r.error != WEIR_HTTP_OK);
-        EXPECT(strcmp(r.error_text, "") != 0);
+        /* To some libcurls the URL with an escape is a relative one. */
+        EXPECT(r.error != WEIR_HTTP_OK || r.redirects == 1);
+        EXPECT((strcmp(r.error_text, "") != 0) == (r.error != WEIR_HTTP_OK));
         EXPECT(printable(r.error_text) && printable(r.url));
     }
+    r = get(http, "/badcoding");
+    EXPECT(strcmp(r.note, "") != 0 && printable(r.note));
+    EXPECT(strcmp(r.body, "hello") == 0);
     r = ask(http, (struct weir_http_request){ .url = "http://h/\033[1m" });
     EXPECT_INT(r.error, WEIR_HTTP_URL);
     EXPECT(strcmp(r.url, "http://h/%1B[1m") == 0);
@@ -817,14 +866,81 @@ static void public_urls(void)
 
 /* ---- descriptors ---- */
 
+static int open_descriptors(void)
+{
+    int count = 0;
+
+    for (int fd = 0; fd < 1024; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+/* Each handle makes a request and stays. Those with a share use one
+ * connection after the other, as one handle would. */
 static void share_is_idle(void)
 {
+    struct weir_http *handles[20];
     struct weir_http_options o = plain;
+    int before, connected, held = 0;
 
+    scripted_await_closed(server); /* those of earlier cases */
+    before = open_descriptors();
     EXPECT_INT(weir_http_share_create(&o.share), 0);
-    weir_http_destroy(make(&o));
+    for (int i = 0; i < 20; i++)
+        handles[i] = make(&o);
+    EXPECT_INT(open_descriptors(), before);
+    connected = scripted_connections(server);
+    for (int i = 0; i < 20; i++) {
+        EXPECT_INT(get(handles[i], "/hello").body_bytes, 5);
+        if (i == 0)
+            held = open_descriptors();
+    }
+    EXPECT_INT(open_descriptors(), held);
+    EXPECT_INT(scripted_connections(server), connected + 1);
+    for (int i = 0; i < 20; i++)
+        weir_http_destroy(handles[i]);
     weir_http_share_destroy(o.share);
     weir_http_share_destroy(NULL);
+    scripted_await_closed(server);
+    EXPECT_INT(open_descriptors(), before);
+}
+
+static void no_descriptors(void)
+{
+    struct weir_http *handles[100];
+    int before;
+
+    scripted_await_closed(server);
+    before = open_descriptors();
+    for (int i = 0; i < 100; i++)
+        handles[i] = make(&plain);
+    EXPECT_INT(open_descriptors(), before);
+    for (int i = 0; i < 100; i++)
+        weir_http_destroy(handles[i]);
+}
+
+/* No descriptor is left, nor for libcurl's own needs. */
+static void local_shortage(void)
+{
+    struct weir_http *http = make(&plain);
+    struct rlimit was, low;
+    struct weir_http_response r;
+    char url[URL_BYTES];
+
+    url_of(url, "", "/hello");
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &was) == 0);
+    low = was;
+    low.rlim_cur = 3;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &low) == 0);
+    EXPECT_INT(weir_http_perform(http, NULL,
+                                 &(struct weir_http_request){ .url = url },
+                                 &r), 0);
+    EXPECT_INT(r.error, WEIR_HTTP_LOCAL);
+    EXPECT_INT(r.processed, 0);
+    EXPECT(strcmp(r.error_text, "") != 0);
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &was) == 0);
+    EXPECT_INT(get(http, "/hello").body_bytes, 5);
+    weir_http_destroy(http);
 }
 
 /* ---- arguments ---- */
@@ -835,7 +951,9 @@ static void options_checked(void)
         { .timeout_ns = -1 }, { .connect_timeout_ns = -1 },
         { .idle_timeout_ns = -2 }, { .body_max = -1 }, { .redirects = 11 },
         { .redirects = -2 }, { .agent = "a\r\nb" }, { .proxy = "a\nb" },
-        { .ca_file = "a\033" }, { .reserved = { 0, 0, 0, 0, 0, 1 } } };
+        { .ca_file = "a\033" }, { .ca_dir = "a\n" },
+        { .cert_file = "a\n" }, { .key_file = "a\n" }, { .insecure = 2 },
+        { .raw = -1 }, { .cookies = 2 }, { .reserved = { 0, 0, 0, 0, 0, 1 } } };
     static const struct weir_http_options good[] = {
         { 0 }, { .timeout_ns = INT64_MAX, .connect_timeout_ns = INT64_MAX,
           .idle_timeout_ns = INT64_MAX, .body_max = INT64_MAX },
@@ -871,6 +989,7 @@ static void requests_checked(void)
         { .url = "http://h", .body_bytes = 1 },
         { .url = "http://h", .body = "", .body_bytes = SIZE_MAX },
         { .url = "http://h", .header_count = 1 },
+        { .url = "http://h", .timeout_ns = -1 },
         { .url = "http://h", .reserved = { 0, 0, 0, 1 } } };
     struct weir_http *http = make(&plain);
     struct weir_http_request good = { .url = "http://h" };
@@ -1178,7 +1297,7 @@ static const struct tap_case cases[] = {
     { "the last answer stays when its redirect fails", last_answer_stays },
     { "HEAD gets headers and no body", head_has_no_body },
     { "methods and bodies are sent as they are", methods_sent },
-    { "headers are sent, and libcurl's own taken back", headers_sent },
+    { "headers are sent, empty ones too, in place of libcurl's own", headers_sent },
     { "a large body is sent without asking leave", large_body_sent },
     { "nothing of a request is left for the next", nothing_leaks },
     { "ten requests use one connection", connection_reused },
@@ -1192,7 +1311,7 @@ static const struct tap_case cases[] = {
     { "ten redirects are followed and counted", redirects_followed },
     { "a loop of redirects ends after `redirects`", loop_stopped },
     { "WEIR_NONE redirects makes a redirect the answer", redirects_refused },
-    { "redirects turn POST into GET and leave other methods alone",
+    { "301 to 303 are followed for GET and HEAD, 307 and 308 for all",
       methods_redirected },
     { "schemes but http and https are refused, as redirects too",
       schemes_refused },
@@ -1203,6 +1322,8 @@ static const struct tap_case cases[] = {
     { "a refused connection is a connect error", refused },
     { "a failed handshake or unreadable CA file is a TLS error", no_tls },
     { "a stall ends at the timeout and leaves what came", stall_times_out },
+    { "a request ends at its own timeout if that is less than the handle's",
+      request_times_out },
     { "a drip ends at the idle timeout", drip_times_out },
     { "connecting without an answer ends at its timeout",
       connect_times_out },
@@ -1216,6 +1337,9 @@ static const struct tap_case cases[] = {
     { "header and method rules are those of perform", rules_shared },
     { "handles with a share hold no descriptor between requests",
       share_is_idle },
+    { "a handle that made no request holds no descriptor", no_descriptors },
+    { "no descriptors left is a local error, not the host's",
+      local_shortage },
     { "every error has a name", errors_named },
     { "two handles work on two threads at once", two_threads },
     { "a forked child is refused with ECHILD and harms nothing",

@@ -14,6 +14,7 @@
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <netdb.h>
+#include <sys/socket.h>
 #include <weir/http.h>
 
 /* Take the next function of a name; the cast by way of memory is the one
@@ -37,10 +38,17 @@ static int fail_share, fail_easy, fail_multi, fail_list, fail_poll, fail_wakeup;
 static atomic_int polls; /* of curl_multi_poll() */
 static int lists_before_failure;
 static const char *fake_text; /* for any error */
+static int fail_connect;      /* errno of a stream's connect(), 0: none */
+static int fail_descriptors;  /* the resolver has none, nor has a socket */
+static const char *counted_file;
+static atomic_int opened; /* times it was */
 static curl_version_info_data *fake_version;
 
-static sem_t resolver_holds, resolver_held; /* of "blocked.test" */
-static atomic_int asked, resolving, resolved;
+/* Of "blocked.test". libcurl may use a thread for each kind of address. */
+static pthread_mutex_t resolver_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t resolver_changed = PTHREAD_COND_INITIALIZER;
+static int resolver_blocks, resolving, resolved; /* under resolver_lock */
+static atomic_int asked;
 
 SHOWN CURLcode curl_global_init(long flags)
 {
@@ -95,6 +103,64 @@ SHOWN CURLMcode curl_multi_wakeup(CURLM *multi)
                        : REAL(curl_multi_wakeup)(multi);
 }
 
+/* Its name to the linker only: headers declare it with a union of pointers,
+ * or not, as they like. */
+SHOWN int stand_in_connect(int fd, const void *to, socklen_t bytes)
+    __asm__("connect");
+SHOWN int stand_in_connect(int fd, const void *to, socklen_t bytes)
+{
+    int (*real)(int, const void *, socklen_t);
+    void *found = dlsym(RTLD_NEXT, "connect");
+    int type = 0;
+    socklen_t length = sizeof(type);
+
+    if (fail_connect != 0 &&
+        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 &&
+        type == SOCK_STREAM) {
+        errno = fail_connect;
+        return -1;
+    }
+    REQUIRE(found != NULL);
+    memcpy(&real, &found, sizeof(real));
+    return real(fd, to, bytes);
+}
+
+SHOWN int socket(int family, int type, int protocol)
+{
+    if (fail_descriptors) {
+        errno = EMFILE;
+        return -1;
+    }
+    return REAL(socket)(family, type, protocol);
+}
+
+static FILE *count_file(const char *name, const char *path, const char *mode)
+{
+    FILE *(*real)(const char *, const char *);
+    void *found = dlsym(RTLD_NEXT, name);
+
+    REQUIRE(found != NULL);
+    memcpy(&real, &found, sizeof(real));
+    if (counted_file != NULL && strcmp(path, counted_file) == 0)
+        atomic_fetch_add(&opened, 1);
+    return real(path, mode);
+}
+
+/* One function, by both of its names. */
+SHOWN FILE *stand_in_fopen(const char *path, const char *mode)
+    __asm__("fopen");
+SHOWN FILE *stand_in_fopen(const char *path, const char *mode)
+{
+    return count_file("fopen", path, mode);
+}
+
+SHOWN FILE *stand_in_fopen64(const char *path, const char *mode)
+    __asm__("fopen64");
+SHOWN FILE *stand_in_fopen64(const char *path, const char *mode)
+{
+    return count_file("fopen64", path, mode);
+}
+
 SHOWN int getaddrinfo(const char *node, const char *service,
                       const struct addrinfo *hints,
                       struct addrinfo **result)
@@ -104,10 +170,14 @@ SHOWN int getaddrinfo(const char *node, const char *service,
     *result = NULL;
     atomic_fetch_add(&asked, 1);
     if (node != NULL && strcmp(node, "blocked.test") == 0) {
-        atomic_fetch_add(&resolving, 1);
-        latch_open(&resolver_held);
-        latch_wait(&resolver_holds);
-        atomic_fetch_add(&resolved, 1);
+        pthread_mutex_lock(&resolver_lock);
+        resolving++;
+        pthread_cond_broadcast(&resolver_changed);
+        while (resolver_blocks)
+            pthread_cond_wait(&resolver_changed, &resolver_lock);
+        resolved++;
+        pthread_cond_broadcast(&resolver_changed);
+        pthread_mutex_unlock(&resolver_lock);
     }
     return EAI_NONAME;
 }
@@ -164,15 +234,10 @@ static void create_fails(void)
 {
     struct weir_http *http = (struct weir_http *)&http;
 
-    fail_easy = 1;
+    fail_share = 1;
     EXPECT_INT(weir_http_create(&http, NULL), -ENOMEM);
     EXPECT(http == NULL);
-    fail_easy = 0;
-    fail_multi = 1;
-    http = (struct weir_http *)&http;
-    EXPECT_INT(weir_http_create(&http, NULL), -ENOMEM);
-    EXPECT(http == NULL);
-    fail_multi = 0;
+    fail_share = 0;
 }
 
 static void share_fails(void)
@@ -197,7 +262,14 @@ static void perform_fails(void)
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/hop/0",
              scripted_port(server));
     request.url = url;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 2; i++) {
+        fail_easy = i == 0;
+        fail_multi = i == 1;
+        EXPECT_INT(weir_http_perform(http, NULL, &request, &r), -ENOMEM);
+        EXPECT(strcmp(r.url, "") == 0 && r.note != NULL);
+        fail_easy = fail_multi = 0;
+    }
+    for (int i = 0; i < 5; i++) {
         lists_before_failure = i;
         fail_list = 1;
         EXPECT_INT(weir_http_perform(http, NULL, &request, &r), -ENOMEM);
@@ -255,6 +327,7 @@ static void no_address(void)
 
     EXPECT_INT(perform(http, "http://u:s3cret@none.test/", &r), 0);
     EXPECT_INT(r.error, WEIR_HTTP_RESOLVE);
+    EXPECT_INT(r.processed, 0);
     EXPECT(strstr(r.error_text, "s3cret") == NULL);
     weir_http_destroy(http);
     proxied.proxy = "http://u:s3cret@none.test:1/";
@@ -263,6 +336,74 @@ static void no_address(void)
     EXPECT_INT(r.error, WEIR_HTTP_RESOLVE);
     EXPECT(strstr(r.error_text, "s3cret") == NULL);
     weir_http_destroy(http);
+}
+
+/* What this machine lacks is not the host's fault; what the host does is. */
+static void local_errors(void)
+{
+    static const struct {
+        int err;
+        enum weir_http_error error;
+    } cases[] = { { EADDRNOTAVAIL, WEIR_HTTP_LOCAL },
+                  { ENOBUFS, WEIR_HTTP_LOCAL },
+                  { ECONNREFUSED, WEIR_HTTP_CONNECT },
+                  { ENETUNREACH, WEIR_HTTP_CONNECT } };
+    struct weir_http *http = make(&plain);
+    struct weir_http_response r;
+    char url[64];
+
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/hop/0",
+             scripted_port(server));
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        fail_connect = cases[i].err;
+        EXPECT_INT(perform(http, url, &r), 0);
+        EXPECT_INT(r.error, cases[i].error);
+        EXPECT_INT(r.processed, 0);
+    }
+    fail_connect = 0;
+    fail_descriptors = 1;
+    EXPECT_INT(perform(http, url, &r), 0);
+    EXPECT_INT(r.error, WEIR_HTTP_LOCAL);
+    EXPECT_INT(perform(http, "http://none.test/", &r), 0);
+    EXPECT_INT(r.error, WEIR_HTTP_LOCAL);
+    fail_descriptors = 0;
+    EXPECT_INT(perform(http, "http://none.test/", &r), 0);
+    EXPECT_INT(r.error, WEIR_HTTP_RESOLVE);
+    EXPECT_INT(perform(http, url, &r), 0);
+    EXPECT_INT(r.error, WEIR_HTTP_OK);
+    weir_http_destroy(http);
+}
+
+/* Each of ten connections needs the certificates; the server then knows no
+ * TLS. Handles with a share are as one. */
+static void certificates_read_once(void)
+{
+    const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+    struct weir_http_options o = plain;
+    struct weir_http_response r;
+    char url[64];
+    FILE *file = v->cainfo != NULL ? fopen(v->cainfo, "r") : NULL;
+
+    if (file == NULL || v->version_num < 0x075700) {
+        SKIP("no file of certificates, or a libcurl that keeps none");
+        return;
+    }
+    fclose(file);
+    counted_file = v->cainfo;
+    snprintf(url, sizeof(url), "https://127.0.0.1:%d/",
+             scripted_port(server));
+    REQUIRE(weir_http_share_create(&o.share) == 0);
+    for (int i = 0; i < 10; i++) {
+        struct weir_http *http = make(&o);
+
+        EXPECT_INT(perform(http, url, &r), 0);
+        EXPECT_INT(r.error, WEIR_HTTP_TLS);
+        weir_http_destroy(http);
+    }
+    weir_http_share_destroy(o.share);
+    counted_file = NULL;
+    printf("# opened %d times\n", atomic_load(&opened));
+    EXPECT(atomic_load(&opened) <= 1);
 }
 
 /* ---- requests in a job ---- */
@@ -355,12 +496,39 @@ static int resolver_can_be_left(void)
            (v->features & CURL_VERSION_ASYNCHDNS) != 0;
 }
 
-/* Requires: resolver_held was waited for, once for each. */
+/* Return how many look-ups there were before. */
+static int block_resolver(void)
+{
+    int before;
+
+    pthread_mutex_lock(&resolver_lock);
+    resolver_blocks = 1;
+    before = resolving;
+    pthread_mutex_unlock(&resolver_lock);
+    return before;
+}
+
+/* Wait for a look-up, whose thread may be late. Return how many have ended. */
+static int await_resolver(int before)
+{
+    int ended;
+
+    pthread_mutex_lock(&resolver_lock);
+    while (resolving == before)
+        pthread_cond_wait(&resolver_changed, &resolver_lock);
+    ended = resolved;
+    pthread_mutex_unlock(&resolver_lock);
+    return ended;
+}
+
 static void release_resolver(void)
 {
-    for (int n = atomic_load(&resolving) - atomic_load(&resolved); n > 0; n--)
-        latch_open(&resolver_holds);
-    AWAIT(atomic_load(&resolved) == atomic_load(&resolving));
+    pthread_mutex_lock(&resolver_lock);
+    resolver_blocks = 0;
+    pthread_cond_broadcast(&resolver_changed);
+    while (resolved != resolving)
+        pthread_cond_wait(&resolver_changed, &resolver_lock);
+    pthread_mutex_unlock(&resolver_lock);
 }
 
 static void blocked_times_out(void)
@@ -368,18 +536,19 @@ static void blocked_times_out(void)
     struct weir_http_options o = plain;
     struct weir_http *http;
     struct weir_http_response r;
+    int before;
 
     if (!resolver_can_be_left()) {
         SKIP("this libcurl waits for its resolver");
         return;
     }
     o.connect_timeout_ns = 100 * WEIR_MS;
+    before = block_resolver();
     http = make(&o);
     EXPECT_INT(perform(http, "http://blocked.test/", &r), 0);
     EXPECT_INT(r.error, WEIR_HTTP_TIMEOUT);
-    EXPECT_INT(atomic_load(&resolved), 0);
-    weir_http_destroy(http);
-    latch_wait(&resolver_held); /* its thread may be late */
+    weir_http_destroy(http); /* connections and all */
+    EXPECT_INT(await_resolver(before), before);
     release_resolver();
 }
 
@@ -388,16 +557,19 @@ static void blocked_cancelled(void)
     struct job job = { .url = "http://blocked.test/" };
     struct weir_pool *pool;
     int64_t told;
+    int before;
 
     if (!resolver_can_be_left()) {
         SKIP("this libcurl waits for its resolver");
         return;
     }
+    before = block_resolver();
     pool = make_pool(&plain, &job);
-    latch_wait(&resolver_held);
+    await_resolver(before);
     told = weir_now();
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
     weir_pool_destroy(pool);
+    EXPECT_INT(await_resolver(before), before); /* it still blocks */
     EXPECT_INT(job.err, 0);
     EXPECT_INT(job.error, WEIR_HTTP_CANCELLED);
     EXPECT(job.ended - told < 5 * WEIR_S);
@@ -417,6 +589,9 @@ static const struct tap_case cases[] = {
     { "an error text is one line without control characters",
       text_is_a_line },
     { "a host or proxy without an address is a resolve error", no_address },
+    { "descriptors and ports that run out are local errors", local_errors },
+    { "certificates are read once for ten connections",
+      certificates_read_once },
     { "a handle that cannot be woken looks whether it is cancelled",
       not_woken },
     { "a request that waits sleeps until there is something to do",
@@ -432,8 +607,6 @@ int main(void)
         { .path = "/stall", .then = SCRIPTED_STALL } };
     int failed;
 
-    latch_init(&resolver_holds);
-    latch_init(&resolver_held);
     server = scripted_open(answers, 1);
     REQUIRE(weir_http_begin() == 0);
     failed = TAP_RUN(cases);

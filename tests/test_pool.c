@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_pool.c - the promises of pool.h. */
 #include "jobs.h"
+#include "resident.h"
 
 #include <weir/pool.h>
 
@@ -74,7 +75,7 @@ static void defaults(void)
     struct weir_pool *pool = make_pool(NULL);
     atomic_int ran = 0;
 
-    EXPECT_INT(pool_stats(pool).workers, sysconf(_SC_NPROCESSORS_ONLN));
+    EXPECT_INT(pool_stats(pool).workers, weir_processors());
     EXPECT(weir_pool_gate(pool) == NULL);
     EXPECT_INT(submit(pool, count_run, &ran, WEIR_FOREVER), 1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
@@ -231,6 +232,50 @@ static void capacity_covers_running(void)
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&b.ran), 5);
     weir_pool_destroy(pool);
+}
+
+/* Create a pool, run one job, and expect that little memory was touched: or
+ * that the system has no room for so much. */
+static void expect_untouched(const struct weir_pool_options *options)
+{
+    long long before = resident_bytes();
+    struct weir_pool *pool;
+    int err = weir_pool_create(&pool, options);
+    atomic_int ran = 0;
+
+    if (err != 0) {
+        EXPECT_INT(err, -ENOMEM);
+        EXPECT(options->capacity > (size_t)1 << 20);
+        return;
+    }
+    EXPECT_INT(submit(pool, count_run, &ran, WEIR_NOW), 1);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 1);
+    EXPECT(resident_bytes() - before < RESIDENT_SLACK);
+    weir_pool_destroy(pool);
+}
+
+static void capacity_is_not_touched(void)
+{
+    if (resident_bytes() < 0) {
+        SKIP("it is not known which memory is resident");
+        return;
+    }
+    /* 64 MiB of ring alone; and the largest there is. */
+    expect_untouched(&(struct weir_pool_options){ .workers = 2,
+        .capacity = (size_t)1 << 20 });
+    expect_untouched(&(struct weir_pool_options){ .workers = 2,
+        .capacity = (size_t)1 << 28 });
+}
+
+static void depth_is_not_touched(void)
+{
+    if (resident_bytes() < 0) {
+        SKIP("it is not known which memory is resident");
+        return;
+    }
+    expect_untouched(&(struct weir_pool_options){ .workers = 2,
+        .max_workers = 4096, .help_depth = 1000 });
 }
 
 struct submitter {
@@ -1098,6 +1143,7 @@ static int look_at_mask(struct weir_context *cx, void *arg)
     EXPECT(sigismember(&mask, SIGCHLD) == 1);
     EXPECT(sigismember(&mask, SIGSEGV) == 0);
     EXPECT(sigismember(&mask, SIGFPE) == 0);
+    EXPECT(sigismember(&mask, SIGPROF) == 0); /* profilers see workers */
     EXPECT_INT(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state), 0);
     EXPECT_INT(state, PTHREAD_CANCEL_DISABLE);
     return 0;
@@ -1297,6 +1343,10 @@ static const struct tap_case cases[] = {
       wakeups_are_counted },
     { "the capacity covers queued and running jobs",
       capacity_covers_running },
+    { "creating a pool of any capacity touches hardly any memory",
+      capacity_is_not_touched },
+    { "creating a pool with a large help_depth touches hardly any memory",
+      depth_is_not_touched },
     { "many submitters on small and large pools lose nothing",
       many_submitters },
     { "the end of one job of a full large pool lets one submitter go on",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * test_queue.c - the promises of queue.h. */
+#include "resident.h"
 #include "run.h"
 
 #include <weir/queue.h>
@@ -29,6 +30,24 @@ static void defaults(void)
     EXPECT_INT(weir_queue_put(queue, &item, WEIR_NOW), -EAGAIN);
     EXPECT_INT(weir_queue_take(queue, &got, WEIR_NOW), 0);
     EXPECT(got == item);
+    weir_queue_destroy(queue);
+}
+
+static void capacity_is_not_touched(void)
+{
+    long long before = resident_bytes();
+    struct weir_queue *queue;
+    void *item = &queue;
+
+    if (before < 0) {
+        SKIP("it is not known which memory is resident");
+        return;
+    }
+    queue = make(sizeof(item), (size_t)1 << 24);
+    EXPECT_INT(weir_queue_put(queue, &item, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_take(queue, &item, WEIR_NOW), 0);
+    EXPECT(item == &queue);
+    EXPECT(resident_bytes() - before < RESIDENT_SLACK);
     weir_queue_destroy(queue);
 }
 
@@ -625,6 +644,8 @@ static const struct tap_case cases[] = {
     { "without options 1,024 pointers fit", defaults },
     { "an option out of range is EINVAL", options_out_of_range },
     { "a queue larger than memory is ENOMEM", no_memory },
+    { "creating a queue of any capacity touches hardly any memory",
+      capacity_is_not_touched },
     { "destroying nothing is fine", destroy_null },
     { "items leave in order at every capacity", first_in_first_out },
     { "items of any size come out as they went in", odd_sizes },

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE 1
 #include <weir/writer.h>
 
+#include "resident.h"
 #include "tap.h"
 
 #include <fcntl.h>
@@ -194,12 +195,15 @@ static void options_out_of_range(void)
 {
     const struct weir_writer_options bad[] = {
         { .path = path, .capacity = ((size_t)1 << 30) + 1 },
+#if SIZE_MAX > UINT32_MAX /* otherwise every size is in range */
         { .path = path, .buffer_bytes = ((size_t)1 << 40) + 1 },
+#endif
         { .path = path, .buffer_bytes = 100, .record_max = 101 },
         { .path = path, .sync = (enum weir_sync)3 },
         { .path = path, .recover = (enum weir_recover)2 },
         { .path = path, .reserved = { 0, 0, 0, 0, 0, 1 } },
         { .fd = -1 },
+        { .fd = -1, .recover = WEIR_RECOVER_LINES },
     };
 
     clean();
@@ -210,6 +214,23 @@ static void options_out_of_range(void)
     }
     EXPECT_INT(weir_writer_open(&writer, NULL), -EINVAL);
     EXPECT(access(path, F_OK) != 0);
+}
+
+static void room_is_not_touched(void)
+{
+    long long before = resident_bytes();
+
+    if (before < 0) {
+        SKIP("it is not known which memory is resident");
+        return;
+    }
+    clean();
+    open_with((struct weir_writer_options){
+        .path = path, .capacity = (size_t)1 << 24, .buffer_bytes = 1 << 28 });
+    EXPECT_INT(put("line\n", WEIR_FOREVER), 0);
+    finish(0);
+    EXPECT(file_says(path, "line\n"));
+    EXPECT(resident_bytes() - before < RESIDENT_SLACK);
 }
 
 static void open_errors(void)
@@ -1051,6 +1072,33 @@ static void not_cut_back(void)
     EXPECT(file_says(path, "a\n1234567\n1234567\n1234567"));
 }
 
+/* What a descriptor is of makes no difference. */
+static void descriptor_is_not_recovered(void)
+{
+    const struct weir_writer_options defaults = { .fd = -1 };
+    int fds[3], pipe_ends[2];
+
+    clean();
+    file_set(path, "torn", 4);
+    fds[0] = open(path, O_WRONLY | O_APPEND);
+    fds[1] = open(path, O_RDWR | O_APPEND);
+    REQUIRE(fds[0] >= 0 && fds[1] >= 0 && pipe(pipe_ends) == 0);
+    fds[2] = pipe_ends[1];
+    for (int i = 0; i < 3; i++) {
+        struct weir_writer_options o = defaults;
+
+        o.fd = fds[i];
+        o.recover = WEIR_RECOVER_LINES;
+        writer = (struct weir_writer *)&gate;
+        EXPECT_INT(weir_writer_open(&writer, &o), -EINVAL);
+        EXPECT(writer == NULL);
+        close(fds[i]);
+    }
+    close(pipe_ends[0]);
+    EXPECT(file_says(path, "torn"));
+    EXPECT(access(torn_path, F_OK) != 0);
+}
+
 static void descriptor_is_not_locked(void)
 {
     int fd, second;
@@ -1061,7 +1109,7 @@ static void descriptor_is_not_locked(void)
     second = open(path, O_WRONLY | O_APPEND);
     REQUIRE(fd >= 0 && second >= 0);
     open_with((struct weir_writer_options){
-        .fd = fd, .recover = WEIR_RECOVER_LINES, .sync = WEIR_SYNC_BATCH });
+        .fd = fd, .sync = WEIR_SYNC_BATCH });
     EXPECT(file_says(path, "torn"));
     EXPECT_INT(put("line\n", WEIR_FOREVER), 0);
     EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), 0);
@@ -1694,6 +1742,10 @@ static void kill_loop(void)
 static const struct tap_case cases[] = {
     { "an option out of range is EINVAL and makes no file",
       options_out_of_range },
+    { "opening with any capacity and buffer touches hardly any memory",
+      room_is_not_touched },
+    { "recovering a descriptor is EINVAL and leaves its file as it was",
+      descriptor_is_not_recovered },
     { "errors of open are passed on, a directory is EISDIR", open_errors },
     { "a descriptor that is closed is EBADF, a directory's EISDIR",
       bad_descriptors },

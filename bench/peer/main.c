@@ -264,7 +264,7 @@ static int measure(const struct workload *w, struct sample *sample)
         ops = 2 * (uint64_t)workers;
     if (w->job == note && ops > 5)
         ops = 5;
-    wake_ns = calloc(all, sizeof(*wake_ns));
+    wake_ns = calloc((size_t)all, sizeof(*wake_ns));
     if (wake_ns == NULL)
         peer_die("no memory");
     run(w, &meter);
@@ -278,7 +278,7 @@ static int measure(const struct workload *w, struct sample *sample)
     sample->cpu_ns *= (double)w->jobs;
     sample->switches *= (double)w->jobs;
     if (w->job == note) {
-        meter_latencies(sample, wake_ns, ops);
+        meter_latencies(sample, wake_ns, (size_t)ops);
         sample->ns = sample->p50;
     }
     free(wake_ns);

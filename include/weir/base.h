@@ -49,6 +49,10 @@
  * CANCELLATION. No call that waits is a cancellation point: pthread_cancel()
  * takes effect after it.
  *
+ * BUILDING. The headers are C99 and C++11; the library's sources need C11. A
+ * program that compiles them as its own may define WEIR_API, which every
+ * declaration begins with, before it includes a header: as `static`, say.
+ *
  * STATE. The library keeps none of its own but one thread-local pointer,
  * which tells a worker thread which job it runs. It installs no signal
  * handlers, reads no environment variables, prints nothing (but when it
@@ -66,10 +70,12 @@
 extern "C" {
 #endif
 
+#ifndef WEIR_API
 #if defined(__GNUC__)
 #define WEIR_API __attribute__((visibility("default")))
 #else
 #define WEIR_API
+#endif
 #endif
 
 #define WEIR_VERSION "0.1.0"
@@ -90,6 +96,13 @@ WEIR_API int64_t weir_now(void);
 /* Tell the time that lies `ns` nanoseconds from now; WEIR_FOREVER where the
  * sum would overflow, now where `ns` is negative. Any thread, any time. */
 WEIR_API int64_t weir_after(int64_t ns);
+
+/* Return how many processors this process may use, at least 1: the least of
+ * those online, those in the affinity mask of the calling thread, and the CPU
+ * quota of its control group and of those around it (Linux, version 1 and 2;
+ * rounded up). What cannot be read is no limit. Reads files in /proc and /sys:
+ * about 50 us. This is how many workers a pool has by default. Any thread. */
+WEIR_API int weir_processors(void);
 
 /* Tell the version of the library that is linked, as WEIR_VERSION tells that
  * of the header. The string is constant. */

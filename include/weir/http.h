@@ -85,7 +85,8 @@ enum weir_http_error {
     WEIR_HTTP_RESOLVE,      /* the host or proxy has no address, or the name
                                server failed */
     WEIR_HTTP_CONNECT,      /* refused, unreachable, or a proxy says so */
-    WEIR_HTTP_TLS,          /* handshake or certificate */
+    WEIR_HTTP_TLS,          /* handshake or certificate; but a connection that
+                               ends within the handshake is cut */
     WEIR_HTTP_TIMEOUT,      /* connecting, in all, or too slow for too long */
     WEIR_HTTP_TOO_LARGE,    /* the body is larger than body_max */
     WEIR_HTTP_REDIRECTS,    /* more than `redirects` */
@@ -122,18 +123,18 @@ struct weir_http_options {
                                    do not decode them */
     int cookies;                /* 1: keep cookies from one redirect of a
                                    request to the next; none outlives it */
-    struct weir_http_share *share; /* NULL: connections of its own. Must
-                                      outlive the handle */
+    struct weir_http_share *share; /* NULL: it shares nothing. Must outlive
+                                      the handle */
     uint64_t reserved[6];
 };
 
 /* Redirects. 307 and 308 are followed with the same method and body. 301,
  * 302 and 303 are followed for GET and HEAD; other methods get them as their
  * answer. If the next URL has another origin (scheme, host or port) than the
- * request's, the following are not sent there nor to any later URL: user and
- * password, and every header of the caller's except Accept*, Cache-Control,
- * Content-Encoding, Content-Language, Content-Type, Expect, If-*, Pragma,
- * Range and User-Agent.
+ * request's, the following are sent neither there nor to any later URL: user
+ * and password, and every header that the caller gave, except Accept*,
+ * Cache-Control, Content-Encoding, Content-Language, Content-Type, Expect,
+ * If-*, Pragma, Range and User-Agent.
  *
  * Content-Type is sent only if the caller gives it. */
 struct weir_http_request {
@@ -150,6 +151,8 @@ struct weir_http_request {
      * timeout_ns. If it does not return 0, the redirect is the answer. */
     int (*on_redirect)(struct weir_context *cx, void *user, const char *to);
     void *on_redirect_user;
+    int64_t timeout_ns;          /* of this request, if it is less than the
+                                    handle's; 0: as the handle's */
     uint64_t reserved[4];
 };
 
@@ -216,14 +219,17 @@ WEIR_API void weir_http_share_destroy(struct weir_http_share *share);
 WEIR_API int weir_http_create(struct weir_http **http,
                               const struct weir_http_options *options);
 
-/* Close the connections of its own and free it. NULL is ignored. In a forked
- * child only memory of Weir is freed: the connections are the parent's. */
+/* Close its connections, unless they are shared, and free it. NULL is ignored.
+ * In a forked child only memory of Weir is freed: the connections are the
+ * parent's. */
 WEIR_API void weir_http_destroy(struct weir_http *http);
 
 /* The same as hooks of a pool: `user` is NULL or the options, which must
- * stay until weir_pool_create() has returned; *local is the handle. */
-WEIR_API int weir_http_worker_start(void *user, int index, void **local);
-WEIR_API void weir_http_worker_stop(void *user, int index, void *local);
+ * stay until weir_pool_create() has returned; *worker_local is the handle. */
+WEIR_API int weir_http_worker_start(void *user, int index,
+                                    void **worker_local);
+WEIR_API void weir_http_worker_stop(void *user, int index,
+                                    void *worker_local);
 
 /* Carry a request out and wait for its end. With `cx`, which may be NULL, it
  * ends within 100 ms when weir_stopping(cx) becomes true: it uses
@@ -234,8 +240,8 @@ WEIR_API void weir_http_worker_stop(void *user, int index, void *local);
  *   0        *response says what came
  *   -EINVAL  an argument is NULL, or the request is malformed: no URL, a
  *            method that weir_http_method_check() or a header that
- *            weir_http_header_check() refuses, a body with HEAD, or a size
- *            without a body
+ *            weir_http_header_check() refuses, a body with HEAD, a size
+ *            without a body, or a negative timeout
  *   -ENOMEM
  *   -ECHILD  the handle was made before fork(), by the parent
  * After an error *response is empty, with no NULL in it. */

@@ -85,12 +85,12 @@ struct weir_pool_options {
 
     /* Called by each worker thread before its first job, and by each thread
      * inside weir_pool_run(); must not end its thread; what it stores in
-     * *local weir_local() tells its jobs. A result other than 0 makes
+     * *worker_local weir_local() returns to its jobs. A result other than 0 makes
      * weir_pool_create() fail with it, so it should be a negative errno
      * value. NULL: nothing. */
-    int (*worker_start)(void *user, int index, void **local);
+    int (*worker_start)(void *user, int index, void **worker_local);
     /* Called by each worker whose start succeeded, after its last job. */
-    void (*worker_stop)(void *user, int index, void *local);
+    void (*worker_stop)(void *user, int index, void *worker_local);
     /* Called by each thread at what happens to it, with no lock held, between
      * jobs and inside them; slow ones slow the pool. NULL: nothing. */
     void (*on_event)(void *user, const struct weir_event *event);

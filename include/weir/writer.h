@@ -23,7 +23,18 @@
  * WEIR_RECOVER_LINES every record must end in a newline and have no other;
  * when the file is opened, what follows its last newline is saved by
  * appending it to PATH.torn, then cut off, and stats.torn_bytes tells its
- * size. Whole lines are never touched.
+ * size. Whole lines are never touched. Without recovery, and with a descriptor,
+ * nothing is read or cut: the first record then directly follows whatever the
+ * file ends with, a torn line too.
+ *
+ * MEMORY. buffer_bytes and 8 bytes for each record of capacity; none of it is
+ * touched before it is used. The path and the name are copied during the
+ * call.
+ *
+ * THE THREAD has the system's default stack and the signal mask that pool.h
+ * describes; it calls on_batch and nothing else of the application's. A write
+ * to a pipe without readers is -EPIPE and a file that has reached
+ * RLIMIT_FSIZE -EFBIG: SIGPIPE and SIGXFSZ are blocked there.
  *
  * Every call may run beside every other on the same writer, but for destroy.
  * Two writers, of one process or two, never own one file: the second
@@ -50,8 +61,9 @@ enum weir_sync {
 };
 
 enum weir_recover {
-    WEIR_RECOVER_NONE = 0, /* append behind whatever is there */
-    WEIR_RECOVER_LINES = 1 /* cut a torn last line first, see above */
+    WEIR_RECOVER_NONE = 0, /* append to whatever is there */
+    WEIR_RECOVER_LINES = 1 /* cut a torn last line first, see above; needs a
+                              path */
 };
 
 struct weir_writer_options {
@@ -59,7 +71,8 @@ struct weir_writer_options {
                             the umask; or NULL, and: */
     int fd;              /* a descriptor of the caller's, who keeps and
                             closes it; never locked, synced by policy only,
-                            never cut back. Used only where path is NULL */
+                            never cut back, so without recovery. Used if path
+                            is NULL; then 0 is standard input, not "none" */
     enum weir_sync sync;
     enum weir_recover recover;
     size_t capacity;     /* records waiting at most, to 2^30; 0: 16,384 */
@@ -93,9 +106,11 @@ struct weir_writer_stats {
     uint64_t reserved[6];
 };
 
-/* Open a file, or take a descriptor, and start the thread.
- * Returns 0; -EINVAL an option is out of range, or path is no regular file,
- * pipe or character device; -EISDIR; -EBUSY another writer has the file;
+/* Open a file, or take a descriptor, and start the thread. There are no
+ * defaults for both of them: options must not be NULL.
+ * Returns 0; -EINVAL an option is out of range, options is NULL, a descriptor
+ * is to be recovered, or path is no regular file, pipe or character device;
+ * -EISDIR; -EBUSY another writer has the file;
  * -ENOMEM; an error of open(), fstat(), stat() or flock(), of pread(), write(),
  * fsync(), close() or ftruncate() where a tail is saved and cut, of
  * pthread_create(), sem_init() or pthread_mutex_init(). On failure the file

@@ -5,6 +5,8 @@
 #include "common/text.h"
 
 #include <fcntl.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +40,16 @@ static void fill_standard_descriptors(void)
             (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
+/* libcurl converts international host names from the character set of the
+ * locale. The C locale has none, and URLs in files are UTF-8. Only LC_CTYPE:
+ * numbers are written and read as in the C locale. */
+static void set_locale(void)
+{
+    if (setlocale(LC_CTYPE, "") == NULL ||
+        strcmp(nl_langinfo(CODESET), "ANSI_X3.4-1968") == 0)
+        setlocale(LC_CTYPE, "C.UTF-8");
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -52,6 +64,7 @@ int main(int argc, char **argv)
     if (argc > 0)
         program_path = argv[0];
     fill_standard_descriptors();
+    set_locale();
     signal(SIGPIPE, SIG_IGN); /* a reader that left is an error of write() */
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(name, commands[i].name) == 0)

@@ -155,6 +155,7 @@ int command_run(int argc, char **argv)
     struct run_options options;
     struct run run = { .options = &options, .stop_pipe = { -1, -1 },
                        .starts.lock = PTHREAD_MUTEX_INITIALIZER,
+                       .hop.lock = PTHREAD_MUTEX_INITIALIZER,
                        .marks.lock = PTHREAD_MUTEX_INITIALIZER };
     int code = options_read(&options, argc, argv);
     int signal = 0, err;

@@ -16,7 +16,10 @@ _weir() {
     run)
         options='--input --count --base --shard --dry-run --concurrency
             --workers --rate --burst --per-host --per-host-rate --window
-            --timeout --connect-timeout --retries --retry-max-time --max-body --accept --header --agent --proxy --cacert --halt
+            --timeout --connect-timeout --job-timeout --retries
+            --retry-max-time --retry-unsafe --redirects --cookies --raw
+            --max-body --accept --header --agent --proxy --cacert --cert
+            --key --insecure --halt
             --output --resume --retry-failed --body --save --quiet --verbose
             --progress --color --table --summary --timeline --trace --help
             --version'
@@ -51,8 +54,8 @@ _weir() {
     run:--halt) words='never soon,fail= now,fail=' ;;
     run:--shard) words='auto 1/' ;;
     show:--end) words='close sentinel' ;;
-    *:--input | *:-i | *:--output | *:-o | *:--cacert | *:--save | \
-        *:--summary | *:--timeline | *:--trace)
+    *:--input | *:-i | *:--output | *:-o | *:--cacert | *:--cert | \
+        *:--key | *:--save | *:--summary | *:--timeline | *:--trace)
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         return

@@ -5,6 +5,9 @@
 #if !defined(WEIR_SIM) /* then this file is no part of the program */
 
 #include <limits.h>
+#if defined(__GLIBC__)
+#include <link.h>
+#endif
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -36,6 +39,12 @@
 #endif
 
 #define NS_PER_S INT64_C(1000000000)
+
+#define MAP_MIN ((size_t)128 << 10) /* from here on malloc() maps memory too */
+
+#define STACK_SMALL ((size_t)256 << 10) /* less than this is no default */
+#define STACK_DEFAULT ((size_t)8 << 20) /* Linux's default RLIMIT_STACK */
+#define STACK_UNIT ((size_t)64 << 10)   /* the largest page of Linux */
 
 _Noreturn void weir_sys_abort(const char *file, int line, const char *text)
 {
@@ -259,15 +268,66 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
+#if defined(__GLIBC__)
+static int add_tls(struct dl_phdr_info *info, size_t bytes, void *sum)
+{
+    (void)bytes;
+    for (size_t i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_TLS)
+            *(size_t *)sum += info->dlpi_phdr[i].p_memsz +
+                              info->dlpi_phdr[i].p_align;
+    return 0;
+}
+#endif
+
+/* What the system takes out of a thread's stack. glibc: the thread-local
+ * variables of all that is loaded, the thread's own record and room for
+ * libraries loaded later (2 to 7 KiB in 2.36), and before 2.27 the guard.
+ * musl and macOS take nothing. */
+static size_t stack_overhead(void)
+{
+    size_t bytes = 0;
+
+#if defined(__GLIBC__)
+    dl_iterate_phdr(add_tls, &bytes);
+    bytes += 16 * 1024;
+#endif
+    return bytes;
+}
+
+/* Give a thread the stack that was asked for. Returns 0 or the error. */
+static int set_stack(pthread_attr_t *attr, size_t stack_bytes)
+{
+    size_t overhead = stack_overhead();
+    long least = sysconf(_SC_THREAD_STACK_MIN);
+    size_t usual = 0;
+
+    if (stack_bytes == 0) {
+        /* musl's default is 128 KiB, glibc's is RLIMIT_STACK. */
+        if (pthread_attr_getstacksize(attr, &usual) == 0 &&
+            usual >= STACK_SMALL + overhead)
+            return 0;
+        stack_bytes = STACK_DEFAULT;
+    }
+    if (least > 0 && stack_bytes < (size_t)least)
+        stack_bytes = (size_t)least;
+    if (stack_bytes > SIZE_MAX - overhead - STACK_UNIT)
+        return EINVAL;
+    /* In whole pages, whatever their size. */
+    stack_bytes = (stack_bytes + overhead + STACK_UNIT - 1) / STACK_UNIT *
+                  STACK_UNIT;
+    return pthread_attr_setstacksize(attr, stack_bytes);
+}
+
 int weir_sys_thread_start(struct weir_sys_thread *thread, void (*fn)(void *),
                           void *arg, size_t stack_bytes, const char *name)
 {
     struct start shared = { .fn = fn, .arg = arg, .name = name };
-    const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS,
-                           SIGABRT };
+    /* SIGPROF goes to whichever thread uses the processor. */
+    const int unblocked[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP,
+                              SIGSYS, SIGABRT, SIGPROF };
     pthread_attr_t attr;
     sigset_t block, before;
-    long least = sysconf(_SC_THREAD_STACK_MIN);
     int err = weir_sys_sem_init(&shared.copied);
 
     if (err != 0)
@@ -275,17 +335,15 @@ int weir_sys_thread_start(struct weir_sys_thread *thread, void (*fn)(void *),
     err = pthread_attr_init(&attr);
     if (err != 0)
         goto no_attr;
-    if (least > 0 && stack_bytes < (size_t)least)
-        stack_bytes = (size_t)least;
-    err = pthread_attr_setstacksize(&attr, stack_bytes);
+    err = set_stack(&attr, stack_bytes);
     if (err != 0)
         goto out;
 
     /* The thread inherits the mask: there is no moment at which it could
-     * take a signal meant for the host. */
+     * take a signal meant for the application. */
     sigfillset(&block);
-    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-        sigdelset(&block, faults[i]);
+    for (size_t i = 0; i < sizeof(unblocked) / sizeof(unblocked[0]); i++)
+        sigdelset(&block, unblocked[i]);
     pthread_sigmask(SIG_SETMASK, &block, &before);
     err = pthread_create(&thread->id, &attr, thread_main, &shared);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -415,6 +473,38 @@ void weir_sys_free(void *memory)
     free(memory);
 }
 
+/* Mapped, because calloc() writes to memory that was used before, and to all of
+ * it where it is made to. */
+void *weir_sys_alloc_untouched(size_t count, size_t bytes,
+                               struct weir_sys_block *block)
+{
+    void *memory;
+
+    *block = (struct weir_sys_block){ .memory = NULL };
+    if (bytes == 0 || count < MAP_MIN / bytes) {
+        block->memory = weir_sys_alloc(count, bytes);
+        return block->memory;
+    }
+    if (count > SIZE_MAX / bytes)
+        return NULL;
+    memory = mmap(NULL, count * bytes, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    block->memory = memory;
+    block->mapped = count * bytes;
+    return memory;
+}
+
+void weir_sys_free_untouched(struct weir_sys_block *block)
+{
+    if (block->mapped != 0)
+        munmap(block->memory, block->mapped);
+    else
+        weir_sys_free(block->memory);
+    *block = (struct weir_sys_block){ .memory = NULL };
+}
+
 int weir_sys_random(void *buffer, size_t bytes)
 {
     return getentropy(buffer, bytes) == 0 ? 0 : -errno;
@@ -459,11 +549,32 @@ void weir_sys_home_destroy(struct weir_sys_home *home)
     home->mark = NULL;
 }
 
+/* The processors of the calling thread's affinity mask; INT_MAX: there is no
+ * such thing here, or it cannot be read. */
+static int allowed_processors(void)
+{
+#if defined(__linux__)
+    unsigned long mask[1024]; /* 65,536 processors; as many as 8,192 exist */
+    int n = 0;
+
+    if (sched_getaffinity(0, sizeof(mask), (cpu_set_t *)(void *)mask) != 0)
+        return INT_MAX;
+    for (size_t i = 0; i < sizeof(mask) / sizeof(mask[0]); i++)
+        for (; mask[i] != 0; mask[i] &= mask[i] - 1)
+            n++;
+    return n > 0 ? n : INT_MAX;
+#else
+    return INT_MAX;
+#endif
+}
+
 int weir_sys_processors(void)
 {
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    int n = online < 1 ? 1 : online > INT_MAX ? INT_MAX : (int)online;
+    int allowed = allowed_processors();
 
-    return n < 1 ? 1 : n > INT_MAX ? INT_MAX : (int)n;
+    return allowed < n ? allowed : n;
 }
 
 /* ---- files ---- */

@@ -196,8 +196,10 @@ struct weir_sys_thread {
 };
 
 /* Start a thread that runs fn(arg) with every signal blocked but the
- * synchronous faults, and cancellation disabled. `stack_bytes` is raised to
- * what the system wants at least. `name` may be NULL. Returns 0 or -errno. */
+ * synchronous faults and SIGPROF, and cancellation disabled. Its functions can
+ * use `stack_bytes` of stack: what the system takes out of a stack for other
+ * things is added. 0: the system's default, or 8 MiB if that is less than
+ * 256 KiB. `name` may be NULL. Returns 0 or -errno. */
 int weir_sys_thread_start(struct weir_sys_thread *thread, void (*fn)(void *),
                           void *arg, size_t stack_bytes, const char *name);
 void weir_sys_thread_join(struct weir_sys_thread *thread);
@@ -229,8 +231,21 @@ void *weir_sys_alloc(size_t count, size_t bytes);
  * things there are many of. NULL: none. Freed alike. */
 void *weir_sys_alloc_small(size_t bytes);
 void weir_sys_free(void *memory);
+
+/* What memory of weir_sys_alloc_untouched() is freed with. */
+struct weir_sys_block {
+    void *memory;
+    size_t mapped; /* bytes; 0: it is not mapped */
+};
+
+/* As weir_sys_alloc(), for large arrays: the system provides their pages when
+ * they are used first. */
+void *weir_sys_alloc_untouched(size_t count, size_t bytes,
+                               struct weir_sys_block *block);
+void weir_sys_free_untouched(struct weir_sys_block *block);
 /* Fill `buffer`, of at most 256 bytes. Returns 0 or -errno. */
 int weir_sys_random(void *buffer, size_t bytes);
+/* The processors that are online and that this thread may run on. */
 int weir_sys_processors(void);
 
 /* ---- files: the result of the system's call of that name, or -errno ---- */

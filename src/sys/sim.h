@@ -264,6 +264,22 @@ int64_t weir_sys_now(void);
 void *weir_sys_alloc(size_t count, size_t bytes);
 void *weir_sys_alloc_small(size_t bytes);
 void weir_sys_free(void *memory);
+
+struct weir_sys_block {
+    void *memory;
+};
+
+static inline void *weir_sys_alloc_untouched(size_t count, size_t bytes,
+                                             struct weir_sys_block *block)
+{
+    block->memory = weir_sys_alloc(count, bytes);
+    return block->memory;
+}
+
+static inline void weir_sys_free_untouched(struct weir_sys_block *block)
+{
+    weir_sys_free(block->memory);
+}
 int weir_sys_random(void *buffer, size_t bytes);
 
 static inline int weir_sys_processors(void)

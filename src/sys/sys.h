@@ -23,11 +23,13 @@
  *   weir_sys_now              the monotonic clock
  *   weir_sys_alloc, _free     zeroed memory on cache lines of its own
  *   weir_sys_alloc_small      zeroed memory packed as closely as may be
+ *   weir_sys_alloc_untouched  zeroed memory for large arrays, which takes no
+ *                             memory until it is used; freed by its block
  *   weir_sys_random           unpredictable bytes
  *   weir_sys_pid              to know a forked child
  *   struct weir_sys_home      init, destroy; weir_sys_at_home: the same
  *                             where even asking for the pid is too slow
- *   weir_sys_processors       processors online
+ *   weir_sys_processors       processors online that this thread may use
  *   weir_sys_open ...         file calls: the result, or -errno
  *   weir_sys_abort            end the process with a message
  *
@@ -38,8 +40,16 @@
 #ifndef WEIR_SYS_SYS_H
 #define WEIR_SYS_SYS_H
 
+#if !defined(__STDC_VERSION__) || __STDC_VERSION__ < 201112L
+#error "Weir needs C11: compile its sources with -std=c11, gnu11 or later"
+#endif
+
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1 /* sem_clockwait, flock, getentropy, thread names */
+#endif
+
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64 /* files of 2 GiB and more on 32-bit systems */
 #endif
 
 /* Locking discipline, checked by clang's -Wthread-safety. */

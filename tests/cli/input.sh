@@ -46,8 +46,8 @@ refuses "a JSON object without a url is refused" "a JSON object without a url" \
     '{"method":"GET"}'
 refuses "a member that is not known is refused" "a member other than" \
     '{"url":"http://127.0.0.1/","metod":"POST"}'
-refuses "a method that is not known is refused" "the method must be" \
-    '{"url":"http://127.0.0.1/","method":"get"}'
+refuses "a method that is no token is refused" "a method must be a token" \
+    '{"url":"http://127.0.0.1/","method":"GET /"}'
 refuses "a url of another scheme in JSON is refused" "scheme file" \
     '{"url":"file:///etc/passwd"}'
 refuses "a NUL in JSON is refused" "a NUL inside" \
@@ -67,7 +67,7 @@ refuses "HEAD with a body is refused" "HEAD has no body" \
 refuses "no scheme is refused, and what may be a password is not shown" \
     "does not start with" 'joe:secret@127.0.0.1/'
 ok "(it was not)" test -z "$(grep secret out err)"
-refuses "a line over 64 KiB is refused" "longer than 65,536 bytes" \
+refuses "a URL over 64 KiB is refused" "a URL is longer than 65,536 bytes" \
     "$good?$(head -c 70000 /dev/zero | tr '\0' a)"
 { printf '%s?' "$good"; head -c 4000 /dev/zero | tr '\0' b; } >list
 run run -q -o - -i list

@@ -135,15 +135,21 @@ lines() { # of a file; 0 where there is none
 }
 has_lines() { [ "$(lines "$1")" -ge "$2" ]; }
 
-# whole FILE: nothing but whole records, as the contract has them.
+# whole FILE: nothing but whole records without bodies, as record.h has them.
 whole() {
-    local record='^\{"v":1,"run":"[0-9a-f]{16}","id":"[0-9a-f]{32}","seq":'
-    record+='[0-9]+,"url":"([^"\\]|\\.)*","ok":(true|false),"status":'
-    record+='(null|[0-9]{3}),"error":(null|"[a-z_]+"),"attempts":[0-9]+,"worker":'
-    record+='[0-9]+,"start":"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:'
-    record+='[0-9]{2}\.[0-9]{3}Z","wait_ms":[0-9.]+,"dns_ms":[0-9.]+,'
-    record+='"connect_ms":[0-9.]+,"tls_ms":[0-9.]+,"ttfb_ms":[0-9.]+,'
-    record+='"total_ms":[0-9.]+,"bytes":[0-9]+\}$'
+    local string='"([^"\\]|\\.)*"' ms='[0-9]+\.[0-9]{3}' record
+    record='^\{"v":2,"run":"[0-9a-f]{16}","id":"[0-9a-f]{32}","seq":[0-9]+,'
+    record+="\"line\":(null|[0-9]+),(\"ref\":$string,)?\"url\":$string,"
+    record+="\"method\":$string,\"ok\":(true|false),"
+    record+='"status":(null|[0-9]{3}),"error":(null|"[a-z_]+"),'
+    record+="\"detail\":(null|$string),\"attempts\":[0-9]+,\"worker\":[0-9]+,"
+    record+='"start":"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}'
+    record+="\\.[0-9]{3}Z\",\"wait_ms\":$ms,\"dns_ms\":$ms,"
+    record+="\"connect_ms\":$ms,\"tls_ms\":$ms,\"ttfb_ms\":$ms,"
+    record+="\"total_ms\":$ms,\"bytes\":[0-9]+,\"bytes_sent\":[0-9]+,"
+    record+="\"http_version\":(null|$string),\"content_type\":(null|$string),"
+    record+="\"redirects\":[0-9]+,\"final_url\":(null|$string)"
+    record+='(,"insecure":true)?\}$'
     [ -e "$1" ] || { echo "# there is no $1"; return 1; }
     if LC_ALL=C grep -vE "$record" "$1" | head -n 3 | sed 's/^/# /' |
         grep .; then

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # options.sh WEIR - what is sent, and what is kept of the answers.
 . "$(dirname "$0")/lib.sh"
-plan 22
+plan 23
 serve
 host=${base#http://}
 
@@ -28,8 +28,19 @@ ok "bad headers are refused, and not shown" \
     refused "-H '':" -H '' -- refused "-A: a control" -A $'x\ny'
 run run -q -o - --proxy "$base" http://example.invalid/status/203
 ok "--proxy goes through it" all is "$code" 0 -- \
-    grep -q '"url":"http://example.invalid/status/203","ok":true,"status":203' \
+    grep -q '"url":"http://example.invalid/status/203","method":"GET","ok":true,"status":203' \
     out
+idn="an international host name is converted, in the C locale as well"
+if curl --version 2>/dev/null | grep -q IDN; then
+    printf 'http://b\xc3\xbccher.example/headers\n' >idn.urls
+    for locale in C C.UTF-8; do
+        LC_ALL=$locale run run -q -o - --proxy "$base" --body full -i idn.urls
+        grep -q 'xn--bcher-kva\.example' out || break
+    done
+    ok "$idn" all is "$code" 0 -- grep -q 'xn--bcher-kva\.example' out
+else
+    skip "$idn" "no curl whose features could be asked, or without IDN"
+fi
 http_proxy=$base run run -q -o - http://example.invalid/status/203
 ok "http_proxy is obeyed" is "$code" 0
 run run -q -n 1 --proxy http://127.0.0.1:1 -o own

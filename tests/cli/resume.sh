@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # resume.sh WEIR - going on after an end of any kind.
 . "$(dirname "$0")/lib.sh"
-plan 19
+plan 34
 serve
 good=$base/status/200
 
@@ -56,10 +56,9 @@ run run -q -j 1 -i list -o fails --retry-failed
 run run -i list -o fails --retry-failed
 ok "and not what was ok at last" all is "$code" 0 -- says "; 4 ok before"
 
-printf 'hello\n{"v":1}\n' >strange
 printf '%s\n' "$good?1" >list
 run run -q -i list -o strange
-head -c -9 strange >torn
+{ head -c 30 strange; echo; echo hello; head -c -9 strange; } >torn
 run run -i list -o torn --resume
 ok "a torn record is no record: the job is done again" \
     all is "$code" 0 -- says "cut off a torn last line" -- \
@@ -86,4 +85,123 @@ run run -i list -o untouched --dry-run -v -r 4
 ok "--dry-run reads and checks, and makes no file" \
     all is "$code" 2 -- says "list:2: scheme file" -- says "$good?1" -- \
     says "1 job to do; 1 refused" -- says "0.25 s" -- test ! -e untouched
+
+# ---- what makes two jobs the same ----
+
+# twice NAME FIRST... -- SECOND...: run with the first options, then go on with
+# the second ones; says how many jobs were done the second time.
+twice() {
+    local first=()
+    rm -f same
+    while [ "$1" != -- ]; do first+=("$1"); shift; done
+    shift
+    run run -q -o same "${first[@]}"
+    run run -o same --resume "$@"
+    sed -nE 's/^([0-9]+) jobs? done: .*/\1/p' err
+}
+json() { echo "{\"url\":\"${url:-$good}\",$1}"; }
+json '"headers":{"Authorization":"A"}' >auth_a
+json '"headers":{"Authorization":"B"}' >auth_b
+ok "a job with another Authorization is another job" all \
+    is "$(twice -i auth_a -- -i auth_a)" 0 -- \
+    is "$(twice -i auth_a -- -i auth_b)" 1
+ok "so is one with another header of -H, or another User-Agent" all \
+    is "$(twice -H 'X: 1' "$good" -- "$good" -H 'X: 1')" 0 -- \
+    is "$(twice -H 'X: 1' "$good" -- -H 'X: 2' "$good")" 1 -- \
+    is "$(twice -H 'X: 1' "$good" -- "$good")" 1 -- \
+    is "$(twice -A a "$good" -- -A a "$good")" 0 -- \
+    is "$(twice -A a "$good" -- -A b "$good")" 1
+with() { echo "http://$1@${good#http://}"; }
+ok "so is one with another user or password in its URL" all \
+    is "$(twice "$(with u:p)" -- "$(with u:p)")" 0 -- \
+    is "$(twice "$(with u:p)" -- "$(with u:q)")" 1 -- \
+    is "$(twice "$(with u:p)" -- "$(with v:p)")" 1 -- \
+    is "$(twice "$(with u:p)" -- "$good")" 1
+ok "neither is kept" test -z "$(grep -E 'u:p|v:p|u%3Ap' same)"
+json '"body":"one"' >body_1
+json '"body_file":"content"' >body_2
+printf one >content
+first=$(twice -i body_1 -- -i body_2)
+printf two >content
+ok "the content of a body_file counts, not its name" all \
+    is "$first" 0 -- is "$(twice -i body_1 -- -i body_2)" 1
+json '"method":"GET","body":"one"' >body_3
+ok "another method is another job" is "$(twice -i body_1 -- -i body_3)" 1
+for i in 1 2 3 4 5 6 7 8; do
+    echo "$good?$i"
+done >eight
+for token in a b; do
+    for k in 1 2 3; do
+        run run --dry-run -v -o - -H "Authorization: $token" -i eight \
+            --shard $k/3
+        grep -o '?[0-9]*$' err
+    done | sort | xargs >shards_$token
+done
+ok "shards with tokens of their own have every job once" all \
+    is "$(cat shards_a)" '?1 ?2 ?3 ?4 ?5 ?6 ?7 ?8' -- cmp -s shards_a shards_b
+
+# ---- results files of all kinds ----
+
+old() { # OK URL ID: a record of version 1
+    echo "{\"v\":1,\"run\":\"0123456789abcdef\",\"id\":\"$3\",\"seq\":1,\
+\"url\":\"$2\",\"ok\":$1,\"status\":200,\"error\":null,\"attempts\":1,\
+\"worker\":0,\"start\":\"2026-01-31T23:59:59.123Z\",\"wait_ms\":0.1,\
+\"dns_ms\":0.0,\"connect_ms\":0.0,\"tls_ms\":0.0,\"ttfb_ms\":0.0,\
+\"total_ms\":1.0,\"bytes\":1}"
+}
+# The id that version 1 gave to http://h/ (tests/test_demo.c).
+old true http://h/ cc74d010f155a3a22dd03038bc00a5aa >v1
+cp v1 v1.copy
+run run -o v1 --resume http://h/
+ok "a job that has a record of version 1 is done" \
+    all is "$code" 0 -- says "1 done before" -- cmp -s v1 v1.copy
+run run -o v1 --resume --dry-run -H 'X: 1' http://h/
+ok "but not if the record cannot say what was sent, which is said" \
+    all is "$code" 0 -- says "1 job to do" -- says "v1: older records do not"
+run report v1 same
+ok "records of both versions are reported together" \
+    all is "$code" 0 -- grep -q '^3 jobs: 3 ok' out
+printf '%s\n' "$good?1" "$good?2" >list
+run run -q -j 1 -o whole -i list
+head -c -1 whole >lacking
+cp lacking lacking.copy
+run report lacking
+cp out reported
+run run -o lacking --resume --dry-run -i list
+dry=$code
+cmp -s lacking lacking.copy || dry=changed
+run run -o lacking --resume -i list
+ok "a record that lacks only its newline is done, and gets one" \
+    all is "$code" 0 -- says "2 done before" -- cmp -s lacking whole -- \
+    test ! -e lacking.torn -- is "$dry" 0 -- grep -q '^2 jobs: 2 ok' reported
+head -c -1 whole >lacking
+run run -q -o lacking "$good?3"
+ok "and nothing is glued to it" all is "$code" 0 -- is "$(lines lacking)" 3 -- \
+    whole lacking
+printf 'dear diary,\nnothing is as' >diary
+head -c 100000 /dev/zero >zeros
+printf '{"v":1}' >json
+for file in diary zeros json; do
+    cp $file before
+    for options in "" "--resume" "--retry-failed" "--resume --dry-run"; do
+        # shellcheck disable=SC2086
+        run run -o $file $options "$good"
+        echo "$code $(grep -c "$file: not a results file" err)"
+    done
+    cmp before $file
+done >refused
+ok "a file that is not a results file is refused and stays as it is" \
+    is "$(sort -u refused)" "2 1"
+for bytes in 1 9 14 40; do
+    head -c $bytes whole >short
+    run run -q -o short --resume "$good?1"
+    echo "$code $(lines short) $(wc -c <short.torn | tr -d ' ')"
+    rm -f short short.torn
+done >shorts
+ok "the beginning of a first record is a torn one" \
+    is "$(xargs <shorts)" "0 1 1 0 1 9 0 1 14 0 1 40"
+for i in $(seq 40); do echo "$base/status/404?$i"; done >list
+run run -i list -j 2 -o halted --halt soon,fail=3
+ok "after --halt the command that is suggested does what failed, too" \
+    all is "$code" 4 -- grep -qE ' run --retry-failed .*-o halted' err
 finish

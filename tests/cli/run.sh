@@ -34,7 +34,7 @@ ok "its own server is not reached through a proxy" is "$code" 0
 run run -o - "$base/status/200" "$base/bytes/1000"
 ok "-o - gives pure records on standard output" \
     all is "$code" 0 -- whole out -- is "$(lines out)" 2 -- \
-    grep -q '"bytes":1000}' out
+    grep -q '"bytes":1000,' out
 run run -o - -q "$base/status/404" "$base/status/200"
 ok "one that failed makes exit code 1" \
     all is "$code" 1 -- grep -q '"ok":false,"status":404,"error":null' out

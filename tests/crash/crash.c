@@ -88,7 +88,7 @@ static size_t make_record(uint64_t number, char record[RECORD_ROOM])
     static const size_t most[] = { 1,    100,        1000,
                                    8192, RECORD_MAX, RECORD_MAX };
     uint64_t state = seed ^ number * UINT64_C(0xd6e8feb86659fd93);
-    size_t count = below(&state, most[below(&state, 6)]);
+    size_t count = (size_t)below(&state, most[below(&state, 6)]);
     char *body = record + 34, head[40];
     uint64_t sum = count;
 
@@ -126,8 +126,8 @@ static void write_until_killed(int pipe_fd, uint64_t number, unsigned kill_no)
         .sync = kill_no < kills / 2 ? WEIR_SYNC_NEVER
                 : kill_no % 2 == 0  ? WEIR_SYNC_FLUSH
                                     : WEIR_SYNC_BATCH,
-        .buffer_bytes = (size_t)64 * 1024 + below(&state, 1 << 19),
-        .record_max = RECORD_ROOM, .batch_max = below(&state, 5) };
+        .buffer_bytes = (size_t)64 * 1024 + (size_t)below(&state, 1 << 19),
+        .record_max = RECORD_ROOM, .batch_max = (size_t)below(&state, 5) };
     struct weir_writer_stats stats;
     struct weir_writer *writer;
 

@@ -2,14 +2,15 @@
  * inject.c - the wrappers behind inject.h.
  *
  * Built with large files (Meson's default) glibc's headers turn open into
- * open64 and so on: both names are wrapped, and both go on to the plain one,
- * which is the same where off_t has 64 bits; others are refused here.
+ * open64 and so on. Both names are wrapped, and both call the function that
+ * has a 64-bit off_t.
  */
 #define _GNU_SOURCE 1
 #include "inject.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -18,6 +19,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -25,6 +27,16 @@
 #include <unistd.h>
 
 _Static_assert(sizeof(off_t) == 8, "the wrappers need a 64-bit off_t");
+
+/* On 32-bit systems the plain functions of glibc have a 32-bit off_t. */
+#if defined(__GLIBC__) && ULONG_MAX == UINT32_MAX
+#define __real_open      __real_open64
+#define __real_pread     __real_pread64
+#define __real_ftruncate __real_ftruncate64
+#define __real_fstat     __real_fstat64
+#define __real_stat      __real_stat64
+#define __real_mmap      __real_mmap64
+#endif
 
 struct plan {
     atomic_ulong calls;
@@ -338,6 +350,8 @@ int __wrap_pthread_join(pthread_t thread, void **result);
 int __real_pthread_attr_setstacksize(pthread_attr_t *attr, size_t bytes);
 int __wrap_pthread_attr_setstacksize(pthread_attr_t *attr, size_t bytes);
 int __real_sched_yield(void);
+int __real_sched_getaffinity(pid_t pid, size_t bytes, cpu_set_t *set);
+int __wrap_sched_getaffinity(pid_t pid, size_t bytes, cpu_set_t *set);
 int __wrap_sched_yield(void);
 long __real_sysconf(int name);
 long __wrap_sysconf(int name);
@@ -354,6 +368,11 @@ int __wrap_open(const char *path, int flags, ...)
         va_start(args, flags);
         mode = va_arg(args, mode_t);
         va_end(args);
+    }
+    if (atomic_load(&processors) != 0 &&
+        strcmp(path, "/proc/self/cgroup") == 0) {
+        errno = ENOENT;
+        return -1;
     }
     FAIL_IF_DUE(INJECT_OPEN, NULL);
     return __real_open(path, flags, mode);
@@ -674,6 +693,15 @@ long __wrap_sysconf(int name)
     FAIL_IF_DUE(INJECT_SYSCONF, NULL);
     return name == _SC_NPROCESSORS_ONLN && count != 0 ? count
                                                       : __real_sysconf(name);
+}
+
+int __wrap_sched_getaffinity(pid_t pid, size_t bytes, cpu_set_t *set)
+{
+    if (atomic_load(&processors) != 0) {
+        errno = ENOSYS;
+        return -1;
+    }
+    return __real_sched_getaffinity(pid, bytes, set);
 }
 
 int __wrap_sched_yield(void)

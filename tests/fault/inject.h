@@ -106,8 +106,8 @@ long inject_blocks(void);
  * it is. inject_reset() takes it back. */
 void inject_file_type(unsigned type);
 
-/* Let the system have this many processors; 0: as many as it has.
- * inject_reset() takes it back. */
+/* Let the system have this many processors, with neither an affinity mask nor
+ * control groups; 0: as many as it has. inject_reset() takes it back. */
 void inject_processors(long count);
 
 /* Have `fn` called once, by whoever makes the at-th call of a kind from now

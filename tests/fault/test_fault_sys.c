@@ -162,11 +162,26 @@ static void starting_fails(void)
     inject_fail(INJECT_COND_INIT, 1, ENOSPC, INJECT_ONCE); /* fallback */
     EXPECT_INT(weir_sys_thread_start(&thread, nothing, NULL, 0, NULL),
                -ENOSPC);
-    /* Where the system names no least stack, one too small is its error. */
     inject_reset();
-    inject_fail(INJECT_SYSCONF, 1, 0, INJECT_ONCE);
-    EXPECT_INT(weir_sys_thread_start(&thread, nothing, NULL, 1, NULL),
+    EXPECT_INT(weir_sys_thread_start(&thread, nothing, NULL, SIZE_MAX, NULL),
                -EINVAL);
+}
+
+/* Whatever the system takes out of it or does not say. */
+static void any_stack_starts(void)
+{
+    static const size_t bytes[] = { 0, 1, 65535, 65536, 65537, 1000001 };
+
+    for (size_t i = 0; i < 2 * sizeof(bytes) / sizeof(bytes[0]); i++) {
+        struct weir_sys_thread thread;
+
+        inject_reset();
+        if (i % 2 != 0)
+            inject_fail(INJECT_SYSCONF, 1, 0, INJECT_ONCE);
+        EXPECT_INT(weir_sys_thread_start(&thread, nothing, NULL, bytes[i / 2],
+                                         NULL), 0);
+        weir_sys_thread_join(&thread);
+    }
     inject_reset();
 }
 
@@ -210,6 +225,12 @@ static void odd_sizes(void)
     inject_reset();
     inject_fail(INJECT_SYSCONF, 1, 0, INJECT_ONCE);
     EXPECT_INT(weir_sys_processors(), 1);
+    /* The affinity mask counts too, but not while it cannot be read. */
+    inject_processors(1);
+    EXPECT_INT(weir_sys_processors(), 1);
+    inject_processors(70000);
+    EXPECT_INT(weir_sys_processors(), 70000);
+    inject_processors(0);
     EXPECT(weir_sys_processors() >= 1);
     inject_reset();
 }
@@ -248,6 +269,8 @@ static const struct tap_case cases[] = {
     { "an interrupted wait goes on", interrupted_waits },
 #endif
     { "an error of starting a thread is passed on", starting_fails },
+    { "a thread starts with any stack size that fits into memory",
+      any_stack_starts },
     { "of a thread that cannot be looked at nothing is told",
       unknown_threads },
     { "sizes at the ends of what there is", odd_sizes },

@@ -479,8 +479,10 @@ static void errors_of_open(void)
     }
 }
 
-/* Whatever allocation is the first to find no memory. */
-static void open_without_memory(void)
+/* Whatever allocation is the first to find no memory, of a kind that there are
+ * more than `least` of. */
+static void open_without(enum inject_kind kind, unsigned long least,
+                         size_t buffer_bytes, size_t capacity)
 {
     for (unsigned long k = 1, hits = 1; hits > 0; k++) {
         int err;
@@ -488,23 +490,33 @@ static void open_without_memory(void)
         clean();
         file_set(path, RECORD "torn");
         inject_reset();
-        inject_fail(INJECT_ALLOC, k, 0, INJECT_ALWAYS);
+        inject_fail(kind, k, 0, INJECT_ALWAYS);
         err = weir_writer_open(&writer, &(struct weir_writer_options){
             .path = path, .sync = WEIR_SYNC_FLUSH,
-            .recover = WEIR_RECOVER_LINES });
+            .recover = WEIR_RECOVER_LINES, .buffer_bytes = buffer_bytes,
+            .capacity = capacity });
         hits = inject_hits();
         inject_reset();
         EXPECT_INT(err, hits > 0 ? -ENOMEM : 0);
         if (hits > 0)
             EXPECT(file_says(path, RECORD "torn"));
         else
-            EXPECT(k > 6); /* the writer, its buffers, what saves the tail */
+            EXPECT(k > least);
     }
     forget();
+}
+
+static void open_without_memory(void)
+{
+    /* The writer, its buffers, what saves the tail. */
+    open_without(INJECT_ALLOC, 6, 4096, 64);
+    /* Its buffers, where they are large. */
+    open_without(INJECT_MAP, 2, (size_t)1 << 20, (size_t)1 << 20);
     clean();
     inject_fail(INJECT_ALLOC, 5, 0, INJECT_ALWAYS); /* a new file's folder */
     EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
-        .path = path, .sync = WEIR_SYNC_FLUSH }), -ENOMEM);
+        .path = path, .sync = WEIR_SYNC_FLUSH, .buffer_bytes = 4096,
+        .capacity = 64 }), -ENOMEM);
     inject_reset();
 }
 

@@ -70,6 +70,9 @@ static void keys_of_one_hash(void)
 
 static void the_largest(void)
 {
+#if SIZE_MAX == UINT32_MAX
+    SKIP("so many slots have no room in 32-bit memory");
+#else
     struct weir_shard_slot slot;
     struct weir_shard full = { .slots = &slot, .mask = UINT32_MAX,
         .used = UINT32_MAX / 4 * 3 };
@@ -78,6 +81,7 @@ static void the_largest(void)
     full.used += 3;
     EXPECT_INT(weir_shard_grow_locked(&full), -ENOMEM);
     EXPECT(full.slots == &slot && full.mask == UINT32_MAX);
+#endif
 }
 
 static const struct tap_case cases[] = {

@@ -9,6 +9,7 @@
 #include "common/number.h"
 #include "common/url.h"
 #include "run/halt.h"
+#include "run/identity.h"
 #include "run/retry.h"
 #include "run/shard.h"
 #include "run/task.h"
@@ -52,11 +53,13 @@ static void urls(const uint8_t *data, size_t size)
 static void tasks(const uint8_t *data, size_t size)
 {
     const struct setting_list common = { { "A: b", "Cookie: c" }, 2 };
-    const char *why = NULL;
+    static struct identity_memo memo;
+    char why[TASK_WHY];
     struct task task;
+    struct identity identity = { .task = &task, .common = &common };
 
-    if (!task_read(&task, (const char *)data, size, &common, &why)) {
-        CHECK(why != NULL && fuzz_is_text(why, strlen(why), true, ""));
+    if (!task_read(&task, (const char *)data, size, &common, why)) {
+        CHECK(why[0] != '\0' && fuzz_is_text(why, strlen(why), true, ""));
         return;
     }
     check_url(task.url);
@@ -64,7 +67,12 @@ static void tasks(const uint8_t *data, size_t size)
         CHECK(task_header_fault(task.headers[i]) == NULL);
         CHECK(strpbrk(task.headers[i], "\r\n") == NULL);
     }
-    task_id(&task, task.url, 0);
+    CHECK(strlen(task.url) <= 3 * TASK_URL_MAX);
+    CHECK(task.ref == NULL || strlen(task.ref) <= TASK_REF_MAX);
+    CHECK(task_bytes(&task) >= task.body_bytes);
+    identity.url = identity.public_url = task.url;
+    identity_plain(&identity, 0);
+    identity_whole(&identity, 1, &memo);
     task_free(&task);
 }
 
@@ -106,10 +114,17 @@ static void dates(const char *text)
         int64_t other = retry_after("Sun, 06 Nov 1994 08:49:37 GMT", text,
                                     most[i]);
 
-        CHECK(alone >= -1 && alone <= most[i]);
-        CHECK(dated >= -1 && dated <= most[i]);
+        struct retry_headers headers = {
+            .date = text, .retry_after = text, .reset = text,
+            .x_reset = text, .remaining = text, .x_remaining = text };
+        int64_t reset = retry_reset(text, NULL, most[i]);
+        int64_t held = retry_hold(429, &headers, most[i]);
+
+        CHECK(alone >= 0 && alone <= most[i]);
+        CHECK(dated >= 0 && dated <= most[i]);
         CHECK(other >= 0 && other <= most[i]);
-        CHECK((alone == -1) == (dated == -1));
+        CHECK(reset >= 0 && reset <= most[i]);
+        CHECK(held >= 0 && held <= most[i]);
     }
 }
 

@@ -82,8 +82,14 @@ static void make_record(const uint8_t *data, size_t size)
     strcpy(r.error, errors[feed_below(&feed, 3)]);
     r.attempts = (int)feed_number(&feed, 4) & INT32_MAX;
     r.worker = (int)feed_number(&feed, 2);
-    /* To the year 2100. */
-    r.start_ms = (int64_t)(feed_number(&feed, 8) % UINT64_C(4102444800000));
+    r.start_ms = (int64_t)(feed_number(&feed, 8) %
+                           (RECORD_START_MAX - RECORD_START_MIN)) +
+                 RECORD_START_MIN;
+    r.line = feed_number(&feed, 8);
+    r.bytes_sent = (int64_t)(feed_number(&feed, 8) >> 1);
+    r.http_version = (int)feed_number(&feed, 1);
+    r.redirects = (int)feed_below(&feed, 11);
+    r.insecure = (int)feed_below(&feed, 2);
     r.wait_ns = (int64_t)(feed_number(&feed, 8) % 1000000000000000000u);
     r.total_ns = (int64_t)(feed_number(&feed, 5));
     r.ttfb_ns = (int64_t)(feed_number(&feed, 3));
@@ -97,6 +103,7 @@ static void make_record(const uint8_t *data, size_t size)
         url[i] = (char)(1 + (data[i] & 0x7E) % 0x7E); /* ASCII, no NUL */
     url[size] = '\0';
     r.url = url;
+    r.ref = r.method = r.detail = r.content_type = r.final_url = url;
     there_and_back(&r);
     free(url);
 }

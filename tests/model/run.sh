@@ -7,7 +7,7 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 for tool in spin cc; do
-    command -v $tool >/dev/null || { echo "no $tool here: skipped"; exit 77; }
+    command -v $tool >/dev/null || { echo "there is no $tool"; exit 77; }
 done
 full=false
 [ "${1-}" = --full ] && full=true

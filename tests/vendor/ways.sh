@@ -5,8 +5,9 @@
 # what `cc` stands for. Prints TAP, and how long the way itself took.
 set -u
 root=$(cd "$1" && pwd) way=$2
+here=$(cd "$(dirname "$0")" && pwd)
 shift 2
-unset CDPATH DESTDIR CFLAGS LDFLAGS PKG_CONFIG_PATH
+unset CDPATH DESTDIR CFLAGS LDFLAGS PKG_CONFIG_PATH LD_LIBRARY_PATH
 # What would reach out all the same ends here.
 export http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9
 dir=$(mktemp -d) || exit 2
@@ -22,6 +23,13 @@ printf '#!/bin/sh\nexec %s "$@"\n' "$compiler${*:+ $*}" >bin/cc
 chmod +x bin/cc
 PATH=$dir/bin:$PATH CC=cc
 export PATH CC
+
+# The machine has an older Weir, whose headers and libraries the compiler
+# finds without being told, as it does those in /usr/local.
+old=$dir/old
+sh "$here/old_weir.sh" "$old" || exit 2
+export C_INCLUDE_PATH="$old/include" CPLUS_INCLUDE_PATH="$old/include" \
+    LIBRARY_PATH="$old/lib" PKG_CONFIG_PATH="$old/lib/pkgconfig"
 
 number=0 failed=0
 planned() { echo "1..$1"; }
@@ -130,9 +138,9 @@ by_meson() {
         skip 'weir-http is a dependency too' 'no libcurl'
     fi
     {
-        echo "project('mine', 'c')"
+        printf '%s\n' "project('mine', 'c')" "subproject('weir')"
         have_curl && echo "executable('http', 'http.c',
-            dependencies: dependency('weir-http', fallback: 'weir'))"
+            dependencies: dependency('weir-http'))"
         echo "executable('mine', 'mine.c', dependencies: dependency('weir'))"
     } >meson.build
     ok 'a static parent has static libraries' sh -ec '
@@ -150,7 +158,7 @@ by_meson() {
     # That it takes it is seen by what it says when it may not download.
     cat >meson.build <<'END'
 project('mine', 'c')
-dependency('weir')
+subproject('weir')
 message('HTTP:', dependency('weir-http', required: false).found())
 END
     before=${PKG_CONFIG_LIBDIR-none}
@@ -203,7 +211,7 @@ nothing_fetched() {
 }
 
 by_install() {
-    planned 7
+    planned 9
     began=$(date +%s)
     cd mine || exit 2
     copy "$dir/mine/weir"
@@ -215,15 +223,31 @@ by_install() {
     export DESTDIR
     ok 'it installs as the README says' \
         sh -ec "$(echo "$block" | sed '/^cc /d')"
-    here=$(dirname "$(find "$DESTDIR" -name weir.pc)")
-    export PKG_CONFIG_SYSROOT_DIR="$DESTDIR" PKG_CONFIG_PATH="$here"
-    export LD_LIBRARY_PATH="${here%/pkgconfig}"
+    pc=$(dirname "$(find "$DESTDIR" -name weir.pc)")
+    # Not those of the older one: a sysroot would be put before their paths.
+    export PKG_CONFIG_SYSROOT_DIR="$DESTDIR" PKG_CONFIG_PATH="$pc"
+    export LD_LIBRARY_PATH="${pc%/pkgconfig}"
     ok 'a program builds by pkg-config as the README says' \
         sh -ec "$(echo "$block" | grep '^cc ')"
     ok 'it runs' squares ./mine
     took
     ok 'headers, libraries and the manual are in their places' \
-        in_place "${here%/pkgconfig}"
+        in_place "${pc%/pkgconfig}"
+    if have_curl; then
+        ok 'the program starts where the loader does not look for libraries' \
+            starts "$DESTDIR/usr/local"
+        ok 'it starts below another prefix' sh -ec '
+            unset DESTDIR
+            meson configure build --prefix="$PWD/elsewhere"
+            meson install -C build
+            env -u LD_LIBRARY_PATH elsewhere/bin/weir --version'
+    else
+        for name in \
+            'the program starts where the loader does not look for libraries' \
+            'it starts below another prefix'; do
+            skip "$name" 'no libcurl'
+        done
+    fi
     ok 'the program has no need of the library where it is linked in' static
     if have_curl; then
         http_source >http.c
@@ -242,6 +266,11 @@ by_install() {
     else
         skip 'CMake finds it by the lines of the README' 'no cmake'
     fi
+}
+
+# starts PREFIX: whether the program runs without the libraries beside it.
+starts() {
+    env -u LD_LIBRARY_PATH "$1/bin/weir" --version | grep '^weir [0-9]'
 }
 
 by_cmake() {
@@ -302,7 +331,7 @@ static() {
 }
 
 by_two_files() {
-    planned 6
+    planned 9
     began=$(date +%s)
     cd mine || exit 2
     copy "$dir/mine/weir"
@@ -314,6 +343,14 @@ by_two_files() {
     ok 'no compiler has a warning for them' no_warning
     ok 'both hold the licence and the version' licence
     ok 'it makes no difference which awk wrote them' any_awk
+    ok 'an older C is refused by a message that names C11' old_c
+    ok 'they can be compiled as a part of another file' one_file
+    if cc32; then
+        ok 'a program of 32 bits appends to a file of 3 GiB' big_file
+    else
+        skip 'a program of 32 bits appends to a file of 3 GiB' \
+            'no compiler for 32 bits, or no way to run its programs'
+    fi
     sed 's,<weir/weir.h>,"weir.h",' "$root/src/demo/example.cpp" >cpp.cpp
     if have c++; then
         ok 'a program in C++ builds with them and runs' sh -ec \
@@ -334,6 +371,56 @@ no_warning() {
             >>warnings
         [ ! -s warnings ] || { echo "$compiler:"; cat warnings; return 1; }
     done
+}
+
+old_c() {
+    ! cc -std=c99 -pthread -c weir.c -o old.o 2>errors || return 1
+    cat errors
+    grep -q 'Weir needs C11' errors
+}
+
+# With nothing of it seen outside, and macros that hosts have.
+one_file() {
+    printf '%s\n' '#define WEIR_API static' '#include "weir.c"' \
+        '#define main its_main' '#include "mine.c"' '#undef main' \
+        'int main(void) { return its_main(); }' >one.c
+    cc -std=gnu11 -O2 -pthread one.c -o one && squares ./one &&
+        cc -std=gnu11 -Dlocal=static -pthread -c mine.c -o hosts.o
+    ! have nm || [ -z "$(nm -g --defined-only one | grep ' weir_pool_create')" ]
+}
+
+# Find a compiler whose programs have 32 bits: $cc32.
+cc32() {
+    echo 'int main(void) { return 0; }' >try.c
+    for cc32 in 'cc -m32' 'i686-linux-gnu-gcc -static'; do
+        $cc32 -pthread try.c -o try 2>/dev/null && ./try && return 0
+    done
+    return 1
+}
+
+big_file() {
+    cat >big.c <<'END'
+#include "weir.h"
+int main(void)
+{
+    struct weir_writer *w;
+    int err = weir_writer_open(&w, &(struct weir_writer_options){
+        .path = "big", .recover = WEIR_RECOVER_LINES });
+
+    if (err == 0)
+        err = weir_writer_write(w, &(struct iovec){ (char[]){ "x\n" }, 2 }, 1,
+                                WEIR_FOREVER);
+    if (err == 0)
+        err = weir_writer_close(w, WEIR_FOREVER);
+    weir_writer_destroy(w);
+    return err != 0;
+}
+END
+    truncate -s 3G big && echo >>big && $cc32 -pthread big.c weir.c \
+        -o big32 && ./big32 && [ "$(wc -c <big)" = 3221225475 ]
+    done=$?
+    rm -f big
+    return $done
 }
 
 licence() {

@@ -54,7 +54,7 @@ struct setting {
     { .name = "scale", .kind = SETTING_DECIMAL, .value = (at), \
       .least = 0.0001, .most = 100, .variable = (variable_) }
 
-#define SETTINGS_MAX 48
+#define SETTINGS_MAX 64
 
 /* A command; --help is an option of each. */
 struct settings_of {

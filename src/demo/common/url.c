@@ -67,16 +67,29 @@ static const char *find_fault(const char *bytes, size_t count)
     return NULL;
 }
 
+/* Where the authority ends. Its bytes are left as they are: a host's are
+ * converted by libcurl. Requires that find_fault() found none. */
+static size_t authority_end(const char *bytes, size_t count)
+{
+    const char *slashes = memchr(bytes, '/', count); /* of "://" */
+    size_t at = (size_t)(slashes - bytes) + 2;
+
+    while (at < count && strchr("/?#", bytes[at]) == NULL)
+        at++;
+    return at;
+}
+
 char *url_check(const char *bytes, size_t count, const char **why)
 {
     static const char digits[] = "0123456789ABCDEF";
-    size_t size = count + 1;
+    size_t size = count + 1, end;
     char *url, *to;
 
     *why = find_fault(bytes, count);
     if (*why != NULL)
         return NULL;
-    for (size_t i = 0; i < count; i++)
+    end = authority_end(bytes, count);
+    for (size_t i = end; i < count; i++)
         size += (unsigned char)bytes[i] >= 0x80 ? 2 : 0;
     url = to = malloc(size);
     if (url == NULL)
@@ -84,7 +97,7 @@ char *url_check(const char *bytes, size_t count, const char **why)
     for (size_t i = 0; i < count; i++) {
         unsigned char byte = (unsigned char)bytes[i];
 
-        if (byte < 0x80) {
+        if (i < end || byte < 0x80) {
             *to++ = (char)byte;
         } else {
             *to++ = '%';

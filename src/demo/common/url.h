@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 /* Check `count` bytes that should be one http or https URL and copy them,
- * bytes from 0x80 on percent-encoded. What is right behind the host is for
- * libcurl to judge.
+ * bytes from 0x80 on percent-encoded, except in the host. Whether host and
+ * port are sound is for libcurl to judge.
  * Returns a string for free(); or NULL and in *why a sentence that has no
  * part of the URL but its scheme, for there may be a password in it; *why
  * is NULL where memory ran out. */

@@ -84,6 +84,23 @@ static int name(struct entries *e, const struct record *r, struct entry *entry)
     return 0;
 }
 
+/* How far from the first start another may lie: 110 years. So the difference
+ * of any two, with the longest spans that a record can have (10^12 ms) before
+ * and after, fits into 64 bits of nanoseconds. */
+#define APART_MS INT64_C(3500000000000)
+
+/* Requires: at least one entry. Times of records are within 10,000 years. */
+static int64_t start_ns(struct entries *e, const struct record *r)
+{
+    int64_t ms;
+
+    if (e->count == 1)
+        e->base_ms = r->start_ms;
+    ms = r->start_ms - e->base_ms;
+    return (ms < -APART_MS ? -APART_MS : ms > APART_MS ? APART_MS : ms) *
+           WEIR_MS;
+}
+
 static int add(struct entries *e, const struct record *r, uint32_t file,
                uint64_t offset)
 {
@@ -92,7 +109,7 @@ static int add(struct entries *e, const struct record *r, uint32_t file,
     if (entry == NULL)
         return -ENOMEM;
     *entry = (struct entry){ .id = r->id,
-                             .start_ns = r->start_ms * WEIR_MS,
+                             .start_ns = start_ns(e, r),
                              .wait_ns = r->wait_ns, .total_ns = r->total_ns,
                              .bytes = r->bytes, .offset = offset,
                              .seq = r->seq,

@@ -13,7 +13,7 @@
 
 struct entry {
     struct id id;
-    int64_t start_ns; /* since 1970; see entries_settle() */
+    int64_t start_ns; /* since base_ms; see entries_settle() */
     int64_t wait_ns, total_ns;
     uint64_t bytes;
     uint64_t offset;       /* of its line in its file */
@@ -26,6 +26,7 @@ struct entry {
 struct entries {
     struct entry *all;
     size_t count, room;
+    int64_t base_ms;     /* when the first one started, since 1970 */
     struct ids *ids;     /* index in `all`, plus 1 */
     struct names *files, *hosts, *lanes, *reasons;
     uint64_t superseded; /* records that are not the last of their id */

@@ -25,18 +25,23 @@ static void add_ms(struct text *line, const char *name, int64_t ns)
     text_add(line, at, (size_t)(digits + sizeof(digits) - at));
 }
 
+/* Whatever this computer's clock says, it is read again. */
 static void add_start(struct text *line, int64_t ms)
 {
-    time_t seconds = (time_t)(ms / 1000);
+    int64_t kept = ms < RECORD_START_MIN   ? RECORD_START_MIN
+                   : ms > RECORD_START_MAX ? RECORD_START_MAX
+                                           : ms;
+    int64_t rest = (kept % 1000 + 1000) % 1000;
+    time_t seconds = (time_t)((kept - rest) / 1000);
     struct tm utc;
-    char shown[32];
 
-    if (gmtime_r(&seconds, &utc) == NULL ||
-        strftime(shown, sizeof(shown), "%Y-%m-%dT%H:%M:%S", &utc) == 0) {
+    if (gmtime_r(&seconds, &utc) == NULL) {
         line->failed = 1;
         return;
     }
-    text_printf(line, ",\"start\":\"%s.%03dZ\"", shown, (int)(ms % 1000));
+    text_printf(line, ",\"start\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ\"",
+                utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
+                utc.tm_min, utc.tm_sec, (int)rest);
 }
 
 static int is_utf8(const char *bytes, size_t count)
@@ -63,31 +68,77 @@ static void add_body(struct text *line, const struct record *r)
     }
 }
 
-void record_write(struct text *line, const struct record *r)
+#define STRING_MAX 65536 /* bytes kept of what a server sends */
+
+/* A string, or null if there is none. */
+static void add_string(struct text *line, const char *name, const char *value)
+{
+    text_puts(line, name);
+    if (value != NULL && value[0] != '\0')
+        text_json(line, value, strnlen(value, STRING_MAX));
+    else
+        text_puts(line, "null");
+}
+
+static void add_number(struct text *line, const char *name, uint64_t value)
+{
+    char digits[24], *at = digits + sizeof(digits);
+
+    do
+        *--at = (char)('0' + value % 10);
+    while ((value /= 10) != 0);
+    text_puts(line, name);
+    text_add(line, at, (size_t)(digits + sizeof(digits) - at));
+}
+
+static void add_number_or_null(struct text *line, const char *name,
+                               uint64_t value)
+{
+    if (value != 0) {
+        add_number(line, name, value);
+    } else {
+        text_puts(line, name);
+        text_puts(line, "null");
+    }
+}
+
+static const char *version_name(int version)
+{
+    return version == 10   ? "1.0"
+           : version == 11 ? "1.1"
+           : version == 20 ? "2"
+           : version == 30 ? "3"
+                           : NULL;
+}
+
+/* Which job it is. */
+static void add_job(struct text *line, const struct record *r)
 {
     char id[33];
 
     id_show(r->id, id);
-    text_printf(line, "{\"v\":1,\"run\":\"%016llx\",\"id\":\"%s\","
-                "\"seq\":%llu,\"url\":", (unsigned long long)r->run, id,
-                (unsigned long long)r->seq);
-    text_json(line, r->url, strlen(r->url));
-    if (r->method != NULL) {
-        text_puts(line, ",\"method\":");
-        text_json(line, r->method, strlen(r->method));
+    text_printf(line, "{\"v\":2,\"run\":\"%016llx\",\"id\":\"%s\"",
+                (unsigned long long)r->run, id);
+    add_number(line, ",\"seq\":", r->seq);
+    add_number_or_null(line, ",\"line\":", r->line);
+    if (r->ref != NULL) {
+        text_puts(line, ",\"ref\":");
+        text_json(line, r->ref, strlen(r->ref));
     }
-    text_printf(line, ",\"ok\":%s,\"status\":", r->ok ? "true" : "false");
-    if (r->status != 0)
-        text_printf(line, "%d", r->status);
-    else
-        text_puts(line, "null");
-    text_puts(line, ",\"error\":");
-    if (r->error[0] != '\0')
-        text_json(line, r->error, strlen(r->error));
-    else
-        text_puts(line, "null");
-    text_printf(line, ",\"attempts\":%d,\"worker\":%d", r->attempts,
-                r->worker);
+    text_puts(line, ",\"url\":");
+    text_json(line, r->url, strlen(r->url));
+    add_string(line, ",\"method\":", r->method != NULL ? r->method : "GET");
+}
+
+void record_write(struct text *line, const struct record *r)
+{
+    add_job(line, r);
+    text_puts(line, r->ok ? ",\"ok\":true" : ",\"ok\":false");
+    add_number_or_null(line, ",\"status\":", (uint64_t)r->status);
+    add_string(line, ",\"error\":", r->error);
+    add_string(line, ",\"detail\":", r->detail);
+    add_number(line, ",\"attempts\":", (uint64_t)r->attempts);
+    add_number(line, ",\"worker\":", (uint64_t)r->worker);
     add_start(line, r->start_ms);
     add_ms(line, ",\"wait_ms\":", r->wait_ns);
     add_ms(line, ",\"dns_ms\":", r->dns_ns);
@@ -95,7 +146,14 @@ void record_write(struct text *line, const struct record *r)
     add_ms(line, ",\"tls_ms\":", r->tls_ns);
     add_ms(line, ",\"ttfb_ms\":", r->ttfb_ns);
     add_ms(line, ",\"total_ms\":", r->total_ns);
-    text_printf(line, ",\"bytes\":%llu", (unsigned long long)r->bytes);
+    add_number(line, ",\"bytes\":", r->bytes);
+    add_number(line, ",\"bytes_sent\":", (uint64_t)r->bytes_sent);
+    add_string(line, ",\"http_version\":", version_name(r->http_version));
+    add_string(line, ",\"content_type\":", r->content_type);
+    add_number(line, ",\"redirects\":", (uint64_t)r->redirects);
+    add_string(line, ",\"final_url\":", r->final_url);
+    if (r->insecure)
+        text_puts(line, ",\"insecure\":true");
     if (r->body != NULL)
         add_body(line, r);
     text_puts(line, "}\n");

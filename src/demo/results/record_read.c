@@ -22,16 +22,12 @@ struct reading {
 static int64_t days(int year, int month, int day)
 {
     int y = month <= 2 ? year - 1 : year;
-    int era = y / 400, of_era = y - era * 400;
+    int era = (y >= 0 ? y : y - 399) / 400, of_era = y - era * 400;
     int of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
 
     return (int64_t)era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 +
            of_year - 719468;
 }
-
-/* Of a year to which nanoseconds since 1970, with the longest spans that
- * read_ns() takes before and behind, fit into 64 bits. */
-#define YEAR_MAX 2100
 
 /* "2026-01-31T23:59:59.123Z". */
 static int read_time(const struct json_value *value, int64_t *ms)
@@ -54,12 +50,12 @@ static int read_time(const struct json_value *value, int64_t *ms)
             return -EINVAL;
         n[at] = n[at] * 10 + (c - '0');
     }
-    if (n[0] < 1970 || n[0] > YEAR_MAX || n[1] < 1 || n[1] > 12 ||
-        n[2] < 1 || n[2] > 31)
+    if (n[1] < 1 || n[1] > 12 || n[2] < 1 || n[2] > 31 || n[3] > 23 ||
+        n[4] > 59 || n[5] > 60)
         return -EINVAL;
     *ms = (((days(n[0], n[1], n[2]) * 24 + n[3]) * 60 + n[4]) * 60 + n[5]) *
               1000 + n[6];
-    return 0;
+    return *ms <= RECORD_START_MAX ? 0 : -EINVAL; /* a leap second may not */
 }
 
 static int read_ns(const struct json_value *value, int64_t *ns)
@@ -189,7 +185,10 @@ static int on_member(void *user, const struct json_value *name,
         return read_ns(value, time);
     if (json_is(name, "v")) {
         reading->seen |= SEEN_V;
-        return json_whole(value, &version) == 0 && version == 1 ? 0 : -EINVAL;
+        if (json_whole(value, &version) != 0 || version < 1 || version > 2)
+            return -EINVAL;
+        r->version = (int)version;
+        return 0;
     }
     if (json_is(name, "id")) {
         reading->seen |= SEEN_ID;

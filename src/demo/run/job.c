@@ -20,8 +20,7 @@ static void output_failed(struct run *run, int err)
         weir_queue_put(run->events, &err, WEIR_NOW);
 }
 
-static void show(struct run *run, const struct record *record,
-                 const char *error_text)
+static void show(struct run *run, const struct record *record)
 {
     struct text line = { 0 };
     char word[32];
@@ -32,9 +31,9 @@ static void show(struct run *run, const struct record *record,
                 record_reason(record, word),
                 (double)record->total_ns / WEIR_S);
     text_plain(&line, record->url, strlen(record->url));
-    if (error_text[0] != '\0') {
+    if (record->detail[0] != '\0') {
         text_puts(&line, "  ");
-        text_plain(&line, error_text, strlen(error_text));
+        text_plain(&line, record->detail, strlen(record->detail));
     }
     if (!line.failed)
         screen_line(line.data, line.used);
@@ -55,6 +54,15 @@ static int64_t between(int64_t from, int64_t to)
     return to > from ? to - from : 0;
 }
 
+/* How much of --job-timeout is left; 0: there is none. */
+static int64_t time_left(const struct job *job)
+{
+    double most = job->run->options->job_timeout;
+    int64_t left = job->began + (int64_t)(most * 1e9) - weir_now();
+
+    return most <= 0 ? 0 : left > 1 ? left : 1;
+}
+
 /* Fill in what the request did. */
 static void fetch(struct weir_context *cx, struct job *job,
                   struct weir_http_response *r, struct record *record)
@@ -69,12 +77,16 @@ static void fetch(struct weir_context *cx, struct job *job,
             .headers = own ? task->headers : o->headers.texts,
             .header_count = own ? task->header_count : o->headers.count,
             .body = task->body,
-            .body_bytes = task->body_bytes }, r);
+            .body_bytes = task->body_bytes,
+            .timeout_ns = time_left(job),
+            .on_redirect = hop_on_redirect,
+            .on_redirect_user = job->run }, r);
 
     if (err != 0) {
         *r = (struct weir_http_response){
             .error = err == -EINVAL ? WEIR_HTTP_URL : WEIR_HTTP_OTHER,
-            .error_text = strerror(-err), .url = "" };
+            .error_text = strerror(-err), .note = "", .url = "",
+            .content_type = "" };
     }
     if (r->error != WEIR_HTTP_OK)
         snprintf(record->error, sizeof(record->error), "%s",
@@ -88,6 +100,15 @@ static void fetch(struct weir_context *cx, struct job *job,
     record->ttfb_ns = r->first_byte_ns;
     record->total_ns = r->total_ns;
     record->bytes = r->body_bytes;
+    record->bytes_sent = r->bytes_sent;
+    record->http_version = r->http_version;
+    record->content_type = r->content_type;
+    record->detail = r->error_text[0] != '\0' ? r->error_text : r->note;
+    if (record->detail[0] == '\0' && !record->ok && r->status / 100 == 3)
+        record->detail = "a redirect that was not followed";
+    record->redirects = r->redirects;
+    if (r->redirects > 0 && strlen(r->url) <= TASK_URL_MAX)
+        record->final_url = r->url;
     if (o->keep_body && r->error == WEIR_HTTP_OK) {
         record->body = r->body;
         record->body_bytes = r->body_bytes;
@@ -133,40 +154,62 @@ static int keep(struct job *job, const struct record *record,
     return err;
 }
 
-/* Has this attempt failed so that another one, of the same request or of
- * others to its host, may do better? Doing it twice must do no harm. */
-static int may_try(const struct job *job, const struct record *record,
-                   const struct weir_http_response *answer)
+/* Can an error pass with time? */
+static int error_passes(enum weir_http_error error)
 {
-    const char *method = job->task.method;
-
-    if (record->ok || job->attempts > job->run->options->retries)
-        return 0;
-    if (method != NULL && strcmp(method, "HEAD") != 0)
-        return 0;
-    return answer->error == WEIR_HTTP_TIMEOUT ||
-           answer->error == WEIR_HTTP_CONNECT ||
-           (answer->error == WEIR_HTTP_OK && retry_status(record->status));
+    return error == WEIR_HTTP_CONNECT || error == WEIR_HTTP_RESOLVE ||
+           error == WEIR_HTTP_TIMEOUT || error == WEIR_HTTP_CUT;
 }
 
-/* Where the answer says when to come back, all of its host's jobs obey.
- * Returns how long that is; -1: it does not say. */
-static int64_t obey(const struct job *job, struct weir_http *http,
-                    const struct record *record)
+/* Has this attempt failed so that another one, of the same request or of
+ * others to its host, may do better? Doing it twice must do no harm: the
+ * method is idempotent, or the server has not processed it. */
+static int may_try(const struct job *job, const struct record *record,
+                   const struct weir_http_response *answer,
+                   const struct retry_headers *headers)
 {
     const struct run_options *o = job->run->options;
-    int64_t most = (int64_t)(o->retry_max_time * 1e9), after;
-    const char *value;
+    int limit = retry_is_limit(record->status, headers);
+    int refused = record->status == 429 || limit ||
+                  (record->status == 503 && headers->retry_after != NULL);
 
-    if (record->ok || !retry_status(record->status))
-        return -1;
-    value = weir_http_header(http, "Retry-After");
-    after = value != NULL
-                ? retry_after(value, weir_http_header(http, "Date"), most)
-                : -1;
-    if (after > 0)
-        hosts_hold(job->run, job, weir_after(after));
-    return after;
+    if (record->ok || job->attempts > o->retries)
+        return 0;
+    if (answer->error == WEIR_HTTP_OK
+            ? !retry_status(record->status) && !limit
+            : !error_passes(answer->error))
+        return 0;
+    if (answer->error != WEIR_HTTP_OK)
+        refused = !answer->processed;
+    return refused || o->retry_unsafe || retry_idempotent(job->task.method);
+}
+
+/* Read what the answer says about when to come back, and let all jobs of the
+ * host that gave it obey. Returns how long that is; 0: it does not say. */
+static int64_t obey(struct run *run, struct weir_http *http,
+                    const struct record *record, int64_t most,
+                    struct retry_headers *headers)
+{
+    int64_t hold;
+
+    *headers = (struct retry_headers){ 0 };
+    if (record->status == 0)
+        return 0;
+    headers->remaining = weir_http_header(http, "RateLimit-Remaining");
+    headers->x_remaining = weir_http_header(http, "X-RateLimit-Remaining");
+    if (record->ok && headers->remaining == NULL &&
+        headers->x_remaining == NULL)
+        return 0;
+    headers->date = weir_http_header(http, "Date");
+    headers->retry_after = weir_http_header(http, "Retry-After");
+    headers->reset = weir_http_header(http, "RateLimit-Reset");
+    headers->x_reset = weir_http_header(http, "X-RateLimit-Reset");
+    hold = retry_hold(record->status, headers, most);
+    if (hold > 0)
+        hosts_hold(run, record->final_url != NULL ? record->final_url
+                                                  : record->url,
+                   weir_after(hold));
+    return hold;
 }
 
 /* Is there to be another attempt, which the pool then makes? Not if it would
@@ -176,16 +219,23 @@ static int is_again(struct weir_context *cx, struct job *job,
                     const struct weir_http_response *answer)
 {
     struct run *run = job->run;
-    int64_t most = (int64_t)(run->options->retry_max_time * 1e9);
-    int64_t pause = obey(job, weir_local(cx), record);
+    const struct run_options *o = run->options;
+    int64_t most = (int64_t)(o->retry_max_time * 1e9);
     uint64_t random = (job->id.low ^ run->name) + (uint64_t)job->attempts;
+    struct retry_headers headers;
+    int64_t hold = obey(run, weir_local(cx), record, most, &headers), pause;
+    int64_t spent;
 
-    if (!may_try(job, record, answer))
+    if (!may_try(job, record, answer, &headers))
         return 0;
-    if (pause < 0)
-        pause = retry_pause(job->attempts,
-                            random * UINT64_C(0x9e3779b97f4a7c15) >> 16);
-    if (weir_now() - job->began + pause > most)
+    pause = retry_pause(job->attempts,
+                        random * UINT64_C(0x9e3779b97f4a7c15) >> 16);
+    if (pause < hold)
+        pause = hold;
+    spent = weir_now() - job->began;
+    if (spent + pause > most ||
+        (o->job_timeout > 0 && spent + pause >= (int64_t)(o->job_timeout *
+                                                          1e9)))
         return 0;
     hosts_back_off(run, job, 1);
     weir_retry_in(cx, pause);
@@ -227,7 +277,9 @@ int job_run(struct weir_context *cx, void *arg)
     struct run *run = job->run;
     struct weir_http_response answer;
     struct record record = { .run = run->name, .id = job->id, .seq = job->seq,
+                             .line = job->line, .ref = job->task.ref,
                              .url = job_url(job), .method = job->task.method,
+                             .insecure = run->options->insecure,
                              .attempts = ++job->attempts,
                              .worker = weir_worker_index(cx),
                              .start_ms = wall_ms() };
@@ -261,7 +313,7 @@ int job_run(struct weir_context *cx, void *arg)
     if (err != 0)
         output_failed(run, err);
     else if (run->show_jobs)
-        show(run, &record, answer.error_text);
+        show(run, &record);
     if (err == 0)
         look_to_halt(run, record.ok);
     leave(job);

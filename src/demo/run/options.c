@@ -3,6 +3,7 @@
 #include "options.h"
 
 #include "common/exits.h"
+#include "common/input.h"
 #include "common/text.h"
 #include "common/url.h"
 #include "task.h"
@@ -10,7 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 #include <weir/base.h>
 
 static const char help[] =
@@ -36,16 +37,24 @@ static const char help[] =
     "      --window N           jobs read ahead, a quarter of them for a host\n"
     "                           (100000)\n"
     "How\n"
-    "  -t, --timeout S          seconds for a job (30)\n"
+    "  -t, --timeout S          seconds for each attempt of a job (30)\n"
     "      --connect-timeout S  of these for connecting (5)\n"
+    "      --job-timeout S      seconds for all attempts of a job (any)\n"
     "      --retries N          more attempts where that may help (2)\n"
     "      --retry-max-time S   none later than so many seconds (60)\n"
+    "      --retry-unsafe       repeat every method, also POST and PATCH\n"
+    "      --redirects N        redirects followed for a job, 0 to 10 (10)\n"
+    "      --cookies            keep cookies from one redirect to the next\n"
+    "      --raw                do not decode compressed bodies\n"
     "      --max-body BYTES     fail where a body is larger (1048576)\n"
-    "      --accept LIST        statuses that are ok (200-399)\n"
+    "      --accept LIST        statuses that are ok (200-299)\n"
     "  -H, --header 'N: VALUE'  send it; again for more\n"
     "  -A, --agent TEXT         User-Agent (weir/" WEIR_VERSION ")\n"
     "      --proxy URL          go through it (as libcurl finds it)\n"
     "      --cacert FILE        certificates to trust (the system's)\n"
+    "      --cert FILE          certificate to send to servers that ask\n"
+    "      --key FILE           its private key (in the file of --cert)\n"
+    "      --insecure           do not verify certificates\n"
     "      --halt never|soon,fail=N[%]|now,fail=N[%]\n"
     "                           stop when so many have failed (never)\n"
     "What is kept\n"
@@ -101,14 +110,22 @@ static int read_settings(struct run_options *o, struct words *words,
         SETTING("timeout", 't', DECIMAL, &o->timeout, 0.001, 86400),
         SETTING("connect-timeout", 0, DECIMAL, &o->connect_timeout, 0.001,
                 86400),
+        SETTING("job-timeout", 0, DECIMAL, &o->job_timeout, 0.001, 1e6),
         SETTING("retries", 0, WHOLE, &o->retries, 0, 1000),
         SETTING("retry-max-time", 0, DECIMAL, &o->retry_max_time, 0, 86400),
+        SETTING("retry-unsafe", 0, FLAG, &o->retry_unsafe, 0, 0),
+        SETTING("redirects", 0, WHOLE, &o->redirects, 0, 10),
+        SETTING("cookies", 0, FLAG, &o->cookies, 0, 0),
+        SETTING("raw", 0, FLAG, &o->raw, 0, 0),
         SETTING("max-body", 0, WHOLE, &o->body_max, 1, 1 << 30),
         SETTING("accept", 0, STATUSES, &o->accept, 0, 0),
         SETTING("header", 'H', LIST, &o->headers, 0, 0),
         SETTING("agent", 'A', TEXT, &o->agent, 0, 0),
         SETTING("proxy", 0, TEXT, &o->proxy, 0, 0),
         SETTING("cacert", 0, TEXT, &o->ca_file, 0, 0),
+        SETTING("cert", 0, TEXT, &o->cert_file, 0, 0),
+        SETTING("key", 0, TEXT, &o->key_file, 0, 0),
+        SETTING("insecure", 0, FLAG, &o->insecure, 0, 0),
         SETTING("halt", 0, TEXT, &words->halt, 0, 0),
         SETTING("output", 'o', TEXT, &o->output, 0, 0),
         SETTING("resume", 0, FLAG, &o->resume, 0, 0),
@@ -143,6 +160,73 @@ static int check_base(const char *base)
     return url != NULL ? EXIT_OK : EXIT_BAD_INPUT;
 }
 
+static int has_word(const struct input_line *line, const char *word)
+{
+    size_t length = strlen(word);
+
+    for (size_t i = 0; i + length <= line->count; i++)
+        if (memcmp(line->bytes + i, word, length) == 0)
+            return 1;
+    return 0;
+}
+
+/* Read a file of certificates or keys, and say what is wrong with it: each
+ * job that needs it would fail. `wanted` must be in it. Returns an exit code.
+ */
+static int check_pem(const char *option, const char *path, const char *wanted,
+                     const char *what)
+{
+    struct input *in;
+    struct input_line line;
+    struct stat st;
+    const char *why = NULL;
+    int got = 0, found = 0, locked = 0, err;
+
+    if (path == NULL || (stat(path, &st) == 0 && S_ISFIFO(st.st_mode)))
+        return EXIT_OK; /* what is read from a pipe is gone */
+    err = input_open(&in, path, -1, 65536);
+    if (err == 0) {
+        while ((got = input_next(in, &line)) == INPUT_LINE ||
+               got == INPUT_TOO_LONG) {
+            if (got != INPUT_LINE)
+                continue;
+            found |= has_word(&line, wanted);
+            locked |= has_word(&line, "ENCRYPTED");
+        }
+        input_close(in);
+        err = got < 0 ? got : 0;
+    }
+    if (err != 0)
+        why = strerror(-err);
+    else if (locked)
+        why = "it is encrypted, and weir does not ask for passphrases";
+    else if (!found)
+        why = what;
+    if (why == NULL)
+        return EXIT_OK;
+    say("weir run: %s %s: %s", option, path, why);
+    return EXIT_BAD_INPUT;
+}
+
+static int check_certificates(const struct run_options *o)
+{
+    static const char certificate[] = "CERTIFICATE-----";
+    static const char no_certificate[] = "there is no PEM certificate in it";
+    static const char key[] = "PRIVATE KEY-----";
+    static const char no_key[] = "there is no PEM private key in it";
+    int code = check_pem("--cacert", o->ca_file, certificate, no_certificate);
+
+    if (code == EXIT_OK && o->key_file != NULL && o->cert_file == NULL)
+        return usage("--key needs --cert");
+    if (code == EXIT_OK)
+        code = check_pem("--cert", o->cert_file, certificate, no_certificate);
+    if (code == EXIT_OK && o->key_file != NULL)
+        code = check_pem("--key", o->key_file, key, no_key);
+    else if (code == EXIT_OK)
+        code = check_pem("--cert", o->cert_file, key, no_key);
+    return code;
+}
+
 /* What is sent with each request. */
 static int check_requests(const struct run_options *o)
 {
@@ -158,11 +242,7 @@ static int check_requests(const struct run_options *o)
         for (const char *c = o->agent; *c != '\0'; c++)
             if ((unsigned char)*c < 0x20 || *c == 0x7F)
                 return usage("-A: a control character inside");
-    if (o->ca_file != NULL && access(o->ca_file, R_OK) != 0) {
-        say("weir run: --cacert %s: %s", o->ca_file, strerror(errno));
-        return EXIT_BAD_INPUT;
-    }
-    return EXIT_OK;
+    return check_certificates(o);
 }
 
 /* Which options go together. */
@@ -251,8 +331,9 @@ int options_read(struct run_options *o, int argc, char **argv)
     *o = (struct run_options){ .concurrency = 8, .timeout = 30,
                                .connect_timeout = 5, .window = 100000,
                                .retries = 2, .retry_max_time = 60,
+                               .redirects = 10,
                                .output = "results.ndjson" };
-    number_statuses("200-399", &o->accept);
+    number_statuses("200-299", &o->accept);
     /* Reading them moves the operands behind the others. */
     o->words = malloc((size_t)argc * sizeof(*argv));
     if (o->words == NULL) {

@@ -37,9 +37,13 @@ struct run_options {
     double rate;      /* a second, of this shard; 0: any */
     double per_host_rate;  /* the same, for each host */
     double retry_max_time; /* seconds */
-    double timeout, connect_timeout; /* seconds */
+    int64_t redirects; /* followed at most */
+    double timeout, connect_timeout; /* seconds, of an attempt */
+    double job_timeout; /* seconds, of all attempts; 0: any number */
     const char *output, *base, *input; /* base, input: or NULL */
     const char *agent, *proxy, *ca_file, *save; /* or NULL */
+    const char *cert_file, *key_file; /* or NULL */
+    int insecure, raw, cookies, retry_unsafe;
     const char *summary, *timeline, *trace; /* or NULL */
     struct setting_list headers;
     struct number_statuses accept;

@@ -8,12 +8,25 @@
 #include <string.h>
 #include <time.h>
 
+/* From this number on a reset is a time, not a span of seconds; and from this
+ * one on, a time in milliseconds. They are in the years 2001 and 33658. */
+#define RESET_IS_TIME 1e9
+#define RESET_IS_MS   1e12
+
 int retry_status(int status)
 {
-    static const int passing[] = { 408, 429, 500, 502, 503, 504, 522, 524 };
+    return status == 408 || status == 425 || status == 429 || status == 500 ||
+           (status >= 502 && status <= 504) ||
+           (status >= 520 && status <= 524) || status == 529;
+}
 
-    for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++)
-        if (status == passing[i])
+int retry_idempotent(const char *method)
+{
+    static const char *const all[] = { "GET", "HEAD", "OPTIONS", "TRACE",
+                                       "PUT", "DELETE" };
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (method == NULL || strcmp(method, all[i]) == 0)
             return 1;
     return 0;
 }
@@ -26,7 +39,7 @@ int64_t retry_pause(int attempt, uint64_t random)
         most *= 2;
     if (most > RETRY_MOST)
         most = RETRY_MOST;
-    return (int64_t)(random % (uint64_t)(most + 1));
+    return most / 4 + (int64_t)(random % (uint64_t)(most - most / 4 + 1));
 }
 
 /* Returns 1 and the seconds since 1970, or 0. */
@@ -48,19 +61,78 @@ static int read_date(const char *text, int64_t *seconds)
     return 0;
 }
 
+/* Seconds as nanoseconds from 0 to `most`. */
+static int64_t clamp(double seconds, int64_t most)
+{
+    double ns = seconds * 1e9;
+
+    return ns <= 0 ? 0 : ns < (double)most ? (int64_t)ns : most;
+}
+
+/* How far the seconds since 1970 are ahead. */
+static int64_t until(double seconds, const char *date, int64_t most)
+{
+    int64_t now;
+
+    if (date == NULL || !read_date(date, &now))
+        now = (int64_t)time(NULL);
+    return clamp(seconds - (double)now, most);
+}
+
 int64_t retry_after(const char *value, const char *date, int64_t most)
 {
-    int64_t seconds, now;
-    int err = number_whole(value, &seconds);
+    double seconds;
+    int64_t when;
+    int err = number_decimal(value, &seconds);
 
     if (err == -ERANGE)
         return most;
-    if (err != 0) {
-        if (!read_date(value, &seconds))
-            return -1;
-        if (date == NULL || !read_date(date, &now))
-            now = (int64_t)time(NULL);
-        seconds = seconds > now ? seconds - now : 0;
-    }
-    return seconds < most / WEIR_S ? seconds * WEIR_S : most;
+    if (err == 0)
+        return clamp(seconds, most);
+    return read_date(value, &when) ? until((double)when, date, most) : 0;
+}
+
+int64_t retry_reset(const char *value, const char *date, int64_t most)
+{
+    double seconds;
+
+    if (number_decimal(value, &seconds) != 0 || seconds < RESET_IS_TIME)
+        return retry_after(value, date, most);
+    return until(seconds < RESET_IS_MS ? seconds : seconds / 1000, date,
+                 most);
+}
+
+/* Is this header there, with the number 0? */
+static int is_zero(const char *value)
+{
+    double number;
+
+    return value != NULL && number_decimal(value, &number) == 0 &&
+           number <= 0;
+}
+
+int retry_is_limit(int status, const struct retry_headers *h)
+{
+    const char *reset = h->reset != NULL ? h->reset : h->x_reset;
+    const char *left = h->reset != NULL ? h->remaining : h->x_remaining;
+
+    return status == 403 &&
+           (h->retry_after != NULL ||
+            (reset != NULL && (left == NULL || is_zero(left))));
+}
+
+int64_t retry_hold(int status, const struct retry_headers *h, int64_t most)
+{
+    const char *resets[] = { h->reset, h->x_reset };
+    const char *left[] = { h->remaining, h->x_remaining };
+    int64_t hold = 0;
+
+    if ((retry_status(status) || status == 403) && h->retry_after != NULL)
+        hold = retry_after(h->retry_after, h->date, most);
+    for (size_t i = 0; i < 2 && hold == 0; i++)
+        if (resets[i] != NULL &&
+            (status == 429 || is_zero(left[i]) ||
+             ((status == 503 || status == 403) && left[i] == NULL)))
+            hold = retry_reset(resets[i], h->date, most);
+    return hold;
 }

@@ -5,12 +5,14 @@
  *   options.c   what was asked for      halt.c, shard.c  two of its words
  *   setup.c     opening, making, starting, and taking down
  *   source.c    main thread: reads lines, makes jobs, submits them
- *   task.c      what a line asks for, and its id
+ *   task.c      what a line asks for
+ *   identity.c  the ids of jobs
  *   hosts.c     what each host may bear
  *   window.c    how much is read ahead
  *   done.c      what a results file says is done
  *   job.c       workers: fetch, count in the table, hand the record over
  *   retry.c     whether and when once more
+ *   hop.c       redirects take ticks of the rate
  *   body.c      what --save keeps
  *   trace.c     what happened when, for others to show
  *   starts.c    how evenly they start
@@ -22,7 +24,10 @@
 
 #include "common/ids.h"
 #include "common/text.h"
+#include "done.h"
+#include "hop.h"
 #include "hosts.h"
+#include "identity.h"
 #include "options.h"
 #include "progress.h"
 #include "results/marks.h"
@@ -38,7 +43,9 @@
 #include <weir/weir.h>
 
 #define LINES_MAX 50 /* up to so many jobs each get a line on the screen */
-#define TASK_LINE_MAX 65536 /* bytes of a line of input */
+#define RECORD_MAX ((size_t)512 << 10) /* bytes of a record without a body:
+    URL and final URL of 64 KiB, each byte at most three in a URL and two in
+    JSON of these; ref, content type and detail are bounded far lower */
 
 /* What happens to a run beside signals, which are events too, and errors of
  * the output, which are negative. */
@@ -70,9 +77,13 @@ struct run {
     struct weir_writer *results;       /* (s) */
     struct weir_table *counts;  /* (s) see results/stats.h */
     struct weir_queue *events;  /* (s) of int, for control.c */
-    struct ids *seen;           /* (m) hash of a task: times it came */
+    struct ids *seen;           /* (m) id of the first of equal jobs: times
+                                   it came */
     struct ids *done;           /* (m) enum done of those in the results, or
                                    NULL */
+    struct done_found found;    /* (m) what else is in the results */
+    int said_old;               /* (m) that old records do not say enough */
+    struct identity_memo passwords; /* (m) */
     enum run_progress progress; /* (c) what is shown of it */
     int show_jobs;              /* (c) a line for each */
     int has_screen;             /* (m) was started */
@@ -96,6 +107,8 @@ struct run {
     atomic_uint_fast64_t known; /* (a) number of jobs; 0: not known */
     atomic_uint_fast64_t jobs;  /* (a) that have ended */
     atomic_uint_fast64_t failed; /* (a) of these */
+    atomic_uint_fast64_t redirects; /* (a) followed */
+    struct hop hop;             /* (s) */
     atomic_uint_fast64_t retries; /* (a) attempts that were not the last */
     atomic_uint_fast64_t retried_ns; /* (a) how long these took */
 };
@@ -106,12 +119,14 @@ struct job {
     struct job *next; /* where hosts.c keeps it */
     uint64_t host;    /* its key there */
     uint64_t seq; /* its place in the list, from 1 */
+    uint64_t line; /* of the input; 0: none */
+    int places;   /* of the window */
     int64_t submitted;
     int64_t began; /* its first attempt */
     int64_t ended; /* its last one, for --timeline */
     int attempts;
     int backing; /* see hosts_back_off() */
-    struct id id;
+    struct id id, plain; /* see identity.h */
     struct task task;
     char *public_url; /* without user and password; NULL: as task.url */
 };

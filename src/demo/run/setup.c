@@ -41,7 +41,7 @@ static int open_results(struct run *run)
     struct weir_writer_stats stats = { 0 };
     /* A byte of a body may take six in JSON: \u001b. */
     size_t body = o->body_max != 0 ? (size_t)o->body_max : BODY_DEFAULT;
-    size_t record = 8 * (size_t)TASK_LINE_MAX + (o->keep_body ? 6 * body : 0);
+    size_t record = RECORD_MAX + (o->keep_body ? 6 * body : 0);
     int err = weir_writer_open(&run->results, &(struct weir_writer_options){
         .path = to_stdout ? NULL : o->output,
         .fd = STDOUT_FILENO,
@@ -62,15 +62,28 @@ static int open_results(struct run *run)
     return EXIT_OK;
 }
 
+/* What is not a results file stays as it is. Returns an exit code. */
+static int prepare_results(const struct run_options *o)
+{
+    int err = options_to_stdout(o) ? 0 : done_prepare(o->output, !o->dry_run);
+
+    if (err == -EBADMSG) {
+        say("weir run: %s: not a results file, so nothing is appended to it;"
+            " choose another one with -o", o->output);
+        return EXIT_BAD_INPUT;
+    }
+    return err != 0 ? run_broken(o->output, err) : EXIT_OK;
+}
+
 /* Find out what is done already. Returns an exit code. */
 static int read_done(struct run *run)
 {
     const struct run_options *o = run->options;
-    struct done_found found;
+    struct done_found *found = &run->found;
     int err;
 
     run->done = ids_create();
-    err = run->done != NULL ? done_read(o->output, run->done, &found)
+    err = run->done != NULL ? done_read(o->output, run->done, found)
                             : -ENOMEM;
     if (err == -EINVAL) {
         say("weir run: %s: no regular file, so it cannot be resumed",
@@ -79,11 +92,11 @@ static int read_done(struct run *run)
     }
     if (err != 0)
         return run_broken(o->output, err);
-    if (found.others != 0)
+    if (found->others != 0)
         say("%s: %llu line%s no record%s: passed over", o->output,
-            (unsigned long long)found.others,
-            found.others == 1 ? " is" : "s are",
-            found.others == 1 ? "" : "s");
+            (unsigned long long)found->others,
+            found->others == 1 ? " is" : "s are",
+            found->others == 1 ? "" : "s");
     return EXIT_OK;
 }
 
@@ -144,7 +157,8 @@ int setup_files(struct run *run)
     if (!o->dry_run && o->save != NULL && mkdir(o->save, 0777) != 0 &&
         errno != EEXIST)
         return run_broken(o->save, -errno);
-    if (!o->dry_run)
+    code = prepare_results(o);
+    if (code == EXIT_OK && !o->dry_run)
         code = open_results(run);
     if (code == EXIT_OK && o->resume)
         code = read_done(run);
@@ -309,7 +323,17 @@ int setup_workers(struct run *run)
         .body_max = o->body_max,
         .agent = o->agent,
         .proxy = own ? "" : o->proxy,
-        .ca_file = o->ca_file };
+        .ca_file = o->ca_file != NULL ? o->ca_file : getenv("SSL_CERT_FILE"),
+        .ca_dir = o->ca_file != NULL ? NULL : getenv("SSL_CERT_DIR"),
+        .cert_file = o->cert_file,
+        .key_file = o->key_file,
+        .insecure = o->insecure,
+        .raw = o->raw,
+        .cookies = o->cookies,
+        .redirects = o->redirects != 0 ? (int)o->redirects : WEIR_NONE };
+    if (o->insecure)
+        say("weir run: --insecure: certificates are not verified; every record"
+            " says so");
     atomic_store(&run->known, known);
     run_raise_descriptors(o, (uint64_t)o->workers);
     if (own) {
@@ -318,6 +342,9 @@ int setup_workers(struct run *run)
         if (err != 0)
             return run_broken("a server on 127.0.0.1", err);
     }
+    err = weir_http_share_create(&run->http.share);
+    if (err != 0)
+        return run_broken("connections", err);
     err = start_screen(run, known);
     if (err != 0)
         return run_broken("standard error", err);
@@ -327,6 +354,7 @@ int setup_workers(struct run *run)
 void take_down(struct run *run)
 {
     weir_pool_destroy(run->pool);
+    weir_http_share_destroy(run->http.share);
     hosts_destroy(run->hosts);
     weir_gate_destroy(run->window);
     server_stop(run->server);

@@ -4,6 +4,7 @@
  * ahead of the workers. */
 #include "common/input.h"
 #include "done.h"
+#include "identity.h"
 #include "run.h"
 #include "serve/server.h"
 
@@ -18,10 +19,9 @@
 /* The same job may come several times: count them. Some 25 bytes for each
  * different one are the only memory that grows with the input. Returns how
  * often it came before, or -ENOMEM. */
-static int64_t count_same(struct run *run, const struct task *task,
-                          const char *public_url)
+static int64_t count_same(struct run *run, struct id first)
 {
-    uint32_t *times = ids_add(run->seen, task_id(task, public_url, 0));
+    uint32_t *times = ids_add(run->seen, first);
 
     if (times == NULL)
         return -ENOMEM;
@@ -59,13 +59,34 @@ static int make_public(struct job *job)
     return 1;
 }
 
+/* Find the job's two ids: see identity.h. Returns 0 or -ENOMEM. */
+static int identify(struct run *run, struct job *job)
+{
+    const struct run_options *o = run->options;
+    int own = options_own_server(o);
+    struct identity identity = {
+        .task = &job->task, .common = &o->headers, .agent = o->agent,
+        .url = own ? OWN_URL : job->task.url,
+        .public_url = own ? OWN_URL : job_url(job) };
+    int64_t before = count_same(run, identity_plain(&identity, 0));
+
+    if (before < 0)
+        return -ENOMEM;
+    job->plain = job->id = identity_plain(&identity, (unsigned)before);
+    if (identity_is_plain(&identity))
+        return 0;
+    before = count_same(run, identity_whole(&identity, 0, &run->passwords));
+    if (before < 0)
+        return -ENOMEM;
+    job->id = identity_whole(&identity, (unsigned)before, &run->passwords);
+    return 0;
+}
+
 /* Make a job of a task, which it takes over. Returns NULL where there is no
  * memory. */
-static struct job *make_job(struct run *run, struct task *task)
+static struct job *make_job(struct run *run, struct task *task, uint64_t line)
 {
     struct job *job = calloc(1, sizeof(*job));
-    const char *url;
-    int64_t before;
 
     if (job == NULL) {
         task_free(task);
@@ -73,19 +94,27 @@ static struct job *make_job(struct run *run, struct task *task)
     }
     job->run = run;
     job->task = *task;
-    if (!make_public(job)) {
+    job->line = line;
+    if (!make_public(job) || identify(run, job) != 0) {
         job_free(job);
         return NULL;
     }
-    url = options_own_server(run->options) ? OWN_URL : job_url(job);
-    before = count_same(run, &job->task, url);
-    if (before < 0) {
-        job_free(job);
-        return NULL;
-    }
-    job->id = task_id(&job->task, url, (unsigned)before);
     job->seq = ++run->listed;
     return job;
+}
+
+/* A record of version 1 does not say what was sent beyond the plain id: such
+ * jobs are done again, and that is said once. */
+static void note_old_record(struct run *run, const struct job *job)
+{
+    if (run->said_old || run->found.old == 0 ||
+        memcmp(&job->id, &job->plain, sizeof(job->id)) == 0 ||
+        ids_find(run->done, job->plain) == DONE_NOT)
+        return;
+    run->said_old = 1;
+    say("%s: older records do not say which passwords, secret headers and"
+        " headers of -H were sent; jobs that have any are done again",
+        run->options->output);
 }
 
 /* Is it for this run to do? Counts those that are not. */
@@ -94,15 +123,18 @@ static int is_ours(struct run *run, const struct job *job)
     const struct run_options *o = run->options;
     uint32_t done;
 
-    if (!shard_has(&o->shard, job->id)) {
+    if (!shard_has(&o->shard, job->plain)) {
         run->elsewhere++;
         return 0;
     }
-    done = run->done != NULL ? ids_find(run->done, job->id) : DONE_NOT;
+    if (run->done == NULL)
+        return 1;
+    done = ids_find(run->done, job->id);
     if (done == DONE_OK || (done == DONE_FAILED && !o->retry_failed)) {
         run->skipped++;
         return 0;
     }
+    note_old_record(run, job);
     return 1;
 }
 
@@ -127,7 +159,8 @@ static int submit(struct run *run, struct job *job)
         job_free(job);
         return 1;
     }
-    if (!window_enter(run)) {
+    job->places = window_places(run, task_bytes(&job->task));
+    if (!window_enter(run, job->places)) {
         job_free(job);
         return 0;
     }
@@ -140,30 +173,30 @@ static int submit(struct run *run, struct job *job)
         say("weir run: a job was refused: %s", strerror(-err));
         run->source_error = 1;
     }
-    window_leave(run);
+    window_leave(run, job->places);
     job_free(job);
     return 0;
 }
 
-/* Check and submit; `where` is what to call the place in a message. Returns 1
- * to go on, 0 to stop. */
+/* Check and submit; `where` is what to call the place in a message, `line` its
+ * number, 0 if it is none. Returns 1 to go on, 0 to stop. */
 static int from_bytes(struct run *run, const char *bytes, size_t count,
-                      const char *where)
+                      const char *where, uint64_t line)
 {
-    const char *why;
+    char why[TASK_WHY];
     struct task task;
     struct job *job;
 
     if (atomic_load(&run->stopping))
         return 0;
-    if (!task_read(&task, bytes, count, &run->options->headers, &why)) {
-        if (why == NULL)
+    if (!task_read(&task, bytes, count, &run->options->headers, why)) {
+        if (why[0] == '\0')
             return no_memory(run);
         say("%s: %s", where, why);
         run->refused++;
         return 1;
     }
-    job = make_job(run, &task);
+    job = make_job(run, &task, line);
     if (job == NULL)
         return no_memory(run);
     if (is_ours(run, job))
@@ -179,7 +212,7 @@ static void from_arguments(struct run *run)
 
     for (int i = 0; i < o->url_count; i++) {
         snprintf(where, sizeof(where), "argument %d", i + 1);
-        if (!from_bytes(run, o->urls[i], strlen(o->urls[i]), where))
+        if (!from_bytes(run, o->urls[i], strlen(o->urls[i]), where, 0))
             return;
     }
 }
@@ -199,7 +232,7 @@ static int from_line(struct run *run, const struct input *in,
     text_printf(&where, "%s:%llu", input_name(in),
                 (unsigned long long)line->number);
     go_on = from_bytes(run, line->bytes, line->count,
-                       where.failed ? "a line" : where.data);
+                       where.failed ? "a line" : where.data, line->number);
     text_free(&where);
     return go_on;
 }
@@ -212,7 +245,7 @@ static void from_file(struct run *run, struct input *in)
     for (;;) {
         got = input_next(in, &line);
         if (got == INPUT_TOO_LONG) {
-            say("%s:%llu: longer than 65,536 bytes", input_name(in),
+            say("%s:%llu: longer than 16 MiB", input_name(in),
                 (unsigned long long)line.number);
             run->refused++;
         } else if (got != INPUT_LINE || !from_line(run, in, &line)) {
@@ -249,7 +282,7 @@ static void from_base(struct run *run)
     if (url.failed)
         no_memory(run);
     for (int64_t i = 0; i < o->count && !url.failed; i++)
-        if (!from_bytes(run, url.data, url.used, "--base"))
+        if (!from_bytes(run, url.data, url.used, "--base", 0))
             break;
     text_free(&url);
 }

@@ -25,7 +25,8 @@ static struct pace find_pace(struct run *run, const struct tally *all)
     p.at_once = (int)(o->workers < o->concurrency ? o->workers
                                                   : o->concurrency);
     p.busy = (double)(all->busy_ns + atomic_load(&run->retried_ns)) / WEIR_S;
-    p.starts = all->jobs + atomic_load(&run->retries);
+    p.starts = all->jobs + atomic_load(&run->retries) +
+               atomic_load(&run->redirects);
     p.spread = p.busy / p.at_once;
     p.paced = o->rate > 0 ? (double)p.starts / o->rate : 0;
     return p;
@@ -131,6 +132,9 @@ static const char *way_on(const struct run *run, const struct tally *all)
 
     if (options_to_stdout(o))
         return NULL;
+    /* What failed is why it stopped, so that is to be done too. */
+    if (atomic_load(&run->halted))
+        return o->retry_failed ? "" : "--retry-failed";
     if (unread || not_done(run, all->jobs) != 0)
         return o->resume ? "" : "--resume";
     if (all->ok < all->jobs)
@@ -173,7 +177,7 @@ void summary_say(struct run *run)
                 number_show(all.bytes, shown));
     add_times(&text, run, &all);
     text_printf(&text, "  %-22s %7d of %d allowed\n", "most jobs at once",
-                gate.inside_max, gate.limit);
+                hop_most(run, gate.inside_max), gate.limit);
     text_printf(&text, "  %-22s %7s to %s\n", "results written",
                 number_show(written.written, shown), run_output_name(o));
     if (o->table)
@@ -214,8 +218,9 @@ static void add_json(struct text *text, struct run *run)
     text_printf(text, "{\"v\":1,\"run\":\"%016llx\",",
                 (unsigned long long)run->name);
     stats_json(text, run->counts);
-    text_printf(text, ",\"retries\":%llu",
-                (unsigned long long)atomic_load(&run->retries));
+    text_printf(text, ",\"retries\":%llu,\"redirects\":%llu",
+                (unsigned long long)atomic_load(&run->retries),
+                (unsigned long long)atomic_load(&run->redirects));
     text_printf(text, ",\"not_done\":%llu,\"done_before\":%llu,"
                 "\"other_shards\":%llu,\"refused\":%llu,\"stopped\":%s,"
                 "\"halted\":%s,",
@@ -227,7 +232,8 @@ static void add_json(struct text *text, struct run *run)
                 atomic_load(&run->halted) ? "true" : "false");
     text_printf(text, "\"took_s\":%.6f,\"ideal_s\":%.6f,"
                 "\"most_at_once\":%d,\"limited_by\":", p.took,
-                p.paced > p.spread ? p.paced : p.spread, gate.inside_max);
+                p.paced > p.spread ? p.paced : p.spread,
+                hop_most(run, gate.inside_max));
     text_json(text, limit, strlen(limit));
     text_puts(text, ",\"go_on\":");
     if (way != NULL) {

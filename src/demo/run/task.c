@@ -6,14 +6,21 @@
 #include "common/url.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <weir/http.h>
+
+#define TASK_METHOD_MAX  64 /* bytes */
+#define TASK_HEADERS_MAX 1000
 
 struct reading {
     struct task *task;
-    const char *why; /* NULL with an error: no memory */
+    char *why; /* TASK_WHY bytes; "" with an error: no memory */
     int has_method;
 };
 
@@ -30,27 +37,21 @@ static int is_named(const char *header, const char *name)
 
 const char *task_header_fault(const char *header)
 {
-    /* A token, by RFC 9110. */
-    static const char token[] = "!#$%&'*+-.^_`|~0123456789"
-                                "abcdefghijklmnopqrstuvwxyz"
-                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    size_t length = strspn(header, token);
-
-    if (length == 0 || header[length] != ':')
-        return "a header must be 'Name: value'";
+    if (weir_http_header_check(header) == 0)
+        return NULL;
     for (const char *c = header; *c != '\0'; c++)
         if (((unsigned char)*c < 0x20 && *c != '\t') || *c == 0x7F)
             return "a control character inside a header";
     if (is_named(header, "Content-Length") ||
         is_named(header, "Transfer-Encoding"))
         return "Content-Length and Transfer-Encoding follow from the body";
-    return NULL;
+    return "a header must be 'Name: value'";
 }
 
 /* Remember why not. Returns what ends the walk. */
 static int refuse(struct reading *reading, const char *why)
 {
-    reading->why = why;
+    snprintf(reading->why, TASK_WHY, "%s", why);
     return -EINVAL;
 }
 
@@ -70,35 +71,85 @@ static int decode(struct reading *reading, const struct json_value *value,
     return 0;
 }
 
+static int set_url(struct reading *reading, const char *bytes, size_t count)
+{
+    const char *why;
+
+    if (count > TASK_URL_MAX)
+        return refuse(reading, "a URL is longer than 65,536 bytes");
+    free(reading->task->url);
+    reading->task->url = url_check(bytes, count, &why);
+    if (reading->task->url != NULL)
+        return 0;
+    return why != NULL ? refuse(reading, why) : -ENOMEM;
+}
+
 static int read_url(struct reading *reading, const struct json_value *value)
 {
     struct text text = { 0 };
     int err = decode(reading, value, &text);
 
-    if (err == 0) {
-        free(reading->task->url);
-        reading->task->url = url_check(text.data, text.used, &reading->why);
-        err = reading->task->url != NULL ? 0
-              : reading->why != NULL     ? -EINVAL
-                                         : -ENOMEM;
-    }
+    if (err == 0)
+        err = set_url(reading, text.data, text.used);
     text_free(&text);
     return err;
 }
 
 static int read_method(struct reading *reading, const struct json_value *value)
 {
-    static const char *const known[] = { "GET", "HEAD", "POST", "PUT", "PATCH",
-                                         "DELETE", "OPTIONS" };
+    struct text text = { 0 };
+    int err = decode(reading, value, &text);
 
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        if (json_is(value, known[i])) {
-            reading->task->method = i == 0 ? NULL : known[i];
-            reading->has_method = 1;
-            return 0;
-        }
-    return refuse(reading, "the method must be GET, HEAD, POST, PUT, PATCH,"
-                           " DELETE or OPTIONS");
+    if (err == 0 && (weir_http_method_check(text.data) != 0 ||
+                     text.used > TASK_METHOD_MAX))
+        err = refuse(reading, "a method must be a token, such as GET or POST,"
+                              " of at most 64 bytes");
+    if (err != 0) {
+        text_free(&text);
+        return err;
+    }
+    free(reading->task->method);
+    reading->task->method = text.data;
+    reading->has_method = 1;
+    return 0;
+}
+
+static int read_ref(struct reading *reading, const struct json_value *value)
+{
+    struct text text = { 0 };
+    int err = decode(reading, value, &text);
+
+    if (err == 0 && text.used > TASK_REF_MAX)
+        err = refuse(reading, "an id is longer than 4,096 bytes");
+    if (err != 0) {
+        text_free(&text);
+        return err;
+    }
+    free(reading->task->ref);
+    reading->task->ref = text.data;
+    return 0;
+}
+
+static int read_cost(struct reading *reading, const struct json_value *value)
+{
+    uint64_t cost;
+
+    if (json_whole(value, &cost) != 0 || cost < 1 || cost > 1000000000)
+        return refuse(reading, "a cost must be a whole number from 1 to"
+                               " 1000000000");
+    return 0;
+}
+
+/* The body is there once: as a string or as a file. */
+static int set_body(struct reading *reading, struct text *text)
+{
+    if (reading->task->body != NULL) {
+        text_free(text);
+        return refuse(reading, "more than one body");
+    }
+    reading->task->body = text->data;
+    reading->task->body_bytes = text->used;
+    return 0;
 }
 
 static int read_body(struct reading *reading, const struct json_value *value)
@@ -112,10 +163,59 @@ static int read_body(struct reading *reading, const struct json_value *value)
     }
     if (text.failed)
         return -ENOMEM;
-    free(reading->task->body);
-    reading->task->body = text.data;
-    reading->task->body_bytes = text.used;
-    return 0;
+    return set_body(reading, &text);
+}
+
+/* Read a regular file to its end. Anything else could block for ever, which
+ * is why it is opened without waiting. Returns 0 or an error. */
+static int load(const char *path, struct text *text)
+{
+    char piece[16384];
+    struct stat st;
+    ssize_t n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int err = fd < 0 || fstat(fd, &st) != 0 ? -errno : 0;
+
+    if (err == 0 && !S_ISREG(st.st_mode))
+        err = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+    text_add(text, "", 0);
+    while (err == 0 && (n = read(fd, piece, sizeof(piece))) != 0) {
+        if (n < 0) {
+            err = errno == EINTR ? 0 : -errno;
+            continue;
+        }
+        text_add(text, piece, (size_t)n);
+        if (text->failed)
+            err = -ENOMEM;
+        else if (text->used > (size_t)TASK_FILE_MAX)
+            err = -EFBIG;
+    }
+    if (fd >= 0)
+        close(fd);
+    return err;
+}
+
+static int read_file(struct reading *reading, const struct json_value *value)
+{
+    struct text path = { 0 }, text = { 0 };
+    int err = decode(reading, value, &path);
+
+    if (err != 0) {
+        text_free(&path);
+        return err;
+    }
+    err = load(path.data, &text);
+    text_free(&path);
+    if (err == 0)
+        return set_body(reading, &text);
+    text_free(&text);
+    if (err == -ENOMEM)
+        return err;
+    snprintf(reading->why, TASK_WHY, "body_file: %s",
+             err == -EINVAL  ? "not a regular file"
+             : err == -EFBIG ? "larger than 1 GiB"
+                             : strerror(-err));
+    return -EINVAL;
 }
 
 static int on_header(void *user, const struct json_value *name,
@@ -128,11 +228,16 @@ static int on_header(void *user, const struct json_value *name,
     int err = decode(reading, name, &text);
 
     text_puts(&text, ": ");
+    if (err == 0 && task->header_count == TASK_HEADERS_MAX)
+        err = refuse(reading, "more than 1,000 headers");
     if (err == 0)
         err = decode(reading, value, &text);
+    if (err == 0 && json_is(value, "")) /* "X:" sends an empty header */
+        text.data[--text.used] = '\0';
     if (err == 0) {
-        reading->why = task_header_fault(text.data);
-        err = reading->why != NULL ? -EINVAL : 0;
+        const char *why = task_header_fault(text.data);
+
+        err = why != NULL ? refuse(reading, why) : 0;
     }
     more = err == 0 ? realloc(task->headers, (task->header_count + 1) *
                                                  sizeof(*more))
@@ -157,9 +262,15 @@ static int on_member(void *user, const struct json_value *name,
         return read_method(reading, value);
     if (json_is(name, "body"))
         return read_body(reading, value);
+    if (json_is(name, "body_file"))
+        return read_file(reading, value);
+    if (json_is(name, "id"))
+        return read_ref(reading, value);
+    if (json_is(name, "cost"))
+        return read_cost(reading, value);
     if (!json_is(name, "headers"))
-        return refuse(reading, "a member other than url, method, headers and"
-                               " body");
+        return refuse(reading, "a member other than url, method, headers,"
+                               " body, body_file, id and cost");
     if (value->kind != JSON_OBJECT)
         return refuse(reading, "the headers must be an object");
     if (reading->task->headers != NULL)
@@ -199,46 +310,60 @@ static int merge(struct task *task, const struct setting_list *common)
     return 0;
 }
 
+/* GET is what is sent anyway, unless there is a body: then POST is. So "GET"
+ * is kept only with a body. Returns 0 or an error. */
+static int settle_method(struct reading *reading)
+{
+    struct task *task = reading->task;
+
+    if (task->body == NULL && task->method != NULL &&
+        strcmp(task->method, "GET") == 0) {
+        free(task->method);
+        task->method = NULL;
+    }
+    if (task->body != NULL && !reading->has_method) {
+        task->method = strdup("POST");
+        if (task->method == NULL)
+            return -ENOMEM;
+    }
+    if (task->body != NULL && strcmp(task->method, "HEAD") == 0)
+        return refuse(reading, "HEAD has no body");
+    return 0;
+}
+
 static int read_object(struct reading *reading, const char *line,
                        size_t count, const struct setting_list *common)
 {
-    struct task *task = reading->task;
     int err = json_members(line, count, on_member, reading);
 
-    if (err == -EINVAL && reading->why == NULL)
-        reading->why = "no sound JSON object";
+    if (err == -EINVAL && reading->why[0] == '\0')
+        return refuse(reading, "no sound JSON object");
     if (err != 0)
         return err;
-    if (task->url == NULL)
+    if (reading->task->url == NULL)
         return refuse(reading, "a JSON object without a url");
-    if (task->body != NULL && !reading->has_method)
-        task->method = "POST";
-    if (task->body != NULL && task->method != NULL &&
-        strcmp(task->method, "HEAD") == 0)
-        return refuse(reading, "HEAD has no body");
-    return merge(task, common);
+    err = settle_method(reading);
+    return err == 0 ? merge(reading->task, common) : err;
 }
 
 int task_read(struct task *task, const char *line, size_t count,
-              const struct setting_list *common, const char **why)
+              const struct setting_list *common, char why[TASK_WHY])
 {
-    struct reading reading = { .task = task };
-    int err = 0;
+    struct reading reading = { .task = task, .why = why };
+    int err;
 
     *task = (struct task){ 0 };
-    if (memchr(line, '\0', count) != NULL) {
-        *why = "a NUL inside";
-        return 0;
-    }
-    if (count > 0 && line[0] == '{') {
+    why[0] = '\0';
+    if (memchr(line, '\0', count) != NULL)
+        err = refuse(&reading, "a NUL inside");
+    else if (count > 0 && line[0] == '{')
         err = read_object(&reading, line, count, common);
-    } else {
-        task->url = url_check(line, count, &reading.why);
-        err = task->url == NULL ? -EINVAL : 0;
-    }
+    else
+        err = set_url(&reading, line, count);
     if (err == 0)
         return 1;
-    *why = err == -ENOMEM ? NULL : reading.why;
+    if (err == -ENOMEM)
+        why[0] = '\0';
     task_free(task);
     return 0;
 }
@@ -248,36 +373,20 @@ void task_free(struct task *task)
     for (size_t i = task->first_own; i < task->header_count; i++)
         free((char *)(uintptr_t)task->headers[i]);
     free(task->headers);
+    free(task->method);
+    free(task->ref);
     free(task->body);
     free(task->url);
     *task = (struct task){ 0 };
 }
 
-struct id task_id(const struct task *task, const char *public_url,
-                  unsigned before)
+size_t task_bytes(const struct task *task)
 {
-    static const char *const secret[] = { "Authorization", "Cookie",
-                                          "Proxy-Authorization" };
-    char shown[16];
-    /* The number goes first, so that what follows spreads it over all bits. */
-    int count = snprintf(shown, sizeof(shown), "%u", before);
-    struct id id = id_add(id_start(), shown, (size_t)count + 1);
+    size_t bytes = strlen(task->url) + task->body_bytes;
 
-    id = id_add(id, public_url, strlen(public_url));
-    if (task->method == NULL && task->body == NULL && task->headers == NULL)
-        return id;
-    if (task->method != NULL)
-        id = id_add(id_add(id, "\0m", 2), task->method, strlen(task->method));
-    for (size_t i = task->first_own; i < task->header_count; i++) {
-        const char *header = task->headers[i];
-        size_t length = strlen(header);
-
-        for (size_t k = 0; k < sizeof(secret) / sizeof(secret[0]); k++)
-            if (is_named(header, secret[k]))
-                length = name_length(header);
-        id = id_add(id_add(id, "\0h", 2), header, length);
-    }
-    if (task->body != NULL)
-        id = id_add(id_add(id, "\0b", 2), task->body, task->body_bytes);
-    return id;
+    if (task->ref != NULL)
+        bytes += strlen(task->ref);
+    for (size_t i = task->first_own; i < task->header_count; i++)
+        bytes += strlen(task->headers[i]);
+    return bytes;
 }

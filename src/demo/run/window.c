@@ -5,6 +5,7 @@
 #include "run.h"
 
 #define LOOK_NS   (100 * WEIR_MS) /* for whether the run stops */
+#define PLACE_BYTES 4096 /* of a job's memory */
 #define SAY_LOOKS 10              /* so many before the reader says why */
 
 /* Where a host has filled the window, say so once. */
@@ -23,7 +24,17 @@ static void say_full(struct run *run)
         view.most, view.jobs, view.name);
 }
 
-int window_enter(struct run *run)
+int window_places(const struct run *run, size_t bytes)
+{
+    const struct run_options *o = run->options;
+    uint64_t places = 1 + (uint64_t)bytes / PLACE_BYTES;
+    uint64_t most = (uint64_t)(o->window / o->concurrency) + 1;
+
+    return (int)(places < most ? places : most);
+}
+
+/* Returns 1; 0: the run is stopping. */
+static int enter_one(struct run *run)
 {
     int looks = 0;
 
@@ -33,7 +44,7 @@ int window_enter(struct run *run)
         if (err == 0 && !atomic_load(&run->stopping))
             return 1;
         if (err == 0)
-            window_leave(run);
+            window_leave(run, 1);
         if (atomic_load(&run->stopping))
             return 0;
         if (++looks == SAY_LOOKS)
@@ -41,9 +52,20 @@ int window_enter(struct run *run)
     }
 }
 
-void window_leave(struct run *run)
+int window_enter(struct run *run, int places)
 {
-    weir_gate_leave(run->window, 0);
+    for (int i = 0; i < places; i++)
+        if (!enter_one(run)) {
+            window_leave(run, i);
+            return 0;
+        }
+    return 1;
+}
+
+void window_leave(struct run *run, int places)
+{
+    for (int i = 0; i < places; i++)
+        weir_gate_leave(run->window, 0);
 }
 
 void window_finish(struct run *run)
@@ -52,7 +74,7 @@ void window_finish(struct run *run)
     weir_gate_set(run->window, &(struct weir_gate_options){ .limit = 1 });
     while (!atomic_load(&run->stopping))
         if (weir_gate_enter(run->window, 0, weir_after(LOOK_NS)) == 0) {
-            window_leave(run);
+            window_leave(run, 1);
             break;
         }
 }
