@@ -37,6 +37,7 @@ struct weir_frame {
     bool (*stopping)(const struct weir_frame *frame); /* (w) */
     int64_t (*deadline)(const struct weir_frame *frame); /* (w) */
     void (*abandon)(struct weir_frame *frame);    /* (w) its thread ends */
+    void *part; /* (w) of a loop whose elements run in it; NULL: none */
     struct weir_listener listener;
 };
 
@@ -141,6 +142,8 @@ struct weir_pool {
     WEIR_ATOMIC(void *) group_memory; /* (a) kept for the next group; NULL */
     WEIR_ATOMIC(uint64_t) inlined; /* (a) jobs of groups that never went
                                       through the ring */
+    WEIR_ATOMIC(uint64_t) paces[64]; /* (a) how long elements of loops took:
+                                        group_each.c */
     struct weir_park quiet;        /* who waits for all jobs to end */
     struct weir_lookout lookout;   /* its */
     struct weir_park ended;        /* who waits for all threads to end */

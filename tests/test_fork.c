@@ -368,6 +368,64 @@ static void inside_a_submit(void)
     end(&f, 1);
 }
 
+/* ---- in a loop ---- */
+
+static int fork_at_one(struct weir_context *cx, void *user, void *element)
+{
+    struct forks *f = user;
+
+    EXPECT_INT(weir_attempt(cx, NULL), 1);
+    if (is_there())
+        return count_where(cx, NULL);
+    if (*(int *)element != 0)
+        return count_where(cx, NULL);
+    return fork_and_return(cx, f);
+}
+
+static int loop_over(struct forks *f)
+{
+    int elements[40];
+
+    for (int i = 0; i < 40; i++)
+        elements[i] = i - 3;
+    return weir_group_each(f->pool, &(struct weir_each){
+        .fn = fork_at_one, .user = f, .array = elements, .count = 40,
+        .size = sizeof(int) });
+}
+
+static int loop_inside(struct weir_context *cx, void *arg)
+{
+    int err = loop_over(arg);
+
+    (void)cx;
+    return is_there() ? err != -ECHILD && err != 0 : err;
+}
+
+/* Some other thread's element may be the one that forks: then the child ends
+ * there. */
+static void in_a_loop(void)
+{
+    for (int inside = 0; inside <= 1; inside++) {
+        struct forks f;
+        int status;
+
+        begin(&f, 1);
+        if (inside) {
+            submit_to(f.pool, &(struct weir_job){ .fn = loop_inside,
+                .arg = &f });
+        } else {
+            int err = loop_over(&f);
+
+            if (is_there())
+                _exit(err == -ECHILD ? 7 : 8);
+            EXPECT_INT(err, 0);
+        }
+        status = status_of(&f);
+        EXPECT(status == 0 || (status == 7 && !inside));
+        end(&f, 39);
+    }
+}
+
 static const struct tap_case cases[] = {
     { "a child that a worker's job has forked ends when the job returns",
       on_a_worker },
@@ -383,6 +441,8 @@ static const struct tap_case cases[] = {
       inside_another_job },
     { "a job in a submit that forks makes the submit ECHILD in the child",
       inside_a_submit },
+    { "an element that forks makes the loop ECHILD in the child",
+      in_a_loop },
 };
 
 int main(void)
