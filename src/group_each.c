@@ -478,6 +478,7 @@ static int help(struct weir_context *cx, void *arg)
     }
     if (!goes)
         dismiss(l);
+    cx->stays = true; /* programs often run one loop after another */
     return 0;
 }
 
