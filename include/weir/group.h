@@ -245,7 +245,8 @@ struct weir_each {
     void *user;
     void *array;  /* of count elements */
     size_t count;
-    size_t size;  /* bytes of an element */
+    size_t size;  /* bytes of an element; without an array 0, and fn knows
+                     the element by weir_tag() */
 
     /* A reduction. Each thread has an accumulator of `total_bytes` bytes, in
      * which fn accumulates by weir_accumulator(): the calling thread has
