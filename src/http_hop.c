@@ -156,6 +156,11 @@ static size_t on_header(char *line, size_t one, size_t count, void *user)
         http->in_headers = 0;
         if (http->sent) /* or it was a proxy's answer to CONNECT */
             end_headers(http);
+    } else if (http->in_headers) {
+        /* Newer libcurls skip it. */
+        if (http->in_headers == 1 && (*line == ' ' || *line == '\t'))
+            http->stop = WEIR_HTTP_STOP_FOLD;
+        http->in_headers = 2;
     }
     return http->stop == WEIR_HTTP_GO ? count : 0;
 }
