@@ -123,8 +123,9 @@ to() { echo "$S/$1?status=$2&to=/$3"; }
 run run -q -o - --redirects 0 "$(to hop 302 end)"
 ok "--redirects 0 follows none, and the redirect is not ok" \
     all is "$code" 1 -- \
-    is "$(record 'r["ok"], r["status"], r["error"], r["redirects"],
-        r["final_url"]')" "(False, 302, None, 0, None)"
+    is "$(record 'r["ok"], r["status"], r["error"], r["detail"],
+        r["redirects"], r["final_url"]')" \
+    "(False, 302, None, 'a redirect that was not followed', 0, None)"
 run run -q -o - --redirects 0 --accept 200,302 "$(to hop 302 end)"
 ok "it is ok if --accept names it" all is "$code" 0 -- \
     is "$(record 'r["ok"]')" True
@@ -221,8 +222,10 @@ if openssl version >/dev/null 2>&1; then
         all is "$code" 0 -- is "$(record '"insecure" in r')" False
     run run -q -o - --cacert cert.pem --cert both.pem "$T"
     ok "the key may be in the file of --cert" is "$code" 0
-    run run -q -o - --retries 0 --cacert cert.pem "$T"
-    ok "without a certificate that server refuses" is "$code" 1
+    run run -q -o - --cacert cert.pem "$T"
+    ok "without a certificate that server refuses, which does not pass" \
+        all is "$code" 1 -- is "$(record 'r["error"], r["attempts"]')" \
+        "('tls', 1)"
     SSL_CERT_FILE=cert.pem run run -q -o - --cert both.pem "$T"
     ok "SSL_CERT_FILE is honoured" is "$code" 0
     run run -q -o - --insecure --cert both.pem "$T"
