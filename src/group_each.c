@@ -398,13 +398,16 @@ static bool run_next(struct loop *l, struct weir_context *cx, struct part *p,
     return true;
 }
 
-static void make_accumulator(struct loop *l, struct part *p)
+/* Return 0, or the status of an `init` that failed: then there is nothing to
+ * combine. */
+static int make_accumulator(struct loop *l, struct part *p)
 {
-    if (p->initialized)
-        return;
-    p->initialized = true;
-    if (p->accumulator != NULL && l->each.init != NULL)
-        l->each.init(l->each.user, p->accumulator);
+    int status = 0;
+
+    if (!p->initialized && p->accumulator != NULL && l->each.init != NULL)
+        status = l->each.init(l->each.user, p->accumulator);
+    p->initialized = status == 0;
+    return status;
 }
 
 /* ---- helpers ---- */
@@ -460,12 +463,15 @@ static int help(struct weir_context *cx, void *arg)
     struct weir_frame *frame = &cx->frames[cx->depth - 1];
     int64_t now = weir_sys_now(), since = now;
     bool goes = false;
+    int status;
 
     p->abandon = frame->abandon;
     frame->abandon = abandon_helper;
     frame->part = p;
     p->pace = weir_atomic_load(&l->pace, weir_relaxed);
-    make_accumulator(l, p);
+    status = make_accumulator(l, p);
+    if (status != 0)
+        fail(l, status);
     while (goes_on(l, cx) && run_next(l, cx, p, &now)) {
         /* Another helper goes on with this part, at the end of the line. If
          * the ring is full the calling thread can do without. */
@@ -478,6 +484,7 @@ static int help(struct weir_context *cx, void *arg)
     }
     if (!goes)
         dismiss(l);
+    cx->stays = true; /* programs often run one loop after another */
     return 0;
 }
 
@@ -857,10 +864,12 @@ static int element_job(struct weir_context *cx, void *arg)
     p = take_accumulator(l);
     if (p == NULL)
         return -ECANCELED;
-    make_accumulator(l, p);
-    frame->part = p;
-    status = l->each.fn(cx, l->each.user, arg);
-    frame->part = NULL;
+    status = make_accumulator(l, p);
+    if (status == 0) {
+        frame->part = p;
+        status = l->each.fn(cx, l->each.user, arg);
+        frame->part = NULL;
+    }
     weir_atomic_store(&p->taken, false, weir_release);
     return status;
 }

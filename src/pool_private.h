@@ -80,6 +80,7 @@ struct weir_context {
     struct weir_gate_place place;  /* (w) where it waits to return */
     uint64_t seen;                 /* (w) how far it knows the ring filled */
     bool idle;                     /* (w) it found nothing the last time */
+    bool stays;                    /* (w) another job may follow soon */
     struct weir_lookout behind;    /* (w) looks whether more jobs come */
     struct weir_lookout idling;    /* (w) looks for one job for long */
     struct weir_park nap;          /* where weir_sleep() sleeps */

@@ -245,17 +245,19 @@ struct weir_each {
     void *user;
     void *array;  /* of count elements */
     size_t count;
-    size_t size;  /* bytes of an element */
+    size_t size;  /* bytes of an element; without an array 0, and fn knows
+                     the element by weir_tag() */
 
     /* A reduction. Each thread has an accumulator of `total_bytes` bytes, in
      * which fn accumulates by weir_accumulator(): the calling thread has
      * *total itself, with what the caller has put there, and others one that
-     * is zeroed, or made so by `init`. In the end `combine` is called in the
-     * calling thread, once for each accumulator of another thread, to add it
+     * is zeroed and then passed to `init`, whose status ends the loop if it is
+     * not 0. In the end `combine` is called in the calling thread, once for
+     * each accumulator of another thread whose init has returned 0, to add it
      * to *total and free what it holds; also if the loop has failed. */
     void *total;
-    size_t total_bytes;                     /* 0: no accumulators */
-    void (*init)(void *user, void *accumulator); /* NULL: zeroed */
+    size_t total_bytes;                         /* 0: no accumulators */
+    int (*init)(void *user, void *accumulator); /* NULL: zeroed */
     void (*combine)(void *user, void *total, void *accumulator);
 
     const char *name; /* for on_event, of the jobs that run elements; must

@@ -108,11 +108,12 @@ static int sum_element(struct weir_context *cx, void *user, void *element)
     return run_element(cx, user, element);
 }
 
-static void make_sum(void *user, void *accumulator)
+static int make_sum(void *user, void *accumulator)
 {
     (void)user;
     MUST(*(int *)accumulator == 0);
     add(&s.made, 1);
+    return 0;
 }
 
 static void combine_sum(void *user, void *total, void *accumulator)
