@@ -57,7 +57,8 @@
  * elements too: as many as make, with the calling thread, as many threads as
  * the pool has, or as its limit allows. So a short loop costs what the plain
  * loop costs, and a pool of one worker or none is enough. There is no order
- * among elements, and neighbouring elements may run in different threads.
+ * among elements, and neighbouring elements may run in different threads. An
+ * element must not wait for another one: they may all run in one thread.
  *
  * Inside fn, weir_tag() is the index of the element. weir_worker_index() is
  * that of the worker, or -1 in a calling thread that is none. If the pool has
