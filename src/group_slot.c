@@ -515,5 +515,6 @@ void weir_slot_cancel(struct weir_group *g, struct weir_slot *slot, int why)
         weir_task_drop(task, why);
     else if (mine)
         weir_slot_drop_aside(slot, why);
+    weir_ring_tell_room(&pool->ring);
     weir_pool_aside_end(pool);
 }
