@@ -324,7 +324,8 @@ static bool claim(struct loop *l, struct part *p)
 /* ---- running ---- */
 
 /* Run an element that has returned WEIR_AGAIN. */
-static int run_element_again(struct loop *l, struct weir_context *cx, void *element)
+static int run_element_again(struct loop *l, struct weir_context *cx,
+                             void *element)
 {
     struct weir_frame *frame = &cx->frames[cx->depth - 1];
     int status = WEIR_AGAIN;
@@ -671,8 +672,9 @@ static void push_frame(struct loop *l)
 
     l->depth = cx->depth;
     cx->frames[cx->depth++] = (struct weir_frame){ .cx = cx,
-        .group = l->around, .part = &l->own, .attempt = 1, .stopping = frame_stopping,
-        .deadline = frame_deadline, .abandon = frame_abandon };
+        .group = l->around, .part = &l->own, .attempt = 1,
+        .stopping = frame_stopping, .deadline = frame_deadline,
+        .abandon = frame_abandon };
 }
 
 /* Go out of the gate and to the end of its line, as one that sleeps would. */

@@ -19,8 +19,8 @@
  *   group: they may be all there are. Where a gate may have opened all helpers
  *   try what is parked: the first in line may have no worker. A time that
  *   comes before the one until which a sleeper sleeps wakes one, which then
- *   sleeps until that, and all helpers. A token that is spent is let pass
- *   when it comes next, by whoever asks how many jobs have ended; who ends
+ *   sleeps until that, and all helpers. A token that is spent, or a reference
+ *   that is stale, is let pass when it comes next, by whoever asks how many jobs have ended; who ends
  *   its task, or puts it too late, wakes a submitter that waits for room, and
  *   settles the pool, as a worker does that takes what is before it.
  * Not guaranteed: that a delayed task starts at its time where no worker is
