@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * gate.c - entering and leaving, by itself and against others. */
+ * gate.c - entering and leaving a gate, compared with a semaphore; and with
+ * many keys. */
 #include "bench.h"
 #include "crew.h"
 
 #include <errno.h>
 #include <semaphore.h>
+#include <stdbool.h>
 #include <weir/gate.h>
 
 struct door {
@@ -74,6 +76,101 @@ static int bare_run(const struct bench_case *c, struct sample *sample)
     return run(c, sample, 1);
 }
 
+/* ---- keys ---- */
+
+enum verb {
+    REFUSE, /* a new key, while all others owe their rate a tick */
+    ADMIT,  /* a new key, while all others are held; and forget it */
+    PASS    /* enter and leave with one of the keys, drawn by chance */
+};
+
+struct many {
+    enum verb verb;
+    uint64_t keys;
+};
+
+struct keyed {
+    const struct bench_case *c;
+    struct many many;
+    struct weir_gate *gate;
+};
+
+static int fill(struct keyed *k)
+{
+    bool owe = k->many.verb == REFUSE;
+    uint64_t keys = k->many.keys;
+    int err = weir_gate_create(&k->gate, &(struct weir_gate_options){
+        .limit = WEIR_NONE, .keys_max = keys,
+        .rate_per_s = owe ? 0.001 : k->many.verb == ADMIT ? 1e9 : 0 });
+
+    for (uint64_t key = 0; key < keys && err == 0; key++) {
+        if (k->many.verb == ADMIT && key > 0)
+            err = weir_gate_hold(k->gate, key, WEIR_FOREVER);
+        else
+            err = weir_gate_enter(k->gate, key, WEIR_FOREVER);
+        if (err == 0 && (owe || key == 0))
+            weir_gate_leave(k->gate, key);
+    }
+    return err;
+}
+
+static int use_keys(void *user, int index, int count)
+{
+    struct keyed *k = user;
+    uint64_t from, to;
+    int err = 0;
+
+    crew_share(k->c->ops, index, count, &from, &to);
+    for (; from < to && err == 0; from++) {
+        uint64_t key = k->many.verb == PASS ? meter_mix(from) % k->many.keys
+                                            : k->many.keys + from;
+
+        err = weir_gate_enter(k->gate, key, WEIR_FOREVER);
+        if (k->many.verb == REFUSE)
+            err = err == -EAGAIN ? 0 : -EPROTO;
+        else if (err == 0)
+            weir_gate_leave(k->gate, key);
+        meter_job(from);
+    }
+    return err;
+}
+
+static int keyed_run(const struct bench_case *c, struct sample *sample)
+{
+    struct keyed k = { .c = c, .many = *(const struct many *)c->user };
+    int err = fill(&k);
+
+    if (err == 0)
+        err = crew_run(c->workers, &(struct crew_work){
+            .fn = use_keys, .user = &k, .ops = c->ops }, sample);
+    weir_gate_destroy(k.gate);
+    return err;
+}
+
+static void add_keys(struct suite *suite)
+{
+    static const struct {
+        const char *series;
+        struct many many;
+    } all[] = {
+        { "refuse a new key, 1,000 keys", { REFUSE, 1000 } },
+        { "refuse a new key, 10,000 keys", { REFUSE, 10000 } },
+        { "refuse a new key, 100,000 keys", { REFUSE, 100000 } },
+        { "admit a new key, 1,000 held keys", { ADMIT, 1000 } },
+        { "admit a new key, 10,000 held keys", { ADMIT, 10000 } },
+        { "admit a new key, 100,000 held keys", { ADMIT, 100000 } },
+        { "enter and leave, 1,000 keys", { PASS, 1000 } },
+        { "enter and leave, 10,000 keys", { PASS, 10000 } },
+        { "enter and leave, 100,000 keys", { PASS, 100000 } },
+    };
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        suite_add(suite, &(struct bench_case){
+            .bench = "gate", .workload = "many keys",
+            .series = all[i].series, .workers = 1, .run = keyed_run,
+            .user = &all[i].many, .ops = 1000 });
+}
+
 int bench_gate(struct suite *suite)
 {
     static const int preset[] = { 1, 2, 4, 8, 0 };
@@ -96,5 +193,6 @@ int bench_gate(struct suite *suite)
             c.run = bare_run;
             suite_add(suite, &c);
         }
+    add_keys(suite);
     return 0;
 }

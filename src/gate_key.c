@@ -51,6 +51,9 @@ int weir_gate_keys_init(struct weir_gate *g, size_t keys_max)
     g->bucket_mask = buckets - 1;
     /* Neither product overflows, also where size_t has 32 bits. */
     _Static_assert(sizeof(*g->keys) < 256, "a gate of 2^24 keys overflows");
+    _Static_assert(sizeof(void *) != 8 ||
+                       sizeof(*g->keys) + sizeof(*g->memory) == 192,
+                   "gate.h says what a key takes, with a bucket or two");
     g->buckets = weir_sys_alloc_small(buckets * sizeof(*g->buckets));
     g->keys = weir_sys_alloc_small(keys_max * sizeof(*g->keys));
     g->memory = weir_sys_alloc_small(keys_max * sizeof(*g->memory));
@@ -189,7 +192,7 @@ void weir_gate_key_rest_locked(struct weir_gate *g, struct weir_gate_key *k)
     if (k->held_until != WEIR_NOW)
         heap_insert(&g->held, (struct weir_gate_memory){
             .when = k->held_until, .key = k });
-    else if (g->own.rate.rated && k->rate.spent && k->epoch == g->epoch)
+    else if (g->own.rate.rated && k->rate.spent)
         heap_insert(&g->owing, (struct weir_gate_memory){
             .epoch = k->epoch, .when = weir_rate_used_ns(&k->rate),
             .key = k });

@@ -131,6 +131,23 @@ bool weir_gate_is_held(struct weir_gate *g)
     return held;
 }
 
+unsigned weir_gate_press(struct weir_gate *g)
+{
+    const struct weir_gate_key *k = &g->own;
+    int64_t held;
+    unsigned press = 0;
+
+    weir_sys_lock(&g->lock);
+    held = g->held_until > k->held_until ? g->held_until : k->held_until;
+    if (k->rate.rated || (held != WEIR_NOW && weir_sys_now() < held))
+        press |= WEIR_GATE_PACED;
+    if (k->first != NULL ||
+        (g->limit != WEIR_NONE && k->inside > g->limit))
+        press |= WEIR_GATE_WANTED;
+    weir_sys_unlock(&g->lock);
+    return press;
+}
+
 /* ---- leaving, and coming back ---- */
 
 void weir_gate_pass_back(struct weir_gate_pass *pass)

@@ -78,6 +78,13 @@ void weir_gate_step_out(struct weir_gate *gate,
 /* Make the worker that stands look up. */
 void weir_gate_nudge(struct weir_gate *gate, struct weir_gate_place *place);
 
+/* What a job that could start more work inside its permit must consider: a
+ * rate or a hold paces what starts; others wait in line, or more are inside
+ * than the limit allows. */
+#define WEIR_GATE_PACED 1u
+#define WEIR_GATE_WANTED 2u
+unsigned weir_gate_press(struct weir_gate *gate);
+
 /* Whether the gate is held now. */
 bool weir_gate_is_held(struct weir_gate *gate);
 

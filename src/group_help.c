@@ -59,6 +59,7 @@ static int find_locked(struct weir_context *cx, struct weir_want *want,
     struct weir_group *g = want->g;
     struct weir_gate *gate = g->pool->gate;
     bool held = false;
+    int mode;
 
     *found = (struct found){ .cx = cx, .want = want };
     if (!weir_slot_any_queued_locked(g, cx))
@@ -71,12 +72,13 @@ static int find_locked(struct weir_context *cx, struct weir_want *want,
     }
     if (weir_gate_spend(gate, &want->opens, &held, claim_found, found) == 0)
         return found->why;
-    if (!held ||
-        weir_atomic_load(&g->pool->mode, weir_seq_cst) != WEIR_DRAIN) {
+    mode = weir_atomic_load(&g->pool->mode, weir_seq_cst);
+    if (mode != WEIR_CANCEL && (!held || mode != WEIR_DRAIN)) {
         want->shut = true;
         return -ENOENT;
     }
-    /* What is held when a pool drains will not run. */
+    /* What is held when a pool drains will not run, and when it is cancelled
+     * nothing that is queued. */
     found->slot = claim_for_locked(want);
     if (found->slot == NULL)
         found->task = weir_slot_take_task_locked(g, cx);

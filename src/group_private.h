@@ -219,6 +219,17 @@ void weir_slot_task_dropped(void *arg, int why);
 /* Whether a job of the ring's is a reference to what is not queued. */
 bool weir_slot_stale(const struct weir_call *call);
 
+/* Put a job that is no task into the group and the ring, without waiting.
+ * Returns whether it was accepted. */
+bool weir_group_offer_locked(struct weir_group *group,
+                             const struct weir_job *job);
+
+/* Queue a job that is no task and does not go through the ring: the caller,
+ * which is inside a job, runs or drops it when it waits for the group. Returns
+ * whether a slot was left. */
+bool weir_group_queue_aside(struct weir_group *group,
+                            const struct weir_job *job);
+
 /* ---- groups: group.c ---- */
 
 void weir_group_release(struct weir_group *group);

@@ -195,6 +195,7 @@ static int run_claimed(struct weir_context *cx, struct weir_slot *slot,
     frame->task = origin.task;
     frame->held = origin.held;
     frame->lent = 0;
+    frame->part = NULL;
     frame->stopping = frame_stopping;
     frame->deadline = frame_deadline;
     frame->abandon = frame_abandon;

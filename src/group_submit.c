@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * group_submit.c - putting jobs into a group, and weir_group_each(); the
- * discipline is that of group.c and group_slot.c. */
+ * group_submit.c - putting jobs into a group; the discipline is that of
+ * group.c and group_slot.c. */
 #include "group_private.h"
 
 #define CHUNK 16 /* jobs put into the ring at once, kept on the stack */
@@ -241,43 +241,22 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
     return done > 0 || err == 0 ? (ssize_t)done : err;
 }
 
-/* ---- the beginner's call ---- */
-
-static int each_element(struct weir_context *cx, void *arg)
+bool weir_group_offer_locked(struct weir_group *g, const struct weir_job *job)
 {
-    const struct weir_frame *frame = &cx->frames[cx->depth - 1];
-    const struct weir_group *g = frame->group;
-    const struct weir_each *each = g->options.user;
-
-    return each->fn(cx, each->user, arg);
+    return weir_atomic_load(&g->stop, weir_seq_cst) == 0 &&
+           put_plain_locked(g, job, 1, 0) == 1;
 }
 
-int weir_group_each(struct weir_pool *pool, const struct weir_each *each)
+bool weir_group_queue_aside(struct weir_group *g, const struct weir_job *job)
 {
-    struct weir_each copy = *each;
-    struct weir_group *g;
-    int err = weir_group_create(&g, pool, &(struct weir_group_options){
-        .policy = WEIR_FAIL_FAST, .discard = 1, .user = &copy });
+    bool left;
 
-    if (err != 0)
-        return err;
-    for (size_t i = 0; i < copy.count && err == 0;) {
-        ssize_t n = weir_group_submit(g, &(struct weir_job){
-            .fn = each_element, .tag = i,
-            .arg = (char *)copy.array + i * copy.size }, 1, WEIR_FOREVER);
-
-        if (n == 1)
-            i++;
-        else if (n == -EAGAIN) /* the window is full of what runs elsewhere */
-            err = weir_group_wait(g, WEIR_FOREVER);
-        else
-            err = (int)n;
-    }
-    /* Refused because an element has failed: its status is the result. */
-    if (err == 0 || err == -ECANCELED)
-        err = weir_group_wait(g, WEIR_FOREVER);
-    if (err == 0)
-        err = weir_group_status(g);
-    weir_group_destroy(g); /* waits for what began */
-    return err;
+    weir_group_lock(g);
+    left = weir_slot_is_left_locked(g);
+    if (left)
+        weir_slot_fill_locked(g, job, 0, false);
+    weir_sys_unlock(&g->lock);
+    if (left)
+        weir_atomic_fetch_add(&g->pool->inlined, 1, weir_relaxed);
+    return left;
 }

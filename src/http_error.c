@@ -26,6 +26,9 @@ static enum weir_http_error class_stop(enum weir_http_stop stop,
     case WEIR_HTTP_STOP_UPGRADE:
         *text = "the server switched protocols (101)";
         return WEIR_HTTP_PROTOCOL;
+    case WEIR_HTTP_STOP_FOLD:
+        *text = "the headers of the answer are malformed";
+        return WEIR_HTTP_PROTOCOL;
     case WEIR_HTTP_STOP_CODING:
         *text = "the answer has a transfer coding that was not asked for";
         return WEIR_HTTP_PROTOCOL;
@@ -117,8 +120,30 @@ static enum weir_http_error class_receive(const struct weir_http *http)
     curl_easy_getinfo(http->easy, CURLINFO_HTTP_CONNECTCODE, &proxy);
     if (proxy >= 300)
         return WEIR_HTTP_CONNECT;
+    /* With TLS 1.3 a server that refuses a certificate says so only after the
+     * handshake. */
+    if (strstr(http->curl_text, "SSL") != NULL &&
+        strstr(http->curl_text, " alert ") != NULL)
+        return WEIR_HTTP_TLS;
     return strstr(http->curl_text, "chunk") != NULL ? WEIR_HTTP_PROTOCOL
                                                     : WEIR_HTTP_CUT;
+}
+
+/* libcurl says CURLE_SSL_CONNECT_ERROR to every handshake that fails. That the
+ * connection ended within it, which can pass, only its words and those of
+ * OpenSSL and GnuTLS say. Should they change, it is a failure of TLS. */
+static enum weir_http_error class_handshake(const struct weir_http *http)
+{
+    static const char *const ends[] = {
+        "Connection reset", "SSL_ERROR_SYSCALL", "unexpected eof",
+        "non-properly terminated", "Error in the pull function",
+        "Error in the push function", "Broken pipe"
+    };
+
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+        if (strstr(http->curl_text, ends[i]) != NULL)
+            return WEIR_HTTP_CUT;
+    return WEIR_HTTP_TLS;
 }
 
 static enum weir_http_error class_of(const struct weir_http *http,
@@ -140,6 +165,7 @@ static enum weir_http_error class_of(const struct weir_http *http,
     case CURLE_PROXY:
         return WEIR_HTTP_CONNECT;
     case CURLE_SSL_CONNECT_ERROR:
+        return class_handshake(http);
     case CURLE_SSL_ENGINE_NOTFOUND:
     case CURLE_SSL_ENGINE_SETFAILED:
     case CURLE_SSL_ENGINE_INITFAILED:

@@ -37,6 +37,7 @@ enum weir_http_stop {
     WEIR_HTTP_STOP_HEADERS, /* the headers are over their bound */
     WEIR_HTTP_STOP_MEMORY,  /* no memory for the body */
     WEIR_HTTP_STOP_UPGRADE, /* 101: the server left HTTP */
+    WEIR_HTTP_STOP_FOLD,    /* a first header that continues another */
     WEIR_HTTP_STOP_CODING,  /* a transfer coding that nobody asked for */
     WEIR_HTTP_STOP_REPEAT   /* libcurl was about to send it again */
 };
@@ -96,11 +97,14 @@ struct weir_http {
     enum weir_http_stop stop;
     size_t header_bytes;
     int sent;       /* libcurl was about to send the request */
-    int in_headers; /* a status line came, and no end of its headers */
+    int in_headers; /* a status line came, and no end of its headers: 1,
+                       and 2 when a header has come */
     int line_status; /* of the last status line */
     int answered;   /* a status line that is no interim one came, and the
                        end of its headers */
     int coded;      /* the body has a Content-Encoding */
+    int located;    /* there is a Location */
+    int odd_transfer; /* there is a transfer coding that is not chunked */
     int spare_body; /* it is a redirect's that will be followed: a body over
                        its bound is no error */
     int overflow;   /* and it was over it */

@@ -36,6 +36,7 @@ struct weir_frame {
     bool (*stopping)(const struct weir_frame *frame); /* (w) */
     int64_t (*deadline)(const struct weir_frame *frame); /* (w) */
     void (*abandon)(struct weir_frame *frame);    /* (w) its thread ends */
+    void *part; /* (w) of a loop whose elements run in it; NULL: none */
     struct weir_listener listener;
 };
 
@@ -79,6 +80,7 @@ struct weir_context {
     struct weir_gate_place place;  /* (w) where it waits to return */
     uint64_t seen;                 /* (w) how far it knows the ring filled */
     bool idle;                     /* (w) it found nothing the last time */
+    bool stays;                    /* (w) another job may follow soon */
     struct weir_lookout behind;    /* (w) looks whether more jobs come */
     struct weir_lookout idling;    /* (w) looks for one job for long */
     struct weir_park nap;          /* where weir_sleep() sleeps */
@@ -129,6 +131,8 @@ struct weir_pool {
     WEIR_ATOMIC(void *) group_memory; /* (a) kept for the next group; NULL */
     WEIR_ATOMIC(uint64_t) inlined; /* (a) jobs of groups that never went
                                       through the ring */
+    WEIR_ATOMIC(uint64_t) paces[64]; /* (a) how long elements of loops took:
+                                        group_each.c */
     struct weir_park quiet;        /* who waits for all jobs to end */
     struct weir_lookout lookout;   /* its */
     struct weir_park ended;        /* who waits for all threads to end */

@@ -118,14 +118,16 @@ static bool spin_for_job(struct weir_ring *ring, int64_t from, int64_t until)
  * no more than one job since: the pool is idle, and who spins while its
  * submitter goes to sleep makes waking dearer the next time (up to twice). Nor
  * does it yield where it has been awake for long: it may get its processor back
- * much later, and be far away when the next job comes. */
+ * much later, and be far away when the next job comes. A job that has set
+ * `stays` was a share of many short ones, and the next share may follow. */
 static bool linger(struct weir_context *w)
 {
     struct weir_ring *ring = &w->pool->ring;
     bool awake_for_long = weir_sys_now() - w->slept_at > BUSY_NS;
-    bool found;
+    bool stays = w->stays, found;
 
-    if (awake_for_long &&
+    w->stays = false;
+    if (awake_for_long && !stays &&
         weir_atomic_load(&w->began, weir_relaxed) - w->began_before <= 1)
         return false;
     found = spin_for_job(ring, 50, 800);

@@ -42,8 +42,8 @@ struct scripted_server {
     pthread_t thread;
     struct connection connections[CONNECTIONS_MAX];
     pthread_mutex_t lock;
-    pthread_cond_t arrived; /* requests has grown: wakes all */
-    int connected, requests; /* (l) */
+    pthread_cond_t arrived; /* requests or closed has grown: wakes all */
+    int connected, requests, closed; /* (l) */
 };
 
 static void must(int good, const char *what)
@@ -243,6 +243,10 @@ static void *serve(void *arg)
     }
     close(c->fd);
     free(buffer);
+    pthread_mutex_lock(&s->lock);
+    s->closed++;
+    pthread_cond_broadcast(&s->arrived);
+    pthread_mutex_unlock(&s->lock);
     return NULL;
 }
 
@@ -341,6 +345,14 @@ void scripted_await(struct scripted_server *s, int requests)
 {
     pthread_mutex_lock(&s->lock);
     while (s->requests < requests)
+        pthread_cond_wait(&s->arrived, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void scripted_await_closed(struct scripted_server *s)
+{
+    pthread_mutex_lock(&s->lock);
+    while (s->closed != s->connected)
         pthread_cond_wait(&s->arrived, &s->lock);
     pthread_mutex_unlock(&s->lock);
 }

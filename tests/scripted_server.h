@@ -62,4 +62,8 @@ int scripted_requests(struct scripted_server *server);
 /* Wait until so many requests have come. */
 void scripted_await(struct scripted_server *server, int requests);
 
+/* Wait until every connection that was made has been closed on both sides.
+ * Requires that the clients have closed theirs. */
+void scripted_await_closed(struct scripted_server *server);
+
 #endif

@@ -271,6 +271,21 @@ static void a_key_is_remembered(void)
     EXPECT_INT(weir_gate_enter(gate, 3, WEIR_FOREVER), 0);
     EXPECT_INT(gate_stats(gate).keys, 2);
     weir_gate_destroy(gate);
+
+    /* What was owed to a rate that was lifted is not owed to the next one,
+     * whose burst has ticks of long ago. */
+    gate = make_gate(&(struct weir_gate_options){ .rate_per_s = 1.0 / 3600,
+        .keys_max = 2 });
+    for (uint64_t key = 0; key < 2; key++) {
+        EXPECT_INT(weir_gate_enter(gate, key, WEIR_NOW), 0);
+        weir_gate_leave(gate, key);
+        EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
+            .rate_per_s = key == 0 ? WEIR_NONE : 0 }), 0);
+        EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
+            .burst = 5, .rate_per_s = 1.0 / 3600 }), 0);
+    }
+    EXPECT_INT(gate_stats(gate).keys, 1);
+    weir_gate_destroy(gate);
 }
 
 static void untried_jobs_are_in_line(void)
@@ -291,6 +306,68 @@ static void untried_jobs_are_in_line(void)
     EXPECT_INT(gate_stats(gate).parked, 0);
     EXPECT_INT(gate_stats(gate).waited, 0);
     EXPECT_INT(atomic_load(&ran), 2);
+    weir_gate_destroy(gate);
+    weir_pool_destroy(pool);
+}
+
+struct racer {
+    struct weir_gate *gate;
+    atomic_int *order;
+    int came; /* in the order of entering, from 0 */
+};
+
+static int race_as_job(struct weir_context *cx, void *arg)
+{
+    struct racer *r = arg;
+
+    (void)cx;
+    r->came = atomic_fetch_add(r->order, 1);
+    return 0;
+}
+
+static void *race_as_thread(void *arg)
+{
+    struct racer *r = arg;
+
+    EXPECT_INT(weir_gate_enter(r->gate, 0, WEIR_FOREVER), 0);
+    r->came = atomic_fetch_add(r->order, 1);
+    weir_gate_leave(r->gate, 0);
+    return NULL;
+}
+
+static void threads_before_jobs(void)
+{
+    struct weir_pool *pool = make_workers(1);
+    struct weir_gate *gate = make_gate(NULL);
+    struct job blocks;
+
+    /* The thread comes first. */
+    for (int i = 0; i < 200; i++) {
+        atomic_int order = 0;
+        struct racer thread = { .gate = gate, .order = &order }, job = thread;
+        pthread_t id;
+
+        REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+        id = start(race_as_thread, &thread);
+        AWAIT(gate_stats(gate).waiting == 1);
+        submit_to(pool, &(struct weir_job){ .fn = race_as_job, .arg = &job,
+            .gate = gate });
+        if (i % 2 == 0)
+            AWAIT(pool_stats(pool).parked == 1);
+        weir_gate_leave(gate, 0);
+        join(id);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(thread.came, 0);
+        EXPECT_INT(job.came, 1);
+    }
+    /* The job comes first, and has no worker yet. */
+    block_worker(pool, &blocks);
+    submit_to(pool, &(struct weir_job){ .fn = count_run,
+        .arg = &(atomic_int){ 0 }, .gate = gate });
+    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+    weir_gate_leave(gate, 0);
+    latch_open(&blocks.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     weir_gate_destroy(gate);
     weir_pool_destroy(pool);
 }
@@ -703,6 +780,8 @@ static const struct tap_case cases[] = {
       a_key_is_remembered },
     { "jobs that were not tried yet are in line at their gate",
       untried_jobs_are_in_line },
+    { "no job passes a gate before a thread that came earlier, but a thread "
+      "may before a job", threads_before_jobs },
     { "a wrong key, the pool's own gate and members out of range are EINVAL",
       a_wrong_key },
     { "a job enters all of its gates or none", all_gates_or_none },

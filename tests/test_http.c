@@ -795,8 +795,9 @@ static void escapes_hidden(void)
 
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         r = get(http, paths[i]);
-        EXPECT(r.error != WEIR_HTTP_OK);
-        EXPECT(strcmp(r.error_text, "") != 0);
+        /* To some libcurls the URL with an escape is a relative one. */
+        EXPECT(r.error != WEIR_HTTP_OK || r.redirects == 1);
+        EXPECT((strcmp(r.error_text, "") != 0) == (r.error != WEIR_HTTP_OK));
         EXPECT(printable(r.error_text) && printable(r.url));
     }
     r = get(http, "/badcoding");
@@ -880,8 +881,10 @@ static void share_is_idle(void)
 {
     struct weir_http *handles[20];
     struct weir_http_options o = plain;
-    int before = open_descriptors(), connected, held = 0;
+    int before, connected, held = 0;
 
+    scripted_await_closed(server); /* those of earlier cases */
+    before = open_descriptors();
     EXPECT_INT(weir_http_share_create(&o.share), 0);
     for (int i = 0; i < 20; i++)
         handles[i] = make(&o);
@@ -898,14 +901,17 @@ static void share_is_idle(void)
         weir_http_destroy(handles[i]);
     weir_http_share_destroy(o.share);
     weir_http_share_destroy(NULL);
-    AWAIT(open_descriptors() == before); /* the server closes its end */
+    scripted_await_closed(server);
+    EXPECT_INT(open_descriptors(), before);
 }
 
 static void no_descriptors(void)
 {
     struct weir_http *handles[100];
-    int before = open_descriptors();
+    int before;
 
+    scripted_await_closed(server);
+    before = open_descriptors();
     for (int i = 0; i < 100; i++)
         handles[i] = make(&plain);
     EXPECT_INT(open_descriptors(), before);

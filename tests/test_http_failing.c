@@ -44,8 +44,11 @@ static const char *counted_file;
 static atomic_int opened; /* times it was */
 static curl_version_info_data *fake_version;
 
-static sem_t resolver_holds, resolver_held; /* of "blocked.test" */
-static atomic_int asked, resolving, resolved;
+/* Of "blocked.test". libcurl may use a thread for each kind of address. */
+static pthread_mutex_t resolver_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t resolver_changed = PTHREAD_COND_INITIALIZER;
+static int resolver_blocks, resolving, resolved; /* under resolver_lock */
+static atomic_int asked;
 
 SHOWN CURLcode curl_global_init(long flags)
 {
@@ -167,10 +170,14 @@ SHOWN int getaddrinfo(const char *node, const char *service,
     *result = NULL;
     atomic_fetch_add(&asked, 1);
     if (node != NULL && strcmp(node, "blocked.test") == 0) {
-        atomic_fetch_add(&resolving, 1);
-        latch_open(&resolver_held);
-        latch_wait(&resolver_holds);
-        atomic_fetch_add(&resolved, 1);
+        pthread_mutex_lock(&resolver_lock);
+        resolving++;
+        pthread_cond_broadcast(&resolver_changed);
+        while (resolver_blocks)
+            pthread_cond_wait(&resolver_changed, &resolver_lock);
+        resolved++;
+        pthread_cond_broadcast(&resolver_changed);
+        pthread_mutex_unlock(&resolver_lock);
     }
     return EAI_NONAME;
 }
@@ -248,7 +255,7 @@ static void perform_fails(void)
     static const char *const headers[] = { "A: 1", "B: 2" };
     struct weir_http *http = make(&plain);
     struct weir_http_request request = { .headers = headers,
-                                         .header_count = 2 };
+                                         .header_count = 2, .body = "" };
     struct weir_http_response r;
     char url[64];
 
@@ -489,12 +496,39 @@ static int resolver_can_be_left(void)
            (v->features & CURL_VERSION_ASYNCHDNS) != 0;
 }
 
-/* Requires: resolver_held was waited for, once for each. */
+/* Return how many look-ups there were before. */
+static int block_resolver(void)
+{
+    int before;
+
+    pthread_mutex_lock(&resolver_lock);
+    resolver_blocks = 1;
+    before = resolving;
+    pthread_mutex_unlock(&resolver_lock);
+    return before;
+}
+
+/* Wait for a look-up, whose thread may be late. Return how many have ended. */
+static int await_resolver(int before)
+{
+    int ended;
+
+    pthread_mutex_lock(&resolver_lock);
+    while (resolving == before)
+        pthread_cond_wait(&resolver_changed, &resolver_lock);
+    ended = resolved;
+    pthread_mutex_unlock(&resolver_lock);
+    return ended;
+}
+
 static void release_resolver(void)
 {
-    for (int n = atomic_load(&resolving) - atomic_load(&resolved); n > 0; n--)
-        latch_open(&resolver_holds);
-    AWAIT(atomic_load(&resolved) == atomic_load(&resolving));
+    pthread_mutex_lock(&resolver_lock);
+    resolver_blocks = 0;
+    pthread_cond_broadcast(&resolver_changed);
+    while (resolved != resolving)
+        pthread_cond_wait(&resolver_changed, &resolver_lock);
+    pthread_mutex_unlock(&resolver_lock);
 }
 
 static void blocked_times_out(void)
@@ -502,18 +536,19 @@ static void blocked_times_out(void)
     struct weir_http_options o = plain;
     struct weir_http *http;
     struct weir_http_response r;
+    int before;
 
     if (!resolver_can_be_left()) {
         SKIP("this libcurl waits for its resolver");
         return;
     }
     o.connect_timeout_ns = 100 * WEIR_MS;
+    before = block_resolver();
     http = make(&o);
     EXPECT_INT(perform(http, "http://blocked.test/", &r), 0);
     EXPECT_INT(r.error, WEIR_HTTP_TIMEOUT);
-    EXPECT_INT(atomic_load(&resolved), 0);
-    weir_http_destroy(http);
-    latch_wait(&resolver_held); /* its thread may be late */
+    weir_http_destroy(http); /* connections and all */
+    EXPECT_INT(await_resolver(before), before);
     release_resolver();
 }
 
@@ -522,16 +557,19 @@ static void blocked_cancelled(void)
     struct job job = { .url = "http://blocked.test/" };
     struct weir_pool *pool;
     int64_t told;
+    int before;
 
     if (!resolver_can_be_left()) {
         SKIP("this libcurl waits for its resolver");
         return;
     }
+    before = block_resolver();
     pool = make_pool(&plain, &job);
-    latch_wait(&resolver_held);
+    await_resolver(before);
     told = weir_now();
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
     weir_pool_destroy(pool);
+    EXPECT_INT(await_resolver(before), before); /* it still blocks */
     EXPECT_INT(job.err, 0);
     EXPECT_INT(job.error, WEIR_HTTP_CANCELLED);
     EXPECT(job.ended - told < 5 * WEIR_S);
@@ -569,8 +607,6 @@ int main(void)
         { .path = "/stall", .then = SCRIPTED_STALL } };
     int failed;
 
-    latch_init(&resolver_holds);
-    latch_init(&resolver_held);
     server = scripted_open(answers, 1);
     REQUIRE(weir_http_begin() == 0);
     failed = TAP_RUN(cases);

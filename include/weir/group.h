@@ -15,7 +15,67 @@
  *   weir_group_destroy(group);
  *
  * With weir_group_get(group, i, ...) instead of next, results come in the
- * order of the input. For the simplest case there is weir_group_each().
+ * order of the input. A loop over an array is a single call:
+ *
+ * PARALLEL LOOPS. weir_group_each() calls a function for every element of an
+ * array, and returns when all are done:
+ *
+ *   static int square_root(struct weir_context *cx, void *user, void *element)
+ *   {
+ *       double *number = element;
+ *
+ *       *number = sqrt(*number);
+ *       return 0;
+ *   }
+ *   ...
+ *   double numbers[1000] = { ... };
+ *   int err = weir_group_each(pool, &(struct weir_each){ .fn = square_root,
+ *       .array = numbers, .count = 1000, .size = sizeof numbers[0] });
+ *
+ * A reduction gives each thread a private accumulator, so that no call waits
+ * for another:
+ *
+ *   static int add(struct weir_context *cx, void *user, void *element)
+ *   {
+ *       double *sum = weir_accumulator(cx);
+ *
+ *       *sum += *(double *)element;
+ *       return 0;
+ *   }
+ *   static void combine(void *user, void *total, void *accumulator)
+ *   {
+ *       *(double *)total += *(double *)accumulator;
+ *   }
+ *   ...
+ *   double sum = 0;
+ *   err = weir_group_each(pool, &(struct weir_each){ .fn = add,
+ *       .array = numbers, .count = 1000, .size = sizeof numbers[0],
+ *       .total = &sum, .total_bytes = sizeof sum, .combine = combine });
+ *
+ * Threads. The calling thread runs elements itself, from the first one on. If
+ * the loop takes longer than waking a worker, jobs are submitted that run
+ * elements too: as many as make, with the calling thread, as many threads as
+ * the pool has, or as its limit allows. So a short loop costs what the plain
+ * loop costs, and a pool of one worker or none is enough. There is no order
+ * among elements, and neighbouring elements may run in different threads.
+ *
+ * Inside fn, weir_tag() is the index of the element. weir_worker_index() is
+ * that of the worker, or -1 in a calling thread that is none. If the pool has
+ * a worker_start, a thread outside the pool runs no elements, so that
+ * weir_local() is always what worker_start has stored. weir_stopping(),
+ * weir_on_stop(), weir_sleep(), weir_deadline() and groups work as in any job;
+ * loops may be nested, up to help_depth. No element allocates memory.
+ *
+ * Limits. Each thread holds a permit of the pool's gate while it runs elements
+ * of the loop, and gives it up at least every millisecond if others want it.
+ * If the gate is full, a thread outside the pool leaves all elements to
+ * workers and waits. If the gate has a rate or is held, also from the middle
+ * of the loop on, each element becomes a job, which passes the gate.
+ * Otherwise elements are not jobs: weir_pool_stats() and on_event see only the
+ * jobs that run them. Those give way to other jobs that wait in the pool, at
+ * least every millisecond between elements.
+ *
+ * Closing. A loop that has begun before the pool is drained runs to its end.
  *
  * WINDOW. At most `window` jobs of a group are unfinished or unread at a
  * time; next and get make room by handing results out. So an endless input
@@ -176,22 +236,60 @@ WEIR_API int weir_group_cancel(struct weir_group *group, uint64_t index,
 WEIR_API int weir_group_stats(struct weir_group *group,
                               struct weir_group_stats *stats);
 
-/* What weir_group_each() does with what. */
+/* A loop over an array. Members that are 0 ask for nothing. */
 struct weir_each {
-    /* Called for every element, on workers; 0 or a status of its own. */
+    /* Called for each element; 0, or a status that ends the loop. With
+     * WEIR_AGAIN it is called again for the same element, after the pause of
+     * weir_retry_in(), in which its thread sleeps. */
     int (*fn)(struct weir_context *cx, void *user, void *element);
     void *user;
     void *array;  /* of count elements */
     size_t count;
-    size_t size;  /* bytes of an element */
+    size_t size;  /* bytes of an element; without an array 0, and fn knows
+                     the element by weir_tag() */
+
+    /* A reduction. Each thread has an accumulator of `total_bytes` bytes, in
+     * which fn accumulates by weir_accumulator(): the calling thread has
+     * *total itself, with what the caller has put there, and others one that
+     * is zeroed and then passed to `init`, whose status ends the loop if it is
+     * not 0. In the end `combine` is called in the calling thread, once for
+     * each accumulator of another thread whose init has returned 0, to add it
+     * to *total and free what it holds; also if the loop has failed. */
+    void *total;
+    size_t total_bytes;                         /* 0: no accumulators */
+    int (*init)(void *user, void *accumulator); /* NULL: zeroed */
+    void (*combine)(void *user, void *total, void *accumulator);
+
+    const char *name; /* for on_event, of the jobs that run elements; must
+                         outlive the pool's use of it: a literal */
+    uint64_t reserved[4];
 };
 
-/* Call a function on every element of an array and wait for all; the first
- * status that is not 0 ends it early. Works inside a job too.
- * Returns 0; the first status that was not 0; -EPIPE, -EDEADLK, -ENOMEM,
- * -ECHILD, an error of sem_init() or pthread_mutex_init(): all has ended. */
+/* Call a function for every element of an array, in parallel, and return when
+ * all calls have returned: see PARALLEL LOOPS above. The first status that is
+ * not 0 ends the loop: calls that have begun are told by weir_stopping(), and
+ * elements that have not begun are skipped.
+ * Requires: an element does not end its thread, unless that is a worker.
+ * Returns:
+ *   0         fn has returned 0 for every element
+ *   a status  the first one, in time, that was not 0
+ *   -ECANCELED, or the reason  the job around the loop was told to stop, the
+ *             pool was cancelled, or a call ended its thread
+ *   -ETIMEDOUT the deadline of the job around the loop has passed
+ *   -EPIPE    the pool is closed, or is being drained and this is none of its
+ *             jobs
+ *   -EDEADLK  inside a job: deeper than help_depth
+ *   -EINVAL   no fn, total_bytes without total or combine, or a reserved
+ *             member is not 0
+ *   -ENOMEM, an error of sem_init() or pthread_mutex_init()  only if the
+ *             calling thread cannot run elements itself
+ *   -ECHILD                                                               */
 WEIR_API int weir_group_each(struct weir_pool *pool,
                              const struct weir_each *each);
+
+/* Return the accumulator of the calling thread, inside fn of a loop that has
+ * accumulators, or in what fn calls. Returns NULL in any other job. */
+WEIR_API void *weir_accumulator(const struct weir_context *cx);
 
 #ifdef __cplusplus
 }

@@ -85,7 +85,8 @@ enum weir_http_error {
     WEIR_HTTP_RESOLVE,      /* the host or proxy has no address, or the name
                                server failed */
     WEIR_HTTP_CONNECT,      /* refused, unreachable, or a proxy says so */
-    WEIR_HTTP_TLS,          /* handshake or certificate */
+    WEIR_HTTP_TLS,          /* handshake or certificate; but a connection that
+                               ends within the handshake is cut */
     WEIR_HTTP_TIMEOUT,      /* connecting, in all, or too slow for too long */
     WEIR_HTTP_TOO_LARGE,    /* the body is larger than body_max */
     WEIR_HTTP_REDIRECTS,    /* more than `redirects` */

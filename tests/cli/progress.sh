@@ -122,13 +122,13 @@ code=0
 sh -c "$again" >out 2>err || code=$?
 ok "that command does the rest" all is "$code" 0 -- is "$(lines s1)" 40 -- \
     is "$(distinct s1 id)" 40 -- is "$(grep -c '^to ' err)" 0
-run run -o s2 -H 'X: y z' "$base/status/200?a&b" "$base/status/500"
+run run -o s2 -H 'Accept: y z' "$base/status/200?a&b" "$base/status/500"
 ok "what failed says how to do that again, quoted for a shell" \
-    says "$weir run --retry-failed -o s2 -H 'X: y z' '$base/status/200?a&b' "
-run run -o s3 -H 'Authorization: Basic abc' --proxy "joe:hunter2@$host" \
+    says "$weir run --retry-failed -o s2 -H 'Accept: y z' '$base/status/200?a&b' "
+run run -o s3 -H 'Authorization: Basic abc' -H 'X-Key: abc' --proxy "joe:hunter2@$host" \
     "http://joe:hunter2@$host/status/500"
 ok "but shows no secrets" all is "$(grep -cE 'hunter2|joe|abc' err)" 0 -- \
-    says "-H Authorization: --proxy $host http://$host/status/500" -- \
+    says "-H Authorization -H X-Key --proxy $host http://$host/status/500" -- \
     says "(put in again what is secret)"
 run run -o s3 --proxy "joe:hun/ter2@$host" --summary s3.json --retries 0 \
     "http://joe:hun/ter2@$host/x"

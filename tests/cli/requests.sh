@@ -5,7 +5,7 @@ answers=$(cd "$(dirname "$0")" && pwd)/answers.py
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$answers")/answers.sh"
 python3 -c pass 2>/dev/null || skip_all "no python3"
-plan 39
+plan 40
 
 answer_server
 # send LINE...: run these lines, one after the other.
@@ -123,8 +123,9 @@ to() { echo "$S/$1?status=$2&to=/$3"; }
 run run -q -o - --redirects 0 "$(to hop 302 end)"
 ok "--redirects 0 follows none, and the redirect is not ok" \
     all is "$code" 1 -- \
-    is "$(record 'r["ok"], r["status"], r["error"], r["redirects"],
-        r["final_url"]')" "(False, 302, None, 0, None)"
+    is "$(record 'r["ok"], r["status"], r["error"], r["detail"],
+        r["redirects"], r["final_url"]')" \
+    "(False, 302, None, 'a redirect that was not followed', 0, None)"
 run run -q -o - --redirects 0 --accept 200,302 "$(to hop 302 end)"
 ok "it is ok if --accept names it" all is "$code" 0 -- \
     is "$(record 'r["ok"]')" True
@@ -163,6 +164,17 @@ import json
 t = sorted(r["t"] for r in map(json.loads, open("seen"))
            if r["target"][:5] in ("/pace", "/paci"))
 print(t[-1] - t[0] if len(t) == 16 else 0)')" 0.74
+
+if int_works; then
+    start run -r 1/h -o stopped "$(to stopping 302 stopped)"
+    await grep -q '/stopping' seen
+    kill -INT "$pid"
+    ended
+    ok "Ctrl-C does not wait for the tick of a redirect" all is "$code" 130 -- \
+        is "$(record 'r["ok"], r["redirects"]' stopped)" "(True, 1)"
+else
+    skip "Ctrl-C does not wait for a tick" "SIGINT is ignored here"
+fi
 
 # ---- what came ----
 
@@ -221,8 +233,10 @@ if openssl version >/dev/null 2>&1; then
         all is "$code" 0 -- is "$(record '"insecure" in r')" False
     run run -q -o - --cacert cert.pem --cert both.pem "$T"
     ok "the key may be in the file of --cert" is "$code" 0
-    run run -q -o - --retries 0 --cacert cert.pem "$T"
-    ok "without a certificate that server refuses" is "$code" 1
+    run run -q -o - --cacert cert.pem "$T"
+    ok "without a certificate that server refuses, which does not pass" \
+        all is "$code" 1 -- is "$(record 'r["error"], r["attempts"]')" \
+        "('tls', 1)"
     SSL_CERT_FILE=cert.pem run run -q -o - --cert both.pem "$T"
     ok "SSL_CERT_FILE is honoured" is "$code" 0
     run run -q -o - --insecure --cert both.pem "$T"

@@ -5,7 +5,7 @@ answers=$(cd "$(dirname "$0")" && pwd)/answers.py
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$answers")/answers.sh"
 int_works || skip_all "SIGINT is ignored here"
-plan 35
+plan 37
 serve
 # attempts FILE: of its records, in order of their place in the list.
 attempts() {
@@ -125,6 +125,25 @@ run run -q -o - "$S/reset?reset=1&times=1" "$S/closed?close=1&times=1" \
     "$S/cut?cut=1&times=1"
 ok "a connection that is reset, closed or cut is a reason to try again" \
     all is "$code" 0 -- is "$(attempts out)" "2 2 2"
+# To close a connection with bytes unread resets it.
+for how in reset close; do
+    rm -f port
+    python3 -c '
+import socket, struct, sys
+s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(9)
+print(s.getsockname()[1], flush=True)
+while True:
+    c, _ = s.accept()
+    c.recv(9 if sys.argv[1] == "reset" else 9999)
+    c.close()' $how >port &
+    servers="$servers $!"
+    await test -s port
+    echo "{\"url\":\"https://127.0.0.1:$(cat port)/\",\"body\":\"b\"}"
+done >handshakes
+run run -q -o - --retries 1 -i handshakes
+ok "so is one that ends within the TLS handshake, for every method" \
+    all is "$code" 1 -- is "$(attempts out)" "2 2" -- \
+    is "$(record 'r["error"]' | xargs)" "cut cut"
 posts 'reset=1' 'close=1' 'cut=1' 'status=503' 'status=500' 'status=408'
 ok "a POST that may have been processed is sent once" \
     all is "$code" 1 -- is "$(attempts out)" "1 1 1 1 1 1" -- \
@@ -166,6 +185,16 @@ ok "a fraction of a second in Retry-After counts" \
     held h4 'status=503&h=Retry-After:%200.7' 0.7
 ok "RateLimit-Remaining: 0 holds the host before any 429" \
     held h5 'h=RateLimit-Remaining:%200&h=RateLimit-Reset:%201' 1
+first=$S
+answer_server
+printf '%s\n' "$first/h6?status=302&to=$S/h7%3Fstatus=429%26h=Retry-After:%25201" \
+    "$first/h8" "$S/h9" >list
+run run -q -j 1 -o - -i list --retries 0
+ok "after a redirect that host is held that gave the answer" all \
+    at_least 0.9 "$(cat <(seen h7 'r["t"]') <(seen h8 'r["t"]') | sort -n |
+        awk 'NR > 1 { print $1 - last } { last = $1 }')" -- \
+    at_least "$(cat <(seen h7 'r["t"]') <(seen h9 'r["t"]') |
+        awk 'NR > 1 { print $1 - last } { last = $1 }')" 1
 run run -q -o - --retry-max-time 0.5 --retries 9 "$S/bound?status=500"
 ok "--retry-max-time bounds the attempts in fractions of a second" \
     all is "$code" 1 -- at_least 4 "$(attempts out)" -- \

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * test_fault_core.c - queue, gate and pool while every call to the system
  * fails in turn, once and for good. */
+#define _GNU_SOURCE 1
+#include "asleep.h"
 #include "sweep.h"
 
 #include <weir/gate.h>
@@ -637,6 +639,15 @@ static void no_mutex(void)
     weir_pool_destroy(pool);
 }
 
+static int count_element(struct weir_context *cx, void *user, void *element)
+{
+    (void)user;
+    return count(cx, element);
+}
+
+static const struct weir_each one_element = { .fn = count_element,
+                                              .count = 1 };
+
 static void no_random_bytes(void)
 {
     struct weir_gate *gate = (struct weir_gate *)&gate;
@@ -668,8 +679,7 @@ static void no_semaphore(void)
     EXPECT_INT(weir_gate_enter(gate, 0, WEIR_FOREVER), -ENOSPC);
     EXPECT_INT(weir_group_create(&group, pool, NULL), -ENOSPC);
     EXPECT_INT(weir_queue_create(&queue, NULL), -ENOSPC);
-    EXPECT_INT(weir_group_each(pool, &(struct weir_each){ .count = 0 }),
-               -ENOSPC);
+    EXPECT_INT(weir_group_each(pool, &one_element), -ENOSPC);
     weir_pool_destroy(pool);
     EXPECT_INT(weir_pool_create(&pool, &plain_pool), -ENOSPC);
     EXPECT(pool == NULL && group == NULL && queue == NULL);
@@ -707,14 +717,47 @@ static void group_without_memory(void)
     inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
     EXPECT_INT(weir_group_create(&group, pool, NULL), -ENOMEM);
     EXPECT(group == NULL);
-    EXPECT_INT(weir_group_each(pool, &(struct weir_each){ .count = 0 }),
-               -ENOMEM);
+    inject_reset();
+    weir_pool_destroy(pool);
+}
+
+/* In a pool with a worker_start its workers alone run elements. */
+static int no_local(void *user, int index, void **local)
+{
+    (void)user;
+    (void)index;
+    *local = NULL;
+    return 0;
+}
+
+static void each_without_memory(void)
+{
+    struct weir_pool *pool;
+
+    atomic_store(&ran, 0);
+    inject_reset();
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 2, .worker_start = no_local }) == 0);
+    inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
+    EXPECT_INT(weir_group_each(pool, &one_element), -ENOMEM);
+    inject_reset();
+    inject_fail(INJECT_ALLOC, 2, 0, INJECT_ALWAYS);
+    EXPECT_INT(weir_group_each(pool, &one_element), -ENOMEM);
     inject_reset();
     inject_fail(INJECT_MUTEX_INIT, 1, EPERM, INJECT_ALWAYS);
-    EXPECT_INT(weir_group_each(pool, &(struct weir_each){ .count = 0 }),
-               -EPERM);
+    EXPECT_INT(weir_group_each(pool, &one_element), -EPERM);
+    EXPECT_INT(atomic_load(&ran), 0);
     inject_reset();
-    EXPECT_INT(weir_group_each(pool, &(struct weir_each){ .count = 0 }), 0);
+    EXPECT_INT(weir_group_each(pool, &one_element), 0);
+    EXPECT_INT(atomic_load(&ran), 1);
+    weir_pool_destroy(pool);
+
+    REQUIRE(weir_pool_create(&pool, &plain_pool) == 0);
+    inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
+    inject_fail(INJECT_MUTEX_INIT, 1, EPERM, INJECT_ALWAYS);
+    EXPECT_INT(weir_group_each(pool, &one_element), 0);
+    EXPECT_INT(atomic_load(&ran), 2);
+    inject_reset();
     weir_pool_destroy(pool);
 }
 
@@ -723,6 +766,7 @@ static void group_without_memory(void)
 struct refused {
     struct weir_pool *pool;
     sem_t held;
+    atomic_int number; /* of the thread */
     int result;
 };
 
@@ -731,6 +775,7 @@ static int hold_then_count(struct weir_context *cx, void *user, void *arg)
     struct refused *r = user;
 
     if (atomic_load(&ran) == 0) {
+        atomic_store(&r->number, thread_number());
         EXPECT_INT(weir_gate_hold(weir_pool_gate(r->pool), 0, WEIR_FOREVER),
                    0);
         latch_open(&r->held);
@@ -750,29 +795,42 @@ static int each_of_five(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* The pool is full of the job that calls, so the elements run inside it; then
- * a hold keeps them from that for as long as it takes to be refused often. */
+/* The pool is full of the job that calls, so the elements wait for the gate
+ * inside it: until it opens, or the pool is closed. */
 static void each_while_held(void)
 {
-    struct refused r = { .result = 1 };
-    unsigned long locks;
+    static const struct { int mode, result, ran; } ends[] = {
+        { 0, 0, 5 },
+        { WEIR_DRAIN, -ECANCELED, 1 },
+        { WEIR_CANCEL, -ECANCELED, 1 },
+    };
 
-    latch_init(&r.held);
-    atomic_store(&ran, 0);
-    inject_reset();
-    REQUIRE(weir_pool_create(&r.pool, &(struct weir_pool_options){
-        .workers = 1, .capacity = 1, .limit = 2 }) == 0);
-    EXPECT_INT(weir_pool_submit(r.pool, &(struct weir_job){
-        .fn = each_of_five, .arg = &r }, 1, WEIR_FOREVER), 1);
-    latch_wait(&r.held);
-    locks = inject_calls(INJECT_LOCK);
-    AWAIT(inject_calls(INJECT_LOCK) > locks + 1000);
-    EXPECT_INT(atomic_load(&ran), 1);
-    EXPECT_INT(weir_gate_hold(weir_pool_gate(r.pool), 0, WEIR_NOW), 0);
-    EXPECT_INT(weir_pool_wait(r.pool, WEIR_FOREVER), 0);
-    EXPECT_INT(r.result, 0);
-    EXPECT_INT(atomic_load(&ran), 5);
-    weir_pool_destroy(r.pool);
+    for (int i = 0; i < 3; i++) {
+        struct refused r = { .result = 1 };
+
+        latch_init(&r.held);
+        atomic_store(&ran, 0);
+        inject_reset();
+        REQUIRE(weir_pool_create(&r.pool, &(struct weir_pool_options){
+            .workers = 1, .capacity = 1, .limit = 2 }) == 0);
+        EXPECT_INT(weir_pool_submit(r.pool, &(struct weir_job){
+            .fn = each_of_five, .arg = &r }, 1, WEIR_FOREVER), 1);
+        latch_wait(&r.held);
+        AWAIT(thread_number() == 0 || is_asleep(atomic_load(&r.number)));
+        EXPECT_INT(atomic_load(&ran), 1);
+        if (ends[i].mode == 0) {
+            EXPECT_INT(weir_gate_hold(weir_pool_gate(r.pool), 0, WEIR_NOW),
+                       0);
+            EXPECT_INT(weir_pool_wait(r.pool, WEIR_FOREVER), 0);
+        } else {
+            EXPECT_INT(weir_pool_close(r.pool,
+                                       (enum weir_close)ends[i].mode,
+                                       WEIR_FOREVER), 0);
+        }
+        EXPECT_INT(r.result, ends[i].result);
+        EXPECT_INT(atomic_load(&ran), ends[i].ran);
+        weir_pool_destroy(r.pool);
+    }
 }
 
 static struct weir_pool *group_pool;
@@ -882,7 +940,8 @@ static int add_one(struct weir_context *cx, void *user, void *element)
     return 0;
 }
 
-/* Whatever fails, an element was called for once, or not at all. */
+/* Whatever fails, an element was called for once, or not at all; and once if
+ * this thread can call for it itself. */
 static int each_scenario(int elements)
 {
     int numbers[20] = { 0 }, called = 0;
@@ -899,13 +958,27 @@ static int each_scenario(int elements)
     return err;
 }
 
+static int each_must_succeed(int elements)
+{
+    int err = each_scenario(elements);
+
+    /* Without semaphores this thread cannot, and with them it can. */
+    EXPECT(err == 0 || err == -ENOSPC);
+    return err;
+}
+
 static void each_sweep(void)
 {
     inject_reset();
     REQUIRE(weir_pool_create(&group_pool, &(struct weir_pool_options){
-        .workers = 2 }) == 0);
+        .workers = 2, .worker_start = no_local }) == 0);
     sweep(each_scenario, 20);
     sweep_for_good(each_scenario, 20);
+    weir_pool_destroy(group_pool);
+    inject_reset();
+    REQUIRE(weir_pool_create(&group_pool, &(struct weir_pool_options){
+        .workers = 2 }) == 0);
+    sweep_for_good(each_must_succeed, 20);
     weir_pool_destroy(group_pool);
 }
 
@@ -972,12 +1045,14 @@ static const struct tap_case cases[] = {
     { "an error of sem_init is passed on", no_semaphore },
     { "whichever of a queue's it is, and nothing is left",
       any_semaphore },
-    { "a group without memory is ENOMEM, and each", group_without_memory },
+    { "a group without memory is ENOMEM", group_without_memory },
+    { "a loop without memory runs in the calling thread, or is ENOMEM",
+      each_without_memory },
     { "a pool survives every fault, once", pool_sweep },
     { "a group survives every fault, once and for good", group_sweep },
     { "calling for each element survives every fault, once and for good",
       each_sweep },
-    { "each goes on when what refused its elements lets them in",
+    { "a loop in a full pool sleeps while the gate is held",
       each_while_held },
     { "lending a thread survives every fault, once and for good",
       lending_sweep },

@@ -10,7 +10,7 @@
 
 #include <weir/gate.h>
 
-#define KEYS 6     /* that are asked for; one when the gate has none */
+#define KEYS 24    /* that are asked for; one when the gate has none */
 #define HISTORY 64 /* entries that are looked back at */
 
 struct key {
@@ -18,7 +18,7 @@ struct key {
     int64_t held_until;        /* WEIR_NOW: it is not */
     int64_t entries[HISTORY];  /* since rate or burst were set, at the end */
     int count;
-    int64_t last;              /* entry ever; -1: none */
+    int64_t last;              /* entry since there is a rate; -1: none */
 };
 
 struct model {
@@ -199,9 +199,13 @@ static void set(struct model *m, struct feed *feed)
     if (options.burst == 0 && period < 0)
         return;
     m->burst = options.burst != 0 ? options.burst : m->burst;
-    m->period = period >= 0 ? period : m->period;
-    for (size_t i = 0; i < KEYS; i++)
+    for (size_t i = 0; i < KEYS; i++) {
         m->keys[i].count = 0;
+        /* With a first rate it is as if nobody had ever entered. */
+        if (m->period == 0 && period > 0)
+            m->keys[i].last = -1;
+    }
+    m->period = period >= 0 ? period : m->period;
 }
 
 static void hold(struct model *m, struct feed *feed, size_t which)
@@ -252,7 +256,10 @@ static void check_stats(struct model *m)
 static void step(struct model *m, struct feed *feed)
 {
     unsigned what = feed_below(feed, 16);
-    size_t which = m->keys_max != 0 ? feed_below(feed, KEYS) : 0;
+    /* Some more than the gate has room for. */
+    size_t which = m->keys_max != 0
+                       ? feed_below(feed, (unsigned)m->keys_max + 4)
+                       : 0;
 
     if (what < 6)
         enter(m, feed, which);
@@ -276,7 +283,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                          .burst = (int)feed_below(&feed, 5) };
 
     options.rate_per_s = any_rate(&feed, &m.period);
-    options.keys_max = m.keys_max = feed_below(&feed, 5);
+    options.keys_max = feed_below(&feed, 5);
+    if (options.keys_max == 4)
+        options.keys_max = KEYS - 4;
+    m.keys_max = options.keys_max;
     m.period = m.period > 0 ? m.period : 0;
     m.limit = options.limit != 0 ? options.limit : 1;
     m.burst = options.burst != 0 ? options.burst : 1;

@@ -29,6 +29,7 @@
  *   submit against close         pool-submit-close
  *   group: cancel against end    group-cancel-finish, group-cancel-one
  *   waits inside jobs            group-nested, group-nested-gated
+ *   parallel loops               each-once, each-failed, each-reduced
  *   timer against cancel         task-timer-cancel
  *   writer: flush against error  writer-flush-error
  *   grow and shrink              task-grow-quietly, shrink-set, shrink-idle
@@ -78,7 +79,7 @@ struct scenario {
 extern const struct scenario queue_scenarios[], gate_scenarios[],
     park_scenarios[], table_scenarios[], pool_scenarios[],
     worker_scenarios[], group_scenarios[], nested_scenarios[],
-    writer_scenarios[], task_scenarios[], lend_scenarios[],
+    writer_scenarios[], task_scenarios[], lend_scenarios[], each_scenarios[],
     broken_scenarios[];
 
 /* Start a thread; a scenario has at most 12. */

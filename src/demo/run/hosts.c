@@ -408,20 +408,22 @@ void hosts_drop_kept(struct run *run)
 
 /* ---- holding and looking ---- */
 
-void hosts_hold(struct run *run, const struct job *job, int64_t until)
+void hosts_hold(struct run *run, const char *url, int64_t until)
 {
     struct hosts *hosts = run->hosts;
+    char name[HOST_NAME] = "";
+    uint64_t key = name_host(hosts, url, name);
     struct host *host;
 
     pthread_mutex_lock(&hosts->lock);
-    host = *place_of(hosts, job->host);
-    if (until > host->held_until) {
+    host = *place_of(hosts, key); /* NULL: it has no jobs now */
+    if (host == NULL || until > host->held_until)
+        weir_gate_hold(hosts->gate, key, until);
+    if (host != NULL && until > host->held_until)
         host->held_until = until;
-        weir_gate_hold(hosts->gate, host->key, until);
-    }
     if (until > hosts->paused_until) {
         hosts->paused_until = until;
-        memcpy(hosts->paused, host->name, sizeof(hosts->paused));
+        memcpy(hosts->paused, name, sizeof(hosts->paused));
     }
     pthread_mutex_unlock(&hosts->lock);
 }

@@ -65,8 +65,8 @@ void hosts_tend(struct run *run);
 /* Drop what is kept, after the run was stopped. */
 void hosts_drop_kept(struct run *run);
 
-/* Let no job of this one's host start before that. */
-void hosts_hold(struct run *run, const struct job *job, int64_t until);
+/* Let no job of this URL's host start before that. */
+void hosts_hold(struct run *run, const char *url, int64_t until);
 
 /* A job goes to wait for its next attempt, or it begins. */
 void hosts_back_off(struct run *run, struct job *job, int backing);

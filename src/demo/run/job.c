@@ -20,8 +20,7 @@ static void output_failed(struct run *run, int err)
         weir_queue_put(run->events, &err, WEIR_NOW);
 }
 
-static void show(struct run *run, const struct record *record,
-                 const char *error_text)
+static void show(struct run *run, const struct record *record)
 {
     struct text line = { 0 };
     char word[32];
@@ -32,9 +31,9 @@ static void show(struct run *run, const struct record *record,
                 record_reason(record, word),
                 (double)record->total_ns / WEIR_S);
     text_plain(&line, record->url, strlen(record->url));
-    if (error_text[0] != '\0') {
+    if (record->detail[0] != '\0') {
         text_puts(&line, "  ");
-        text_plain(&line, error_text, strlen(error_text));
+        text_plain(&line, record->detail, strlen(record->detail));
     }
     if (!line.failed)
         screen_line(line.data, line.used);
@@ -105,6 +104,8 @@ static void fetch(struct weir_context *cx, struct job *job,
     record->http_version = r->http_version;
     record->content_type = r->content_type;
     record->detail = r->error_text[0] != '\0' ? r->error_text : r->note;
+    if (record->detail[0] == '\0' && !record->ok && r->status / 100 == 3)
+        record->detail = "a redirect that was not followed";
     record->redirects = r->redirects;
     if (r->redirects > 0 && strlen(r->url) <= TASK_URL_MAX)
         record->final_url = r->url;
@@ -183,9 +184,9 @@ static int may_try(const struct job *job, const struct record *record,
     return refused || o->retry_unsafe || retry_idempotent(job->task.method);
 }
 
-/* Read what the answer says about when to come back, and let all jobs of its
- * host obey. Returns how long that is; 0: it does not say. */
-static int64_t obey(const struct job *job, struct weir_http *http,
+/* Read what the answer says about when to come back, and let all jobs of the
+ * host that gave it obey. Returns how long that is; 0: it does not say. */
+static int64_t obey(struct run *run, struct weir_http *http,
                     const struct record *record, int64_t most,
                     struct retry_headers *headers)
 {
@@ -205,7 +206,9 @@ static int64_t obey(const struct job *job, struct weir_http *http,
     headers->x_reset = weir_http_header(http, "X-RateLimit-Reset");
     hold = retry_hold(record->status, headers, most);
     if (hold > 0)
-        hosts_hold(job->run, job, weir_after(hold));
+        hosts_hold(run, record->final_url != NULL ? record->final_url
+                                                  : record->url,
+                   weir_after(hold));
     return hold;
 }
 
@@ -220,7 +223,7 @@ static int is_again(struct weir_context *cx, struct job *job,
     int64_t most = (int64_t)(o->retry_max_time * 1e9);
     uint64_t random = (job->id.low ^ run->name) + (uint64_t)job->attempts;
     struct retry_headers headers;
-    int64_t hold = obey(job, weir_local(cx), record, most, &headers), pause;
+    int64_t hold = obey(run, weir_local(cx), record, most, &headers), pause;
     int64_t spent;
 
     if (!may_try(job, record, answer, &headers))
@@ -310,7 +313,7 @@ int job_run(struct weir_context *cx, void *arg)
     if (err != 0)
         output_failed(run, err);
     else if (run->show_jobs)
-        show(run, &record, answer.error_text);
+        show(run, &record);
     if (err == 0)
         look_to_halt(run, record.ok);
     leave(job);
