@@ -251,8 +251,7 @@ int weir_worker_run_one(struct weir_context *w, int64_t deadline)
                    : -ETIMEDOUT;
     }
     after_take(w, slept);
-    weir_worker_run(w, &job);
-    return 0;
+    return weir_worker_run(w, &job);
 }
 
 /* Find the next job. Returns false: there will be none. */
@@ -333,7 +332,8 @@ static void work(void *arg)
     struct weir_taken job;
 
     while (next(w, &job)) {
-        weir_worker_run(w, &job);
+        if (weir_worker_run(w, &job) != 0)
+            weir_sys_end_process(w->exit_status);
         if (w->counted)
             weir_grow_job_ended(w);
     }
@@ -386,6 +386,8 @@ static void replace(void *arg)
     struct weir_context *w = arg;
     bool bare;
 
+    if (weir_worker_is_forked(w))
+        weir_sys_end_process(1);
     while (w->depth > 0) {
         struct weir_frame *frame = &w->frames[--w->depth];
 
@@ -400,7 +402,7 @@ static void replace(void *arg)
     bare = w->bare;
     w->bare = false;
     if (bare && w->pool->on_event != NULL)
-        weir_event_abandoned(w, w->bare_who);
+        weir_event_abandoned(w, w->bare_who, true);
     if (w->in_job) {
         w->in_job = false;
         weir_count_one(&w->failed);
