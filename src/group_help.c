@@ -11,9 +11,9 @@ static struct weir_slot *claim_for_locked(const struct weir_want *want)
     struct weir_group *g = want->g;
 
     if (want->park == &g->wanted) {
-        struct weir_slot *slot = weir_slot_find_locked(g, want->index);
+        struct weir_slot *slot = weir_slot_claim_index_locked(g, want->index);
 
-        if (slot != NULL && !slot->is_task && weir_slot_claim(slot))
+        if (slot != NULL)
             return slot;
     }
     return weir_slot_claim_oldest_locked(g);
@@ -108,6 +108,8 @@ static int help_once(struct weir_context *cx, struct weir_want *want,
     weir_group_lock(want->g);
     err = find_locked(cx, want, spend, &found);
     weir_sys_unlock(&want->g->lock);
+    if (found.slot != NULL) /* its reference may leave the ring now */
+        weir_ring_tell_room(&cx->pool->ring);
     if (found.slot != NULL && err == 0)
         *again = weir_slot_run_aside(cx, found.slot);
     else if (found.slot != NULL)
@@ -118,7 +120,7 @@ static int help_once(struct weir_context *cx, struct weir_want *want,
         weir_task_drop(found.task, err);
     else
         return err == -ENOENT || err == -EDEADLK ? err : 0;
-    return 0;
+    return weir_worker_is_forked(cx) ? -ECHILD : 0;
 }
 
 int weir_group_help_waiter(struct weir_context *cx, struct weir_want *want,
@@ -127,9 +129,9 @@ int weir_group_help_waiter(struct weir_context *cx, struct weir_want *want,
     bool again;
     int err = help_once(cx, want, spend, &again);
 
-    if (again)
+    if (err == 0 && again)
         weir_group_see_through(cx, want->g);
-    return err;
+    return weir_worker_is_forked(cx) ? -ECHILD : err;
 }
 
 int weir_group_help(struct weir_context *cx, struct weir_group *g)
@@ -154,7 +156,10 @@ static void visit(void *arg)
 
 static void never(void *arg)
 {
-    (void)arg;
+    const struct visit *v = arg;
+
+    if (weir_worker_is_forked(v->cx))
+        weir_sys_end_process(1);
     weir_sys_abort(__FILE__, __LINE__,
                    "a job of a group has ended a thread of the host's");
 }
@@ -192,9 +197,11 @@ int weir_group_help_outside(struct weir_want *want)
     weir_sys_guarded(visit, never, &v);
     err = v.err;
     weir_worker_become(before);
-    weir_worker_give_back(&cx);
-    weir_worker_pay(&cx);
-    weir_guest_leave(&cx);
+    if (err != -ECHILD) {
+        weir_worker_give_back(&cx);
+        weir_worker_pay(&cx);
+        weir_guest_leave(&cx);
+    }
     weir_sys_restore_cancel(cancel);
 out:
     weir_context_destroy(&cx);
@@ -265,9 +272,15 @@ void weir_group_see_through(struct weir_context *cx, struct weir_group *g)
         int64_t until;
 
         /* What it waits for may be among the others. */
-        if (help_once(cx, &want, true, &again) == 0)
+        int err = help_once(cx, &want, true, &again);
+
+        if (err == 0)
             continue;
+        if (err == -ECHILD)
+            return;
         until = run_again(cx, &want, at);
+        if (weir_worker_is_forked(cx))
+            return;
         if (until != WEIR_NOW)
             weir_group_sleep(&want, true, weir_group_mind_deadline(g, until));
     }

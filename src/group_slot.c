@@ -213,6 +213,20 @@ bool weir_slot_claim(struct weir_slot *slot)
            weir_slot_claim_ticket(slot, claim >> 2);
 }
 
+/* Claim a job out of turn: its reference is stale from then on, and whoever
+ * asks the pool for room or for its end lets it pass. */
+static bool claim_aside_locked(struct weir_slot *slot)
+{
+    struct weir_pool *pool = slot->group->pool;
+
+    if (!weir_slot_claim(slot))
+        return false;
+    /* Loaded first: the line is read by others. */
+    if (!weir_atomic_load(&pool->may_be_stale, weir_seq_cst))
+        weir_atomic_store(&pool->may_be_stale, true, weir_seq_cst);
+    return true;
+}
+
 bool weir_slot_is_done(const struct weir_slot *slot)
 {
     return STATE(weir_atomic_load(&slot->claim, weir_seq_cst)) ==
@@ -258,10 +272,19 @@ struct weir_slot *weir_slot_claim_oldest_locked(struct weir_group *g)
 
     while ((slot = g->queued.first) != NULL) {
         unqueue_locked(g, slot);
-        if (weir_slot_claim(slot))
+        if (claim_aside_locked(slot))
             return slot;
     }
     return NULL;
+}
+
+struct weir_slot *weir_slot_claim_index_locked(struct weir_group *g,
+                                               uint64_t index)
+{
+    struct weir_slot *slot = weir_slot_find_locked(g, index);
+
+    return slot != NULL && !slot->is_task && claim_aside_locked(slot) ? slot
+                                                                      : NULL;
 }
 
 /* ---- ending ---- */
@@ -475,9 +498,13 @@ void weir_slot_drop_aside(struct weir_slot *slot, int why)
 void weir_slot_cancel(struct weir_group *g, struct weir_slot *slot, int why)
     WEIR_RELEASES(g->lock)
 {
+    struct weir_pool *pool = g->pool;
     struct weir_task *task = slot->task;
-    bool mine = task != NULL ? weir_task_take(task, why)
-                             : weir_slot_claim(slot);
+    bool mine;
+
+    weir_pool_aside_begin(pool);
+    mine = task != NULL ? weir_task_take(task, why)
+                        : claim_aside_locked(slot);
 
     /* Its result may wait already: then nobody looks. */
     weir_atomic_store(&slot->stop, why, weir_seq_cst);
@@ -486,4 +513,5 @@ void weir_slot_cancel(struct weir_group *g, struct weir_slot *slot, int why)
         weir_task_drop(task, why);
     else if (mine)
         weir_slot_drop_aside(slot, why);
+    weir_pool_aside_end(pool);
 }

@@ -183,7 +183,7 @@ static int wait_until_over(struct weir_want *want, int64_t deadline)
         if (err == 0 || (helps && !inside && err == -ENOENT &&
                          lend_to_help(want)))
             continue;
-        if (err == -EDEADLK)
+        if (err == -EDEADLK || err == -ECHILD)
             return err;
         if (deadline != WEIR_FOREVER && weir_sys_now() >= deadline)
             return is_over(want) ? want->err : -ETIMEDOUT;
@@ -292,7 +292,7 @@ int weir_group_get(struct weir_group *g, uint64_t index,
                          .result = result };
     int err = wait_for(&want, deadline);
 
-    if (want.listed)
+    if (want.listed && err != -ECHILD)
         unlist(&want);
     if (err == 0)
         weir_park_wake_all(&g->changed); /* there is room */

@@ -100,43 +100,72 @@ static int status_of(const char *line, size_t count)
     return status;
 }
 
-/* Return 1 if the answer has a transfer coding other than chunked: libcurl
- * would undo it, and not say if it ends early. */
-static int odd_transfer_coding(CURL *easy)
+/* If `line` is a header of that name, return its value, NULL otherwise.
+ * libcurl gives lines that are no strings. */
+static const char *value_of(const char *line, size_t count, const char *name,
+                            size_t length)
 {
-    struct curl_header *header;
+    return count > length && line[length] == ':' &&
+                   curl_strnequal(line, name, length)
+               ? line + length + 1
+               : NULL;
+}
 
-    for (size_t i = 0; curl_easy_header(easy, "Transfer-Encoding", i,
-                                        CURLH_HEADER, -1, &header) ==
-                       CURLHE_OK; i++)
-        if (!curl_strequal(header->value, "chunked") &&
-            !curl_strequal(header->value, "identity"))
-            return 1;
-    return 0;
+/* Ask whether a value is this word, with blanks around it. */
+static int is_word(const char *value, const char *end, const char *word)
+{
+    size_t length = strlen(word);
+
+    while (value < end && (*value == ' ' || *value == '\t'))
+        value++;
+    while (end > value && (unsigned char)end[-1] <= ' ')
+        end--;
+    return (size_t)(end - value) == length &&
+           curl_strnequal(value, word, length);
+}
+
+/* Take note of the headers on which the end of the headers depends. Each
+ * header of each answer comes here. */
+static void note_header(struct weir_http *http, const char *line,
+                        size_t count)
+{
+    const char *value;
+
+    switch (*line | 0x20) {
+    case 'c':
+        if (value_of(line, count, "Content-Encoding", 16) != NULL)
+            http->coded = !http->raw;
+        break;
+    case 'l':
+        if (value_of(line, count, "Location", 8) != NULL)
+            http->located = 1;
+        break;
+    case 't':
+        /* libcurl would undo others, and not say if they end early. */
+        value = value_of(line, count, "Transfer-Encoding", 17);
+        if (value != NULL && !is_word(value, line + count, "chunked") &&
+            !is_word(value, line + count, "identity"))
+            http->odd_transfer = 1;
+        break;
+    default:
+        break;
+    }
 }
 
 /* The headers of an answer to the request have ended. */
 static void end_headers(struct weir_http *http)
 {
-    struct curl_header *header;
     int status = http->line_status;
 
-    if (status == 101) {
+    if (status == 101)
         http->stop = WEIR_HTTP_STOP_UPGRADE;
-        return;
-    }
-    if (status < 200)
+    if (status == 101 || status < 200)
         return;
     http->answered = 1;
-    if (odd_transfer_coding(http->easy))
+    if (http->odd_transfer)
         http->stop = WEIR_HTTP_STOP_CODING;
-    http->coded = !http->raw &&
-                  curl_easy_header(http->easy, "Content-Encoding", 0,
-                                   CURLH_HEADER, -1, &header) == CURLHE_OK;
     http->spare_body = status / 100 == 3 && http->redirects_max > 0 &&
-                       curl_easy_header(http->easy, "Location", 0,
-                                        CURLH_HEADER, -1,
-                                        &header) == CURLHE_OK;
+                       http->located;
 }
 
 static size_t on_header(char *line, size_t one, size_t count, void *user)
@@ -152,6 +181,7 @@ static size_t on_header(char *line, size_t one, size_t count, void *user)
     if (count >= 5 && memcmp(line, "HTTP/", 5) == 0) {
         http->in_headers = 1;
         http->line_status = status_of(line, count);
+        http->coded = http->located = http->odd_transfer = 0;
     } else if (http->in_headers && (*line == '\r' || *line == '\n')) {
         http->in_headers = 0;
         if (http->sent) /* or it was a proxy's answer to CONNECT */
@@ -161,6 +191,7 @@ static size_t on_header(char *line, size_t one, size_t count, void *user)
         if (http->in_headers == 1 && (*line == ' ' || *line == '\t'))
             http->stop = WEIR_HTTP_STOP_FOLD;
         http->in_headers = 2;
+        note_header(http, line, count);
     }
     return http->stop == WEIR_HTTP_GO ? count : 0;
 }
@@ -220,6 +251,7 @@ static void begin_hop(struct weir_http *http)
     http->header_bytes = 0;
     http->sent = http->in_headers = http->answered = 0;
     http->line_status = http->coded = 0;
+    http->located = http->odd_transfer = 0;
     http->spare_body = http->overflow = 0;
     http->socket_errno = 0;
     http->address_bytes = 0;

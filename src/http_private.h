@@ -103,6 +103,8 @@ struct weir_http {
     int answered;   /* a status line that is no interim one came, and the
                        end of its headers */
     int coded;      /* the body has a Content-Encoding */
+    int located;    /* there is a Location */
+    int odd_transfer; /* there is a transfer coding that is not chunked */
     int spare_body; /* it is a redirect's that will be followed: a body over
                        its bound is no error */
     int overflow;   /* and it was over it */

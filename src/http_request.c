@@ -142,6 +142,8 @@ static long to_ms(int64_t ns)
     return (long)(ms < INT_MAX ? ms : INT_MAX);
 }
 
+/* Which schemes are allowed, weir_http_target_make() has seen to, of each
+ * hop; libcurl would compare with all that it knows, for each request. */
 static void set_handle(struct setting *s, const struct weir_http *http,
                        const struct weir_http_hop *hop)
 {
@@ -149,7 +151,6 @@ static void set_handle(struct setting *s, const struct weir_http *http,
 
     set_long(s, CURLOPT_NOSIGNAL, 1);
     set_pointer(s, CURLOPT_SHARE, http->share->curl);
-    set_pointer(s, CURLOPT_PROTOCOLS_STR, "http,https");
     set_long(s, CURLOPT_TIMEOUT_MS, left_ms);
     set_long(s, CURLOPT_CONNECTTIMEOUT_MS,
              http->connect_ms < left_ms ? http->connect_ms : left_ms);
@@ -166,23 +167,23 @@ static void set_handle(struct setting *s, const struct weir_http *http,
 #endif
 }
 
+/* Return 1 if a request has a body, if only an empty one: the servers of
+ * these methods expect a length. */
+static int has_body(const struct weir_http_hop *hop)
+{
+    return hop->request->body != NULL || strcmp(hop->method, "POST") == 0 ||
+           strcmp(hop->method, "PUT") == 0 ||
+           strcmp(hop->method, "PATCH") == 0;
+}
+
 static void set_method(struct setting *s, const struct weir_http_hop *hop)
 {
     const struct weir_http_request *r = hop->request;
     const char *method = hop->method;
-    int with_body = r->body != NULL;
-    int own = 0;
+    int with_body = has_body(hop);
 
-    if (strcmp(method, "HEAD") == 0) {
+    if (strcmp(method, "HEAD") == 0)
         set_long(s, CURLOPT_NOBODY, 1);
-    } else if (strcmp(method, "POST") == 0) {
-        with_body = 1;
-    } else if (strcmp(method, "GET") != 0 || with_body) {
-        own = 1;
-        /* Their servers expect a length, if only of 0. */
-        with_body |= strcmp(method, "PUT") == 0;
-        with_body |= strcmp(method, "PATCH") == 0;
-    }
     if (with_body) {
         set_long(s, CURLOPT_POST, 1);
         set_pointer(s, CURLOPT_POSTFIELDS,
@@ -191,7 +192,9 @@ static void set_method(struct setting *s, const struct weir_http_hop *hop)
             s->code = curl_easy_setopt(s->easy, CURLOPT_POSTFIELDSIZE_LARGE,
                                        (curl_off_t)r->body_bytes);
     }
-    if (own)
+    /* The others are what libcurl sends anyway. */
+    if (strcmp(method, "HEAD") != 0 &&
+        strcmp(method, with_body ? "POST" : "GET") != 0)
         set_pointer(s, CURLOPT_CUSTOMREQUEST, method);
     /* A kept connection may have been closed by now, and then nobody knows
      * whether the request arrived. */
@@ -236,8 +239,8 @@ static int append_own(struct curl_slist **list, const char *line)
 
 /* Make the list of headers; *cookie is the caller's own Cookie header, if
  * cookies are kept: libcurl must then join it to the others. */
-static int make_headers(struct weir_http_hop *hop, int raw, int cookies,
-                        const char **cookie)
+static int make_headers(struct weir_http_hop *hop, int with_body, int raw,
+                        int cookies, const char **cookie)
 {
     const struct weir_http_request *r = hop->request;
     int err = 0, decode = !raw;
@@ -262,9 +265,9 @@ static int make_headers(struct weir_http_hop *hop, int raw, int cookies,
     /* A header without a value takes back the one libcurl would send; the
      * first of a name counts, which is the caller's. libcurl would call any
      * body a form, and wait a second for servers that do not know Expect. */
-    if (err == 0)
+    if (err == 0 && with_body)
         err = append(&hop->headers, "Content-Type:");
-    if (err == 0)
+    if (err == 0 && with_body)
         err = append(&hop->headers, "Expect:");
     return err;
 }
@@ -282,7 +285,8 @@ int weir_http_hop_set(struct weir_http *http, struct weir_http_hop *hop)
 {
     struct setting s = { http->easy, CURLE_OK };
     const char *cookie = NULL;
-    int err = make_headers(hop, http->raw, http->cookies, &cookie);
+    int err = make_headers(hop, has_body(hop), http->raw, http->cookies,
+                           &cookie);
 
     if (err != 0)
         return err;

@@ -7,6 +7,7 @@
  * is found. */
 #include "http_private.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,15 +99,34 @@ static const char *last_at_sign(const char *at, const char *end)
     return NULL;
 }
 
+/* Return the length of a URL that is shown as it is, as nearly all are: it
+ * has no '@', so no userinfo, and nothing to be encoded. 0: it may not be. */
+static size_t shown_length(const char *url)
+{
+    const char *at = url;
+
+    while (*at > 0x20 && *at < 0x7f && *at != '@')
+        at++;
+    return *at == '\0' ? (size_t)(at - url) : 0;
+}
+
 size_t weir_http_public_url(const char *url, char *buffer, size_t bytes)
 {
-    struct sink sink = { buffer, bytes, 0 };
+    struct sink sink = { buffer, bytes, shown_length(url) };
+    const char *from, *stop, *end, *sign;
     int whole;
-    const char *from = authority_of(url, &whole);
-    const char *stop = from + strcspn(from, "/?#");
-    const char *end = url + strlen(url);
-    const char *sign = last_at_sign(from, stop);
 
+    if (sink.length > 0) {
+        if (sink.length < bytes)
+            memcpy(buffer, url, sink.length + 1);
+        else if (bytes != 0)
+            snprintf(buffer, bytes, "%s", url);
+        return sink.length;
+    }
+    from = authority_of(url, &whole);
+    stop = from + strcspn(from, "/?#");
+    end = url + strlen(url);
+    sign = last_at_sign(from, stop);
     /* Where it is no sound URL, rather too much is left out than a part of
      * a password shown. */
     if (sign == NULL && (!whole || port_is_odd(from, stop)))
@@ -136,19 +156,22 @@ static const char *objection(const char *url)
 {
     const unsigned char *at = (const unsigned char *)url;
     const char *host;
-    int far = 0; /* beyond the authority, which may name any host */
+    int high = 0;
 
-    for (; *at != '\0'; at++)
+    for (; *at != '\0'; at++) {
         if (*at <= 0x20 || *at == 0x7f)
             return "the URL has a space or a control character";
+        high |= *at & 0x80;
+    }
     if (!curl_strnequal(url, "http://", 7) &&
         !curl_strnequal(url, "https://", 8))
         return "the URL does not begin with http:// or https://";
     host = strchr(url, ':') + 3;
-    for (at = (const unsigned char *)host; *at != '\0'; at++) {
-        far |= strchr("/?#", *at) != NULL;
-        if (far && *at > 0x7f)
-            return "the URL has a byte that must be percent-encoded";
+    if (high) { /* only the authority may have such bytes */
+        at = (const unsigned char *)host + strcspn(host, "/?#");
+        for (; *at != '\0'; at++)
+            if (*at > 0x7f)
+                return "the URL has a byte that must be percent-encoded";
     }
     if (*host == '/' || *host == '?' || *host == '#' || *host == '\0')
         return "the URL has no host";

@@ -331,14 +331,15 @@ void weir_pool_destroy(struct weir_pool *pool)
         weir_park_destroy(&pool->quiet);
         weir_ring_free(&pool->ring);
     } else {
-        /* A job may have forked: its thread is no worker of ours here. */
-        if (weir_pool_is_own_job(pool))
-            weir_worker_become(NULL);
         weir_tasks_free_memory(&pool->tasks);
         weir_ring_free_memory(&pool->ring);
     }
     weir_sys_free(weir_atomic_load(&pool->group_memory, weir_relaxed));
     weir_gate_destroy(pool->gate);
+    /* The job that has forked this child has not returned: what its worker
+     * looks at then stays until the child ends. */
+    if (!weir_sys_at_home(&pool->home) && weir_pool_is_own_job(pool))
+        return;
     weir_sys_home_destroy(&pool->home);
     weir_sys_free_untouched(&pool->frames_block);
     weir_sys_free(pool->workers);

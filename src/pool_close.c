@@ -62,8 +62,12 @@ void weir_pool_settle(struct weir_pool *pool)
     }
     if (ended == weir_ring_accepted(ring)) {
         weir_park_wake_all(&pool->quiet);
-        if (weir_atomic_load(&pool->lending, weir_seq_cst) != 0)
+        if (weir_atomic_load(&pool->lending, weir_seq_cst) != 0) {
             weir_park_wake_all(&ring->items);
+            /* One of them may stand at the gate for jobs that are gone. */
+            if (pool->gate != NULL)
+                weir_gate_nudge(pool->gate, &pool->place);
+        }
     }
 }
 

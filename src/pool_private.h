@@ -33,6 +33,7 @@ struct weir_frame {
     struct weir_task *task; /* (w) or NULL: it is none */
     unsigned held;          /* (w) a bit for each of its gates it is in */
     unsigned lent;          /* (w) it was, and sleeps */
+    unsigned attempt;       /* (w) which run of the job this is, from 1 */
     bool (*stopping)(const struct weir_frame *frame); /* (w) */
     int64_t (*deadline)(const struct weir_frame *frame); /* (w) */
     void (*abandon)(struct weir_frame *frame);    /* (w) its thread ends */
@@ -67,6 +68,7 @@ struct weir_context {
     struct weir_task *starting;    /* (w) what its group's code is to run */
     unsigned starting_held;        /* (w) a bit for each gate it is in */
     bool goes_on;                  /* (w) it has become a task */
+    int exit_status;               /* (w) of the child, after -ECHILD */
     struct weir_group *owes; /* (w) to which it has to give so many references
                                 back: weir_group_owe() */
     int64_t owed;            /* (w) */
@@ -80,6 +82,7 @@ struct weir_context {
     struct weir_gate_place place;  /* (w) where it waits to return */
     uint64_t seen;                 /* (w) how far it knows the ring filled */
     bool idle;                     /* (w) it found nothing the last time */
+    bool stays;                    /* (w) another job may follow soon */
     struct weir_lookout behind;    /* (w) looks whether more jobs come */
     struct weir_lookout idling;    /* (w) looks for one job for long */
     struct weir_park nap;          /* where weir_sleep() sleeps */
@@ -109,14 +112,23 @@ struct weir_context {
     struct weir_sys_thread old;    /* (w) the thread it has replaced */
 };
 
-typedef bool weir_stale_fn(const struct weir_call *call);
+/* How a pool handles references to jobs of groups in its ring, of which it
+ * knows nothing else. */
+struct weir_references {
+    /* Whether a job is a reference whose own job was taken out of turn: a
+     * waiter has run it, or it was cancelled. Called with locks held. */
+    bool (*is_stale)(const struct weir_call *call);
+    /* A stale reference has left the ring. Called without locks. */
+    void (*pass)(const struct weir_call *call);
+};
 
 struct weir_pool {
     struct weir_ring ring;         /* jobs that wait for a worker */
     WEIR_ON_LINE WEIR_ATOMIC(int) mode; /* (a) 0, then an enum weir_close,
                                            only ever raised */
     WEIR_ATOMIC(int) alive;        /* (a) threads that have not ended */
-    WEIR_ATOMIC(int) helping;      /* (a) guests that may run a job */
+    WEIR_ATOMIC(int) helping;      /* (a) threads, not workers, that may be
+                                      ending a job of a group */
     WEIR_ATOMIC(int) lending;      /* (a) threads inside weir_pool_run() */
     WEIR_ATOMIC(uint64_t) dropped; /* (a) jobs dropped by no worker */
     WEIR_ATOMIC(uint64_t) ended_aside; /* (a) tasks that have ended */
@@ -124,9 +136,10 @@ struct weir_pool {
      * it later counts as a success. Modulo 2^64. */
     WEIR_ATOMIC(uint64_t) failed_aside;    /* (a) */
     WEIR_ATOMIC(uint64_t) cancelled_aside; /* (a) */
-    /* (a) whether a job stands for one of a group that was claimed aside;
-     * NULL: there was no group yet. */
-    WEIR_ATOMIC(weir_stale_fn *) stale;
+    /* (a) NULL: there was no group yet */
+    WEIR_ATOMIC(const struct weir_references *) references;
+    WEIR_ATOMIC(bool) may_be_stale; /* (a) a job was taken out of turn whose
+                                       reference was in the ring; stays set */
     WEIR_ATOMIC(void *) group_memory; /* (a) kept for the next group; NULL */
     WEIR_ATOMIC(uint64_t) inlined; /* (a) jobs of groups that never went
                                       through the ring */
@@ -185,8 +198,26 @@ static inline void weir_count_one(WEIR_ATOMIC(uint64_t) *counter)
 struct weir_context *weir_worker_current(void);
 /* The context in which this thread runs a job of the pool; NULL: none. */
 struct weir_context *weir_worker_in(const struct weir_pool *pool);
+/* Whether this run ends the job if it fails: no retry is left. What
+ * weir_attempt() reports is what decides whether `drop` is called. */
+static inline bool weir_frame_is_last(const struct weir_frame *frame)
+{
+    const struct weir_task *task = frame->task;
+
+    return task == NULL || task->failures >= task->job.retries;
+}
+
 /* Become another one: a thread of the host's that helps. */
 void weir_worker_become(struct weir_context *w);
+
+/* Whether this process is a child that a job on this context has forked. Asked
+ * when the job's function has returned, before anything else is touched: locks
+ * may be held by threads that the child does not have, and the group, though
+ * not the context, may have been destroyed. */
+static inline bool weir_worker_is_forked(const struct weir_context *w)
+{
+    return !weir_sys_at_home(&w->pool->home);
+}
 
 /* Whether this thread runs a job of the pool. */
 bool weir_pool_is_own_job(const struct weir_pool *pool);
@@ -211,8 +242,9 @@ ssize_t weir_pool_submit_calls(struct weir_pool *pool,
 int weir_pool_submit_task(struct weir_pool *pool, const struct weir_job *job,
                           const struct weir_proxy *proxy, int64_t deadline);
 
-/* Run a started task inside its gates, and end it or let it wait again. */
-void weir_task_run(struct weir_context *cx, struct weir_task *task);
+/* Run a started task inside its gates, and end it or let it wait again. 0; or
+ * -ECHILD, as weir_worker_run(). */
+int weir_task_run(struct weir_context *cx, struct weir_task *task);
 
 /* A job that is none becomes a task, which has its place in the capacity. */
 struct weir_task *weir_task_adopt(struct weir_pool *pool,
@@ -327,8 +359,10 @@ void weir_event_worker(struct weir_context *cx, enum weir_event_kind kind);
 void weir_event_began(struct weir_context *cx, struct weir_event who);
 void weir_event_ended(struct weir_context *cx, enum weir_event_kind kind,
                       int status);
-/* The innermost job has ended with its thread, and is in no frame any more. */
-void weir_event_abandoned(struct weir_context *cx, struct weir_event who);
+/* The innermost job has ended with its thread, and is in no frame any more.
+ * `last`: this is its end; else it is about to be dropped. */
+void weir_event_abandoned(struct weir_context *cx, struct weir_event who,
+                          bool last);
 void weir_event_dropped(struct weir_pool *pool, struct weir_event who,
                         int why);
 
@@ -338,6 +372,12 @@ extern const char weir_proxy_name[];
 /* Make what a context waits with; 0 or -errno. */
 int weir_context_init(struct weir_context *cx);
 void weir_context_destroy(struct weir_context *cx);
+
+/* Around claiming jobs of a group out of turn and ending them: the pool is not
+ * idle meanwhile, though their references may have left the ring. The end
+ * notifies whoever waits for room or for the pool to be idle. */
+void weir_pool_aside_begin(struct weir_pool *pool);
+void weir_pool_aside_end(struct weir_pool *pool);
 
 /* A thread of the host's begins and ends to run jobs as `cx`. */
 void weir_guest_enter(struct weir_context *cx);
@@ -360,8 +400,10 @@ struct weir_taken {
 int weir_worker_take(struct weir_context *w, struct weir_taken *job,
                      bool keeper);
 
-/* Run it, or drop it. */
-void weir_worker_run(struct weir_context *w, const struct weir_taken *taken);
+/* Run it, or drop it. 0; or -ECHILD: this is a child that the job has forked,
+ * and in which its function has returned; then nothing of the pool may be
+ * touched but the context, whose exit_status says how to end the process. */
+int weir_worker_run(struct weir_context *w, const struct weir_taken *taken);
 
 /* Give the worker's permit back, if it has one. */
 void weir_worker_give_back(struct weir_context *w);
@@ -373,7 +415,7 @@ void weir_worker_take_all(void);
 
 /* Run a job on a lender's thread, waiting for one until the deadline, or
  * until the pool is quiet or closed. 0: one was run, or there may be a reason
- * to stop; -EAGAIN; -ETIMEDOUT. */
+ * to stop; -EAGAIN; -ETIMEDOUT; -ECHILD, as weir_worker_run(). */
 int weir_worker_run_one(struct weir_context *w, int64_t deadline);
 
 /* Give back what is owed to a group: before the worker sleeps or ends, for

@@ -273,7 +273,7 @@ void weir_tasks_sweep(struct weir_pool *pool)
             weir_sys_unlock(&ts->lock);
             break;
         }
-        if (t->state == WEIR_TASK_DELAYED ||
+        if ((t->state == WEIR_TASK_DELAYED && (cancel || !t->retries)) ||
             (cancel && (t->state == WEIR_TASK_PARKED ||
                         t->state == WEIR_TASK_READY))) {
             weir_task_take_locked(t);

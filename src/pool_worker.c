@@ -118,14 +118,16 @@ static bool spin_for_job(struct weir_ring *ring, int64_t from, int64_t until)
  * no more than one job since: the pool is idle, and who spins while its
  * submitter goes to sleep makes waking dearer the next time (up to twice). Nor
  * does it yield where it has been awake for long: it may get its processor back
- * much later, and be far away when the next job comes. */
+ * much later, and be far away when the next job comes. A job that has set
+ * `stays` was a share of many short ones, and the next share may follow. */
 static bool linger(struct weir_context *w)
 {
     struct weir_ring *ring = &w->pool->ring;
     bool awake_for_long = weir_sys_now() - w->slept_at > BUSY_NS;
-    bool found;
+    bool stays = w->stays, found;
 
-    if (awake_for_long &&
+    w->stays = false;
+    if (awake_for_long && !stays &&
         weir_atomic_load(&w->began, weir_relaxed) - w->began_before <= 1)
         return false;
     found = spin_for_job(ring, 50, 800);
@@ -249,8 +251,7 @@ int weir_worker_run_one(struct weir_context *w, int64_t deadline)
                    : -ETIMEDOUT;
     }
     after_take(w, slept);
-    weir_worker_run(w, &job);
-    return 0;
+    return weir_worker_run(w, &job);
 }
 
 /* Find the next job. Returns false: there will be none. */
@@ -331,7 +332,8 @@ static void work(void *arg)
     struct weir_taken job;
 
     while (next(w, &job)) {
-        weir_worker_run(w, &job);
+        if (weir_worker_run(w, &job) != 0)
+            weir_sys_end_process(w->exit_status);
         if (w->counted)
             weir_grow_job_ended(w);
     }
@@ -384,6 +386,8 @@ static void replace(void *arg)
     struct weir_context *w = arg;
     bool bare;
 
+    if (weir_worker_is_forked(w))
+        weir_sys_end_process(1);
     while (w->depth > 0) {
         struct weir_frame *frame = &w->frames[--w->depth];
 
@@ -398,7 +402,7 @@ static void replace(void *arg)
     bare = w->bare;
     w->bare = false;
     if (bare && w->pool->on_event != NULL)
-        weir_event_abandoned(w, w->bare_who);
+        weir_event_abandoned(w, w->bare_who, true);
     if (w->in_job) {
         w->in_job = false;
         weir_count_one(&w->failed);

@@ -349,6 +349,30 @@ static void the_job_around(void)
     weir_pool_destroy(r.pool);
 }
 
+static int meet_blocked(struct weir_context *cx, void *user, void *element)
+{
+    int err;
+
+    weir_blocking_begin(cx);
+    err = meet(cx, user, element);
+    weir_blocking_end(cx);
+    return err;
+}
+
+static void elements_that_block(void)
+{
+    for (int inside = 0; inside < 2; inside++) {
+        struct run r;
+
+        run_init(&r);
+        r.pool = make_pool(&(struct weir_pool_options){ .workers = 1,
+            .max_workers = 4 });
+        r.each = (struct weir_each){ .fn = meet_blocked, .count = 4 };
+        EXPECT_INT(loop_somewhere(&r, inside), 0);
+        weir_pool_destroy(r.pool);
+    }
+}
+
 /* ---- reductions ---- */
 
 struct sum {
@@ -367,7 +391,7 @@ static int accumulate(struct weir_context *cx, void *user, void *element)
     return 0;
 }
 
-static void make_sum(void *user, void *accumulator)
+static int make_sum(void *user, void *accumulator)
 {
     struct run *r = user;
     struct sum *sum = accumulator;
@@ -376,6 +400,7 @@ static void make_sum(void *user, void *accumulator)
     EXPECT_INT((uintptr_t)accumulator % _Alignof(max_align_t), 0);
     sum->sum = 1000;
     atomic_fetch_add(&r->made, 1);
+    return 0;
 }
 
 static void combine_sums(void *user, void *total, void *accumulator)
@@ -469,6 +494,44 @@ static void a_reduction_that_fails(void)
     EXPECT_INT(total.elements, 2);
     EXPECT_INT(total.sum, 1);
     weir_pool_destroy(r.pool);
+}
+
+static int fail_to_make(void *user, void *accumulator)
+{
+    struct run *r = user;
+
+    (void)accumulator;
+    atomic_fetch_add(&r->made, 1);
+    return -ENOMEM;
+}
+
+static int until_made(struct weir_context *cx, void *user, void *element)
+{
+    struct run *r = user;
+
+    (void)cx;
+    (void)element;
+    AWAIT(atomic_load(&r->made) != 0);
+    return 0;
+}
+
+static void an_accumulator_that_fails(void)
+{
+    for (int paced = 0; paced < 2; paced++) {
+        struct sum total = { 0 };
+        struct run r;
+
+        run_init(&r);
+        r.pool = make_pool(&(struct weir_pool_options){ .workers = 2,
+            .rate_per_s = paced ? 1e6 : 0 });
+        r.each = (struct weir_each){ .fn = until_made, .count = 50,
+            .total = &total, .total_bytes = sizeof(total),
+            .init = fail_to_make, .combine = combine_sums };
+        EXPECT_INT(loop(&r), -ENOMEM);
+        EXPECT(atomic_load(&r.made) >= 1);
+        EXPECT_INT(atomic_load(&r.combined), 0);
+        weir_pool_destroy(r.pool);
+    }
 }
 
 /* ---- nesting ---- */
@@ -1209,6 +1272,7 @@ static const struct tap_case cases[] = {
     { "a loop waits while the permits of the pool are taken", a_full_gate },
     { "other threads take over elements that a stuck thread has claimed",
       a_thread_that_is_stuck },
+    { "a pool grows for a loop whose elements block", elements_that_block },
     { "an element is told its index, its pool and what worker_start stored",
       what_an_element_is_told },
     { "a loop leaves the tag of the job around it as it was",
@@ -1218,6 +1282,8 @@ static const struct tap_case cases[] = {
       paced_reductions },
     { "a loop that fails combines its accumulators",
       a_reduction_that_fails },
+    { "an accumulator that cannot be made ends a loop with the status of init",
+      an_accumulator_that_fails },
     { "loops inside loops end, on any number of workers", nested_loops },
     { "a loop that is nested deeper than help_depth is EDEADLK",
       nested_too_deep },

@@ -1410,7 +1410,7 @@ static const struct tap_case cases[] = {
     { "a thread of the host's may help, within the limit",
       a_host_may_help },
     { "a host with an event loop is told", a_host_is_told },
-    { "each runs on every element once, inside a job too",
+    { "a loop runs every element once, outside a job and inside one",
       each_element_once },
     { "a job without fn is EINVAL, a closed pool EPIPE", a_job_without_fn },
     { "many submitters share a small window, and a small pool",

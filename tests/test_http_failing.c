@@ -255,7 +255,7 @@ static void perform_fails(void)
     static const char *const headers[] = { "A: 1", "B: 2" };
     struct weir_http *http = make(&plain);
     struct weir_http_request request = { .headers = headers,
-                                         .header_count = 2 };
+                                         .header_count = 2, .body = "" };
     struct weir_http_response r;
     char url[64];
 

@@ -44,14 +44,19 @@ static void done(void *arg)
     meter_job((uintptr_t)arg - 1);
 }
 
-static void burn(void *arg)
+static void compute(uint64_t count)
 {
     uint64_t x = turns;
 
-    for (uint64_t i = 0; i < turns; i++) {
+    for (uint64_t i = 0; i < count; i++) {
         x = x * UINT64_C(6364136223846793005) + 1;
         __asm__ volatile("" : "+r"(x));
     }
+}
+
+static void burn(void *arg)
+{
+    compute(turns);
     done(arg);
 }
 
@@ -77,6 +82,18 @@ static void counted(void *arg)
     done(arg);
     if (peer->wait == NULL && atomic_fetch_sub(&left, 1) == 1)
         sem_post(&all_done);
+}
+
+static void burn_700(void *arg)
+{
+    compute(turns * 7 / 10);
+    done(arg);
+}
+
+static void burn_7000(void *arg)
+{
+    compute(turns * 7);
+    done(arg);
 }
 
 /* ---- workloads: what a producer does ---- */
@@ -243,7 +260,9 @@ static const struct workload *find_workload(const char *name)
         { "dispatch", done, NULL, 1 }, { "burn", burn, NULL, 1 },
         { "sleep", nap, NULL, 1 },     { "fan", counted, fans, FAN },
         { "trip", counted, trips, 1 }, { "wake", note, wakes, 1 },
-        { "table", NULL, NULL, 1 },
+        { "table", NULL, NULL, 1 },    { "loop-0", done, fans, FAN },
+        { "loop-700", burn_700, fans, FAN },
+        { "loop-7000", burn_7000, fans, FAN },
     };
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)

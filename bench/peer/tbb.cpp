@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * tbb.cpp - oneTBB: task_group, where the submitter helps, and enqueue,
- * where it does not. Neither is bounded. */
+ * where it does not, neither of them bounded; and parallel_for. */
 extern "C" {
 #include "peer.h"
 }
@@ -9,6 +9,7 @@ extern "C" {
 #include <memory>
 #include <semaphore.h>
 #include <tbb/global_control.h>
+#include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
 #include <tbb/task_group.h>
 
@@ -64,6 +65,20 @@ static void submit_enqueue(void *arg)
     arena->enqueue(tasks->defer([arg] { job(arg); }));
 }
 
+/* The calling thread is one of the workers. */
+static void start_for(int workers, size_t ring, void (*fn)(void *arg))
+{
+    (void)ring;
+    start_with(workers - 1, 1, fn);
+}
+
+static void fan_for(void **args, size_t count)
+{
+    arena->execute([=] {
+        tbb::parallel_for(size_t(0), count, [=](size_t i) { job(args[i]); });
+    });
+}
+
 static void stop()
 {
     tasks.reset();
@@ -78,6 +93,9 @@ static const struct peer group = { "task-group", start_group, submit_group,
 static const struct peer enqueue = { "enqueue", start_enqueue, submit_enqueue,
     wait_group, stop, wait_group, nullptr, nullptr,
     nullptr };
+static const struct peer loops = { "parallel-for", start_for, submit_group,
+    wait_group, stop, wait_group, fan_for, nullptr,
+    nullptr };
 extern const struct peer *const peer_all[];
-const struct peer *const peer_all[] = { &group, &enqueue, nullptr };
+const struct peer *const peer_all[] = { &group, &enqueue, &loops, nullptr };
 }

@@ -150,6 +150,32 @@ static void stop(void)
     free(threads);
 }
 
+/* ---- no pool: a plain loop ---- */
+
+static void (*plain)(void *arg);
+
+static void start_serial(int workers, size_t ring_size, void (*fn)(void *))
+{
+    (void)workers;
+    (void)ring_size;
+    plain = fn;
+}
+
+static void submit_serial(void *arg)
+{
+    plain(arg);
+}
+
+static void nothing(void)
+{
+}
+
+static void fan_serial(void **args, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        plain(args[i]);
+}
+
 static const struct peer mutex_peer = { "mutex", start_mutex, submit,
     wait_quiet, stop, wait_quiet, NULL, NULL, NULL };
 static const struct peer semaphore_peer = { "semaphore", start_semaphore,
@@ -157,5 +183,8 @@ static const struct peer semaphore_peer = { "semaphore", start_semaphore,
 static const struct peer gated_peer = { "semaphore-gate", start_gated, submit,
     wait_quiet, stop, wait_quiet, NULL, NULL, NULL };
 
+static const struct peer serial_peer = { "serial", start_serial,
+    submit_serial, nothing, nothing, nothing, fan_serial, NULL, NULL };
+
 const struct peer *const peer_all[] = { &mutex_peer, &semaphore_peer,
-                                        &gated_peer, NULL };
+                                        &gated_peer, &serial_peer, NULL };

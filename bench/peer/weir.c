@@ -95,6 +95,22 @@ static void fan(void **args, size_t count)
     weir_group_destroy(one);
 }
 
+/* ---- a parallel loop ---- */
+
+static int call_element(struct weir_context *cx, void *user, void *element)
+{
+    (void)cx;
+    (void)user;
+    function(*(void **)element);
+    return 0;
+}
+
+static void fan_each(void **args, size_t count)
+{
+    must_be(weir_group_each(pool, &(struct weir_each){ .fn = call_element,
+        .array = args, .count = count, .size = sizeof(*args) }), 0);
+}
+
 /* ---- 16 at a time ---- */
 
 static void flush(void)
@@ -202,5 +218,8 @@ static const struct peer grouped = { "group", start_group, submit_group,
 static const struct peer helping = { "help", start_helping, submit_group,
     drain_group, stop, drain_group, NULL, NULL, NULL };
 
+static const struct peer loops = { "each", start, submit, wait_quiet, stop,
+                                   wait_quiet, fan_each, NULL, NULL };
+
 const struct peer *const peer_all[] = { &weir, &gated, &batches, &grouped,
-                                        &helping, NULL };
+                                        &helping, &loops, NULL };

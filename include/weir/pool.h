@@ -38,8 +38,18 @@
  * do. When nobody is blocked any more `workers` go on, and the others end.
  *
  * Every call may run beside every other on the same pool, but for destroy.
- * From inside a job of the pool itself, submit does not wait, and wait, run
- * and close say -EDEADLK.
+ * On a thread that works for the pool, submit to it does not wait, and wait,
+ * run and close say -EDEADLK: in its jobs, in worker_start and worker_stop,
+ * and in the other callbacks when such a thread makes them.
+ *
+ * CALLBACKS. A job's function may make every call, except destroying its own
+ * pool or a group that waits for it. The other callbacks (drop, worker_start,
+ * worker_stop, on_event, on_ready of a group, the function of weir_on_stop())
+ * are called with no lock held, on whichever thread finds the reason. They may
+ * make every call that does not wait: submit, next and get with WEIR_NOW,
+ * cancel, set, hold, stats. They must not wait for the pool or a group, nor
+ * destroy one, and none of them may end its thread, throw, or leave by
+ * longjmp().
  */
 #ifndef WEIR_POOL_H
 #define WEIR_POOL_H
@@ -85,8 +95,8 @@ struct weir_pool_options {
 
     /* Called by each worker thread before its first job, and by each thread
      * inside weir_pool_run(); must not end its thread; what it stores in
-     * *worker_local weir_local() returns to its jobs. A result other than 0 makes
-     * weir_pool_create() fail with it, so it should be a negative errno
+     * *worker_local weir_local() returns to its jobs. A result other than 0
+     * makes weir_pool_create() fail with it, so it should be a negative errno
      * value. NULL: nothing. */
     int (*worker_start)(void *user, int index, void **worker_local);
     /* Called by each worker whose start succeeded, after its last job. */
@@ -99,8 +109,10 @@ struct weir_pool_options {
 };
 
 enum weir_close {
-    WEIR_DRAIN = 1, /* run what was accepted, and what its jobs submit */
-    WEIR_CANCEL = 2 /* drop what has not begun, tell the rest to stop */
+    WEIR_DRAIN = 1, /* run what was accepted, reruns and the pauses before
+                       them included, and what its jobs submit */
+    WEIR_CANCEL = 2 /* drop what has not begun or pauses before a rerun, tell
+                       the rest to stop */
 };
 
 struct weir_pool_stats {
@@ -147,22 +159,27 @@ WEIR_API ssize_t weir_pool_submit(struct weir_pool *pool,
                                   const struct weir_job *jobs, size_t count,
                                   int64_t deadline);
 
-/* Wait until every job accepted has ended; the pool stays open. Jobs of a
- * group that were cancelled while the pool's own gate let nobody in may count
- * as not ended until it does.
+/* Wait until every job accepted has ended; the pool stays open. A job that
+ * pauses before a rerun has not ended, and one with a period does not end by
+ * success.
  * Returns 0; -EAGAIN or -ETIMEDOUT not yet; -EDEADLK called by a job of the
  * pool; -ECHILD. */
 WEIR_API int weir_pool_wait(struct weir_pool *pool, int64_t deadline);
 
 /* Lend this thread to the pool: run its jobs, with the worker hooks around
  * them, until every job accepted has ended. The deadline is looked at between
- * jobs: with weir_now() one job is run, if one is ready; with WEIR_NOW those
- * that are ready. So a submitter that finds no room may run a job instead of
- * waiting, and a pool without threads is run by whoever has the time. Its
- * jobs must not end this thread.
- * Returns 0; -EAGAIN or -ETIMEDOUT not every job has ended; -EBUSY `lenders`
- * threads are here already; -EDEADLK called by a job of the pool; -ECHILD;
- * what worker_start returned. */
+ * jobs, and after it no further job is begun:
+ *   WEIR_NOW         runs the jobs that are ready, and does not wait
+ *   a time           runs jobs, and waits for more, until then; one that has
+ *                    passed, as weir_now(): runs one job, if one is ready
+ *   WEIR_FOREVER     runs jobs until all have ended
+ * So a submitter that finds no room may run a job instead of waiting, and a
+ * pool without threads is run by whoever has the time. Its jobs must not end
+ * this thread.
+ * Returns 0; -EAGAIN (WEIR_NOW) or -ETIMEDOUT (a time) not every job has
+ * ended; -EBUSY `lenders` threads are here already; -EDEADLK called by a job
+ * of the pool; -ECHILD, also in a child that one of the jobs has forked; what
+ * worker_start returned. */
 WEIR_API int weir_pool_run(struct weir_pool *pool, int64_t deadline);
 
 /* Change `workers`, up to the larger of workers and max_workers at creation,
@@ -173,13 +190,18 @@ WEIR_API int weir_pool_run(struct weir_pool *pool, int64_t deadline);
 WEIR_API int weir_pool_set(struct weir_pool *pool,
                            const struct weir_pool_options *options);
 
-/* Close the pool and join its threads. WEIR_DRAIN: outsiders submit nothing
- * more, jobs still may, until all is quiet; what is not due yet, or waits at
- * a gate that is held, is dropped, and periods end. WEIR_CANCEL: what has not
- * begun is dropped, and running jobs are told by weir_stopping(). A pool
- * without threads is drained in this call, as by weir_pool_run(). To be called
- * again after -ETIMEDOUT, with either mode; cancelling is never taken back.
- * Closing a closed pool is fine.
+/* Close the pool and join its threads.
+ * WEIR_DRAIN: outsiders submit nothing more, jobs still may, until all have
+ * ended. Draining runs every job accepted, with all its reruns and the pauses
+ * before them, however long (a job that returns WEIR_AGAIN for ever is drained
+ * for ever). It drops only jobs whose `start` has not come, further periods,
+ * and jobs that a hold of a gate keeps.
+ * WEIR_CANCEL: what has not begun is dropped, and what pauses before a rerun;
+ * running jobs are told by weir_stopping(), and closing takes no longer than
+ * they do.
+ * A pool without threads is drained in this call, as by weir_pool_run(). To be
+ * called again after -ETIMEDOUT, with either mode; cancelling is never taken
+ * back. Closing a closed pool is fine.
  * Returns 0: every job accepted and every thread has ended; -EAGAIN or
  * -ETIMEDOUT not yet, and the pool is still valid; -EDEADLK called by a job
  * of the pool; -ECHILD; -EINVAL no such mode. */

@@ -52,6 +52,11 @@ _Noreturn void weir_sys_abort(const char *file, int line, const char *text)
     abort();
 }
 
+_Noreturn void weir_sys_end_process(int status)
+{
+    _exit(status);
+}
+
 /* ---- clock ---- */
 
 static int64_t clock_ns(clockid_t clock)

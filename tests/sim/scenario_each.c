@@ -108,11 +108,12 @@ static int sum_element(struct weir_context *cx, void *user, void *element)
     return run_element(cx, user, element);
 }
 
-static void make_sum(void *user, void *accumulator)
+static int make_sum(void *user, void *accumulator)
 {
     (void)user;
     MUST(*(int *)accumulator == 0);
     add(&s.made, 1);
+    return 0;
 }
 
 static void combine_sum(void *user, void *total, void *accumulator)
@@ -254,6 +255,7 @@ const struct scenario each_scenarios[] = {
     { .name = "each-once", .run = once, .faults = WEIR_SIM_NO_MEMORY,
       .preemptions = 1, .marks = { "an element on a worker" } },
     { .name = "each-stolen", .run = stolen, .preemptions = 1,
+      .large = true,
       .marks = { "an element on a worker" } },
     { .name = "each-failed", .run = failed, .preemptions = 1,
       .marks = { "an element on a worker", "an element skipped" } },
@@ -263,6 +265,7 @@ const struct scenario each_scenarios[] = {
       .large = true,
       .marks = { "a loop before the drain", "a loop after it" } },
     { .name = "each-cancelled", .run = cancelled, .preemptions = 1,
+      .large = true,
       .marks = { "an element on a worker" } },
     { .name = "each-held", .run = held, .preemptions = 1 },
     { .name = "each-exited", .run = exited, .faults = WEIR_SIM_NO_THREAD,

@@ -2,8 +2,8 @@
  * map.c - map an input without end, on all processors, with the results in
  * its order.
  *
- * The memory is that of one window of items: before the next item takes the
- * place of the oldest one, that one's result is waited for and printed.
+ * One parallel loop for each window of the input: the memory is that of one
+ * window, and the order is that of the array.
  *
  *   cc map.c $(pkg-config --cflags --libs weir)
  *   seq 1000000000 1000001000 | ./a.out
@@ -22,12 +22,14 @@ struct item {
     int count;
 };
 
-static int factor(struct weir_context *cx, void *arg)
+static int factor(struct weir_context *cx, void *user, void *element)
 {
-    struct item *item = arg;
+    struct item *item = element;
     uint64_t n = item->number;
 
     (void)cx;
+    (void)user;
+    item->count = 0;
     for (uint64_t p = 2; p <= n / p; p++)
         for (; n % p == 0; n /= p)
             item->primes[item->count++] = p;
@@ -36,49 +38,31 @@ static int factor(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* Wait for the result of this index, and print it. */
-static int print(struct weir_group *group, uint64_t index)
+static void print(const struct item *item)
 {
-    struct weir_result r;
-    const struct item *item;
-    int err = weir_group_get(group, index, &r, WEIR_FOREVER);
-
-    if (err != 0)
-        return err;
-    item = r.arg;
     printf("%" PRIu64 ":", item->number);
     for (int i = 0; i < item->count; i++)
         printf(" %" PRIu64, item->primes[i]);
     printf("\n");
-    return 0;
 }
 
 int main(void)
 {
     static struct item items[WINDOW];
     struct weir_pool *pool;
-    struct weir_group *group = NULL;
-    uint64_t number, in = 0, out = 0;
+    size_t count;
     int err = weir_pool_create(&pool, NULL);
 
-    if (err == 0)
-        err = weir_group_create(&group, pool, &(struct weir_group_options){
-            .window = WINDOW });
-    while (err == 0 && scanf("%" SCNu64, &number) == 1) {
-        struct item *item = &items[in % WINDOW];
-
-        if (in - out == WINDOW)
-            err = print(group, out++);
-        *item = (struct item){ .number = number };
-        if (err == 0 && weir_group_submit(group, &(struct weir_job){
-                .fn = factor, .arg = item }, 1, WEIR_FOREVER) == 1)
-            in++;
-        else
-            err = -EPIPE;
-    }
-    while (err == 0 && out < in)
-        err = print(group, out++);
-    weir_group_destroy(group);
+    do {
+        count = 0;
+        while (count < WINDOW && scanf("%" SCNu64, &items[count].number) == 1)
+            count++;
+        if (err == 0)
+            err = weir_group_each(pool, &(struct weir_each){ .fn = factor,
+                .array = items, .count = count, .size = sizeof items[0] });
+        for (size_t i = 0; i < count && err == 0; i++)
+            print(&items[i]);
+    } while (count == WINDOW && err == 0);
     weir_pool_destroy(pool);
     return err != 0;
 }

@@ -18,11 +18,10 @@ static void stop(struct run *run, int event)
     struct weir_gate_stats stats = { 0 };
     int quiet = run->options->quiet;
 
-    atomic_store(&run->stopping, 1);
+    hosts_stop(run->hosts);
+    hop_stop(run);
     if (run->stop_pipe[1] >= 0 && write(run->stop_pipe[1], "", 1) < 0)
         say("weir run: a pipe: cannot write"); /* it holds 4,096 and more */
-    weir_gate_hold(gate, 0, WEIR_FOREVER);
-    hosts_stop(run->hosts);
     window_stop(run);
     weir_gate_stats(gate, &stats);
     if (event < 0 || event == EVENT_HALT_NOW) {
