@@ -67,7 +67,7 @@
 /* The number of other parts a thief looks at. */
 #define VICTIMS 32
 
-/* Memory made at once for helpers that may be submitted later. */
+/* Most memory that is made in advance, for helpers submitted later. */
 #define ROOM_BYTES 32768
 
 /* With fewer elements for each thread than this a single one is a large share
