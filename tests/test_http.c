@@ -1050,7 +1050,8 @@ static void errors_named(void)
 {
     static const char *const names[] = {
         "ok", "url", "resolve", "connect", "tls", "timeout", "too_large",
-        "redirects", "cut", "protocol", "cancelled", "local", "other", "other" };
+        "redirects", "cut", "protocol", "cancelled", "local", "other",
+        "other" };
 
     for (int i = 0; i <= WEIR_HTTP_OTHER + 1; i++)
         EXPECT(strcmp(weir_http_error_name((enum weir_http_error)i),
@@ -1335,7 +1336,8 @@ static const struct tap_case cases[] = {
     { "the last answer stays when its redirect fails", last_answer_stays },
     { "HEAD gets headers and no body", head_has_no_body },
     { "methods and bodies are sent as they are", methods_sent },
-    { "headers are sent, empty ones too, in place of libcurl's own", headers_sent },
+    { "headers are sent, empty ones too, in place of libcurl's own",
+      headers_sent },
     { "a large body is sent without asking leave", large_body_sent },
     { "nothing of a request is left for the next", nothing_leaks },
     { "ten requests use one connection", connection_reused },
