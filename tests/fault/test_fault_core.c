@@ -761,6 +761,28 @@ static void each_without_memory(void)
     weir_pool_destroy(pool);
 }
 
+static void each_allocates_little(void)
+{
+    unsigned long calls;
+    struct weir_pool *pool;
+    int count = 0;
+
+    atomic_store(&ran, 0);
+    inject_reset();
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = 2 }) == 0);
+    for (int elements = 1; elements <= 1000000; elements *= 10) {
+        calls = inject_calls(INJECT_ALLOC);
+        EXPECT_INT(weir_group_each(pool, &(struct weir_each){
+            .fn = count_element, .count = (size_t)elements }), 0);
+        /* Parts and group of the helpers. */
+        EXPECT(inject_calls(INJECT_ALLOC) - calls <= 3);
+        count += elements;
+    }
+    EXPECT_INT(atomic_load(&ran), count);
+    weir_pool_destroy(pool);
+}
+
 /* ---- group ---- */
 
 struct refused {
@@ -1048,6 +1070,8 @@ static const struct tap_case cases[] = {
     { "a group without memory is ENOMEM", group_without_memory },
     { "a loop without memory runs in the calling thread, or is ENOMEM",
       each_without_memory },
+    { "a loop allocates three times at most, however many elements it has",
+      each_allocates_little },
     { "a pool survives every fault, once", pool_sweep },
     { "a group survives every fault, once and for good", group_sweep },
     { "calling for each element survives every fault, once and for good",
