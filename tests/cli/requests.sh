@@ -5,7 +5,7 @@ answers=$(cd "$(dirname "$0")" && pwd)/answers.py
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$answers")/answers.sh"
 python3 -c pass 2>/dev/null || skip_all "no python3"
-plan 39
+plan 40
 
 answer_server
 # send LINE...: run these lines, one after the other.
@@ -164,6 +164,17 @@ import json
 t = sorted(r["t"] for r in map(json.loads, open("seen"))
            if r["target"][:5] in ("/pace", "/paci"))
 print(t[-1] - t[0] if len(t) == 16 else 0)')" 0.74
+
+if int_works; then
+    start run -r 1/h -o stopped "$(to stopping 302 stopped)"
+    await grep -q '/stopping' seen
+    kill -INT "$pid"
+    ended
+    ok "Ctrl-C does not wait for the tick of a redirect" all is "$code" 130 -- \
+        is "$(record 'r["ok"], r["redirects"]' stopped)" "(True, 1)"
+else
+    skip "Ctrl-C does not wait for a tick" "SIGINT is ignored here"
+fi
 
 # ---- what came ----
 

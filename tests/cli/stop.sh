@@ -108,11 +108,11 @@ ok "it removes it and appends" all whole killed.ndjson -- \
     is "$(lines killed.ndjson)" $((before + 1))
 ok "what was cut off is kept" is "$(cat killed.ndjson.torn)" "$torn"
 
-printf 'not ours\n{"half' >text
+{ echo "not ours"; head -n 1 killed.ndjson; printf '{"half'; } >text
 run run -q -n 1 --base "$base" -o text
-ok "whole lines of others are never touched" \
+ok "whole lines of others in a results file are never touched" \
     all is "$code" 0 -- is "$(head -n 1 text)" "not ours" -- \
-    is "$(lines text)" 2
+    is "$(lines text)" 3
 
 "$weir" serve >serve2.out 2>&1 &
 pid=$!

@@ -2,9 +2,6 @@
  * id.c - FNV-1a with 128 bits. */
 #include "id.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 struct id id_start(void)
 {
     return (struct id){ UINT64_C(0x6c62272e07bb0142),
@@ -37,7 +34,11 @@ struct id id_add(struct id id, const void *bytes, size_t count)
 
 void id_show(struct id id, char buffer[33])
 {
-    snprintf(buffer, 33, "%016" PRIx64 "%016" PRIx64, id.high, id.low);
+    for (int i = 0; i < 16; i++) {
+        buffer[i] = "0123456789abcdef"[id.high >> (60 - 4 * i) & 15];
+        buffer[16 + i] = "0123456789abcdef"[id.low >> (60 - 4 * i) & 15];
+    }
+    buffer[32] = '\0';
 }
 
 int id_read(const char *bytes, size_t count, struct id *id)

@@ -25,9 +25,18 @@ static void add_ms(struct text *line, const char *name, int64_t ns)
     text_add(line, at, (size_t)(digits + sizeof(digits) - at));
 }
 
+/* Fill in `count` digits before `end`. */
+static void put_digits(char *end, int count, int value)
+{
+    for (; count > 0; count--, value /= 10)
+        *--end = (char)('0' + value % 10);
+}
+
 /* Whatever this computer's clock says, it is read again. */
 static void add_start(struct text *line, int64_t ms)
 {
+    char shown[] = ",\"start\":\"0000-00-00T00:00:00.000Z\"";
+    char *date = strchr(shown, '0');
     int64_t kept = ms < RECORD_START_MIN   ? RECORD_START_MIN
                    : ms > RECORD_START_MAX ? RECORD_START_MAX
                                            : ms;
@@ -39,9 +48,14 @@ static void add_start(struct text *line, int64_t ms)
         line->failed = 1;
         return;
     }
-    text_printf(line, ",\"start\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ\"",
-                utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
-                utc.tm_min, utc.tm_sec, (int)rest);
+    put_digits(date + 4, 4, utc.tm_year + 1900);
+    put_digits(date + 7, 2, utc.tm_mon + 1);
+    put_digits(date + 10, 2, utc.tm_mday);
+    put_digits(date + 13, 2, utc.tm_hour);
+    put_digits(date + 16, 2, utc.tm_min);
+    put_digits(date + 19, 2, utc.tm_sec);
+    put_digits(date + 23, 3, (int)rest);
+    text_add(line, shown, sizeof(shown) - 1);
 }
 
 static int is_utf8(const char *bytes, size_t count)
@@ -114,11 +128,15 @@ static const char *version_name(int version)
 /* Which job it is. */
 static void add_job(struct text *line, const struct record *r)
 {
-    char id[33];
+    char shown[33];
 
-    id_show(r->id, id);
-    text_printf(line, "{\"v\":2,\"run\":\"%016llx\",\"id\":\"%s\"",
-                (unsigned long long)r->run, id);
+    id_show((struct id){ 0, r->run }, shown);
+    text_puts(line, "{\"v\":2,\"run\":\"");
+    text_add(line, shown + 16, 16);
+    id_show(r->id, shown);
+    text_puts(line, "\",\"id\":\"");
+    text_add(line, shown, 32);
+    text_puts(line, "\"");
     add_number(line, ",\"seq\":", r->seq);
     add_number_or_null(line, ",\"line\":", r->line);
     if (r->ref != NULL) {

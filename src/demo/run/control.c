@@ -18,11 +18,10 @@ static void stop(struct run *run, int event)
     struct weir_gate_stats stats = { 0 };
     int quiet = run->options->quiet;
 
-    atomic_store(&run->stopping, 1);
+    hosts_stop(run->hosts);
+    hop_stop(run);
     if (run->stop_pipe[1] >= 0 && write(run->stop_pipe[1], "", 1) < 0)
         say("weir run: a pipe: cannot write"); /* it holds 4,096 and more */
-    weir_gate_hold(gate, 0, WEIR_FOREVER);
-    hosts_stop(run->hosts);
     window_stop(run);
     weir_gate_stats(gate, &stats);
     if (event < 0 || event == EVENT_HALT_NOW) {
@@ -59,10 +58,9 @@ static void change_limit(struct run *run, int by)
     } else if (set.limit > run->most) {
         bound = ", the most";
     } else {
-        if (set.limit > o->workers)
-            run_raise_descriptors(o, (uint64_t)set.limit);
         if (weir_pool_set(run->pool, &set) == 0) {
             stats.limit = set.limit;
+            local_set(run, set.limit);
             hosts_share(run->hosts, set.limit);
         }
     }
@@ -83,6 +81,10 @@ void *control_main(void *arg)
             change_limit(run, event == SIGUSR1 ? 1 : -1);
             continue;
         }
+        if (err == 0 && event == EVENT_LOCAL) {
+            local_lower(run);
+            continue;
+        }
         if (err == 0) {
             stop(run, event);
             continue;
@@ -90,6 +92,7 @@ void *control_main(void *arg)
         if (err != -ETIMEDOUT)
             return NULL;
         hosts_tend(run);
+        local_raise(run);
         progress_look(&run->looks, run);
         next = weir_after(PROGRESS_NS);
     }

@@ -2,10 +2,6 @@
  * hop.c - redirects take ticks of the rate. */
 #include "run.h"
 
-/* Longer than it takes, so that nobody gives up its place in line before its
- * tick; and how long a run that stops may have to wait. */
-#define MARGIN_NS (200 * WEIR_MS)
-
 static int limit_locked(struct run *run)
 {
     struct weir_gate_stats stats = { 0 };
@@ -44,41 +40,63 @@ int hop_set_limit(struct run *run, int limit, int workers)
     return err;
 }
 
-/* One more or fewer waits. Returns how many do. */
-static int change(struct run *run, int by)
+/* Get in line, unless the run stops. Returns whether it does not. */
+static int begin(struct run *run)
 {
-    int limit, waiting;
+    int limit, wait;
+
+    pthread_mutex_lock(&run->hop.lock);
+    wait = !atomic_load(&run->stopping);
+    if (wait) {
+        limit = limit_locked(run);
+        run->hop.waiting++;
+        set_locked(run, limit, 0);
+    }
+    pthread_mutex_unlock(&run->hop.lock);
+    return wait;
+}
+
+static void end(struct run *run)
+{
+    int limit;
 
     pthread_mutex_lock(&run->hop.lock);
     limit = limit_locked(run);
-    waiting = run->hop.waiting += by;
+    run->hop.waiting--;
     set_locked(run, limit, 0);
+    if (run->hop.waiting == 0 && atomic_load(&run->stopping))
+        weir_gate_hold(weir_pool_gate(run->pool), 0, WEIR_FOREVER);
     pthread_mutex_unlock(&run->hop.lock);
-    return waiting;
 }
 
 int hop_on_redirect(struct weir_context *cx, void *user, const char *to)
 {
     struct run *run = user;
     struct weir_gate *gate = weir_pool_gate(run->pool);
-    double rate = run->options->rate;
-    int waiting, err;
-    int64_t patience;
 
+    (void)cx;
     (void)to;
     atomic_fetch_add(&run->redirects, 1);
-    if (rate <= 0)
+    if (run->options->rate <= 0 || !begin(run))
         return 0;
-    waiting = change(run, 1);
-    patience = (int64_t)((waiting + 2) / rate * 1e9) + MARGIN_NS;
-    do
-        err = weir_gate_enter(gate, 0, weir_after(patience));
-    while (err == -ETIMEDOUT && !atomic_load(&run->stopping) &&
-           !weir_stopping(cx));
-    if (err == 0)
+    if (weir_gate_enter(gate, 0, WEIR_FOREVER) == 0)
         weir_gate_leave(gate, 0);
-    change(run, -1);
+    end(run);
     return 0;
+}
+
+void hop_stop(struct run *run)
+{
+    struct weir_gate *gate = weir_pool_gate(run->pool);
+
+    pthread_mutex_lock(&run->hop.lock);
+    atomic_store(&run->stopping, 1);
+    if (run->hop.waiting == 0)
+        weir_gate_hold(gate, 0, WEIR_FOREVER);
+    else
+        weir_gate_set(gate,
+                      &(struct weir_gate_options){ .rate_per_s = WEIR_NONE });
+    pthread_mutex_unlock(&run->hop.lock);
 }
 
 int hop_most(struct run *run, int inside_max)

@@ -24,7 +24,11 @@ struct hop {
  * rate, but not after the run was told to stop. Returns 0. */
 int hop_on_redirect(struct weir_context *cx, void *run, const char *to);
 
-/* The limit of the pool's gate without the extra permits. */
+/* Stop the run: workers in line go on without a tick, and then the
+ * gate is held for ever. No job may start any more by other means. */
+void hop_stop(struct run *run);
+
+/* Return the limit of the gate without the extra permits. */
 int hop_limit(struct run *run);
 
 /* Set it, and the number of workers unless that is 0. Returns 0 or an error. */
