@@ -78,6 +78,7 @@ struct weir_context {
     void (*drop_again)(struct weir_context *cx); /* (w) its thread ends */
     int64_t slept_at;              /* (w) when it last went to sleep */
     uint64_t began_before;         /* (w) jobs it had begun by then */
+    bool settled;                  /* (w) since it last took a job */
     int index;                     /* (c) */
     struct weir_gate_place place;  /* (w) where it waits to return */
     uint64_t seen;                 /* (w) how far it knows the ring filled */
