@@ -46,6 +46,9 @@ static int make_memory(struct weir_group *g)
     while (buckets < window)
         buckets *= 2;
     g->bucket_mask = buckets - 1;
+    /* The sum below does not overflow, also where size_t has 32 bits. */
+    _Static_assert(sizeof(*g->slots) + 2 * sizeof(*g->buckets) < 256,
+                   "a group with a window of 2^24 overflows");
     if (window == WINDOW_DEFAULT)
         g->buckets = weir_atomic_exchange(&g->pool->group_memory, NULL,
                                           weir_seq_cst);

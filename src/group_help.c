@@ -33,17 +33,19 @@ struct found {
 static int claim_found(void *user)
 {
     struct found *found = user;
-    struct weir_task *task;
+    struct weir_slot *slot = NULL;
 
     found->slot = claim_for_locked(found->want);
     if (found->slot != NULL)
         return 1;
-    while ((task = weir_slot_take_task_locked(found->want->g,
+    /* One that waits has used nothing, and the next is tried. What becomes
+     * ready before it meanwhile is found before this thread sleeps. */
+    while ((slot = weir_slot_take_task_locked(found->want->g, slot,
                                               found->cx)) != NULL) {
-        found->why = weir_task_start(task);
+        found->why = weir_task_start(slot->task);
         if (found->why == -EAGAIN)
-            continue; /* it waits, and has used nothing */
-        found->task = task;
+            continue;
+        found->task = slot->task;
         return found->why == 0 ? 1 : 2;
     }
     return 0;
@@ -62,6 +64,10 @@ static int find_locked(struct weir_context *cx, struct weir_want *want,
     int mode;
 
     *found = (struct found){ .cx = cx, .want = want };
+    /* What has become due since this thread slept comes first: it is older,
+     * and looking past it costs time for each. */
+    if (weir_atomic_load(&g->pool->tasks.due, weir_relaxed) != WEIR_FOREVER)
+        weir_tasks_promote(g->pool);
     if (!weir_slot_any_queued_locked(g, cx))
         return -ENOENT;
     if (cx->depth > cx->depth_max)
@@ -80,8 +86,11 @@ static int find_locked(struct weir_context *cx, struct weir_want *want,
     /* What is held when a pool drains will not run, and when it is cancelled
      * nothing that is queued. */
     found->slot = claim_for_locked(want);
-    if (found->slot == NULL)
-        found->task = weir_slot_take_task_locked(g, cx);
+    if (found->slot == NULL) {
+        struct weir_slot *slot = weir_slot_take_task_locked(g, NULL, cx);
+
+        found->task = slot != NULL ? slot->task : NULL;
+    }
     return -ECANCELED;
 }
 

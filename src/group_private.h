@@ -175,8 +175,10 @@ bool weir_slot_is_done(const struct weir_slot *slot);
 bool weir_slot_any_queued_locked(struct weir_group *group,
                                  struct weir_context *cx);
 
-/* Take the oldest task that this thread may try to start; NULL: none. */
-struct weir_task *weir_slot_take_task_locked(struct weir_group *group,
+/* Take the oldest task after that of `after` that this thread may try to
+ * start; `after` NULL: the oldest of all. Returns its slot, or NULL. */
+struct weir_slot *weir_slot_take_task_locked(struct weir_group *group,
+                                             struct weir_slot *after,
                                              struct weir_context *cx);
 
 /* Run a job the caller has claimed, on this worker, inside another job.

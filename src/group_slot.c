@@ -234,24 +234,22 @@ bool weir_slot_is_done(const struct weir_slot *slot)
            WEIR_SLOT_DONE;
 }
 
-/* The oldest task that this thread may try to start. */
-static struct weir_slot *find_task_locked(struct weir_group *g,
+/* The oldest task from `slot` on that this thread may try to start. */
+static struct weir_slot *find_task_locked(struct weir_slot *slot,
                                           struct weir_context *cx,
                                           bool look_only)
 {
-    struct weir_slot *slot = g->tasks.first;
-
     while (slot != NULL && !weir_task_take_to_help(slot->task, cx, look_only))
         slot = slot->next;
     return slot;
 }
 
-struct weir_task *weir_slot_take_task_locked(struct weir_group *g,
+struct weir_slot *weir_slot_take_task_locked(struct weir_group *g,
+                                             struct weir_slot *after,
                                              struct weir_context *cx)
 {
-    struct weir_slot *slot = find_task_locked(g, cx, false);
-
-    return slot != NULL ? slot->task : NULL;
+    return find_task_locked(after != NULL ? after->next : g->tasks.first, cx,
+                            false);
 }
 
 bool weir_slot_any_queued_locked(struct weir_group *g,
@@ -266,7 +264,7 @@ bool weir_slot_any_queued_locked(struct weir_group *g,
             return true;
         unqueue_locked(g, slot);
     }
-    return find_task_locked(g, cx, true) != NULL;
+    return find_task_locked(g->tasks.first, cx, true) != NULL;
 }
 
 struct weir_slot *weir_slot_claim_oldest_locked(struct weir_group *g)

@@ -75,6 +75,7 @@ bool weir_group_sleep(struct weir_want *want, bool helps, int64_t until)
 {
     struct weir_group *g = want->g;
     struct weir_helper helper = { .group = g, .park = want->park };
+    struct weir_sleeper sleeper = { .park = want->park };
     bool over, queued;
 
     weir_park_announce(want->park);
@@ -93,7 +94,11 @@ bool weir_group_sleep(struct weir_want *want, bool helps, int64_t until)
     }
     if (!want->lent)
         weir_worker_lend_all();
-    weir_park_wait(want->park, helps ? wake_up_at(want, until) : until);
+    weir_grow_sleeps(g->pool, &sleeper);
+    weir_park_wait(want->park,
+                   weir_grow_until(g->pool,
+                                   helps ? wake_up_at(want, until) : until));
+    weir_grow_slept(g->pool, &sleeper);
     if (!want->lent)
         weir_worker_take_all();
     if (helps) {

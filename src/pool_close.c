@@ -100,8 +100,11 @@ int weir_pool_await_quiet(struct weir_pool *pool, int64_t deadline)
             weir_park_retract(&pool->quiet);
             return 0;
         }
-        if (weir_park_wait(&pool->quiet, deadline) != 0)
+        if (weir_park_wait(&pool->quiet,
+                           weir_grow_until(pool, deadline)) != 0 &&
+            deadline != WEIR_FOREVER && weir_sys_now() >= deadline)
             return weir_pool_is_quiet(pool) ? 0 : -ETIMEDOUT;
+        weir_grow_mind(pool);
     }
     return 0;
 }
@@ -146,9 +149,12 @@ int weir_pool_wait_for_threads(struct weir_pool *pool, int64_t deadline)
             weir_park_retract(&pool->ended);
             break;
         }
-        if (weir_park_wait(&pool->ended, deadline) != 0 &&
+        if (weir_park_wait(&pool->ended,
+                           weir_grow_until(pool, deadline)) != 0 &&
+            deadline != WEIR_FOREVER && weir_sys_now() >= deadline &&
             weir_atomic_load(&pool->alive, weir_seq_cst) > 0)
             return -ETIMEDOUT;
+        weir_grow_mind(pool);
     }
     return 0;
 }

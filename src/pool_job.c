@@ -78,11 +78,15 @@ static bool nap(struct weir_context *cx, int64_t until)
     int64_t end = until < deadline ? until : deadline;
 
     while (!weir_stopping(cx) && weir_sys_now() < end) {
+        struct weir_sleeper sleeper = { .park = &cx->nap };
+
         weir_park_announce(&cx->nap);
+        weir_grow_sleeps(cx->pool, &sleeper);
         if (weir_stopping(cx))
             weir_park_retract(&cx->nap);
         else
-            weir_park_wait(&cx->nap, end);
+            weir_park_wait(&cx->nap, weir_grow_until(cx->pool, end));
+        weir_grow_slept(cx->pool, &sleeper);
     }
     return weir_stopping(cx);
 }

@@ -79,6 +79,7 @@ struct weir_context {
     void (*drop_again)(struct weir_context *cx); /* (w) its thread ends */
     int64_t slept_at;              /* (w) when it last went to sleep */
     uint64_t began_before;         /* (w) jobs it had begun by then */
+    bool settled;                  /* (w) since it last took a job */
     int index;                     /* (c) */
     struct weir_gate_place place;  /* (w) where it waits to return */
     uint64_t seen;                 /* (w) how far it knows the ring filled */
@@ -93,6 +94,7 @@ struct weir_context {
     bool permit;                   /* (w) it is inside the pool's gate */
     bool in_job;                   /* (w) */
     bool has_old;                  /* (w) `old` is to be joined first */
+    bool leaves;                   /* (w) it is not counted in pool->threads */
     int start_error;               /* (w) read by the creator when posted */
     bool late;                     /* (c) started when the pool was made */
     enum weir_life life;           /* under the pool's lock */
@@ -153,12 +155,18 @@ struct weir_pool {
     WEIR_ON_LINE struct weir_context *workers; /* (c) the array */
     struct weir_sys_home home;     /* (c) */
     struct weir_frame *frames;     /* (c) of all workers */
-    struct weir_sys_block frames_block; /* (c) what they are freed with */
     int help_depth;                /* (c) */
     int slots;                     /* (c) length of workers: threads of its
                                       own, then lenders */
     int max;                       /* (c) threads of its own, at most */
     bool elastic;                  /* (c) it may grow: pool_grow.c */
+    WEIR_ATOMIC(bool) odd;         /* (a) threads are missing or too many;
+                                      changed under the lock */
+    WEIR_ATOMIC(bool) surplus;     /* (a) too many, and it is fixed; likewise */
+    WEIR_ATOMIC(int64_t) ask_at;   /* (a) when a missing thread is asked for
+                                      again; WEIR_FOREVER: none is missing.
+                                      Changed under the lock */
+    WEIR_ATOMIC(int) missing;      /* (a) whether one is, likewise */
     WEIR_ATOMIC(int) target;       /* (a) threads that should be active */
     WEIR_ATOMIC(int) active;       /* (a) */
     WEIR_ATOMIC(int) limit;        /* (a) its gate's, or WEIR_NONE */
@@ -185,6 +193,16 @@ struct weir_pool {
     struct weir_listener *listeners; /* (l) */
     void (*on_event)(void *user, const struct weir_event *event); /* (c) */
     char name_bytes[16];           /* (c) */
+    struct weir_sys_block frames_block; /* (c) what the frames are freed with */
+    int64_t ask_pause;             /* (l) how long ask_at was put off last */
+    struct weir_sleeper *sleepers; /* (l) threads to wake when one is missing */
+};
+
+/* A thread that sleeps inside a call on an elastic pool: it may have to ask for
+ * a missing thread, if no other thread is awake. */
+struct weir_sleeper {
+    struct weir_sleeper *next, *prev; /* (l) */
+    struct weir_park *park;           /* (c) where it sleeps */
 };
 
 /* A counter only its worker writes. Released: it publishes what the job did
@@ -304,6 +322,52 @@ static inline void weir_pool_wake(struct weir_pool *pool)
     weir_pool_wake_some(pool, 1);
 }
 
+/* ---- missing threads: pool_grow.c ---- */
+
+/* The longest pause between attempts to start a thread that was refused. */
+#define WEIR_ASK_MAX WEIR_S
+
+/* Start what is missing, if it is time to ask for it again. */
+void weir_grow_ask(struct weir_pool *pool);
+
+/* Start what is missing now. */
+void weir_grow_start_missing_locked(struct weir_pool *pool);
+
+/* The system has refused a thread, or its worker_start has: it is missing. */
+void weir_grow_refused_locked(struct weir_pool *pool);
+
+/* A worker's thread ends, and is counted no more: it `left` because there were
+ * too many, or its job has ended it and no other thread could take over. If it
+ * is missing, another thread goes on as this worker, or is asked for later. */
+void weir_grow_ended_locked(struct weir_context *w, bool left);
+
+/* A worker of a pool of fixed size looks whether there are too many, as long as
+ * `odd` is set. true: it is not counted any more, and must end. */
+bool weir_grow_leaves(struct weir_context *w);
+
+/* To be called by a thread that is awake: between jobs, when it submits, and
+ * after it has slept in a call on the pool. */
+static inline void weir_grow_mind(struct weir_pool *pool)
+{
+    if (weir_atomic_load(&pool->odd, weir_relaxed))
+        weir_grow_ask(pool);
+}
+
+/* Until when a thread may sleep in a call on the pool. Asked after it has
+ * announced itself: who finds a thread missing stores ask_at and wakes it. */
+static inline int64_t weir_grow_until(struct weir_pool *pool,
+                                      int64_t deadline)
+{
+    int64_t at = weir_atomic_load(&pool->ask_at, weir_seq_cst);
+
+    return at < deadline ? at : deadline;
+}
+
+/* A thread goes to sleep in a park that is not the pool's, after it has
+ * announced itself there; and is awake again. */
+void weir_grow_sleeps(struct weir_pool *pool, struct weir_sleeper *sleeper);
+void weir_grow_slept(struct weir_pool *pool, struct weir_sleeper *sleeper);
+
 /* ---- growing: pool_grow.c, for elastic pools ---- */
 
 /* A job begins, and ends, to be blocked: it says so, and keeps its permit;
@@ -322,13 +386,9 @@ void weir_grow_resume(struct weir_context *w, int blocks);
  * there were enough others. false: it ends. */
 bool weir_grow_stay(struct weir_context *w);
 
-/* Whether there are more active workers than there should be, of which this
- * one may be one: who is about to sleep asks, after it has announced that. */
+/* Whether there are more workers than there should be, of which this one may be
+ * one: who is about to sleep asks, after it has announced that. */
 bool weir_grow_is_surplus(struct weir_context *w);
-
-/* A worker that was spare ends, and is counted no more: whether another
- * thread goes on as this one, in reserve. */
-bool weir_grow_comes_back_locked(struct weir_context *w);
 
 /* Start a worker's thread. 0 or -errno. */
 int weir_pool_start_worker_locked(struct weir_pool *pool,

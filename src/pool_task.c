@@ -291,7 +291,7 @@ static void skip_tokens_locked(struct weir_pool *pool)
     }
 }
 
-static bool is_stale(void *user, void *item)
+static bool item_is_stale(void *user, void *item)
 {
     const struct weir_references *references = user;
 
@@ -315,7 +315,7 @@ void weir_tasks_skip_spent(struct weir_pool *pool)
         skip_tokens_locked(pool);
         passed = references == NULL ? 0
                      : weir_ring_take_if(&pool->ring, stale, STALE,
-                                         sizeof(stale[0]), is_stale,
+                                         sizeof(stale[0]), item_is_stale,
                                          (void *)(uintptr_t)references);
         /* Under the lock: a thread that locks it next and finds nothing to
          * pass finds these ended. */

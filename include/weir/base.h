@@ -3,7 +3,8 @@
  *
  * ERRORS. A call returns 0 or a negative errno value; a call that counts
  * returns ssize_t. The values always mean the same:
- *   -EAGAIN     it would have to wait, and was told not to (WEIR_NOW)
+ *   -EAGAIN     it would have to wait, and was told not to (WEIR_NOW), or
+ *               never waits for this; or the system refuses a thread
  *   -ETIMEDOUT  the deadline passed first
  *   -EPIPE      closed: nothing more is accepted, or nothing more will come
  *   -ECANCELED  it was cancelled before it ran
@@ -13,7 +14,10 @@
  *   -ENOENT     there is no such thing
  *   -ENOSPC     full: the bound set at creation, or the disk
  *   -EMSGSIZE   too large for the bound set at creation
- *   -EBUSY      another has it
+ *   -ENOBUFS    full of results that wait to be read
+ *   -ESTALE     it was taken before
+ *   -EISDIR     a directory
+ *   -EBUSY      in use by another thread or process
  *   -ECHILD     made before a fork() and used in the child
  * Other errors of the system are passed on. What a job returns is data and
  * is kept apart from what a call returns. A broken precondition that can
@@ -21,7 +25,7 @@
  * too.
  *
  * TIME. A deadline is one absolute time of the monotonic clock in
- * nanoseconds, always the last parameter of a call that can wait:
+ * nanoseconds, and the last parameter of a call that has one:
  *   weir_queue_put(queue, &item, WEIR_NOW);                do not wait
  *   weir_queue_put(queue, &item, weir_after(5 * WEIR_S));  five seconds
  *   weir_queue_put(queue, &item, WEIR_FOREVER);            as long as it takes
@@ -61,6 +65,9 @@
  *     returns in turn
  * A child in which the function ends its thread ends with status 1. Other
  * callbacks than a job's function must not return in a child they have forked.
+ *
+ * SIGNALS. No call may be made from a signal handler. A signal ends no wait:
+ * the handler runs, and the call goes on to wait.
  *
  * CANCELLATION. No call that waits is a cancellation point: pthread_cancel()
  * takes effect after it.

@@ -29,7 +29,8 @@
  *   submit against close         pool-submit-close
  *   group: cancel against end    group-cancel-finish, group-cancel-one
  *   waits inside jobs            group-nested, group-nested-gated
- *   parallel loops               each-once, each-failed, each-reduced
+ *   parallel loops               each-once, each-failed, each-reduced,
+ *                                each-held, each-exited
  *   timer against cancel         task-timer-cancel
  *   writer: flush against error  writer-flush-error
  *   grow and shrink              task-grow-quietly, shrink-set, shrink-idle
