@@ -117,7 +117,11 @@ struct fact {
 };
 #define FACTS_MAX 16
 int environment(struct fact facts[FACTS_MAX], const struct suite *suite);
+
+/* Return the processors that this process may use, and those that the machine
+ * has online. */
 int cores(void);
+int cores_online(void);
 
 /* Seconds of CPU that others than this program and its children have used
  * since the machine started; -1: unknown. */

@@ -30,6 +30,11 @@
 
 int cores(void)
 {
+    return weir_processors();
+}
+
+int cores_online(void)
+{
     long n = sysconf(_SC_NPROCESSORS_ONLN);
 
     return n > 0 ? (int)n : 1;

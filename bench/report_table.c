@@ -144,13 +144,13 @@ static void print_warnings(FILE *to, const struct suite *suite)
     if (marked != 0)
         fprintf(to, "\n%d of %zu rows are marked with !: some of their samples"
                 " are outliers.\n", marked, suite->count);
-    if (suite->load > 0.5 * cores())
+    if (suite->load > 0.5 * cores_online())
         fprintf(to, "\nThe machine was busy before this began (load %.2f on"
-                " %d cores).\n", suite->load, cores());
+                " %d cores).\n", suite->load, cores_online());
     if (suite->others > 0.05)
         fprintf(to, "\nOther programs used %.0f %% of the processors"
                 " meanwhile.\n", suite->others * 100);
-    if (suite->load > 0.5 * cores() || suite->others > 0.05)
+    if (suite->load > 0.5 * cores_online() || suite->others > 0.05)
         fputs("Believe no small difference, and measure again.\n", to);
 }
 

@@ -216,8 +216,10 @@ int suite_run(struct suite *suite)
     }
     progress(NULL, "");
     suite->took_s = (double)(meter_now() - began) / 1e9;
-    suite->others = others < 0 ? -1 : fmax(0, (others_cpu() - others) /
-                                              (suite->took_s * cores()));
+    suite->others = others < 0
+                        ? -1
+                        : fmax(0, (others_cpu() - others) /
+                                      (suite->took_s * cores_online()));
     suite->rows = enlarge(NULL, (suite->count + 1) * sizeof(*suite->rows));
     for (size_t i = 0; i < suite->count; i++)
         summarise(&suite->rows[i], &suite->cases[i]);

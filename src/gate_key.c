@@ -134,14 +134,12 @@ static void heap_remove(struct weir_gate_heap *heap, struct weir_gate_key *k)
 
 /* ---- making, using, forgetting ---- */
 
-struct weir_gate_key *weir_gate_key_find_locked(struct weir_gate *g,
-                                                uint64_t key)
+struct weir_gate_key *weir_gate_keyed_find_locked(struct weir_gate *g,
+                                                  uint64_t key)
 {
-    struct weir_gate_key *k = &g->own;
+    struct weir_gate_key *k = *bucket_of(g, key);
 
-    if (g->keys_max == 0)
-        return key == 0 ? k : NULL;
-    for (k = *bucket_of(g, key); k != NULL && k->key != key;)
+    while (k != NULL && k->key != key)
         k = k->next;
     return k;
 }
@@ -184,11 +182,9 @@ static void free_locked(struct weir_gate *g, struct weir_gate_key *k)
     g->used--;
 }
 
-void weir_gate_key_rest_locked(struct weir_gate *g, struct weir_gate_key *k)
+void weir_gate_keyed_rest_locked(struct weir_gate *g,
+                                 struct weir_gate_key *k)
 {
-    if (g->keys_max == 0 || k->inside != 0 || k->jobs != 0 ||
-        k->first != NULL)
-        return;
     if (k->held_until != WEIR_NOW)
         heap_insert(&g->held, (struct weir_gate_memory){
             .when = k->held_until, .key = k });
@@ -198,15 +194,6 @@ void weir_gate_key_rest_locked(struct weir_gate *g, struct weir_gate_key *k)
             .key = k });
     else
         free_locked(g, k);
-}
-
-void weir_gate_key_follow_locked(struct weir_gate *g,
-                                 struct weir_gate_key *k, int64_t now)
-{
-    if (k == &g->own)
-        return;
-    weir_rate_follow(&k->rate, &g->own.rate, k->epoch != g->epoch, now);
-    k->epoch = g->epoch;
 }
 
 /* Whether a key that owes its rate a tick has been forgiven. */
@@ -248,16 +235,14 @@ void weir_gate_give_way_locked(struct weir_gate *g)
     weir_sys_lock(&g->lock);
 }
 
-int weir_gate_key_get_locked(struct weir_gate *g, uint64_t key,
-                             struct weir_gate_key **out)
+int weir_gate_keyed_get_locked(struct weir_gate *g, uint64_t key,
+                               struct weir_gate_key **out)
 {
     struct weir_gate_key *k;
 
     if (key == WEIR_EVERY)
         return -EINVAL;
-    while ((k = weir_gate_key_find_locked(g, key)) == NULL) {
-        if (g->keys_max == 0)
-            return -EINVAL;
+    while ((k = weir_gate_keyed_find_locked(g, key)) == NULL) {
         k = make_locked(g, key);
         if (k != NULL)
             break;

@@ -157,9 +157,9 @@ void weir_gate_open_all_locked(struct weir_gate *g)
     uint64_t round = ++g->round;
     struct weir_gate_key *k;
 
-    /* Who begins to wait meanwhile sees what has changed, and is put after all
-     * those that are still to be notified; so is who is notified by another
-     * thread that changes something later. */
+    /* A thread or job that begins to wait meanwhile sees what has changed. Its
+     * key is put after all keys that are still to be notified; so is a key that
+     * another thread notifies, of a later change. */
     for (int n = 1; (k = g->earliest) != NULL && k->told < round; n++) {
         g->earliest = k->later;
         *(k->later != NULL ? &k->later->earlier : &g->latest) = NULL;

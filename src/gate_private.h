@@ -87,30 +87,65 @@ static inline struct weir_gate_key *weir_gate_line_of(
 int weir_gate_keys_init(struct weir_gate *gate, size_t keys_max);
 void weir_gate_keys_free(struct weir_gate *gate);
 
+/* Of gates that have keys, below. */
+int weir_gate_keyed_get_locked(struct weir_gate *gate, uint64_t key,
+                               struct weir_gate_key **out)
+    WEIR_REQUIRES(gate->lock);
+struct weir_gate_key *weir_gate_keyed_find_locked(struct weir_gate *gate,
+                                                  uint64_t key)
+    WEIR_REQUIRES(gate->lock);
+void weir_gate_keyed_rest_locked(struct weir_gate *gate,
+                                 struct weir_gate_key *k)
+    WEIR_REQUIRES(gate->lock);
+
 /* Find a key's line, or make one. May release the lock in between.
  * Returns:
  *   0        it is in use until weir_gate_key_rest_locked()
  *   -EAGAIN  there is no room for one more key
  *   -EINVAL  no such key */
-int weir_gate_key_get_locked(struct weir_gate *gate, uint64_t key,
-                             struct weir_gate_key **out)
-    WEIR_REQUIRES(gate->lock);
+static inline int weir_gate_key_get_locked(struct weir_gate *gate,
+                                           uint64_t key,
+                                           struct weir_gate_key **out)
+    WEIR_REQUIRES(gate->lock)
+{
+    if (gate->keys_max != 0)
+        return weir_gate_keyed_get_locked(gate, key, out);
+    *out = &gate->own;
+    return key == 0 ? 0 : -EINVAL;
+}
 
 /* Find it; NULL: there is none. */
-struct weir_gate_key *weir_gate_key_find_locked(struct weir_gate *gate,
-                                                uint64_t key)
-    WEIR_REQUIRES(gate->lock);
+static inline struct weir_gate_key *weir_gate_key_find_locked(
+    struct weir_gate *gate, uint64_t key) WEIR_REQUIRES(gate->lock)
+{
+    if (gate->keys_max != 0)
+        return weir_gate_keyed_find_locked(gate, key);
+    return key == 0 ? &gate->own : NULL;
+}
 
-/* Free a key that nobody uses any more, at once or when it remembers nothing.
- * The caller does not use it after that. */
-void weir_gate_key_rest_locked(struct weir_gate *gate,
-                               struct weir_gate_key *k)
-    WEIR_REQUIRES(gate->lock);
+/* Free a key that nobody uses any more, immediately or when it remembers
+ * nothing. The caller does not use it after that. */
+static inline void weir_gate_key_rest_locked(struct weir_gate *gate,
+                                             struct weir_gate_key *k)
+    WEIR_REQUIRES(gate->lock)
+{
+    if (gate->keys_max != 0 && k->inside == 0 && k->jobs == 0 &&
+        k->first == NULL)
+        weir_gate_keyed_rest_locked(gate, k);
+}
 
 /* Have a key adopt the rate and burst of its gate. */
-void weir_gate_key_follow_locked(struct weir_gate *gate,
-                                 struct weir_gate_key *k, int64_t now)
-    WEIR_REQUIRES(gate->lock);
+static inline void weir_gate_key_follow_locked(struct weir_gate *gate,
+                                               struct weir_gate_key *k,
+                                               int64_t now)
+    WEIR_REQUIRES(gate->lock)
+{
+    if (k == &gate->own)
+        return;
+    weir_rate_follow(&k->rate, &gate->own.rate, k->epoch != gate->epoch,
+                     now);
+    k->epoch = gate->epoch;
+}
 
 /* Free some of the keys that remember nothing at `now`. Returns false if there
  * are none. */

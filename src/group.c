@@ -46,6 +46,9 @@ static int make_memory(struct weir_group *g)
     while (buckets < window)
         buckets *= 2;
     g->bucket_mask = buckets - 1;
+    /* The sum below does not overflow, also where size_t has 32 bits. */
+    _Static_assert(sizeof(*g->slots) + 2 * sizeof(*g->buckets) < 256,
+                   "a group with a window of 2^24 overflows");
     if (window == WINDOW_DEFAULT)
         g->buckets = weir_atomic_exchange(&g->pool->group_memory, NULL,
                                           weir_seq_cst);
@@ -158,7 +161,8 @@ int weir_group_create(struct weir_group **out, struct weir_pool *pool,
     err = make_parks(g);
     if (err != 0)
         goto no_parks;
-    weir_atomic_store(&pool->stale, weir_slot_stale, weir_seq_cst);
+    weir_atomic_store(&pool->references, &weir_slot_references,
+                      weir_seq_cst);
     g->parent = group_here(pool);
     if (g->parent != NULL)
         join_parent(g);
@@ -278,6 +282,7 @@ void weir_group_stop(struct weir_group *g, int why)
 {
     int none = 0;
 
+    weir_pool_aside_begin(g->pool);
     weir_atomic_cas_strong(&g->stop, &none, why, weir_seq_cst);
     for (;;) {
         struct weir_slot *slot;
@@ -295,6 +300,7 @@ void weir_group_stop(struct weir_group *g, int why)
     weir_ring_wake_putters(&g->pool->ring); /* who submits to this group */
     weir_pool_rouse(g->pool);
     weir_tasks_rouse(g->pool);
+    weir_pool_aside_end(g->pool);
 }
 
 int weir_group_cancel(struct weir_group *g, uint64_t index, int why)
@@ -329,6 +335,8 @@ int weir_group_status(struct weir_group *g)
 {
     int status;
 
+    if (!weir_sys_at_home(&g->pool->home))
+        return -ECHILD;
     weir_group_lock(g);
     status = g->first_status;
     if (g->options.policy == WEIR_FIRST_OK && g->has_ok)

@@ -11,9 +11,9 @@ static struct weir_slot *claim_for_locked(const struct weir_want *want)
     struct weir_group *g = want->g;
 
     if (want->park == &g->wanted) {
-        struct weir_slot *slot = weir_slot_find_locked(g, want->index);
+        struct weir_slot *slot = weir_slot_claim_index_locked(g, want->index);
 
-        if (slot != NULL && !slot->is_task && weir_slot_claim(slot))
+        if (slot != NULL)
             return slot;
     }
     return weir_slot_claim_oldest_locked(g);
@@ -33,17 +33,19 @@ struct found {
 static int claim_found(void *user)
 {
     struct found *found = user;
-    struct weir_task *task;
+    struct weir_slot *slot = NULL;
 
     found->slot = claim_for_locked(found->want);
     if (found->slot != NULL)
         return 1;
-    while ((task = weir_slot_take_task_locked(found->want->g,
+    /* One that waits has used nothing, and the next is tried. What becomes
+     * ready before it meanwhile is found before this thread sleeps. */
+    while ((slot = weir_slot_take_task_locked(found->want->g, slot,
                                               found->cx)) != NULL) {
-        found->why = weir_task_start(task);
+        found->why = weir_task_start(slot->task);
         if (found->why == -EAGAIN)
-            continue; /* it waits, and has used nothing */
-        found->task = task;
+            continue;
+        found->task = slot->task;
         return found->why == 0 ? 1 : 2;
     }
     return 0;
@@ -62,6 +64,10 @@ static int find_locked(struct weir_context *cx, struct weir_want *want,
     int mode;
 
     *found = (struct found){ .cx = cx, .want = want };
+    /* What has become due since this thread slept comes first: it is older,
+     * and looking past it costs time for each. */
+    if (weir_atomic_load(&g->pool->tasks.due, weir_relaxed) != WEIR_FOREVER)
+        weir_tasks_promote(g->pool);
     if (!weir_slot_any_queued_locked(g, cx))
         return -ENOENT;
     if (cx->depth > cx->depth_max)
@@ -80,8 +86,11 @@ static int find_locked(struct weir_context *cx, struct weir_want *want,
     /* What is held when a pool drains will not run, and when it is cancelled
      * nothing that is queued. */
     found->slot = claim_for_locked(want);
-    if (found->slot == NULL)
-        found->task = weir_slot_take_task_locked(g, cx);
+    if (found->slot == NULL) {
+        struct weir_slot *slot = weir_slot_take_task_locked(g, NULL, cx);
+
+        found->task = slot != NULL ? slot->task : NULL;
+    }
     return -ECANCELED;
 }
 
@@ -99,6 +108,8 @@ static int help_once(struct weir_context *cx, struct weir_want *want,
     weir_group_lock(want->g);
     err = find_locked(cx, want, spend, &found);
     weir_sys_unlock(&want->g->lock);
+    if (found.slot != NULL) /* its reference may leave the ring now */
+        weir_ring_tell_room(&cx->pool->ring);
     if (found.slot != NULL && err == 0)
         *again = weir_slot_run_aside(cx, found.slot);
     else if (found.slot != NULL)
@@ -109,7 +120,7 @@ static int help_once(struct weir_context *cx, struct weir_want *want,
         weir_task_drop(found.task, err);
     else
         return err == -ENOENT || err == -EDEADLK ? err : 0;
-    return 0;
+    return weir_worker_is_forked(cx) ? -ECHILD : 0;
 }
 
 int weir_group_help_waiter(struct weir_context *cx, struct weir_want *want,
@@ -118,9 +129,9 @@ int weir_group_help_waiter(struct weir_context *cx, struct weir_want *want,
     bool again;
     int err = help_once(cx, want, spend, &again);
 
-    if (again)
+    if (err == 0 && again)
         weir_group_see_through(cx, want->g);
-    return err;
+    return weir_worker_is_forked(cx) ? -ECHILD : err;
 }
 
 int weir_group_help(struct weir_context *cx, struct weir_group *g)
@@ -145,7 +156,10 @@ static void visit(void *arg)
 
 static void never(void *arg)
 {
-    (void)arg;
+    const struct visit *v = arg;
+
+    if (weir_worker_is_forked(v->cx))
+        weir_sys_end_process(1);
     weir_sys_abort(__FILE__, __LINE__,
                    "a job of a group has ended a thread of the host's");
 }
@@ -183,9 +197,11 @@ int weir_group_help_outside(struct weir_want *want)
     weir_sys_guarded(visit, never, &v);
     err = v.err;
     weir_worker_become(before);
-    weir_worker_give_back(&cx);
-    weir_worker_pay(&cx);
-    weir_guest_leave(&cx);
+    if (err != -ECHILD) {
+        weir_worker_give_back(&cx);
+        weir_worker_pay(&cx);
+        weir_guest_leave(&cx);
+    }
     weir_sys_restore_cancel(cancel);
 out:
     weir_context_destroy(&cx);
@@ -256,9 +272,15 @@ void weir_group_see_through(struct weir_context *cx, struct weir_group *g)
         int64_t until;
 
         /* What it waits for may be among the others. */
-        if (help_once(cx, &want, true, &again) == 0)
+        int err = help_once(cx, &want, true, &again);
+
+        if (err == 0)
             continue;
+        if (err == -ECHILD)
+            return;
         until = run_again(cx, &want, at);
+        if (weir_worker_is_forked(cx))
+            return;
         if (until != WEIR_NOW)
             weir_group_sleep(&want, true, weir_group_mind_deadline(g, until));
     }

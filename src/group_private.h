@@ -163,6 +163,10 @@ bool weir_slot_claim(struct weir_slot *slot);
 /* Claim the oldest job that is queued; NULL: none is. */
 struct weir_slot *weir_slot_claim_oldest_locked(struct weir_group *group);
 
+/* Claim the job with this index; NULL: there is none queued in the ring. */
+struct weir_slot *weir_slot_claim_index_locked(struct weir_group *group,
+                                               uint64_t index);
+
 /* Whether a job has ended and its result waits. */
 bool weir_slot_is_done(const struct weir_slot *slot);
 
@@ -171,13 +175,16 @@ bool weir_slot_is_done(const struct weir_slot *slot);
 bool weir_slot_any_queued_locked(struct weir_group *group,
                                  struct weir_context *cx);
 
-/* Take the oldest task that this thread may try to start; NULL: none. */
-struct weir_task *weir_slot_take_task_locked(struct weir_group *group,
+/* Take the oldest task after that of `after` that this thread may try to
+ * start; `after` NULL: the oldest of all. Returns its slot, or NULL. */
+struct weir_slot *weir_slot_take_task_locked(struct weir_group *group,
+                                             struct weir_slot *after,
                                              struct weir_context *cx);
 
 /* Run a job the caller has claimed, on this worker, inside another job.
  * Returns true: it is to be run again, and is in cx->again until then:
- * weir_group_see_through() is to be called. */
+ * weir_group_see_through() is to be called. The caller then asks
+ * weir_worker_is_forked(). */
 bool weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot);
 
 /* A claimed job has ended: keep its result, tell who waits. The caller keeps
@@ -216,8 +223,8 @@ int weir_slot_run(struct weir_context *cx, void *arg);
 void weir_slot_dropped(void *arg, int why);
 void weir_slot_task_dropped(void *arg, int why);
 
-/* Whether a job of the ring's is a reference to what is not queued. */
-bool weir_slot_stale(const struct weir_call *call);
+/* What the pool knows of references. */
+extern const struct weir_references weir_slot_references;
 
 /* Put a job that is no task into the group and the ring, without waiting.
  * Returns whether it was accepted. */
@@ -273,7 +280,7 @@ bool weir_group_sleep(struct weir_want *want, bool helps, int64_t until);
 /* Run a job of the group inside this one, and to their end those it has to
  * run again; `spend` a slot of the pool's rate. 0, also where another has
  * taken it; -ENOENT there is none, or want->shut; -EDEADLK there is, and this
- * is too deep. */
+ * is too deep; -ECHILD this is a child that the job has forked. */
 int weir_group_help_waiter(struct weir_context *cx, struct weir_want *want,
                            bool spend);
 
@@ -282,7 +289,7 @@ int weir_group_help_waiter(struct weir_context *cx, struct weir_want *want,
 int weir_group_help_outside(struct weir_want *want);
 
 /* Run a job of the group inside this one, if there is one that may start. 0;
- * -ENOENT there is none; -EDEADLK there is, and this is too deep. */
+ * -ENOENT there is none; -EDEADLK there is, and this is too deep; -ECHILD. */
 int weir_group_help(struct weir_context *cx, struct weir_group *group);
 
 /* Why a job that is in cx->again will not run again; 0: it will, in time. */

@@ -45,40 +45,50 @@ static void frame_abandon(struct weir_frame *frame)
 {
     struct weir_slot *slot = frame->slot;
     struct weir_group *g = frame->group;
+    bool last = weir_frame_is_last(frame);
 
     slot->result.status = -ECANCELED;
     if (g->options.times)
         slot->result.ended_at = weir_sys_now();
     weir_listener_end(&frame->listener);
     if (g->pool->on_event != NULL)
-        weir_event_abandoned(frame->cx, weir_slot_who(slot));
-    if (!frame->token || frame->task != NULL)
+        weir_event_abandoned(frame->cx, weir_slot_who(slot), last);
+    if (last && (!frame->token || frame->task != NULL))
         weir_atomic_fetch_add(&g->pool->failed_aside, 1, weir_relaxed);
     leave_gates(frame->task, frame->held);
     if (frame->task != NULL)
         weir_count_one(&frame->cx->moved); /* weir_task_run() will not */
-    weir_slot_finish(slot);
+    if (last)
+        weir_slot_finish(slot);
+    else /* the retry that weir_attempt() has promised will not come */
+        weir_slot_drop_aside(slot, -ECANCELED);
     if (frame->token)
         weir_group_release(g);
     if (frame->task != NULL)
         weir_task_end(frame->task);
 }
 
-/* Call the function of a claimed job once. */
-static int call(struct weir_context *cx, struct weir_slot *slot)
+/* Call the function of a claimed job once. *forked: this is a child that it
+ * has forked, and the slot may be gone. */
+static int call(struct weir_context *cx, struct weir_slot *slot,
+                bool *forked)
 {
+    struct weir_frame *frame = &cx->frames[cx->depth - 1];
     int status;
 
     cx->tag = slot->result.tag;
     cx->retry_ns = -1;
     slot->result.worker = cx->index;
-    slot->result.attempts++;
+    frame->attempt = ++slot->result.attempts;
     if (cx->pool->on_event != NULL)
         weir_event_began(cx, weir_slot_who(slot));
     if (slot->group->options.times)
         slot->result.began_at = weir_sys_now();
     status = slot->fn(cx, slot->result.arg);
-    weir_listener_end(&cx->frames[cx->depth - 1].listener);
+    *forked = weir_worker_is_forked(cx);
+    if (*forked)
+        return status;
+    weir_listener_end(&frame->listener);
     if (slot->group->options.times)
         slot->result.ended_at = weir_sys_now();
     slot->result.status = status;
@@ -102,20 +112,27 @@ static void go_round(struct weir_context *cx, struct weir_slot *slot)
 }
 
 /* What a run has led to. */
-enum outcome { OVER, AGAIN, DROPPED };
+enum outcome {
+    OVER,
+    AGAIN,
+    DROPPED,
+    FORKED /* to this child, which does no more about it */
+};
 
 static enum outcome run_frame(struct weir_context *cx,
                               struct weir_frame *frame, int *result)
 {
     struct weir_slot *slot = frame->slot;
     struct weir_task *task = frame->task;
-    int status = call(cx, slot);
-    bool again = task != NULL
-                     ? weir_task_wants_again(task, status, cx->retry_ns)
-                     : status == WEIR_AGAIN;
-    int why = again ? weir_slot_why_stop(slot) : 0;
+    bool forked, again;
+    int status = call(cx, slot, &forked), why;
 
     *result = status;
+    if (forked)
+        return FORKED;
+    again = task != NULL ? weir_task_wants_again(task, status, cx->retry_ns)
+                         : status == WEIR_AGAIN;
+    why = again ? weir_slot_why_stop(slot) : 0;
     if (cx->pool->on_event != NULL)
         weir_event_ended(cx, again ? WEIR_JOB_AGAIN : WEIR_JOB_ENDED,
                          status);
@@ -178,7 +195,7 @@ struct origin {
 };
 
 /* Run a claimed job. There is a frame left. Returns its status; 0 where it
- * is not over, or was counted as dropped. */
+ * is not over, or was counted as dropped, but not where it has forked. */
 static int run_claimed(struct weir_context *cx, struct weir_slot *slot,
                        struct origin origin, enum outcome *outcome)
 {
@@ -209,10 +226,11 @@ static int run_claimed(struct weir_context *cx, struct weir_slot *slot,
         run_again_later(cx, frame);
     cx->tag = outer_tag;
     cx->retry_ns = outer_retry;
-    weir_grow_resume(cx, blocks);
+    if (*outcome != FORKED)
+        weir_grow_resume(cx, blocks);
     if (cx->pool->on_event != NULL)
         cx->who = outer;
-    return *outcome == OVER ? status : 0;
+    return *outcome == OVER || *outcome == FORKED ? status : 0;
 }
 
 int weir_slot_must_end(const struct weir_slot *slot)
@@ -220,10 +238,7 @@ int weir_slot_must_end(const struct weir_slot *slot)
     int mode = weir_atomic_load(&slot->group->pool->mode, weir_seq_cst);
     int why = weir_slot_why_stop(slot);
 
-    /* What is not due ends with the draining. */
-    if (why == 0 &&
-        (mode == WEIR_CANCEL ||
-         (mode == WEIR_DRAIN && slot->again_at > weir_sys_now())))
+    if (why == 0 && mode == WEIR_CANCEL)
         why = -ECANCELED;
     return why;
 }
@@ -273,12 +288,13 @@ int weir_slot_run(struct weir_context *cx, void *arg)
     } else {
         leave_gates(origin.task, origin.held);
     }
-    if (outcome != AGAIN)
+    if (outcome != AGAIN && outcome != FORKED)
         weir_group_owe(cx, g);
     return status;
 }
 
-bool weir_slot_stale(const struct weir_call *call)
+/* Whether a job of the ring's is a reference to what is not queued. */
+static bool is_stale(const struct weir_call *call)
 {
     const struct weir_slot *slot = call->arg;
 
@@ -286,6 +302,15 @@ bool weir_slot_stale(const struct weir_call *call)
            weir_atomic_load(&slot->claim, weir_seq_cst) !=
                (call->tag << 2 | WEIR_SLOT_QUEUED);
 }
+
+static void pass(const struct weir_call *call)
+{
+    const struct weir_slot *slot = call->arg;
+
+    weir_group_release(slot->group);
+}
+
+const struct weir_references weir_slot_references = { is_stale, pass };
 
 void weir_slot_task_dropped(void *arg, int why)
 {

@@ -213,30 +213,42 @@ bool weir_slot_claim(struct weir_slot *slot)
            weir_slot_claim_ticket(slot, claim >> 2);
 }
 
+/* Claim a job out of turn: its reference is stale from then on, and whoever
+ * asks the pool for room or for its end lets it pass. */
+static bool claim_aside_locked(struct weir_slot *slot)
+{
+    struct weir_pool *pool = slot->group->pool;
+
+    if (!weir_slot_claim(slot))
+        return false;
+    /* Loaded first: the line is read by others. */
+    if (!weir_atomic_load(&pool->may_be_stale, weir_seq_cst))
+        weir_atomic_store(&pool->may_be_stale, true, weir_seq_cst);
+    return true;
+}
+
 bool weir_slot_is_done(const struct weir_slot *slot)
 {
     return STATE(weir_atomic_load(&slot->claim, weir_seq_cst)) ==
            WEIR_SLOT_DONE;
 }
 
-/* The oldest task that this thread may try to start. */
-static struct weir_slot *find_task_locked(struct weir_group *g,
+/* The oldest task from `slot` on that this thread may try to start. */
+static struct weir_slot *find_task_locked(struct weir_slot *slot,
                                           struct weir_context *cx,
                                           bool look_only)
 {
-    struct weir_slot *slot = g->tasks.first;
-
     while (slot != NULL && !weir_task_take_to_help(slot->task, cx, look_only))
         slot = slot->next;
     return slot;
 }
 
-struct weir_task *weir_slot_take_task_locked(struct weir_group *g,
+struct weir_slot *weir_slot_take_task_locked(struct weir_group *g,
+                                             struct weir_slot *after,
                                              struct weir_context *cx)
 {
-    struct weir_slot *slot = find_task_locked(g, cx, false);
-
-    return slot != NULL ? slot->task : NULL;
+    return find_task_locked(after != NULL ? after->next : g->tasks.first, cx,
+                            false);
 }
 
 bool weir_slot_any_queued_locked(struct weir_group *g,
@@ -251,7 +263,7 @@ bool weir_slot_any_queued_locked(struct weir_group *g,
             return true;
         unqueue_locked(g, slot);
     }
-    return find_task_locked(g, cx, true) != NULL;
+    return find_task_locked(g->tasks.first, cx, true) != NULL;
 }
 
 struct weir_slot *weir_slot_claim_oldest_locked(struct weir_group *g)
@@ -260,10 +272,19 @@ struct weir_slot *weir_slot_claim_oldest_locked(struct weir_group *g)
 
     while ((slot = g->queued.first) != NULL) {
         unqueue_locked(g, slot);
-        if (weir_slot_claim(slot))
+        if (claim_aside_locked(slot))
             return slot;
     }
     return NULL;
+}
+
+struct weir_slot *weir_slot_claim_index_locked(struct weir_group *g,
+                                               uint64_t index)
+{
+    struct weir_slot *slot = weir_slot_find_locked(g, index);
+
+    return slot != NULL && !slot->is_task && claim_aside_locked(slot) ? slot
+                                                                      : NULL;
 }
 
 /* ---- ending ---- */
@@ -477,9 +498,13 @@ void weir_slot_drop_aside(struct weir_slot *slot, int why)
 void weir_slot_cancel(struct weir_group *g, struct weir_slot *slot, int why)
     WEIR_RELEASES(g->lock)
 {
+    struct weir_pool *pool = g->pool;
     struct weir_task *task = slot->task;
-    bool mine = task != NULL ? weir_task_take(task, why)
-                             : weir_slot_claim(slot);
+    bool mine;
+
+    weir_pool_aside_begin(pool);
+    mine = task != NULL ? weir_task_take(task, why)
+                        : claim_aside_locked(slot);
 
     /* Its result may wait already: then nobody looks. */
     weir_atomic_store(&slot->stop, why, weir_seq_cst);
@@ -488,4 +513,5 @@ void weir_slot_cancel(struct weir_group *g, struct weir_slot *slot, int why)
         weir_task_drop(task, why);
     else if (mine)
         weir_slot_drop_aside(slot, why);
+    weir_pool_aside_end(pool);
 }

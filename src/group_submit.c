@@ -125,15 +125,17 @@ static int run_inline(struct weir_context *cx, struct weir_group *g,
     if (slot == NULL)
         return -EAGAIN;
     weir_atomic_fetch_add(&g->pool->inlined, 1, weir_relaxed);
-    if (weir_slot_run_aside(cx, slot))
+    if (weir_slot_run_aside(cx, slot) && !weir_worker_is_forked(cx))
         weir_group_see_through(cx, g);
-    return 0;
+    return weir_worker_is_forked(cx) ? -ECHILD : 0;
 }
 
 /* Make room for a submitter inside a job: run a job of the group. */
 static int make_room(struct weir_context *cx, struct weir_group *g)
 {
-    return weir_group_help(cx, g) == 0 ? 0 : -EAGAIN;
+    int err = weir_group_help(cx, g);
+
+    return err == 0 || err == -ECHILD ? err : -EAGAIN;
 }
 
 /* Whether no slot is free and fewer results wait than `enough`. */
@@ -238,7 +240,8 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
             break;
         done += (size_t)err;
     }
-    return done > 0 || err == 0 ? (ssize_t)done : err;
+    /* A child that a job has forked has submitted nothing. */
+    return (done > 0 && err != -ECHILD) || err == 0 ? (ssize_t)done : err;
 }
 
 bool weir_group_offer_locked(struct weir_group *g, const struct weir_job *job)

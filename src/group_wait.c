@@ -75,6 +75,7 @@ bool weir_group_sleep(struct weir_want *want, bool helps, int64_t until)
 {
     struct weir_group *g = want->g;
     struct weir_helper helper = { .group = g, .park = want->park };
+    struct weir_sleeper sleeper = { .park = want->park };
     bool over, queued;
 
     weir_park_announce(want->park);
@@ -93,7 +94,11 @@ bool weir_group_sleep(struct weir_want *want, bool helps, int64_t until)
     }
     if (!want->lent)
         weir_worker_lend_all();
-    weir_park_wait(want->park, helps ? wake_up_at(want, until) : until);
+    weir_grow_sleeps(g->pool, &sleeper);
+    weir_park_wait(want->park,
+                   weir_grow_until(g->pool,
+                                   helps ? wake_up_at(want, until) : until));
+    weir_grow_slept(g->pool, &sleeper);
     if (!want->lent)
         weir_worker_take_all();
     if (helps) {
@@ -183,7 +188,7 @@ static int wait_until_over(struct weir_want *want, int64_t deadline)
         if (err == 0 || (helps && !inside && err == -ENOENT &&
                          lend_to_help(want)))
             continue;
-        if (err == -EDEADLK)
+        if (err == -EDEADLK || err == -ECHILD)
             return err;
         if (deadline != WEIR_FOREVER && weir_sys_now() >= deadline)
             return is_over(want) ? want->err : -ETIMEDOUT;
@@ -292,7 +297,7 @@ int weir_group_get(struct weir_group *g, uint64_t index,
                          .result = result };
     int err = wait_for(&want, deadline);
 
-    if (want.listed)
+    if (want.listed && err != -ECHILD)
         unlist(&want);
     if (err == 0)
         weir_park_wake_all(&g->changed); /* there is room */

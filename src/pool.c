@@ -117,6 +117,7 @@ static void copy_options(struct weir_pool *pool,
     weir_atomic_store(&pool->active, workers, weir_relaxed); /* the same */
     weir_atomic_store(&pool->idle_ns, o->idle_ns ? o->idle_ns : WEIR_S,
                       weir_relaxed); /* the same */
+    weir_atomic_store(&pool->ask_at, WEIR_FOREVER, weir_relaxed);
     pool->on_event = o->on_event;
     pool->help_depth = o->help_depth ? o->help_depth : HELP_DEPTH_DEFAULT;
     pool->stack_bytes = o->stack_bytes; /* 0: see sys.h */
@@ -170,6 +171,19 @@ int weir_pool_start_worker_locked(struct weir_pool *pool,
     return 0;
 }
 
+/* There are fewer threads than asked for. One that may grow asks again for the
+ * rest; for another one that is all, until weir_pool_set(). */
+static void be_content(struct weir_pool *pool, int started)
+{
+    weir_sys_lock(&pool->lock);
+    if (pool->elastic) {
+        weir_grow_refused_locked(pool);
+    } else {
+        weir_atomic_store(&pool->target, started, weir_seq_cst);
+    }
+    weir_sys_unlock(&pool->lock);
+}
+
 /* Start the workers, and one in reserve: all, or with `least` as many as
  * there is room for, but no fewer. 0 or the first error; then those started
  * are still there. */
@@ -177,6 +191,7 @@ static int start_workers(struct weir_pool *pool, int least)
 {
     int target = weir_atomic_load(&pool->target, weir_relaxed);
     int count = pool->elastic ? target + 1 : target, started = 0, err = 0;
+    bool short_of = false;
 
     weir_sys_lock(&pool->lock);
     while (started < count && err == 0) {
@@ -192,6 +207,7 @@ static int start_workers(struct weir_pool *pool, int least)
                               started < target ? target - started : 0,
                               weir_seq_cst);
         err = 0;
+        short_of = started < count;
     }
     for (int i = 0; i < started; i++)
         weir_sys_sem_wait(&pool->started, WEIR_FOREVER);
@@ -199,6 +215,8 @@ static int start_workers(struct weir_pool *pool, int least)
         err = pool->workers[i].start_error;
     for (int i = 0; i < pool->max; i++)
         pool->workers[i].late = true;
+    if (short_of)
+        be_content(pool, started);
     return err;
 }
 
@@ -331,14 +349,15 @@ void weir_pool_destroy(struct weir_pool *pool)
         weir_park_destroy(&pool->quiet);
         weir_ring_free(&pool->ring);
     } else {
-        /* A job may have forked: its thread is no worker of ours here. */
-        if (weir_pool_is_own_job(pool))
-            weir_worker_become(NULL);
         weir_tasks_free_memory(&pool->tasks);
         weir_ring_free_memory(&pool->ring);
     }
     weir_sys_free(weir_atomic_load(&pool->group_memory, weir_relaxed));
     weir_gate_destroy(pool->gate);
+    /* The job that has forked this child has not returned: what its worker
+     * looks at then stays until the child ends. */
+    if (!weir_sys_at_home(&pool->home) && weir_pool_is_own_job(pool))
+        return;
     weir_sys_home_destroy(&pool->home);
     weir_sys_free_untouched(&pool->frames_block);
     weir_sys_free(pool->workers);
@@ -357,9 +376,19 @@ static bool can_set(const struct weir_pool *pool,
         o->worker_stop != NULL || o->on_event != NULL || o->user != NULL ||
         !weir_all_zero(o->reserved, sizeof(o->reserved)))
         return false;
-    if (o->workers != 0 && !pool->elastic && o->workers != pool->max)
-        return false;
     return o->workers >= 0 && o->workers <= pool->max && o->idle_ns >= 0;
+}
+
+static void set_workers(struct weir_pool *pool, int workers)
+{
+    weir_sys_lock(&pool->lock);
+    weir_atomic_store(&pool->target, workers, weir_seq_cst);
+    if (!pool->elastic)
+        weir_grow_start_missing_locked(pool);
+    weir_sys_unlock(&pool->lock);
+    /* One that is too many may stand at the gate for the others. */
+    if (pool->gate != NULL)
+        weir_gate_nudge(pool->gate, &pool->place);
 }
 
 int weir_pool_set(struct weir_pool *pool,
@@ -383,7 +412,7 @@ int weir_pool_set(struct weir_pool *pool,
     if (o->idle_ns != 0)
         weir_atomic_store(&pool->idle_ns, o->idle_ns, weir_relaxed);
     if (o->workers != 0)
-        weir_atomic_store(&pool->target, o->workers, weir_seq_cst);
+        set_workers(pool, o->workers);
     weir_park_wake_all(&pool->ring.items);
     weir_park_wake_all(&pool->spares);
     return 0;

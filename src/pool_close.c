@@ -62,8 +62,12 @@ void weir_pool_settle(struct weir_pool *pool)
     }
     if (ended == weir_ring_accepted(ring)) {
         weir_park_wake_all(&pool->quiet);
-        if (weir_atomic_load(&pool->lending, weir_seq_cst) != 0)
+        if (weir_atomic_load(&pool->lending, weir_seq_cst) != 0) {
             weir_park_wake_all(&ring->items);
+            /* One of them may stand at the gate for jobs that are gone. */
+            if (pool->gate != NULL)
+                weir_gate_nudge(pool->gate, &pool->place);
+        }
     }
 }
 
@@ -96,8 +100,11 @@ int weir_pool_await_quiet(struct weir_pool *pool, int64_t deadline)
             weir_park_retract(&pool->quiet);
             return 0;
         }
-        if (weir_park_wait(&pool->quiet, deadline) != 0)
+        if (weir_park_wait(&pool->quiet,
+                           weir_grow_until(pool, deadline)) != 0 &&
+            deadline != WEIR_FOREVER && weir_sys_now() >= deadline)
             return weir_pool_is_quiet(pool) ? 0 : -ETIMEDOUT;
+        weir_grow_mind(pool);
     }
     return 0;
 }
@@ -142,9 +149,12 @@ int weir_pool_wait_for_threads(struct weir_pool *pool, int64_t deadline)
             weir_park_retract(&pool->ended);
             break;
         }
-        if (weir_park_wait(&pool->ended, deadline) != 0 &&
+        if (weir_park_wait(&pool->ended,
+                           weir_grow_until(pool, deadline)) != 0 &&
+            deadline != WEIR_FOREVER && weir_sys_now() >= deadline &&
             weir_atomic_load(&pool->alive, weir_seq_cst) > 0)
             return -ETIMEDOUT;
+        weir_grow_mind(pool);
     }
     return 0;
 }

@@ -7,6 +7,19 @@
  * decides that another thread is needed, takes that place, and has a new one
  * put in reserve. All that others do is to wake it.
  *
+ * A pool of fixed size has as many threads as `target`: weir_pool_set() starts
+ * those that are missing, and if there are too many the first that come between
+ * two jobs end. Any of them, for it cannot be said which sleeper is woken.
+ *
+ * A thread that the system refuses is missing until a later attempt succeeds.
+ * `ask_at` says when: 10 ms later, twice as long each time, 1 s at most. It is
+ * asked for by whoever is awake then: a worker between two jobs, a thread that
+ * submits, or one that sleeps in a call on the pool, which wakes up for it; and
+ * at once by the last spare thread when it goes to work. It goes although
+ * nobody is left in reserve: what it runs may be what the others wait for. So
+ * if all threads of the pool are blocked in their jobs and none of the
+ * application is in a call, nobody asks until one is.
+ *
  * Owns: nothing; a context belongs to its thread.
  * Locks: the pool's, over which contexts have a thread.
  * Order: who makes work, or blocks, changes ring, list or `active` by a
@@ -15,7 +28,9 @@
  * Invariants: `active` is counted up by whoever becomes active, and down by
  *   who blocks, or by the watcher for one that is stuck: `stuck` says which,
  *   and is exchanged, so that it is counted up again once. One spare thread
- *   stays as long as there is room for it.
+ *   stays as long as there is room for it. `missing` is set while ask_at is not
+ *   WEIR_FOREVER, `surplus` in a pool of fixed size while threads > target, and
+ *   `odd` while either is.
  * Wake-ups: work that finds no idle worker wakes a spare one, unless it is
  *   watching, when it looks every few milliseconds; blocking wakes all. Where
  *   all permits have a worker already (weir_pool_is_bounded) none of that is
@@ -29,6 +44,9 @@
 #define TICK_NS (2 * WEIR_MS)
 #define STILL_TICKS 2
 #define STILL_NS (100 * WEIR_US) /* less in a tick is no work of its own */
+
+/* The first pause between attempts to start a thread that was refused. */
+#define ASK_FIRST (10 * WEIR_MS)
 
 /* KEEPS: it says so, but is still active, for nobody needs its place. */
 enum stuck { FREE = 0, SEEMS = 1, SAYS = 2, KEEPS = 3 };
@@ -222,45 +240,187 @@ static bool take_place(struct weir_pool *pool)
 
 /* ---- threads ---- */
 
-/* Put another thread in reserve, if there is none and room for one. Where the
- * system has none, the pool goes on with those there are. */
-static void put_in_reserve(struct weir_pool *pool)
+/* Find the place of a thread that is missing; NULL: none is. A pool without any
+ * thread is about to be cancelled by its last one. */
+static struct weir_context *missing_locked(struct weir_pool *pool)
 {
-    struct weir_context *w = NULL;
+    struct weir_context *missing = NULL;
 
-    if (weir_atomic_load(&pool->sparing, weir_seq_cst) > 0)
+    if (pool->threads == 0 || weir_ring_is_closed(&pool->ring) ||
+        (!pool->elastic &&
+         pool->threads >= weir_atomic_load(&pool->target, weir_relaxed)))
+        return NULL;
+    for (int i = 0, seen = 0; i < pool->max; i++) {
+        struct weir_context *w = &pool->workers[i];
+
+        if (w->life != WEIR_LIFE_RUNS)
+            missing = missing != NULL ? missing : w;
+        else if (pool->elastic && weir_atomic_load(&w->spare, weir_relaxed))
+            return NULL; /* there is one in reserve, or it comes back */
+        else
+            seen++;
+        if (missing != NULL && (!pool->elastic || seen >= pool->threads))
+            break;
+    }
+    return missing;
+}
+
+static void note_locked(struct weir_pool *pool, int64_t ask_at)
+{
+    bool surplus = !pool->elastic &&
+                   pool->threads > weir_atomic_load(&pool->target,
+                                                    weir_relaxed);
+    bool missing = ask_at != WEIR_FOREVER;
+
+    /* A thread that wakes up at ask_at finds `odd` set, and waits for this
+     * lock: it does not run in circles until this thread goes on. */
+    if (!missing)
+        weir_atomic_store(&pool->ask_at, ask_at, weir_seq_cst);
+    weir_atomic_store(&pool->odd, surplus || missing, weir_seq_cst);
+    weir_atomic_store(&pool->surplus, surplus, weir_seq_cst);
+    weir_atomic_store(&pool->missing, missing, weir_seq_cst);
+    if (missing)
+        weir_atomic_store(&pool->ask_at, ask_at, weir_seq_cst);
+}
+
+void weir_grow_refused_locked(struct weir_pool *pool)
+{
+    bool first = weir_atomic_load(&pool->ask_at, weir_relaxed) ==
+                 WEIR_FOREVER;
+    int64_t pause = 2 * pool->ask_pause;
+
+    pool->ask_pause = pause < ASK_FIRST ? ASK_FIRST
+                      : pause > WEIR_ASK_MAX ? WEIR_ASK_MAX
+                                        : pause;
+    note_locked(pool, weir_sys_now() + pool->ask_pause);
+    if (!first)
         return;
-    weir_sys_lock(&pool->lock);
-    for (int i = 0; i < pool->max && w == NULL; i++)
-        if (pool->workers[i].life != WEIR_LIFE_RUNS)
-            w = &pool->workers[i];
-    if (w != NULL && !weir_ring_is_closed(&pool->ring)) {
+    /* Those that sleep without an end may be all there are. */
+    weir_park_wake_all(&pool->quiet);
+    weir_park_wake_all(&pool->ended);
+    weir_ring_wake_putters(&pool->ring);
+    for (struct weir_sleeper *s = pool->sleepers; s != NULL; s = s->next)
+        weir_park_wake_all(s->park);
+}
+
+void weir_grow_start_missing_locked(struct weir_pool *pool)
+{
+    struct weir_context *w;
+
+    while ((w = missing_locked(pool)) != NULL) {
         if (w->life == WEIR_LIFE_ENDED)
             weir_sys_thread_join(&w->thread);
         w->life = WEIR_LIFE_NONE;
-        weir_atomic_store(&w->spare, true, weir_relaxed); /* not there yet */
-        weir_pool_start_worker_locked(pool, w);
+        weir_atomic_store(&w->spare, pool->elastic, weir_relaxed);
+        if (weir_pool_start_worker_locked(pool, w) != 0) {
+            weir_grow_refused_locked(pool);
+            return;
+        }
     }
+    note_locked(pool, WEIR_FOREVER);
+}
+
+void weir_grow_ask(struct weir_pool *pool)
+{
+    int64_t at = weir_atomic_load(&pool->ask_at, weir_relaxed);
+
+    if (at == WEIR_FOREVER || weir_sys_now() < at)
+        return;
+    weir_sys_lock(&pool->lock);
+    if (weir_atomic_load(&pool->ask_at, weir_relaxed) == at)
+        weir_grow_start_missing_locked(pool);
     weir_sys_unlock(&pool->lock);
 }
 
-bool weir_grow_comes_back_locked(struct weir_context *w)
+void weir_grow_sleeps(struct weir_pool *pool, struct weir_sleeper *sleeper)
+{
+    if (!pool->elastic)
+        return;
+    weir_sys_lock(&pool->lock);
+    sleeper->prev = NULL;
+    sleeper->next = pool->sleepers;
+    if (sleeper->next != NULL)
+        sleeper->next->prev = sleeper;
+    pool->sleepers = sleeper;
+    weir_sys_unlock(&pool->lock);
+}
+
+void weir_grow_slept(struct weir_pool *pool, struct weir_sleeper *sleeper)
+{
+    if (!pool->elastic)
+        return;
+    weir_sys_lock(&pool->lock);
+    *(sleeper->prev != NULL ? &sleeper->prev->next : &pool->sleepers) =
+        sleeper->next;
+    if (sleeper->next != NULL)
+        sleeper->next->prev = sleeper->prev;
+    weir_sys_unlock(&pool->lock);
+    weir_grow_mind(pool);
+}
+
+/* Put another thread in reserve, if there is none and room for one. */
+static void put_in_reserve(struct weir_pool *pool)
+{
+    if (weir_atomic_load(&pool->sparing, weir_seq_cst) > 0)
+        return;
+    /* Whenever it was refused last: this thread may be the last to ask. */
+    weir_sys_lock(&pool->lock);
+    weir_grow_start_missing_locked(pool);
+    weir_sys_unlock(&pool->lock);
+}
+
+/* Have another thread go on as this worker, whose own one ends. */
+static void come_back_locked(struct weir_context *w)
+{
+    w->old = weir_sys_thread_self();
+    w->has_old = true;
+    if (weir_pool_start_worker_locked(w->pool, w) == 0)
+        return;
+    w->thread = w->old;
+    w->has_old = false;
+    weir_grow_refused_locked(w->pool);
+}
+
+void weir_grow_ended_locked(struct weir_context *w, bool left)
 {
     struct weir_pool *pool = w->pool;
 
+    if (weir_ring_is_closed(&pool->ring) || pool->threads == 0)
+        return;
+    if (!pool->elastic) {
+        if (pool->threads < weir_atomic_load(&pool->target, weir_relaxed)) {
+            if (left)
+                come_back_locked(w);
+            else
+                weir_grow_refused_locked(pool);
+        }
+        return;
+    }
     /* While it was ending, another may have found no room to put one in
      * reserve: it looked under the lock, after it had left those spare. */
-    if (!w->counted || !weir_atomic_load(&w->spare, weir_relaxed) ||
-        weir_atomic_load(&pool->sparing, weir_seq_cst) > 0 ||
-        weir_ring_is_closed(&pool->ring))
+    if (weir_atomic_load(&pool->sparing, weir_seq_cst) > 0)
+        return;
+    if (weir_atomic_load(&w->spare, weir_relaxed))
+        come_back_locked(w);
+    else
+        weir_grow_refused_locked(pool);
+}
+
+bool weir_grow_leaves(struct weir_context *w)
+{
+    struct weir_pool *pool = w->pool;
+
+    if (!weir_atomic_load(&pool->surplus, weir_seq_cst))
         return false;
-    w->old = weir_sys_thread_self();
-    w->has_old = true;
-    if (weir_pool_start_worker_locked(pool, w) == 0)
-        return true;
-    w->thread = w->old;
-    w->has_old = false;
-    return false;
+    weir_sys_lock(&pool->lock);
+    if (pool->threads > weir_atomic_load(&pool->target, weir_relaxed) &&
+        !weir_ring_is_closed(&pool->ring)) {
+        w->leaves = true;
+        pool->threads--;
+    }
+    note_locked(pool, weir_atomic_load(&pool->ask_at, weir_relaxed));
+    weir_sys_unlock(&pool->lock);
+    return w->leaves;
 }
 
 /* One that has been spare for long ends, but for the last one. */
@@ -343,6 +503,9 @@ static bool be_spare(struct weir_context *w)
 
 bool weir_grow_is_surplus(struct weir_context *w)
 {
+    if (!w->pool->elastic)
+        return w->index < w->pool->max &&
+               weir_atomic_load(&w->pool->surplus, weir_seq_cst);
     return w->counted && weir_atomic_load(&w->pool->active, weir_seq_cst) >
                              weir_atomic_load(&w->pool->target, weir_seq_cst);
 }

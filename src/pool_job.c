@@ -35,6 +35,16 @@ uint64_t weir_tag(const struct weir_context *cx)
     return cx->tag;
 }
 
+unsigned weir_attempt(const struct weir_context *cx, int *last)
+{
+    const struct weir_frame *frame =
+        cx->depth > 0 ? &cx->frames[cx->depth - 1] : NULL;
+
+    if (last != NULL)
+        *last = frame == NULL || weir_frame_is_last(frame);
+    return frame != NULL ? frame->attempt : 1;
+}
+
 int weir_stopping(const struct weir_context *cx)
 {
     const struct weir_frame *frame = NULL;
@@ -68,11 +78,15 @@ static bool nap(struct weir_context *cx, int64_t until)
     int64_t end = until < deadline ? until : deadline;
 
     while (!weir_stopping(cx) && weir_sys_now() < end) {
+        struct weir_sleeper sleeper = { .park = &cx->nap };
+
         weir_park_announce(&cx->nap);
+        weir_grow_sleeps(cx->pool, &sleeper);
         if (weir_stopping(cx))
             weir_park_retract(&cx->nap);
         else
-            weir_park_wait(&cx->nap, end);
+            weir_park_wait(&cx->nap, weir_grow_until(cx->pool, end));
+        weir_grow_slept(cx->pool, &sleeper);
     }
     return weir_stopping(cx);
 }
@@ -84,6 +98,8 @@ int weir_sleep(struct weir_context *cx, int64_t ns)
                                             : WEIR_FOREVER;
     bool stopping;
 
+    if (weir_worker_is_forked(cx))
+        return -ECHILD;
     weir_worker_lend_all();
     stopping = nap(cx, until);
     weir_worker_take_all();
@@ -130,11 +146,23 @@ void weir_context_destroy(struct weir_context *cx)
     weir_sys_sem_destroy(&cx->place.sem);
 }
 
+void weir_pool_aside_begin(struct weir_pool *pool)
+{
+    /* Before a job is claimed: who then sees the job's reference ended sees
+     * this too, and does not call the pool quiet. */
+    weir_atomic_fetch_add(&pool->helping, 1, weir_seq_cst);
+}
+
+void weir_pool_aside_end(struct weir_pool *pool)
+{
+    weir_atomic_fetch_sub(&pool->helping, 1, weir_seq_cst);
+    weir_ring_tell_room(&pool->ring);
+    weir_pool_settle(pool);
+}
+
 void weir_guest_enter(struct weir_context *cx)
 {
-    /* Before it claims a job: who then sees the job's reference ended sees
-     * this too, and does not call the pool quiet. */
-    weir_atomic_fetch_add(&cx->pool->helping, 1, weir_seq_cst);
+    weir_pool_aside_begin(cx->pool);
     weir_sys_lock(&cx->pool->lock);
     cx->next_guest = cx->pool->guests;
     cx->pool->guests = cx;
@@ -150,6 +178,5 @@ void weir_guest_leave(struct weir_context *cx)
         at = &(*at)->next_guest;
     *at = cx->next_guest;
     weir_sys_unlock(&cx->pool->lock);
-    weir_atomic_fetch_sub(&cx->pool->helping, 1, weir_seq_cst);
-    weir_pool_settle(cx->pool);
+    weir_pool_aside_end(cx->pool);
 }

@@ -47,18 +47,21 @@ static void give_place(struct weir_context *cx)
     weir_worker_left(pool);
 }
 
-static void never(void *arg)
-{
-    (void)arg;
-    weir_sys_abort(__FILE__, __LINE__,
-                   "weir_pool_run: a job has ended a thread of the host's");
-}
-
 struct lending {
     struct weir_context *cx;
     int64_t deadline;
     int err;
 };
+
+static void never(void *arg)
+{
+    struct lending *lending = arg;
+
+    if (weir_worker_is_forked(lending->cx))
+        weir_sys_end_process(1);
+    weir_sys_abort(__FILE__, __LINE__,
+                   "weir_pool_run: a job has ended a thread of the host's");
+}
 
 static void lend(void *arg)
 {
@@ -68,6 +71,8 @@ static void lend(void *arg)
 
     for (;;) {
         lending->err = weir_worker_run_one(cx, lending->deadline);
+        if (lending->err == -ECHILD)
+            return;
         if (weir_pool_is_quiet(pool)) {
             lending->err = 0;
             return;
@@ -114,12 +119,16 @@ int weir_pool_run(struct weir_pool *pool, int64_t deadline)
         lending.err = pool->worker_start(pool->user, cx->index, &cx->local);
     if (lending.err == 0) {
         weir_sys_guarded(lend, never, &lending);
-        weir_worker_give_back(cx);
-        if (pool->worker_stop != NULL)
-            pool->worker_stop(pool->user, cx->index, cx->local);
+        if (!weir_worker_is_forked(cx)) {
+            weir_worker_give_back(cx);
+            if (pool->worker_stop != NULL)
+                pool->worker_stop(pool->user, cx->index, cx->local);
+        }
     }
     weir_worker_become(cx->outer);
     weir_sys_restore_cancel(cancel);
+    if (weir_worker_is_forked(cx))
+        return -ECHILD;
     give_place(cx);
     return lending.err;
 }

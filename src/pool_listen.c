@@ -84,6 +84,8 @@ void weir_on_stop(struct weir_context *cx, void (*fn)(void *arg), void *arg)
                                             : &cx->listener;
     struct weir_pool *pool = cx->pool;
 
+    if (weir_worker_is_forked(cx))
+        return; /* nobody will cancel this job here */
     weir_listener_end(l);
     if (fn == NULL)
         return;

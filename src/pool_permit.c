@@ -42,6 +42,8 @@ static struct debt next_debt(void)
 
     for (struct weir_context *w = weir_worker_current(); w != NULL;
          w = w->outer) {
+        if (weir_worker_is_forked(w))
+            continue;
         if (w->lent)
             owe(&first, &(struct debt){ .pass = { .gate = w->pool->gate },
                                         .of_pool = w });
@@ -61,6 +63,9 @@ void weir_worker_lend_all(void)
 {
     for (struct weir_context *w = weir_worker_current(); w != NULL;
          w = w->outer) {
+        /* A child that a job has forked has none of its parent's permits. */
+        if (weir_worker_is_forked(w))
+            continue;
         weir_grow_block(w);
         w->lent |= w->permit; /* it may be lent already */
         weir_worker_give_back(w);
@@ -97,5 +102,6 @@ void weir_worker_take_all(void)
     }
     for (struct weir_context *w = weir_worker_current(); w != NULL;
          w = w->outer)
-        weir_grow_unblock(w);
+        if (!weir_worker_is_forked(w))
+            weir_grow_unblock(w);
 }

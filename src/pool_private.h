@@ -33,6 +33,7 @@ struct weir_frame {
     struct weir_task *task; /* (w) or NULL: it is none */
     unsigned held;          /* (w) a bit for each of its gates it is in */
     unsigned lent;          /* (w) it was, and sleeps */
+    unsigned attempt;       /* (w) which run of the job this is, from 1 */
     bool (*stopping)(const struct weir_frame *frame); /* (w) */
     int64_t (*deadline)(const struct weir_frame *frame); /* (w) */
     void (*abandon)(struct weir_frame *frame);    /* (w) its thread ends */
@@ -67,6 +68,7 @@ struct weir_context {
     struct weir_task *starting;    /* (w) what its group's code is to run */
     unsigned starting_held;        /* (w) a bit for each gate it is in */
     bool goes_on;                  /* (w) it has become a task */
+    int exit_status;               /* (w) of the child, after -ECHILD */
     struct weir_group *owes; /* (w) to which it has to give so many references
                                 back: weir_group_owe() */
     int64_t owed;            /* (w) */
@@ -76,6 +78,7 @@ struct weir_context {
     void (*drop_again)(struct weir_context *cx); /* (w) its thread ends */
     int64_t slept_at;              /* (w) when it last went to sleep */
     uint64_t began_before;         /* (w) jobs it had begun by then */
+    bool settled;                  /* (w) since it last took a job */
     int index;                     /* (c) */
     struct weir_gate_place place;  /* (w) where it waits to return */
     uint64_t seen;                 /* (w) how far it knows the ring filled */
@@ -90,6 +93,7 @@ struct weir_context {
     bool permit;                   /* (w) it is inside the pool's gate */
     bool in_job;                   /* (w) */
     bool has_old;                  /* (w) `old` is to be joined first */
+    bool leaves;                   /* (w) it is not counted in pool->threads */
     int start_error;               /* (w) read by the creator when posted */
     bool late;                     /* (c) started when the pool was made */
     enum weir_life life;           /* under the pool's lock */
@@ -110,14 +114,23 @@ struct weir_context {
     struct weir_sys_thread old;    /* (w) the thread it has replaced */
 };
 
-typedef bool weir_stale_fn(const struct weir_call *call);
+/* How a pool handles references to jobs of groups in its ring, of which it
+ * knows nothing else. */
+struct weir_references {
+    /* Whether a job is a reference whose own job was taken out of turn: a
+     * waiter has run it, or it was cancelled. Called with locks held. */
+    bool (*is_stale)(const struct weir_call *call);
+    /* A stale reference has left the ring. Called without locks. */
+    void (*pass)(const struct weir_call *call);
+};
 
 struct weir_pool {
     struct weir_ring ring;         /* jobs that wait for a worker */
     WEIR_ON_LINE WEIR_ATOMIC(int) mode; /* (a) 0, then an enum weir_close,
                                            only ever raised */
     WEIR_ATOMIC(int) alive;        /* (a) threads that have not ended */
-    WEIR_ATOMIC(int) helping;      /* (a) guests that may run a job */
+    WEIR_ATOMIC(int) helping;      /* (a) threads, not workers, that may be
+                                      ending a job of a group */
     WEIR_ATOMIC(int) lending;      /* (a) threads inside weir_pool_run() */
     WEIR_ATOMIC(uint64_t) dropped; /* (a) jobs dropped by no worker */
     WEIR_ATOMIC(uint64_t) ended_aside; /* (a) tasks that have ended */
@@ -125,9 +138,10 @@ struct weir_pool {
      * it later counts as a success. Modulo 2^64. */
     WEIR_ATOMIC(uint64_t) failed_aside;    /* (a) */
     WEIR_ATOMIC(uint64_t) cancelled_aside; /* (a) */
-    /* (a) whether a job stands for one of a group that was claimed aside;
-     * NULL: there was no group yet. */
-    WEIR_ATOMIC(weir_stale_fn *) stale;
+    /* (a) NULL: there was no group yet */
+    WEIR_ATOMIC(const struct weir_references *) references;
+    WEIR_ATOMIC(bool) may_be_stale; /* (a) a job was taken out of turn whose
+                                       reference was in the ring; stays set */
     WEIR_ATOMIC(void *) group_memory; /* (a) kept for the next group; NULL */
     WEIR_ATOMIC(uint64_t) inlined; /* (a) jobs of groups that never went
                                       through the ring */
@@ -140,12 +154,18 @@ struct weir_pool {
     WEIR_ON_LINE struct weir_context *workers; /* (c) the array */
     struct weir_sys_home home;     /* (c) */
     struct weir_frame *frames;     /* (c) of all workers */
-    struct weir_sys_block frames_block; /* (c) what they are freed with */
     int help_depth;                /* (c) */
     int slots;                     /* (c) length of workers: threads of its
                                       own, then lenders */
     int max;                       /* (c) threads of its own, at most */
     bool elastic;                  /* (c) it may grow: pool_grow.c */
+    WEIR_ATOMIC(bool) odd;         /* (a) threads are missing or too many;
+                                      changed under the lock */
+    WEIR_ATOMIC(bool) surplus;     /* (a) too many, and it is fixed; likewise */
+    WEIR_ATOMIC(int64_t) ask_at;   /* (a) when a missing thread is asked for
+                                      again; WEIR_FOREVER: none is missing.
+                                      Changed under the lock */
+    WEIR_ATOMIC(int) missing;      /* (a) whether one is, likewise */
     WEIR_ATOMIC(int) target;       /* (a) threads that should be active */
     WEIR_ATOMIC(int) active;       /* (a) */
     WEIR_ATOMIC(int) limit;        /* (a) its gate's, or WEIR_NONE */
@@ -172,6 +192,16 @@ struct weir_pool {
     struct weir_listener *listeners; /* (l) */
     void (*on_event)(void *user, const struct weir_event *event); /* (c) */
     char name_bytes[16];           /* (c) */
+    struct weir_sys_block frames_block; /* (c) what the frames are freed with */
+    int64_t ask_pause;             /* (l) how long ask_at was put off last */
+    struct weir_sleeper *sleepers; /* (l) threads to wake when one is missing */
+};
+
+/* A thread that sleeps inside a call on an elastic pool: it may have to ask for
+ * a missing thread, if no other thread is awake. */
+struct weir_sleeper {
+    struct weir_sleeper *next, *prev; /* (l) */
+    struct weir_park *park;           /* (c) where it sleeps */
 };
 
 /* A counter only its worker writes. Released: it publishes what the job did
@@ -186,8 +216,26 @@ static inline void weir_count_one(WEIR_ATOMIC(uint64_t) *counter)
 struct weir_context *weir_worker_current(void);
 /* The context in which this thread runs a job of the pool; NULL: none. */
 struct weir_context *weir_worker_in(const struct weir_pool *pool);
+/* Whether this run ends the job if it fails: no retry is left. What
+ * weir_attempt() reports is what decides whether `drop` is called. */
+static inline bool weir_frame_is_last(const struct weir_frame *frame)
+{
+    const struct weir_task *task = frame->task;
+
+    return task == NULL || task->failures >= task->job.retries;
+}
+
 /* Become another one: a thread of the host's that helps. */
 void weir_worker_become(struct weir_context *w);
+
+/* Whether this process is a child that a job on this context has forked. Asked
+ * when the job's function has returned, before anything else is touched: locks
+ * may be held by threads that the child does not have, and the group, though
+ * not the context, may have been destroyed. */
+static inline bool weir_worker_is_forked(const struct weir_context *w)
+{
+    return !weir_sys_at_home(&w->pool->home);
+}
 
 /* Whether this thread runs a job of the pool. */
 bool weir_pool_is_own_job(const struct weir_pool *pool);
@@ -212,8 +260,9 @@ ssize_t weir_pool_submit_calls(struct weir_pool *pool,
 int weir_pool_submit_task(struct weir_pool *pool, const struct weir_job *job,
                           const struct weir_proxy *proxy, int64_t deadline);
 
-/* Run a started task inside its gates, and end it or let it wait again. */
-void weir_task_run(struct weir_context *cx, struct weir_task *task);
+/* Run a started task inside its gates, and end it or let it wait again. 0; or
+ * -ECHILD, as weir_worker_run(). */
+int weir_task_run(struct weir_context *cx, struct weir_task *task);
 
 /* A job that is none becomes a task, which has its place in the capacity. */
 struct weir_task *weir_task_adopt(struct weir_pool *pool,
@@ -272,6 +321,52 @@ static inline void weir_pool_wake(struct weir_pool *pool)
     weir_pool_wake_some(pool, 1);
 }
 
+/* ---- missing threads: pool_grow.c ---- */
+
+/* The longest pause between attempts to start a thread that was refused. */
+#define WEIR_ASK_MAX WEIR_S
+
+/* Start what is missing, if it is time to ask for it again. */
+void weir_grow_ask(struct weir_pool *pool);
+
+/* Start what is missing now. */
+void weir_grow_start_missing_locked(struct weir_pool *pool);
+
+/* The system has refused a thread, or its worker_start has: it is missing. */
+void weir_grow_refused_locked(struct weir_pool *pool);
+
+/* A worker's thread ends, and is counted no more: it `left` because there were
+ * too many, or its job has ended it and no other thread could take over. If it
+ * is missing, another thread goes on as this worker, or is asked for later. */
+void weir_grow_ended_locked(struct weir_context *w, bool left);
+
+/* A worker of a pool of fixed size looks whether there are too many, as long as
+ * `odd` is set. true: it is not counted any more, and must end. */
+bool weir_grow_leaves(struct weir_context *w);
+
+/* To be called by a thread that is awake: between jobs, when it submits, and
+ * after it has slept in a call on the pool. */
+static inline void weir_grow_mind(struct weir_pool *pool)
+{
+    if (weir_atomic_load(&pool->odd, weir_relaxed))
+        weir_grow_ask(pool);
+}
+
+/* Until when a thread may sleep in a call on the pool. Asked after it has
+ * announced itself: who finds a thread missing stores ask_at and wakes it. */
+static inline int64_t weir_grow_until(struct weir_pool *pool,
+                                      int64_t deadline)
+{
+    int64_t at = weir_atomic_load(&pool->ask_at, weir_seq_cst);
+
+    return at < deadline ? at : deadline;
+}
+
+/* A thread goes to sleep in a park that is not the pool's, after it has
+ * announced itself there; and is awake again. */
+void weir_grow_sleeps(struct weir_pool *pool, struct weir_sleeper *sleeper);
+void weir_grow_slept(struct weir_pool *pool, struct weir_sleeper *sleeper);
+
 /* ---- growing: pool_grow.c, for elastic pools ---- */
 
 /* A job begins, and ends, to be blocked: it says so, and keeps its permit;
@@ -290,13 +385,9 @@ void weir_grow_resume(struct weir_context *w, int blocks);
  * there were enough others. false: it ends. */
 bool weir_grow_stay(struct weir_context *w);
 
-/* Whether there are more active workers than there should be, of which this
- * one may be one: who is about to sleep asks, after it has announced that. */
+/* Whether there are more workers than there should be, of which this one may be
+ * one: who is about to sleep asks, after it has announced that. */
 bool weir_grow_is_surplus(struct weir_context *w);
-
-/* A worker that was spare ends, and is counted no more: whether another
- * thread goes on as this one, in reserve. */
-bool weir_grow_comes_back_locked(struct weir_context *w);
 
 /* Start a worker's thread. 0 or -errno. */
 int weir_pool_start_worker_locked(struct weir_pool *pool,
@@ -328,8 +419,10 @@ void weir_event_worker(struct weir_context *cx, enum weir_event_kind kind);
 void weir_event_began(struct weir_context *cx, struct weir_event who);
 void weir_event_ended(struct weir_context *cx, enum weir_event_kind kind,
                       int status);
-/* The innermost job has ended with its thread, and is in no frame any more. */
-void weir_event_abandoned(struct weir_context *cx, struct weir_event who);
+/* The innermost job has ended with its thread, and is in no frame any more.
+ * `last`: this is its end; else it is about to be dropped. */
+void weir_event_abandoned(struct weir_context *cx, struct weir_event who,
+                          bool last);
 void weir_event_dropped(struct weir_pool *pool, struct weir_event who,
                         int why);
 
@@ -339,6 +432,12 @@ extern const char weir_proxy_name[];
 /* Make what a context waits with; 0 or -errno. */
 int weir_context_init(struct weir_context *cx);
 void weir_context_destroy(struct weir_context *cx);
+
+/* Around claiming jobs of a group out of turn and ending them: the pool is not
+ * idle meanwhile, though their references may have left the ring. The end
+ * notifies whoever waits for room or for the pool to be idle. */
+void weir_pool_aside_begin(struct weir_pool *pool);
+void weir_pool_aside_end(struct weir_pool *pool);
 
 /* A thread of the host's begins and ends to run jobs as `cx`. */
 void weir_guest_enter(struct weir_context *cx);
@@ -361,8 +460,10 @@ struct weir_taken {
 int weir_worker_take(struct weir_context *w, struct weir_taken *job,
                      bool keeper);
 
-/* Run it, or drop it. */
-void weir_worker_run(struct weir_context *w, const struct weir_taken *taken);
+/* Run it, or drop it. 0; or -ECHILD: this is a child that the job has forked,
+ * and in which its function has returned; then nothing of the pool may be
+ * touched but the context, whose exit_status says how to end the process. */
+int weir_worker_run(struct weir_context *w, const struct weir_taken *taken);
 
 /* Give the worker's permit back, if it has one. */
 void weir_worker_give_back(struct weir_context *w);
@@ -374,7 +475,7 @@ void weir_worker_take_all(void);
 
 /* Run a job on a lender's thread, waiting for one until the deadline, or
  * until the pool is quiet or closed. 0: one was run, or there may be a reason
- * to stop; -EAGAIN; -ETIMEDOUT. */
+ * to stop; -EAGAIN; -ETIMEDOUT; -ECHILD, as weir_worker_run(). */
 int weir_worker_run_one(struct weir_context *w, int64_t deadline);
 
 /* Give back what is owed to a group: before the worker sleeps or ends, for

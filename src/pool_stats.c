@@ -47,6 +47,8 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
 
     if (!weir_sys_at_home(&pool->home))
         return -ECHILD;
+    weir_grow_mind(pool);
+    weir_tasks_skip_spent(pool); /* what has ended is not queued */
     *stats = (struct weir_pool_stats){ .workers = 0 };
     sums = add_up(pool, stats);
     weir_sys_lock(&pool->lock);

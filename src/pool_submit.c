@@ -10,12 +10,37 @@ bool weir_pool_is_own_job(const struct weir_pool *pool)
     return weir_worker_in(pool) != NULL;
 }
 
+/* As weir_ring_await_room(), and ask for a missing thread meanwhile. That one
+ * is missing may be found between the look here and the announcement there:
+ * then this flag ends the wait, or, if `stop` does that, it is a short one. */
+static int await_room(struct weir_pool *pool, bool insider,
+                      const WEIR_ATOMIC(int) *stop, int64_t deadline,
+                      bool *slept)
+{
+    int64_t until = deadline;
+    int err;
+
+    if (deadline != WEIR_NOW) {
+        bool missing;
+
+        until = weir_grow_until(pool, deadline);
+        missing = until != deadline;
+        if (!missing && stop == NULL)
+            stop = &pool->missing;
+        else if (!missing && pool->elastic &&
+                 weir_sys_now() < deadline - WEIR_ASK_MAX)
+            until = weir_sys_now() + WEIR_ASK_MAX;
+    }
+    err = weir_ring_await_room(&pool->ring, insider, stop, until, slept);
+    weir_grow_mind(pool);
+    return err == -ETIMEDOUT && until < deadline ? 0 : err;
+}
+
 int weir_pool_await_room(struct weir_pool *pool,
                          const WEIR_ATOMIC(int) *stop, int64_t deadline)
 {
     bool slept = false;
-    int err = weir_ring_await_room(&pool->ring, false, stop, deadline,
-                                   &slept);
+    int err = await_room(pool, false, stop, deadline, &slept);
 
     /* Who comes after us in line need not wait for what we put: it looks
      * itself whether there is room for both. */
@@ -41,6 +66,9 @@ static size_t count_plain(const struct weir_job *jobs, size_t count)
 static ssize_t put_plain(struct weir_pool *pool, const struct weir_job *jobs,
                          size_t count, bool insider, int64_t deadline)
 {
+    /* Before waiting for room somebody must see what was put: there may be
+     * none but spare workers to make it, or too few. */
+    bool looks = pool->elastic || weir_atomic_load(&pool->odd, weir_relaxed);
     size_t done = 0;
     int err = 0;
 
@@ -48,12 +76,10 @@ static ssize_t put_plain(struct weir_pool *pool, const struct weir_job *jobs,
         ssize_t n = weir_ring_put(&pool->ring, (struct weir_ring_items){
             .items = jobs + done, .count = count - done,
             .stride = sizeof(*jobs), .bytes = sizeof(struct weir_call) },
-            insider, pool->elastic ? WEIR_NOW : deadline);
+            insider, looks ? WEIR_NOW : deadline);
 
-        if (!pool->elastic)
+        if (!looks)
             return n;
-        /* Before waiting for room somebody must see what was put: there may
-         * be none but spare workers to make it. */
         weir_pool_wake(pool);
         done += n > 0 ? (size_t)n : 0;
         err = n < 0 ? (int)n : 0;
@@ -79,7 +105,7 @@ static int claim_position(struct weir_pool *pool, int64_t deadline,
         else if (weir_ring_claim(ring, 1, pos) != 0)
             break;
         else
-            err = weir_ring_await_room(ring, insider, NULL, deadline, &slept);
+            err = await_room(pool, insider, NULL, deadline, &slept);
     } while (err == 0);
     if (slept && weir_ring_refresh(ring))
         weir_ring_tell_room(ring);
@@ -193,6 +219,7 @@ ssize_t weir_pool_submit(struct weir_pool *pool, const struct weir_job *jobs,
 
     if (!weir_sys_at_home(&pool->home))
         return -ECHILD;
+    weir_grow_mind(pool);
     if (count == 1 && put_one(pool, jobs))
         return 1;
     insider = weir_pool_is_own_job(pool);

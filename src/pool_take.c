@@ -72,11 +72,11 @@ static int claim_job(void *user)
     struct claim *claim = user;
     struct weir_taken *taken = claim->taken;
     int took = take_next(claim->w->pool, taken);
-    weir_stale_fn *stale =
-        weir_atomic_load(&claim->w->pool->stale, weir_seq_cst);
+    const struct weir_references *references =
+        weir_atomic_load(&claim->w->pool->references, weir_seq_cst);
 
-    return took == 1 && taken->task == NULL && stale != NULL &&
-                   stale(&taken->call)
+    return took == 1 && taken->task == NULL && references != NULL &&
+                   references->is_stale(&taken->call)
                ? 2
                : took;
 }
@@ -214,8 +214,8 @@ static void go_round(struct weir_context *w, const struct weir_call *call)
     w->goes_on = true;
 }
 
-/* Run a job that is no task. */
-static void run_call(struct weir_context *w, const struct weir_call *call)
+/* Run a job that is no task. As weir_worker_run(). */
+static int run_call(struct weir_context *w, const struct weir_call *call)
 {
     bool told = false;
     int status;
@@ -231,6 +231,10 @@ static void run_call(struct weir_context *w, const struct weir_call *call)
         weir_event_began(w, w->bare_who);
     }
     status = call->fn(w, call->arg);
+    if (weir_worker_is_forked(w)) {
+        w->exit_status = status != 0;
+        return -ECHILD;
+    }
     weir_listener_end(&w->listener);
     if (told)
         weir_event_ended(w, status == WEIR_AGAIN ? WEIR_JOB_AGAIN
@@ -241,29 +245,31 @@ static void run_call(struct weir_context *w, const struct weir_call *call)
         go_round(w, call);
     else if (status != 0)
         weir_count_one(&w->failed);
+    return 0;
 }
 
-void weir_worker_run(struct weir_context *w, const struct weir_taken *taken)
+int weir_worker_run(struct weir_context *w, const struct weir_taken *taken)
 {
     const struct weir_call *call = &taken->call;
 
     if (taken->task != NULL) {
-        if (taken->why != 0)
-            weir_task_drop(taken->task, taken->why);
-        else
-            weir_task_run(w, taken->task);
-        return;
+        if (taken->why == 0)
+            return weir_task_run(w, taken->task);
+        weir_task_drop(taken->task, taken->why);
+        return 0;
     }
     if (weir_atomic_load(&w->pool->mode, weir_acquire) == WEIR_CANCEL) {
         drop(w->pool, call);
         weir_count_one(&w->cancelled);
     } else {
-        run_call(w, call);
+        if (run_call(w, call) != 0)
+            return -ECHILD;
         if (w->goes_on) {
             w->goes_on = false;
             weir_count_one(&w->moved);
-            return;
+            return 0;
         }
     }
     weir_count_one(&w->ended);
+    return 0;
 }

@@ -273,13 +273,8 @@ bool weir_task_pass(struct weir_task *t)
     return took;
 }
 
-void weir_tasks_skip_spent(struct weir_pool *pool)
+static void skip_tokens_locked(struct weir_pool *pool)
 {
-    struct weir_tasks *ts = &pool->tasks;
-
-    if (weir_atomic_load(&ts->spent, weir_seq_cst) == 0)
-        return;
-    weir_sys_lock(&ts->lock);
     for (;;) {
         uint64_t head = weir_atomic_load(&pool->ring.head, weir_seq_cst);
         struct weir_task *t = *spent_at(pool, head);
@@ -291,7 +286,41 @@ void weir_tasks_skip_spent(struct weir_pool *pool)
             break;
         pass_locked(t);
     }
-    weir_sys_unlock(&ts->lock);
+}
+
+static bool is_stale(void *user, void *item)
+{
+    const struct weir_references *references = user;
+
+    return references->is_stale(item);
+}
+
+void weir_tasks_skip_spent(struct weir_pool *pool)
+{
+    struct weir_tasks *ts = &pool->tasks;
+    const struct weir_references *references = NULL;
+    struct weir_call stale;
+    bool passed;
+
+    if (weir_atomic_load(&pool->may_be_stale, weir_seq_cst))
+        references = weir_atomic_load(&pool->references, weir_seq_cst);
+    if (references == NULL &&
+        weir_atomic_load(&ts->spent, weir_seq_cst) == 0)
+        return;
+    do {
+        weir_sys_lock(&ts->lock);
+        skip_tokens_locked(pool);
+        passed = references != NULL &&
+                 weir_ring_take_if(&pool->ring, &stale, sizeof(stale),
+                                   is_stale, (void *)(uintptr_t)references);
+        /* Under the lock: who takes it next and finds nothing to pass finds
+         * this one ended. */
+        if (passed)
+            weir_atomic_fetch_add(&pool->ended_aside, 1, weir_seq_cst);
+        weir_sys_unlock(&ts->lock);
+        if (passed)
+            references->pass(&stale);
+    } while (passed);
 }
 
 struct weir_task *weir_task_take_ready(struct weir_pool *pool, bool queued)
@@ -382,8 +411,9 @@ static int wait_for_turn(struct weir_task *t, int64_t now)
     int why;
 
     weir_sys_lock(&ts->lock);
-    /* What is not due ends with the draining, as what is held. */
-    why = must_end_locked(t, t->turn > now);
+    /* Draining drops a job whose start time or next period has not come, but
+     * waits for the pause before a rerun. */
+    why = must_end_locked(t, t->turn > now && !t->retries);
     if (why == 0 && t->turn <= now) {
         weir_task_ready_locked(t);
     } else if (why == 0) {
@@ -433,6 +463,7 @@ bool weir_task_wants_again(struct weir_task *t, int status, int64_t retry_ns)
     int64_t wait = retry_ns;
 
     t->again = true;
+    t->retries = status != 0;
     if (status == WEIR_AGAIN) {
         wait = retry_ns > 0 ? retry_ns : 0;
     } else if (status != 0) {

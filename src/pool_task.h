@@ -55,6 +55,8 @@ struct weir_task {
     uint32_t attempts;               /* (o) runs so far */
     uint32_t failures;               /* (o) of these, since the last 0 */
     bool again;                      /* (o) it is to run once more, at turn */
+    bool retries; /* (o) `turn` ends a pause before a rerun: draining waits
+                     for it, unlike a start time or a period */
     int refused;                     /* (o) why it was not to be parked */
 };
 
@@ -143,8 +145,9 @@ void weir_task_queue(struct weir_task *task);
  * ended; the caller settles the pool when no gate is locked. */
 bool weir_task_pass(struct weir_task *task);
 
-/* Let the spent tokens that come next in the ring pass: for who asks how many
- * jobs have ended. No worker may come by, and no gate keeps them. */
+/* Let the spent tokens and stale references that come next in the ring pass:
+ * for who asks how many jobs have ended. No worker may come by, and no gate
+ * keeps them. */
 void weir_tasks_skip_spent(struct weir_pool *pool);
 
 /* Take the ready task whose turn it is; NULL: it is the ring's turn, which

@@ -185,8 +185,8 @@ void weir_tasks_promote(struct weir_pool *pool)
         return;
     weir_sys_lock(&ts->lock);
     /* Also tasks that are too late: the worker that takes one drops it. What
-     * is due beyond a portion stays due, so that whoever takes a job next, or
-     * is about to sleep, goes on with it. */
+     * is due beyond a portion stays due, so that the next worker that takes a
+     * job, or is about to sleep, goes on with it. */
     for (int n = 0; n < WEIR_PORTION && ts->heap_count > 0 &&
                     ts->heap[0]->due <= now; n++)
         make_ready_locked(ts->heap[0]);
@@ -273,7 +273,7 @@ void weir_tasks_sweep(struct weir_pool *pool)
             weir_sys_unlock(&ts->lock);
             break;
         }
-        if (t->state == WEIR_TASK_DELAYED ||
+        if ((t->state == WEIR_TASK_DELAYED && (cancel || !t->retries)) ||
             (cancel && (t->state == WEIR_TASK_PARKED ||
                         t->state == WEIR_TASK_READY))) {
             weir_task_take_locked(t);

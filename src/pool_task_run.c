@@ -50,18 +50,23 @@ static void finish(struct weir_task *t, int status)
     weir_task_end(t);
 }
 
-/* Its thread ends inside it: it ends with it. */
+/* Its thread ends inside it: it ends with it. A retry that weir_attempt() has
+ * promised will not come, so `drop` is called instead. */
 static void abandon(struct weir_frame *frame)
 {
     struct weir_task *t = frame->task;
+    bool last = weir_frame_is_last(frame);
 
     weir_listener_end(&frame->listener);
     if (t->pool->on_event != NULL)
-        weir_event_abandoned(frame->cx, weir_task_who(t));
+        weir_event_abandoned(frame->cx, weir_task_who(t), last);
     weir_task_leave(t, frame->held);
     weir_task_part(t);
     weir_count_one(&frame->cx->moved); /* weir_task_run() will not */
-    finish(t, -ECANCELED);
+    if (last)
+        finish(t, -ECANCELED);
+    else
+        weir_task_drop(t, -ECANCELED);
 }
 
 /* Run the job of one that is in no group. Returns its status. */
@@ -73,15 +78,17 @@ static int run_job(struct weir_context *cx, struct weir_task *t,
     int status;
 
     *frame = (struct weir_frame){ .cx = cx, .task = t, .held = held,
-        .token = true, .stopping = is_late, .deadline = deadline_of,
-        .abandon = abandon };
+        .token = true, .attempt = t->attempts, .stopping = is_late,
+        .deadline = deadline_of, .abandon = abandon };
     cx->tag = t->job.tag;
     cx->retry_ns = -1;
     if (told)
         weir_event_began(cx, weir_task_who(t));
     status = t->job.fn(cx, t->job.arg);
-    weir_listener_end(&frame->listener);
     cx->depth--;
+    if (weir_worker_is_forked(cx))
+        return status;
+    weir_listener_end(&frame->listener);
     weir_task_wants_again(t, status, cx->retry_ns);
     if (told)
         weir_event_ended(cx, t->again ? WEIR_JOB_AGAIN : WEIR_JOB_ENDED,
@@ -92,7 +99,7 @@ static int run_job(struct weir_context *cx, struct weir_task *t,
     return status;
 }
 
-void weir_task_run(struct weir_context *cx, struct weir_task *t)
+int weir_task_run(struct weir_context *cx, struct weir_task *t)
 {
     unsigned held = 0;
     int status, why;
@@ -109,12 +116,17 @@ void weir_task_run(struct weir_context *cx, struct weir_task *t)
     } else {
         status = run_job(cx, t, held);
     }
+    if (weir_worker_is_forked(cx)) {
+        cx->exit_status = status != 0;
+        return -ECHILD;
+    }
     weir_count_one(&cx->moved);
     if (!t->again) {
         finish(t, status);
-        return;
+        return 0;
     }
     why = weir_task_requeue(t);
     if (why != 0)
         weir_task_drop(t, why);
+    return 0;
 }

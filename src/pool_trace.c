@@ -54,9 +54,10 @@ void weir_event_ended(struct weir_context *cx, enum weir_event_kind kind,
     tell(cx->pool, cx, event);
 }
 
-void weir_event_abandoned(struct weir_context *cx, struct weir_event who)
+void weir_event_abandoned(struct weir_context *cx, struct weir_event who,
+                          bool last)
 {
-    who.kind = WEIR_JOB_ENDED;
+    who.kind = last ? WEIR_JOB_ENDED : WEIR_JOB_AGAIN;
     who.status = -ECANCELED;
     who.depth = jobs_of(cx);
     tell(cx->pool, cx, who);

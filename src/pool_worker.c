@@ -85,6 +85,10 @@ static int keep_gate(struct weir_context *w, struct weir_taken *job,
         err = weir_worker_take(w, job, true);
         if (err != -EAGAIN)
             break;
+        if (weir_grow_is_surplus(w)) {
+            err = -ENOENT; /* another one is to stand here */
+            break;
+        }
         if (deadline != WEIR_FOREVER && weir_sys_now() >= deadline)
             break;
         due = weir_tasks_watch(pool);
@@ -156,7 +160,11 @@ static bool sleep_until_job(struct weir_context *w, int64_t until,
 
     weir_worker_pay(w);
     weir_park_wake(&ring->room);
-    if (!jobs) {
+    /* In a closed pool a worker that has taken nothing since it last settled
+     * has changed no counter. Adding up those of all workers once per worker
+     * would make closing a large pool quadratic. */
+    if (!jobs && !(closed && w->settled)) {
+        w->settled = true;
         weir_pool_settle(pool);
         closed = weir_ring_is_closed(ring);
     }
@@ -217,6 +225,7 @@ static void after_take(struct weir_context *w, bool slept)
 {
     struct weir_pool *pool = w->pool;
 
+    w->settled = false;
     /* This take has moved the head: see Order for the room. */
     weir_ring_tell_room(&pool->ring);
     if ((slept || weir_pool_may_grow(pool)) &&
@@ -251,8 +260,7 @@ int weir_worker_run_one(struct weir_context *w, int64_t deadline)
                    : -ETIMEDOUT;
     }
     after_take(w, slept);
-    weir_worker_run(w, &job);
-    return 0;
+    return weir_worker_run(w, &job);
 }
 
 /* Find the next job. Returns false: there will be none. */
@@ -265,6 +273,11 @@ static bool next(struct weir_context *w, struct weir_taken *job)
     for (;;) {
         int err;
 
+        if (weir_atomic_load(&pool->odd, weir_relaxed)) {
+            weir_grow_ask(pool);
+            if (weir_grow_leaves(w))
+                return false;
+        }
         if (pool->elastic && !weir_grow_stay(w))
             return false;
         err = weir_worker_take(w, job, false);
@@ -300,16 +313,30 @@ static void tell(struct weir_context *w, enum weir_event_kind kind)
         weir_event_worker(w, kind);
 }
 
+/* A worker leaves the others to go on without it. */
+static void hand_over(struct weir_context *w)
+{
+    struct weir_pool *pool = w->pool;
+
+    weir_worker_rests(w);
+    /* It may have been woken for a job that others must take now, or have
+     * slept on behalf of all until one is due. */
+    if (weir_pool_has_jobs(pool) || weir_tasks_unwatched(pool))
+        weir_park_wake(&pool->ring.items);
+}
+
 /* End a worker for good. A pool that has none left and was not closed is
  * cancelled: nobody would run what it accepts. Who waits for `alive` joins
  * this thread before anything is freed. */
 static void end_worker(struct weir_context *w)
 {
     struct weir_pool *pool = w->pool;
-    bool last;
+    bool last, left;
 
     weir_worker_give_back(w);
     weir_worker_pay(w);
+    if (w->leaves)
+        hand_over(w);
     if (pool->worker_stop != NULL)
         pool->worker_stop(pool->user, w->index, w->local);
     tell(w, WEIR_WORKER_ENDED);
@@ -318,9 +345,12 @@ static void end_worker(struct weir_context *w)
     current = NULL;
     weir_sys_lock(&pool->lock);
     w->life = WEIR_LIFE_ENDED;
-    pool->threads--;
-    weir_grow_comes_back_locked(w);
+    left = w->leaves;
+    if (!left)
+        pool->threads--;
+    w->leaves = false;
     last = pool->threads == 0;
+    weir_grow_ended_locked(w, left);
     weir_sys_unlock(&pool->lock);
     if (last && !weir_ring_is_closed(&pool->ring))
         weir_pool_stop(pool);
@@ -333,7 +363,8 @@ static void work(void *arg)
     struct weir_taken job;
 
     while (next(w, &job)) {
-        weir_worker_run(w, &job);
+        if (weir_worker_run(w, &job) != 0)
+            weir_sys_end_process(w->exit_status);
         if (w->counted)
             weir_grow_job_ended(w);
     }
@@ -386,6 +417,8 @@ static void replace(void *arg)
     struct weir_context *w = arg;
     bool bare;
 
+    if (weir_worker_is_forked(w))
+        weir_sys_end_process(1);
     while (w->depth > 0) {
         struct weir_frame *frame = &w->frames[--w->depth];
 
@@ -400,7 +433,7 @@ static void replace(void *arg)
     bare = w->bare;
     w->bare = false;
     if (bare && w->pool->on_event != NULL)
-        weir_event_abandoned(w, w->bare_who);
+        weir_event_abandoned(w, w->bare_who, true);
     if (w->in_job) {
         w->in_job = false;
         weir_count_one(&w->failed);
@@ -438,6 +471,8 @@ void weir_worker_main(void *arg)
         weir_sys_lock(&pool->lock);
         w->life = WEIR_LIFE_ENDED;
         last = --pool->threads == 0;
+        if (late && !last && !weir_ring_is_closed(&pool->ring))
+            weir_grow_refused_locked(pool);
         weir_sys_unlock(&pool->lock);
         if (!late)
             weir_sys_sem_post(&pool->started);

@@ -18,6 +18,9 @@
  *   is the "making" of park.h, for takers and putters. A thread that has
  *   announced itself checks tail against head, not the cell: a put that has
  *   its position but has not filled the cell yet is as good as there.
+ *   The lowest bit of head locks it for a thread that looks at the next item
+ *   before it decides whether to take it: no compare-and-swap of a taker
+ *   succeeds meanwhile, and takers pause as for a putter.
  * Invariants: head <= tail <= bound <= (all that ended or was taken) +
  *   capacity, all modulo 2^64. A position below tail is filled, once, by who
  *   moved tail past it, and emptied, once, by who moved head past it.
@@ -40,6 +43,7 @@
 #include <string.h>
 
 #define WEIR_RING_CLOSED UINT64_C(1)
+#define WEIR_RING_LOOKING UINT64_C(1) /* of head */
 #define WEIR_RING_FIRST (UINT64_C(0) - 6) /* three puts before the wrap */
 
 /* Cells ahead that are asked for, to be written: a taker writes them too. */
@@ -130,7 +134,8 @@ static inline bool weir_ring_is_closed(struct weir_ring *ring)
  * is taken between the two loads makes the difference too large. */
 static inline size_t weir_ring_count(struct weir_ring *ring)
 {
-    uint64_t head = weir_atomic_load(&ring->head, weir_seq_cst);
+    uint64_t head = weir_atomic_load(&ring->head, weir_seq_cst) &
+                    ~WEIR_RING_LOOKING;
     uint64_t tail = weir_ring_tail(ring) & ~WEIR_RING_CLOSED;
     int64_t count = weir_ring_distance(head, tail);
 
@@ -360,6 +365,45 @@ static inline bool weir_ring_skip(struct weir_ring *ring, uint64_t pos)
         !weir_atomic_cas_strong(&ring->head, &head, pos + 2, weir_seq_cst))
         return false;
     weir_atomic_store(&cell->seq, weir_ring_next_turn(ring, pos),
+                      weir_release);
+    return true;
+}
+
+/* Take the next item if `wanted` says so of the copy in *item. One thread at a
+ * time may be in this call, or in weir_ring_skip(). Returns false: there is no
+ * item, or it is not wanted. `wanted` must not wait. */
+static inline bool weir_ring_take_if(struct weir_ring *ring, void *item,
+                                     size_t bytes,
+                                     bool (*wanted)(void *user, void *item),
+                                     void *user)
+{
+    uint64_t head = weir_atomic_load(&ring->head, weir_relaxed);
+    struct weir_cell *cell;
+
+    for (;;) {
+        uint64_t before = head;
+
+        cell = weir_ring_cell(ring, head);
+        /* Acquire, and release below: as in weir_ring_take. */
+        if (weir_atomic_load(&cell->seq, weir_acquire) ==
+            weir_ring_turn(ring, head) + 1) {
+            if (weir_atomic_cas_strong(&ring->head, &head,
+                                       head | WEIR_RING_LOOKING,
+                                       weir_seq_cst))
+                break;
+        } else {
+            head = weir_atomic_load(&ring->head, weir_seq_cst);
+            if (head == before)
+                return false;
+        }
+    }
+    memcpy(item, cell + 1, bytes);
+    if (!wanted(user, item)) {
+        weir_atomic_fetch_and(&ring->head, ~WEIR_RING_LOOKING, weir_seq_cst);
+        return false;
+    }
+    weir_atomic_fetch_add(&ring->head, 2 - WEIR_RING_LOOKING, weir_seq_cst);
+    weir_atomic_store(&cell->seq, weir_ring_next_turn(ring, head),
                       weir_release);
     return true;
 }

@@ -58,13 +58,14 @@ else
 fi
 
 # What acts on the whole program, or keeps state for all of it, is for the host
-# alone to call.
+# alone to call. Not so _exit(): it ends a child that a job has forked, which
+# has nothing but this thread; see base.h, FORK.
 found=$("$nm" --undefined-only "$library" | awk '{ print $NF }' |
     sed 's/@.*//' | sort -u | grep -xE "$(echo '
     signal bsd_signal sysv_signal sigset sigaction sigaltstack sigprocmask
     siginterrupt sigwait sigwaitinfo sigtimedwait signalfd kill raise
     alarm ualarm setitimer timer_create atexit __cxa_atexit on_exit
-    at_quick_exit pthread_atfork __register_atfork exit _exit quick_exit
+    at_quick_exit pthread_atfork __register_atfork exit quick_exit
     fork vfork posix_spawn posix_spawnp system popen
     getenv secure_getenv __secure_getenv setenv putenv unsetenv clearenv
     setlocale uselocale umask chdir fchdir chroot nice setpriority

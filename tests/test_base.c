@@ -4,6 +4,8 @@
 
 #include <weir/base.h>
 
+#include <time.h>
+
 static void clock_never_goes_back(void)
 {
     int64_t before = weir_now();
@@ -16,6 +18,19 @@ static void clock_never_goes_back(void)
             return;
         before = now;
     }
+}
+
+/* So what the system says of CLOCK_MONOTONIC and suspending holds. */
+static void clock_is_monotonic(void)
+{
+    struct timespec before, after;
+    int64_t now;
+
+    REQUIRE(clock_gettime(CLOCK_MONOTONIC, &before) == 0);
+    now = weir_now();
+    REQUIRE(clock_gettime(CLOCK_MONOTONIC, &after) == 0);
+    EXPECT(now >= before.tv_sec * WEIR_S + before.tv_nsec);
+    EXPECT(now <= after.tv_sec * WEIR_S + after.tv_nsec);
 }
 
 static void after_adds(void)
@@ -57,6 +72,7 @@ static void versions_agree(void)
 
 static const struct tap_case cases[] = {
     { "the clock never goes back", clock_never_goes_back },
+    { "the clock is CLOCK_MONOTONIC", clock_is_monotonic },
     { "a deadline lies as far ahead as asked for", after_adds },
     { "a deadline past the end of time is forever", after_saturates },
     { "a negative distance is now", after_negative_is_now },

@@ -263,7 +263,7 @@ static void a_key_is_remembered(void)
     EXPECT_INT(weir_gate_hold(gate, 0, WEIR_FOREVER), 0);
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
         .rate_per_s = 1e9 }), 0);
-    /* Key 1 is forgotten at once, and key 0 is still held. */
+    /* Key 1 is forgotten immediately, and key 0 is still held. */
     AWAIT(gate_stats(gate).keys == 1);
     EXPECT_INT(weir_gate_enter(gate, 2, WEIR_FOREVER), 0);
     EXPECT_INT(weir_gate_enter(gate, 3, WEIR_NOW), -EAGAIN);

@@ -299,7 +299,7 @@ static int exit_after_it(struct weir_context *cx, void *arg)
 }
 
 /* How it is to end, in `last`. */
-enum { BY_CANCEL, BY_DRAIN, BY_GROUP, BY_ONE, BY_EXIT };
+enum { BY_CANCEL, BY_GROUP, BY_ONE, BY_EXIT };
 
 static int wait_for_always(struct weir_context *cx, void *arg)
 {
@@ -331,11 +331,9 @@ static void stop_again(int how, int64_t retry_ns)
         EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ECANCELED), 0);
     else if (how == BY_ONE)
         EXPECT_INT(weir_group_cancel(group, 0, -ECANCELED), 0);
-    if (how != BY_CANCEL && how != BY_DRAIN)
+    if (how != BY_CANCEL)
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
-    EXPECT_INT(weir_pool_close(pool, how == BY_DRAIN ? WEIR_DRAIN
-                                                     : WEIR_CANCEL,
-                               WEIR_FOREVER), 0);
+    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&j.drops), 1);
     EXPECT_INT(atomic_load(&j.why), -ECANCELED);
     weir_group_destroy(group);
@@ -345,8 +343,7 @@ static void stop_again(int how, int64_t retry_ns)
 static void a_waiter_stops_again(void)
 {
     for (int how = BY_CANCEL; how <= BY_EXIT; how++) {
-        if (how != BY_DRAIN) /* what is due is run, for ever */
-            stop_again(how, 0);
+        stop_again(how, 0);
         stop_again(how, WEIR_FOREVER);
     }
 }

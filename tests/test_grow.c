@@ -3,6 +3,7 @@
 #include "jobs.h"
 
 #include <sched.h>
+#include <sys/resource.h>
 
 static struct weir_pool *make_elastic(int workers, int max)
 {
@@ -844,6 +845,169 @@ static void set_workers(void)
     weir_pool_destroy(pool);
 }
 
+/* Of a pool that cannot grow beyond what it was made with. */
+static void set_workers_of_fixed(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 6 });
+    pthread_barrier_t all;
+    atomic_int inside = 0;
+
+    for (int round = 0; round < 20; round++) {
+        int n = 2 + round % 5;
+
+        EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
+                       .workers = 1 }), 0);
+        AWAIT(pool_stats(pool).workers == 1);
+        for (int i = 0; i < 20; i++)
+            submit_fn(pool, at_most_one, &inside);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        REQUIRE(pthread_barrier_init(&all, NULL, (unsigned)n) == 0);
+        if (round % 2 == 0)
+            EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
+                           .workers = n }), 0);
+        for (int i = 0; i < n; i++)
+            submit_fn(pool, meets, &all);
+        if (round % 2 != 0)
+            EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
+                           .workers = n }), 0);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        pthread_barrier_destroy(&all);
+    }
+    EXPECT(pool_stats(pool).workers_max <= 6);
+    weir_pool_destroy(pool);
+}
+
+static atomic_int hooks[6];
+
+static int hook_starts(void *user, int index, void **local)
+{
+    (void)user;
+    *local = &hooks[index];
+    EXPECT_INT(atomic_fetch_add(&hooks[index], 1), 0);
+    return 0;
+}
+
+static void hook_stops(void *user, int index, void *local)
+{
+    (void)user;
+    EXPECT(local == &hooks[index]);
+    EXPECT_INT(atomic_fetch_sub(&hooks[index], 1), 1);
+}
+
+static void set_runs_the_hooks(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 6, .worker_start = hook_starts,
+        .worker_stop = hook_stops });
+
+    for (int round = 0; round < 50; round++) {
+        EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
+                       .workers = 1 + round * 7 % 6 }), 0);
+        if (round % 10 == 0)
+            AWAIT(pool_stats(pool).workers == 1 + round * 7 % 6);
+    }
+    weir_pool_destroy(pool);
+    for (int i = 0; i < 6; i++)
+        EXPECT_INT(atomic_load(&hooks[i]), 0);
+}
+
+/* A worker that stands at a gate for the others ends too. */
+static void set_while_held(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 4, .limit = 2 });
+    struct weir_gate *gate = weir_pool_gate(pool);
+    atomic_int ran = 0;
+
+    EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_FOREVER), 0);
+    for (int i = 0; i < 10; i++)
+        submit_fn(pool, count_run, &ran);
+    for (int n = 3; n > 0; n--) {
+        EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
+                       .workers = n }), 0);
+        AWAIT(pool_stats(pool).workers == n);
+    }
+    EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_NOW), 0);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 10);
+    weir_pool_destroy(pool);
+}
+
+/* ---- threads that the system refuses ---- */
+
+#if defined(__linux__)
+static int blocks_until(struct weir_context *cx, void *arg)
+{
+    weir_blocking_begin(cx);
+    latch_wait(arg);
+    weir_blocking_end(cx);
+    return 0;
+}
+
+static int opens_three(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    for (int i = 0; i < 3; i++)
+        latch_open(arg);
+    return 0;
+}
+
+/* A user of whom there are no other processes may have three threads: of four
+ * jobs two run, and wait for the last one. Then it may have more. */
+static int grow_in_child(void)
+{
+    struct rlimit few = { 3, 100 };
+    uid_t user = 61000 + (uid_t)getpid() % 4000;
+    struct weir_pool *pool;
+    sem_t opened;
+    int err;
+
+    latch_init(&opened);
+    if (setgid(user) != 0 || setuid(user) != 0 ||
+        weir_pool_create(&pool, &(struct weir_pool_options){
+            .workers = 1, .max_workers = 6 }) != 0 ||
+        setrlimit(RLIMIT_NPROC, &few) != 0)
+        return 2;
+    for (int i = 0; i < 3; i++)
+        weir_pool_submit(pool, &(struct weir_job){ .fn = blocks_until,
+            .arg = &opened }, 1, WEIR_NOW);
+    weir_pool_submit(pool, &(struct weir_job){ .fn = opens_three,
+        .arg = &opened }, 1, WEIR_NOW);
+    AWAIT(pool_stats(pool).blocked == 2);
+    if (weir_pool_wait(pool, WEIR_NOW) != -EAGAIN ||
+        pool_stats(pool).queued != 2)
+        return 3;
+    few.rlim_cur = 100;
+    if (setrlimit(RLIMIT_NPROC, &few) != 0)
+        return 4;
+    err = weir_pool_wait(pool, WEIR_FOREVER);
+    weir_pool_destroy(pool);
+    return err != 0;
+}
+#endif
+
+static void growing_at_a_limit(void)
+{
+#if defined(__linux__)
+    pid_t child;
+    int status;
+
+    if (getuid() != 0 || !THREADS_AFTER_FORK) {
+        SKIP("only root can become a user without other processes");
+        return;
+    }
+    fflush(stdout);
+    child = fork();
+    if (child == 0)
+        _exit(grow_in_child());
+    REQUIRE(waitpid(child, &status, 0) == child);
+    EXPECT_INT(status, 0);
+#else
+    SKIP("RLIMIT_NPROC does not count threads here");
+#endif
+}
+
 struct load {
     struct weir_pool *pool;
     atomic_int *stop, *ran;
@@ -862,9 +1026,8 @@ static void *put_load(void *arg)
     return NULL;
 }
 
-static void set_under_load(void)
+static void set_under_load_of(struct weir_pool *pool, int left)
 {
-    struct weir_pool *pool = make_elastic(2, 6);
     atomic_int stop = 0, ran = 0;
     struct load load = { pool, &stop, &ran, 0 };
     pthread_t thread = start(put_load, &load);
@@ -883,8 +1046,16 @@ static void set_under_load(void)
     EXPECT(pool_stats(pool).workers_max <= 6);
     EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
                    .workers = 1 }), 0);
-    AWAIT(pool_stats(pool).workers == 2);
+    AWAIT(pool_stats(pool).workers == left);
     weir_pool_destroy(pool);
+}
+
+static void set_under_load(void)
+{
+    set_under_load_of(make_elastic(2, 6), 2); /* with the one in reserve */
+    set_under_load_of(make_workers(6), 1);
+    set_under_load_of(make_pool(&(struct weir_pool_options){ .workers = 6,
+        .limit = 3, .capacity = 4 }), 1);
 }
 
 static void set_out_of_range(void)
@@ -915,7 +1086,7 @@ static void set_out_of_range(void)
     EXPECT_INT(weir_gate_stats(weir_pool_gate(pool), &gate), 0);
     EXPECT_INT(gate.limit, 3);
     EXPECT_INT(weir_pool_set(fixed, &(struct weir_pool_options){
-                   .workers = 1 }), -EINVAL);
+                   .workers = 3 }), -EINVAL);
     EXPECT_INT(weir_pool_set(fixed, &(struct weir_pool_options){
                    .workers = 2 }), 0);
     EXPECT_INT(weir_pool_set(fixed, &(struct weir_pool_options){
@@ -1065,6 +1236,13 @@ static const struct tap_case cases[] = {
     { "a job with a priority that ends its thread runs no more",
       exiting_tasks },
     { "set changes the number of workers", set_workers },
+    { "a pool made with 6 workers can shrink to 1 and grow back",
+      set_workers_of_fixed },
+    { "workers that set ends and starts again run their hooks",
+      set_runs_the_hooks },
+    { "a pool with a held gate can shrink", set_while_held },
+    { "a pool that RLIMIT_NPROC kept from growing grows when it is raised",
+      growing_at_a_limit },
     { "set loses nothing under load", set_under_load },
     { "set with what cannot be changed is EINVAL", set_out_of_range },
     { "closing ends a pool in whatever state of growth",

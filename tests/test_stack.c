@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * test_stack.c - what a worker's jobs find when they start: their stack, and the
- * signal mask that their child processes inherit. The program has 250 KiB of
- * thread-local variables, which glibc takes out of each thread's stack. */
+ * test_stack.c - what a worker's jobs find when they start: their stack, and
+ * the signal mask that their child processes inherit. The program has 250 KiB
+ * of thread-local variables, which glibc takes out of each thread's stack. */
 #define _GNU_SOURCE 1
 #include "jobs.h"
 

@@ -62,12 +62,12 @@ static void exits_are_counted(void)
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     stats = pool_stats(pool);
     EXPECT_INT(stats.running, 0);
-    EXPECT_INT(stats.failed, 5);
+    EXPECT_INT(stats.failed, 0);
     EXPECT_INT(stats.succeeded, 0);
-    EXPECT_INT(stats.cancelled, 0);
+    EXPECT_INT(stats.cancelled, 5); /* it had retries left */
     EXPECT_INT(stats.submitted, 5);
     EXPECT_INT(atomic_load(&j.runs), 5);
-    EXPECT_INT(atomic_load(&j.drops), 0);
+    EXPECT_INT(atomic_load(&j.drops), 5);
     weir_pool_destroy(pool);
 }
 
@@ -450,18 +450,17 @@ static void again_later(void)
 
 static void again_and_closing(void)
 {
-    for (int drains = 0; drains <= 1; drains++) {
+    for (int pauses = 0; pauses <= 1; pauses++) {
         struct weir_pool *pool = make_workers(1);
         struct job j;
 
         job_init(&j);
         j.statuses[0] = WEIR_AGAIN;
-        j.retry_ns = drains ? 3600 * WEIR_S : 0;
+        j.retry_ns = pauses ? 3600 * WEIR_S : 0;
         submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
             .drop = note_drop });
         AWAIT(atomic_load(&j.runs) > 0);
-        EXPECT_INT(weir_pool_close(pool, drains ? WEIR_DRAIN : WEIR_CANCEL,
-                                   WEIR_FOREVER), 0);
+        EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&j.drops), 1);
         EXPECT_INT(atomic_load(&j.why), -ECANCELED);
         EXPECT_INT(pool_stats(pool).cancelled, 1);
@@ -622,7 +621,8 @@ static void draining(void)
     job_init(&kept);
     job_init(&retried);
     retried.statuses[0] = 5;
-    retried.retry_ns = 3600 * WEIR_S;
+    retried.last = 1;
+    retried.retry_ns = 100 * WEIR_MS;
     REQUIRE(weir_gate_enter(full, 0, WEIR_NOW) == 0);
     REQUIRE(weir_gate_hold(held, 0, WEIR_FOREVER) == 0);
     submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &late,
@@ -635,20 +635,155 @@ static void draining(void)
         submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &kept,
             .drop = note_drop, .gate = held });
     }
-    AWAIT(pool_stats(pool).delayed == 2 && pool_stats(pool).parked == 6);
+    AWAIT(pool_stats(pool).parked == 6 && atomic_load(&retried.runs) > 0);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
     AWAIT(atomic_load(&kept.drops) == 3);
     EXPECT_INT(atomic_load(&late.drops), 1);
-    EXPECT_INT(atomic_load(&retried.drops), 1);
     EXPECT_INT(atomic_load(&late.why), -ECANCELED);
     EXPECT_INT(atomic_load(&parked.runs), 0);
     weir_gate_leave(full, 0);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&parked.runs), 3);
     EXPECT_INT(atomic_load(&kept.runs), 0);
+    EXPECT_INT(atomic_load(&retried.runs), 2);
+    EXPECT_INT(atomic_load(&retried.drops), 0);
     weir_gate_destroy(full);
     weir_gate_destroy(held);
     weir_pool_destroy(pool);
+}
+
+/* Ways in which a job asks for another run, each after a pause. */
+enum { BY_AGAIN, BY_RETRIES, BY_WAITER, BY_GROUP, PAUSES };
+
+static struct weir_job pauses(int how, struct job *j)
+{
+    struct weir_job job = { .fn = run_job, .arg = j, .drop = note_drop };
+
+    j->statuses[0] = how == BY_RETRIES || how == BY_GROUP ? 5 : WEIR_AGAIN;
+    j->last = 1;
+    job.retries = how == BY_RETRIES || how == BY_GROUP ? 1 : 0;
+    return job;
+}
+
+/* Submit it, if `how` says so from a job that waits for it. */
+static int submit_and_wait(struct weir_context *cx, void *arg)
+{
+    struct job *j = arg;
+    struct weir_job job = pauses(BY_WAITER, j);
+    struct weir_group *group = make_group(weir_pool_of(cx), NULL);
+
+    submit_in(group, &job);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    weir_group_destroy(group);
+    return 0;
+}
+
+static void submit_pauses(struct weir_pool *pool, struct weir_group *group,
+                          int how, struct job *j)
+{
+    struct weir_job job = pauses(how, j);
+
+    if (how == BY_WAITER)
+        submit_to(pool, &(struct weir_job){ .fn = submit_and_wait,
+            .arg = j });
+    else if (how == BY_GROUP)
+        submit_in(group, &job);
+    else
+        submit_to(pool, &job);
+    AWAIT(atomic_load(&j->runs) > 0);
+}
+
+/* On workers, and on the thread that closes a pool which has none. */
+static void draining_finishes_reruns(void)
+{
+    for (int how = 0; how < PAUSES; how++) {
+        struct weir_pool *pool = make_workers(1);
+        struct weir_group *group = make_group(pool, NULL);
+        struct job j;
+
+        job_init(&j);
+        j.retry_ns = 20 * WEIR_MS;
+        submit_pauses(pool, group, how, &j);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&j.runs), 2);
+        EXPECT(j.at[1] - j.at[0] >= 20 * WEIR_MS);
+        EXPECT_INT(atomic_load(&j.drops), 0);
+        EXPECT_INT(pool_stats(pool).cancelled, 0);
+        EXPECT_INT(pool_stats(pool).succeeded, how == BY_WAITER ? 2 : 1);
+        weir_group_destroy(group);
+        weir_pool_destroy(pool);
+    }
+}
+
+static void draining_here_finishes_reruns(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = WEIR_NONE });
+    struct job j;
+    struct weir_job job;
+
+    job_init(&j);
+    job = pauses(BY_RETRIES, &j);
+    submit_to(pool, &job); /* 0.1 s until the next run */
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&j.runs), 2);
+    EXPECT_INT(atomic_load(&j.drops), 0);
+    weir_pool_destroy(pool);
+}
+
+/* Neither waiting nor draining ends before a pause does; cancelling does not
+ * wait for it, and destroying cancels. */
+static void pauses_outlast_all_but_cancelling(void)
+{
+    for (int how = 0; how < 2 * PAUSES; how++) {
+        struct weir_pool *pool = make_workers(1);
+        struct weir_group *group = make_group(pool, NULL);
+        struct job j;
+
+        job_init(&j);
+        j.retry_ns = 3600 * WEIR_S;
+        submit_pauses(pool, group, how / 2, &j);
+        EXPECT_INT(weir_pool_wait(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, weir_after(WEIR_MS)),
+                   -ETIMEDOUT);
+        EXPECT_INT(atomic_load(&j.drops), 0);
+        weir_group_destroy(how % 2 ? group : NULL);
+        if (how % 2 == 0)
+            EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
+        else if (how / 2 == BY_GROUP)
+            EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        weir_group_destroy(how % 2 ? NULL : group);
+        weir_pool_destroy(pool);
+        EXPECT_INT(atomic_load(&j.runs), 1);
+        EXPECT_INT(atomic_load(&j.drops), 1);
+        EXPECT_INT(atomic_load(&j.why), -ECANCELED);
+    }
+}
+
+/* What draining cannot finish: a gate is held, or the deadline comes first. */
+static void draining_drops_what_cannot_run(void)
+{
+    for (int late = 0; late <= 1; late++) {
+        struct weir_pool *pool = make_workers(1);
+        struct weir_gate *gate = make_gate(NULL);
+        struct job j;
+        struct weir_job job;
+
+        job_init(&j);
+        job = pauses(BY_RETRIES, &j);
+        j.retry_ns = late ? 3600 * WEIR_S : 20 * WEIR_MS;
+        job.gate = gate;
+        job.deadline = late ? weir_after(50 * WEIR_MS) : 0;
+        submit_to(pool, &job);
+        AWAIT(atomic_load(&j.runs) + atomic_load(&j.drops) > 0);
+        if (!late)
+            EXPECT_INT(weir_gate_hold(gate, 0, WEIR_FOREVER), 0);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&j.drops), 1);
+        EXPECT_INT(atomic_load(&j.why), late ? -ETIMEDOUT : -ECANCELED);
+        weir_pool_destroy(pool);
+        weir_gate_destroy(gate);
+    }
 }
 
 static void hold_while_draining(void)
@@ -891,6 +1026,14 @@ static const struct tap_case cases[] = {
       room_is_used_again },
     { "draining drops what is late or held and runs what is parked",
       draining },
+    { "draining waits for the pause before a rerun, and for the rerun",
+      draining_finishes_reruns },
+    { "draining a pool without threads finishes reruns",
+      draining_here_finishes_reruns },
+    { "only cancelling ends the pause before a rerun early",
+      pauses_outlast_all_but_cancelling },
+    { "draining drops a rerun that its gate or its deadline forbids",
+      draining_drops_what_cannot_run },
     { "a hold while a pool drains drops what waits for that gate",
       hold_while_draining },
     { "cancelling drops what waits anywhere, at once and once", cancelling },

@@ -3,7 +3,8 @@
  *
  * ERRORS. A call returns 0 or a negative errno value; a call that counts
  * returns ssize_t. The values always mean the same:
- *   -EAGAIN     it would have to wait, and was told not to (WEIR_NOW)
+ *   -EAGAIN     it would have to wait, and was told not to (WEIR_NOW), or
+ *               never waits for this; or the system refuses a thread
  *   -ETIMEDOUT  the deadline passed first
  *   -EPIPE      closed: nothing more is accepted, or nothing more will come
  *   -ECANCELED  it was cancelled before it ran
@@ -13,7 +14,10 @@
  *   -ENOENT     there is no such thing
  *   -ENOSPC     full: the bound set at creation, or the disk
  *   -EMSGSIZE   too large for the bound set at creation
- *   -EBUSY      another has it
+ *   -ENOBUFS    full of results that wait to be read
+ *   -ESTALE     it was taken before
+ *   -EISDIR     a directory
+ *   -EBUSY      in use by another thread or process
  *   -ECHILD     made before a fork() and used in the child
  * Other errors of the system are passed on. What a job returns is data and
  * is kept apart from what a call returns. A broken precondition that can
@@ -21,16 +25,20 @@
  * too.
  *
  * TIME. A deadline is one absolute time of the monotonic clock in
- * nanoseconds, always the last parameter of a call that can wait:
+ * nanoseconds, and the last parameter of a call that has one:
  *   weir_queue_put(queue, &item, WEIR_NOW);                do not wait
  *   weir_queue_put(queue, &item, weir_after(5 * WEIR_S));  five seconds
  *   weir_queue_put(queue, &item, WEIR_FOREVER);            as long as it takes
- * A deadline in the past behaves as WEIR_NOW, but says -ETIMEDOUT.
+ * A deadline in the past behaves as WEIR_NOW, but says -ETIMEDOUT. There is
+ * one exception: the deadline of weir_pool_run() bounds the work too.
+ * The clock is CLOCK_MONOTONIC. On Linux it stands still while the machine is
+ * suspended: deadlines, start times, periods and rates are late by that time.
  * Where the system has no sem_clockwait() a wait that a step of the wall
  * clock falls into can end late by that step, never early.
  *
  * OPTIONS. A struct by const pointer, NULL for all defaults, copied during
- * the call. Zero always means the documented default, never "unlimited":
+ * the call, and so are the strings in it. Only weir_job.name is kept as a
+ * pointer. Zero always means the documented default, never "unlimited":
  * WEIR_NONE says "none" or "unlimited" where a field's comment allows it.
  * Members called `reserved` are zero in programs and are what a struct grows
  * into, so that its size never changes: a program compiled against an older
@@ -45,6 +53,21 @@
  * calls that would wait, close or start something say -ECHILD, and
  * X_destroy() frees its memory without touching the threads, which are not
  * there. Objects made in the child are as good as any.
+ * A job may fork. In the child its function should end by _exit() or exec().
+ * If it returns there instead, the child runs no other job and calls no
+ * callback:
+ *   - on a thread of the pool's own the child ends by _exit(), which flushes
+ *     nothing, with status 0 if the function returned 0, else with 1
+ *   - in weir_pool_run(), and in weir_pool_close() of a pool without threads,
+ *     that call returns -ECHILD in the child
+ *   - in a call on a group that runs its jobs meanwhile, that call returns
+ *     -ECHILD in the child; if a job made it, that job goes on there until it
+ *     returns in turn
+ * A child in which the function ends its thread ends with status 1. Other
+ * callbacks than a job's function must not return in a child they have forked.
+ *
+ * SIGNALS. No call may be made from a signal handler. A signal ends no wait:
+ * the handler runs, and the call goes on to wait.
  *
  * CANCELLATION. No call that waits is a cancellation point: pthread_cancel()
  * takes effect after it.

@@ -57,7 +57,8 @@
  * elements too: as many as make, with the calling thread, as many threads as
  * the pool has, or as its limit allows. So a short loop costs what the plain
  * loop costs, and a pool of one worker or none is enough. There is no order
- * among elements, and neighbouring elements may run in different threads.
+ * among elements, and neighbouring elements may run in different threads. An
+ * element must not wait for another one: they may all run in one thread.
  *
  * Inside fn, weir_tag() is the index of the element. weir_worker_index() is
  * that of the worker, or -1 in a calling thread that is none. If the pool has
@@ -95,9 +96,16 @@
  * starts before its slot of a rate, or at a gate that is held. It helps only
  * with WEIR_FOREVER: a wait with a deadline sleeps. A waiter with nothing to
  * run gives its permits up and takes them again before it returns.
- * More than the pool's help_depth waits inside one another are refused with
- * -EDEADLK, and nothing is lost: the jobs still run. A wait for a group that
- * the waiting job, or a job that waits for it, belongs to is -EDEADLK too.
+ * A wait that would have to run a job itself more than the pool's help_depth
+ * levels deep is refused with -EDEADLK, and nothing is lost: the jobs still
+ * run. If other workers run them all, a deeper wait succeeds. A wait for a
+ * group that the waiting job, or a job that waits for it, belongs to is
+ * -EDEADLK at any depth.
+ * A job that waits for a group on another pool than its own gives its permits
+ * up and sleeps while that pool's threads run the group; with `help` it runs
+ * the group's jobs, as a thread outside any pool does. That is -EDEADLK only
+ * for its own groups: two pools whose workers all wait for groups on the other
+ * one wait for ever.
  *
  * A group made inside a job is a child of that job's group: cancelling the
  * outer one cancels the inner one, and one that is made after that.
@@ -218,7 +226,7 @@ WEIR_API int weir_group_wait(struct weir_group *group, int64_t deadline);
 
 /* Tell how it went so far. Returns with WEIR_FIRST_OK 0 once a job has; else
  * what the first job returned that did not return 0, or why it was dropped; 0
- * where there is none. */
+ * where there is none; -ECHILD. */
 WEIR_API int weir_group_status(struct weir_group *group);
 
 /* Cancel the job with this index, or WEIR_EVERY: then the group accepts

@@ -40,10 +40,20 @@ struct weir_context; /* what a job may ask and tell; good until it returns */
  * its deadline bounds how often. */
 #define WEIR_AGAIN INT32_MIN
 
-/* A job's function. Returns 0, a status of its own, which is counted as a
- * failure, or WEIR_AGAIN. One that ends its thread by pthread_exit() has
- * failed; another thread takes the worker over. If there can be none, the
- * pool goes on with fewer workers, and is cancelled when none is left. */
+/* A job's function. What it returns:
+ *   0           the job has succeeded and ended, unless it has a period
+ *   WEIR_AGAIN  it is run again
+ *   any other   the run has failed: the job is run again if a retry is left,
+ *               else it has failed and ended
+ *
+ * A function that ends its thread by pthread_exit() ends the job too: no retry
+ * follows, see weir_attempt(). Another thread takes the worker over. If there
+ * can be none, the pool goes on with fewer workers, and is cancelled when none
+ * is left.
+ *
+ * Neither a C++ exception nor longjmp() may leave the function: an exception
+ * ends the program, a jump past the pool's frames is undefined. Both may be
+ * used inside it. What becomes of a function that forks: see base.h. */
 typedef int weir_fn(struct weir_context *cx, void *arg);
 
 /* A job: plain data, copied when accepted. What is 0 asks for nothing. */
@@ -52,13 +62,14 @@ struct weir_job {
     void *arg;
     uint64_t tag; /* for the caller: told by weir_tag() and by results */
 
-    /* Called once if fn will never run to its end, or never again where it
-     * asked for that, by whichever thread finds out, with no lock held; `why`
-     * is -ECANCELED, -ETIMEDOUT, or what weir_group_cancel() was told. So an
-     * argument on the heap is freed either by fn or by drop. Must not wait
-     * for the pool, nor end its thread. NULL: nothing. */
+    /* Called once if the job ends without a run that could know that it was
+     * the last: it never ran, or another run was to follow and none does. See
+     * weir_attempt() for when fn frees an argument on the heap, and when drop
+     * does. Called by whichever thread finds out, with no lock held; `why` is
+     * -ECANCELED, -ETIMEDOUT, or what weir_group_cancel() was told. It may
+     * call whatever does not wait; see CALLBACKS in pool.h. NULL: nothing. */
     void (*drop)(void *arg, int why);
-    const char *name; /* for on_event; must outlive the job */
+    const char *name; /* for on_event; not copied: it must outlive the job */
 
     /* A gate to pass besides the pool's, with this key if it has keys: see
      * gate.h. While it may not, the job is parked there, in order, and holds
@@ -73,9 +84,10 @@ struct weir_job {
                           weir_stopping() while it runs */
     int64_t period_ns; /* run it again so long after the last start was due,
                           while it returns 0; turns missed are left out */
-    uint32_t retries;  /* after a status that is not 0 run it again so often:
+    uint32_t retries;  /* reruns after a status that is not 0: the first
                           0.1 s later, then 0.2, 0.4 ... to 30 s at most, or
-                          as weir_retry_in() says */
+                          as weir_retry_in() says. With a period the count
+                          starts anew after each run that returns 0 */
     int32_t priority;  /* WEIR_HIGH or WEIR_LOW */
     uint64_t reserved[4];
 };
@@ -92,13 +104,57 @@ WEIR_API void *weir_local(const struct weir_context *cx);
 /* Tell the pool that runs it: to make groups on, and submit to. */
 WEIR_API struct weir_pool *weir_pool_of(const struct weir_context *cx);
 
-/* Tell this worker's number, from 0 to workers - 1, or max_workers - 1 where
+/* Return this worker's number, from 0 to workers - 1, or max_workers - 1 if
  * that is more; from there on for threads inside weir_pool_run(); -1 on a
- * thread of the host's that helps a group. */
+ * thread of the host's that helps a group. An array by this number needs the
+ * larger of workers and max_workers, plus lenders, elements. With workers 0
+ * only the pool knows how many those are, and worker_start runs before it can
+ * be asked: then keep in *worker_local what is each worker's. */
 WEIR_API int weir_worker_index(const struct weir_context *cx);
 
 /* Tell the job's tag. */
 WEIR_API uint64_t weir_tag(const struct weir_context *cx);
+
+/* Return which run of this job this is, from 1. Every run counts, those after
+ * WEIR_AGAIN and those of earlier periods too. Stores in *last, unless it is
+ * NULL, what a failure of this run would mean:
+ *   1  no retry is left: a status other than 0 and WEIR_AGAIN ends the job
+ *   0  another run may follow
+ *
+ * Who frees an argument. When a job ends, either the last run of fn could know
+ * that it was the last, or drop is called, never both and never neither:
+ *   fn returned 0, and the job has no period   ended, drop is not called
+ *   fn failed, and *last was 1                 ended, drop is not called
+ *   fn failed, and *last was 0                 another run, or drop
+ *   fn returned WEIR_AGAIN                     another run, or drop
+ *   fn returned 0, and the job has a period    another run, or drop
+ *   fn ended its thread, and *last was 1       ended, drop is not called
+ *   fn ended its thread, and *last was 0       drop
+ *   fn never ran                               drop
+ * "Another run, or drop" holds whatever stops the job: a deadline, its group,
+ * WEIR_CANCEL, the end of a period by WEIR_DRAIN, a gate that is held while
+ * the pool drains. It holds whether fn calls weir_attempt() or not.
+ *
+ *   static int call(struct weir_context *cx, void *arg)
+ *   {
+ *       int last, status = ask_server(arg);
+ *
+ *       weir_attempt(cx, &last);
+ *       if (status == 0 || last)
+ *           free(arg);
+ *       return status;  // else it is run again, or forget() is called
+ *   }
+ *
+ *   static void forget(void *arg, int why)
+ *   {
+ *       free(arg);
+ *   }
+ *   ...
+ *   struct weir_job job = { .fn = call, .arg = request, .drop = forget,
+ *                           .retries = 3 };
+ *   if (weir_pool_submit(pool, &job, 1, WEIR_FOREVER) != 1)
+ *       free(request);  // not accepted: it is still the caller's */
+WEIR_API unsigned weir_attempt(const struct weir_context *cx, int *last);
 
 /* Ask whether this job should end early: 1 after WEIR_CANCEL, after its group
  * or one above it was cancelled, or when its deadline or one of theirs has
@@ -119,14 +175,15 @@ WEIR_API void weir_retry_in(struct weir_context *cx, int64_t ns);
  * and of its own, and takes them again, in line, before it returns: with a
  * limit of 1 no other job runs between two sleeps of one, which so needs no
  * lock. It is no stand-in for work that the limit is to bound.
- * Returns 0 after `ns` nanoseconds; -ECANCELED as soon as weir_stopping(). */
+ * Returns 0 after `ns` nanoseconds; -ECANCELED as soon as weir_stopping();
+ * -ECHILD in a child that the job has forked. */
 WEIR_API int weir_sleep(struct weir_context *cx, int64_t ns);
 
 /* Have `fn` called when this job is cancelled, so that it can be got out of
  * whatever it waits in: at once if it was, else by the thread that cancels,
- * with no lock held. It must not wait for this job. One for a job: the next
- * one takes its place, NULL takes it back; when this returns, or the job does,
- * the one before is not running any more. Nobody wakes up to call it when a
+ * with no lock held. It must not wait, see CALLBACKS in pool.h. One for a job:
+ * the next one takes its place, NULL takes it back; when this returns, or the
+ * job does, the one before is not running any more. Nobody wakes up to call it when a
  * deadline passes: what waits can be told weir_deadline(). */
 WEIR_API void weir_on_stop(struct weir_context *cx, void (*fn)(void *arg),
                            void *arg);

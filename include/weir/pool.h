@@ -36,10 +36,54 @@
  * never make it grow. Nor do those that keep a permit another would need: with
  * a `limit` of no more than `workers` only jobs that sleep or wait for a group
  * do. When nobody is blocked any more `workers` go on, and the others end.
+ * A thread that the system refuses, or whose worker_start fails, is asked for
+ * again after 10 ms, then after pauses twice as long each time, at most 1 s.
+ * The pool goes on with the threads it has. Its workers ask between two jobs,
+ * and so does every thread inside a call on the pool: submit, wait, run, close,
+ * stats, a wait for a group, weir_sleep(). If all workers are blocked outside
+ * of Weir, and no thread is in such a call, the next call asks.
+ *
+ * STACK. stack_bytes is what jobs can use: thread-local variables, which glibc
+ * takes out of a thread's stack, come on top of it. The default is the system's
+ * (usually 8 MiB; 8 MiB also if that is less than 256 KiB, as with musl).
+ * Memory is used only for as much of it as jobs have touched; the address space
+ * is reserved for all of it. Ask for less if that is scarce: with RLIMIT_AS,
+ * with vm.overcommit_memory=2, for thousands of workers on 32 bits.
+ *
+ * SIGNALS. Workers block every signal except SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+ * SIGTRAP, SIGSYS, SIGABRT and SIGPROF. So the application's other threads take
+ * its signals, and a job's write to a closed pipe is EPIPE. weir_pool_run() and
+ * threads that help a group keep their own mask. A program that a job starts
+ * inherits the mask, and would ignore SIGTERM. Clear it with posix_spawn():
+ *
+ *   posix_spawnattr_setsigmask(&attr, &none);    // after sigemptyset(&none)
+ *   posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+ *
+ * or, between fork() and exec(), with
+ *
+ *   pthread_sigmask(SIG_SETMASK, &none, NULL);
+ *
+ * MEMORY. Everything is allocated when the pool is created, and takes memory
+ * only when it is used. For each job of `capacity`, up to the most that have
+ * been inside at once: 64 bytes; 368 more for a job with a gate, a start, a
+ * deadline, a period, retries or a priority. For each worker up to max_workers
+ * and each of `lenders`: 768 bytes from the start, 136 for each level of
+ * help_depth that it has reached; and its stack. A creation fails with -ENOMEM
+ * if the system does not promise the whole.
  *
  * Every call may run beside every other on the same pool, but for destroy.
- * From inside a job of the pool itself, submit does not wait, and wait, run
- * and close say -EDEADLK.
+ * On a thread that works for the pool, submit to it does not wait, and wait,
+ * run and close say -EDEADLK: in its jobs, in worker_start and worker_stop,
+ * and in the other callbacks when such a thread makes them.
+ *
+ * CALLBACKS. A job's function may make every call, except destroying its own
+ * pool or a group that waits for it. The other callbacks (drop, worker_start,
+ * worker_stop, on_event, on_ready of a group, the function of weir_on_stop())
+ * are called with no lock held, on whichever thread finds the reason. They may
+ * make every call that does not wait: submit, next and get with WEIR_NOW,
+ * cancel, set, hold, stats. They must not wait for the pool or a group, nor
+ * destroy one, and none of them may end its thread, throw, or leave by
+ * longjmp().
  */
 #ifndef WEIR_POOL_H
 #define WEIR_POOL_H
@@ -57,9 +101,9 @@ struct weir_pool;
 
 struct weir_pool_options {
     int workers;       /* threads, at most 16,384; WEIR_NONE: none, see
-                          weir_pool_run(); 0: one per processor */
-    int workers_min;   /* be content with so many if the system has no room
-                          for more; 0: as `workers` */
+                          weir_pool_run(); 0: weir_processors() */
+    int workers_min;   /* accept as few as this many if thread creation fails;
+                          0: as `workers` */
     int max_workers;   /* while jobs wait and workers are blocked, grow to so
                           many threads, see GROWTH; 0: as `workers` */
     int lenders;       /* threads that may be inside weir_pool_run() at once,
@@ -69,11 +113,11 @@ struct weir_pool_options {
     size_t capacity;   /* jobs accepted and not ended, to 2^28; 0: 1,024 */
     int limit;         /* jobs running at once; 0 or WEIR_NONE: as workers */
     int burst;         /* as in gate.h; 0: 1 */
-    double rate_per_s; /* jobs started a second, the first slot being that of
-                          the pool's creation; 0 or WEIR_NONE: any number */
-    size_t stack_bytes; /* of a worker, at least 64 KiB; 0: 256 KiB, or what
-                          the system wants at least where that is more */
-    const char *name;  /* of the threads, 15 bytes shown; 0: "weir" */
+    double rate_per_s; /* jobs started per second; a new pool may start `burst`
+                          jobs immediately; 0 or WEIR_NONE: any number */
+    size_t stack_bytes; /* of a worker, at least 64 KiB; 0: the system's
+                          default, see STACK */
+    const char *name;  /* of the threads, 15 bytes shown; NULL: "weir" */
     size_t parked_max; /* jobs, of all pools, that one key of a gate may keep
                           waiting, so that it does not take all the room:
                           submitting one more is refused with -EAGAIN, and not
@@ -81,12 +125,14 @@ struct weir_pool_options {
                           1,024. No bound for gates without keys */
     int help_depth;    /* waits of jobs inside one another, see group.h, at
                           most 1,000; 0: 16, so that a job and what it calls
-                          may use 14 KiB of the default stack at each */
+                          can use 480 KiB of 8 MiB of stack at each */
 
     /* Called by each worker thread before its first job, and by each thread
-     * inside weir_pool_run(); must not end its thread; what it stores in
-     * *worker_local weir_local() returns to its jobs. A result other than 0 makes
-     * weir_pool_create() fail with it, so it should be a negative errno
+     * inside weir_pool_run(). `index` is what weir_worker_index() returns to
+     * its jobs: below the larger of workers and max_workers plus `lenders`, and
+     * of one thread at a time. Must not end its thread; what it stores in
+     * *worker_local weir_local() returns to its jobs. A result other than 0
+     * makes weir_pool_create() fail with it, so it should be a negative errno
      * value. NULL: nothing. */
     int (*worker_start)(void *user, int index, void **worker_local);
     /* Called by each worker whose start succeeded, after its last job. */
@@ -99,8 +145,10 @@ struct weir_pool_options {
 };
 
 enum weir_close {
-    WEIR_DRAIN = 1, /* run what was accepted, and what its jobs submit */
-    WEIR_CANCEL = 2 /* drop what has not begun, tell the rest to stop */
+    WEIR_DRAIN = 1, /* run what was accepted, reruns and the pauses before
+                       them included, and what its jobs submit */
+    WEIR_CANCEL = 2 /* drop what has not begun or pauses before a rerun, tell
+                       the rest to stop */
 };
 
 struct weir_pool_stats {
@@ -113,7 +161,7 @@ struct weir_pool_stats {
     size_t running;     /* now */
     size_t delayed;     /* wait for a time, now: counted in none of the two */
     size_t parked;      /* wait at a gate of their own, now: as well */
-    int workers;        /* threads, now */
+    int workers;        /* threads, now; with the one in reserve, see GROWTH */
     int blocked;        /* of these: known to wait, see GROWTH */
     uint64_t wakeups;   /* times a sleeping worker was woken */
     int workers_max;    /* high-water mark */
@@ -147,39 +195,51 @@ WEIR_API ssize_t weir_pool_submit(struct weir_pool *pool,
                                   const struct weir_job *jobs, size_t count,
                                   int64_t deadline);
 
-/* Wait until every job accepted has ended; the pool stays open. Jobs of a
- * group that were cancelled while the pool's own gate let nobody in may count
- * as not ended until it does.
+/* Wait until every job accepted has ended; the pool stays open. A job that
+ * pauses before a rerun has not ended, and one with a period does not end by
+ * success.
  * Returns 0; -EAGAIN or -ETIMEDOUT not yet; -EDEADLK called by a job of the
  * pool; -ECHILD. */
 WEIR_API int weir_pool_wait(struct weir_pool *pool, int64_t deadline);
 
 /* Lend this thread to the pool: run its jobs, with the worker hooks around
  * them, until every job accepted has ended. The deadline is looked at between
- * jobs: with weir_now() one job is run, if one is ready; with WEIR_NOW those
- * that are ready. So a submitter that finds no room may run a job instead of
- * waiting, and a pool without threads is run by whoever has the time. Its
- * jobs must not end this thread.
- * Returns 0; -EAGAIN or -ETIMEDOUT not every job has ended; -EBUSY `lenders`
- * threads are here already; -EDEADLK called by a job of the pool; -ECHILD;
- * what worker_start returned. */
+ * jobs, and after it no further job is begun:
+ *   WEIR_NOW         runs the jobs that are ready, and does not wait
+ *   a time           runs jobs, and waits for more, until then; one that has
+ *                    passed, as weir_now(): runs one job, if one is ready
+ *   WEIR_FOREVER     runs jobs until all have ended
+ * So a submitter that finds no room may run a job instead of waiting, and a
+ * pool without threads is run by whoever has the time. Its jobs must not end
+ * this thread.
+ * Returns 0; -EAGAIN (WEIR_NOW) or -ETIMEDOUT (a time) not every job has
+ * ended; -EBUSY `lenders` threads are here already; -EDEADLK called by a job
+ * of the pool; -ECHILD, also in a child that one of the jobs has forked; what
+ * worker_start returned. */
 WEIR_API int weir_pool_run(struct weir_pool *pool, int64_t deadline);
 
-/* Change `workers`, up to the larger of workers and max_workers at creation,
- * `idle_ns`, and what the pool's gate has: limit, rate_per_s, burst, where
- * one of the last three was asked for at creation. Members that are 0 stay
- * as they are; the others cannot be changed.
+/* Change `workers`, from 1 to the larger of workers and max_workers at
+ * creation; `idle_ns`; and limit, rate_per_s and burst, if one of these three
+ * was asked for at creation. Members that are 0 stay as they are; the others
+ * cannot be changed. Threads that are too many end when they have ended their
+ * jobs; those that are missing are started, or asked for as under GROWTH:
+ * stats.workers says how many there are.
  * Returns 0; -EINVAL, and nothing has changed; -ECHILD. */
 WEIR_API int weir_pool_set(struct weir_pool *pool,
                            const struct weir_pool_options *options);
 
-/* Close the pool and join its threads. WEIR_DRAIN: outsiders submit nothing
- * more, jobs still may, until all is quiet; what is not due yet, or waits at
- * a gate that is held, is dropped, and periods end. WEIR_CANCEL: what has not
- * begun is dropped, and running jobs are told by weir_stopping(). A pool
- * without threads is drained in this call, as by weir_pool_run(). To be called
- * again after -ETIMEDOUT, with either mode; cancelling is never taken back.
- * Closing a closed pool is fine.
+/* Close the pool and join its threads.
+ * WEIR_DRAIN: outsiders submit nothing more, jobs still may, until all have
+ * ended. Draining runs every job accepted, with all its reruns and the pauses
+ * before them, however long (a job that returns WEIR_AGAIN for ever is drained
+ * for ever). It drops only jobs whose `start` has not come, further periods,
+ * and jobs that a hold of a gate keeps.
+ * WEIR_CANCEL: what has not begun is dropped, and what pauses before a rerun;
+ * running jobs are told by weir_stopping(), and closing takes no longer than
+ * they do.
+ * A pool without threads is drained in this call, as by weir_pool_run(). To be
+ * called again after -ETIMEDOUT, with either mode; cancelling is never taken
+ * back. Closing a closed pool is fine.
  * Returns 0: every job accepted and every thread has ended; -EAGAIN or
  * -ETIMEDOUT not yet, and the pool is still valid; -EDEADLK called by a job
  * of the pool; -ECHILD; -EINVAL no such mode. */

@@ -38,7 +38,10 @@ struct weir_queue_options {
     uint64_t reserved[6];
 };
 
-/* Make a queue. All its memory is allocated here.
+/* Make a queue. All its memory is allocated here, and takes memory only when
+ * it is used: for each item up to the most that have been inside at once
+ * item_bytes and 8 more, rounded up to a multiple of 8, up to the next power of
+ * two of items.
  * Returns 0; -EINVAL an option is out of range; -ENOMEM; an error of
  * sem_init(). */
 WEIR_API int weir_queue_create(struct weir_queue **queue,
@@ -88,8 +91,9 @@ WEIR_API int weir_queue_close(struct weir_queue *queue);
 WEIR_API void weir_queue_done(struct weir_queue *queue, size_t count);
 
 /* Wait until every item ever accepted has been reported by
- * weir_queue_done(). The last one's call may not have returned yet: destroy
- * the queue when its thread is known to be out of it.
+ * weir_queue_done(): in a new queue there is nothing to wait for. The queue
+ * need not be closed. The last call of weir_queue_done() may not have returned yet:
+ * destroy the queue when its thread is known to be out of it.
  * Returns 0; -EAGAIN or -ETIMEDOUT some are still out; -ECHILD. */
 WEIR_API int weir_queue_join(struct weir_queue *queue, int64_t deadline);
 

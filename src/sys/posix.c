@@ -52,6 +52,11 @@ _Noreturn void weir_sys_abort(const char *file, int line, const char *text)
     abort();
 }
 
+_Noreturn void weir_sys_end_process(int status)
+{
+    _exit(status);
+}
+
 /* ---- clock ---- */
 
 static int64_t clock_ns(clockid_t clock)
@@ -246,7 +251,7 @@ static void name_this_thread(const char *name)
 {
     char shown[16]; /* what Linux shows, with the NUL */
 
-    snprintf(shown, sizeof(shown), "%s", name);
+    snprintf(shown, sizeof(shown), "%.15s", name);
 #if defined(__linux__)
     pthread_setname_np(pthread_self(), shown);
 #elif defined(__APPLE__)

@@ -87,6 +87,10 @@ static inline void weir_sys_yield(void)
 
 _Noreturn void weir_sys_abort(const char *file, int line, const char *text);
 
+/* End a forked child: nothing is flushed and no exit handler runs, since both
+ * are the parent's to do. */
+_Noreturn void weir_sys_end_process(int status);
+
 /* ---- mutexes ---- */
 
 struct WEIR_LOCK_TYPE weir_sys_mutex {

@@ -160,6 +160,7 @@ static inline void weir_sys_prefetch(const void *address)
 /* ---- ending the process ---- */
 
 _Noreturn void weir_sys_abort(const char *file, int line, const char *text);
+_Noreturn void weir_sys_end_process(int status);
 
 /* ---- mutexes ---- */
 

@@ -34,6 +34,13 @@ void weir_sys_abort(const char *file, int line, const char *text)
     weir_sim_fail(WEIR_SIM_ABORTED, "%s:%d: %s", file, line, text);
 }
 
+/* No simulated process forks. */
+void weir_sys_end_process(int status)
+{
+    weir_sim_fail(WEIR_SIM_ABORTED, "the process was ended with status %d",
+                  status);
+}
+
 /* ---- mutexes ---- */
 
 int weir_sim_mutex_init(struct weir_sys_mutex *m, const char *at)

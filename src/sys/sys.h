@@ -32,6 +32,7 @@
  *   weir_sys_processors       processors online that this thread may use
  *   weir_sys_open ...         file calls: the result, or -errno
  *   weir_sys_abort            end the process with a message
+ *   weir_sys_end_process      end it without one, and without flushing anything
  *
  * The production implementation passes each on to POSIX; what is inline
  * there costs nothing. Another one is chosen by a macro here and nowhere

@@ -29,13 +29,16 @@
  *   submit against close         pool-submit-close
  *   group: cancel against end    group-cancel-finish, group-cancel-one
  *   waits inside jobs            group-nested, group-nested-gated
- *   parallel loops               each-once, each-failed, each-reduced
+ *   parallel loops               each-once, each-failed, each-reduced,
+ *                                each-held, each-exited
  *   timer against cancel         task-timer-cancel
  *   writer: flush against error  writer-flush-error
  *   grow and shrink              task-grow-quietly, shrink-set, shrink-idle
  *   parking by key               task-key-parks, task-key-shared
  *   two pools at one gate        share-gate, share-cancel, share-destroy
  *   threads that are lent        lend-alone, lend-beside, lend-cancel
+ *   draining against reruns      life-drain-submit, life-drain-cancel
+ *   a reference left behind      stale-held-wait, stale-busy-room
  */
 #ifndef WEIR_TESTS_SIM_SCENARIO_H
 #define WEIR_TESTS_SIM_SCENARIO_H
@@ -79,7 +82,8 @@ struct scenario {
 extern const struct scenario queue_scenarios[], gate_scenarios[],
     park_scenarios[], table_scenarios[], pool_scenarios[],
     worker_scenarios[], group_scenarios[], nested_scenarios[],
-    writer_scenarios[], task_scenarios[], lend_scenarios[], each_scenarios[],
+    writer_scenarios[], task_scenarios[], lend_scenarios[], life_scenarios[],
+    each_scenarios[],
     broken_scenarios[];
 
 /* Start a thread; a scenario has at most 12. */

@@ -358,9 +358,34 @@ static void again_closed(void)
     stop_again(close_pool, &group_state);
 }
 
+static int again_once(struct weir_context *cx, void *arg)
+{
+    if (weir_attempt(cx, NULL) == 2)
+        return group_run_job(cx, arg);
+    weir_retry_in(cx, WEIR_US);
+    reached("a job to run again");
+    return WEIR_AGAIN;
+}
+
+static int wait_for_both(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    (void)arg;
+    MUST(group_submit(again_once, 2) == 2);
+    MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
+    return 0;
+}
+
+/* Draining waits until both have run again. */
 static void again_drained(void)
 {
-    stop_again(close_pool, NULL);
+    group_make(&group_one, &group_small);
+    MUST(weir_pool_submit(group_state.pool, &(struct weir_job){
+             .fn = wait_for_both }, 1, WEIR_FOREVER) == 1);
+    go(close_pool, NULL);
+    join_all();
+    MUST(add(&group_state.ran, 0) == 2);
+    group_end();
 }
 
 /* ---- naps and ends inside ---- */

@@ -485,6 +485,32 @@ static void grow_quietly(void)
     grow_by(block_quietly);
 }
 
+static int unblock_both(struct weir_context *cx, void *arg)
+{
+    weir_sys_sem_post(&pool_state.release);
+    weir_sys_sem_post(&pool_state.release);
+    return pool_run_job(cx, arg);
+}
+
+/* Two jobs are blocked until a third one runs, for which there may be no
+ * thread: the call that waits asks for it again. */
+static void grow_refused(void)
+{
+    CLEAR(s);
+    pool_make(&(struct weir_pool_options){ .workers = 1, .max_workers = 3,
+        .capacity = 3 });
+    pool_state.most = 3;
+    MUST(weir_sys_sem_init(&pool_state.release) == 0);
+    MUST(submit((struct weir_job){ .fn = block }, WEIR_NOW) == 1);
+    MUST(submit((struct weir_job){ .fn = block }, WEIR_NOW) == 1);
+    MUST(submit((struct weir_job){ .fn = unblock_both }, WEIR_NOW) == 1);
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    MUST(add(&pool_state.ran, 0) == 3);
+    pool_close(WEIR_DRAIN);
+    weir_sys_sem_destroy(&pool_state.release);
+    pool_end();
+}
+
 /* Blocked for as long as it takes to be found so, or nearly. */
 static int block_for(struct weir_context *cx, void *arg)
 {
@@ -636,6 +662,8 @@ const struct scenario task_scenarios[] = {
     { .name = "task-grow-counted", .run = grow_counted, .large = true },
     { .name = "task-grow-exit", .run = grow_exit,
       .faults = WEIR_SIM_NO_THREAD, .preemptions = 1, .large = true },
+    { .name = "task-grow-refused", .run = grow_refused,
+      .faults = WEIR_SIM_NO_THREAD, .preemptions = 0, .large = true },
     { .name = "task-grow-due", .run = grow_for_what_is_due,
       .preemptions = 1, .marks = { "a sleep ended" } },
     { .name = "task-grow-cancel", .run = grow_cancel, .large = true,

@@ -148,7 +148,81 @@ static void create_fails(void)
     pool_end();
 }
 
+/* ---- fewer workers, and more ---- */
+
+static void set_one_worker(void *arg)
+{
+    (void)arg;
+    MUST(weir_pool_set(pool_state.pool, &(struct weir_pool_options){
+             .workers = 1 }) == 0);
+}
+
+/* A worker that ends may have been woken for a job. */
+static void shrink(void)
+{
+    pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 3 });
+    go(set_one_worker, NULL);
+    MUST(pool_submit(pool_run_job, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(pool_run_job, 1, WEIR_NOW) == 1);
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    join_all();
+    pool_close(WEIR_DRAIN);
+    MUST(add(&pool_state.ran, 0) == 2);
+    pool_end();
+}
+
+/* It may stand at the gate for the others. */
+static void shrink_gated(void)
+{
+    pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 3,
+                                      .limit = 1 });
+    pool_state.most = 1;
+    go(set_one_worker, NULL);
+    MUST(pool_submit(pool_run_job, 2, WEIR_NOW) == 2);
+    pool_close(WEIR_DRAIN);
+    join_all();
+    MUST(add(&pool_state.ran, 0) == 2);
+    pool_end();
+}
+
+static int post_release(struct weir_context *cx, void *arg)
+{
+    weir_sys_sem_post(&pool_state.release);
+    return pool_run_job(cx, arg);
+}
+
+static int await_release(struct weir_context *cx, void *arg)
+{
+    MUST(weir_sys_sem_wait(&pool_state.release, WEIR_FOREVER) == 0);
+    return pool_run_job(cx, arg);
+}
+
+/* While a worker ends it is wanted again: two jobs need two workers. If there
+ * is no thread for it the call that waits asks again. */
+static void grow_back(void)
+{
+    pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 3 });
+    MUST(weir_sys_sem_init(&pool_state.release) == 0);
+    MUST(weir_pool_set(pool_state.pool, &(struct weir_pool_options){
+             .workers = 1 }) == 0);
+    MUST(weir_pool_set(pool_state.pool, &(struct weir_pool_options){
+             .workers = 2 }) == 0);
+    MUST(pool_submit(await_release, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(post_release, 1, WEIR_NOW) == 1);
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    pool_close(WEIR_DRAIN);
+    MUST(add(&pool_state.ran, 0) == 2);
+    weir_sys_sem_destroy(&pool_state.release);
+    pool_end();
+}
+
 const struct scenario worker_scenarios[] = {
+    { .name = "pool-shrink", .run = shrink, .check = pool_check,
+      .preemptions = 1 },
+    { .name = "pool-shrink-gated", .run = shrink_gated, .check = pool_check,
+      .preemptions = 1 },
+    { .name = "pool-grow-back", .run = grow_back, .check = pool_check,
+      .faults = WEIR_SIM_NO_THREAD, .preemptions = 1 },
     { .name = "pool-gated", .run = gated, .check = pool_check,
       .preemptions = 1 },
     { .name = "pool-gate-lifted", .run = gate_lifted, .check = pool_check,

@@ -58,10 +58,9 @@ static void change_limit(struct run *run, int by)
     } else if (set.limit > run->most) {
         bound = ", the most";
     } else {
-        if (set.limit > o->workers)
-            run_raise_descriptors(o, (uint64_t)set.limit);
         if (weir_pool_set(run->pool, &set) == 0) {
             stats.limit = set.limit;
+            local_set(run, set.limit);
             hosts_share(run->hosts, set.limit);
         }
     }
@@ -82,6 +81,10 @@ void *control_main(void *arg)
             change_limit(run, event == SIGUSR1 ? 1 : -1);
             continue;
         }
+        if (err == 0 && event == EVENT_LOCAL) {
+            local_lower(run);
+            continue;
+        }
         if (err == 0) {
             stop(run, event);
             continue;
@@ -89,6 +92,7 @@ void *control_main(void *arg)
         if (err != -ETIMEDOUT)
             return NULL;
         hosts_tend(run);
+        local_raise(run);
         progress_look(&run->looks, run);
         next = weir_after(PROGRESS_NS);
     }
