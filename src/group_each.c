@@ -67,6 +67,9 @@
 /* The number of other parts a thief looks at. */
 #define VICTIMS 32
 
+/* Most memory that is made in advance, for helpers submitted later. */
+#define ROOM_BYTES 32768
+
 /* With fewer elements for each thread than this a single one is a large share
  * of the loop: then helpers are submitted before the first has been measured,
  * unless the pool remembers how long they take. */
@@ -109,7 +112,9 @@ struct loop {
     char *others;              /* (o) the caller; parts of the helpers */
     size_t stride;             /* (c) from one of them to the next */
     bool over;                 /* the group's lock: no more helpers */
-    bool asked;                /* (o) the caller has submitted helpers */
+    bool asked;                /* (o) the caller has asked for help */
+    int room;                  /* (o) helpers there are parts for */
+    int helpers;               /* (o) the caller has submitted */
     bool helping;              /* (c) the caller runs elements too */
     int most;                  /* (c) helpers */
     int depth;                 /* (o) index of the frame of the caller */
@@ -581,19 +586,43 @@ static int make_helpers(struct loop *l, int count)
     return err;
 }
 
-/* Let others help. Without memory, or room in the ring, the calling thread
- * does it all. */
+/* Return for how many helpers to make parts if `count` are submitted now: for
+ * more, in case the elements turn out to take longer than the first ones, but
+ * no more than are made in a microsecond or two. */
+static int room_for(const struct loop *l, int count)
+{
+    size_t each = sizeof(struct part) + sizeof(struct weir_slot) * 2;
+    int room;
+
+    if (l->each.total_bytes >= ROOM_BYTES)
+        return count;
+    room = (int)(ROOM_BYTES / (each + l->each.total_bytes));
+    if (room < count)
+        room = count;
+    return room < l->most ? room : l->most;
+}
+
+/* Let `count` others help in all. Without memory, or room in the ring, the
+ * calling thread does it all. */
 static void ask_for_help(struct loop *l, int count)
 {
-    l->asked = true;
-    if (make_helpers(l, count) != 0)
-        return;
-    /* What elements make from here on stops with the loop. */
-    l->cx->frames[l->depth].group = l->group;
-    for (int i = 1; i <= count; i++) {
-        weir_atomic_store(&l->threads, i + 1, weir_relaxed);
-        if (!offer(l, part_of(l, i)))
+    if (!l->asked) {
+        int room = room_for(l, count);
+
+        l->asked = true;
+        if (make_helpers(l, room) == 0) {
+            l->room = room;
+            /* What elements make from here on stops with the loop. */
+            l->cx->frames[l->depth].group = l->group;
+        }
+    }
+    if (count > l->room)
+        count = l->room;
+    while (l->helpers < count) {
+        weir_atomic_store(&l->threads, l->helpers + 2, weir_relaxed);
+        if (!offer(l, part_of(l, l->helpers + 1)))
             break;
+        l->helpers++;
     }
 }
 
@@ -621,7 +650,7 @@ static void ask_late(struct loop *l, int64_t now)
     if (now - l->began_at < PROBE_NS || cursor >= l->each.count)
         return;
     helpers = wanted(l, time_of(l->each.count - cursor, l->own.pace));
-    if (helpers > 0)
+    if (helpers > l->helpers)
         ask_for_help(l, helpers);
 }
 
@@ -682,7 +711,7 @@ static void run_here(void *arg)
     l->began_at = now;
     while (goes_on(l, cx) && run_next(l, cx, &l->own, &now) &&
            !weir_worker_is_forked(cx)) {
-        if (!l->asked)
+        if (!l->asked || l->helpers < l->room)
             ask_late(l, now);
         if (l->pool->gate != NULL &&
             is_pressed(l, now - since >= TURN_NS) && outside) {
@@ -856,7 +885,6 @@ static int run_elsewhere(struct loop *l)
     set_most(l);
     helpers = l->most;
     err = make_helpers(l, helpers);
-
     if (err != 0)
         return err;
     weir_atomic_store(&l->threads, helpers + 1, weir_relaxed);

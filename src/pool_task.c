@@ -288,7 +288,7 @@ static void skip_tokens_locked(struct weir_pool *pool)
     }
 }
 
-static bool is_stale(void *user, void *item)
+static bool item_is_stale(void *user, void *item)
 {
     const struct weir_references *references = user;
 
@@ -312,7 +312,8 @@ void weir_tasks_skip_spent(struct weir_pool *pool)
         skip_tokens_locked(pool);
         passed = references != NULL &&
                  weir_ring_take_if(&pool->ring, &stale, sizeof(stale),
-                                   is_stale, (void *)(uintptr_t)references);
+                                   item_is_stale,
+                                   (void *)(uintptr_t)references);
         /* Under the lock: who takes it next and finds nothing to pass finds
          * this one ended. */
         if (passed)
