@@ -67,6 +67,9 @@
 /* The number of other parts a thief looks at. */
 #define VICTIMS 32
 
+/* Most memory that is made in advance, for helpers submitted later. */
+#define ROOM_BYTES 32768
+
 /* With fewer elements for each thread than this a single one is a large share
  * of the loop: then helpers are submitted before the first has been measured,
  * unless the pool remembers how long they take. */
@@ -109,7 +112,9 @@ struct loop {
     char *others;              /* (o) the caller; parts of the helpers */
     size_t stride;             /* (c) from one of them to the next */
     bool over;                 /* the group's lock: no more helpers */
-    bool asked;                /* (o) the caller has submitted helpers */
+    bool asked;                /* (o) the caller has asked for help */
+    int room;                  /* (o) helpers there are parts for */
+    int helpers;               /* (o) the caller has submitted */
     bool helping;              /* (c) the caller runs elements too */
     int most;                  /* (c) helpers */
     int depth;                 /* (o) index of the frame of the caller */
@@ -323,6 +328,30 @@ static bool claim(struct loop *l, struct part *p)
 
 /* ---- running ---- */
 
+/* Run an element that has returned WEIR_AGAIN. */
+static int run_element_again(struct loop *l, struct weir_context *cx,
+                             void *element)
+{
+    struct weir_frame *frame = &cx->frames[cx->depth - 1];
+    int status = WEIR_AGAIN;
+
+    while (status == WEIR_AGAIN) {
+        if (weir_sleep(cx, cx->retry_ns) != 0) {
+            status = reason(l, cx);
+            break;
+        }
+        cx->retry_ns = -1;
+        frame->attempt++;
+        status = l->each.fn(cx, l->each.user, element);
+        if (weir_worker_is_forked(cx))
+            return -ECHILD;
+        weir_listener_end(&frame->listener);
+    }
+    frame->attempt = 1; /* of the next element */
+    return status;
+}
+
+/* -ECHILD: in a child that it has forked, or it has returned that. */
 static int run_element(struct loop *l, struct weir_context *cx,
                        uint64_t index)
 {
@@ -331,25 +360,12 @@ static int run_element(struct loop *l, struct weir_context *cx,
     int status;
 
     cx->tag = index;
-    for (;;) {
-        cx->retry_ns = -1;
-        status = l->each.fn(cx, l->each.user, element);
-        if (weir_worker_is_forked(cx)) {
-            /* The loop is stopped in this child without touching its group. */
-            weir_atomic_store(&l->status, -ECHILD, weir_relaxed);
-            return -ECHILD;
-        }
-        weir_listener_end(&frame->listener);
-        if (status == WEIR_AGAIN) {
-            frame->attempt++;
-            if (weir_sleep(cx, cx->retry_ns) == 0)
-                continue;
-            status = reason(l, cx);
-        }
-        if (frame->attempt != 1)
-            frame->attempt = 1; /* of the next element */
-        return status;
-    }
+    cx->retry_ns = -1;
+    status = l->each.fn(cx, l->each.user, element);
+    if (weir_worker_is_forked(cx))
+        return -ECHILD;
+    weir_listener_end(&frame->listener);
+    return status == WEIR_AGAIN ? run_element_again(l, cx, element) : status;
 }
 
 /* Run the range of a part until it is empty or the loop is stopped. */
@@ -377,7 +393,11 @@ static void run_range(struct loop *l, struct weir_context *cx,
                 return;
             status = run_element(l, cx, base + first);
             if (status != 0) {
-                fail(l, status);
+                /* A forked child must not touch the loop's group. */
+                if (weir_worker_is_forked(cx))
+                    weir_atomic_store(&l->status, status, weir_relaxed);
+                else
+                    fail(l, status);
                 return;
             }
             p->done++;
@@ -581,19 +601,43 @@ static int make_helpers(struct loop *l, int count)
     return err;
 }
 
-/* Let others help. Without memory, or room in the ring, the calling thread
- * does it all. */
+/* Return for how many helpers to make parts if `count` are submitted now: for
+ * more, in case the elements turn out to take longer than the first ones, but
+ * no more than are made in a microsecond or two. */
+static int room_for(const struct loop *l, int count)
+{
+    size_t each = sizeof(struct part) + sizeof(struct weir_slot) * 2;
+    int room;
+
+    if (l->each.total_bytes >= ROOM_BYTES)
+        return count;
+    room = (int)(ROOM_BYTES / (each + l->each.total_bytes));
+    if (room < count)
+        room = count;
+    return room < l->most ? room : l->most;
+}
+
+/* Let `count` others help in all. Without memory, or room in the ring, the
+ * calling thread does it all. */
 static void ask_for_help(struct loop *l, int count)
 {
-    l->asked = true;
-    if (make_helpers(l, count) != 0)
-        return;
-    /* What elements make from here on stops with the loop. */
-    l->cx->frames[l->depth].group = l->group;
-    for (int i = 1; i <= count; i++) {
-        weir_atomic_store(&l->threads, i + 1, weir_relaxed);
-        if (!offer(l, part_of(l, i)))
+    if (!l->asked) {
+        int room = room_for(l, count);
+
+        l->asked = true;
+        if (make_helpers(l, room) == 0) {
+            l->room = room;
+            /* What elements make from here on stops with the loop. */
+            l->cx->frames[l->depth].group = l->group;
+        }
+    }
+    if (count > l->room)
+        count = l->room;
+    while (l->helpers < count) {
+        weir_atomic_store(&l->threads, l->helpers + 2, weir_relaxed);
+        if (!offer(l, part_of(l, l->helpers + 1)))
             break;
+        l->helpers++;
     }
 }
 
@@ -621,7 +665,7 @@ static void ask_late(struct loop *l, int64_t now)
     if (now - l->began_at < PROBE_NS || cursor >= l->each.count)
         return;
     helpers = wanted(l, time_of(l->each.count - cursor, l->own.pace));
-    if (helpers > 0)
+    if (helpers > l->helpers)
         ask_for_help(l, helpers);
 }
 
@@ -657,8 +701,9 @@ static void push_frame(struct loop *l)
 
     l->depth = cx->depth;
     cx->frames[cx->depth++] = (struct weir_frame){ .cx = cx,
-        .group = l->around, .part = &l->own, .attempt = 1, .stopping = frame_stopping,
-        .deadline = frame_deadline, .abandon = frame_abandon };
+        .group = l->around, .part = &l->own, .attempt = 1,
+        .stopping = frame_stopping, .deadline = frame_deadline,
+        .abandon = frame_abandon };
 }
 
 /* Go out of the gate and to the end of its line, as one that sleeps would. */
@@ -682,7 +727,7 @@ static void run_here(void *arg)
     l->began_at = now;
     while (goes_on(l, cx) && run_next(l, cx, &l->own, &now) &&
            !weir_worker_is_forked(cx)) {
-        if (!l->asked)
+        if (!l->asked || l->helpers < l->room)
             ask_late(l, now);
         if (l->pool->gate != NULL &&
             is_pressed(l, now - since >= TURN_NS) && outside) {
@@ -807,8 +852,8 @@ static int run_outside(struct loop *l)
     struct weir_pool *pool = l->pool;
     struct weir_context *before = weir_worker_current();
     struct weir_frame frames[DEPTH + 1];
-    struct weir_context cx = { .pool = pool, .index = -1, .frames = frames,
-        .outer = before, .depth_max = DEPTH };
+    struct weir_context cx = { .pool = pool, .home = pool->home, .index = -1,
+        .frames = frames, .outer = before, .depth_max = DEPTH };
     int cancel, err = 0;
 
     if (pool->worker_start != NULL || weir_context_init(&cx) != 0)
@@ -856,7 +901,6 @@ static int run_elsewhere(struct loop *l)
     set_most(l);
     helpers = l->most;
     err = make_helpers(l, helpers);
-
     if (err != 0)
         return err;
     weir_atomic_store(&l->threads, helpers + 1, weir_relaxed);

@@ -178,6 +178,8 @@ static size_t on_header(char *line, size_t one, size_t count, void *user)
         http->stop = WEIR_HTTP_STOP_HEADERS;
         return 0;
     }
+    if (http->answered) /* a trailer, whatever it looks like */
+        return count;
     if (count >= 5 && memcmp(line, "HTTP/", 5) == 0) {
         http->in_headers = 1;
         http->line_status = status_of(line, count);

@@ -101,7 +101,9 @@ int weir_http_idempotent(const char *method)
 
 /* ---- what libcurl is told ---- */
 
-/* The first failure of many settings, none of which is worth an `if`. */
+/* The first failure of many settings, none of which is worth an `if`. The
+ * parentheses call the function: libcurl's macro of the same name wants to see
+ * the type that each option takes. */
 struct setting {
     CURL *easy;
     CURLcode code;
@@ -110,7 +112,7 @@ struct setting {
 static void set_long(struct setting *s, CURLoption option, long value)
 {
     if (s->code == CURLE_OK)
-        s->code = curl_easy_setopt(s->easy, option, value);
+        s->code = (curl_easy_setopt)(s->easy, option, value);
 }
 
 /* NULL leaves libcurl's default. */
@@ -118,7 +120,7 @@ static void set_pointer(struct setting *s, CURLoption option,
                         const void *value)
 {
     if (s->code == CURLE_OK && value != NULL)
-        s->code = curl_easy_setopt(s->easy, option, value);
+        s->code = (curl_easy_setopt)(s->easy, option, value);
 }
 
 static void set_tls(struct setting *s, const struct weir_http *http)

@@ -160,7 +160,11 @@ static bool sleep_until_job(struct weir_context *w, int64_t until,
 
     weir_worker_pay(w);
     weir_park_wake(&ring->room);
-    if (!jobs) {
+    /* In a closed pool a worker that has taken nothing since it last settled
+     * has changed no counter. Adding up those of all workers once per worker
+     * would make closing a large pool quadratic. */
+    if (!jobs && !(closed && w->settled)) {
+        w->settled = true;
         weir_pool_settle(pool);
         closed = weir_ring_is_closed(ring);
     }
@@ -221,6 +225,7 @@ static void after_take(struct weir_context *w, bool slept)
 {
     struct weir_pool *pool = w->pool;
 
+    w->settled = false;
     /* This take has moved the head: see Order for the room. */
     weir_ring_tell_room(&pool->ring);
     if ((slept || weir_pool_may_grow(pool)) &&

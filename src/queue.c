@@ -181,10 +181,13 @@ int weir_queue_close(struct weir_queue *queue)
 
 void weir_queue_done(struct weir_queue *queue, size_t count)
 {
-    uint64_t done =
-        weir_atomic_fetch_add(&queue->done, count, weir_seq_cst) + count;
-    uint64_t accepted = weir_ring_accepted(&queue->ring);
+    uint64_t done, accepted;
 
+    /* Larger counts would wrap `done` to a value that looks possible. */
+    WEIR_CHECK((uint64_t)count <= INT64_MAX,
+               "weir_queue_done: more are done than were put");
+    done = weir_atomic_fetch_add(&queue->done, count, weir_seq_cst) + count;
+    accepted = weir_ring_accepted(&queue->ring);
     WEIR_CHECK(accepted - done <= INT64_MAX,
                "weir_queue_done: more are done than were put");
     if (done == accepted)

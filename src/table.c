@@ -60,7 +60,8 @@ static struct weir_shard *shard_of(struct weir_table *table, uint64_t hash)
 
 /* ---- new keys ---- */
 
-/* Whether a key and its value may be stored together. */
+/* Whether a key and its value may be stored together. Every call asks this
+ * before it reads a byte of the key: hashing costs time by its length. */
 static bool fits(const struct weir_table *table, size_t key_bytes,
                  size_t value_bytes)
 {
@@ -179,15 +180,17 @@ static bool fits_slot(const struct weir_shard_slot *slot,
 int weir_table_put(struct weir_table *table, struct weir_bytes key,
                    struct weir_bytes value)
 {
-    uint64_t hash = hash_of(table, key);
-    struct weir_shard *shard = shard_of(table, hash);
     struct weir_shard_slot old = { 0 };
     struct weir_shard_slot fresh;
     struct weir_shard_slot *slot;
+    struct weir_shard *shard;
+    uint64_t hash;
     int err = 0;
 
     if (!fits(table, key.bytes, value.bytes))
         return -EMSGSIZE;
+    hash = hash_of(table, key);
+    shard = shard_of(table, hash);
     if (weir_sys_lock_here(&shard->lock, table->pid) != 0)
         return -ECHILD;
     slot = weir_shard_find_locked(shard, hash, key);
@@ -216,11 +219,15 @@ int weir_table_put(struct weir_table *table, struct weir_bytes key,
 ssize_t weir_table_get(struct weir_table *table, struct weir_bytes key,
                        void *buffer, size_t bytes)
 {
-    uint64_t hash = hash_of(table, key);
-    struct weir_shard *shard = shard_of(table, hash);
     struct weir_shard_slot *slot;
+    struct weir_shard *shard;
     ssize_t length = -ENOENT;
+    uint64_t hash;
 
+    if (!fits(table, key.bytes, 0))
+        return -ENOENT;
+    hash = hash_of(table, key);
+    shard = shard_of(table, hash);
     if (weir_sys_lock_here(&shard->lock, table->pid) != 0)
         return -ECHILD;
     slot = weir_shard_find_locked(shard, hash, key);
@@ -271,15 +278,19 @@ static int insert_edited_locked(struct weir_table *table,
 int weir_table_update(struct weir_table *table, struct weir_bytes key,
                       const struct weir_table_edit *edit)
 {
-    uint64_t hash = hash_of(table, key);
-    struct weir_shard *shard = shard_of(table, hash);
     struct weir_shard_slot *slot;
+    struct weir_shard *shard;
+    uint64_t hash;
     int result;
 
     WEIR_CHECK(edit != NULL && edit->fn != NULL,
                "weir_table_update() needs an edit function");
     if ((edit->reserved[0] | edit->reserved[1]) != 0)
         return -EINVAL;
+    if (!fits(table, key.bytes, 0))
+        return edit->bytes == 0 ? -ENOENT : -EMSGSIZE;
+    hash = hash_of(table, key);
+    shard = shard_of(table, hash);
     if (weir_sys_lock_here(&shard->lock, table->pid) != 0)
         return -ECHILD;
     slot = weir_shard_find_locked(shard, hash, key);
@@ -294,11 +305,15 @@ int weir_table_update(struct weir_table *table, struct weir_bytes key,
 
 int weir_table_remove(struct weir_table *table, struct weir_bytes key)
 {
-    uint64_t hash = hash_of(table, key);
-    struct weir_shard *shard = shard_of(table, hash);
     struct weir_shard_slot old = { 0 };
     struct weir_shard_slot *slot;
+    struct weir_shard *shard;
+    uint64_t hash;
 
+    if (!fits(table, key.bytes, 0))
+        return -ENOENT;
+    hash = hash_of(table, key);
+    shard = shard_of(table, hash);
     if (weir_sys_lock_here(&shard->lock, table->pid) != 0)
         return -ECHILD;
     slot = weir_shard_find_locked(shard, hash, key);

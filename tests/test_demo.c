@@ -6,6 +6,7 @@
 #include "common/sha256.h"
 #include "run/identity.h"
 #include "run/retry.h"
+#include "run/shard.h"
 #include "serve/server_private.h"
 #include "show/template_plan.h"
 #include "common/text.h"
@@ -14,6 +15,7 @@
 #include "tap.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static int json_is(const char *bytes, size_t count, const char *want)
@@ -77,6 +79,89 @@ static void wholes(void)
     EXPECT_INT(number_whole("1 ", &v), -EINVAL);
     EXPECT_INT(number_whole("0x1", &v), -EINVAL);
     EXPECT_INT(v, INT64_MAX); /* untouched */
+}
+
+/* Every value that a batch system could have in each of its variables: what is
+ * accepted is right, and nothing overflows. */
+static void shards_of_the_environment(void)
+{
+    static const char *const values[] = {
+        NULL, "", "0", "1", "2", "3", "x", "-1", "9223372036854775806",
+        "9223372036854775807", "9223372036854775808", "1000001" };
+    static const char *const names[] = {
+        "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_MAX",
+        "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_STEP" };
+    enum { VALUES = sizeof(values) / sizeof(values[0]), NAMES = 5 };
+    int accepted = 0;
+
+    unsetenv("JOB_COMPLETION_INDEX");
+    for (int i = 0; i < VALUES * VALUES * VALUES * VALUES * VALUES; i++) {
+        struct shard shard = { 0 };
+        int64_t v[NAMES] = { 0 };
+
+        for (int n = 0, rest = i; n < NAMES; n++, rest /= VALUES) {
+            const char *value = values[rest % VALUES];
+
+            if (value == NULL)
+                unsetenv(names[n]);
+            else
+                setenv(names[n], value, 1);
+            v[n] = value != NULL ? strtoll(value, NULL, 10) : n == 4;
+        }
+        if (shard_read("auto", &shard) != NULL)
+            continue;
+        accepted++;
+        EXPECT(shard.of == (uint64_t)v[3] && shard.k >= 1 &&
+               shard.k <= shard.of);
+        /* With one task the step does not matter. */
+        EXPECT(v[3] == 1 ||
+               (double)v[1] + (double)v[4] * (shard.k - 1) == (double)v[0]);
+        EXPECT(v[3] == 1 ||
+               (double)v[1] + (double)v[4] * (shard.of - 1) == (double)v[2]);
+    }
+    EXPECT(accepted > 10);
+    for (int n = 0; n < NAMES; n++)
+        unsetenv(names[n]);
+}
+
+static void proxies(void)
+{
+    static const char *const fine[] = {
+        "h", "h:1", "h:65535", "http://h", "HTTP://h:3128/", "socks5h://h:9",
+        "https://u:p@h:8", "u:p@h", "[::1]:80", "http://[::1]/" };
+    static const char *const bad[] = {
+        "", "http://", ":80", "h:0", "h:65536", "h:99999999999999999999",
+        "h:x", "h:80x", "h:-1", "ftp://h", "socks6://h", "://h", "h h",
+        "h\n", "u:p/q@h", "[::1", "[]:80", "[::1]80", "http://u:p@" };
+
+    for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++)
+        EXPECT(url_proxy_fault(fine[i]) == NULL ||
+               (printf("# refused: %s\n", fine[i]), 0));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        EXPECT(url_proxy_fault(bad[i]) != NULL ||
+               (printf("# accepted: %s\n", bad[i]), 0));
+}
+
+static void ports(void)
+{
+    static const struct {
+        const char *url;
+        int fine;
+    } urls[] = { { "http://h:1", 1 }, { "http://h:65535/", 1 },
+                 { "http://h:/", 1 }, { "http://u:p@h:00080?x:y", 1 },
+                 { "http://[::1]:80/", 1 }, { "http://h:0", 0 },
+                 { "http://h:65536/", 0 }, { "http://h:8a/", 0 },
+                 { "http://h:18446744073709551617/", 0 },
+                 { "http://[::1]80/", 0 }, { "http://[::1/", 0 } };
+
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        const char *why;
+        char *url = url_check(urls[i].url, strlen(urls[i].url), &why);
+
+        EXPECT((url != NULL) == urls[i].fine ||
+               (printf("# %s\n", urls[i].url), 0));
+        free(url);
+    }
 }
 
 static void decimals(void)
@@ -563,6 +648,10 @@ static const struct tap_case cases[] = {
     { "what goes to a terminal has no control characters", plain_is_harmless },
     { "whole numbers are read strictly", wholes },
     { "decimals and rates are read strictly", decimals },
+    { "a shard from the environment is right or refused, whatever is there",
+      shards_of_the_environment },
+    { "the URL of a proxy is refused if no request could go there", proxies },
+    { "URLs with a port that is no port are refused", ports },
     { "lists of statuses are read strictly", statuses },
     { "FNV-1a of 128 bits gives the published values", ids },
     { "URLs are http or https with a host, and become ASCII", urls },

@@ -373,6 +373,45 @@ static void elements_that_block(void)
     }
 }
 
+/* The first elements are short, or last until the calling thread has run one;
+ * the others meet in eight threads. */
+static int short_then_meet(struct weir_context *cx, void *user, void *element)
+{
+    struct run *r = user;
+    int64_t until = weir_after(r->each.count == 100 ? WEIR_US
+                                                    : 200 * WEIR_US);
+
+    (void)element;
+    if (r->each.count == 100 || (weir_tag(cx) < 10 &&
+                                 weir_worker_index(cx) < 0)) {
+        while (weir_now() < until)
+            continue;
+        atomic_store(&r->flag, 1);
+    } else if (weir_tag(cx) < 10) {
+        AWAIT(atomic_load(&r->flag));
+    } else {
+        atomic_fetch_add(&r->begun, 1);
+        AWAIT(atomic_load(&r->begun) >= 8);
+    }
+    return 0;
+}
+
+static void elements_that_take_longer(void)
+{
+    struct run r;
+
+    run_init(&r);
+    r.pool = make_limited(8, 0);
+    /* Teach the pool how long the function takes. */
+    r.each = (struct weir_each){ .fn = short_then_meet, .count = 100 };
+    EXPECT_INT(loop(&r), 0);
+    atomic_store(&r.flag, 0);
+    r.each.count = 70;
+    EXPECT_INT(loop(&r), 0);
+    EXPECT_INT(atomic_load(&r.begun), 60);
+    weir_pool_destroy(r.pool);
+}
+
 /* ---- reductions ---- */
 
 struct sum {
@@ -1273,6 +1312,8 @@ static const struct tap_case cases[] = {
     { "other threads take over elements that a stuck thread has claimed",
       a_thread_that_is_stuck },
     { "a pool grows for a loop whose elements block", elements_that_block },
+    { "a loop uses more threads when its elements take longer than before",
+      elements_that_take_longer },
     { "an element is told its index, its pool and what worker_start stored",
       what_an_element_is_told },
     { "a loop leaves the tag of the job around it as it was",

@@ -2,6 +2,7 @@
  * test_gate_key.c - gates of jobs: keys, quotas, holds, parking; and the two
  * measured promises, a stuck host and a rate. */
 #include "jobs.h"
+#include "resident.h"
 
 /* ---- in order, within the limit ---- */
 
@@ -310,6 +311,34 @@ static void untried_jobs_are_in_line(void)
     weir_pool_destroy(pool);
 }
 
+/* Of the most keys a gate may have, three of which are used. */
+static void keys_are_touched_when_used(void)
+{
+    long long before = resident_bytes();
+    struct weir_gate *gate;
+    int err;
+
+    if (before < 0) {
+        SKIP("it is not known which memory is resident");
+        return;
+    }
+    err = weir_gate_create(&gate, &(struct weir_gate_options){
+        .limit = WEIR_NONE, .rate_per_s = 1.0 / 3600,
+        .keys_max = (size_t)1 << 24 });
+    if (err == -ENOMEM) {
+        SKIP("there is no room for so many keys");
+        return;
+    }
+    REQUIRE(err == 0);
+    for (uint64_t key = 0; key < 3; key++) {
+        EXPECT_INT(weir_gate_enter(gate, key << 40, WEIR_NOW), 0);
+        weir_gate_leave(gate, key << 40);
+    }
+    EXPECT_INT(gate_stats(gate).keys, 3);
+    EXPECT(resident_bytes() - before < RESIDENT_SLACK);
+    weir_gate_destroy(gate);
+}
+
 struct racer {
     struct weir_gate *gate;
     atomic_int *order;
@@ -340,6 +369,7 @@ static void threads_before_jobs(void)
     struct weir_pool *pool = make_workers(1);
     struct weir_gate *gate = make_gate(NULL);
     struct job blocks;
+    atomic_int ran = 0;
 
     /* The thread comes first. */
     for (int i = 0; i < 200; i++) {
@@ -362,8 +392,8 @@ static void threads_before_jobs(void)
     }
     /* The job comes first, and has no worker yet. */
     block_worker(pool, &blocks);
-    submit_to(pool, &(struct weir_job){ .fn = count_run,
-        .arg = &(atomic_int){ 0 }, .gate = gate });
+    submit_to(pool, &(struct weir_job){ .fn = count_run, .arg = &ran,
+        .gate = gate });
     EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
     weir_gate_leave(gate, 0);
     latch_open(&blocks.go);
@@ -780,6 +810,8 @@ static const struct tap_case cases[] = {
       a_key_is_remembered },
     { "jobs that were not tried yet are in line at their gate",
       untried_jobs_are_in_line },
+    { "the memory of a key is touched when the key is first used",
+      keys_are_touched_when_used },
     { "no job passes a gate before a thread that came earlier, but a thread "
       "may before a job", threads_before_jobs },
     { "a wrong key, the pool's own gate and members out of range are EINVAL",

@@ -1050,7 +1050,8 @@ static void errors_named(void)
 {
     static const char *const names[] = {
         "ok", "url", "resolve", "connect", "tls", "timeout", "too_large",
-        "redirects", "cut", "protocol", "cancelled", "local", "other", "other" };
+        "redirects", "cut", "protocol", "cancelled", "local", "other",
+        "other" };
 
     for (int i = 0; i <= WEIR_HTTP_OTHER + 1; i++)
         EXPECT(strcmp(weir_http_error_name((enum weir_http_error)i),
@@ -1091,6 +1092,44 @@ static int forked(void *arg)
 
     weir_http_destroy(arg);
     return err == -ECHILD ? 0 : 1;
+}
+
+/* Each time by another name, so that names are looked up, kept and forgotten
+ * while others use them. */
+static void *shared_requests(void *arg)
+{
+    struct weir_http_response r;
+    char url[URL_BYTES];
+
+    for (int i = 0; i < 50; i++) {
+        struct weir_http *http = make(arg);
+
+        snprintf(url, sizeof(url), "http://%s:%d/hop/2",
+                 i % 2 == 0 ? "localhost" : "127.0.0.1",
+                 scripted_port(server));
+        EXPECT_INT(weir_http_perform(http, NULL, &(struct weir_http_request){
+                       .url = url, .method = i % 8 == 0 ? "ODD" : NULL }, &r),
+                   0);
+        EXPECT_INT(r.error, WEIR_HTTP_OK);
+        weir_http_destroy(http);
+    }
+    return NULL;
+}
+
+static void share_on_threads(void)
+{
+    struct weir_http_options o = plain;
+    pthread_t threads[8];
+    int before = scripted_connections(server);
+
+    REQUIRE(weir_http_share_create(&o.share) == 0);
+    for (int i = 0; i < 8; i++)
+        threads[i] = start(shared_requests, &o);
+    for (int i = 0; i < 8; i++)
+        join(threads[i]);
+    /* 400 requests; each that is not idempotent needs a connection. */
+    EXPECT(scripted_connections(server) - before <= 56 + 8 * 4);
+    weir_http_share_destroy(o.share);
 }
 
 static void child_refused(void)
@@ -1297,7 +1336,8 @@ static const struct tap_case cases[] = {
     { "the last answer stays when its redirect fails", last_answer_stays },
     { "HEAD gets headers and no body", head_has_no_body },
     { "methods and bodies are sent as they are", methods_sent },
-    { "headers are sent, empty ones too, in place of libcurl's own", headers_sent },
+    { "headers are sent, empty ones too, in place of libcurl's own",
+      headers_sent },
     { "a large body is sent without asking leave", large_body_sent },
     { "nothing of a request is left for the next", nothing_leaks },
     { "ten requests use one connection", connection_reused },
@@ -1342,6 +1382,8 @@ static const struct tap_case cases[] = {
       local_shortage },
     { "every error has a name", errors_named },
     { "two handles work on two threads at once", two_threads },
+    { "handles with one share work on eight threads at the same time",
+      share_on_threads },
     { "a forked child is refused with ECHILD and harms nothing",
       child_refused },
     { "the ready-made hooks serve a pool", runs_in_a_pool },

@@ -52,6 +52,9 @@ static struct scripted_answer answers[] = {
       "\r\n\r\n3\r\nabc\r\n", .then = SCRIPTED_CLOSE },
     { .path = "/cuttrailer", .head = OK_HEAD "Transfer-Encoding: chunked"
       "\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\n", .then = SCRIPTED_CLOSE },
+    { .path = "/trailers", .head = OK_HEAD "Transfer-Encoding: chunked"
+      "\r\n\r\n2\r\nok\r\n0\r\nHTTP/1.1: 500 Odd\r\n X: y\r\n"
+      "Content-Encoding: gzip\r\nTransfer-Encoding: x\r\n\r\n" },
     /* interim */
     { .path = "/100", .head = "HTTP/1.1 100 Continue\r\n\r\n" OK_HEAD
       "Content-Length: 2\r\n\r\nok" },
@@ -207,6 +210,17 @@ static void ends_early(void)
         EXPECT_INT(r.processed, 1);
     }
     EXPECT(get(http, "/cutstatus").error != WEIR_HTTP_OK);
+    weir_http_destroy(http);
+}
+
+static void trailers_are_none(void)
+{
+    struct weir_http *http = make(&plain);
+    struct weir_http_response r = get(http, "/trailers");
+
+    EXPECT_INT(r.error, WEIR_HTTP_OK);
+    EXPECT_INT(r.status, 200);
+    EXPECT(strcmp(r.body, "ok") == 0);
     weir_http_destroy(http);
 }
 
@@ -547,6 +561,7 @@ static const struct tap_case cases[] = {
     { "a folded first header is a protocol error, also on a kept connection",
       folded_first },
     { "headers and bodies that end early are cut", ends_early },
+    { "trailers do not change what an answer was", trailers_are_none },
     { "interim answers are skipped, and errors if nothing follows them",
       interim },
     { "gzip of any number of members and deflate are decoded", decoded },

@@ -504,20 +504,27 @@ static void join_waits_for_done(void)
     weir_queue_destroy(queue);
 }
 
+/* One item is put; *arg more than that are reported. */
 static int too_many_done(void *arg)
 {
-    (void)arg;
+    struct weir_queue *queue = make(sizeof(int), 1);
+    const size_t *count = arg;
+    int item = 0;
+
     quiet();
-    weir_queue_done(make(sizeof(int), 1), 1);
+    if (weir_queue_put(queue, &item, WEIR_NOW) == 0)
+        weir_queue_done(queue, *count);
     return 0;
 }
 
 static void done_too_often_aborts(void)
 {
-    int status;
+    /* Among them those that would wrap the count of items done. */
+    size_t counts[] = { 2, SIZE_MAX / 2, SIZE_MAX / 2 + 1, SIZE_MAX - 1,
+                        SIZE_MAX };
 
-    status = in_child(too_many_done, NULL);
-    EXPECT_INT(status, 128 + SIGABRT);
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+        EXPECT_INT(in_child(too_many_done, &counts[i]), 128 + SIGABRT);
 }
 
 /* ---- fork ---- */
@@ -666,7 +673,8 @@ static const struct tap_case cases[] = {
       once_capacity_16 },
     { "each item is taken once, in order: 1,000", once_capacity_1000 },
     { "join waits until all that was taken is done", join_waits_for_done },
-    { "more done than was put aborts", done_too_often_aborts },
+    { "reporting more items done than were put aborts, whatever the count",
+      done_too_often_aborts },
     { "in a forked child what would wait is ECHILD", child_cannot_wait },
     { "what was being put as a child was forked is ECHILD there",
       forked_in_a_put },

@@ -233,6 +233,29 @@ static void too_large(void)
     unmake();
 }
 
+/* No byte of these can be read. */
+static void too_long_is_not_read(void)
+{
+    struct weir_table_edit edit = { .fn = add_one, .bytes = 8 };
+    const struct weir_table_edit existing = { .fn = add_one };
+    const size_t lengths[] = { 11, SIZE_MAX / 2, SIZE_MAX };
+    char buffer[16];
+
+    make(&(struct weir_table_options){ .entry_max = 10 });
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        const struct weir_bytes key = { (void *)(uintptr_t)1, lengths[i] };
+
+        EXPECT_INT(weir_table_put(table, key, weir_text("")), -EMSGSIZE);
+        EXPECT_INT(weir_table_put(table, weir_text("k"), key), -EMSGSIZE);
+        EXPECT_INT(weir_table_get(table, key, buffer, 16), -ENOENT);
+        EXPECT_INT(weir_table_update(table, key, &edit), -EMSGSIZE);
+        EXPECT_INT(weir_table_update(table, key, &existing), -ENOENT);
+        EXPECT_INT(weir_table_remove(table, key), -ENOENT);
+    }
+    EXPECT_INT(weir_table_count(table), 0);
+    unmake();
+}
+
 static int check_new(void *user, void *value, size_t bytes)
 {
     const unsigned char *at = value;
@@ -822,6 +845,8 @@ static const struct tap_case cases[] = {
     { "put replaces a value by one of any other size", put_replaces },
     { "keys and values are copied in", copies_in },
     { "a full table refuses new keys with ENOSPC and takes old ones", full },
+    { "a key or value longer than the table allows is refused unread",
+      too_long_is_not_read },
     { "a key and value too large together are EMSGSIZE and change nothing",
       too_large },
     { "a key and a value of any two lengths hold what was put",

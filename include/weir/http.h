@@ -43,6 +43,12 @@
  * User and password of a URL are used for that URL's origin (scheme, host
  * and port) only, and no member of a response contains them.
  *
+ * BODIES. gzip and deflate are asked for and decoded, any number of gzip
+ * members and up to 5 codings one over the other. A body that ends early,
+ * compressed or not, is WEIR_HTTP_CUT. Other codings, which a server sends
+ * unasked, are left as they are, and `note` says so; so is a part of a
+ * compressed body (206).
+ *
  * NAME LOOK-UPS. A blocked resolver cannot be interrupted. With libcurl 7.87
  * or newer and its threaded resolver, no call here waits for it: the thread
  * that libcurl started ends when the resolver returns. An older libcurl, or

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * main.c - finds the command. */
 #include "commands.h"
+#include "common/descriptors.h"
 #include "common/settings.h"
 #include "common/text.h"
 
@@ -64,8 +65,12 @@ int main(int argc, char **argv)
     if (argc > 0)
         program_path = argv[0];
     fill_standard_descriptors();
+    /* A reader that left, and a file that may not grow, are errors of
+     * write(). */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    descriptors_raise();
     set_locale();
-    signal(SIGPIPE, SIG_IGN); /* a reader that left is an error of write() */
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(name, commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);

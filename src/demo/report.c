@@ -32,6 +32,7 @@ struct report {
     int64_t slowest;
     int json, table;
     const char *timeline; /* or NULL */
+    struct file_out picture; /* there */
     int first; /* of the files in argv */
     struct entries entries;
     struct weir_table *stats;
@@ -313,12 +314,32 @@ static int draw(const struct report *r)
             .outcome = mark_outcome(entry->ok, entry->is_error) };
     }
     if (err == 0)
-        err = timeline_write(r->timeline, marks, e->count,
+        err = timeline_write(&r->picture, marks, e->count,
                              names_count(e->lanes));
     free(marks);
     if (err != 0)
         say("weir report: %s: %s", r->timeline, strerror(-err));
     return err == 0 ? EXIT_OK : EXIT_BROKEN;
+}
+
+/* See whether the picture may be written where it is to be: before anything
+ * is read, for a shell pattern names results files easily. Returns an exit
+ * code. */
+static int open_picture(struct report *r, int argc, char **argv)
+{
+    int err;
+
+    for (int i = r->first; i < argc; i++)
+        if (file_same(argv[i], r->timeline)) {
+            say("weir report: --timeline is a file that is read: %s",
+                r->timeline);
+            return EXIT_BAD_INPUT;
+        }
+    err = file_out_open(&r->picture, r->timeline, timeline_is);
+    if (err == 0)
+        return EXIT_OK;
+    say("weir report: --timeline %s: %s", r->timeline, file_error(err));
+    return err == -EEXIST ? EXIT_BAD_INPUT : EXIT_BROKEN;
 }
 
 int command_report(int argc, char **argv)
@@ -327,6 +348,8 @@ int command_report(int argc, char **argv)
     int code = read_options(&r, argc, argv);
     int err;
 
+    if (code == EXIT_OK && r.timeline != NULL)
+        code = open_picture(&r, argc, argv);
     if (code != EXIT_OK)
         return code < 0 ? EXIT_OK : code;
     err = entries_init(&r.entries);
@@ -343,6 +366,7 @@ int command_report(int argc, char **argv)
         code = draw(&r);
     if (code == EXIT_OK && r.entries.others != 0)
         code = EXIT_BAD_INPUT;
+    file_out_close(&r.picture);
     weir_table_destroy(r.stats);
     entries_free(&r.entries);
     return code;

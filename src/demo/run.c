@@ -35,27 +35,21 @@ static void close_writers(struct run *run)
     run->has_screen = 0;
 }
 
-/* Run every job. Returns the signal that came, 0, or a negative error. */
+/* Run every job. Returns 0 or a negative error. */
 static int work(struct run *run)
 {
-    struct signals *signals;
     pthread_t control;
-    int signal = 0;
     int err = -pthread_create(&control, NULL, control_main, run);
 
     if (err != 0)
         return err;
-    err = signals_start(&signals, on_signal, run);
-    if (err == 0) {
-        source_run(run);
-        weir_pool_close(run->pool, WEIR_DRAIN, WEIR_FOREVER);
-        run->ended = weir_now();
-        close_writers(run);
-    }
-    signal = signals_stop(signals);
+    source_run(run);
+    weir_pool_close(run->pool, WEIR_DRAIN, WEIR_FOREVER);
+    run->ended = weir_now();
+    close_writers(run);
     weir_queue_close(run->events);
     pthread_join(control, NULL);
-    return err != 0 ? err : signal;
+    return 0;
 }
 
 /* How many workers there were: more than at first after SIGUSR1. */
@@ -79,8 +73,8 @@ static int write_files(struct run *run)
     if (err != 0)
         code = run_broken(o->trace, err);
     err = o->timeline != NULL
-              ? timeline_write(o->timeline, run->marks.all, run->marks.count,
-                               lanes(run))
+              ? timeline_write(&run->timeline_out, run->marks.all,
+                               run->marks.count, lanes(run))
               : 0;
     if (err != 0)
         code = run_broken(o->timeline, err);
@@ -91,7 +85,7 @@ static int write_files(struct run *run)
 }
 
 /* Say how it went. Returns an exit code. */
-static int finish(struct run *run, int err)
+static int finish(struct run *run)
 {
     const struct run_options *o = run->options;
     struct weir_writer_stats stats = { 0 };
@@ -100,11 +94,10 @@ static int finish(struct run *run, int err)
 
     weir_writer_stats(run->results, &stats);
     all = stats_get(run->counts, "all");
-    if (err != 0)
-        return run_broken("starting threads", err);
     if (output != 0)
         say("weir run: %s: %s; %llu of %llu records written",
-            run_output_name(o), strerror(-output),
+            run->broken.used != 0 ? run->broken.data : run_output_name(o),
+            strerror(-output),
             (unsigned long long)stats.written, (unsigned long long)all.jobs);
     if (!o->quiet)
         summary_say(run);
@@ -128,26 +121,48 @@ static int rehearse(struct run *run)
     return run->refused != 0 ? EXIT_BAD_INPUT : EXIT_OK;
 }
 
-/* Returns an exit code; in *signal the one that came, or 0. */
-static int perform(struct run *run, int *signal)
+/* Start the workers and run every job. Returns an exit code, or that of
+ * finish() if *go_on. */
+static int perform(struct run *run, struct run_options *o, int *go_on)
 {
-    int code, got;
+    int code = setup_workers(run, o), err = 0;
+
+    if (code != EXIT_OK)
+        return code;
+    run->began = weir_now();
+    if (o->trace != NULL)
+        err = trace_open(&run->trace, &run->trace_out, run->began);
+    if (err != 0)
+        return run_broken(o->trace, err);
+    err = work(run);
+    if (err != 0)
+        return run_broken("starting threads", err);
+    *go_on = 1;
+    return EXIT_OK;
+}
+
+/* The same, with somebody who takes signals from before the first worker is
+ * started to after the last has ended. Returns an exit code; in *signal the
+ * one that came, or 0. */
+static int perform_with_signals(struct run *run, struct run_options *o,
+                                int *signal)
+{
+    struct signals *signals;
+    int code = EXIT_BROKEN, go_on = 0, err;
 
     signals_block();
     signals_block_also(SIGUSR1);
     signals_block_also(SIGUSR2);
-    code = setup_workers(run);
-    if (code != EXIT_OK)
-        return code;
-    run->began = weir_now();
-    if (run->options->trace != NULL) {
-        got = trace_open(&run->trace, run->options->trace, run->began);
-        if (got != 0)
-            return run_broken(run->options->trace, got);
-    }
-    got = work(run);
-    *signal = got > 0 ? got : 0;
-    return finish(run, got < 0 ? got : 0);
+    err = signals_start(&signals, on_signal, run);
+    if (err == 0)
+        code = perform(run, o, &go_on);
+    *signal = signals_stop(signals);
+    /* What is left may wait for a reader of a pipe, and nobody takes signals
+     * any more. */
+    signals_unblock();
+    if (err != 0)
+        return run_broken("starting threads", err);
+    return go_on ? finish(run) : code;
 }
 
 int command_run(int argc, char **argv)
@@ -173,7 +188,9 @@ int command_run(int argc, char **argv)
     if (code == EXIT_OK)
         code = setup_files(&run);
     if (code == EXIT_OK)
-        code = options.dry_run ? rehearse(&run) : perform(&run, &signal);
+        code = options.dry_run ? rehearse(&run)
+                               : perform_with_signals(&run, &options,
+                                                      &signal);
     take_down(&run);
     weir_http_end();
     options_free(&options);

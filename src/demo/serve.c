@@ -2,7 +2,6 @@
  * serve.c - `weir serve`: the loopback server until a signal comes. */
 #include "commands.h"
 #include "serve/server.h"
-#include "common/descriptors.h"
 #include "common/settings.h"
 #include "common/signals.h"
 #include "common/text.h"
@@ -41,8 +40,6 @@ int command_serve(int argc, char **argv)
         .count = sizeof(settings) / sizeof(settings[0]) }, argc, argv);
     if (code != EXIT_OK)
         return code < 0 ? EXIT_OK : code;
-    /* One for each connection served, and for those that wait. */
-    descriptors_raise(2 * (uint64_t)workers + 1024 + DESCRIPTORS_OTHERS);
     signals_block();
     err = server_start(&server, &(struct server_options){
         .port = (int)port, .workers = (int)workers });
@@ -50,8 +47,11 @@ int command_serve(int argc, char **argv)
         say("weir serve: 127.0.0.1:%d: %s", (int)port, strerror(-err));
         return EXIT_BROKEN;
     }
+    signals_unblock(); /* nobody may read this */
     printf("listening on http://127.0.0.1:%d\n", server_port(server));
-    if (fflush(stdout) != 0) {
+    err = fflush(stdout);
+    signals_block();
+    if (err != 0) {
         say("weir serve: standard output: cannot write");
         server_stop(server);
         return EXIT_BROKEN;

@@ -315,12 +315,20 @@ int show_template(int argc, char **argv)
     struct scenario s = { .output = "template.ndjson", .plan.scale = 1 };
     int code = read_options(&s, argc, argv);
     const char *what = "libcurl";
+    uint64_t needed;
     int err;
 
     if (code != EXIT_OK)
         return code < 0 ? EXIT_OK : code;
-    descriptors_raise((uint64_t)s.plan.limit * (DESCRIPTORS_CLIENT + 1) +
-                      DESCRIPTORS_OTHERS);
+    /* A client for each job, which the server has a connection to. */
+    needed = (uint64_t)s.plan.count * (DESCRIPTORS_LEAST + 1) +
+             DESCRIPTORS_OTHERS;
+    if (descriptors_free(needed) < needed) {
+        say("weir show template: %llu files must be open, and only %llu may"
+            " be: see ulimit -Hn", (unsigned long long)needed,
+            (unsigned long long)descriptors_limit());
+        return EXIT_BROKEN;
+    }
     err = weir_http_begin();
     if (err == 0) {
         err = scenario(&s, &what);

@@ -251,7 +251,7 @@ static void name_this_thread(const char *name)
 {
     char shown[16]; /* what Linux shows, with the NUL */
 
-    snprintf(shown, sizeof(shown), "%s", name);
+    snprintf(shown, sizeof(shown), "%.15s", name);
 #if defined(__linux__)
     pthread_setname_np(pthread_self(), shown);
 #elif defined(__APPLE__)

@@ -98,7 +98,6 @@ ended
 ok "Ctrl-C ends that too" all is "$code" 130 -- is "$(lines g)" 0
 mkfifo pipe
 (cat both; exec sleep 600) >pipe &
-servers="$servers $!"
 start run -i pipe -j 4 --window 40 --per-host 2 -o h
 await has_lines h 80
 ok "what was kept goes on while the reader waits for input" \

@@ -6,18 +6,36 @@
 set -u
 weir=$1
 case $weir in /*) ;; *) weir=$PWD/$weir ;; esac
+if [ ! -f "$weir" ] || [ ! -x "$weir" ]; then
+    # Tests that read from a FIFO would wait for ever for what it writes.
+    echo "Bail out! There is no program $weir."
+    exit 1
+fi
 dir=$(mktemp -d) || exit 1
 cd "$dir" || exit 1
-servers=
+servers= # what a test may note; all that was started is ended anyway
 unset "${!WEIR_@}" # no settings but the test's own
 
 cleanup() {
     # A signal may find a child of this shell before it has become another
     # program, and that child would clean up too.
     [ "$BASHPID" = $$ ] || return
-    for pid in $servers; do
-        kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
-    done
+    # Everything that was started and has not ended, servers included; what
+    # does not end by itself now never will.
+    local left tries
+    left=$(jobs -p)
+    for pid in $left; do
+        kill "$pid"
+    done 2>/dev/null
+    for pid in $left; do
+        tries=0
+        while kill -0 "$pid" && [ $tries -lt 40 ]; do
+            tries=$((tries + 1))
+            sleep 0.05
+        done
+        kill -KILL "$pid"
+        wait "$pid"
+    done 2>/dev/null
     cd / && rm -rf "$dir"
 }
 trap cleanup EXIT
@@ -121,11 +139,11 @@ ended() {
     wait "$pid" 2>/dev/null || code=$?
 }
 
-# serve: start a server; $base.
+# serve: start a server; $base, $server.
 serve() {
     rm -f serve.out # what an earlier one has said
     "$weir" serve >serve.out 2>serve.err &
-    servers="$servers $!"
+    server=$!
     await grep -q '^listening on ' serve.out
     base=$(sed -n 's/^listening on //p' serve.out)
 }

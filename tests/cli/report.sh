@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # report.sh WEIR - what results files say, of one run or of many.
 . "$(dirname "$0")/lib.sh"
-plan 18
+plan 21
 serve
 host=${base#http://}
 {
@@ -82,6 +82,33 @@ run report esc
 ok "control characters of a record do not reach the terminal" \
     all is "$(grep -c "$(printf '\033')" out)" 0 -- \
     grep -qF 'a\x1b[31m' out
+# With a member that is much too long in one record, the others are reported.
+long=$(head -c 1048576 /dev/zero | tr '\0' a)
+record() { # URL [MEMBERS]
+    printf '{"v":1,"id":"%032d","url":"%s","ok":true,"status":200%s}\n' \
+        9 "$1" "${2-}"
+}
+{ record "http://$long/"; cat part1; record "http://$long.x/"; } >wide
+run report wide
+ok "a host name of 1 MiB does not keep the other records out of a report" \
+    all is "$code" 0 -- grep -qE '^[0-9]+ jobs' out -- \
+    is "$(sed -nE 's/^([0-9]+) jobs.*/\1/p' out)" $(($(lines part1) + 1))
+for member in "\"error\":\"$long\"" "\"run\":\"$long\"" \
+    "\"start\":\"$long\"" "\"status\":1$(printf %0999d 0)" \
+    "\"bytes\":$(printf %01000000d 1)" "\"seq\":9$(printf %0999d 0)" \
+    "\"method\":\"$long\"" "\"$long\":1" "\"other\":\"$long\"" \
+    "\"total_ms\":1$(printf %0999d 0)" "\"worker\":99999999999"; do
+    { record "http://h/" ",$member"; cat part1; } >wide
+    run report wide
+    [ "$(sed -nE 's/^([0-9]+) jobs.*/\1/p' out)" -ge "$(lines part1)" ] ||
+        { code=99; break; }
+done
+ok "a member of any name that is too long does not either" test "$code" -lt 3
+{ yes '[' | head -n 2000000 | tr -d '\n'; echo; cat part1; } >wide
+run report wide
+ok "a line that is nested too deeply does not either" \
+    all is "$code" 2 -- says "1 line is no record" -- \
+    is "$(sed -nE 's/^([0-9]+) jobs.*/\1/p' out)" "$(lines part1)"
 mkfifo fifo
 cat part1 >fifo &
 run report fifo part2 part3

@@ -79,7 +79,6 @@ ask "POST / HTTP/1.1\r\nContent-Length: 2000000\r\n$close"
 ok "a body over 1 MiB is 413" is "$(status)" 413
 for i in $(seq 60); do echo "$base/delay/0.1?$i"; done >urls
 "$weir" serve --workers 4 >few.out 2>&1 &
-servers="$servers $!"
 await grep -q listening few.out
 sed "s|$base|$(sed -n 's/^listening on //p' few.out)|" urls >few
 run run -q -i few -j 20 -o -

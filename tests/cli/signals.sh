@@ -75,7 +75,7 @@ for i in $(seq 300); do echo "$base/delay/0.5?$i"; done >wide
 code=0
 (ulimit -Sn 64 && exec "$weir" run -q -i wide -j 100 -o soft) >out 2>err ||
     code=$?
-ok "a soft limit of open files is raised as far as it is needed" \
+ok "with a low soft limit of open files every job is done" \
     all is "$code" 0 -- test ! -s err -- is "$(lines soft)" 300
 soft() { # WORKERS: the limit a run has
     start run -q -i wide -j "$1" -o "$1.ndjson"
@@ -86,17 +86,18 @@ soft() { # WORKERS: the limit a run has
 }
 if [ -e /proc/self/limits ]; then
     ulimit -Sn 256
-    ok "and not further" all is "$(soft 4)" 256 -- is "$(soft 100)" 964
+    ok "the soft limit of open files is raised to the hard one" \
+        all is "$(soft 4)" "$(ulimit -Hn)" -- is "$(soft 100)" "$(ulimit -Hn)"
 else
-    skip "and not further" "no /proc"
+    skip "the soft limit of open files is raised to the hard one" "no /proc"
 fi
 code=0
 (ulimit -n 200 && exec "$weir" run -i wide -j 100 -o hard) >out 2>err ||
     code=$?
-ok "where it cannot be, that is said" \
-    says "100 workers may need 964 open files, and 200 are allowed"
-ok "and every job still has its record" \
-    all is "$(lines hard)" 300 -- whole hard
+ok "a hard limit that is too low for all jobs at once is reported" \
+    says "100 jobs at once may need 908 open files, and 200 are allowed"
+ok "with a low hard limit of open files every job is done" \
+    all is "$code" 0 -- is "$(lines hard)" 300 -- whole hard
 start serve
 await grep -q '^listening' out
 kill -USR1 "$pid"

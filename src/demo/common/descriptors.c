@@ -1,20 +1,37 @@
 /* SPDX-License-Identifier: MIT
- * descriptors.c - room for as many open files as are needed. */
+ * descriptors.c - how many files may be open at a time. */
 #include "descriptors.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <sys/resource.h>
 
-uint64_t descriptors_raise(uint64_t needed)
+void descriptors_raise(void)
 {
-    struct rlimit limit, more;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+        limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    /* If this fails the old limit stays, and is what counts. */
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+uint64_t descriptors_limit(void)
+{
+    struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return 0;
-    more = limit;
-    if (limit.rlim_cur < needed)
-        more.rlim_cur = limit.rlim_max < needed ? limit.rlim_max : needed;
-    if (more.rlim_cur != limit.rlim_cur &&
-        setrlimit(RLIMIT_NOFILE, &more) != 0)
-        more = limit;
-    return more.rlim_cur == RLIM_INFINITY ? UINT64_MAX : more.rlim_cur;
+    return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
+}
+
+uint64_t descriptors_free(uint64_t most)
+{
+    uint64_t limit = descriptors_limit(), count = 0;
+
+    for (uint64_t fd = 0; fd < limit && fd < INT_MAX && count < most; fd++)
+        count += fcntl((int)fd, F_GETFD) < 0;
+    return count;
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -77,12 +78,19 @@ void screen_stop(void)
     weir_writer_destroy(writer);
 }
 
-/* Where there is no thread for it. */
+/* Where there is no thread for it. Nobody may be reading, so that this waits:
+ * the signals that end a program must be able to, even if the command has
+ * blocked them. */
 static void write_directly(const struct text *text)
 {
     struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+    sigset_t ends, before;
     size_t sent = 0;
 
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    pthread_sigmask(SIG_UNBLOCK, &ends, &before);
     while (!text->failed && sent < text->used) {
         ssize_t n = write(STDERR_FILENO, text->data + sent, text->used - sent);
 
@@ -92,6 +100,7 @@ static void write_directly(const struct text *text)
             break;
         sent += n > 0 ? (size_t)n : 0;
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void screen_line(const char *line, size_t count)

@@ -57,6 +57,16 @@ void signals_block(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+void signals_unblock(void)
+{
+    sigset_t set;
+
+    the_set(&set);
+    for (int i = 0; i < other_count; i++)
+        sigdelset(&set, others[i]);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int signals_wait(void)
 {
     sigset_t set;

@@ -20,6 +20,11 @@ void signals_block(void);
 /* The same for one more signal that ends nothing; before signals_start(). */
 void signals_block_also(int signal);
 
+/* Let them end the program again, in this thread: before it does what may
+ * wait for ever while nobody takes them, like writing to a pipe. Those of
+ * signals_block_also() stay blocked. */
+void signals_unblock(void);
+
 /* Start the thread that takes them, after signals_block(). It calls
  * told(user, signal) for the first one, and for every one of the others.
  * Returns 0; -ENOMEM; -EAGAIN no more threads. */

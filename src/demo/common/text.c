@@ -130,26 +130,54 @@ static unsigned second_controls(const unsigned char *s, int length)
     return 0;
 }
 
+#define ESCAPED_MAX 6 /* bytes that one character becomes: \u001b */
+
+/* Write one character of `count` bytes at `s` as a JSON string has it.
+ * Returns how many bytes it took from there; *to moves on by what it became.
+ */
+static size_t escape(const unsigned char *s, size_t count, char **to)
+{
+    static const char digits[] = "0123456789abcdef";
+    int length = text_utf8(s, count);
+    unsigned control = length > 0 ? second_controls(s, length) : 0;
+    char *at = *to;
+
+    if (length > 0 && s[0] < 0x20)
+        control = s[0];
+    if (length < 0) {
+        memcpy(at, "\xEF\xBF\xBD", 3);
+        at += 3;
+    } else if (control != 0 || s[0] == 0) {
+        memcpy(at, "\\u00", 4);
+        at[4] = digits[control >> 4];
+        at[5] = digits[control & 15];
+        at += 6;
+    } else {
+        if (s[0] == '"' || s[0] == '\\')
+            *at++ = '\\';
+        for (int i = 0; i < length; i++)
+            *at++ = (char)s[i];
+    }
+    *to = at;
+    return (size_t)(length < 0 ? -length : length);
+}
+
 void text_json(struct text *text, const void *bytes, size_t count)
 {
     const unsigned char *s = bytes;
+    char piece[512];
+    char *to = piece;
 
-    text_add(text, "\"", 1);
+    *to++ = '"';
     for (size_t i = 0; i < count;) {
-        int length = text_utf8(s + i, count - i);
-        unsigned control = length > 0 ? second_controls(s + i, length) : 0;
-
-        if (length < 0)
-            text_puts(text, "\xEF\xBF\xBD");
-        else if (s[i] == '"' || s[i] == '\\')
-            text_printf(text, "\\%c", s[i]);
-        else if (s[i] < 0x20 || control != 0)
-            text_printf(text, "\\u%04x", control != 0 ? control : s[i]);
-        else
-            text_add(text, s + i, (size_t)length);
-        i += (size_t)(length < 0 ? -length : length);
+        if (to > piece + sizeof(piece) - ESCAPED_MAX - 1) {
+            text_add(text, piece, (size_t)(to - piece));
+            to = piece;
+        }
+        i += escape(s + i, count - i, &to);
     }
-    text_add(text, "\"", 1);
+    *to++ = '"';
+    text_add(text, piece, (size_t)(to - piece));
 }
 
 void text_plain(struct text *text, const void *bytes, size_t count)

@@ -40,12 +40,42 @@ static int has_scheme(const char *bytes, size_t count, const char *scheme)
     return count >= length && strncasecmp(bytes, scheme, length) == 0;
 }
 
+/* What is wrong with "host:port", without user and password, or NULL. */
+static const char *host_fault(const char *bytes, size_t count)
+{
+    size_t end = 0, number = 0;
+
+    if (count > 0 && bytes[0] == '[') {
+        while (end < count && bytes[end] != ']')
+            end++;
+        if (end == count || end == 1)
+            return "no ] behind an address of IPv6";
+        end++;
+    } else {
+        while (end < count && bytes[end] != ':')
+            end++;
+    }
+    if (end == 0)
+        return "no host";
+    if (end < count && bytes[end] != ':')
+        return "neither : nor / behind an address of IPv6";
+    for (size_t i = end + 1; i < count; i++) {
+        if (bytes[i] < '0' || bytes[i] > '9' || number > 65535)
+            return "the port is no number from 1 to 65535";
+        number = number * 10 + (size_t)(bytes[i] - '0');
+    }
+    /* "http://host:/" is the scheme's own port. */
+    if (end + 1 < count && (number < 1 || number > 65535))
+        return "the port is no number from 1 to 65535";
+    return NULL;
+}
+
 static const char *find_fault(const char *bytes, size_t count)
 {
     size_t start = has_scheme(bytes, count, "http://")    ? 7
                    : has_scheme(bytes, count, "https://") ? 8
                                                           : 0;
-    size_t host = start;
+    size_t host = start, end = start;
 
     if (memchr(bytes, '\0', count) != NULL)
         return "a NUL inside";
@@ -59,12 +89,39 @@ static const char *find_fault(const char *bytes, size_t count)
         if (byte < 0x20 || byte == 0x7F)
             return "a control character inside";
     }
-    for (size_t i = start; i < count && strchr("/?#", bytes[i]) == NULL; i++)
-        if (bytes[i] == '@')
-            host = i + 1;
-    if (host == count || strchr("/?#:", bytes[host]) != NULL)
-        return "no host";
-    return NULL;
+    for (; end < count && strchr("/?#", bytes[end]) == NULL; end++)
+        if (bytes[end] == '@')
+            host = end + 1;
+    return host_fault(bytes + host, end - host);
+}
+
+const char *url_proxy_fault(const char *proxy)
+{
+    static const char *const schemes[] = { "http", "https", "socks4",
+                                           "socks4a", "socks5", "socks5h" };
+    const char *slashes = strstr(proxy, "://"), *host = proxy;
+    size_t length = slashes != NULL ? (size_t)(slashes - proxy) : 0, end;
+    int known = slashes == NULL;
+
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+        known |= length == strlen(schemes[i]) &&
+                 strncasecmp(proxy, schemes[i], length) == 0;
+    if (!known)
+        return "the scheme must be http, https, socks4, socks4a, socks5 or"
+               " socks5h";
+    if (slashes != NULL)
+        host = slashes + 3;
+    for (const char *c = host; *c != '\0'; c++)
+        if ((unsigned char)*c <= ' ' || *c == 0x7F)
+            return "a space or control character inside";
+    end = strcspn(host, "/?#");
+    for (size_t i = end; i > 0; i--)
+        if (host[i - 1] == '@') {
+            host += i;
+            end -= i;
+            break;
+        }
+    return host_fault(host, end);
 }
 
 /* Where the authority ends. Its bytes are left as they are: a host's are

@@ -18,4 +18,8 @@ char *url_check(const char *bytes, size_t count, const char **why);
  * first byte, and the length in *count. */
 const char *url_host(const char *url, size_t *count);
 
+/* What is wrong with the URL of a proxy, whose scheme may be missing, or NULL.
+ * What it says does not quote it. */
+const char *url_proxy_fault(const char *proxy);
+
 #endif

@@ -12,6 +12,9 @@
 #include <sys/stat.h>
 #include <weir/base.h>
 
+#define HOST_MAX 255 /* bytes of a host that tell it from others, as in
+                        stats.c */
+
 int entries_init(struct entries *e)
 {
     *e = (struct entries){ 0 };
@@ -72,7 +75,8 @@ static int name(struct entries *e, const struct record *r, struct entry *entry)
     const char *reason = record_reason(r, word);
     size_t length;
     const char *host = url_host(r->url, &length);
-    int64_t h = names_number(e->hosts, host, length);
+    int64_t h = names_number(e->hosts, host,
+                             length < HOST_MAX ? length : HOST_MAX);
     int64_t l = names_number(e->lanes, &lane, sizeof(lane));
     int64_t n = names_number(e->reasons, reason, strlen(reason));
 

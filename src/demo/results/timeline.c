@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <weir/base.h>
 
 #define ROWS_MAX 100
@@ -147,25 +148,25 @@ static int draw(struct timeline *t)
     return t->svg.failed ? -ENOMEM : err;
 }
 
-int timeline_write(const char *path, struct mark *marks, size_t count,
+int timeline_is(const char *bytes, size_t count)
+{
+    static const char begin[] = "<svg ";
+
+    return count >= sizeof(begin) - 1 &&
+           memcmp(bytes, begin, sizeof(begin) - 1) == 0;
+}
+
+int timeline_write(const struct file_out *out, struct mark *marks, size_t count,
                    size_t lanes)
 {
     struct timeline t = { .marks = marks, .count = count, .lanes = lanes };
-    FILE *file;
     int err;
 
     if (count > 0)
         qsort(marks, count, sizeof(*marks), compare);
     err = draw(&t);
-    file = err == 0 ? fopen(path, "we") : NULL;
-    if (err == 0 && file == NULL)
-        err = -errno;
-    if (file != NULL) {
-        if (fwrite(t.svg.data, 1, t.svg.used, file) != t.svg.used)
-            err = -errno;
-        if (fclose(file) != 0 && err == 0)
-            err = -errno;
-    }
+    if (err == 0)
+        err = file_out_write(out, t.svg.data, t.svg.used);
     text_free(&t.svg);
     return err;
 }

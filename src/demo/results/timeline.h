@@ -11,11 +11,16 @@
 #ifndef WEIR_DEMO_TIMELINE_H
 #define WEIR_DEMO_TIMELINE_H
 
+#include "common/file.h"
 #include "marks.h"
 
-/* Draw into a file, which is replaced. `lanes` is the number of workers; the
- * marks are sorted. Returns 0; -ENOMEM; errors of opening and writing. */
-int timeline_write(const char *path, struct mark *marks, size_t count,
+/* Whether a file begins as a timeline does. */
+int timeline_is(const char *bytes, size_t count);
+
+/* Draw into a file, as file_out_write() does. `lanes` is the number of
+ * workers; the marks are sorted. Returns 0; -ENOMEM; errors of opening and
+ * writing. */
+int timeline_write(const struct file_out *out, struct mark *marks, size_t count,
                    size_t lanes);
 
 #endif

@@ -10,14 +10,21 @@
 #include <string.h>
 #include <time.h>
 
-/* The first of these errors stops the run; control.c does that, for a job
- * may not close its own pool. */
-static void output_failed(struct run *run, int err)
+/* control.c stops the run, for a job may not close its own pool. */
+void run_failed(struct run *run, int err, const char *what)
 {
     int none = 0;
 
-    if (atomic_compare_exchange_strong(&run->output_error, &none, err))
-        weir_queue_put(run->events, &err, WEIR_NOW);
+    if (!atomic_compare_exchange_strong(&run->output_error, &none, err))
+        return;
+    text_puts(&run->broken, what);
+    weir_queue_put(run->events, &err, WEIR_NOW);
+}
+
+static void output_failed(struct run *run, int err)
+{
+    run_failed(run, err, err == -ENOMEM ? "memory"
+                                        : run_output_name(run->options));
 }
 
 static void show(struct run *run, const struct record *record)
@@ -63,8 +70,8 @@ static int64_t time_left(const struct job *job)
     return most <= 0 ? 0 : left > 1 ? left : 1;
 }
 
-/* Fill in what the request did. */
-static void fetch(struct weir_context *cx, struct job *job,
+/* Fill in what the request did. Returns what weir_http_perform() returned. */
+static int fetch(struct weir_context *cx, struct job *job,
                   struct weir_http_response *r, struct record *record)
 {
     const struct run_options *o = job->run->options;
@@ -113,6 +120,7 @@ static void fetch(struct weir_context *cx, struct job *job,
         record->body = r->body;
         record->body_bytes = r->body_bytes;
     }
+    return err;
 }
 
 /* Has this job been one failure too many? control.c stops the run: a job may
@@ -135,14 +143,15 @@ static int keep(struct job *job, const struct record *record,
                 const struct weir_http_response *answer)
 {
     struct run *run = job->run;
-    const char *folder = run->options->save;
     struct text line = { 0 };
+    char *path = NULL;
     int err = 0;
 
-    if (folder != NULL && answer->error == WEIR_HTTP_OK)
-        err = body_save(folder, job, answer);
-    if (err != 0)
-        say("weir run: %s: %s", folder, strerror(-err));
+    if (run->options->save != NULL && answer->error == WEIR_HTTP_OK)
+        err = body_save(job, answer, &path);
+    if (path != NULL)
+        run_failed(run, err, path);
+    free(path);
     record_write(&line, record);
     if (err == 0)
         err = line.failed ? -ENOMEM : stats_count_record(run->counts, record);
@@ -293,12 +302,15 @@ int job_run(struct weir_context *cx, void *arg)
     if (run->options->rate > 0)
         starts_note(&run->starts);
     record.wait_ns = start - job->submitted;
-    fetch(cx, job, &answer, &record);
+    err = fetch(cx, job, &answer, &record);
     if (answer.error == WEIR_HTTP_CANCELLED) {
         /* Cut off: without a record it is done by the run that resumes. */
         job_drop(job, -ECANCELED);
         return 1;
     }
+    if (local_is(&answer, err))
+        return local_put_off(cx, job, answer.error_text, err);
+    local_went_well(run);
     if (run->trace != NULL)
         trace_job(run->trace, &record, &answer, start);
     again = is_again(cx, job, &record, &answer);

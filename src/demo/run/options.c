@@ -238,6 +238,11 @@ static int check_requests(const struct run_options *o)
             return EXIT_BAD_INPUT;
         }
     }
+    if (o->proxy != NULL && url_proxy_fault(o->proxy) != NULL) {
+        /* Which may have a password in it. */
+        say("weir run: --proxy: %s", url_proxy_fault(o->proxy));
+        return EXIT_BAD_INPUT;
+    }
     if (o->agent != NULL)
         for (const char *c = o->agent; *c != '\0'; c++)
             if ((unsigned char)*c < 0x20 || *c == 0x7F)

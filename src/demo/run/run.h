@@ -13,7 +13,8 @@
  *   job.c       workers: fetch, count in the table, hand the record over
  *   retry.c     whether and when once more
  *   hop.c       redirects take ticks of the rate
- *   body.c      what --save keeps
+ *   body.c      what --save keeps       files.c  what may be written
+ *   local.c     what to do when this machine runs out of something
  *   trace.c     what happened when, for others to show
  *   starts.c    how evenly they start
  *   control.c   one thread: looks at progress.c, and stops when told to
@@ -28,6 +29,7 @@
 #include "hop.h"
 #include "hosts.h"
 #include "identity.h"
+#include "local.h"
 #include "options.h"
 #include "progress.h"
 #include "results/marks.h"
@@ -51,7 +53,8 @@
  * the output, which are negative. */
 enum run_event {
     EVENT_HALT_SOON = 1000,
-    EVENT_HALT_NOW
+    EVENT_HALT_NOW,
+    EVENT_LOCAL /* this machine has run out of something */
 };
 
 #define EVENTS_ROOM 16
@@ -91,6 +94,8 @@ struct run {
     struct starts starts;       /* (s) where there is a rate */
     struct marks marks;         /* (s) for --timeline */
     struct trace *trace;        /* (s) or NULL */
+    struct file_out timeline_out, trace_out, summary_out; /* (m) */
+    struct local local;         /* (s) */
     struct progress looks;      /* control.c's; (m) after its end */
     uint64_t name;              /* (c) the run's own, random */
     uint64_t listed;            /* (m) jobs in the list so far */
@@ -104,6 +109,8 @@ struct run {
     atomic_int stopping;        /* (a) stop submitting */
     atomic_int halted;          /* (a) by --halt */
     atomic_int output_error;    /* (a) the first; negative, or 0 */
+    struct text broken;         /* what it is about; by whom set the error,
+                                   and (m) after the threads' end */
     atomic_uint_fast64_t known; /* (a) number of jobs; 0: not known */
     atomic_uint_fast64_t jobs;  /* (a) that have ended */
     atomic_uint_fast64_t failed; /* (a) of these */
@@ -134,12 +141,8 @@ struct job {
 /* setup.c. Each returns an exit code. */
 int setup_files(struct run *run);
 int setup_tables(struct run *run);
-int setup_workers(struct run *run);
+int setup_workers(struct run *run, struct run_options *options);
 void take_down(struct run *run);
-
-/* Make room for the open files of so many workers. */
-void run_raise_descriptors(const struct run_options *options,
-                           uint64_t workers);
 
 /* Say what could not be had. Returns EXIT_BROKEN. */
 int run_broken(const char *what, int err);
@@ -156,10 +159,26 @@ void job_drop(void *job, int why);
 void job_free(struct job *job);
 const char *job_url(const struct job *job);
 
+/* Stop the run because of an error of `what`; only the first counts. */
+void run_failed(struct run *run, int err, const char *what);
+
 /* body.c: write an answer's body to a file of its own, named by the job's id,
- * in one step. Returns 0 or an error. */
-int body_save(const char *folder, const struct job *job,
-              const struct weir_http_response *answer);
+ * in one step. Returns 0; or an error, then *path is the file's, allocated, or
+ * NULL if there was no memory for it. */
+int body_save(const struct job *job, const struct weir_http_response *answer,
+              char **path);
+
+/* files.c: see whether the files of a run may be what they are, before any is
+ * opened. Returns an exit code. */
+int files_check(const struct run_options *options);
+
+/* files.c: why a file that the input names may not be read, or NULL: it is
+ * one that this run writes. */
+const char *files_refuse(const struct run_options *options, const char *path);
+
+/* files.c: open those that are written at the end; a FIFO waits for its
+ * reader. Returns an exit code. */
+int files_open(struct run *run);
 
 /* control.c: a thread, whose argument is the run; ends when `events` is
  * closed. Events are signals, enum run_event, or negative: an output error.
@@ -169,6 +188,7 @@ void *control_main(void *run);
 /* summary.c */
 void summary_say(struct run *run);
 int summary_write(struct run *run); /* --summary; 0 or an error */
+int summary_is(const char *bytes, size_t count); /* the beginning of one? */
 void summary_dry(struct run *run);
 
 #endif

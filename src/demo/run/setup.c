@@ -10,6 +10,8 @@
 #include "results/record.h"
 #include "serve/server.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,11 +34,57 @@ const char *run_output_name(const struct run_options *o)
     return options_to_stdout(o) ? "standard output" : o->output;
 }
 
+/* A FIFO that nobody reads yet is waited for, as a shell does. Returns a
+ * descriptor that keeps it open, -1 if it is no FIFO, or another error. */
+static int await_reader(const char *path)
+{
+    struct stat st;
+    int fd;
+
+    if (stat(path, &st) != 0 || !S_ISFIFO(st.st_mode))
+        return -1;
+    do
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+/* Whether a file has a torn tail that could be cut off: then it is the copy
+ * of that tail that could not be written. */
+static int is_torn(const char *path)
+{
+    struct stat st;
+    char last = '\n';
+    int fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (fd < 0)
+        return 0;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 &&
+        pread(fd, &last, 1, st.st_size - 1) != 1)
+        last = '\n';
+    close(fd);
+    return last != '\n';
+}
+
+/* Say which file could not be had. Returns EXIT_BROKEN. */
+static int results_broken(const struct run_options *o, int err)
+{
+    struct text torn = { 0 };
+
+    if (options_to_stdout(o) || !is_torn(o->output))
+        return run_broken(run_output_name(o), err);
+    text_printf(&torn, "%s.torn", o->output);
+    run_broken(torn.failed ? o->output : torn.data, err);
+    text_free(&torn);
+    return EXIT_BROKEN;
+}
+
 /* Open the results; a torn tail is cut off here, and nobody else can write to
  * the file from here on. Returns an exit code. */
 static int open_results(struct run *run)
 {
     const struct run_options *o = run->options;
+    int reader = options_to_stdout(o) ? -1 : await_reader(o->output);
     int to_stdout = options_to_stdout(o);
     struct weir_writer_stats stats = { 0 };
     /* A byte of a body may take six in JSON: \u001b. */
@@ -49,12 +97,14 @@ static int open_results(struct run *run)
         .record_max = record,
         .buffer_bytes = (o->keep_body ? 3 : 2) * record });
 
+    if (reader >= 0)
+        close(reader);
     if (err == -EBUSY) {
         say("weir run: %s: another weir is writing to it", o->output);
         return EXIT_BROKEN;
     }
     if (err != 0)
-        return run_broken(run_output_name(o), err);
+        return results_broken(o, err);
     weir_writer_stats(run->results, &stats);
     if (stats.torn_bytes != 0)
         say("%s: cut off a torn last line of %llu bytes, kept in %s.torn",
@@ -100,48 +150,69 @@ static int read_done(struct run *run)
     return EXIT_OK;
 }
 
-static int is_same(const char *a, const char *b)
+/* Whether a folder for answers is there or can be made. Returns 0 or an
+ * error. */
+static int check_folder(const char *path)
 {
-    struct stat x, y;
+    struct text parent = { 0 };
+    const char *slash;
+    struct stat st;
+    size_t length = strlen(path);
+    int err = 0;
 
-    if (strcmp(a, b) == 0)
-        return 1;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) &&
-           x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    if (stat(path, &st) == 0) {
+        if (!S_ISDIR(st.st_mode))
+            return -ENOTDIR;
+        return access(path, W_OK | X_OK) != 0 ? -errno : 0;
+    }
+    if (errno != ENOENT)
+        return -errno;
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    text_add(&parent, path, length);
+    slash = parent.failed ? NULL : strrchr(parent.data, '/');
+    if (slash != NULL)
+        parent.used = slash == parent.data ? 1 : (size_t)(slash - parent.data);
+    else
+        parent.used = 0;
+    text_puts(&parent, slash != NULL ? "" : ".");
+    if (parent.failed)
+        err = -ENOMEM;
+    else if (stat(parent.data, &st) != 0)
+        err = -errno;
+    else if (!S_ISDIR(st.st_mode))
+        err = -ENOTDIR;
+    else if (access(parent.data, W_OK | X_OK) != 0)
+        err = -errno;
+    text_free(&parent);
+    return err;
 }
 
-/* A file that is written must be no other one of this run: the results would
- * be replaced, or the end of the list be cut off as torn. Returns an exit
- * code. */
-static int check_files(const struct run_options *o)
+/* Make the folder for answers. Returns an exit code. */
+static int open_folder(const struct run_options *o)
 {
-    const struct {
-        const char *option, *path;
-    } files[] = { { "-i", o->input },
-                  { "-o", o->output },
-                  { "--summary", o->summary },
-                  { "--timeline", o->timeline },
-                  { "--trace", o->trace } };
-    const size_t count = sizeof(files) / sizeof(files[0]);
+    int err = o->save != NULL ? check_folder(o->save) : 0;
 
-    for (size_t i = 0; i < count; i++)
-        for (size_t k = i + 1; k < count; k++)
-            if (files[i].path != NULL && files[k].path != NULL &&
-                !(i == 0 && strcmp(files[i].path, "-") == 0) &&
-                is_same(files[i].path, files[k].path)) {
-                say("weir run: %s and %s are the same file: %s",
-                    files[i].option, files[k].option, files[k].path);
-                return EXIT_BAD_INPUT;
-            }
-    return EXIT_OK;
+    if (err == 0 && o->save != NULL && !o->dry_run &&
+        mkdir(o->save, 0777) != 0 && errno != EEXIST)
+        err = -errno;
+    if (err == 0)
+        return EXIT_OK;
+    say("weir run: --save %s: %s", o->save, strerror(-err));
+    return EXIT_BROKEN;
 }
 
 /* Until here a signal just ends the program, and opening a FIFO may wait. */
 int setup_files(struct run *run)
 {
     const struct run_options *o = run->options;
-    int code = check_files(o), err;
+    int code = files_check(o), err;
 
+    if (code != EXIT_OK)
+        return code;
+    code = open_folder(o);
+    if (code == EXIT_OK)
+        code = files_open(run);
     if (code != EXIT_OK)
         return code;
     if (pipe(run->stop_pipe) != 0)
@@ -151,12 +222,11 @@ int setup_files(struct run *run)
                          TASK_LINE_MAX);
         if (err != 0) {
             say("weir run: %s: %s", o->input, strerror(-err));
-            return EXIT_BAD_INPUT;
+            return err == -EMFILE || err == -ENFILE || err == -ENOMEM
+                       ? EXIT_BROKEN
+                       : EXIT_BAD_INPUT;
         }
     }
-    if (!o->dry_run && o->save != NULL && mkdir(o->save, 0777) != 0 &&
-        errno != EEXIST)
-        return run_broken(o->save, -errno);
     code = prepare_results(o);
     if (code == EXIT_OK && !o->dry_run)
         code = open_results(run);
@@ -203,6 +273,11 @@ static size_t most_jobs(const struct run_options *o)
     return (size_t)(all < most ? all : most);
 }
 
+static int64_t at_once(const struct run_options *o)
+{
+    return o->concurrency < o->workers ? o->concurrency : o->workers;
+}
+
 /* How many threads SIGUSR1 may ask for. */
 static int most_workers(const struct run_options *o)
 {
@@ -211,14 +286,26 @@ static int most_workers(const struct run_options *o)
     return (int)(most < WORKERS_MAX ? most : WORKERS_MAX);
 }
 
+/* Have no more than so many jobs at once, whatever SIGUSR1 says. Workers that
+ * are idle do no harm. */
+static void fit(struct run *run, struct run_options *o, int64_t room)
+{
+    if (o->concurrency > room)
+        o->concurrency = room;
+    if (o->follow)
+        o->workers = o->concurrency;
+    if (run->most > o->workers)
+        run->most = (int)(room > o->workers ? room : o->workers);
+}
+
 /* Never more jobs at once than workers: then a pool that may grow has no
  * reason to. A job has left the window before the pool has done with it, so
- * there is a place for each worker's. Returns an exit code. */
-static int start_pool(struct run *run)
+ * there is a place for each worker's. Returns 0 or an error. */
+static int try_pool(struct run *run, const struct run_options *o)
 {
-    const struct run_options *o = run->options;
     size_t capacity = most_jobs(o) + (size_t)run->most;
-    int err = weir_pool_create(&run->pool, &(struct weir_pool_options){
+
+    return weir_pool_create(&run->pool, &(struct weir_pool_options){
         .workers = (int)o->workers,
         .max_workers = run->most,
         .capacity = capacity,
@@ -230,18 +317,36 @@ static int start_pool(struct run *run)
         .worker_start = weir_http_worker_start,
         .worker_stop = weir_http_worker_stop,
         .user = &run->http });
+}
 
+/* Start the pool, with fewer workers if there can be no more threads: with
+ * at most half of those that can be, so that there is room for others, like
+ * those that look names up. Returns an exit code. */
+static int start_pool(struct run *run, struct run_options *o)
+{
+    int64_t asked = o->workers;
+    int err = try_pool(run, o), enough = err == 0;
+
+    while ((err == -EAGAIN || err == -ENOMEM || !enough) && o->workers > 1) {
+        enough = err == 0;
+        weir_pool_destroy(run->pool);
+        run->pool = NULL;
+        o->workers /= 2;
+        fit(run, o, o->workers);
+        err = try_pool(run, o);
+    }
+    if (err == 0 && o->workers != asked)
+        say("weir run: %lld workers cannot be started here: going on with"
+            " %lld", (long long)asked, (long long)o->workers);
     return err == 0 ? EXIT_OK : run_broken("starting the workers", err);
 }
 
 static int make_hosts(struct run *run)
 {
     const struct run_options *o = run->options;
-    int64_t at_once = o->concurrency < o->workers ? o->concurrency
-                                                  : o->workers;
     int err = hosts_create(&run->hosts, &(struct hosts_options){
         .salt = run->name, .window = o->window, .jobs = most_jobs(o),
-        .concurrency = at_once, .limit = o->per_host,
+        .concurrency = at_once(o), .limit = o->per_host,
         .rate = o->per_host_rate });
 
     if (err == 0)
@@ -293,30 +398,49 @@ static int start_screen(struct run *run, uint64_t known)
     return err;
 }
 
-void run_raise_descriptors(const struct run_options *o, uint64_t workers)
+/* Find out how many requests at once there is room for, and have no more.
+ * Returns an exit code. */
+static int fit_descriptors(struct run *run, struct run_options *o)
 {
-    uint64_t each = DESCRIPTORS_CLIENT + (options_own_server(o) ? 1 : 0);
-    uint64_t needed = workers * each + DESCRIPTORS_OTHERS, room;
+    int own = options_own_server(o);
+    uint64_t each = DESCRIPTORS_CLIENT + (own ? 1 : 0);
+    uint64_t others = DESCRIPTORS_OTHERS + (own ? 3 : 0);
+    uint64_t left = descriptors_free((uint64_t)run->most * each + others);
+    uint64_t room = left > others ? (left - others) / each : 0;
+    int64_t wanted = at_once(o);
     char shown[3][32];
 
-    room = descriptors_raise(needed);
-    if (room < needed)
-        say("weir run: %s workers may need %s open files, and %s are allowed:"
-            " see ulimit -Hn",
-            number_show(workers, shown[0]), number_show(needed, shown[1]),
-            number_show(room, shown[2]));
+    if (room == 0 && left >= DESCRIPTORS_LEAST + (own ? 4 : 0))
+        room = 1;
+    if (room == 0) {
+        say("weir run: too few open files are allowed, %s: see ulimit -Hn",
+            number_show(descriptors_limit(), shown[0]));
+        return EXIT_BROKEN;
+    }
+    if (room < (uint64_t)wanted && !o->quiet)
+        say("weir run: %s jobs at once may need %s open files, and %s are"
+            " allowed: see ulimit -Hn; going on with %s at once",
+            number_show((uint64_t)wanted, shown[0]),
+            number_show((uint64_t)wanted * each + others, shown[1]),
+            number_show(descriptors_limit(), shown[2]),
+            number_show(room, (char[32]){ 0 }));
+    if (room < (uint64_t)run->most)
+        fit(run, o, (int64_t)room);
+    return EXIT_OK;
 }
 
-int setup_workers(struct run *run)
+int setup_workers(struct run *run, struct run_options *o)
 {
-    const struct run_options *o = run->options;
     int own = options_own_server(o);
     uint64_t known = count_known(o);
-    int err, code = make_hosts(run);
+    int err, code;
 
+    run->most = most_workers(o);
+    code = fit_descriptors(run, o);
+    if (code == EXIT_OK)
+        code = make_hosts(run);
     if (code != EXIT_OK)
         return code;
-    run->most = most_workers(o);
     run->http = (struct weir_http_options){
         .timeout_ns = (int64_t)(o->timeout * 1e9),
         .connect_timeout_ns = (int64_t)(o->connect_timeout * 1e9),
@@ -335,10 +459,16 @@ int setup_workers(struct run *run)
         say("weir run: --insecure: certificates are not verified; every record"
             " says so");
     atomic_store(&run->known, known);
-    run_raise_descriptors(o, (uint64_t)o->workers);
     if (own) {
+        /* One for each connection, of which each request has one; of those
+         * that SIGUSR1 adds some may take turns. */
+        int64_t workers = 2 * at_once(o) + WORKERS_MORE;
+
+        if (workers > run->most)
+            workers = run->most;
+        workers = workers + 3 < WORKERS_MAX ? workers + 3 : WORKERS_MAX;
         err = server_start(&run->server, &(struct server_options){
-            .workers = (int)o->workers + 3 });
+            .workers = (int)workers });
         if (err != 0)
             return run_broken("a server on 127.0.0.1", err);
     }
@@ -348,7 +478,7 @@ int setup_workers(struct run *run)
     err = start_screen(run, known);
     if (err != 0)
         return run_broken("standard error", err);
-    return start_pool(run);
+    return start_pool(run, o);
 }
 
 void take_down(struct run *run)
@@ -364,6 +494,10 @@ void take_down(struct run *run)
     weir_queue_destroy(run->events);
     weir_table_destroy(run->counts);
     trace_close(run->trace);
+    file_out_close(&run->timeline_out);
+    file_out_close(&run->trace_out);
+    file_out_close(&run->summary_out);
+    text_free(&run->broken);
     free(run->marks.all);
     ids_destroy(run->seen);
     ids_destroy(run->done);

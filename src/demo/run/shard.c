@@ -19,6 +19,8 @@ static int variable(const char *name, int64_t *value)
  * kind cannot be told from its numbers. */
 static const char *from_slurm(int64_t *k, int64_t *of)
 {
+    static const char uneven[] = "the task numbers of this Slurm array are not"
+                                 " evenly spaced: give --shard K/N";
     int64_t id, min, max, count, step = 1;
 
     if (!variable("SLURM_ARRAY_TASK_ID", &id) ||
@@ -27,16 +29,19 @@ static const char *from_slurm(int64_t *k, int64_t *of)
         !variable("SLURM_ARRAY_TASK_COUNT", &count))
         return "SLURM_ARRAY_TASK_ID is there, but _MIN, _MAX or _COUNT is"
                " not, or is no number";
-    variable("SLURM_ARRAY_TASK_STEP", &step);
+    if (getenv("SLURM_ARRAY_TASK_STEP") != NULL &&
+        !variable("SLURM_ARRAY_TASK_STEP", &step))
+        return "SLURM_ARRAY_TASK_STEP is no number";
     if (count == 1 && id == min && id == max) {
         *k = *of = 1;
         return NULL;
     }
-    if (step < 1 || id < min || id > max || count < 1 ||
-        (max - min) % step != 0 || (max - min) / step + 1 != count ||
+    if (step < 1 || id < min || id > max || count < 1)
+        return uneven;
+    /* None of these is negative, so no difference overflows. */
+    if ((max - min) % step != 0 || (max - min) / step != count - 1 ||
         (id - min) % step != 0)
-        return "the task numbers of this Slurm array are not evenly spaced:"
-               " give --shard K/N";
+        return uneven;
     *k = (id - min) / step + 1;
     *of = count;
     return NULL;

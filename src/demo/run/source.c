@@ -184,6 +184,7 @@ static int from_bytes(struct run *run, const char *bytes, size_t count,
                       const char *where, uint64_t line)
 {
     char why[TASK_WHY];
+    const char *refused = NULL;
     struct task task;
     struct job *job;
 
@@ -196,6 +197,16 @@ static int from_bytes(struct run *run, const char *bytes, size_t count,
         run->refused++;
         return 1;
     }
+    if (task.body_file != NULL)
+        refused = files_refuse(run->options, task.body_file);
+    if (refused != NULL) {
+        say("%s: body_file: %s", where, refused);
+        run->refused++;
+        task_free(&task);
+        return 1;
+    }
+    free(task.body_file);
+    task.body_file = NULL;
     job = make_job(run, &task, line);
     if (job == NULL)
         return no_memory(run);

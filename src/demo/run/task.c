@@ -205,7 +205,8 @@ static int read_file(struct reading *reading, const struct json_value *value)
         return err;
     }
     err = load(path.data, &text);
-    text_free(&path);
+    free(reading->task->body_file);
+    reading->task->body_file = path.data;
     if (err == 0)
         return set_body(reading, &text);
     text_free(&text);
@@ -376,6 +377,7 @@ void task_free(struct task *task)
     free(task->method);
     free(task->ref);
     free(task->body);
+    free(task->body_file);
     free(task->url);
     *task = (struct task){ 0 };
 }

@@ -32,6 +32,7 @@ struct task {
     size_t first_own;      /* of headers: those before it are of `common` */
     char *body;            /* NULL: none */
     size_t body_bytes;
+    char *body_file;       /* where the body was read; NULL: nowhere */
 };
 
 /* Read a line, and the file it names. Headers of `common`, which must outlive

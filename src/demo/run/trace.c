@@ -3,7 +3,6 @@
 #include "trace.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,7 +24,17 @@ static void put(struct trace *trace, struct text *events)
     text_free(events);
 }
 
-int trace_open(struct trace **trace, const char *path, int64_t began)
+/* How a trace begins: it is nothing but an array of events. */
+#define BEGIN "[\n{\"ph\":\"M\",\"pid\":1,"
+
+int trace_is(const char *bytes, size_t count)
+{
+    return count >= strlen(BEGIN) &&
+           memcmp(bytes, BEGIN, strlen(BEGIN)) == 0;
+}
+
+int trace_open(struct trace **trace, const struct file_out *out,
+               int64_t began)
 {
     struct trace *made = calloc(1, sizeof(*made));
     struct text first = { 0 };
@@ -35,8 +44,8 @@ int trace_open(struct trace **trace, const char *path, int64_t began)
     if (made == NULL)
         return -ENOMEM;
     made->began = began;
-    made->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    err = made->fd < 0 ? -errno : 0;
+    made->fd = file_out_create(out);
+    err = made->fd < 0 ? made->fd : 0;
     if (err == 0)
         err = weir_writer_open(&made->writer, &(struct weir_writer_options){
             .fd = made->fd, .buffer_bytes = 4 << 20, .name = "weir-trace" });
@@ -46,8 +55,8 @@ int trace_open(struct trace **trace, const char *path, int64_t began)
         free(made);
         return err;
     }
-    text_puts(&first, "[\n{\"ph\":\"M\",\"pid\":1,\"tid\":0,\"name\":"
-                      "\"process_name\",\"args\":{\"name\":\"weir run\"}}");
+    text_puts(&first, BEGIN "\"tid\":0,\"name\":\"process_name\","
+                      "\"args\":{\"name\":\"weir run\"}}");
     put(made, &first);
     *trace = made;
     return 0;

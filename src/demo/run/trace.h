@@ -10,15 +10,21 @@
 #ifndef WEIR_DEMO_TRACE_H
 #define WEIR_DEMO_TRACE_H
 
+#include "common/file.h"
 #include "results/record.h"
 
 #include <weir/http.h>
 
 struct trace;
 
-/* Replace a file; times count from `began`. Returns 0; -ENOMEM; errors of
- * open() and weir_writer_open(). */
-int trace_open(struct trace **trace, const char *path, int64_t began);
+/* Whether a file begins as a trace does. */
+int trace_is(const char *bytes, size_t count);
+
+/* Start to write a file, as file_out_create() makes it: a run that is killed
+ * leaves what was written so far. Times count from `began`.
+ * Returns 0; -ENOMEM; errors of open() and weir_writer_open(). */
+int trace_open(struct trace **trace, const struct file_out *out,
+               int64_t began);
 
 /* Add an attempt that started at `start`. Any thread. */
 void trace_job(struct trace *trace, const struct record *record,

@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# limits.sh WEIR - what this machine does not have is never a host's fault; and
+# values that no run can use are refused at its start.
+. "$(dirname "$0")/lib.sh"
+plan 13
+serve
+for i in $(seq 6); do echo "$base/status/200?$i"; done >six
+for i in $(seq 2000); do echo "$base/status/200?$i"; done >2000.urls
+for i in $(seq 200); do echo "$base/delay/0.02?$i"; done >slow
+sed 's/127\.0\.0\.1/localhost/' six >six.names
+
+# within LIMIT ARGUMENTS...: run it with this limit of open files.
+within() {
+    local limit=$1
+    shift
+    code=0
+    # Those that this shell has inherited would count.
+    (for fd in 3 4 5 6 7 8 9 10 11 251; do eval "exec $fd>&-"; done
+        ulimit -n "$limit" && exec timeout 120 "$weir" "$@") >out 2>err \
+        </dev/null || code=$?
+}
+all_or_none() { # LIST: with any number of open files
+    local worked=0
+    for n in $(seq 3 24) 32 48 64 100; do
+        rm -f fd.ndjson
+        within "$n" run -q -j 8 -i "$1" -o fd.ndjson
+        case $code in
+        0) worked=$((worked + 1)) && [ "$(lines fd.ndjson)" = 6 ] ;;
+        3 | 127) [ "$(lines fd.ndjson)" = 0 ] ;; # or it cannot be loaded
+        *) false ;;
+        esac || { echo "# $n open files: $code"; return 1; }
+    done
+    at_least $worked 10
+}
+ok "with few open files every job is done, or none is begun" all_or_none six
+ok "looking names up with few open files is no different" \
+    all_or_none six.names
+rm -f fd.ndjson
+within 12 run -j 8 -i six -o fd.ndjson
+ok "with 12 open files there is one job at once, and that is reported" \
+    all is "$code" 0 -- whole fd.ndjson -- says "going on with 1 at once"
+within 1024 run -w 1100 -j 8 -i 2000.urls -o idle.ndjson
+ok "idle workers hold no open file" all is "$code" 0 -- \
+    is "$(lines idle.ndjson)" 2000
+within 16 show template --scale 0.01
+ok "a scenario that needs more open files is refused before it begins" \
+    all is "$code" 3 -- says "files must be open"
+run run -q -w 16384 -o workers.ndjson -n 20 --base "$base"
+ok "16,384 workers can be asked for" \
+    all is "$code" 0 -- is "$(lines workers.ndjson)" 20
+run run -q -w 16384 -o own.ndjson
+ok "16,384 workers can call the program's own server" \
+    all is "$code" 0 -- is "$(lines own.ndjson)" 20
+
+# ---- what runs out meanwhile ----
+
+attempts() { sed -nE 's/.*"attempts":([0-9]+).*/\1/p' "$1" | sort -u; }
+if prlimit --nofile >/dev/null 2>&1; then
+    start run -i slow -j 8 -o meanwhile.ndjson -H 'Connection: close'
+    await has_lines meanwhile.ndjson 8
+    prlimit --pid "$pid" --nofile=8:
+    await grep -q '^this machine has run out' err
+    sleep 1
+    prlimit --pid "$pid" --nofile=1024:
+    ended
+    ok "open files that run out meanwhile fail no job and count no attempt" \
+        all is "$code" 0 -- is "$(lines meanwhile.ndjson)" 200 -- \
+        is "$(attempts meanwhile.ndjson)" 1 -- says "put off by this machine"
+    start run -i slow -j 8 -o never.ndjson -H 'Connection: close' \
+        --retry-max-time 1
+    await has_lines never.ndjson 8
+    prlimit --pid "$pid" --nofile=8:
+    ended
+    ok "a machine that does not recover ends the run, and fails no job" \
+        all is "$code" 3 -- says "this machine: " -- \
+        is "$(grep -c '"ok":false' never.ndjson)" 0
+else
+    skip "open files that run out meanwhile fail no job" "no prlimit"
+    skip "a machine that does not recover ends the run" "no prlimit"
+fi
+cat >ports.sh <<'END'
+ip link set lo up || exit 77
+echo "40000 40011" >/proc/sys/net/ipv4/ip_local_port_range || exit 77
+"$1" serve --port 8000 >ports.out 2>&1 &
+for _ in $(seq 100); do grep -q '^listening' ports.out && break; sleep 0.05; done
+for i in $(seq 60); do echo "http://127.0.0.1:8000/delay/0.1?$i"; done >ports
+"$1" run -q -i ports -j 30 -o ports.ndjson -H 'Connection: close' \
+    --retry-max-time 300
+code=$?
+kill %1
+exit $code
+END
+code=0
+timeout 500 unshare -rn bash ports.sh "$weir" >out 2>err || code=$?
+if [ -s ports.ndjson ]; then
+    ok "ports that run out fail no job and count no attempt" \
+        all is "$code" 0 -- is "$(lines ports.ndjson)" 60 -- \
+        is "$(attempts ports.ndjson)" 1
+else
+    skip "ports that run out fail no job and count no attempt" \
+        "no network of one's own: $(tail -n 1 err)"
+fi
+if (ulimit -v 600000 && "$weir" --version) >/dev/null 2>&1; then
+    code=0
+    (ulimit -v 600000 && exec "$weir" run -i 2000.urls -w 16000 -j 8 \
+        -o threads.ndjson) >out 2>err </dev/null || code=$?
+    ok "fewer workers are started if there is no room for all" \
+        all is "$code" 0 -- says "workers cannot be started here" -- \
+        is "$(lines threads.ndjson)" 2000
+else
+    skip "fewer workers are started if there is no room for all" \
+        "a sanitizer takes memory of its own"
+fi
+
+# ---- refused at the start ----
+
+refused=0
+for how in '' --dry-run; do
+    for words in "--proxy http://h:0" "--proxy ftp://h" "--proxy :80" \
+        "--proxy h:99999" "--save six" "--save none/such" \
+        "--cacert none" "--base http://h:99999"; do
+        rm -f refused.ndjson
+        list="-i six"
+        case $words in --base*) list= ;; esac
+        # shellcheck disable=SC2086 # several words each
+        run run $list -o refused.ndjson $how $words
+        { [ "$code" = 2 ] || [ "$code" = 3 ]; } && says "${words%% *}" &&
+            [ ! -s refused.ndjson ] || { echo "# $how $words: $code"; false; } &&
+            refused=$((refused + 1))
+    done
+done
+ok "a proxy, certificate, folder or port that cannot be is refused at once" \
+    is $refused 16
+bad=0
+for value in -1 +1 ' 1' '1 ' 0x10 1e3 inf nan 1,5 1.2.3 . '' x \
+    9223372036854775808 18446744073709551616 \
+    99999999999999999999999999999999999999999; do
+    for option in -n -j -w -r --burst --per-host --per-host-rate --window -t \
+        --connect-timeout --retries --retry-max-time --max-body; do
+        run run --dry-run -o no.ndjson $option "$value"
+        [ "$code" = 2 ] && says "$option" && continue
+        echo "# $option '$value': $code"
+        bad=$((bad + 1))
+    done
+done
+ok "a number that is none, or too large, is refused by each option" is $bad 0
+finish
