@@ -51,8 +51,15 @@ for option in -o --summary --timeline --trace; do
             refused=$((refused + 1))
     done
 done
+printf -- '-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n' >key.pem
+ln key.pem hard.pem
+for reads in --cacert --cert; do
+    run run -q -i list -o new.ndjson $reads key.pem --summary hard.pem
+    [ "$code" = 2 ] && says "$reads and --summary are the same file" &&
+        refused=$((refused + 1))
+done
 ok "no output of run may be its input, under whatever name" \
-    all is $refused 16 -- cmp list list.kept
+    all is $refused 18 -- cmp list list.kept
 refused=0
 for option in --summary --timeline --trace; do
     run run -q -i list -o r.ndjson $option hard
