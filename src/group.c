@@ -178,7 +178,7 @@ no_memory:
     return err;
 }
 
-static void release_refs(struct weir_group *g, int64_t count)
+void weir_group_release_many(struct weir_group *g, int64_t count)
 {
     while (g != NULL && weir_atomic_fetch_sub(&g->refs, count,
                                               weir_seq_cst) == count) {
@@ -197,7 +197,7 @@ static void release_refs(struct weir_group *g, int64_t count)
 
 void weir_group_release(struct weir_group *g)
 {
-    release_refs(g, 1);
+    weir_group_release_many(g, 1);
 }
 
 static void pay_refs(struct weir_context *cx)
@@ -207,7 +207,7 @@ static void pay_refs(struct weir_context *cx)
 
     cx->owes = NULL;
     cx->owed = 0;
-    release_refs(g, count);
+    weir_group_release_many(g, count);
 }
 
 void weir_group_owe(struct weir_context *cx, struct weir_group *g)

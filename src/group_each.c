@@ -328,6 +328,30 @@ static bool claim(struct loop *l, struct part *p)
 
 /* ---- running ---- */
 
+/* Run an element that has returned WEIR_AGAIN. */
+static int run_element_again(struct loop *l, struct weir_context *cx,
+                             void *element)
+{
+    struct weir_frame *frame = &cx->frames[cx->depth - 1];
+    int status = WEIR_AGAIN;
+
+    while (status == WEIR_AGAIN) {
+        if (weir_sleep(cx, cx->retry_ns) != 0) {
+            status = reason(l, cx);
+            break;
+        }
+        cx->retry_ns = -1;
+        frame->attempt++;
+        status = l->each.fn(cx, l->each.user, element);
+        if (weir_worker_is_forked(cx))
+            return -ECHILD;
+        weir_listener_end(&frame->listener);
+    }
+    frame->attempt = 1; /* of the next element */
+    return status;
+}
+
+/* -ECHILD: in a child that it has forked, or it has returned that. */
 static int run_element(struct loop *l, struct weir_context *cx,
                        uint64_t index)
 {
@@ -336,25 +360,12 @@ static int run_element(struct loop *l, struct weir_context *cx,
     int status;
 
     cx->tag = index;
-    for (;;) {
-        cx->retry_ns = -1;
-        status = l->each.fn(cx, l->each.user, element);
-        if (weir_worker_is_forked(cx)) {
-            /* The loop is stopped in this child without touching its group. */
-            weir_atomic_store(&l->status, -ECHILD, weir_relaxed);
-            return -ECHILD;
-        }
-        weir_listener_end(&frame->listener);
-        if (status == WEIR_AGAIN) {
-            frame->attempt++;
-            if (weir_sleep(cx, cx->retry_ns) == 0)
-                continue;
-            status = reason(l, cx);
-        }
-        if (frame->attempt != 1)
-            frame->attempt = 1; /* of the next element */
-        return status;
-    }
+    cx->retry_ns = -1;
+    status = l->each.fn(cx, l->each.user, element);
+    if (weir_worker_is_forked(cx))
+        return -ECHILD;
+    weir_listener_end(&frame->listener);
+    return status == WEIR_AGAIN ? run_element_again(l, cx, element) : status;
 }
 
 /* Run the range of a part until it is empty or the loop is stopped. */
@@ -382,7 +393,11 @@ static void run_range(struct loop *l, struct weir_context *cx,
                 return;
             status = run_element(l, cx, base + first);
             if (status != 0) {
-                fail(l, status);
+                /* A forked child must not touch the loop's group. */
+                if (weir_worker_is_forked(cx))
+                    weir_atomic_store(&l->status, status, weir_relaxed);
+                else
+                    fail(l, status);
                 return;
             }
             p->done++;
@@ -686,8 +701,9 @@ static void push_frame(struct loop *l)
 
     l->depth = cx->depth;
     cx->frames[cx->depth++] = (struct weir_frame){ .cx = cx,
-        .group = l->around, .part = &l->own, .attempt = 1, .stopping = frame_stopping,
-        .deadline = frame_deadline, .abandon = frame_abandon };
+        .group = l->around, .part = &l->own, .attempt = 1,
+        .stopping = frame_stopping, .deadline = frame_deadline,
+        .abandon = frame_abandon };
 }
 
 /* Go out of the gate and to the end of its line, as one that sleeps would. */
@@ -836,8 +852,8 @@ static int run_outside(struct loop *l)
     struct weir_pool *pool = l->pool;
     struct weir_context *before = weir_worker_current();
     struct weir_frame frames[DEPTH + 1];
-    struct weir_context cx = { .pool = pool, .index = -1, .frames = frames,
-        .outer = before, .depth_max = DEPTH };
+    struct weir_context cx = { .pool = pool, .home = pool->home, .index = -1,
+        .frames = frames, .outer = before, .depth_max = DEPTH };
     int cancel, err = 0;
 
     if (pool->worker_start != NULL || weir_context_init(&cx) != 0)

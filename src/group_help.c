@@ -170,8 +170,8 @@ int weir_group_help_outside(struct weir_want *want)
     struct weir_pool *pool = want->g->pool;
     struct weir_context *before = weir_worker_current();
     struct weir_frame frames[DEPTH + 1];
-    struct weir_context cx = { .pool = pool, .index = -1, .frames = frames,
-        .outer = before, .depth_max = DEPTH };
+    struct weir_context cx = { .pool = pool, .home = pool->home, .index = -1,
+        .frames = frames, .outer = before, .depth_max = DEPTH };
     int cancel, err;
     struct visit v = { .cx = &cx, .want = want };
     bool queued;

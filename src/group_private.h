@@ -240,6 +240,7 @@ bool weir_group_queue_aside(struct weir_group *group,
 /* ---- groups: group.c ---- */
 
 void weir_group_release(struct weir_group *group);
+void weir_group_release_many(struct weir_group *group, int64_t count);
 
 /* A worker has done with a reference that came from the ring. They are given
  * back together: the count is a line that submitters write too. */

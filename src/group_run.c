@@ -303,11 +303,21 @@ static bool is_stale(const struct weir_call *call)
                (call->tag << 2 | WEIR_SLOT_QUEUED);
 }
 
-static void pass(const struct weir_call *call)
+/* Give the references back, those of one group together. */
+static void pass(const struct weir_call *calls, size_t count)
 {
-    const struct weir_slot *slot = call->arg;
+    for (size_t i = 0, n; i < count; i += n) {
+        const struct weir_slot *slot = calls[i].arg;
+        struct weir_group *g = slot->group;
 
-    weir_group_release(slot->group);
+        /* The slots are there as long as the references are. */
+        for (n = 1; i + n < count; n++) {
+            slot = calls[i + n].arg;
+            if (slot->group != g)
+                break;
+        }
+        weir_group_release_many(g, (int64_t)n);
+    }
 }
 
 const struct weir_references weir_slot_references = { is_stale, pass };

@@ -5,7 +5,8 @@
  * it, with a ticket. Whoever turns the slot from QUEUED to TAKEN owns the
  * job: the worker that takes the reference, a waiter that helps, or who
  * cancels. A reference whose ticket is not that of a queued job any more is
- * stale and passed over.
+ * stale: a worker passes over it, and whoever asks the pool for room or for
+ * its end takes it out of the ring, see weir_tasks_skip_spent().
  *
  * Who ends a job does not lock the group where nothing is to be done about it
  * at once: it puts the slot on a stack, `ended`, which the next one takes in
@@ -513,5 +514,6 @@ void weir_slot_cancel(struct weir_group *g, struct weir_slot *slot, int why)
         weir_task_drop(task, why);
     else if (mine)
         weir_slot_drop_aside(slot, why);
+    weir_ring_tell_room(&pool->ring);
     weir_pool_aside_end(pool);
 }

@@ -31,7 +31,12 @@
 static uint64_t pool_bound(void *owner)
 {
     struct weir_pool *pool = owner;
+    uint64_t bound = WEIR_RING_FIRST +
+                     2 * (weir_pool_ended(pool) + pool->ring.capacity);
 
+    /* While there is room workers are left alone at the head of the ring. */
+    if (weir_ring_distance(weir_ring_tail(&pool->ring), bound) > 0)
+        return bound;
     weir_tasks_skip_spent(pool);
     return WEIR_RING_FIRST +
            2 * (weir_pool_ended(pool) + pool->ring.capacity);
@@ -145,6 +150,7 @@ static int make_contexts(struct weir_pool *pool)
             return err;
         }
         w->pool = pool;
+        w->home = pool->home;
         w->index = i;
         w->counted = pool->elastic && i < pool->max;
         w->depth_max = pool->help_depth;

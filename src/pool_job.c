@@ -156,7 +156,6 @@ void weir_pool_aside_begin(struct weir_pool *pool)
 void weir_pool_aside_end(struct weir_pool *pool)
 {
     weir_atomic_fetch_sub(&pool->helping, 1, weir_seq_cst);
-    weir_ring_tell_room(&pool->ring);
     weir_pool_settle(pool);
 }
 

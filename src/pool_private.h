@@ -59,6 +59,7 @@ struct weir_context {
     WEIR_ATOMIC(size_t) queued_max;   /* (w) sampled */
 
     WEIR_ON_LINE struct weir_pool *pool; /* (c) */
+    struct weir_sys_home home;     /* (c) the pool's: asked after every job */
     void *local;                   /* (w) the host's */
     struct weir_frame *frames;     /* (c) help_depth + 1 of them */
     int depth_max;                 /* (c) one less than there are */
@@ -120,8 +121,8 @@ struct weir_references {
     /* Whether a job is a reference whose own job was taken out of turn: a
      * waiter has run it, or it was cancelled. Called with locks held. */
     bool (*is_stale)(const struct weir_call *call);
-    /* A stale reference has left the ring. Called without locks. */
-    void (*pass)(const struct weir_call *call);
+    /* Stale references have left the ring. Called without locks. */
+    void (*pass)(const struct weir_call *calls, size_t count);
 };
 
 struct weir_pool {
@@ -234,7 +235,7 @@ void weir_worker_become(struct weir_context *w);
  * not the context, may have been destroyed. */
 static inline bool weir_worker_is_forked(const struct weir_context *w)
 {
-    return !weir_sys_at_home(&w->pool->home);
+    return !weir_sys_at_home(&w->home);
 }
 
 /* Whether this thread runs a job of the pool. */
@@ -435,7 +436,7 @@ void weir_context_destroy(struct weir_context *cx);
 
 /* Around claiming jobs of a group out of turn and ending them: the pool is not
  * idle meanwhile, though their references may have left the ring. The end
- * notifies whoever waits for room or for the pool to be idle. */
+ * notifies whoever waits for that. */
 void weir_pool_aside_begin(struct weir_pool *pool);
 void weir_pool_aside_end(struct weir_pool *pool);
 

@@ -19,8 +19,8 @@
  *   group: they may be all there are. Where a gate may have opened all helpers
  *   try what is parked: the first in line may have no worker. A time that
  *   comes before the one until which a sleeper sleeps wakes one, which then
- *   sleeps until that, and all helpers. A token that is spent is let pass
- *   when it comes next, by whoever asks how many jobs have ended; who ends
+ *   sleeps until that, and all helpers. A token that is spent, or a reference
+ *   that is stale, is let pass when it comes next, by whoever asks how many jobs have ended; who ends
  *   its task, or puts it too late, wakes a submitter that waits for room, and
  *   settles the pool, as a worker does that takes what is before it.
  * Not guaranteed: that a delayed task starts at its time where no worker is
@@ -33,6 +33,9 @@
 
 #define BACKOFF_FIRST (100 * WEIR_MS)
 #define BACKOFF_MAX (30 * WEIR_S)
+
+/* References that pass in one step, kept on the stack. */
+#define STALE 16
 
 /* ---- making ---- */
 
@@ -299,8 +302,8 @@ void weir_tasks_skip_spent(struct weir_pool *pool)
 {
     struct weir_tasks *ts = &pool->tasks;
     const struct weir_references *references = NULL;
-    struct weir_call stale;
-    bool passed;
+    struct weir_call stale[STALE];
+    size_t passed;
 
     if (weir_atomic_load(&pool->may_be_stale, weir_seq_cst))
         references = weir_atomic_load(&pool->references, weir_seq_cst);
@@ -310,18 +313,18 @@ void weir_tasks_skip_spent(struct weir_pool *pool)
     do {
         weir_sys_lock(&ts->lock);
         skip_tokens_locked(pool);
-        passed = references != NULL &&
-                 weir_ring_take_if(&pool->ring, &stale, sizeof(stale),
-                                   item_is_stale,
-                                   (void *)(uintptr_t)references);
-        /* Under the lock: who takes it next and finds nothing to pass finds
-         * this one ended. */
-        if (passed)
-            weir_atomic_fetch_add(&pool->ended_aside, 1, weir_seq_cst);
+        passed = references == NULL ? 0
+                     : weir_ring_take_if(&pool->ring, stale, STALE,
+                                         sizeof(stale[0]), item_is_stale,
+                                         (void *)(uintptr_t)references);
+        /* Under the lock: a thread that locks it next and finds nothing to
+         * pass finds these ended. */
+        if (passed > 0)
+            weir_atomic_fetch_add(&pool->ended_aside, passed, weir_seq_cst);
         weir_sys_unlock(&ts->lock);
-        if (passed)
-            references->pass(&stale);
-    } while (passed);
+        if (passed > 0)
+            references->pass(stale, passed);
+    } while (passed > 0);
 }
 
 struct weir_task *weir_task_take_ready(struct weir_pool *pool, bool queued)

@@ -369,43 +369,51 @@ static inline bool weir_ring_skip(struct weir_ring *ring, uint64_t pos)
     return true;
 }
 
-/* Take the next item if `wanted` says so of the copy in *item. One thread at a
- * time may be in this call, or in weir_ring_skip(). Returns false: there is no
- * item, or it is not wanted. `wanted` must not wait. */
-static inline bool weir_ring_take_if(struct weir_ring *ring, void *item,
-                                     size_t bytes,
-                                     bool (*wanted)(void *user, void *item),
-                                     void *user)
+/* Take up to `count` of the next items, as long as `wanted` says so of the
+ * copies. One thread at a time may be in this call, or in weir_ring_skip().
+ * Returns how many. `wanted` must not wait. */
+static inline size_t weir_ring_take_if(struct weir_ring *ring, void *items,
+                                       size_t count, size_t bytes,
+                                       bool (*wanted)(void *user, void *item),
+                                       void *user)
 {
     uint64_t head = weir_atomic_load(&ring->head, weir_relaxed);
-    struct weir_cell *cell;
+    size_t n = 0;
 
     for (;;) {
         uint64_t before = head;
 
-        cell = weir_ring_cell(ring, head);
         /* Acquire, and release below: as in weir_ring_take. */
-        if (weir_atomic_load(&cell->seq, weir_acquire) ==
+        if (weir_atomic_load(&weir_ring_cell(ring, head)->seq,
+                             weir_acquire) !=
             weir_ring_turn(ring, head) + 1) {
-            if (weir_atomic_cas_strong(&ring->head, &head,
-                                       head | WEIR_RING_LOOKING,
-                                       weir_seq_cst))
-                break;
-        } else {
             head = weir_atomic_load(&ring->head, weir_seq_cst);
             if (head == before)
-                return false;
+                return 0;
+        } else if (weir_atomic_cas_strong(&ring->head, &head,
+                                          head | WEIR_RING_LOOKING,
+                                          weir_seq_cst)) {
+            break;
         }
     }
-    memcpy(item, cell + 1, bytes);
-    if (!wanted(user, item)) {
-        weir_atomic_fetch_and(&ring->head, ~WEIR_RING_LOOKING, weir_seq_cst);
-        return false;
+    for (; n < count && n <= ring->mask; n++) {
+        struct weir_cell *cell = weir_ring_cell(ring, head + 2 * n);
+        char *item = (char *)items + n * bytes;
+
+        if (weir_atomic_load(&cell->seq, weir_acquire) !=
+            weir_ring_turn(ring, head + 2 * n) + 1)
+            break;
+        memcpy(item, cell + 1, bytes);
+        if (!wanted(user, item))
+            break;
     }
-    weir_atomic_fetch_add(&ring->head, 2 - WEIR_RING_LOOKING, weir_seq_cst);
-    weir_atomic_store(&cell->seq, weir_ring_next_turn(ring, head),
-                      weir_release);
-    return true;
+    weir_atomic_fetch_add(&ring->head, 2 * n - WEIR_RING_LOOKING,
+                          weir_seq_cst);
+    for (size_t i = 0; i < n; i++)
+        weir_atomic_store(&weir_ring_cell(ring, head + 2 * i)->seq,
+                          weir_ring_next_turn(ring, head + 2 * i),
+                          weir_release);
+    return n;
 }
 
 /* ---- closing ---- */

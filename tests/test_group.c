@@ -1297,6 +1297,42 @@ static void many_submitters(void)
     many_submitters_in(64, 16);
 }
 
+/* Jobs that were cancelled count neither as unfinished nor as queued, and
+ * leave their room, though the pool's gate lets nobody come for them. */
+static void cancelled_behind_a_held_gate(void)
+{
+    enum { ROOM = 16 };
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 1, .limit = 1, .capacity = ROOM });
+    struct weir_gate *gate = weir_pool_gate(pool);
+    atomic_int ended = 0;
+
+    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_FOREVER), 0);
+    for (int round = 0; round < 3; round++) {
+        struct weir_group *group = make_group(pool, NULL);
+
+        for (int i = 0; i < ROOM; i++)
+            EXPECT_INT(weir_group_submit(group, &(struct weir_job){
+                .fn = count_run, .arg = &ended, .drop = count_drop,
+                .priority = round == 2 && i % 2 ? WEIR_HIGH : 0 }, 1,
+                WEIR_NOW), 1);
+        for (int i = 0; round == 1 && i < ROOM; i++)
+            EXPECT_INT(weir_group_cancel(group, (uint64_t)i, -ECANCELED), 0);
+        if (round != 1)
+            EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ECANCELED), 0);
+        EXPECT_INT(pool_stats(pool).queued, 0);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_NOW), 0);
+        if (round == 0)
+            EXPECT_INT(weir_pool_run(pool, WEIR_NOW), 0);
+        weir_group_destroy(group);
+    }
+    EXPECT_INT(atomic_load(&ended), 3 * ROOM);
+    EXPECT_INT(pool_stats(pool).cancelled, 3 * ROOM);
+    EXPECT_INT(pool_stats(pool).succeeded, 0);
+    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_NOW), 0);
+    weir_pool_destroy(pool);
+}
+
 static int use_in_child(void *arg)
 {
     struct block *b = arg;
@@ -1415,6 +1451,8 @@ static const struct tap_case cases[] = {
     { "a job without fn is EINVAL, a closed pool EPIPE", a_job_without_fn },
     { "many submitters share a small window, and a small pool",
       many_submitters },
+    { "cancelled jobs leave a pool whose gate is held immediately",
+      cancelled_behind_a_held_gate },
     { "in a forked child every call is ECHILD", a_forked_child_is_told },
     { "and destroy frees what a group takes there", a_forked_child_frees },
 };

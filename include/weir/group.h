@@ -127,8 +127,9 @@ struct weir_group;
 
 enum weir_policy {
     WEIR_ALL = 0,       /* run every job, whatever the others return */
-    WEIR_FAIL_FAST = 1, /* the first status that is not 0 cancels the rest, be
-                           it that of a job that was cancelled itself */
+    WEIR_FAIL_FAST = 1, /* the first job that ends with a status other than 0
+                           cancels the rest, also if it was cancelled itself;
+                           a failed run that is retried cancels nothing */
     WEIR_FIRST_OK = 2   /* the first status that is 0 cancels the rest */
 };
 
@@ -157,10 +158,10 @@ struct weir_result {
     uint64_t index;    /* of the job in its group, from 0 in order of
                           submission */
     uint64_t tag;      /* the job's */
-    void *arg;         /* the job's; NULL where drop has had it */
+    void *arg;         /* the job's; NULL if `drop` was called with it */
     int status;        /* what fn returned last; or why it was dropped:
                           -ECANCELED, -ETIMEDOUT, or what cancel said */
-    unsigned attempts; /* runs */
+    unsigned attempts; /* runs, also of a job that was dropped after some */
     int worker;        /* that ran it; -1: none, or a thread of the host's */
     int64_t queued_at, began_at, ended_at; /* of weir_now(), of the last run,
                                         where the group has times; 0: never */
@@ -169,9 +170,9 @@ struct weir_result {
 
 struct weir_group_stats {
     uint64_t submitted;  /* accepted */
-    uint64_t succeeded;  /* ran, and returned 0 */
-    uint64_t failed;     /* ran, and returned something else */
-    uint64_t cancelled;  /* dropped */
+    uint64_t succeeded;  /* jobs whose last run returned 0 */
+    uint64_t failed;     /* jobs whose last run failed: not their retries */
+    uint64_t cancelled;  /* jobs dropped, before a run or after some */
     size_t unfinished;   /* queued or running, now */
     size_t unread;       /* results that wait to be read, now */
     uint64_t reserved[6];

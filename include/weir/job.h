@@ -183,8 +183,8 @@ WEIR_API int weir_sleep(struct weir_context *cx, int64_t ns);
  * whatever it waits in: at once if it was, else by the thread that cancels,
  * with no lock held. It must not wait, see CALLBACKS in pool.h. One for a job:
  * the next one takes its place, NULL takes it back; when this returns, or the
- * job does, the one before is not running any more. Nobody wakes up to call it when a
- * deadline passes: what waits can be told weir_deadline(). */
+ * job does, the one before is not running any more. Nobody wakes up to call it
+ * when a deadline passes: what waits can be told weir_deadline(). */
 WEIR_API void weir_on_stop(struct weir_context *cx, void (*fn)(void *arg),
                            void *arg);
 

@@ -153,9 +153,9 @@ enum weir_close {
 
 struct weir_pool_stats {
     uint64_t submitted; /* jobs accepted */
-    uint64_t succeeded; /* ran, and returned 0 */
-    uint64_t failed;    /* ran, and returned something else */
-    uint64_t cancelled; /* dropped */
+    uint64_t succeeded; /* jobs whose last run returned 0 */
+    uint64_t failed;    /* jobs whose last run failed: not their retries */
+    uint64_t cancelled; /* jobs dropped, before a run or after some */
     size_t queued;      /* accepted and not begun, now */
     size_t queued_max;  /* high-water mark, sampled */
     size_t running;     /* now */

@@ -3,7 +3,8 @@
 """A server for tests that answers as the URL says, and keeps what it got.
 
 Usage: answers.py LOG. Prints its port. Each request becomes a line of JSON in
-LOG: time, method, target, headers as they came, body, connection number.
+LOG: time, method, target, headers as they came, bytes of the body, the first
+1,000 of them, connection number.
 
 /NAME?status=429&times=2&h=Retry-After:%201 answers the first two requests for
 NAME with 429 and that header, later ones with 200. Other words of the query:
@@ -86,7 +87,8 @@ def serve(conn, log):
             with lock:
                 log.write(json.dumps({
                     "t": time.time(), "method": method, "target": target,
-                    "headers": headers, "body": body.decode("latin-1"),
+                    "headers": headers, "bytes": len(body),
+                    "body": body[:1000].decode("latin-1"),
                     "connection": number}) + "\n")
                 log.flush()
             if not answer(conn, target):

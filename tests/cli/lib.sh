@@ -13,6 +13,7 @@ if [ ! -f "$weir" ] || [ ! -x "$weir" ]; then
 fi
 dir=$(mktemp -d) || exit 1
 cd "$dir" || exit 1
+servers= # what a test may note; all that was started is ended anyway
 unset "${!WEIR_@}" # no settings but the test's own
 
 cleanup() {

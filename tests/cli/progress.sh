@@ -130,11 +130,14 @@ run run -o s3 -H 'Authorization: Basic abc' -H 'X-Key: abc' --proxy "joe:hunter2
 ok "but shows no secrets" all is "$(grep -cE 'hunter2|joe|abc' err)" 0 -- \
     says "-H Authorization -H X-Key --proxy $host http://$host/status/500" -- \
     says "(put in again what is secret)"
-run run -o s3 --proxy "joe:hun/ter2@$host" --summary s3.json --retries 0 \
-    "http://joe:hun/ter2@$host/x"
-ok "nor those that are no sound URL" \
-    all is "$(cat err s3.json | grep -cE 'hun|ter2|joe')" 0 -- \
-    says "--proxy $host" -- says " http://$host/x"
+run run -o s4 --proxy "joe:hun/ter2@$host" "http://$host/x"
+proxy=$code
+secrets=$(grep -cE 'ter2|hun|joe' err)
+run run -o s4 "http://joe:hun/ter2@$host/x" --summary s3.json
+ok "a URL whose password makes the port impossible is refused unshown" \
+    all is "$proxy $code" "2 2" -- says "the port is no number" -- \
+    is "$secrets $(grep -cE 'ter2|hun|joe' err)" "0 0" -- \
+    is "$(grep -cE 'ter2|hun|joe' s3.json)" 0
 run run -q -i fast -j 8 -o s4 -r 2000 --summary s4.json --table
 ok "-q is quiet" test ! -s err
 # Slowly enough for 16 ms a job.

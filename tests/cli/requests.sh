@@ -61,18 +61,27 @@ print("%s/%s" % (sys.argv[1], "u" * 65536))
 ' "$S" >list
 run run -q -o - -i list
 ok "a line has at most 16 MiB, and a URL in it 64 KiB" \
-    all is "$code" 2 -- is "$(seen long 'len(r["body"])')" 10000000 -- \
+    all is "$code" 2 -- is "$(seen long 'r["bytes"]')" 10000000 -- \
     says "list:2: longer than 16 MiB" -- \
     says "list:3: a URL is longer than 65,536 bytes" -- \
     is "$(record 'r["bytes_sent"]')" 10000000
-for i in $(seq 60); do echo "{\"url\":\"$S/many?$i\",\"body_file\":\"big\"}"
+# Reading is faster than what is read: 100 bodies of 3 MB would be 300 MB. One
+# of them takes all places of this window.
+for i in $(seq 100); do echo "{\"url\":\"$S/many?$i\",\"body_file\":\"big\"}"
 done >list
 head -c 3000000 /dev/zero >big
-(ulimit -v 900000 && exec "$weir" run -q -j 2 --retries 0 -o - -i list) \
-    >out 2>err
+python3 -c '
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+' "$weir" run -q -j 1 --window 500 --retries 0 -o bodies -i list >most 2>err
 code=$?
-ok "bodies that are read ahead do not fill the memory" \
-    all is "$code" 0 -- is "$(lines out)" 60
+if (ulimit -v 600000 && "$weir" --version) >/dev/null 2>&1; then
+    ok "bodies that are read ahead do not fill the memory" \
+        all is "$code" 0 -- is "$(lines bodies)" 100 -- at_least 60 "$(cat most)"
+else
+    skip "bodies do not fill the memory" "a sanitizer takes memory of its own"
+fi
 
 # ---- headers ----
 
@@ -154,8 +163,8 @@ ok "--cookies keeps cookies between the redirects of one job only" \
 run run -q -o - --redirects 11 "$S/x"
 ok "--redirects beyond 10 is refused by name" all is "$code" 2 -- \
     says "--redirects 11:"
-# The starts of requests lie a tick apart, redirects included; a clock that is
-# read late makes one gap shorter, never all of them.
+# Sixteen ticks, redirects included, of which the first may be used as late as
+# the second one: at least fourteen periods of 50 ms.
 for i in $(seq 8); do echo "$(to "pace$i" 302 pacing)&$i"; done >list
 run run -q -j 4 -r 20 -i list -o -
 ok "each redirect takes a tick of the rate" all is "$code" 0 -- \
@@ -163,7 +172,7 @@ ok "each redirect takes a tick of the rate" all is "$code" 0 -- \
 import json
 t = sorted(r["t"] for r in map(json.loads, open("seen"))
            if r["target"][:5] in ("/pace", "/paci"))
-print(t[-1] - t[0] if len(t) == 16 else 0)')" 0.74
+print(t[-1] - t[0] if len(t) == 16 else 0)')" 0.69
 
 if int_works; then
     start run -r 1/h -o stopped "$(to stopping 302 stopped)"

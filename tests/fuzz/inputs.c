@@ -25,7 +25,7 @@ static bool is_http(const char *url)
            strncasecmp(url, "https://", 8) == 0;
 }
 
-/* A URL that may be fetched: ASCII, no blanks, with a host. */
+/* A URL that may be fetched: no blanks, with a host, and ASCII after it. */
 static void check_url(const char *url)
 {
     size_t count;
@@ -33,7 +33,8 @@ static void check_url(const char *url)
 
     CHECK(is_http(url));
     for (const char *c = url; *c != '\0'; c++)
-        CHECK((unsigned char)*c > ' ' && (unsigned char)*c < 0x7F);
+        CHECK((unsigned char)*c > ' ' && *c != 0x7F &&
+              ((unsigned char)*c < 0x7F || c < host + count));
     CHECK(count > 0 && host > url && host + count <= url + strlen(url));
 }
 

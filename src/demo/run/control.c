@@ -43,29 +43,23 @@ static void stop(struct run *run, int event)
 static void change_limit(struct run *run, int by)
 {
     const struct run_options *o = run->options;
-    struct weir_gate *gate = weir_pool_gate(run->pool);
-    struct weir_pool_options set = { 0 };
-    struct weir_gate_stats stats = { 0 };
-    int least = o->follow ? 1 : (int)o->workers;
+    int least = o->follow ? 1 : (int)o->workers, workers = 0;
+    int now = hop_limit(run), limit = now + by;
     const char *bound = "";
 
-    weir_gate_stats(gate, &stats);
-    set.limit = stats.limit + by;
     if (run->most > o->workers) /* else there are as many as can be */
-        set.workers = set.limit > least ? set.limit : least;
-    if (set.limit < 1) {
+        workers = limit > least ? limit : least;
+    if (limit < 1) {
         bound = ", the least";
-    } else if (set.limit > run->most) {
+    } else if (limit > run->most) {
         bound = ", the most";
-    } else {
-        if (weir_pool_set(run->pool, &set) == 0) {
-            stats.limit = set.limit;
-            local_set(run, set.limit);
-            hosts_share(run->hosts, set.limit);
-        }
+    } else if (hop_set_limit(run, limit, workers) == 0) {
+        now = limit;
+        local_set(run, limit);
+        hosts_share(run->hosts, limit);
     }
     if (!o->quiet)
-        say("at most %d at once from now on%s", stats.limit, bound);
+        say("at most %d at once from now on%s", now, bound);
 }
 
 void *control_main(void *arg)

@@ -56,8 +56,7 @@ void local_went_well(struct run *run)
 
 static void change(struct run *run, int limit)
 {
-    if (weir_pool_set(run->pool, &(struct weir_pool_options){
-            .limit = limit }) == 0)
+    if (hop_set_limit(run, limit, 0) == 0)
         hosts_share(run->hosts, limit);
 }
 
@@ -66,7 +65,7 @@ void local_lower(struct run *run)
     struct local *local = &run->local;
     struct weir_gate_stats stats = { 0 };
     int64_t now = weir_now();
-    int limit;
+    int limit, was;
 
     atomic_store(&local->told, 0);
     if (now - local->lowered < LOWER_NS)
@@ -74,26 +73,26 @@ void local_lower(struct run *run)
     local->lowered = now;
     weir_gate_stats(weir_pool_gate(run->pool), &stats);
     if (local->wanted == 0)
-        local->wanted = stats.limit;
+        local->wanted = hop_limit(run);
     /* One of those inside is the job that failed. */
-    limit = stats.limit * 3 / 4;
+    was = hop_limit(run);
+    limit = was * 3 / 4;
     if (stats.inside - 1 < limit)
         limit = stats.inside - 1;
-    if (stats.limit > 1)
+    if (was > 1)
         change(run, limit > 1 ? limit : 1);
 }
 
 void local_raise(struct run *run)
 {
     struct local *local = &run->local;
-    struct weir_gate_stats stats = { 0 };
-    int more;
+    int limit, more;
 
     if (local->wanted == 0 || atomic_load(&run->stopping) ||
         weir_now() - atomic_load(&local->last) < QUIET_NS)
         return;
-    weir_gate_stats(weir_pool_gate(run->pool), &stats);
-    more = stats.limit + 1 + stats.limit / 16;
+    limit = hop_limit(run);
+    more = limit + 1 + limit / 16;
     if (more >= local->wanted) {
         more = local->wanted;
         local->wanted = 0;
