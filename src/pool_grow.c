@@ -272,13 +272,20 @@ static void note_locked(struct weir_pool *pool, int64_t ask_at)
                                                     weir_relaxed);
     bool missing = ask_at != WEIR_FOREVER;
 
-    /* A thread that wakes up at ask_at finds `odd` set, and waits for this
-     * lock: it does not run in circles until this thread goes on. */
+    /* `odd` is set while any of the others is: a thread that sees one of those
+     * takes this lock then, and does not run in circles until this thread goes
+     * on. */
+    if (!surplus)
+        weir_atomic_store(&pool->surplus, false, weir_seq_cst);
     if (!missing)
-        weir_atomic_store(&pool->ask_at, ask_at, weir_seq_cst);
+        weir_atomic_store(&pool->ask_at, WEIR_FOREVER, weir_seq_cst);
+    if (!missing)
+        weir_atomic_store(&pool->missing, 0, weir_seq_cst);
     weir_atomic_store(&pool->odd, surplus || missing, weir_seq_cst);
-    weir_atomic_store(&pool->surplus, surplus, weir_seq_cst);
-    weir_atomic_store(&pool->missing, missing, weir_seq_cst);
+    if (surplus)
+        weir_atomic_store(&pool->surplus, true, weir_seq_cst);
+    if (missing)
+        weir_atomic_store(&pool->missing, 1, weir_seq_cst);
     if (missing)
         weir_atomic_store(&pool->ask_at, ask_at, weir_seq_cst);
 }

@@ -482,7 +482,12 @@ void weir_worker_main(void *arg)
         return;
     }
     tell(w, WEIR_WORKER_BEGAN);
-    if (!late)
+    if (!late) {
         weir_sys_sem_post(&pool->started);
+    } else {
+        weir_sys_lock(&pool->lock);
+        pool->ask_pause = 0; /* the next refusal is a first one again */
+        weir_sys_unlock(&pool->lock);
+    }
     go_on(w);
 }

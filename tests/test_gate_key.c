@@ -369,6 +369,7 @@ static void threads_before_jobs(void)
     struct weir_pool *pool = make_workers(1);
     struct weir_gate *gate = make_gate(NULL);
     struct job blocks;
+    atomic_int ran = 0;
 
     /* The thread comes first. */
     for (int i = 0; i < 200; i++) {
@@ -391,8 +392,8 @@ static void threads_before_jobs(void)
     }
     /* The job comes first, and has no worker yet. */
     block_worker(pool, &blocks);
-    submit_to(pool, &(struct weir_job){ .fn = count_run,
-        .arg = &(atomic_int){ 0 }, .gate = gate });
+    submit_to(pool, &(struct weir_job){ .fn = count_run, .arg = &ran,
+        .gate = gate });
     EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
     weir_gate_leave(gate, 0);
     latch_open(&blocks.go);
