@@ -354,14 +354,14 @@ void weir_grow_sleeps(struct weir_pool *pool, struct weir_sleeper *sleeper)
 
 void weir_grow_slept(struct weir_pool *pool, struct weir_sleeper *sleeper)
 {
-    if (!pool->elastic)
-        return;
-    weir_sys_lock(&pool->lock);
-    *(sleeper->prev != NULL ? &sleeper->prev->next : &pool->sleepers) =
-        sleeper->next;
-    if (sleeper->next != NULL)
-        sleeper->next->prev = sleeper->prev;
-    weir_sys_unlock(&pool->lock);
+    if (pool->elastic) {
+        weir_sys_lock(&pool->lock);
+        *(sleeper->prev != NULL ? &sleeper->prev->next : &pool->sleepers) =
+            sleeper->next;
+        if (sleeper->next != NULL)
+            sleeper->next->prev = sleeper->prev;
+        weir_sys_unlock(&pool->lock);
+    }
     weir_grow_mind(pool);
 }
 

@@ -148,8 +148,10 @@ core() (
         exit 1
     }
     set -- --no-suite http --no-suite cli --no-suite model --no-suite bench
-    [ "$name" != aarch64 ] ||
-        set -- --suite unit --suite fault --suite stress -t 4
+    case $name in
+    i686) set -- --suite unit --suite fault --suite crash --suite stress ;;
+    aarch64) set -- --suite unit --suite fault --suite stress -t 4 ;;
+    esac
     # It unloads no library, and these vendor with compilers of this machine.
     [ "$name" != musl ] || set -- "$@" --no-suite guest --no-suite vendor
     tests "$name" "cases: $what" "$@"
@@ -165,6 +167,8 @@ ground() (
     core musl musl --werror --cross-file tests/ground/musl.ini || status=1
     core fallback 'semaphores of mutex and condition variable' \
         -Dc_args=-DWEIR_SEM_FALLBACK || status=1
+    core i686 '32-bit x86' --werror --cross-file tests/ground/i686.ini ||
+        status=1
     core aarch64 '64-bit ARM, in qemu' --werror \
         --cross-file tests/ground/aarch64.ini || status=1
     exit $status

@@ -760,12 +760,15 @@ static void pauses_outlast_all_but_cancelling(void)
     }
 }
 
-/* What draining cannot finish: a gate is held, or the deadline comes first. */
+/* What draining cannot finish: the job's gate or the pool's is held, or the
+ * deadline comes first. */
 static void draining_drops_what_cannot_run(void)
 {
-    for (int late = 0; late <= 1; late++) {
-        struct weir_pool *pool = make_workers(1);
+    for (int which = 0; which <= 2; which++) {
+        struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+            .workers = 1, .limit = 1 });
         struct weir_gate *gate = make_gate(NULL);
+        int late = which == 1;
         struct job j;
         struct weir_job job;
 
@@ -777,7 +780,9 @@ static void draining_drops_what_cannot_run(void)
         submit_to(pool, &job);
         AWAIT(atomic_load(&j.runs) + atomic_load(&j.drops) > 0);
         if (!late)
-            EXPECT_INT(weir_gate_hold(gate, 0, WEIR_FOREVER), 0);
+            EXPECT_INT(weir_gate_hold(which == 0 ? gate
+                                                 : weir_pool_gate(pool),
+                                      0, WEIR_FOREVER), 0);
         EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&j.drops), 1);
         EXPECT_INT(atomic_load(&j.why), late ? -ETIMEDOUT : -ECANCELED);

@@ -109,7 +109,7 @@ static int job(struct weir_context *cx, void *arg)
     struct scenario *s = call->scenario;
     struct weir_http *http = weir_local(cx); /* this worker's own */
     struct weir_http_response r;
-    const char *trace = NULL, *why = "";
+    const char *trace = NULL, *why = "", *what;
     char seconds[32], url[80];
     int err;
 
@@ -117,6 +117,7 @@ static int job(struct weir_context *cx, void *arg)
                  plan_seconds(&s->plan, call->index));
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/delay/%s",
              server_port(s->server), seconds);
+    what = url;
     err = weir_http_perform(http, cx, &(struct weir_http_request){
         .url = url }, &r);
     if (err != 0)
@@ -130,10 +131,11 @@ static int job(struct weir_context *cx, void *arg)
     if (trace != NULL) {
         err = save(s, url, trace, (double)r.total_ns / WEIR_S);
         why = err != 0 ? strerror(-err) : "";
+        what = s->output;
     }
     if (*why == '\0')
         return 0;
-    say("%s: %s", url, why);
+    say("%s: %s", what, why);
     atomic_fetch_add(&s->failed, 1);
     return 1;
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # report.sh WEIR - what results files say, of one run or of many.
 . "$(dirname "$0")/lib.sh"
-plan 21
+plan 22
 serve
 host=${base#http://}
 {
@@ -115,6 +115,13 @@ run report fifo part2 part3
 ok "a pipe is read too; its jobs are named by their ids" \
     all is "$code" 0 -- is "$(head -n 1 out)" "100 jobs: 91 ok, 9 failed" -- \
     grep -qE '^ .*(id [0-9a-f]{32}|http://)' out
+head -n 4 part1 | sed '1s/"start":"..../"start":"0001/
+    2s/"start":"..../"start":"9999/; 3s/"start":"..../"start":"1969/
+    1s/"total_ms":[0-9.]*/"total_ms":999999999999.000/' >years
+run report --timeline years.svg years
+ok "records of any year are reported and drawn" \
+    all is "$code" 0 -- is "$(head -n 1 out | cut -d : -f 1)" "4 jobs" -- \
+    test -s years.svg
 run report
 no_files=$code
 run report missing

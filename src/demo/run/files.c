@@ -31,6 +31,8 @@ static size_t list(const struct run_options *o, struct text *torn,
     const struct named all[] = {
         { "-i", o->input, READS },
         { "--cacert", o->ca_file, READS },
+        { "--cert", o->cert_file, READS },
+        { "--key", o->key_file, READS },
         { "-o", options_to_stdout(o) ? NULL : o->output, WRITES },
         { "the torn end of -o", torn->data, WRITES },
         { "--summary", o->summary, WRITES },
