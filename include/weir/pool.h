@@ -67,7 +67,7 @@
  * only when it is used. For each job of `capacity`, up to the most that have
  * been inside at once: 64 bytes; 368 more for a job with a gate, a start, a
  * deadline, a period, retries or a priority. For each worker up to max_workers
- * and each of `lenders`: 768 bytes from the start, 136 for each level of
+ * and each of `lenders`: 768 bytes from the start, 144 for each level of
  * help_depth that it has reached; and its stack. A creation fails with -ENOMEM
  * if the system does not promise the whole.
  *
