@@ -343,6 +343,67 @@ static void cancel_all(void)
     weir_pool_destroy(pool);
 }
 
+static void a_dropped_job_keeps_its_arg(void)
+{
+    struct weir_pool *pool = make_limited(1, 0, 0);
+    struct weir_group *group = make_group(pool,
+        &(struct weir_group_options){ .times = 1 });
+    struct weir_result r;
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(submit_blocked(group, &b), 1);
+    latch_wait(&b.running);
+    EXPECT_INT(submit(group, blocked, &b, WEIR_NOW), 1);
+    EXPECT_INT(submit_blocked(group, &b), 1);
+    EXPECT_INT(weir_group_cancel(group, 1, -ESRCH), 0);
+    EXPECT_INT(weir_group_cancel(group, 2, -ESRCH), 0);
+    for (uint64_t i = 1; i <= 2; i++) {
+        EXPECT_INT(weir_group_get(group, i, &r, WEIR_NOW), 0);
+        EXPECT_INT(r.status, -ESRCH);
+        EXPECT(r.arg == (i == 1 ? &b : NULL));
+        EXPECT(r.queued_at > 0 && r.queued_at <= r.ended_at);
+        EXPECT_INT(r.began_at, 0);
+        EXPECT_INT(r.attempts, 0);
+    }
+    latch_open(&b.go);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void discarded_results_cannot_be_read(void)
+{
+    struct weir_pool *pool = make_limited(1, 0, 0);
+    struct weir_group *group = make_group(pool,
+        &(struct weir_group_options){ .discard = 1 });
+    struct weir_result r;
+
+    EXPECT_INT(submit(group, status_is_arg, NULL, WEIR_NOW), 1);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_group_next(group, &r, WEIR_FOREVER), -ENOENT);
+    EXPECT_INT(weir_group_get(group, 0, &r, WEIR_FOREVER), -ESTALE);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void more_jobs_than_the_window(void)
+{
+    struct weir_pool *pool = make_limited(1, 0, 0);
+    struct weir_group *group = make_group(pool,
+        &(struct weir_group_options){ .window = 2 });
+    struct weir_job jobs[5] = { { .fn = status_is_arg } };
+    struct weir_result r;
+
+    for (int i = 1; i < 5; i++)
+        jobs[i] = jobs[0];
+    EXPECT_INT(weir_group_submit(group, jobs, 5, WEIR_FOREVER), 2);
+    EXPECT_INT(weir_group_submit(group, jobs, 5, WEIR_FOREVER), -ENOBUFS);
+    EXPECT_INT(weir_group_next(group, &r, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_group_submit(group, jobs, 5, WEIR_FOREVER), 1);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
 static void cancel_one(void)
 {
     struct weir_pool *pool = make_limited(1, 0, 0);
@@ -1406,6 +1467,12 @@ static const struct tap_case cases[] = {
     { "first ok cancels the rest", first_ok },
     { "cancelling all drops what is queued at once and tells what runs",
       cancel_all },
+    { "a dropped job without a drop keeps its arg, and its times are known",
+      a_dropped_job_keeps_its_arg },
+    { "results that are discarded cannot be read",
+      discarded_results_cannot_be_read },
+    { "of more jobs than the window has room for, those that fit are accepted",
+      more_jobs_than_the_window },
     { "cancelling one leaves the others", cancel_one },
     { "a group's deadline ends what is late", a_groups_deadline },
     { "cancelling the pool ends its groups' jobs",

@@ -136,7 +136,9 @@ enum weir_policy {
 struct weir_group_options {
     size_t window;   /* jobs unfinished or unread, to 2^24; 0: 1,024 */
     enum weir_policy policy;
-    int discard;     /* 1: keep no results, only counts; 0: keep them */
+    int discard;     /* 1: keep no results, only counts, so that next and get
+                        have nothing to return: -ENOENT and -ESTALE; 0: keep
+                        them */
     int help;        /* 1: threads outside the pool run jobs of the group,
                         which must not end their thread, while they wait
                         without a deadline; 0: they sleep */
@@ -163,8 +165,10 @@ struct weir_result {
                           -ECANCELED, -ETIMEDOUT, or what cancel said */
     unsigned attempts; /* runs, also of a job that was dropped after some */
     int worker;        /* that ran it; -1: none, or a thread of the host's */
-    int64_t queued_at, began_at, ended_at; /* of weir_now(), of the last run,
-                                        where the group has times; 0: never */
+    /* Of weir_now() and the last run, if the group has `times`; else 0. Of a
+     * dropped job ended_at is when it was dropped, and began_at 0 if it never
+     * ran. */
+    int64_t queued_at, began_at, ended_at;
     uint64_t reserved[4];
 };
 
@@ -191,8 +195,9 @@ WEIR_API int weir_group_create(struct weir_group **group,
  * jobs, nor by a job of a group below it. */
 WEIR_API void weir_group_destroy(struct weir_group *group);
 
-/* Submit `count` jobs that lie behind one another, waiting for room in the
- * pool and in the window.
+/* Submit an array of jobs, waiting for room in the pool and in the window.
+ * A window that is full of results which only the caller can read is not
+ * waited for: of more jobs than fit, those that fit are accepted.
  * Returns how many were accepted, always the first ones. If none were: 0
  * where count is 0; -ENOBUFS the window is full and results wait to be read;
  * -EAGAIN or -ETIMEDOUT no room; -EAGAIN, at once, a key of a gate has used
