@@ -49,14 +49,15 @@ int weir_gate_keys_init(struct weir_gate *g, size_t keys_max)
     while (buckets < keys_max)
         buckets *= 2;
     g->bucket_mask = buckets - 1;
-    /* Neither product overflows, also where size_t has 32 bits. */
-    _Static_assert(sizeof(*g->keys) < 256, "a gate of 2^24 keys overflows");
     _Static_assert(sizeof(void *) != 8 ||
                        sizeof(*g->keys) + sizeof(*g->memory) == 192,
                    "gate.h says what a key takes, with a bucket or two");
-    g->buckets = weir_sys_alloc_small(buckets * sizeof(*g->buckets));
-    g->keys = weir_sys_alloc_small(keys_max * sizeof(*g->keys));
-    g->memory = weir_sys_alloc_small(keys_max * sizeof(*g->memory));
+    g->buckets = weir_sys_alloc_untouched(buckets, sizeof(*g->buckets),
+                                          &g->blocks[0]);
+    g->keys = weir_sys_alloc_untouched(keys_max, sizeof(*g->keys),
+                                       &g->blocks[1]);
+    g->memory = weir_sys_alloc_untouched(keys_max, sizeof(*g->memory),
+                                         &g->blocks[2]);
     if (g->buckets == NULL || g->keys == NULL || g->memory == NULL) {
         weir_gate_keys_free(g);
         return -ENOMEM;
@@ -70,9 +71,8 @@ int weir_gate_keys_init(struct weir_gate *g, size_t keys_max)
 
 void weir_gate_keys_free(struct weir_gate *g)
 {
-    weir_sys_free(g->memory);
-    weir_sys_free(g->keys);
-    weir_sys_free(g->buckets);
+    for (int i = 0; i < 3; i++)
+        weir_sys_free_untouched(&g->blocks[i]);
 }
 
 /* ---- the heaps ---- */

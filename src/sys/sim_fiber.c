@@ -198,7 +198,8 @@ int weir_sim_add_thread(void (*fn)(void *), void *arg, const char *name)
     t->state = WEIR_SIM_READY;
     t->fn = fn;
     t->arg = arg;
-    t->name = name != NULL ? name : "thread";
+    t->name[0] = '\0';
+    strncat(t->name, name != NULL ? name : "thread", sizeof(t->name) - 1);
     t->guards = NULL;
     t->op = WEIR_SIM_BEGIN;
     t->object = NULL;

@@ -96,7 +96,7 @@ struct weir_sim_thread {
     enum weir_sim_state state;
     void (*fn)(void *);
     void *arg;
-    const char *name;
+    char name[16]; /* a copy: a failure names threads whose pool is gone */
     struct weir_sim_guard *guards;
     enum weir_sim_op op;  /* its step now, or that it waits to do */
     const void *object;
