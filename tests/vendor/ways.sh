@@ -15,11 +15,15 @@ trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 2
 
 # `cc` is the compiler these tests are built with, for Meson and CMake too.
-# By its path: found by name it would be this script.
+# By its path, and that of what it is called through, such as ccache: found by
+# name it would be this script.
 mkdir bin mine
-compiler=$(command -v "$1") || exit 2
-shift
-printf '#!/bin/sh\nexec %s "$@"\n' "$compiler${*:+ $*}" >bin/cc
+command -v "$1" >/dev/null || exit 2
+compiler=
+for word; do
+    compiler="$compiler $(command -v -- "$word" || echo "$word")"
+done
+printf '#!/bin/sh\nexec%s "$@"\n' "$compiler" >bin/cc
 chmod +x bin/cc
 PATH=$dir/bin:$PATH CC=cc
 export PATH CC
