@@ -2,9 +2,9 @@
  * processors.c - how many processors this process may use.
  *
  * The system counts those that are online and that the thread's affinity mask
- * allows (sys/). A container is more often limited by a CPU quota: so much
- * processor time in each period. Linux shows the quota in files of the control
- * group's folder:
+ * allows (sys/). A container is more often limited by a CPU quota: a share of
+ * the processor time in each period. Linux shows the quota in files of the
+ * control group's folder:
  *
  *   /proc/self/cgroup      the group of this process in each hierarchy:
  *                          "0::/a/b" (version 2) or "4:cpu,cpuacct:/a/b"

@@ -23,7 +23,7 @@ static _Thread_local volatile char in_every_thread[250 * 1024];
 
 /* ---- stack ---- */
 
-/* Use so much stack, a KiB at a time. */
+/* Use this much stack, a KiB at a time. */
 static int use_stack(int kib)
 {
     volatile char here[1024 / FRAME_FACTOR - 128];

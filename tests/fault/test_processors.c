@@ -131,7 +131,7 @@ static void a_container_sees_its_own_quota(void)
                     "ro - cgroup2 cgroup rw\n");
     put("/sys/fs/cgroup/cpu.max", "300000 100000\n");
     EXPECT_INT(limit(), 3);
-    /* In a namespace of its own. */
+    /* Inside a cgroup namespace. */
     make("0::/\n", ROOT_MOUNT V2_MOUNT);
     put("/sys/fs/cgroup/cpu.max", "200000 100000\n");
     EXPECT_INT(limit(), 2);

@@ -286,7 +286,7 @@ static int most_workers(const struct run_options *o)
     return (int)(most < WORKERS_MAX ? most : WORKERS_MAX);
 }
 
-/* Have no more than so many jobs at once, whatever SIGUSR1 says. Workers that
+/* Lower the concurrency limit, whatever SIGUSR1 says. Workers that
  * are idle do no harm. */
 static void fit(struct run *run, struct run_options *o, int64_t room)
 {
