@@ -20,9 +20,10 @@
  *   try what is parked: the first in line may have no worker. A time that
  *   comes before the one until which a sleeper sleeps wakes one, which then
  *   sleeps until that, and all helpers. A token that is spent, or a reference
- *   that is stale, is let pass when it comes next, by whoever asks how many jobs have ended; who ends
- *   its task, or puts it too late, wakes a submitter that waits for room, and
- *   settles the pool, as a worker does that takes what is before it.
+ *   that is stale, is let pass when it comes next, by whoever asks how many
+ *   jobs have ended; who ends its task, or puts it too late, wakes a submitter
+ *   that waits for room, and settles the pool, as a worker does that takes
+ *   what is before it.
  * Not guaranteed: that a delayed task starts at its time where no worker is
  *   free.
  */

@@ -600,7 +600,8 @@ static void old_identities(void)
         const char *id;
     } old[] = {
         { { .url = "http://h/" }, "cc74d010f155a3a22dd03038bc00a5aa" },
-        { { .url = "http://h/", .method = "POST", .body = "b" }, "562cdd3559ba5222b264c7e254689fb9" },
+        { { .url = "http://h/", .method = "POST", .body = "b" },
+          "562cdd3559ba5222b264c7e254689fb9" },
         { { .url = "http://h/", .method = "PUT", .own = { "X: 1" } },
           "47a3bbb2a4858a4b7646562700a804a7" },
     };

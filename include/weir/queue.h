@@ -92,8 +92,8 @@ WEIR_API void weir_queue_done(struct weir_queue *queue, size_t count);
 
 /* Wait until every item ever accepted has been reported by
  * weir_queue_done(): in a new queue there is nothing to wait for. The queue
- * need not be closed. The last call of weir_queue_done() may not have returned yet:
- * destroy the queue when its thread is known to be out of it.
+ * need not be closed. The last call of weir_queue_done() may not have returned
+ * yet: destroy the queue when its thread is known to be out of it.
  * Returns 0; -EAGAIN or -ETIMEDOUT some are still out; -ECHILD. */
 WEIR_API int weir_queue_join(struct weir_queue *queue, int64_t deadline);
 

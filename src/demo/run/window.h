@@ -17,7 +17,8 @@ struct weir_gate;
  * always room for as many jobs as the concurrency limit allows. */
 int window_places(const struct run *run, size_t bytes);
 
-/* Wait until this number of places is free. Returns 1; 0: the run is stopping. */
+/* Wait until this number of places is free. Returns 1; 0: the run is stopping.
+ */
 int window_enter(struct run *run, int places);
 
 /* A job that took this number of places has ended. Any thread. */
