@@ -237,11 +237,14 @@ static void submit_by(int way, struct owned *o)
 static void judge(const struct owned *o, int way)
 {
     const struct plan *p = o->plan;
+    /* Its group may know of the end of a job before its pool does. */
+    int err = weir_pool_wait(o->pool, WEIR_FOREVER);
     struct weir_pool_stats s = pool_stats(o->pool);
     int by_fn = atomic_load(&o->by_fn), by_drop = atomic_load(&o->by_drop);
     int runs = atomic_load(&o->runs);
     int own_failure = p->statuses[p->last] != 0 && p->frees == FN;
 
+    EXPECT_INT(err, 0);
     EXPECT_INT(by_fn, p->frees == FN);
     EXPECT_INT(by_drop, p->frees == DROP);
     if (p->runs != 0)

@@ -45,6 +45,7 @@
 #define STACK_SMALL ((size_t)256 << 10) /* less than this is no default */
 #define STACK_DEFAULT ((size_t)8 << 20) /* Linux's default RLIMIT_STACK */
 #define STACK_UNIT ((size_t)64 << 10)   /* the largest page of Linux */
+#define STACK_LEAST (192L << 10) /* the largest minimum of glibc's ports */
 
 _Noreturn void weir_sys_abort(const char *file, int line, const char *text)
 {
@@ -314,7 +315,9 @@ static int set_stack(pthread_attr_t *attr, size_t stack_bytes)
             return 0;
         stack_bytes = STACK_DEFAULT;
     }
-    if (least > 0 && stack_bytes < (size_t)least)
+    if (least <= 0)
+        least = STACK_LEAST;
+    if (stack_bytes < (size_t)least)
         stack_bytes = (size_t)least;
     if (stack_bytes > SIZE_MAX - overhead - STACK_UNIT)
         return EINVAL;
