@@ -328,6 +328,14 @@ static bool claim(struct loop *l, struct part *p)
 
 /* ---- running ---- */
 
+/* By a number: there may be no array, and then there is no pointer to add to.
+ */
+static void *element_at(const struct loop *l, uint64_t index)
+{
+    return (void *)((uintptr_t)l->each.array +
+                    (size_t)index * l->each.size);
+}
+
 /* Run an element that has returned WEIR_AGAIN. */
 static int run_element_again(struct loop *l, struct weir_context *cx,
                              void *element)
@@ -356,7 +364,7 @@ static int run_element(struct loop *l, struct weir_context *cx,
                        uint64_t index)
 {
     struct weir_frame *frame = &cx->frames[cx->depth - 1];
-    char *element = (char *)l->each.array + (size_t)index * l->each.size;
+    void *element = element_at(l, index);
     int status;
 
     cx->tag = index;
@@ -965,7 +973,7 @@ static int submit_elements(struct loop *l, struct weir_group *g)
     for (uint64_t i = from; i < l->each.count && err == 0;) {
         struct weir_job job = { .fn = element_job, .tag = i,
             .name = l->each.name,
-            .arg = (char *)l->each.array + (size_t)i * l->each.size };
+            .arg = element_at(l, i) };
         ssize_t n = weir_group_submit(g, &job, 1, WEIR_FOREVER);
 
         if (n == 1) {
