@@ -181,12 +181,12 @@ int weir_queue_close(struct weir_queue *queue)
 
 void weir_queue_done(struct weir_queue *queue, size_t count)
 {
-    uint64_t done, accepted;
+    uint64_t more = count, done, accepted;
 
     /* Larger counts would wrap `done` to a value that looks possible. */
-    WEIR_CHECK((uint64_t)count <= INT64_MAX,
+    WEIR_CHECK(more <= INT64_MAX,
                "weir_queue_done: more are done than were put");
-    done = weir_atomic_fetch_add(&queue->done, count, weir_seq_cst) + count;
+    done = weir_atomic_fetch_add(&queue->done, more, weir_seq_cst) + more;
     accepted = weir_ring_accepted(&queue->ring);
     WEIR_CHECK(accepted - done <= INT64_MAX,
                "weir_queue_done: more are done than were put");
