@@ -73,11 +73,13 @@ MODULES = {
                   ['task']),
     'pool': (['pool', 'task'], ['pool', 'task'], ['core'], ['pool']),
     'group': (['group', 'group_task'], ['group'], ['core'], ['group']),
+    'processors': (['base', 'pool'], [], ['processors'], []),
     'posix': (['base', 'small', 'pool', 'queue', 'table', 'writer'], [],
               ['core', 'table', 'writer'], ['pool']),
 }
 # Programs that test arithmetic alone, and the sources they are linked of.
-PURE = {'rate': ['src/gate_rate.c'], 'siphash': []}
+PURE = {'rate': ['src/gate_rate.c'], 'siphash': [],
+        'processors': ['src/processors.c', 'src/sys/posix.c']}
 WRAPPED = re.compile(r"'(\w+)'")
 
 
