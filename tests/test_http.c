@@ -3,6 +3,7 @@
  * a libcurl or a resolver that fails is in test_http_failing.c. */
 #define _POSIX_C_SOURCE 200809L
 
+#include "http_handle.h"
 #include "run.h"
 #include "scripted_server.h"
 
@@ -82,19 +83,6 @@ static struct scripted_server *server;
 static int closed_port; /* where nobody listens */
 
 /* ---- helpers ---- */
-
-static const struct weir_http_options plain = {
-    /* long enough for a slow machine; no test waits for it */
-    .timeout_ns = 120 * WEIR_S, .connect_timeout_ns = 60 * WEIR_S,
-    .proxy = "" };
-
-static struct weir_http *make(const struct weir_http_options *options)
-{
-    struct weir_http *http;
-
-    REQUIRE(weir_http_create(&http, options) == 0);
-    return http;
-}
 
 /* The URL of a path of the server, with user and password if there are
  * some: "USER:PASSWORD@". In `buffer`, which is returned. */

@@ -4,6 +4,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include "deflated.h"
+#include "http_handle.h"
 #include "run.h"
 #include "scripted_server.h"
 
@@ -124,18 +125,6 @@ static struct scripted_server *server;
 static int closed_port; /* where nobody listens */
 
 /* ---- helpers ---- */
-
-static const struct weir_http_options plain = {
-    .timeout_ns = 120 * WEIR_S, .connect_timeout_ns = 60 * WEIR_S,
-    .proxy = "" };
-
-static struct weir_http *make(const struct weir_http_options *options)
-{
-    struct weir_http *http;
-
-    REQUIRE(weir_http_create(&http, options) == 0);
-    return http;
-}
 
 #define URL_BYTES 256
 static const char *url_of(char *buffer, int port, const char *path)

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE 1 /* RTLD_NEXT */
 #endif
 
+#include "http_handle.h"
 #include "run.h"
 #include "scripted_server.h"
 
@@ -185,18 +186,6 @@ SHOWN int getaddrinfo(const char *node, const char *service,
 /* ---- helpers ---- */
 
 static struct scripted_server *server;
-
-static const struct weir_http_options plain = {
-    .timeout_ns = 120 * WEIR_S, .connect_timeout_ns = 60 * WEIR_S,
-    .proxy = "" };
-
-static struct weir_http *make(const struct weir_http_options *options)
-{
-    struct weir_http *http;
-
-    REQUIRE(weir_http_create(&http, options) == 0);
-    return http;
-}
 
 static int perform(struct weir_http *http, const char *url,
                    struct weir_http_response *r)
