@@ -364,7 +364,9 @@ static inline int64_t weir_grow_until(struct weir_pool *pool,
 }
 
 /* A thread goes to sleep in a park that is not the pool's, after it has
- * announced itself there; and is awake again. */
+ * announced itself there; and is awake again. In a pool that can grow it is
+ * woken when a thread is found missing; in one of fixed size it sees ask_at
+ * only if that was set before it went to sleep. */
 void weir_grow_sleeps(struct weir_pool *pool, struct weir_sleeper *sleeper);
 void weir_grow_slept(struct weir_pool *pool, struct weir_sleeper *sleeper);
 
