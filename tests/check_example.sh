@@ -34,6 +34,7 @@ alike() {
 }
 
 if [ -n "$weir" ]; then
+    case $weir in /*) ;; *) weir=$PWD/$weir ;; esac
     dir=$(mktemp -d) || exit 2
     trap 'rm -rf "$dir"' EXIT
     shown=$(awk '/^## / { here = $0 == "## The program" }
