@@ -5,6 +5,9 @@
  * in the order in which they were submitted. It can be waited for, cancelled,
  * and given a deadline. A program that computes ten squares:
  *
+ *   #include <stdio.h>
+ *   #include <weir/group.h>
+ *
  *   struct task {
  *       int number, square;
  *   };

@@ -6,6 +6,9 @@
  * hooks create and destroy a handle for each worker. A program that fetches
  * the URLs it is given:
  *
+ *   #include <stdio.h>
+ *   #include <weir/http.h>
+ *
  *   static int fetch(struct weir_context *cx, void *arg)
  *   {
  *       struct weir_http_response r;

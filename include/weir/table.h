@@ -5,6 +5,9 @@
  * walk a sorted snapshot of all entries. Mutexes inside the table protect it.
  * A program that counts:
  *
+ *   #include <stdio.h>
+ *   #include <weir/table.h>
+ *
  *   static int add_one(void *user, void *value, size_t bytes)
  *   {
  *       uint64_t *count = value;
