@@ -163,11 +163,11 @@
  *
  * LIMITS OF A LOOP. If the pool has a gate, each thread holds a permit while it
  * runs elements, and releases it at least every millisecond, between two
- * elements, if others want it. If the gate has a rate or is held, even if that
- * happens in the middle of the loop, each remaining element becomes a job and
- * passes the gate alone. Otherwise elements are not jobs: weir_pool_stats() and
- * on_event count only the jobs that run them. Those jobs let other jobs of the
- * pool run, at least every millisecond, between two elements.
+ * elements, if others want it. If the gate has a rate or a hold, or gets one in
+ * the middle of the loop, each remaining element becomes a job that passes the
+ * gate. Otherwise elements are not jobs: weir_pool_stats() and on_event count
+ * only the jobs that run them. Those jobs let other jobs of the pool run, at
+ * least every millisecond, between two elements.
  *
  * CLOSING. Draining a pool waits for a loop that has begun, with one exception:
  * a loop of a thread outside the pool whose elements are jobs, because of a
@@ -292,13 +292,14 @@ WEIR_API void weir_group_destroy(struct weir_group *group);
  *   -EAGAIN     the pool or the window is full, and the deadline was
  *               WEIR_NO_WAIT
  *   -ETIMEDOUT  the pool or the window was full until the deadline
- *   -EAGAIN     whatever the deadline, without waiting: parked_max jobs wait
- *               at the gate with the same key, or the gate has keys_max keys
+ *   -EAGAIN     whatever the deadline, without waiting: parked_max jobs with
+ *               the same key wait at a gate, or the gate has keys_max keys
  *   -EAGAIN     inside a job, whatever the deadline: the window is full and
  *               the caller can run none of its jobs, or the pool is full and
- *               the job cannot be run by this call, because it has a gate, a
- *               start, a deadline, a priority or retries, or because the rate
- *               or a hold of the pool lets no job start now
+ *               the job cannot be run by this call, because it or the group
+ *               has a gate, because it has a start, a deadline, a priority or
+ *               retries, or because the rate or a hold of the pool lets no job
+ *               start now
  *   -EDEADLK    inside a job: the pool is full, and running the job in this
  *               call would exceed help_depth
  *   -ECANCELED  the group accepts no more: it was cancelled, its policy has
@@ -337,8 +338,9 @@ WEIR_API int weir_group_next(struct weir_group *group,
 WEIR_API int weir_group_get(struct weir_group *group, uint64_t index,
                             struct weir_result *result, int64_t deadline);
 
-/* Wait until all jobs submitted so far have ended. Results stay to be read,
- * and what the jobs returned does not matter: see weir_group_status().
+/* Wait until no job of the group is unfinished, those included that are
+ * submitted meanwhile. Results stay to be read. What the jobs returned does not
+ * matter: see weir_group_status().
  * Returns:
  *   0           no job is unfinished
  *   -EAGAIN     a job is unfinished, and the deadline was WEIR_NO_WAIT
