@@ -35,7 +35,7 @@ static int fan_group(struct weir_pool *pool, const struct fan *fan,
     if (err == 0)
         err = weir_group_wait(group, WEIR_FOREVER);
     for (size_t i = 0; i < FAN && err == 0; i++)
-        err = weir_group_next(group, &result, WEIR_NOW);
+        err = weir_group_next(group, &result, WEIR_NO_WAIT);
     weir_group_destroy(group);
     return err;
 }
@@ -73,7 +73,7 @@ static int fan_each(struct weir_pool *pool, const struct fan *fan,
     (void)fan;
     for (size_t i = 0; i < FAN; i++)
         numbers[i] = from + i;
-    return weir_group_each(pool, &(struct weir_each){ .fn = each_element,
+    return weir_for_each(pool, &(struct weir_each){ .fn = each_element,
         .array = numbers, .count = FAN, .size = sizeof(numbers[0]) });
 }
 

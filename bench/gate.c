@@ -25,7 +25,7 @@ static int pass(void *user, int index, int count)
     crew_share(d->c->ops, index, count, &from, &to);
     for (; from < to && err == 0; from++) {
         if (d->gate != NULL)
-            err = weir_gate_enter(d->gate, 0, WEIR_FOREVER);
+            err = weir_gate_acquire(d->gate, 0, WEIR_FOREVER);
         else
             while (sem_wait(&d->sem) != 0)
                 ;
@@ -39,7 +39,7 @@ static int pass(void *user, int index, int count)
         if (err != 0)
             return err;
         if (d->gate != NULL)
-            weir_gate_leave(d->gate, 0);
+            weir_gate_release(d->gate, 0);
         else
             sem_post(&d->sem);
     }
@@ -107,9 +107,9 @@ static int fill(struct keyed *k)
         if (k->many.verb == ADMIT && key > 0)
             err = weir_gate_hold(k->gate, key, WEIR_FOREVER);
         else
-            err = weir_gate_enter(k->gate, key, WEIR_FOREVER);
+            err = weir_gate_acquire(k->gate, key, WEIR_FOREVER);
         if (err == 0 && (owe || key == 0))
-            weir_gate_leave(k->gate, key);
+            weir_gate_release(k->gate, key);
     }
     return err;
 }
@@ -125,11 +125,11 @@ static int use_keys(void *user, int index, int count)
         uint64_t key = k->many.verb == PASS ? meter_mix(from) % k->many.keys
                                             : k->many.keys + from;
 
-        err = weir_gate_enter(k->gate, key, WEIR_FOREVER);
+        err = weir_gate_acquire(k->gate, key, WEIR_FOREVER);
         if (k->many.verb == REFUSE)
             err = err == -EAGAIN ? 0 : -EPROTO;
         else if (err == 0)
-            weir_gate_leave(k->gate, key);
+            weir_gate_release(k->gate, key);
         meter_job(from);
     }
     return err;

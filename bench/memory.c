@@ -95,7 +95,7 @@ static int queued_jobs(uint64_t count, double *bytes)
         err = occupy(pool, 1);
     for (uint64_t i = 1; i < count && err == 0; i++) /* and the one above */
         if (weir_pool_submit(pool, &(struct weir_job){ .fn = nothing,
-                             .arg = &ran }, 1, WEIR_NOW) != 1)
+                             .arg = &ran }, 1, WEIR_NO_WAIT) != 1)
             err = -EIO;
     *bytes = dirty_bytes();
     post(&go_on, 1);
@@ -113,10 +113,10 @@ static int queued_items(uint64_t count, double *bytes)
         .item_bytes = sizeof(item), .capacity = (size_t)count });
 
     for (uint64_t i = 0; i < count && err == 0; i++)
-        err = weir_queue_put(queue, &i, WEIR_NOW);
+        err = weir_queue_put(queue, &i, WEIR_NO_WAIT);
     *bytes = dirty_bytes();
     for (uint64_t i = 0; i < count && err == 0; i++) {
-        err = weir_queue_take(queue, &item, WEIR_NOW);
+        err = weir_queue_take(queue, &item, WEIR_NO_WAIT);
         if (err == 0 && item != i)
             err = -EPROTO;
     }

@@ -155,7 +155,7 @@ static int sample_group(struct weir_pool *pool, const struct bench_case *c,
         n = weir_group_submit(group, &job, 1, WEIR_FOREVER);
         if (n == 1)
             i++;
-        else if (n != -ENOBUFS || (n = read_results(group, WEIR_NOW)) < 0)
+        else if (n != -ENOBUFS || (n = read_results(group, WEIR_NO_WAIT)) < 0)
             err = (int)n;
         else
             got += n;

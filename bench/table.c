@@ -84,7 +84,7 @@ static int table_run(const struct bench_case *c, struct sample *sample)
         updates += a.verb == update || (a.verb == mix && key % 10 == 0);
     }
     if (err == 0)
-        err = weir_table_each(table, add_value, &sum);
+        err = weir_table_for_each(table, add_value, &sum);
     return err == 0 && sum != updates ? -EPROTO : err;
 }
 

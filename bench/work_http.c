@@ -17,7 +17,7 @@ static const struct weir_http_options http_options = { .proxy = "" };
 
 static int http_open(const struct options *options)
 {
-    int workers = 64, err = weir_http_begin();
+    int workers = 64, err = weir_http_global_init();
 
     for (int i = 0; i < options->count_count; i++)
         if (options->counts[i] > workers)
@@ -39,7 +39,7 @@ static void http_close(void)
 {
     weir_http_destroy(own);
     server_stop(server);
-    weir_http_end();
+    weir_http_global_cleanup();
 }
 
 static int http_start(void *user, int index, void **local)

@@ -61,8 +61,8 @@ int weir_gate_create(struct weir_gate **out,
     g->limit = 1;
     g->round = 1;
     g->own.rate.burst = 1;
-    g->own.held_until = WEIR_NOW;
-    g->held_until = WEIR_NOW;
+    g->own.held_until = WEIR_NO_WAIT;
+    g->held_until = WEIR_NO_WAIT;
     err = weir_gate_keys_init(g, o->keys_max);
     if (err != 0)
         goto no_keys;
@@ -123,7 +123,7 @@ static int enter_in_line_locked(struct weir_gate *g, struct weir_gate_key *k,
     return err;
 }
 
-int weir_gate_enter(struct weir_gate *g, uint64_t key, int64_t deadline)
+int weir_gate_acquire(struct weir_gate *g, uint64_t key, int64_t deadline)
 {
     struct weir_gate_key *k;
     struct weir_gate_view view;
@@ -138,16 +138,16 @@ int weir_gate_enter(struct weir_gate *g, uint64_t key, int64_t deadline)
     if (k->first == NULL && weir_gate_is_open(view))
         weir_gate_enter_locked(g, k, &view, false);
     else
-        err = deadline == WEIR_NOW ? -EAGAIN
+        err = deadline == WEIR_NO_WAIT ? -EAGAIN
                                    : enter_in_line_locked(g, k, deadline);
     weir_gate_key_rest_locked(g, k);
 out:
-    g->stats.refused += err == -EAGAIN || err == -ETIMEDOUT;
+    g->stats.rejected += err == -EAGAIN || err == -ETIMEDOUT;
     weir_sys_unlock(&g->lock);
     return err;
 }
 
-void weir_gate_leave(struct weir_gate *g, uint64_t key)
+void weir_gate_release(struct weir_gate *g, uint64_t key)
 {
     struct weir_gate_key *k;
 
@@ -155,7 +155,7 @@ void weir_gate_leave(struct weir_gate *g, uint64_t key)
         return;
     k = weir_gate_key_find_locked(g, key);
     WEIR_CHECK(k != NULL && k->inside > 0,
-               "weir_gate_leave: nobody is inside");
+               "weir_gate_release: nobody is inside");
     weir_gate_leave_locked(g, k);
     weir_sys_unlock(&g->lock);
 }

@@ -161,7 +161,7 @@ static struct weir_gate_key *make_locked(struct weir_gate *g, uint64_t key)
     bucket = bucket_of(g, key);
     *k = (struct weir_gate_key){ .key = key, .next = *bucket, .at = bucket,
                                  .rate = g->own.rate, .epoch = g->epoch,
-                                 .held_until = WEIR_NOW };
+                                 .held_until = WEIR_NO_WAIT };
     if (k->next != NULL)
         k->next->at = &k->next;
     *bucket = k;
@@ -185,7 +185,7 @@ static void free_locked(struct weir_gate *g, struct weir_gate_key *k)
 void weir_gate_keyed_rest_locked(struct weir_gate *g,
                                  struct weir_gate_key *k)
 {
-    if (k->held_until != WEIR_NOW)
+    if (k->held_until != WEIR_NO_WAIT)
         heap_insert(&g->held, (struct weir_gate_memory){
             .when = k->held_until, .key = k });
     else if (g->own.rate.rated && k->rate.spent)
@@ -219,7 +219,7 @@ bool weir_gate_keys_forget_locked(struct weir_gate *g, int64_t now)
         } else if (g->held.count > 0 && item_at(&g->held, 1)->when <= now) {
             k = item_at(&g->held, 1)->key;
             heap_remove(&g->held, k);
-            k->held_until = WEIR_NOW;
+            k->held_until = WEIR_NO_WAIT;
             weir_gate_key_rest_locked(g, k);
         } else {
             break;
@@ -253,7 +253,7 @@ int weir_gate_keyed_get_locked(struct weir_gate *g, uint64_t key,
             weir_gate_give_way_locked(g);
     }
     if (k->heap_at != 0)
-        heap_remove(k->held_until != WEIR_NOW ? &g->held : &g->owing, k);
+        heap_remove(k->held_until != WEIR_NO_WAIT ? &g->held : &g->owing, k);
     *out = k;
     return 0;
 }

@@ -7,12 +7,12 @@ struct weir_gate_view weir_gate_look_at_time_locked(struct weir_gate *g,
                                                     struct weir_gate_key *k,
                                                     bool full)
 {
-    struct weir_gate_view view = { .now = 0, .opens = WEIR_NOW };
+    struct weir_gate_view view = { .now = 0, .opens = WEIR_NO_WAIT };
     int64_t held = g->held_until;
 
     if (k->held_until > held)
         held = k->held_until;
-    if (held != WEIR_NOW || !full) {
+    if (held != WEIR_NO_WAIT || !full) {
         view.now = weir_sys_now();
         view.held = held > view.now;
     }
@@ -35,16 +35,16 @@ void weir_gate_enter_locked(struct weir_gate *g, struct weir_gate_key *k,
         uint64_t late = weir_rate_take(&k->rate, view->now);
 
         g->stats.late_ns += late;
-        if (late > g->stats.late_max_ns)
-            g->stats.late_max_ns = late;
+        if (late > g->stats.late_peak_ns)
+            g->stats.late_peak_ns = late;
     }
-    g->stats.entered += view != NULL;
+    g->stats.acquired += view != NULL;
     if (lent)
         return;
     k->inside++;
     g->stats.inside++;
-    if (g->stats.inside > g->stats.inside_max)
-        g->stats.inside_max = g->stats.inside;
+    if (g->stats.inside > g->stats.inside_peak)
+        g->stats.inside_peak = g->stats.inside;
 }
 
 /* ---- the line ---- */
@@ -63,7 +63,7 @@ struct weir_gate_place *weir_gate_turn_locked(struct weir_gate *g,
         p = p->next;
     if (p == NULL)
         return k->first;
-    view->opens = room ? WEIR_NOW : WEIR_FOREVER;
+    view->opens = room ? WEIR_NO_WAIT : WEIR_FOREVER;
     return p;
 }
 

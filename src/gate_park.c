@@ -88,7 +88,7 @@ void weir_gate_offer_locked(struct weir_gate *g, struct weir_gate_key *k)
     if (view.opens == WEIR_FOREVER && !view.held)
         return; /* until somebody leaves */
     for (struct weir_gate_wait *w = k->parked; w != NULL; w = w->other)
-        w->look(w, weir_gate_is_open(view) ? WEIR_NOW : view.opens,
+        w->look(w, weir_gate_is_open(view) ? WEIR_NO_WAIT : view.opens,
                 view.held);
 }
 
@@ -117,7 +117,7 @@ int weir_gate_expect(struct weir_gate_pass *pass, uint64_t key, size_t quota)
         k->jobs++;
     }
 out:
-    g->stats.refused += err == -EAGAIN;
+    g->stats.rejected += err == -EAGAIN;
     weir_sys_unlock(&g->lock);
     return err;
 }

@@ -126,7 +126,7 @@ bool weir_gate_is_held(struct weir_gate *g)
     bool held;
 
     weir_sys_lock(&g->lock);
-    held = g->held_until != WEIR_NOW && weir_sys_now() < g->held_until;
+    held = g->held_until != WEIR_NO_WAIT && weir_sys_now() < g->held_until;
     weir_sys_unlock(&g->lock);
     return held;
 }
@@ -139,7 +139,7 @@ unsigned weir_gate_press(struct weir_gate *g)
 
     weir_sys_lock(&g->lock);
     held = g->held_until > k->held_until ? g->held_until : k->held_until;
-    if (k->rate.rated || (held != WEIR_NOW && weir_sys_now() < held))
+    if (k->rate.rated || (held != WEIR_NO_WAIT && weir_sys_now() < held))
         press |= WEIR_GATE_PACED;
     if (k->first != NULL ||
         (g->limit != WEIR_NONE && k->inside > g->limit))

@@ -162,7 +162,7 @@ void weir_gate_give_way_locked(struct weir_gate *gate)
 /* What the first in line sees. */
 struct weir_gate_view {
     int64_t now;   /* read only where it matters, else 0 */
-    int64_t opens; /* WEIR_NOW or a time that has come: it is open; a later
+    int64_t opens; /* WEIR_NO_WAIT or a time that has come: it is open; a later
                       time; WEIR_FOREVER: not before something changes */
     bool held;
 };
@@ -180,10 +180,10 @@ static inline struct weir_gate_view weir_gate_look_locked(
 {
     bool full = !lent && gate->limit != WEIR_NONE && k->inside >= gate->limit;
     struct weir_gate_view view = {
-        .opens = full ? WEIR_FOREVER : WEIR_NOW };
+        .opens = full ? WEIR_FOREVER : WEIR_NO_WAIT };
 
-    if (gate->own.rate.rated || gate->held_until != WEIR_NOW ||
-        k->held_until != WEIR_NOW)
+    if (gate->own.rate.rated || gate->held_until != WEIR_NO_WAIT ||
+        k->held_until != WEIR_NO_WAIT)
         return weir_gate_look_at_time_locked(gate, k, full);
     return view;
 }

@@ -118,7 +118,7 @@ static void lose_slots(struct weir_rate *r, int64_t now)
 int64_t weir_rate_opens(struct weir_rate *r, int64_t now)
 {
     if (!r->rated)
-        return WEIR_NOW;
+        return WEIR_NO_WAIT;
     lose_slots(r, now);
     return r->slot.ns + (r->slot.fraction != 0);
 }

@@ -47,7 +47,7 @@ void weir_rate_follow(struct weir_rate *rate, const struct weir_rate *bounds,
 int64_t weir_rate_used_ns(const struct weir_rate *rate);
 bool weir_rate_is_fresh(const struct weir_rate *rate, int64_t now);
 
-/* When the next slot may be used: WEIR_NOW where there is no rate. Slots
+/* When the next slot may be used: WEIR_NO_WAIT where there is no rate. Slots
  * that have stayed unused too long are lost by it. */
 int64_t weir_rate_opens(struct weir_rate *rate, int64_t now);
 

@@ -225,10 +225,10 @@ void weir_group_owe(struct weir_context *cx, struct weir_group *g)
 int weir_group_stopping(struct weir_group *group)
 {
     for (struct weir_group *g = group; g != NULL; g = g->parent) {
-        int why = weir_atomic_load(&g->stop, weir_seq_cst);
+        int reason = weir_atomic_load(&g->stop, weir_seq_cst);
 
-        if (why != 0)
-            return why;
+        if (reason != 0)
+            return reason;
         if (g->options.deadline != WEIR_FOREVER &&
             weir_sys_now() >= g->options.deadline)
             return -ETIMEDOUT;
@@ -237,7 +237,7 @@ int weir_group_stopping(struct weir_group *group)
 }
 
 /* Drop the tasks that wait; those that are being started find out. */
-static void drop_tasks(struct weir_group *g, int why)
+static void drop_tasks(struct weir_group *g, int reason)
 {
     struct weir_slot *slot;
 
@@ -246,19 +246,19 @@ static void drop_tasks(struct weir_group *g, int why)
 
         weir_group_lock(g);
         for (slot = g->tasks.first; slot != NULL && task == NULL;)
-            if (weir_task_take(slot->task, why))
+            if (weir_task_take(slot->task, reason))
                 task = slot->task;
             else
                 slot = slot->next;
         weir_sys_unlock(&g->lock);
         if (task != NULL)
-            weir_task_drop(task, why);
+            weir_task_drop(task, reason);
     } while (slot != NULL);
 }
 
 /* Stop the groups below: their jobs wait for times and gates, where nobody
  * would come to look whether an outer group has been stopped. */
-static void stop_children(struct weir_group *g, int why)
+static void stop_children(struct weir_group *g, int reason)
 {
     struct weir_group *child;
 
@@ -272,18 +272,18 @@ static void stop_children(struct weir_group *g, int why)
             weir_atomic_fetch_add(&child->refs, 1, weir_seq_cst);
         weir_sys_unlock(&g->lock);
         if (child != NULL) {
-            weir_group_stop(child, why);
+            weir_group_stop(child, reason);
             weir_group_release(child);
         }
     } while (child != NULL);
 }
 
-void weir_group_stop(struct weir_group *g, int why)
+void weir_group_stop(struct weir_group *g, int reason)
 {
     int none = 0;
 
     weir_pool_aside_begin(g->pool);
-    weir_atomic_cas_strong(&g->stop, &none, why, weir_seq_cst);
+    weir_atomic_cas_strong(&g->stop, &none, reason, weir_seq_cst);
     for (;;) {
         struct weir_slot *slot;
 
@@ -292,10 +292,10 @@ void weir_group_stop(struct weir_group *g, int why)
         weir_sys_unlock(&g->lock);
         if (slot == NULL)
             break;
-        weir_slot_drop_aside(slot, why);
+        weir_slot_drop_aside(slot, reason);
     }
-    drop_tasks(g, why);
-    stop_children(g, why);
+    drop_tasks(g, reason);
+    stop_children(g, reason);
     weir_park_wake_all(&g->changed);
     weir_ring_wake_putters(&g->pool->ring); /* who submits to this group */
     weir_pool_rouse(g->pool);
@@ -303,16 +303,16 @@ void weir_group_stop(struct weir_group *g, int why)
     weir_pool_aside_end(g->pool);
 }
 
-int weir_group_cancel(struct weir_group *g, uint64_t index, int why)
+int weir_group_cancel(struct weir_group *g, uint64_t index, int reason)
 {
     struct weir_slot *slot;
 
-    if (why >= 0)
+    if (reason >= 0)
         return -EINVAL;
     if (!weir_sys_at_home(&g->pool->home))
         return -ECHILD;
     if (index == WEIR_EVERY) {
-        weir_group_stop(g, why);
+        weir_group_stop(g, reason);
         return 0;
     }
     weir_group_lock(g);
@@ -323,7 +323,7 @@ int weir_group_cancel(struct weir_group *g, uint64_t index, int why)
         weir_sys_unlock(&g->lock);
         return err;
     }
-    weir_slot_cancel(g, slot, why);
+    weir_slot_cancel(g, slot, reason);
     weir_pool_rouse(g->pool);
     weir_tasks_rouse(g->pool);
     return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * group_each.c - a parallel loop over an array: weir_group_each().
+ * group_each.c - a parallel loop over an array: weir_for_each().
  *
  * The calling thread runs elements itself. If the loop is worth it, it also
  * submits helper jobs, the members of a group made for the loop, whose workers
@@ -191,15 +191,15 @@ static void fail(struct loop *l, int status)
         weir_group_stop(l->group, -ECANCELED);
 }
 
-/* Return why the loop must end, after weir_stopping() has returned 1. */
-static int reason(const struct loop *l, const struct weir_context *cx)
+/* Return why the loop must end, after weir_stop_requested() has returned 1. */
+static int stop_reason(const struct loop *l, const struct weir_context *cx)
 {
     struct weir_group *g = l->group != NULL ? l->group : l->around;
-    int why = g != NULL ? weir_group_stopping(g) : 0;
+    int reason = g != NULL ? weir_group_stopping(g) : 0;
 
-    if (why == 0 && weir_deadline(cx) <= weir_sys_now())
-        why = -ETIMEDOUT;
-    return why != 0 ? why : -ECANCELED;
+    if (reason == 0 && weir_deadline(cx) <= weir_sys_now())
+        reason = -ETIMEDOUT;
+    return reason != 0 ? reason : -ECANCELED;
 }
 
 static bool goes_on(struct loop *l, const struct weir_context *cx)
@@ -207,9 +207,9 @@ static bool goes_on(struct loop *l, const struct weir_context *cx)
     if (weir_atomic_load(&l->status, weir_relaxed) != 0 ||
         weir_atomic_load(&l->paced, weir_relaxed))
         return false;
-    if (!weir_stopping(cx))
+    if (!weir_stop_requested(cx))
         return true;
-    fail(l, reason(l, cx));
+    fail(l, stop_reason(l, cx));
     return false;
 }
 
@@ -336,16 +336,16 @@ static void *element_at(const struct loop *l, uint64_t index)
                     (size_t)index * l->each.size);
 }
 
-/* Run an element that has returned WEIR_AGAIN. */
+/* Run an element that has returned WEIR_RERUN. */
 static int run_element_again(struct loop *l, struct weir_context *cx,
                              void *element)
 {
     struct weir_frame *frame = &cx->frames[cx->depth - 1];
-    int status = WEIR_AGAIN;
+    int status = WEIR_RERUN;
 
-    while (status == WEIR_AGAIN) {
+    while (status == WEIR_RERUN) {
         if (weir_sleep(cx, cx->retry_ns) != 0) {
-            status = reason(l, cx);
+            status = stop_reason(l, cx);
             break;
         }
         cx->retry_ns = -1;
@@ -373,7 +373,7 @@ static int run_element(struct loop *l, struct weir_context *cx,
     if (weir_worker_is_forked(cx))
         return -ECHILD;
     weir_listener_end(&frame->listener);
-    return status == WEIR_AGAIN ? run_element_again(l, cx, element) : status;
+    return status == WEIR_RERUN ? run_element_again(l, cx, element) : status;
 }
 
 /* Run the range of a part until it is empty or the loop is stopped. */
@@ -814,7 +814,7 @@ static void never(void *arg)
 
     if (weir_worker_is_forked(l->cx))
         weir_sys_end_process(1);
-    weir_sys_abort(__FILE__, __LINE__, "weir_group_each: an element has "
+    weir_sys_abort(__FILE__, __LINE__, "weir_for_each: an element has "
                                        "ended a thread of the application");
 }
 
@@ -868,7 +868,8 @@ static int run_outside(struct loop *l)
         return -ENOENT;
     if (pool->help_depth < DEPTH)
         cx.depth_max = pool->help_depth;
-    if (pool->gate != NULL && weir_gate_enter(pool->gate, 0, WEIR_NOW) != 0) {
+    if (pool->gate != NULL &&
+        weir_gate_acquire(pool->gate, 0, WEIR_NO_WAIT) != 0) {
         weir_context_destroy(&cx);
         return -ENOENT;
     }
@@ -1048,7 +1049,7 @@ static int result(struct loop *l)
     return status;
 }
 
-int weir_group_each(struct weir_pool *pool, const struct weir_each *each)
+int weir_for_each(struct weir_pool *pool, const struct weir_each *each)
 {
     struct weir_context *cx;
     struct loop l = { .each = *each, .pool = pool, .own.loop = &l };

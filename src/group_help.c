@@ -25,7 +25,7 @@ struct found {
     const struct weir_want *want;
     struct weir_slot *slot;
     struct weir_task *task;
-    int why; /* that task is to be dropped; 0: it is inside its gates */
+    int reason; /* that task is to be dropped; 0: it is inside its gates */
 };
 
 /* Take something that may start now. 0: there is nothing; 1: that needs a
@@ -42,11 +42,11 @@ static int claim_found(void *user)
      * ready before it meanwhile is found before this thread sleeps. */
     while ((slot = weir_slot_take_task_locked(found->want->g, slot,
                                               found->cx)) != NULL) {
-        found->why = weir_task_start(slot->task);
-        if (found->why == -EAGAIN)
+        found->reason = weir_task_start(slot->task);
+        if (found->reason == -EAGAIN)
             continue;
         found->task = slot->task;
-        return found->why == 0 ? 1 : 2;
+        return found->reason == 0 ? 1 : 2;
     }
     return 0;
 }
@@ -74,10 +74,10 @@ static int find_locked(struct weir_context *cx, struct weir_want *want,
         return -EDEADLK;
     if (!spend || gate == NULL) {
         claim_found(found);
-        return found->why;
+        return found->reason;
     }
     if (weir_gate_spend(gate, &want->opens, &held, claim_found, found) == 0)
-        return found->why;
+        return found->reason;
     mode = weir_atomic_load(&g->pool->mode, weir_seq_cst);
     if (mode != WEIR_CANCEL && (!held || mode != WEIR_DRAIN)) {
         want->shut = true;
@@ -185,7 +185,7 @@ int weir_group_help_outside(struct weir_want *want)
     if (!queued || weir_context_init(&cx) != 0)
         return -ENOENT;
     if (pool->gate != NULL) {
-        if (weir_gate_enter(pool->gate, 0, WEIR_NOW) != 0) {
+        if (weir_gate_acquire(pool->gate, 0, WEIR_NO_WAIT) != 0) {
             err = -ENOENT;
             goto out;
         }
@@ -237,18 +237,18 @@ static bool must_end_locked(struct weir_want *want)
 }
 
 /* Run it, if its time has come and the pool's rate has a slot. Returns until
- * when to sleep; WEIR_NOW: not at all. */
+ * when to sleep; WEIR_NO_WAIT: not at all. */
 static int64_t run_again(struct weir_context *cx, struct weir_want *want,
                          struct weir_slot **at)
 {
     struct weir_slot *slot = *at;
     struct weir_gate *gate = want->g->pool->gate;
-    int why = weir_slot_must_end(slot);
+    int reason = weir_slot_must_end(slot);
     bool held = false;
 
-    if (why == 0 && slot->again_at > weir_sys_now())
+    if (reason == 0 && slot->again_at > weir_sys_now())
         return slot->again_at;
-    want->shut = why == 0 && gate != NULL &&
+    want->shut = reason == 0 && gate != NULL &&
                  weir_gate_spend(gate, &want->opens, &held, NULL, NULL) != 0;
     if (want->shut && (!held || weir_atomic_load(&want->g->pool->mode,
                                                  weir_seq_cst) != WEIR_DRAIN))
@@ -258,7 +258,7 @@ static int64_t run_again(struct weir_context *cx, struct weir_want *want,
         weir_slot_drop_aside(slot, -ECANCELED);
     else
         weir_slot_run_aside(cx, slot);
-    return WEIR_NOW;
+    return WEIR_NO_WAIT;
 }
 
 void weir_group_see_through(struct weir_context *cx, struct weir_group *g)
@@ -281,7 +281,7 @@ void weir_group_see_through(struct weir_context *cx, struct weir_group *g)
         until = run_again(cx, &want, at);
         if (weir_worker_is_forked(cx))
             return;
-        if (until != WEIR_NOW)
+        if (until != WEIR_NO_WAIT)
             weir_group_sleep(&want, true, weir_group_mind_deadline(g, until));
     }
 }

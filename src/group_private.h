@@ -26,7 +26,7 @@ struct weir_slot {
     WEIR_ATOMIC(uint64_t) claim; /* (a) ticket * 4 + enum weir_slot_state */
     struct weir_group *group;    /* (c) */
     weir_fn *fn;                 /* (o) who made it, then who claimed it */
-    void (*drop)(void *arg, int why); /* (o) */
+    void (*drop)(void *arg, int reason); /* (o) */
     const char *name;            /* (o) for on_event */
     struct weir_task *task;      /* (l) the one that brings it, which whoever
                                     has taken it may read too */
@@ -192,7 +192,7 @@ bool weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot);
 void weir_slot_finish(struct weir_slot *slot);
 
 /* A claimed job ends, dropped. */
-void weir_slot_end_without_run(struct weir_slot *slot, int why);
+void weir_slot_end_without_run(struct weir_slot *slot, int reason);
 
 /* Let a claimed job be queued again, for the task that will bring it. */
 void weir_slot_queue_again(struct weir_slot *slot, struct weir_task *task);
@@ -211,17 +211,17 @@ struct weir_event weir_slot_who(const struct weir_slot *slot);
 
 /* End a job the caller has claimed, and that nobody else counts, without a
  * run. */
-void weir_slot_drop_aside(struct weir_slot *slot, int why);
+void weir_slot_drop_aside(struct weir_slot *slot, int reason);
 
 /* Cancel a job, whatever it does: what is not running ends here, or where it
  * is about to be started. */
 void weir_slot_cancel(struct weir_group *group, struct weir_slot *slot,
-                      int why) WEIR_RELEASES(group->lock);
+                      int reason) WEIR_RELEASES(group->lock);
 
 /* The jobs that stand for slots in the pool's ring, and as tasks. */
 int weir_slot_run(struct weir_context *cx, void *arg);
-void weir_slot_dropped(void *arg, int why);
-void weir_slot_task_dropped(void *arg, int why);
+void weir_slot_dropped(void *arg, int reason);
+void weir_slot_task_dropped(void *arg, int reason);
 
 /* What the pool knows of references. */
 extern const struct weir_references weir_slot_references;
@@ -247,7 +247,7 @@ void weir_group_release_many(struct weir_group *group, int64_t count);
 void weir_group_owe(struct weir_context *cx, struct weir_group *group);
 
 /* Make the group stop, and drop what is queued. */
-void weir_group_stop(struct weir_group *group, int why);
+void weir_group_stop(struct weir_group *group, int reason);
 
 /* Whether this thread runs a job that the group, or a group below it, waits
  * for: then it would wait for itself. */

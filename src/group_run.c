@@ -5,9 +5,9 @@
 
 int weir_slot_why_stop(const struct weir_slot *slot)
 {
-    int why = weir_atomic_load(&slot->stop, weir_seq_cst);
+    int reason = weir_atomic_load(&slot->stop, weir_seq_cst);
 
-    return why != 0 ? why : weir_group_stopping(slot->group);
+    return reason != 0 ? reason : weir_group_stopping(slot->group);
 }
 
 static bool frame_stopping(const struct weir_frame *frame)
@@ -100,15 +100,15 @@ static void go_round(struct weir_context *cx, struct weir_slot *slot)
 {
     struct weir_task *task = weir_task_adopt(cx->pool, &(struct weir_call){
         .fn = weir_slot_run, .arg = slot, .drop = weir_slot_task_dropped });
-    int why;
+    int reason;
 
     task->group = slot->group;
-    weir_task_wants_again(task, WEIR_AGAIN, cx->retry_ns);
+    weir_task_wants_again(task, WEIR_RERUN, cx->retry_ns);
     weir_slot_queue_again(slot, task);
     cx->goes_on = true;
-    why = weir_task_requeue(task);
-    if (why != 0)
-        weir_task_drop(task, why);
+    reason = weir_task_requeue(task);
+    if (reason != 0)
+        weir_task_drop(task, reason);
 }
 
 /* What a run has led to. */
@@ -125,27 +125,27 @@ static enum outcome run_frame(struct weir_context *cx,
     struct weir_slot *slot = frame->slot;
     struct weir_task *task = frame->task;
     bool forked, again;
-    int status = call(cx, slot, &forked), why;
+    int status = call(cx, slot, &forked), reason;
 
     *result = status;
     if (forked)
         return FORKED;
     again = task != NULL ? weir_task_wants_again(task, status, cx->retry_ns)
-                         : status == WEIR_AGAIN;
-    why = again ? weir_slot_why_stop(slot) : 0;
+                         : status == WEIR_RERUN;
+    reason = again ? weir_slot_why_stop(slot) : 0;
     if (cx->pool->on_event != NULL)
-        weir_event_ended(cx, again ? WEIR_JOB_AGAIN : WEIR_JOB_ENDED,
+        weir_event_ended(cx, again ? WEIR_JOB_RERUN : WEIR_JOB_ENDED,
                          status);
-    if (again && why == 0)
+    if (again && reason == 0)
         return AGAIN;
     leave_gates(task, frame->held);
     if (task != NULL)
         task->again = false;
-    if (why == 0) {
+    if (reason == 0) {
         weir_slot_finish(slot);
         return OVER;
     }
-    weir_slot_drop_aside(slot, why);
+    weir_slot_drop_aside(slot, reason);
     return DROPPED;
 }
 
@@ -236,21 +236,21 @@ static int run_claimed(struct weir_context *cx, struct weir_slot *slot,
 int weir_slot_must_end(const struct weir_slot *slot)
 {
     int mode = weir_atomic_load(&slot->group->pool->mode, weir_seq_cst);
-    int why = weir_slot_why_stop(slot);
+    int reason = weir_slot_why_stop(slot);
 
-    if (why == 0 && mode == WEIR_CANCEL)
-        why = -ECANCELED;
-    return why;
+    if (reason == 0 && mode == WEIR_CANCEL)
+        reason = -ECANCELED;
+    return reason;
 }
 
 bool weir_slot_run_aside(struct weir_context *cx, struct weir_slot *slot)
 {
     struct weir_pool *pool = slot->group->pool;
-    int why = weir_slot_must_end(slot);
+    int reason = weir_slot_must_end(slot);
     enum outcome outcome = DROPPED;
 
-    if (why != 0)
-        weir_slot_drop_aside(slot, why);
+    if (reason != 0)
+        weir_slot_drop_aside(slot, reason);
     else if (run_claimed(cx, slot, (struct origin){ .token = false },
                          &outcome) != 0)
         weir_atomic_fetch_add(&pool->failed_aside, 1, weir_relaxed);
@@ -277,11 +277,11 @@ int weir_slot_run(struct weir_context *cx, void *arg)
         origin.held = cx->starting_held;
     cx->starting = NULL;
     if (claim_brought(cx, slot, origin.task)) {
-        int why = weir_slot_why_stop(slot);
+        int reason = weir_slot_why_stop(slot);
 
-        if (why != 0) {
+        if (reason != 0) {
             leave_gates(origin.task, origin.held);
-            weir_slot_drop_aside(slot, why);
+            weir_slot_drop_aside(slot, reason);
         } else {
             status = run_claimed(cx, slot, origin, &outcome);
         }
@@ -322,19 +322,19 @@ static void pass(const struct weir_call *calls, size_t count)
 
 const struct weir_references weir_slot_references = { is_stale, pass };
 
-void weir_slot_task_dropped(void *arg, int why)
+void weir_slot_task_dropped(void *arg, int reason)
 {
     struct weir_slot *slot = arg;
     struct weir_group *g = slot->group;
 
     if (weir_slot_claim(slot))
-        weir_slot_end_without_run(slot, why);
+        weir_slot_end_without_run(slot, reason);
     weir_group_release(g);
 }
 
 /* The pool drops a reference. It drops all it holds, so if the job is queued
  * its own reference goes too, whichever this one is. */
-void weir_slot_dropped(void *arg, int why)
+void weir_slot_dropped(void *arg, int reason)
 {
     struct weir_slot *slot = arg;
     struct weir_group *g = slot->group;
@@ -348,7 +348,7 @@ void weir_slot_dropped(void *arg, int why)
     /* The pool counts a job as dropped for this reference, so a job that
      * was not is taken off, and one that was is not counted twice. */
     if (claimed)
-        weir_slot_end_without_run(slot, why);
+        weir_slot_end_without_run(slot, reason);
     else
         weir_atomic_fetch_sub(&g->pool->cancelled_aside, 1, weir_relaxed);
     weir_group_release(g);

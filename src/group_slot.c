@@ -170,7 +170,7 @@ void weir_slot_undo_locked(struct weir_group *g, struct weir_slot *slot)
 void weir_slot_queue_again(struct weir_slot *slot, struct weir_task *task)
 {
     struct weir_group *g = slot->group;
-    int why;
+    int reason;
 
     weir_group_lock(g);
     if (!slot->is_task)
@@ -182,9 +182,9 @@ void weir_slot_queue_again(struct weir_slot *slot, struct weir_task *task)
     set_state(slot, WEIR_SLOT_QUEUED, false);
     /* Who stopped it until now did not find it here; who does so from now on
      * will. */
-    why = weir_slot_why_stop(slot);
-    if (why != 0)
-        weir_task_take(task, why);
+    reason = weir_slot_why_stop(slot);
+    if (reason != 0)
+        weir_task_take(task, reason);
     weir_sys_unlock(&g->lock);
 }
 
@@ -298,7 +298,7 @@ static bool count_locked(struct weir_group *g, const struct weir_slot *slot)
 
     g->stats.unfinished--;
     if (slot->dropped)
-        g->stats.cancelled++;
+        g->stats.dropped++;
     else if (status == 0)
         g->stats.succeeded++;
     else
@@ -472,31 +472,31 @@ struct weir_event weir_slot_who(const struct weir_slot *slot)
         .name = slot->name, .arg = slot->result.arg };
 }
 
-void weir_slot_end_without_run(struct weir_slot *slot, int why)
+void weir_slot_end_without_run(struct weir_slot *slot, int reason)
 {
     struct weir_pool *pool = slot->group->pool;
 
     if (pool->on_event != NULL)
-        weir_event_dropped(pool, weir_slot_who(slot), why);
+        weir_event_dropped(pool, weir_slot_who(slot), reason);
     if (slot->drop != NULL) {
-        slot->drop(slot->result.arg, why);
+        slot->drop(slot->result.arg, reason);
         slot->result.arg = NULL;
     }
     slot->dropped = true;
-    slot->result.status = why;
+    slot->result.status = reason;
     if (slot->group->options.times)
         slot->result.ended_at = weir_sys_now();
     weir_slot_finish(slot);
 }
 
-void weir_slot_drop_aside(struct weir_slot *slot, int why)
+void weir_slot_drop_aside(struct weir_slot *slot, int reason)
 {
     weir_atomic_fetch_add(&slot->group->pool->cancelled_aside, 1,
                           weir_relaxed);
-    weir_slot_end_without_run(slot, why);
+    weir_slot_end_without_run(slot, reason);
 }
 
-void weir_slot_cancel(struct weir_group *g, struct weir_slot *slot, int why)
+void weir_slot_cancel(struct weir_group *g, struct weir_slot *slot, int reason)
     WEIR_RELEASES(g->lock)
 {
     struct weir_pool *pool = g->pool;
@@ -504,16 +504,16 @@ void weir_slot_cancel(struct weir_group *g, struct weir_slot *slot, int why)
     bool mine;
 
     weir_pool_aside_begin(pool);
-    mine = task != NULL ? weir_task_take(task, why)
+    mine = task != NULL ? weir_task_take(task, reason)
                         : claim_aside_locked(slot);
 
     /* Its result may wait already: then nobody looks. */
-    weir_atomic_store(&slot->stop, why, weir_seq_cst);
+    weir_atomic_store(&slot->stop, reason, weir_seq_cst);
     weir_sys_unlock(&g->lock);
     if (mine && task != NULL)
-        weir_task_drop(task, why);
+        weir_task_drop(task, reason);
     else if (mine)
-        weir_slot_drop_aside(slot, why);
+        weir_slot_drop_aside(slot, reason);
     weir_ring_tell_room(&pool->ring);
     weir_pool_aside_end(pool);
 }

@@ -73,7 +73,7 @@ static ssize_t put_task_locked(struct weir_group *g,
     int err;
 
     expect_locked(g, 1);
-    err = weir_pool_submit_task(g->pool, job, &proxy, WEIR_NOW);
+    err = weir_pool_submit_task(g->pool, job, &proxy, WEIR_NO_WAIT);
     if (err == 0)
         return 1;
     weir_slot_undo_locked(g, slot);
@@ -155,7 +155,7 @@ static int await_slot(struct weir_group *g, int64_t deadline)
 {
     size_t some = g->options.window / 8 + 1;
 
-    if (deadline == WEIR_NOW)
+    if (deadline == WEIR_NO_WAIT)
         return -EAGAIN;
     /* As at the ring: the window then goes round with some room in it, and
      * nobody sleeps for each job. */
@@ -193,7 +193,7 @@ static int overcome(struct weir_group *g, const struct weir_job *job,
     if (refusal != -EAGAIN)
         return refusal == -EDQUOT ? -EAGAIN : (int)refusal;
     if (!inside)
-        return deadline == WEIR_NOW ? -EAGAIN
+        return deadline == WEIR_NO_WAIT ? -EAGAIN
                                     : weir_pool_await_room(g->pool, &g->stop,
                                                            deadline);
     err = run_inline(cx, g, job);

@@ -177,7 +177,7 @@ static int wait_until_over(struct weir_want *want, int64_t deadline)
         int64_t until;
         int err = -ENOENT;
 
-        if (deadline == WEIR_NOW)
+        if (deadline == WEIR_NO_WAIT)
             return -EAGAIN;
         if (weir_group_is_own(g))
             return -EDEADLK;

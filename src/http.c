@@ -26,7 +26,7 @@ static int has_protocol(const curl_version_info_data *info, const char *name)
     return 0;
 }
 
-int weir_http_begin(void)
+int weir_http_global_init(void)
 {
     const curl_version_info_data *info;
     CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -41,7 +41,7 @@ int weir_http_begin(void)
     return -ENOSYS;
 }
 
-void weir_http_end(void)
+void weir_http_global_cleanup(void)
 {
     curl_global_cleanup();
 }

@@ -307,7 +307,7 @@ static int sleep_ms(const struct weir_http_set *set,
     return ms < most ? (int)ms : most;
 }
 
-/* Return how it ended, with *cancelled set if weir_stopping() ended it. */
+/* Return how it ended; *cancelled is set if weir_stop_requested() ended it. */
 static CURLcode drive(struct weir_http *http, struct weir_http_set *set,
                       struct weir_context *cx, int *cancelled)
 {
@@ -322,7 +322,7 @@ static CURLcode drive(struct weir_http *http, struct weir_http_set *set,
     if (cx != NULL)
         weir_on_stop(cx, wake, set->multi);
     for (;;) {
-        *cancelled = cx != NULL && weir_stopping(cx);
+        *cancelled = cx != NULL && weir_stop_requested(cx);
         if (*cancelled)
             break;
         mcode = curl_multi_perform(set->multi, &running);
@@ -333,7 +333,7 @@ static CURLcode drive(struct weir_http *http, struct weir_http_set *set,
          * woken. 64 threads on two processors needed 7 to 16 % less CPU with
          * a server next door; with two or three yields no less. */
         sched_yield();
-        /* A wake-up that came since weir_stopping() ends it immediately. */
+        /* A wake-up since weir_stop_requested() ends it immediately. */
         mcode = curl_multi_poll(set->multi, NULL, 0, sleep_ms(set, cx), NULL);
         if (mcode != CURLM_OK)
             break;

@@ -170,10 +170,10 @@ static int show_url(struct weir_http *http, const char *url)
 }
 
 static void refuse(struct weir_http *http, struct weir_http_response *response,
-                   enum weir_http_error error, const char *why)
+                   enum weir_http_error error, const char *reason)
 {
     response->error = error;
-    weir_http_say(http, why);
+    weir_http_say(http, reason);
 }
 
 /* Make `hop` the one that goes to `target`, whose string is `to`; both are
@@ -211,7 +211,7 @@ static int next_hop(struct weir_http *http, struct weir_context *cx,
 {
     const struct weir_http_request *r = hop->request;
     struct weir_http_target target;
-    const char *why;
+    const char *reason;
     char *shown, *to;
     int err, same;
 
@@ -223,7 +223,7 @@ static int next_hop(struct weir_http *http, struct weir_context *cx,
     to = copy_of(location);
     if (to == NULL)
         return -ENOMEM;
-    err = weir_http_target_make(&target, to, &why);
+    err = weir_http_target_make(&target, to, &reason);
     if (err != 0)
         goto fail_to;
     same = weir_http_same_origin(hop->target.asked, target.asked);
@@ -250,7 +250,7 @@ fail_target:
     weir_http_target_free(&target);
 fail_to:
     if (err == -EINVAL) {
-        refuse(http, response, WEIR_HTTP_URL, why);
+        refuse(http, response, WEIR_HTTP_URL, reason);
         err = show_url(http, to);
     }
     free(to);
@@ -303,7 +303,7 @@ static int follow(struct weir_http *http, struct weir_context *cx,
         find_redirect(http, hop, &to);
         if (to == NULL)
             return 0;
-        if (cx != NULL && weir_stopping(cx)) {
+        if (cx != NULL && weir_stop_requested(cx)) {
             refuse(http, response, WEIR_HTTP_CANCELLED, "cancelled");
             return 0;
         }
@@ -316,7 +316,7 @@ static int follow(struct weir_http *http, struct weir_context *cx,
             return 0;
         }
     }
-    if (err == 0 && cx != NULL && weir_stopping(cx))
+    if (err == 0 && cx != NULL && weir_stop_requested(cx))
         refuse(http, response, WEIR_HTTP_CANCELLED, "cancelled");
     return err;
 }
@@ -327,7 +327,7 @@ static int carry_out(struct weir_http *http, struct weir_context *cx,
 {
     struct weir_http_hop hop = {
         .request = request, .left_ns = http->timeout_ms * WEIR_MS };
-    const char *why;
+    const char *reason;
     int err = show_url(http, request->url);
 
     if (request->timeout_ns != 0 && request->timeout_ns < hop.left_ns)
@@ -337,9 +337,9 @@ static int carry_out(struct weir_http *http, struct weir_context *cx,
                                          : "GET";
     http->no_body = strcmp(hop.method, "HEAD") == 0;
     if (err == 0)
-        err = weir_http_target_make(&hop.target, request->url, &why);
+        err = weir_http_target_make(&hop.target, request->url, &reason);
     if (err == -EINVAL) {
-        refuse(http, response, WEIR_HTTP_URL, why);
+        refuse(http, response, WEIR_HTTP_URL, reason);
         return 0;
     }
     if (err != 0)

@@ -154,7 +154,7 @@ void weir_http_set_give(struct weir_http_share *share,
  *   -EINVAL  it is refused, and *why is set to a constant sentence
  * After a failure nothing must be freed. */
 int weir_http_target_make(struct weir_http_target *target, const char *url,
-                          const char **why);
+                          const char **reason);
 void weir_http_target_free(struct weir_http_target *target);
 
 /* Make the string of weir_http_public_url(): malloc()ed, NULL if there is no

@@ -300,6 +300,6 @@ int weir_http_hop_set(struct weir_http *http, struct weir_http_hop *hop)
     set_pointer(&s, CURLOPT_URL, hop->target.asked);
     set_pointer(&s, CURLOPT_USERNAME, hop->target.user);
     set_pointer(&s, CURLOPT_PASSWORD, hop->target.password);
-    /* weir_http_begin() has seen to it that libcurl knows them all. */
+    /* weir_http_global_init() has seen to it that libcurl knows them all. */
     return s.code == CURLE_OK ? 0 : -ENOMEM;
 }

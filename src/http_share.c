@@ -19,8 +19,8 @@
 /* Connections a set keeps: as libcurl would for one easy handle. */
 #define CONNECTIONS_KEPT 4L
 
-/* How soon weir_stopping() is seen by a request that cannot be woken: half of
- * what is promised. */
+/* How soon weir_stop_requested() is seen by a request that cannot be woken:
+ * half of what is promised. */
 #define LOOK_MS 50
 
 /* CURLMOPT_QUICK_EXIT, of libcurl 8.20: curl_multi_cleanup() does not wait

@@ -219,14 +219,14 @@ static int is_plain(const char *url)
 }
 
 int weir_http_target_make(struct weir_http_target *target, const char *url,
-                          const char **why)
+                          const char **reason)
 {
     CURLU *parts;
     CURLUcode code;
 
     *target = (struct weir_http_target){ 0 };
-    *why = objection(url);
-    if (*why != NULL)
+    *reason = objection(url);
+    if (*reason != NULL)
         return -EINVAL;
     target->asked = url;
     if (is_plain(url)) /* libcurl takes it apart once more by itself */
@@ -248,7 +248,7 @@ int weir_http_target_make(struct weir_http_target *target, const char *url,
     weir_http_target_free(target);
     if (code == CURLUE_OUT_OF_MEMORY)
         return -ENOMEM;
-    *why = curl_url_strerror(code);
+    *reason = curl_url_strerror(code);
     return -EINVAL;
 }
 

@@ -50,10 +50,10 @@ static int check(const struct weir_pool_options *o)
         o->workers_min < 0 || o->workers_min > WORKERS_MAX ||
         (o->workers != 0 && o->workers_min > 0 &&
          o->workers_min > o->workers) ||
-        o->max_workers < 0 || o->max_workers > WORKERS_MAX ||
-        (o->max_workers != 0 && o->max_workers < o->workers) ||
-        (o->max_workers != 0 && o->workers == WEIR_NONE) ||
-        o->lenders < 0 || o->lenders > LENDERS_MAX || o->idle_ns < 0)
+        o->workers_max < 0 || o->workers_max > WORKERS_MAX ||
+        (o->workers_max != 0 && o->workers_max < o->workers) ||
+        (o->workers_max != 0 && o->workers == WEIR_NONE) ||
+        o->callers_max < 0 || o->callers_max > LENDERS_MAX || o->idle_ns < 0)
         return -EINVAL;
     if (o->help_depth < 0 || o->help_depth > HELP_DEPTH_MAX)
         return -EINVAL;
@@ -114,10 +114,10 @@ static void copy_options(struct weir_pool *pool,
         workers = weir_processors();
     if (workers > WORKERS_MAX)
         workers = WORKERS_MAX;
-    pool->max = workers < o->max_workers && workers > 0 ? o->max_workers
+    pool->max = workers < o->workers_max && workers > 0 ? o->workers_max
                                                         : workers;
     pool->elastic = pool->max > workers;
-    pool->slots = pool->max + (o->lenders ? o->lenders : 1);
+    pool->slots = pool->max + (o->callers_max ? o->callers_max : 1);
     weir_atomic_store(&pool->target, workers, weir_relaxed); /* not shared */
     weir_atomic_store(&pool->active, workers, weir_relaxed); /* the same */
     weir_atomic_store(&pool->idle_ns, o->idle_ns ? o->idle_ns : WEIR_S,
@@ -376,7 +376,7 @@ void weir_pool_destroy(struct weir_pool *pool)
 static bool can_set(const struct weir_pool *pool,
                     const struct weir_pool_options *o)
 {
-    if (o->workers_min != 0 || o->max_workers != 0 || o->lenders != 0 ||
+    if (o->workers_min != 0 || o->workers_max != 0 || o->callers_max != 0 ||
         o->capacity != 0 || o->parked_max != 0 || o->help_depth != 0 ||
         o->stack_bytes != 0 || o->name != NULL || o->worker_start != NULL ||
         o->worker_stop != NULL || o->on_event != NULL || o->user != NULL ||

@@ -91,7 +91,7 @@ static bool is_quiet_soon(struct weir_pool *pool)
 int weir_pool_await_quiet(struct weir_pool *pool, int64_t deadline)
 {
     while (!weir_pool_is_quiet(pool)) {
-        if (deadline == WEIR_NOW)
+        if (deadline == WEIR_NO_WAIT)
             return -EAGAIN;
         if (is_quiet_soon(pool))
             return 0;
@@ -142,7 +142,7 @@ void weir_pool_stop(struct weir_pool *pool)
 int weir_pool_wait_for_threads(struct weir_pool *pool, int64_t deadline)
 {
     while (weir_atomic_load(&pool->alive, weir_seq_cst) > 0) {
-        if (deadline == WEIR_NOW)
+        if (deadline == WEIR_NO_WAIT)
             return -EAGAIN;
         weir_park_announce(&pool->ended);
         if (weir_atomic_load(&pool->alive, weir_seq_cst) == 0) {
@@ -168,7 +168,7 @@ static int drain_here(struct weir_pool *pool, int64_t deadline)
 
         if (err != -EBUSY)
             return err;
-        if (deadline == WEIR_NOW)
+        if (deadline == WEIR_NO_WAIT)
             return -EAGAIN;
         weir_park_announce(&pool->quiet);
         if (weir_pool_is_quiet(pool) ||

@@ -45,7 +45,7 @@ unsigned weir_attempt(const struct weir_context *cx, int *last)
     return frame != NULL ? frame->attempt : 1;
 }
 
-int weir_stopping(const struct weir_context *cx)
+int weir_stop_requested(const struct weir_context *cx)
 {
     const struct weir_frame *frame = NULL;
 
@@ -77,18 +77,18 @@ static bool nap(struct weir_context *cx, int64_t until)
     int64_t deadline = weir_deadline(cx);
     int64_t end = until < deadline ? until : deadline;
 
-    while (!weir_stopping(cx) && weir_sys_now() < end) {
+    while (!weir_stop_requested(cx) && weir_sys_now() < end) {
         struct weir_sleeper sleeper = { .park = &cx->nap };
 
         weir_park_announce(&cx->nap);
         weir_grow_sleeps(cx->pool, &sleeper);
-        if (weir_stopping(cx))
+        if (weir_stop_requested(cx))
             weir_park_retract(&cx->nap);
         else
             weir_park_wait(&cx->nap, weir_grow_until(cx->pool, end));
         weir_grow_slept(cx->pool, &sleeper);
     }
-    return weir_stopping(cx);
+    return weir_stop_requested(cx);
 }
 
 int weir_sleep(struct weir_context *cx, int64_t ns)

@@ -86,7 +86,7 @@ static void lend(void *arg)
             lending->err = weir_pool_await_quiet(pool, lending->deadline);
             return;
         }
-        if (lending->deadline != WEIR_NOW &&
+        if (lending->deadline != WEIR_NO_WAIT &&
             lending->deadline != WEIR_FOREVER &&
             weir_sys_now() >= lending->deadline) {
             lending->err = -ETIMEDOUT;

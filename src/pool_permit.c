@@ -7,7 +7,7 @@ void weir_worker_give_back(struct weir_context *w)
 {
     if (w->permit) {
         w->permit = false;
-        weir_gate_leave(w->pool->gate, 0);
+        weir_gate_release(w->pool->gate, 0);
     }
 }
 

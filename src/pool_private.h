@@ -56,7 +56,7 @@ struct weir_context {
     WEIR_ATOMIC(uint64_t) failed;     /* (w) of these: not 0 */
     WEIR_ATOMIC(uint64_t) cancelled;  /* (w) of these: dropped */
     WEIR_ATOMIC(uint64_t) moved; /* (w) it began, but counts elsewhere */
-    WEIR_ATOMIC(size_t) queued_max;   /* (w) sampled */
+    WEIR_ATOMIC(size_t) queued_peak;   /* (w) sampled */
 
     WEIR_ON_LINE struct weir_pool *pool; /* (c) */
     struct weir_sys_home home;     /* (c) the pool's: asked after every job */
@@ -245,7 +245,7 @@ bool weir_pool_is_own_job(const struct weir_pool *pool);
 struct weir_proxy {
     weir_fn *fn;
     void *arg;
-    void (*drop)(void *arg, int why);
+    void (*drop)(void *arg, int reason);
     void *group;
     struct weir_gate *gate; /* to pass besides the job's own; or NULL */
     void (*made)(void *arg, struct weir_task *task); /* before it can run */
@@ -427,7 +427,7 @@ void weir_event_ended(struct weir_context *cx, enum weir_event_kind kind,
 void weir_event_abandoned(struct weir_context *cx, struct weir_event who,
                           bool last);
 void weir_event_dropped(struct weir_pool *pool, struct weir_event who,
-                        int why);
+                        int reason);
 
 /* The name of calls that stand for jobs of groups, which tell themselves. */
 extern const char weir_proxy_name[];
@@ -454,7 +454,7 @@ void weir_worker_rests(struct weir_context *w);
 struct weir_taken {
     struct weir_call call;
     struct weir_task *task; /* NULL: it is none */
-    int why;                /* the task is to be dropped; 0: to be run */
+    int reason;                /* the task is to be dropped; 0: to be run */
 };
 
 /* Take a job, and with it a permit where there is a gate; give back the last

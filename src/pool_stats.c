@@ -15,7 +15,7 @@ static struct sums add_up(struct weir_pool *pool,
 
     for (int i = 0; i < pool->slots; i++) {
         struct weir_context *w = &pool->workers[i];
-        size_t depth = weir_atomic_load(&w->queued_max, weir_relaxed);
+        size_t depth = weir_atomic_load(&w->queued_peak, weir_relaxed);
 
         /* What ended first: however many began since, one runs, or none. */
         uint64_t done = weir_atomic_load(&w->ended, weir_acquire);
@@ -28,8 +28,8 @@ static struct sums add_up(struct weir_pool *pool,
         if (weir_atomic_load(&w->began, weir_acquire) + dropped >
             done + moved)
             stats->running++;
-        if (depth > stats->queued_max)
-            stats->queued_max = depth;
+        if (depth > stats->queued_peak)
+            stats->queued_peak = depth;
     }
     return sums;
 }
@@ -53,7 +53,7 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
     sums = add_up(pool, stats);
     weir_sys_lock(&pool->lock);
     stats->workers = pool->threads;
-    stats->workers_max = pool->threads_max;
+    stats->workers_peak = pool->threads_max;
     weir_sys_unlock(&pool->lock);
     stats->blocked = weir_atomic_load(&pool->blocked, weir_relaxed);
     /* Counted down before it was counted up, within two instructions of the
@@ -80,7 +80,7 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
         weir_atomic_load(&pool->ring.items.woken, weir_relaxed);
     stats->failed = sums.failed + failed;
     /* A stale reference is taken off before it is counted. */
-    stats->cancelled =
+    stats->dropped =
         less(sums.cancelled + cancelled +
                  weir_atomic_load(&pool->dropped, weir_seq_cst), 0);
     stats->succeeded = less(sums.ended + inlined + ended_aside,

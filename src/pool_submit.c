@@ -20,7 +20,7 @@ static int await_room(struct weir_pool *pool, bool insider,
     int64_t until = deadline;
     int err;
 
-    if (deadline != WEIR_NOW) {
+    if (deadline != WEIR_NO_WAIT) {
         bool missing;
 
         until = weir_grow_until(pool, deadline);
@@ -76,7 +76,7 @@ static ssize_t put_plain(struct weir_pool *pool, const struct weir_job *jobs,
         ssize_t n = weir_ring_put(&pool->ring, (struct weir_ring_items){
             .items = jobs + done, .count = count - done,
             .stride = sizeof(*jobs), .bytes = sizeof(struct weir_call) },
-            insider, looks ? WEIR_NOW : deadline);
+            insider, looks ? WEIR_NO_WAIT : deadline);
 
         if (!looks)
             return n;
@@ -98,7 +98,7 @@ static int claim_position(struct weir_pool *pool, int64_t deadline,
     int err = 0;
 
     if (insider)
-        deadline = WEIR_NOW;
+        deadline = WEIR_NO_WAIT;
     do {
         if (!insider && weir_atomic_load(&ring->refusing, weir_acquire))
             err = -EPIPE;
@@ -161,7 +161,7 @@ ssize_t weir_pool_submit_calls(struct weir_pool *pool,
 {
     ssize_t n = weir_ring_put(&pool->ring, (struct weir_ring_items){
         .items = calls, .count = count, .stride = sizeof(*calls),
-        .bytes = sizeof(*calls) }, weir_pool_is_own_job(pool), WEIR_NOW);
+        .bytes = sizeof(*calls) }, weir_pool_is_own_job(pool), WEIR_NO_WAIT);
 
     if (pool->elastic && n > 0)
         weir_pool_wake(pool); /* there may be none but spare workers */
@@ -228,6 +228,6 @@ ssize_t weir_pool_submit(struct weir_pool *pool, const struct weir_job *jobs,
             (weir_job_is_task(&jobs[i]) && !weir_job_is_valid(&jobs[i])))
             return -EINVAL;
     if (insider)
-        deadline = WEIR_NOW;
+        deadline = WEIR_NO_WAIT;
     return submit_mixed(pool, jobs, count, insider, deadline);
 }

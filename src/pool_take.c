@@ -59,9 +59,9 @@ static int take_next(struct weir_pool *pool, struct weir_taken *taken)
             if (took == 0 || taken->task == NULL)
                 return took;
         }
-        taken->why = weir_task_start(taken->task);
-        if (taken->why != -EAGAIN)
-            return taken->why == 0 ? 1 : 2;
+        taken->reason = weir_task_start(taken->task);
+        if (taken->reason != -EAGAIN)
+            return taken->reason == 0 ? 1 : 2;
     }
 }
 
@@ -205,12 +205,12 @@ void weir_pool_drop_queued(struct weir_pool *pool)
 static void go_round(struct weir_context *w, const struct weir_call *call)
 {
     struct weir_task *task = weir_task_adopt(w->pool, call);
-    int why;
+    int reason;
 
-    weir_task_wants_again(task, WEIR_AGAIN, w->retry_ns);
-    why = weir_task_requeue(task);
-    if (why != 0)
-        weir_task_drop(task, why);
+    weir_task_wants_again(task, WEIR_RERUN, w->retry_ns);
+    reason = weir_task_requeue(task);
+    if (reason != 0)
+        weir_task_drop(task, reason);
     w->goes_on = true;
 }
 
@@ -237,11 +237,11 @@ static int run_call(struct weir_context *w, const struct weir_call *call)
     }
     weir_listener_end(&w->listener);
     if (told)
-        weir_event_ended(w, status == WEIR_AGAIN ? WEIR_JOB_AGAIN
+        weir_event_ended(w, status == WEIR_RERUN ? WEIR_JOB_RERUN
                                                  : WEIR_JOB_ENDED, status);
     w->bare = false;
     w->in_job = false;
-    if (status == WEIR_AGAIN)
+    if (status == WEIR_RERUN)
         go_round(w, call);
     else if (status != 0)
         weir_count_one(&w->failed);
@@ -253,9 +253,9 @@ int weir_worker_run(struct weir_context *w, const struct weir_taken *taken)
     const struct weir_call *call = &taken->call;
 
     if (taken->task != NULL) {
-        if (taken->why == 0)
+        if (taken->reason == 0)
             return weir_task_run(w, taken->task);
-        weir_task_drop(taken->task, taken->why);
+        weir_task_drop(taken->task, taken->reason);
         return 0;
     }
     if (weir_atomic_load(&w->pool->mode, weir_acquire) == WEIR_CANCEL) {

@@ -125,7 +125,7 @@ static void look(struct weir_gate_wait *wait, int64_t when, bool held)
 
     weir_sys_lock(&ts->lock);
     if (t->state == WEIR_TASK_PARKED) {
-        if (when == WEIR_NOW || must_end_locked(t, held) != 0)
+        if (when == WEIR_NO_WAIT || must_end_locked(t, held) != 0)
             weir_task_ready_locked(t);
         else
             weir_task_set_due_locked(t, when);
@@ -355,7 +355,7 @@ struct weir_task *weir_task_take_ready(struct weir_pool *pool, bool queued)
     return t;
 }
 
-bool weir_task_take(struct weir_task *t, int why)
+bool weir_task_take(struct weir_task *t, int reason)
 {
     struct weir_tasks *ts = &t->pool->tasks;
     bool took;
@@ -365,7 +365,7 @@ bool weir_task_take(struct weir_task *t, int why)
     if (took)
         weir_task_take_locked(t);
     else
-        t->cancel = why;
+        t->cancel = reason;
     weir_sys_unlock(&ts->lock);
     return took;
 }
@@ -413,21 +413,21 @@ bool weir_task_take_to_help(struct weir_task *t, struct weir_context *cx,
 static int wait_for_turn(struct weir_task *t, int64_t now)
 {
     struct weir_tasks *ts = &t->pool->tasks;
-    int why;
+    int reason;
 
     weir_sys_lock(&ts->lock);
     /* Draining drops a job whose start time or next period has not come, but
      * waits for the pause before a rerun. */
-    why = must_end_locked(t, t->turn > now && !t->retries);
-    if (why == 0 && t->turn <= now) {
+    reason = must_end_locked(t, t->turn > now && !t->retries);
+    if (reason == 0 && t->turn <= now) {
         weir_task_ready_locked(t);
-    } else if (why == 0) {
+    } else if (reason == 0) {
         t->state = WEIR_TASK_DELAYED;
         ts->delayed++;
         weir_task_set_due_locked(t, t->turn);
     }
     weir_sys_unlock(&ts->lock);
-    return why;
+    return reason;
 }
 
 int weir_task_start(struct weir_task *t)
@@ -469,7 +469,7 @@ bool weir_task_wants_again(struct weir_task *t, int status, int64_t retry_ns)
 
     t->again = true;
     t->retries = status != 0;
-    if (status == WEIR_AGAIN) {
+    if (status == WEIR_RERUN) {
         wait = retry_ns > 0 ? retry_ns : 0;
     } else if (status != 0) {
         t->again = ++t->failures <= t->job.retries;
@@ -524,13 +524,13 @@ void weir_task_end(struct weir_task *t)
     weir_pool_settle(pool);
 }
 
-void weir_task_drop(struct weir_task *t, int why)
+void weir_task_drop(struct weir_task *t, int reason)
 {
     weir_task_part(t);
     weir_atomic_fetch_add(&t->pool->cancelled_aside, 1, weir_relaxed);
     if (t->group == NULL && t->pool->on_event != NULL)
-        weir_event_dropped(t->pool, weir_task_who(t), why);
+        weir_event_dropped(t->pool, weir_task_who(t), reason);
     if (t->job.drop != NULL)
-        t->job.drop(t->job.arg, why);
+        t->job.drop(t->job.arg, reason);
     weir_task_end(t);
 }

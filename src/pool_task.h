@@ -21,7 +21,7 @@ struct weir_call {
     weir_fn *fn;
     void *arg;
     uint64_t tag;
-    void (*drop)(void *arg, int why);
+    void (*drop)(void *arg, int reason);
     const char *name;
 };
 
@@ -156,7 +156,7 @@ struct weir_task *weir_task_take_ready(struct weir_pool *pool, bool queued);
 
 /* Take a task in order to end it, from wherever it waits. false: somebody
  * else has it, and will not let it wait again. */
-bool weir_task_take(struct weir_task *task, int why);
+bool weir_task_take(struct weir_task *task, int reason);
 
 /* Take a task for a waiter that would run it inside its own job, and lend it
  * its permits. false: it may not start yet, or somebody has it. */
@@ -201,7 +201,7 @@ static inline struct weir_event weir_task_who(const struct weir_task *task)
 }
 
 /* Drop a taken task's job, and end it. */
-void weir_task_drop(struct weir_task *task, int why);
+void weir_task_drop(struct weir_task *task, int reason);
 
 /* ---- lists and heap: pool_task_queue.c ---- */
 

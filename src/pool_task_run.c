@@ -91,7 +91,7 @@ static int run_job(struct weir_context *cx, struct weir_task *t,
     weir_listener_end(&frame->listener);
     weir_task_wants_again(t, status, cx->retry_ns);
     if (told)
-        weir_event_ended(cx, t->again ? WEIR_JOB_AGAIN : WEIR_JOB_ENDED,
+        weir_event_ended(cx, t->again ? WEIR_JOB_RERUN : WEIR_JOB_ENDED,
                          status);
     weir_task_leave(t, frame->held);
     if (!t->again)
@@ -102,7 +102,7 @@ static int run_job(struct weir_context *cx, struct weir_task *t,
 int weir_task_run(struct weir_context *cx, struct weir_task *t)
 {
     unsigned held = 0;
-    int status, why;
+    int status, reason;
 
     for (int i = 0; i < t->pass_count; i++)
         held |= t->passes[i].borrowed ? 0 : 1u << i;
@@ -125,8 +125,8 @@ int weir_task_run(struct weir_context *cx, struct weir_task *t)
         finish(t, status);
         return 0;
     }
-    why = weir_task_requeue(t);
-    if (why != 0)
-        weir_task_drop(t, why);
+    reason = weir_task_requeue(t);
+    if (reason != 0)
+        weir_task_drop(t, reason);
     return 0;
 }

@@ -57,17 +57,17 @@ void weir_event_ended(struct weir_context *cx, enum weir_event_kind kind,
 void weir_event_abandoned(struct weir_context *cx, struct weir_event who,
                           bool last)
 {
-    who.kind = last ? WEIR_JOB_ENDED : WEIR_JOB_AGAIN;
+    who.kind = last ? WEIR_JOB_ENDED : WEIR_JOB_RERUN;
     who.status = -ECANCELED;
     who.depth = jobs_of(cx);
     tell(cx->pool, cx, who);
 }
 
 void weir_event_dropped(struct weir_pool *pool, struct weir_event who,
-                        int why)
+                        int reason)
 {
     who.kind = WEIR_JOB_DROPPED;
-    who.status = why;
+    who.status = reason;
     tell(pool, weir_worker_in(pool), who);
 }
 

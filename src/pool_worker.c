@@ -199,8 +199,8 @@ static void sample_depth(struct weir_context *w)
     depth = weir_ring_count(&w->pool->ring) + 1; /* with the one taken */
     if (depth > w->pool->ring.capacity)
         depth = w->pool->ring.capacity;
-    if (depth > weir_atomic_load(&w->queued_max, weir_relaxed))
-        weir_atomic_store(&w->queued_max, depth, weir_relaxed);
+    if (depth > weir_atomic_load(&w->queued_peak, weir_relaxed))
+        weir_atomic_store(&w->queued_peak, depth, weir_relaxed);
 }
 
 /* Wake who takes what is left behind: some at once, where hardly any job was
@@ -252,7 +252,7 @@ int weir_worker_run_one(struct weir_context *w, int64_t deadline)
     }
     if (err != 0) {
         weir_worker_give_back(w);
-        if (deadline == WEIR_NOW)
+        if (deadline == WEIR_NO_WAIT)
             return -EAGAIN;
         return sleep_until_job(w, deadline, &slept) ||
                        weir_ring_is_closed(&pool->ring)

@@ -151,7 +151,7 @@ ssize_t weir_queue_take_many(struct weir_queue *queue, void *items,
                 continue; /* GCOVR_EXCL_LINE */
             return -EPIPE;
         }
-        err = deadline == WEIR_NOW ? -EAGAIN
+        err = deadline == WEIR_NO_WAIT ? -EAGAIN
                                    : await_item(queue, deadline, &slept);
         if (err != 0)
             return err;
@@ -205,7 +205,7 @@ static bool all_done(struct weir_queue *queue)
 int weir_queue_join(struct weir_queue *queue, int64_t deadline)
 {
     while (!all_done(queue)) {
-        if (deadline == WEIR_NOW)
+        if (deadline == WEIR_NO_WAIT)
             return -EAGAIN;
         if (weir_sys_pid() != queue->ring.pid)
             return -ECHILD;

@@ -58,7 +58,7 @@ static bool rouse_locked(struct weir_writer *w)
  * is anything to wait for. Returns 0 or -errno; wait_locked() undoes it. */
 static int prepare(struct weir_waiter *self, int64_t deadline)
 {
-    return deadline == WEIR_NOW ? 0 : weir_sys_sem_init(&self->woken);
+    return deadline == WEIR_NO_WAIT ? 0 : weir_sys_sem_init(&self->woken);
 }
 
 /* Wait on a list until somebody finishes it, or the deadline. The lock is
@@ -70,7 +70,7 @@ static int wait_locked(struct weir_writer *w, struct weir_waiters *list,
 static int wait_locked(struct weir_writer *w, struct weir_waiters *list,
                        struct weir_waiter *self, bool post, int64_t deadline)
 {
-    if (deadline == WEIR_NOW) {
+    if (deadline == WEIR_NO_WAIT) {
         if (post)
             weir_sys_sem_post(&w->work);
         return -EAGAIN;
@@ -417,7 +417,7 @@ int weir_writer_stats(struct weir_writer *w, struct weir_writer_stats *stats)
         .syncs = w->syncs,
         .torn_bytes = w->torn_bytes,
         .waiting = (size_t)(w->accepted - w->done),
-        .waiting_max = w->waiting_max,
+        .waiting_peak = w->waiting_peak,
         .error = w->error,
     };
     weir_sys_unlock(&w->lock);

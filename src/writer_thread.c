@@ -100,8 +100,8 @@ void weir_writer_accept_locked(struct weir_writer *w,
     w->slot = w->slot + 1 == w->capacity ? 0 : w->slot + 1;
     w->accepted++;
     waiting = (size_t)(w->accepted - w->done);
-    if (waiting > w->waiting_max)
-        w->waiting_max = waiting;
+    if (waiting > w->waiting_peak)
+        w->waiting_peak = waiting;
 }
 
 void weir_writer_serve_locked(struct weir_writer *w)

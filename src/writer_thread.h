@@ -61,7 +61,7 @@ struct weir_writer {
     uint64_t bytes_out;             /* (l) off the buffer, ever */
     size_t slot;                    /* (l) of `ends`, for the next record */
     size_t at;                      /* (l) of `ring`, for the next record */
-    size_t waiting_max;             /* (l) */
+    size_t waiting_peak;             /* (l) */
     int error;                      /* (l) sticks */
     enum weir_writer_state state;   /* (l) */
     bool idle;                      /* (l) the thread wants a post */

@@ -81,7 +81,7 @@ static inline void submit_in(struct weir_group *group,
 static inline void submit_fn(struct weir_pool *pool, weir_fn *fn, void *arg)
 {
     REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = fn,
-                                 .arg = arg }, 1, WEIR_NOW) == 1);
+                                 .arg = arg }, 1, WEIR_NO_WAIT) == 1);
 }
 
 /* What a job that says it runs, and then waits to be let go, and those beside
@@ -90,7 +90,7 @@ struct block {
     sem_t running, go;
     struct weir_pool *pool;
     struct weir_group *group;
-    atomic_int ran, dropped, why, inside, most;
+    atomic_int ran, dropped, reason, inside, most;
     int results[6];
 };
 
@@ -120,7 +120,7 @@ struct job {
     struct weir_pool *pool;
     struct weir_group *group;
     sem_t running, go;
-    atomic_int runs, drops, why, result;
+    atomic_int runs, drops, reason, result;
     int64_t at[8]; /* when its first runs began */
 };
 
@@ -160,16 +160,16 @@ static inline int run_until_stopped(struct weir_context *cx, void *arg)
     struct job *j = arg;
 
     latch_open(&j->running);
-    AWAIT(weir_stopping(cx));
+    AWAIT(weir_stop_requested(cx));
     atomic_fetch_add(&j->runs, 1);
     return 0;
 }
 
-static inline void note_drop(void *arg, int why)
+static inline void note_drop(void *arg, int reason)
 {
     struct job *j = arg;
 
-    atomic_store(&j->why, why);
+    atomic_store(&j->reason, reason);
     atomic_fetch_add(&j->drops, 1);
 }
 
@@ -188,9 +188,9 @@ static inline int count_run(struct weir_context *cx, void *arg)
     return 0;
 }
 
-static inline void count_drop(void *arg, int why)
+static inline void count_drop(void *arg, int reason)
 {
-    (void)why;
+    (void)reason;
     atomic_fetch_add((atomic_int *)arg, 1);
 }
 

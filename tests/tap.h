@@ -67,7 +67,7 @@ static inline void tap_require(int good, const char *file, int line,
                    #got)
 #define REQUIRE(condition)                                                  \
     tap_require((condition) ? 1 : 0, __FILE__, __LINE__, #condition)
-#define SKIP(why) (tap_skipped = (why))
+#define SKIP(reason) (tap_skipped = (reason))
 
 static inline int tap_run(const struct tap_case *cases, size_t count)
 {

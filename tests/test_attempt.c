@@ -39,13 +39,13 @@ static const struct plan plans[] = {
       .runs = 3, .frees = FN },
     { "success of a retry", { 5, 0 }, 1, .retries = 2, .retry_ns = 1,
       .runs = 2, .frees = FN },
-    { "another run, then success", { WEIR_AGAIN, 0 }, 1, .runs = 2,
+    { "another run, then success", { WEIR_RERUN, 0 }, 1, .runs = 2,
       .frees = FN },
-    { "another run, then failure", { WEIR_AGAIN, 5 }, 1, .runs = 2,
+    { "another run, then failure", { WEIR_RERUN, 5 }, 1, .runs = 2,
       .frees = FN },
-    { "another run between retries", { 5, WEIR_AGAIN, 5 }, 2, .retries = 1,
+    { "another run between retries", { 5, WEIR_RERUN, 5 }, 2, .retries = 1,
       .retry_ns = 1, .runs = 3, .frees = FN },
-    { "another run after the last retry", { 5, WEIR_AGAIN, 0 }, 2,
+    { "another run after the last retry", { 5, WEIR_RERUN, 0 }, 2,
       .retries = 1, .retry_ns = 1, .runs = 3, .frees = FN },
 
     { "failure with a retry left when the pool was cancelled", { 5 },
@@ -56,13 +56,13 @@ static const struct plan plans[] = {
       .priority = WEIR_LOW, .stop = POOL, .runs = 1, .frees = FN },
     { "success when the pool was cancelled", { 0 }, .retries = 1,
       .stop = POOL, .runs = 1, .frees = FN },
-    { "another run when the pool was cancelled", { WEIR_AGAIN },
+    { "another run when the pool was cancelled", { WEIR_RERUN },
       .stop = POOL, .runs = 1, .frees = DROP },
     { "a pause when the pool is cancelled", { 5 }, .retries = 1,
       .retry_ns = LONG * WEIR_S, .stop = POOL, .paused = 1, .runs = 1,
       .frees = DROP },
     { "a pause before another run when the pool is cancelled",
-      { WEIR_AGAIN }, .retry_ns = LONG * WEIR_S, .stop = POOL, .paused = 1,
+      { WEIR_RERUN }, .retry_ns = LONG * WEIR_S, .stop = POOL, .paused = 1,
       .runs = 1, .frees = DROP },
 
     { "failure with a retry left when the group was cancelled", { 5 },
@@ -71,13 +71,13 @@ static const struct plan plans[] = {
       .stop = GROUP, .runs = 1, .frees = FN },
     { "success when the group was cancelled", { 0 }, .retries = 1,
       .stop = GROUP, .runs = 1, .frees = FN },
-    { "another run when the group was cancelled", { WEIR_AGAIN },
+    { "another run when the group was cancelled", { WEIR_RERUN },
       .stop = GROUP, .runs = 1, .frees = DROP },
     { "a pause when the group is cancelled", { 5 }, .retries = 1,
       .retry_ns = LONG * WEIR_S, .stop = GROUP, .paused = 1, .runs = 1,
       .frees = DROP },
     { "a pause before another run when the group is cancelled",
-      { WEIR_AGAIN }, .retry_ns = LONG * WEIR_S, .stop = GROUP, .paused = 1,
+      { WEIR_RERUN }, .retry_ns = LONG * WEIR_S, .stop = GROUP, .paused = 1,
       .runs = 1, .frees = DROP },
     { "failure with a retry left when the job was cancelled", { 5 },
       .retries = 1, .stop = ONE, .runs = 1, .frees = DROP },
@@ -88,10 +88,10 @@ static const struct plan plans[] = {
     { "a deadline in a pause", { 5 }, .retries = 9,
       .retry_ns = LONG * WEIR_S, .deadline_ns = 20 * WEIR_MS,
       .frees = DROP },
-    { "a deadline in a pause before another run", { WEIR_AGAIN },
+    { "a deadline in a pause before another run", { WEIR_RERUN },
       .retry_ns = LONG * WEIR_S, .deadline_ns = 20 * WEIR_MS,
       .frees = DROP },
-    { "a deadline that ends many short runs", { WEIR_AGAIN },
+    { "a deadline that ends many short runs", { WEIR_RERUN },
       .retry_ns = WEIR_MS, .deadline_ns = 20 * WEIR_MS, .frees = DROP },
     { "a deadline before the first run", .deadline_ns = 1, .frees = DROP },
 
@@ -140,18 +140,18 @@ static int use(struct weir_context *cx, void *arg)
     latch_open(&o->running);
     if (p->stop != NO_STOP && !p->paused)
         latch_wait(&o->go);
-    if (status == 0 ? p->period_ns == 0 : status != WEIR_AGAIN && last == 1)
+    if (status == 0 ? p->period_ns == 0 : status != WEIR_RERUN && last == 1)
         atomic_fetch_add(&o->by_fn, 1);
     if (status == EXITS)
         pthread_exit(NULL);
     return status;
 }
 
-static void forget(void *arg, int why)
+static void forget(void *arg, int reason)
 {
     struct owned *o = arg;
 
-    EXPECT_INT(why, o->plan->deadline_ns != 0 ? -ETIMEDOUT : -ECANCELED);
+    EXPECT_INT(reason, o->plan->deadline_ns != 0 ? -ETIMEDOUT : -ECANCELED);
     atomic_fetch_add(&o->by_drop, 1);
 }
 
@@ -196,7 +196,7 @@ static void stop(struct owned *o)
 {
     latch_wait(&o->running);
     if (o->plan->stop == POOL)
-        weir_pool_close(o->pool, WEIR_CANCEL, WEIR_NOW);
+        weir_pool_close(o->pool, WEIR_CANCEL, WEIR_NO_WAIT);
     else
         EXPECT_INT(weir_group_cancel(o->group, o->plan->stop == ONE
                                                    ? 0 : WEIR_EVERY,
@@ -249,19 +249,19 @@ static void judge(const struct owned *o, int way)
     EXPECT_INT(by_drop, p->frees == DROP);
     if (p->runs != 0)
         EXPECT_INT(runs, p->runs);
-    EXPECT_INT(s.cancelled, p->frees == DROP);
+    EXPECT_INT(s.dropped, p->frees == DROP);
     /* With the end of its thread the job that waits has failed as well. */
     EXPECT_INT(s.failed, own_failure +
         (way == BY_WAITER && p->statuses[p->last] == EXITS));
-    EXPECT_INT(s.submitted, s.succeeded + s.failed + s.cancelled);
+    EXPECT_INT(s.submitted, s.succeeded + s.failed + s.dropped);
     EXPECT_INT(s.queued + s.running + s.delayed + s.parked, 0);
     if (o->group != NULL) {
         struct weir_group_stats g = group_stats(o->group);
         struct weir_result r;
 
-        EXPECT_INT(g.cancelled, p->frees == DROP);
+        EXPECT_INT(g.dropped, p->frees == DROP);
         EXPECT_INT(g.failed, own_failure);
-        EXPECT_INT(weir_group_next(o->group, &r, WEIR_NOW), 0);
+        EXPECT_INT(weir_group_next(o->group, &r, WEIR_NO_WAIT), 0);
         EXPECT_INT(r.attempts, runs);
         EXPECT((r.arg == NULL) == (p->frees == DROP));
     }
@@ -385,7 +385,7 @@ static void deadlines_of_groups(void)
     static const struct plan ps[] = {
         { "the group's deadline in a pause", { 5 }, .retries = 3,
           .retry_ns = LONG * WEIR_S, .deadline_ns = 20 * WEIR_MS },
-        { "the group's deadline before another run", { WEIR_AGAIN },
+        { "the group's deadline before another run", { WEIR_RERUN },
           .retry_ns = LONG * WEIR_S, .deadline_ns = 20 * WEIR_MS }
     };
 
@@ -431,7 +431,7 @@ static int ask_around_a_wait(struct weir_context *cx, void *arg)
 
 static void around_a_wait(void)
 {
-    static const struct plan p = { "inner", { WEIR_AGAIN, 0 }, 1,
+    static const struct plan p = { "inner", { WEIR_RERUN, 0 }, 1,
         .runs = 2, .frees = FN };
     struct owned o = { .plan = &p, .pool = make_workers(1) };
 

@@ -29,25 +29,25 @@ static int call_all(void)
     struct weir_group_stats group;
     struct weir_gate *gate = weir_pool_gate(s.pool);
     struct weir_result r;
-    ssize_t n = weir_pool_submit(s.pool, &job, 1, WEIR_NOW);
+    ssize_t n = weir_pool_submit(s.pool, &job, 1, WEIR_NO_WAIT);
     int err, bad = n != 1 && n != -EAGAIN && n != -EPIPE;
 
     atomic_fetch_add(&s.submitted, n == 1);
-    n = weir_group_submit(s.other, &job, 1, WEIR_NOW);
+    n = weir_group_submit(s.other, &job, 1, WEIR_NO_WAIT);
     bad += n != 1 && n != -EAGAIN && n != -ENOBUFS && n != -EPIPE;
-    err = weir_group_next(s.other, &r, WEIR_NOW);
+    err = weir_group_next(s.other, &r, WEIR_NO_WAIT);
     bad += err != 0 && err != -EAGAIN && err != -ENOENT;
-    err = weir_group_get(s.other, 0, &r, WEIR_NOW);
+    err = weir_group_get(s.other, 0, &r, WEIR_NO_WAIT);
     bad += err != 0 && err != -EAGAIN && err != -ENOENT && err != -ESTALE;
-    err = weir_group_wait(s.group, WEIR_NOW);
+    err = weir_group_wait(s.group, WEIR_NO_WAIT);
     bad += err != 0 && err != -EAGAIN;
     err = weir_group_cancel(s.other, 0, -ECANCELED);
     bad += err != 0 && err != -ENOENT && err != -ESTALE;
     bad += weir_pool_stats(s.pool, &pool) != 0;
     bad += weir_group_stats(s.group, &group) != 0;
     bad += weir_pool_set(s.pool, NULL) != 0;
-    bad += weir_gate_hold(gate, 0, WEIR_NOW) != 0;
-    err = weir_pool_wait(s.pool, WEIR_NOW);
+    bad += weir_gate_hold(gate, 0, WEIR_NO_WAIT) != 0;
+    err = weir_pool_wait(s.pool, WEIR_NO_WAIT);
     bad += err != 0 && err != -EAGAIN && err != -EDEADLK;
     return bad;
 }
@@ -65,10 +65,10 @@ static void call_back(void)
     inside = false;
 }
 
-static void from_drop(void *arg, int why)
+static void from_drop(void *arg, int reason)
 {
     (void)arg;
-    (void)why;
+    (void)reason;
     call_back();
 }
 
@@ -157,7 +157,7 @@ static void event_calls(void)
 
     make(true, false);
     job_init(&j);
-    j.statuses[0] = WEIR_AGAIN;
+    j.statuses[0] = WEIR_RERUN;
     j.last = 1;
     submit_to(s.pool, &(struct weir_job){ .fn = run_job, .arg = &j });
     EXPECT_INT(weir_pool_wait(s.pool, WEIR_FOREVER), 0);
@@ -168,8 +168,8 @@ static void event_calls(void)
     end();
 }
 
-/* A job that ended as soon as weir_stopping() returns 1 could end before its
- * function is called. */
+/* A job that ended as soon as weir_stop_requested() returns 1 could end before
+ * its function is called. */
 static int listen_until_called(struct weir_context *cx, void *arg)
 {
     struct job *j = arg;

@@ -155,8 +155,8 @@ static void ports(void)
                  { "http://[::1]80/", 0 }, { "http://[::1/", 0 } };
 
     for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
-        const char *why;
-        char *url = url_check(urls[i].url, strlen(urls[i].url), &why);
+        const char *reason;
+        char *url = url_check(urls[i].url, strlen(urls[i].url), &reason);
 
         EXPECT((url != NULL) == urls[i].fine ||
                (printf("# %s\n", urls[i].url), 0));
@@ -213,14 +213,14 @@ static void ids(void)
 
 static int checks(const char *line, const char *want)
 {
-    const char *why;
-    char *url = url_check(line, strlen(line), &why);
+    const char *reason;
+    char *url = url_check(line, strlen(line), &reason);
     int same = url != NULL && want != NULL ? strcmp(url, want) == 0
                                            : url == want;
 
     if (!same)
         printf("# %s: got %s (%s)\n", line, url ? url : "NULL",
-               why ? why : "");
+               reason ? reason : "");
     free(url);
     return same;
 }

@@ -31,7 +31,7 @@ static void run_init(struct run *r)
 static int loop(struct run *r)
 {
     r->each.user = r;
-    r->result = weir_group_each(r->pool, &r->each);
+    r->result = weir_for_each(r->pool, &r->each);
     return r->result;
 }
 
@@ -123,7 +123,7 @@ static void no_elements(void)
 {
     struct weir_pool *pool = make_limited(1, 0);
 
-    EXPECT_INT(weir_group_each(pool, &(struct weir_each){ .count = 0 }), 0);
+    EXPECT_INT(weir_for_each(pool, &(struct weir_each){ .count = 0 }), 0);
     weir_pool_destroy(pool);
 }
 
@@ -140,7 +140,7 @@ static void options_out_of_range(void)
     struct weir_pool *pool = make_limited(1, 0);
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        EXPECT_INT(weir_group_each(pool, &bad[i]), -EINVAL);
+        EXPECT_INT(weir_for_each(pool, &bad[i]), -EINVAL);
     EXPECT_INT(element, 0);
     weir_pool_destroy(pool);
 }
@@ -366,7 +366,7 @@ static void elements_that_block(void)
 
         run_init(&r);
         r.pool = make_pool(&(struct weir_pool_options){ .workers = 1,
-            .max_workers = 4 });
+            .workers_max = 4 });
         r.each = (struct weir_each){ .fn = meet_blocked, .count = 4 };
         EXPECT_INT(loop_somewhere(&r, inside), 0);
         weir_pool_destroy(r.pool);
@@ -600,7 +600,7 @@ static int grow_tree(struct weir_context *cx, void *user, void *element)
         atomic_fetch_add(&t->leaves, 1);
         return 0;
     }
-    err = weir_group_each(t->pool, &(struct weir_each){ .fn = grow_tree,
+    err = weir_for_each(t->pool, &(struct weir_each){ .fn = grow_tree,
         .user = t, .array = children, .count = 3, .size = sizeof(int),
         .total = &inner, .total_bytes = sizeof(inner),
         .combine = combine_nothing });
@@ -627,7 +627,7 @@ static void nested_loops(void)
                               .levels = 6 };
             int root = 0;
 
-            EXPECT_INT(weir_group_each(t.pool, &(struct weir_each){
+            EXPECT_INT(weir_for_each(t.pool, &(struct weir_each){
                 .fn = grow_tree, .user = &t, .array = &root, .count = 1,
                 .size = sizeof(root), }), 0);
             EXPECT_INT(atomic_load(&t.leaves), 729);
@@ -647,7 +647,7 @@ static void nested_too_deep(void)
 
     t.pool = make_pool(&(struct weir_pool_options){ .workers = 1,
         .help_depth = 3 });
-    EXPECT_INT(weir_group_each(t.pool, &(struct weir_each){ .fn = grow_tree,
+    EXPECT_INT(weir_for_each(t.pool, &(struct weir_each){ .fn = grow_tree,
         .user = &t, .array = &root, .count = 1, .size = sizeof(root) }), 0);
     EXPECT_INT(atomic_load(&t.leaves), 0);
     EXPECT_INT(atomic_load(&t.refused), 27); /* the loop is a wait, too */
@@ -699,7 +699,7 @@ static int fail_or_stop(struct weir_context *cx, void *user, void *element)
     if (weir_tag(cx) == 0)
         return 7;
     if (weir_tag(cx) == 1)
-        AWAIT(atomic_load(&r->flag) == 1 && weir_stopping(cx));
+        AWAIT(atomic_load(&r->flag) == 1 && weir_stop_requested(cx));
     else
         EXPECT_INT(weir_sleep(cx, WEIR_FOREVER), -ECANCELED);
     return 8;
@@ -842,7 +842,7 @@ static void the_pool_is_drained(void)
         atomic_int ran = 0;
 
         n = weir_pool_submit(r.pool, &(struct weir_job){ .fn = count_run,
-            .arg = &ran }, 1, WEIR_NOW);
+            .arg = &ran }, 1, WEIR_NO_WAIT);
         if (n == 1)
             AWAIT(atomic_load(&ran) == 1);
     }
@@ -864,7 +864,7 @@ static int exit_a_worker(struct weir_context *cx, void *user, void *element)
     meet(cx, user, element);
     if (weir_worker_index(cx) >= 0)
         pthread_exit(NULL);
-    AWAIT(weir_stopping(cx));
+    AWAIT(weir_stop_requested(cx));
     atomic_fetch_add(&r->ended, 1);
     return 0;
 }
@@ -877,7 +877,7 @@ static int exit_caller(struct weir_context *cx, void *user, void *element)
     accumulate(cx, user, element);
     if (weir_worker_index(cx) == atomic_load(&r->flag))
         pthread_exit(NULL);
-    AWAIT(weir_stopping(cx));
+    AWAIT(weir_stop_requested(cx));
     return 0;
 }
 
@@ -959,7 +959,7 @@ static int again_twice(struct weir_context *cx, void *user, void *element)
 
     (void)user;
     weir_retry_in(cx, *count * WEIR_US);
-    return ++*count < 3 ? WEIR_AGAIN : 0;
+    return ++*count < 3 ? WEIR_RERUN : 0;
 }
 
 static void an_element_again(void)
@@ -983,7 +983,7 @@ static int never_done(struct weir_context *cx, void *user, void *element)
 {
     open_running(cx, user, element);
     weir_retry_in(cx, WEIR_FOREVER);
-    return WEIR_AGAIN;
+    return WEIR_RERUN;
 }
 
 static void an_endless_element(void)
@@ -1053,9 +1053,9 @@ static void callers_give_way(void)
     r.each = (struct weir_each){ .fn = until_flag, .count = ENDLESS };
     thread = start(loop_in_thread, &r);
     latch_wait(&r.running);
-    EXPECT_INT(weir_gate_enter(weir_pool_gate(r.pool), 0, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_gate_acquire(weir_pool_gate(r.pool), 0, WEIR_FOREVER), 0);
     atomic_store(&r.flag, 4);
-    weir_gate_leave(weir_pool_gate(r.pool), 0);
+    weir_gate_release(weir_pool_gate(r.pool), 0);
     join(thread);
     EXPECT_INT(r.result, 4);
 
@@ -1108,7 +1108,7 @@ static void a_full_ring(void)
             submit_fn(r.pool, loop_in_job, &r);
             latch_wait(&r.running);
         }
-        while (weir_pool_submit(r.pool, &job, 1, WEIR_NOW) == 1)
+        while (weir_pool_submit(r.pool, &job, 1, WEIR_NO_WAIT) == 1)
             continue;
         if (inside) {
             latch_open(&r.go);
@@ -1139,7 +1139,7 @@ static void elements_are_no_jobs(void)
     stats = pool_stats(r.pool);
     EXPECT(stats.submitted < 3000);
     EXPECT_INT(stats.succeeded, stats.submitted);
-    EXPECT_INT(stats.failed + stats.cancelled, 0);
+    EXPECT_INT(stats.failed + stats.dropped, 0);
     weir_pool_destroy(r.pool);
 }
 
@@ -1206,7 +1206,7 @@ static void the_rate(void)
         qsort(at, 30, sizeof(at[0]), compare_times);
         for (int i = 0; i < 30; i++)
             EXPECT(at[i] - made >= (i + inside) * WEIR_MS);
-        EXPECT_INT(gate_stats(weir_pool_gate(r.pool)).entered, 30 + inside);
+        EXPECT_INT(gate_stats(weir_pool_gate(r.pool)).acquired, 30 + inside);
         weir_pool_destroy(r.pool);
     }
 }
@@ -1247,7 +1247,7 @@ static void a_hold_in_the_middle(void)
             /* What was claimed by then may still run. */
             ended = atomic_load(&r.ended);
             EXPECT(ended < COUNT);
-            EXPECT_INT(weir_gate_hold(weir_pool_gate(r.pool), 0, WEIR_NOW),
+            EXPECT_INT(weir_gate_hold(weir_pool_gate(r.pool), 0, WEIR_NO_WAIT),
                        0);
             if (inside)
                 EXPECT_INT(weir_pool_wait(r.pool, WEIR_FOREVER), 0);

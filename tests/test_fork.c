@@ -61,10 +61,10 @@ static void count_there(void)
         atomic_fetch_add(&shared->told_there, 1);
 }
 
-static void note_drop_there(void *arg, int why)
+static void note_drop_there(void *arg, int reason)
 {
     (void)arg;
-    (void)why;
+    (void)reason;
     count_there();
 }
 
@@ -142,7 +142,7 @@ static void submit_kind(struct forks *f, int kind)
 
 static void on_a_worker(void)
 {
-    static const int statuses[] = { 0, 5, WEIR_AGAIN, EXITS };
+    static const int statuses[] = { 0, 5, WEIR_RERUN, EXITS };
 
     for (int kind = 0; kind < KINDS; kind++)
         for (int i = 0; i < 4; i++) {
@@ -188,8 +188,8 @@ static int call_there(struct weir_context *cx, struct forks *f)
     weir_blocking_begin(cx);
     weir_blocking_end(cx);
     bad |= weir_attempt(cx, NULL) != 1;
-    bad |= weir_pool_submit(f->pool, &job, 1, WEIR_NOW) != -ECHILD;
-    bad |= weir_group_submit(f->group, &job, 1, WEIR_NOW) != -ECHILD;
+    bad |= weir_pool_submit(f->pool, &job, 1, WEIR_NO_WAIT) != -ECHILD;
+    bad |= weir_group_submit(f->group, &job, 1, WEIR_NO_WAIT) != -ECHILD;
     bad |= weir_group_wait(f->group, WEIR_FOREVER) != -ECHILD;
     bad |= weir_group_next(f->group, &r, WEIR_FOREVER) != -ECHILD;
     bad |= weir_group_status(f->group) != -ECHILD;
@@ -330,7 +330,7 @@ static int submit_inside(struct weir_context *cx, void *arg)
 
     (void)cx;
     for (int i = 0; i < 2 && n >= 0; i++) {
-        n = weir_group_submit(f->group, &job, 1, WEIR_NOW);
+        n = weir_group_submit(f->group, &job, 1, WEIR_NO_WAIT);
         job.fn = count_where;
     }
     return is_there() ? n != -ECHILD : n != 1;
@@ -388,7 +388,7 @@ static int loop_over(struct forks *f)
 
     for (int i = 0; i < 40; i++)
         elements[i] = i - 3;
-    return weir_group_each(f->pool, &(struct weir_each){
+    return weir_for_each(f->pool, &(struct weir_each){
         .fn = fork_at_one, .user = f, .array = elements, .count = 40,
         .size = sizeof(int) });
 }

@@ -31,9 +31,9 @@ static void defaults(void)
 
     REQUIRE(weir_gate_create(&gate, NULL) == 0);
     EXPECT_INT(stats_of(gate).limit, 1);
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), -EAGAIN);
-    weir_gate_leave(gate, 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), -EAGAIN);
+    weir_gate_release(gate, 0);
     weir_gate_destroy(gate);
     weir_gate_destroy(NULL);
 }
@@ -71,18 +71,18 @@ static void limit_holds(void)
     struct weir_gate_stats stats;
 
     for (int i = 0; i < 3; i++)
-        EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), -EAGAIN);
-    EXPECT_INT(weir_gate_enter(gate, 0, 0), -ETIMEDOUT);
-    EXPECT_INT(weir_gate_enter(gate, 0, weir_after(WEIR_MS)), -ETIMEDOUT);
+        EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), -EAGAIN);
+    EXPECT_INT(weir_gate_acquire(gate, 0, 0), -ETIMEDOUT);
+    EXPECT_INT(weir_gate_acquire(gate, 0, weir_after(WEIR_MS)), -ETIMEDOUT);
     stats = stats_of(gate);
-    EXPECT_INT(stats.entered, 3);
-    EXPECT_INT(stats.refused, 3);
+    EXPECT_INT(stats.acquired, 3);
+    EXPECT_INT(stats.rejected, 3);
     EXPECT_INT(stats.inside, 3);
-    EXPECT_INT(stats.inside_max, 3);
+    EXPECT_INT(stats.inside_peak, 3);
     EXPECT_INT(stats.waiting, 0);
     for (int i = 0; i < 3; i++)
-        weir_gate_leave(gate, 0);
+        weir_gate_release(gate, 0);
     EXPECT_INT(stats_of(gate).inside, 0);
     weir_gate_destroy(gate);
 }
@@ -92,8 +92,8 @@ static void no_limit(void)
     struct weir_gate *gate = make(WEIR_NONE, 0, 0);
 
     for (int i = 0; i < 1000; i++)
-        EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
-    EXPECT_INT(stats_of(gate).inside_max, 1000);
+        EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
+    EXPECT_INT(stats_of(gate).inside_peak, 1000);
     EXPECT_INT(stats_of(gate).limit, WEIR_NONE);
     weir_gate_destroy(gate);
 }
@@ -102,7 +102,7 @@ static int leave_too_often(void *arg)
 {
     (void)arg;
     quiet();
-    weir_gate_leave(make(1, 0, 0), 0);
+    weir_gate_release(make(1, 0, 0), 0);
     return 0;
 }
 
@@ -123,7 +123,7 @@ static void *enter_once(void *arg)
 {
     struct walker *w = arg;
 
-    w->result = weir_gate_enter(w->gate, 0, w->deadline);
+    w->result = weir_gate_acquire(w->gate, 0, w->deadline);
     if (w->result == 0)
         w->place = atomic_fetch_add(w->order, 1);
     return NULL;
@@ -137,22 +137,22 @@ static void first_come(void)
     pthread_t threads[N];
     atomic_int order = 0;
 
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     for (int i = 0; i < N; i++) {
         w[i] = (struct walker){ .gate = gate, .order = &order,
                                 .deadline = WEIR_FOREVER };
         threads[i] = start(enter_once, &w[i]);
         AWAIT(stats_of(gate).waiting == i + 1);
     }
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), -EAGAIN);
     for (int i = 0; i < N; i++) {
-        weir_gate_leave(gate, 0);
+        weir_gate_release(gate, 0);
         join(threads[i]);
         EXPECT_INT(w[i].result, 0);
         EXPECT_INT(w[i].place, i);
     }
     EXPECT_INT(stats_of(gate).waited, N);
-    EXPECT_INT(stats_of(gate).inside_max, 1);
+    EXPECT_INT(stats_of(gate).inside_peak, 1);
     weir_gate_destroy(gate);
 }
 
@@ -164,15 +164,15 @@ static void giving_up_in_front(void)
     struct walker behind = front;
     pthread_t a, b;
 
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     front.deadline = weir_after(30 * WEIR_MS);
     behind.deadline = WEIR_FOREVER;
     a = start(enter_once, &front);
-    AWAIT(stats_of(gate).waiting == 1 || stats_of(gate).refused == 1);
+    AWAIT(stats_of(gate).waiting == 1 || stats_of(gate).rejected == 1);
     b = start(enter_once, &behind);
     join(a);
     EXPECT_INT(front.result, -ETIMEDOUT);
-    weir_gate_leave(gate, 0);
+    weir_gate_release(gate, 0);
     join(b);
     EXPECT_INT(behind.result, 0);
     weir_gate_destroy(gate);
@@ -186,7 +186,7 @@ static void raising_lets_in(void)
     pthread_t threads[N];
     atomic_int order = 0;
 
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     for (int i = 0; i < N; i++) {
         w[i] = (struct walker){ .gate = gate, .order = &order,
                                 .deadline = WEIR_FOREVER };
@@ -210,16 +210,16 @@ static void lowering_interrupts_nothing(void)
     struct weir_gate *gate = make(4, 0, 0);
 
     for (int i = 0; i < 4; i++)
-        EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+        EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
         .limit = 2 }), 0);
     EXPECT_INT(stats_of(gate).inside, 4);
-    weir_gate_leave(gate, 0);
-    weir_gate_leave(gate, 0);
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), -EAGAIN);
-    weir_gate_leave(gate, 0);
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), -EAGAIN);
+    weir_gate_release(gate, 0);
+    weir_gate_release(gate, 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), -EAGAIN);
+    weir_gate_release(gate, 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), -EAGAIN);
     weir_gate_destroy(gate);
 }
 
@@ -230,7 +230,7 @@ static void *in_and_out(void *arg)
     for (int i = 0; i < 5000; i++) {
         int now, most;
 
-        if (!EXPECT_INT(weir_gate_enter(w->gate, 0, WEIR_FOREVER), 0))
+        if (!EXPECT_INT(weir_gate_acquire(w->gate, 0, WEIR_FOREVER), 0))
             break;
         now = atomic_fetch_add(&w->inside, 1) + 1;
         most = atomic_load(&w->most);
@@ -238,7 +238,7 @@ static void *in_and_out(void *arg)
                !atomic_compare_exchange_weak(&w->most, &most, now))
             ;
         atomic_fetch_sub(&w->inside, 1);
-        weir_gate_leave(w->gate, 0);
+        weir_gate_release(w->gate, 0);
     }
     return NULL;
 }
@@ -254,9 +254,9 @@ static void never_more_than_the_limit(void)
     for (int i = 0; i < N; i++)
         join(threads[i]);
     EXPECT(atomic_load(&w.most) <= 3);
-    EXPECT_INT(stats_of(w.gate).entered, N * 5000);
+    EXPECT_INT(stats_of(w.gate).acquired, N * 5000);
     EXPECT_INT(stats_of(w.gate).inside, 0);
-    EXPECT(stats_of(w.gate).inside_max <= 3);
+    EXPECT(stats_of(w.gate).inside_peak <= 3);
     weir_gate_destroy(w.gate);
 }
 
@@ -270,7 +270,7 @@ static void not_before_its_slot(void)
     for (int i = 0; i < 50; i++) {
         int64_t now;
 
-        EXPECT_INT(weir_gate_enter(gate, 0, WEIR_FOREVER), 0);
+        EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_FOREVER), 0);
         now = weir_now();
         if (i == 0)
             first = now;
@@ -288,11 +288,11 @@ static void a_burst_is_there_at_once(void)
     struct weir_gate *gate = make(WEIR_NONE, 1.0 / 86400, 5);
 
     for (int i = 0; i < 5; i++)
-        EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+        EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     for (int i = 0; i < 3; i++)
-        EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), -EAGAIN);
-    EXPECT_INT(stats_of(gate).entered, 5);
-    EXPECT_INT(stats_of(gate).refused, 3);
+        EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), -EAGAIN);
+    EXPECT_INT(stats_of(gate).acquired, 5);
+    EXPECT_INT(stats_of(gate).rejected, 3);
     weir_gate_destroy(gate);
 }
 
@@ -305,7 +305,7 @@ static void unused_slots_are_lost(void)
 
     AWAIT(weir_now() >= until);
     before = weir_now();
-    while (weir_gate_enter(gate, 0, WEIR_NOW) == 0)
+    while (weir_gate_acquire(gate, 0, WEIR_NO_WAIT) == 0)
         entered++;
     after = weir_now();
     EXPECT(entered >= 2);
@@ -317,15 +317,15 @@ static void a_rate_can_change(void)
 {
     struct weir_gate *gate = make(WEIR_NONE, 1.0 / 86400, 0);
 
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
         .rate_per_s = 1000 }), 0);
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_FOREVER), 0);
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
         .rate_per_s = WEIR_NONE }), 0);
     for (int i = 0; i < 1000; i++)
-        EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+        EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     weir_gate_destroy(gate);
 }
 
@@ -336,8 +336,8 @@ static void a_new_rate_counts_from_use(void)
     /* No slot was used yet: the first is there, whatever the rate. */
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
         .rate_per_s = 1.0 / 3600 }), 0);
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), -EAGAIN);
     weir_gate_destroy(gate);
 }
 
@@ -349,7 +349,7 @@ static void a_waiter_sees_a_new_rate(void)
                         .deadline = WEIR_FOREVER };
     pthread_t thread;
 
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     thread = start(enter_once, &w);
     AWAIT(stats_of(gate).waiting == 1);
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
@@ -372,9 +372,9 @@ static void *take_slots(void *arg)
     int i;
 
     while ((i = atomic_fetch_add(&s->taken, 1)) < s->count) {
-        EXPECT_INT(weir_gate_enter(s->gate, 0, WEIR_FOREVER), 0);
+        EXPECT_INT(weir_gate_acquire(s->gate, 0, WEIR_FOREVER), 0);
         s->times[i] = weir_now();
-        weir_gate_leave(s->gate, 0);
+        weir_gate_release(s->gate, 0);
     }
     return NULL;
 }
@@ -397,8 +397,8 @@ static void all_slots_take_their_time(void)
     for (int i = 0; i < COUNT; i++)
         last = times[i] > last ? times[i] : last;
     EXPECT(last - begin >= INT64_C(296) * WEIR_S / 3000);
-    EXPECT_INT(stats_of(s.gate).entered, COUNT);
-    EXPECT(stats_of(s.gate).late_ns >= stats_of(s.gate).late_max_ns);
+    EXPECT_INT(stats_of(s.gate).acquired, COUNT);
+    EXPECT(stats_of(s.gate).late_ns >= stats_of(s.gate).late_peak_ns);
     weir_gate_destroy(s.gate);
 }
 
@@ -408,14 +408,14 @@ static void hold_and_lift(void)
 {
     struct weir_gate *gate = make(2, 0, 0);
 
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_gate_hold(gate, 0, WEIR_FOREVER), 0);
     EXPECT(stats_of(gate).held_until == WEIR_FOREVER);
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), -EAGAIN);
-    EXPECT_INT(weir_gate_enter(gate, 0, weir_after(WEIR_MS)), -ETIMEDOUT);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), -EAGAIN);
+    EXPECT_INT(weir_gate_acquire(gate, 0, weir_after(WEIR_MS)), -ETIMEDOUT);
     EXPECT_INT(stats_of(gate).inside, 1);
-    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_NOW), 0);
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_NO_WAIT), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     weir_gate_destroy(gate);
 }
 
@@ -425,7 +425,7 @@ static void a_hold_ends_by_itself(void)
     int64_t until = weir_after(20 * WEIR_MS);
 
     EXPECT_INT(weir_gate_hold(gate, 0, until), 0);
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_FOREVER), 0);
     EXPECT(weir_now() >= until);
     weir_gate_destroy(gate);
 }
@@ -461,13 +461,13 @@ static void no_such_key(void)
 
     REQUIRE(weir_gate_create(&keyed, &(struct weir_gate_options){
         .keys_max = 2 }) == 0);
-    EXPECT_INT(weir_gate_enter(gate, 1, WEIR_FOREVER), -EINVAL);
-    EXPECT_INT(weir_gate_enter(gate, WEIR_EVERY, WEIR_FOREVER), -EINVAL);
-    EXPECT_INT(weir_gate_enter(keyed, WEIR_EVERY, WEIR_FOREVER), -EINVAL);
+    EXPECT_INT(weir_gate_acquire(gate, 1, WEIR_FOREVER), -EINVAL);
+    EXPECT_INT(weir_gate_acquire(gate, WEIR_EVERY, WEIR_FOREVER), -EINVAL);
+    EXPECT_INT(weir_gate_acquire(keyed, WEIR_EVERY, WEIR_FOREVER), -EINVAL);
     EXPECT_INT(weir_gate_hold(gate, 1, WEIR_FOREVER), -EINVAL);
-    EXPECT_INT(stats_of(gate).entered, 0);
-    EXPECT_INT(stats_of(gate).refused, 0);
-    EXPECT(stats_of(gate).held_until == WEIR_NOW);
+    EXPECT_INT(stats_of(gate).acquired, 0);
+    EXPECT_INT(stats_of(gate).rejected, 0);
+    EXPECT(stats_of(gate).held_until == WEIR_NO_WAIT);
     EXPECT_INT(stats_of(keyed).keys, 0);
     weir_gate_destroy(keyed);
     weir_gate_destroy(gate);
@@ -481,7 +481,7 @@ static int use_in_child(void *arg)
     int bad = 0;
 
     /* The lock is free, so what need not wait works; what must says so. */
-    bad += weir_gate_enter(gate, 0, WEIR_FOREVER) != -ECHILD;
+    bad += weir_gate_acquire(gate, 0, WEIR_FOREVER) != -ECHILD;
     weir_gate_destroy(gate);
     return bad;
 }
@@ -492,9 +492,9 @@ static int leave_in_child(void *arg)
     int bad = stats_of(gate).inside != 1;
 
     /* Those in line are not here; their stacks are not to be written to. */
-    weir_gate_leave(gate, 0);
+    weir_gate_release(gate, 0);
     bad += stats_of(gate).inside != 0;
-    bad += weir_gate_hold(gate, 0, WEIR_NOW) != 0;
+    bad += weir_gate_hold(gate, 0, WEIR_NO_WAIT) != 0;
     bad += weir_gate_set(gate, &(struct weir_gate_options){
         .limit = 5 }) != 0;
     return bad;
@@ -508,12 +508,12 @@ static void child_leaves_the_line_alone(void)
                         .deadline = WEIR_FOREVER };
     pthread_t thread;
 
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     thread = start(enter_once, &w);
     AWAIT(stats_of(gate).waiting == 1);
     EXPECT_INT(in_child(leave_in_child, gate), 0);
     EXPECT_INT(stats_of(gate).inside, 1);
-    weir_gate_leave(gate, 0);
+    weir_gate_release(gate, 0);
     join(thread);
     EXPECT_INT(w.result, 0);
     weir_gate_destroy(gate);
@@ -529,16 +529,16 @@ static void a_cancelled_thread_leaves_nothing(void)
                         .deadline = WEIR_FOREVER };
     pthread_t thread;
 
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     thread = start(enter_once, &w);
     AWAIT(stats_of(gate).waiting == 1);
     REQUIRE(pthread_cancel(thread) == 0);
-    weir_gate_leave(gate, 0);
+    weir_gate_release(gate, 0);
     join(thread);
     EXPECT_INT(stats_of(gate).waiting, 0);
     EXPECT_INT(stats_of(gate).inside, 1);
-    weir_gate_leave(gate, 0);
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+    weir_gate_release(gate, 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     weir_gate_destroy(gate);
 }
 
@@ -546,9 +546,9 @@ static void child_cannot_wait(void)
 {
     struct weir_gate *gate = make(1, 0, 0);
 
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     EXPECT_INT(in_child(use_in_child, gate), 0);
-    weir_gate_leave(gate, 0);
+    weir_gate_release(gate, 0);
     weir_gate_destroy(gate);
 }
 

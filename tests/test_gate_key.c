@@ -52,8 +52,8 @@ static void limit_one_is_a_queue(void)
                 .key = (uint64_t)(i % used) });
         }
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
-        EXPECT_INT(gate_stats(gate).inside_max <= used, 1);
-        EXPECT_INT(gate_stats(gate).entered, used * EACH);
+        EXPECT_INT(gate_stats(gate).inside_peak <= used, 1);
+        EXPECT_INT(gate_stats(gate).acquired, used * EACH);
         weir_gate_destroy(gate); /* before the pool: all have ended */
         for (int i = 0; i < used; i++) {
             EXPECT_INT(atomic_load(&lanes[i].next), EACH);
@@ -72,7 +72,7 @@ static void parked_hold_no_worker(void)
 
     job_init(&parked);
     job_init(&other);
-    REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+    REQUIRE(weir_gate_acquire(gate, 0, WEIR_NO_WAIT) == 0);
     for (int i = 0; i < 3; i++)
         submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &parked,
             .gate = gate });
@@ -84,8 +84,8 @@ static void parked_hold_no_worker(void)
     latch_open(&other.go);
     AWAIT(atomic_load(&other.runs) == 1);
     EXPECT_INT(atomic_load(&parked.runs), 0);
-    EXPECT_INT(weir_pool_wait(pool, WEIR_NOW), -EAGAIN);
-    weir_gate_leave(gate, 0);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_NO_WAIT), -EAGAIN);
+    weir_gate_release(gate, 0);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&parked.runs), 3);
     EXPECT_INT(gate_stats(gate).waited, 3);
@@ -115,9 +115,9 @@ static void a_held_key_holds_its_own(void)
     submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &free_one,
         .gate = gate, .key = 2 });
     AWAIT(pool_stats(pool).parked == 2);
-    EXPECT_INT(weir_gate_hold(gate, 1, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_hold(gate, 1, WEIR_NO_WAIT), 0);
     EXPECT_INT(atomic_load(&held.runs), 0);
-    EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&held.runs), 1);
     EXPECT_INT(atomic_load(&free_one.runs), 2);
@@ -159,7 +159,7 @@ static void a_hold_of_every_key_ends(void)
             submit_to(pool, &(struct weir_job){ .fn = count_run,
                 .arg = &ran, .gate = gate, .key = i });
         AWAIT(pool_stats(pool).parked == keys);
-        EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_NOW), 0);
+        EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_NO_WAIT), 0);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&ran), keys);
         weir_pool_destroy(pool);
@@ -186,15 +186,15 @@ static void a_key_has_a_quota(void)
     EXPECT_INT(weir_group_submit(group, &j, 1, WEIR_FOREVER), -EAGAIN);
     EXPECT_INT(group_stats(group).submitted, 0);
     EXPECT_INT(pool_stats(pool).submitted, 3);
-    EXPECT_INT(gate_stats(gate).refused, 2);
+    EXPECT_INT(gate_stats(gate).rejected, 2);
     j.key = 1; /* another key has its own */
     EXPECT_INT(weir_group_submit(group, &j, 1, WEIR_FOREVER), 1);
     j.key = 2; /* and there is no room for a third */
     EXPECT_INT(weir_pool_submit(pool, &j, 1, WEIR_FOREVER), -EAGAIN);
-    EXPECT_INT(weir_gate_enter(gate, 2, WEIR_FOREVER), -EAGAIN);
+    EXPECT_INT(weir_gate_acquire(gate, 2, WEIR_FOREVER), -EAGAIN);
     EXPECT_INT(weir_gate_hold(gate, 2, WEIR_FOREVER), -EAGAIN);
     EXPECT_INT(gate_stats(gate).keys, 2);
-    EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     /* Keys nobody uses make room. */
     EXPECT_INT(gate_stats(gate).keys, 0);
@@ -214,7 +214,7 @@ static int count_burst(struct weir_gate *gate, uint64_t key)
 {
     int entered = 0;
 
-    while (weir_gate_enter(gate, key, WEIR_NOW) == 0)
+    while (weir_gate_acquire(gate, key, WEIR_NO_WAIT) == 0)
         entered++;
     return entered;
 }
@@ -233,7 +233,7 @@ static void a_full_burst_at_first(void)
     EXPECT_INT(count_burst(gate, 0), 0);
     /* nor for those that nobody uses. */
     for (int i = 0; i < 5; i++)
-        weir_gate_leave(gate, 1);
+        weir_gate_release(gate, 1);
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
         .rate_per_s = 1.0 / 3600 }), 0);
     EXPECT_INT(count_burst(gate, 1), 0);
@@ -257,19 +257,19 @@ static void a_key_is_remembered(void)
         .limit = WEIR_NONE, .rate_per_s = 1.0 / 3600, .keys_max = 2 });
 
     for (uint64_t key = 0; key < 2; key++) {
-        EXPECT_INT(weir_gate_enter(gate, key, WEIR_NOW), 0);
-        weir_gate_leave(gate, key);
+        EXPECT_INT(weir_gate_acquire(gate, key, WEIR_NO_WAIT), 0);
+        weir_gate_release(gate, key);
     }
-    EXPECT_INT(weir_gate_enter(gate, 2, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_gate_acquire(gate, 2, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_gate_hold(gate, 0, WEIR_FOREVER), 0);
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
         .rate_per_s = 1e9 }), 0);
     /* Key 1 is forgotten immediately, and key 0 is still held. */
     AWAIT(gate_stats(gate).keys == 1);
-    EXPECT_INT(weir_gate_enter(gate, 2, WEIR_FOREVER), 0);
-    EXPECT_INT(weir_gate_enter(gate, 3, WEIR_NOW), -EAGAIN);
-    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_NOW), 0);
-    EXPECT_INT(weir_gate_enter(gate, 3, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 2, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 3, WEIR_NO_WAIT), -EAGAIN);
+    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_NO_WAIT), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 3, WEIR_FOREVER), 0);
     EXPECT_INT(gate_stats(gate).keys, 2);
     weir_gate_destroy(gate);
 
@@ -278,8 +278,8 @@ static void a_key_is_remembered(void)
     gate = make_gate(&(struct weir_gate_options){ .rate_per_s = 1.0 / 3600,
         .keys_max = 2 });
     for (uint64_t key = 0; key < 2; key++) {
-        EXPECT_INT(weir_gate_enter(gate, key, WEIR_NOW), 0);
-        weir_gate_leave(gate, key);
+        EXPECT_INT(weir_gate_acquire(gate, key, WEIR_NO_WAIT), 0);
+        weir_gate_release(gate, key);
         EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
             .rate_per_s = key == 0 ? WEIR_NONE : 0 }), 0);
         EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
@@ -331,8 +331,8 @@ static void keys_are_touched_when_used(void)
     }
     REQUIRE(err == 0);
     for (uint64_t key = 0; key < 3; key++) {
-        EXPECT_INT(weir_gate_enter(gate, key << 40, WEIR_NOW), 0);
-        weir_gate_leave(gate, key << 40);
+        EXPECT_INT(weir_gate_acquire(gate, key << 40, WEIR_NO_WAIT), 0);
+        weir_gate_release(gate, key << 40);
     }
     EXPECT_INT(gate_stats(gate).keys, 3);
     EXPECT(resident_bytes() - before < RESIDENT_SLACK);
@@ -358,9 +358,9 @@ static void *race_as_thread(void *arg)
 {
     struct racer *r = arg;
 
-    EXPECT_INT(weir_gate_enter(r->gate, 0, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_gate_acquire(r->gate, 0, WEIR_FOREVER), 0);
     r->came = atomic_fetch_add(r->order, 1);
-    weir_gate_leave(r->gate, 0);
+    weir_gate_release(r->gate, 0);
     return NULL;
 }
 
@@ -377,14 +377,14 @@ static void threads_before_jobs(void)
         struct racer thread = { .gate = gate, .order = &order }, job = thread;
         pthread_t id;
 
-        REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+        REQUIRE(weir_gate_acquire(gate, 0, WEIR_NO_WAIT) == 0);
         id = start(race_as_thread, &thread);
         AWAIT(gate_stats(gate).waiting == 1);
         submit_to(pool, &(struct weir_job){ .fn = race_as_job, .arg = &job,
             .gate = gate });
         if (i % 2 == 0)
             AWAIT(pool_stats(pool).parked == 1);
-        weir_gate_leave(gate, 0);
+        weir_gate_release(gate, 0);
         join(id);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         EXPECT_INT(thread.came, 0);
@@ -394,8 +394,8 @@ static void threads_before_jobs(void)
     block_worker(pool, &blocks);
     submit_to(pool, &(struct weir_job){ .fn = count_run, .arg = &ran,
         .gate = gate });
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
-    weir_gate_leave(gate, 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
+    weir_gate_release(gate, 0);
     latch_open(&blocks.go);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     weir_gate_destroy(gate);
@@ -413,7 +413,7 @@ static void a_wrong_key(void)
         { .fn = count_run, .gate = keyed, .key = WEIR_EVERY },
         { .fn = count_run, .gate = weir_pool_gate(pool) },
         { .fn = count_run, .start = -1 },
-        { .fn = count_run, .deadline = WEIR_NOW },
+        { .fn = count_run, .deadline = WEIR_NO_WAIT },
         { .fn = count_run, .period_ns = -1 },
         { .fn = count_run, .priority = 2 },
         { .fn = count_run, .priority = -2 },
@@ -421,11 +421,11 @@ static void a_wrong_key(void)
     };
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        EXPECT_INT(weir_pool_submit(pool, &bad[i], 1, WEIR_NOW), -EINVAL);
-        EXPECT_INT(weir_group_submit(group, &bad[i], 1, WEIR_NOW), -EINVAL);
+        EXPECT_INT(weir_pool_submit(pool, &bad[i], 1, WEIR_NO_WAIT), -EINVAL);
+        EXPECT_INT(weir_group_submit(group, &bad[i], 1, WEIR_NO_WAIT), -EINVAL);
     }
     EXPECT_INT(weir_group_submit(group, &(struct weir_job){
-        .fn = count_run, .period_ns = 1 }, 1, WEIR_NOW), -EINVAL);
+        .fn = count_run, .period_ns = 1 }, 1, WEIR_NO_WAIT), -EINVAL);
     EXPECT_INT(pool_stats(pool).submitted, 0);
     EXPECT_INT(group_stats(group).submitted, 0);
     EXPECT_INT(gate_stats(keyed).keys, 0);
@@ -449,7 +449,7 @@ static void all_gates_or_none(void)
         struct weir_gate *full = i == 0 ? first : second;
         struct weir_gate *open = i == 0 ? second : first;
 
-        REQUIRE(weir_gate_enter(full, 0, WEIR_NOW) == 0);
+        REQUIRE(weir_gate_acquire(full, 0, WEIR_NO_WAIT) == 0);
         submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &j,
             .gate = first });
         AWAIT(pool_stats(pool).parked == 1);
@@ -457,12 +457,12 @@ static void all_gates_or_none(void)
         /* It holds nothing of the one that is open. */
         EXPECT_INT(gate_stats(open).parked, 0);
         EXPECT_INT(gate_stats(open).inside, 0);
-        EXPECT_INT(weir_gate_enter(open, 0, WEIR_NOW), 0);
-        weir_gate_leave(full, 0);
+        EXPECT_INT(weir_gate_acquire(open, 0, WEIR_NO_WAIT), 0);
+        weir_gate_release(full, 0);
         AWAIT(gate_stats(open).parked == 1);
         EXPECT_INT(gate_stats(full).inside, 0);
         EXPECT_INT(atomic_load(&j.runs), i);
-        weir_gate_leave(open, 0);
+        weir_gate_release(open, 0);
         EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&j.runs), i + 1);
         /* It waited at both, at one after the other. */
@@ -483,7 +483,7 @@ static void a_busy_pool_blocks_no_other(void)
 
     job_init(&waits);
     job_init(&runs);
-    REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+    REQUIRE(weir_gate_acquire(gate, 0, WEIR_NO_WAIT) == 0);
     submit_to(busy, &(struct weir_job){ .fn = run_job, .arg = &waits,
         .gate = gate });
     AWAIT(pool_stats(busy).parked == 1);
@@ -492,7 +492,7 @@ static void a_busy_pool_blocks_no_other(void)
         .gate = gate });
     AWAIT(pool_stats(idle).parked == 1);
     EXPECT_INT(gate_stats(gate).parked, 2);
-    weir_gate_leave(gate, 0);
+    weir_gate_release(gate, 0);
     EXPECT_INT(weir_pool_wait(idle, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&runs.runs), 1);
     EXPECT_INT(atomic_load(&waits.runs), 0);
@@ -528,8 +528,8 @@ static void alone_between_sleeps(void)
         EXPECT_INT(weir_pool_close(pools[i], WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(counter, 20 * 40);
     EXPECT_INT(gate_stats(gate).inside, 0);
-    EXPECT_INT(gate_stats(gate).inside_max, 1);
-    EXPECT_INT(gate_stats(gate).entered, 20);
+    EXPECT_INT(gate_stats(gate).inside_peak, 1);
+    EXPECT_INT(gate_stats(gate).acquired, 20);
     for (int i = 0; i < 2; i++)
         weir_pool_destroy(pools[i]);
     weir_gate_destroy(gate);
@@ -633,7 +633,7 @@ static int64_t ask_hosts(int with_bad, int64_t work_ns)
     if (with_bad) {
         EXPECT(accepted > 0 && accepted <= 104);
         EXPECT_INT(accepted + refused, JOBS / 10);
-        EXPECT_INT(gate_stats(gate).refused, refused);
+        EXPECT_INT(gate_stats(gate).rejected, refused);
         EXPECT_INT(atomic_load(&h.bad), 0);
     }
     latch_open(&h.answer);
@@ -692,15 +692,15 @@ static void *take_slots(void *arg)
     struct taker *t = arg;
 
     for (int i = 0; i < SLOTS / TAKERS; i++) {
-        int err = weir_gate_enter(t->gate, 0, WEIR_NOW);
+        int err = weir_gate_acquire(t->gate, 0, WEIR_NO_WAIT);
 
         if (err != 0) {
             EXPECT_INT(err, -EAGAIN);
             t->refused++;
-            EXPECT_INT(weir_gate_enter(t->gate, 0, WEIR_FOREVER), 0);
+            EXPECT_INT(weir_gate_acquire(t->gate, 0, WEIR_FOREVER), 0);
         }
         t->at[i] = weir_now();
-        weir_gate_leave(t->gate, 0);
+        weir_gate_release(t->gate, 0);
     }
     return NULL;
 }
@@ -731,8 +731,8 @@ static void a_rate_measured(void)
     }
     qsort(at, SLOTS, sizeof(at[0]), compare_times);
     s = gate_stats(gate);
-    EXPECT_INT(s.entered, SLOTS);
-    EXPECT_INT(s.refused, refused); /* and they have used no slot: */
+    EXPECT_INT(s.acquired, SLOTS);
+    EXPECT_INT(s.rejected, refused); /* and they have used no slot: */
     took = at[SLOTS - 1] - made;
     /* Nobody before its slot: the i-th of them all is i periods away from the
      * first slot, of which BURST are there at the start. */
@@ -750,8 +750,8 @@ static void a_rate_measured(void)
            "average, %.1f us at most; at most %d in 100 periods, burst %d\n",
            SLOTS, (double)took / 1e9, (double)(SLOTS - BURST) / RATE,
            ((double)took * RATE / 1e9 / (SLOTS - BURST) - 1) * 100,
-           (double)s.late_ns / (double)SLOTS / 1e3, (double)s.late_max_ns / 1e3,
-           most, BURST);
+           (double)s.late_ns / (double)SLOTS / 1e3,
+           (double)s.late_peak_ns / 1e3, most, BURST);
     weir_gate_destroy(gate);
 }
 
@@ -763,11 +763,11 @@ static void keys_that_are_remembered(void)
     for (uint64_t key = 0; key < 2; key++)
         EXPECT_INT(weir_gate_hold(gate, key, WEIR_FOREVER), 0);
     EXPECT_INT(weir_gate_hold(gate, 7, WEIR_FOREVER), -EAGAIN);
-    EXPECT_INT(weir_gate_enter(gate, 7, WEIR_FOREVER), -EAGAIN);
-    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_NOW), 0);
-    EXPECT_INT(weir_gate_enter(gate, 7, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 7, WEIR_FOREVER), -EAGAIN);
+    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_NO_WAIT), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 7, WEIR_NO_WAIT), 0);
     EXPECT_INT(gate_stats(gate).keys, 2);
-    weir_gate_leave(gate, 7);
+    weir_gate_release(gate, 7);
     weir_gate_destroy(gate);
 }
 
@@ -776,17 +776,17 @@ static void a_new_rate_is_for_every_key(void)
     struct weir_gate *gate = make_gate(&(struct weir_gate_options){
         .keys_max = 3, .limit = WEIR_NONE });
 
-    EXPECT_INT(weir_gate_enter(gate, 1, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 1, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
         .rate_per_s = 1e-6 }), 0);
     for (uint64_t key = 1; key <= 2; key++) {
-        EXPECT_INT(weir_gate_enter(gate, key, WEIR_NOW), 0);
-        EXPECT_INT(weir_gate_enter(gate, key, WEIR_NOW), -EAGAIN);
+        EXPECT_INT(weir_gate_acquire(gate, key, WEIR_NO_WAIT), 0);
+        EXPECT_INT(weir_gate_acquire(gate, key, WEIR_NO_WAIT), -EAGAIN);
     }
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
         .rate_per_s = WEIR_NONE }), 0);
     for (uint64_t key = 1; key <= 2; key++)
-        EXPECT_INT(weir_gate_enter(gate, key, WEIR_NOW), 0);
+        EXPECT_INT(weir_gate_acquire(gate, key, WEIR_NO_WAIT), 0);
     weir_gate_destroy(gate);
 }
 

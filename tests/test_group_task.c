@@ -21,8 +21,8 @@ static void group_gate_without_keys(void)
             .fn = count_run, .arg = &ran, .gate = of_job, .key = key },
             1, WEIR_FOREVER), 1);
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
-    EXPECT_INT(gate_stats(of_group).entered, 3);
-    EXPECT_INT(gate_stats(of_job).entered, 3);
+    EXPECT_INT(gate_stats(of_group).acquired, 3);
+    EXPECT_INT(gate_stats(of_job).acquired, 3);
     weir_gate_destroy(of_group);
     weir_gate_destroy(of_job);
     EXPECT_INT(atomic_load(&ran), 3);
@@ -48,7 +48,7 @@ static void mind_the_time_once(void)
     submit_in(other, &(struct weir_job){ .fn = run_job, .arg = &none,
         .start = soon });
     AWAIT(pool_stats(pool).delayed == 1 || atomic_load(&none.runs) == 1);
-    late.statuses[0] = WEIR_AGAIN;
+    late.statuses[0] = WEIR_RERUN;
     late.last = 1;
     late.retry_ns = 60 * WEIR_MS;
     submit_in(group, &(struct weir_job){ .fn = run_blocked, .arg = &late });
@@ -83,7 +83,7 @@ static int again_in_an_hour(struct weir_context *cx, void *arg)
 {
     latch_open(&((struct job *)arg)->running);
     weir_retry_in(cx, 3600 * WEIR_S);
-    return WEIR_AGAIN;
+    return WEIR_RERUN;
 }
 
 static void cancel_meets_again(void)
@@ -108,7 +108,7 @@ static void cancel_meets_again(void)
         weir_group_destroy(group);
     }
     EXPECT_INT(atomic_load(&j.drops), 3000);
-    EXPECT_INT(pool_stats(pool).cancelled, 3000);
+    EXPECT_INT(pool_stats(pool).dropped, 3000);
     weir_pool_destroy(pool);
 }
 
@@ -118,7 +118,7 @@ static void cancel_at_again(void *user, const struct weir_event *event)
 {
     struct job *j = user;
 
-    if (event->kind == WEIR_JOB_AGAIN)
+    if (event->kind == WEIR_JOB_RERUN)
         EXPECT_INT(weir_group_cancel(j->group,
                                      j->last == 0 ? WEIR_EVERY : 0, -EINTR),
                    0);
@@ -132,18 +132,18 @@ static void cancel_meets_the_queue(void)
             .workers = 1, .on_event = cancel_at_again, .user = &j });
 
         job_init(&j);
-        j.statuses[0] = WEIR_AGAIN;
+        j.statuses[0] = WEIR_RERUN;
         j.last = kind & 1;
-        j.statuses[1] = WEIR_AGAIN;
+        j.statuses[1] = WEIR_RERUN;
         j.group = make_group(pool, NULL);
         submit_in(j.group, &(struct weir_job){ .fn = run_job, .arg = &j,
             .drop = note_drop, .priority = kind < 2 ? 0 : WEIR_HIGH });
         EXPECT_INT(weir_group_wait(j.group, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&j.runs), 1);
         EXPECT_INT(atomic_load(&j.drops), 1);
-        EXPECT_INT(atomic_load(&j.why), -EINTR);
+        EXPECT_INT(atomic_load(&j.reason), -EINTR);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
-        EXPECT_INT(pool_stats(pool).cancelled, 1);
+        EXPECT_INT(pool_stats(pool).dropped, 1);
         weir_group_destroy(j.group);
         weir_pool_destroy(pool);
     }
@@ -162,7 +162,7 @@ static int wait_inside(struct weir_context *cx, void *arg)
         .drop = note_drop, .start = WEIR_FOREVER });
     latch_open(&j->running);
     EXPECT_INT(weir_group_wait(inner, WEIR_FOREVER), 0);
-    EXPECT_INT(group_stats(inner).cancelled, 2);
+    EXPECT_INT(group_stats(inner).dropped, 2);
     weir_group_destroy(inner);
     /* What is made afterwards is stopped from the start. */
     later = make_group(j->pool, NULL);
@@ -188,7 +188,7 @@ static void cancel_reaches_inner(void)
         if (!destroys) {
             EXPECT_INT(weir_group_cancel(outer, WEIR_EVERY, -EINTR), 0);
             EXPECT_INT(weir_group_wait(outer, WEIR_FOREVER), 0);
-            EXPECT_INT(atomic_load(&j.why), -EINTR);
+            EXPECT_INT(atomic_load(&j.reason), -EINTR);
         }
         weir_group_destroy(outer);
         EXPECT_INT(atomic_load(&j.drops), 2);
@@ -221,7 +221,7 @@ static void no_slot_for_nothing(void)
     j.pool = pool;
     submit_to(pool, &(struct weir_job){ .fn = wait_for_late, .arg = &j });
     AWAIT(pool_stats(pool).delayed == 20);
-    EXPECT_INT(gate_stats(weir_pool_gate(pool)).entered, 1);
+    EXPECT_INT(gate_stats(weir_pool_gate(pool)).acquired, 1);
     weir_pool_destroy(pool);
     EXPECT_INT(atomic_load(&j.drops), 20);
 }
@@ -234,7 +234,7 @@ static int again_until_two(struct weir_context *cx, void *arg)
 
     (void)cx;
     atomic_fetch_add(&j->drops, 1); /* turns, here */
-    return atomic_load(&j->runs) < 2 ? WEIR_AGAIN : 0;
+    return atomic_load(&j->runs) < 2 ? WEIR_RERUN : 0;
 }
 
 static int run_thrice(struct weir_context *cx, void *arg)
@@ -242,7 +242,7 @@ static int run_thrice(struct weir_context *cx, void *arg)
     struct job *j = arg;
 
     (void)cx;
-    return atomic_fetch_add(&j->result, 1) < 2 ? WEIR_AGAIN
+    return atomic_fetch_add(&j->result, 1) < 2 ? WEIR_RERUN
                                                : run_job(cx, arg);
 }
 
@@ -286,7 +286,7 @@ static int always_again(struct weir_context *cx, void *arg)
         weir_retry_in(cx, j->retry_ns);
     if (atomic_fetch_add(&j->runs, 1) == 0)
         latch_open(&j->running);
-    return WEIR_AGAIN;
+    return WEIR_RERUN;
 }
 
 static int exit_after_it(struct weir_context *cx, void *arg)
@@ -335,7 +335,7 @@ static void stop_again(int how, int64_t retry_ns)
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&j.drops), 1);
-    EXPECT_INT(atomic_load(&j.why), -ECANCELED);
+    EXPECT_INT(atomic_load(&j.reason), -ECANCELED);
     weir_group_destroy(group);
     weir_pool_destroy(pool);
 }
@@ -355,7 +355,7 @@ static int again_when_held(struct weir_context *cx, void *arg)
 {
     (void)cx;
     run_blocked(cx, arg);
-    return WEIR_AGAIN;
+    return WEIR_RERUN;
 }
 
 /* Wait for a job, or for a task, that was queued when the gate was still
@@ -376,7 +376,7 @@ static int wait_when_held(struct weir_context *cx, void *arg)
             .drop = note_drop, .priority = j->last == 1 ? 0 : WEIR_LOW });
     }
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
-    EXPECT_INT(group_stats(group).cancelled, 1);
+    EXPECT_INT(group_stats(group).dropped, 1);
     weir_group_destroy(group);
     return 0;
 }
@@ -395,13 +395,13 @@ static void held_while_draining(void)
             .arg = &j });
         latch_wait(&j.running);
         EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
-        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
         latch_open(&j.go);
         EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&j.runs), which == 0);
         EXPECT_INT(atomic_load(&j.drops), 1);
-        EXPECT_INT(atomic_load(&j.why), -ECANCELED);
-        EXPECT_INT(pool_stats(pool).cancelled, 1);
+        EXPECT_INT(atomic_load(&j.reason), -ECANCELED);
+        EXPECT_INT(pool_stats(pool).dropped, 1);
         weir_pool_destroy(pool);
     }
 }
@@ -413,7 +413,7 @@ static int wait_deeper(struct weir_context *cx, void *arg)
 {
     struct job *j = arg;
     struct weir_group *group = make_group(j->pool, NULL);
-    struct job again = { .statuses = { WEIR_AGAIN, 0 }, .last = 1 };
+    struct job again = { .statuses = { WEIR_RERUN, 0 }, .last = 1 };
 
     (void)cx;
     submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &again });
@@ -444,7 +444,7 @@ static void again_at_two_depths(void)
 
     job_init(&j);
     j.pool = pool;
-    j.statuses[0] = WEIR_AGAIN;
+    j.statuses[0] = WEIR_RERUN;
     j.last = 1;
     submit_to(pool, &(struct weir_job){ .fn = wait_for_both, .arg = &j });
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
@@ -483,7 +483,7 @@ static void tried_in_vain(void)
     job_init(&ends);
     job_init(&waiter);
     waiter.group = group;
-    REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+    REQUIRE(weir_gate_acquire(gate, 0, WEIR_NO_WAIT) == 0);
     submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &before,
         .gate = gate, .priority = WEIR_LOW });
     submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &tried,
@@ -499,8 +499,8 @@ static void tried_in_vain(void)
     latch_wait(&waiter.running);
     /* Both are ready, and the one of high priority is tried first. */
     block_worker(pool, &first);
-    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
-    weir_gate_leave(gate, 0);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
+    weir_gate_release(gate, 0);
     latch_open(&first.go);
     AWAIT(atomic_load(&tried.runs) == 1);
     latch_open(&waiter.go);
@@ -549,7 +549,7 @@ static void strangers_do_not_block(void)
         job_init(&c.child);
         c.waiter.pool = pool;
         for (int j = 0; j < inside; j++)
-            REQUIRE(weir_gate_enter(c.gate, 0, WEIR_FOREVER) == 0);
+            REQUIRE(weir_gate_acquire(c.gate, 0, WEIR_FOREVER) == 0);
         submit_to(pool, &(struct weir_job){ .fn = run_job,
             .arg = &c.stranger, .gate = c.gate });
         AWAIT(pool_stats(pool).parked == 1);
@@ -559,7 +559,7 @@ static void strangers_do_not_block(void)
         AWAIT(pool_stats(pool).parked == 2);
         /* The stranger's turn: but the only worker waits for the child. */
         for (int j = 0; j < inside; j++)
-            weir_gate_leave(c.gate, 0);
+            weir_gate_release(c.gate, 0);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&c.child.runs), 1);
         EXPECT_INT(atomic_load(&c.stranger.runs), 1);
@@ -585,7 +585,7 @@ static void results_tell(void)
     jobs[0].retry_ns = 1;
     submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &jobs[0],
         .drop = note_drop, .retries = 2 });
-    jobs[1].statuses[0] = jobs[1].statuses[1] = WEIR_AGAIN;
+    jobs[1].statuses[0] = jobs[1].statuses[1] = WEIR_RERUN;
     jobs[1].last = 2;
     submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &jobs[1],
         .drop = note_drop });
@@ -595,7 +595,7 @@ static void results_tell(void)
         .drop = note_drop, .gate = gate });
     submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &jobs[4],
         .drop = note_drop, .gate = gate, .deadline = weir_after(1) });
-    jobs[5].statuses[0] = WEIR_AGAIN;
+    jobs[5].statuses[0] = WEIR_RERUN;
     jobs[5].retry_ns = 3600 * WEIR_S;
     submit_in(group, &(struct weir_job){ .fn = run_job, .arg = &jobs[5],
         .drop = note_drop });
@@ -609,16 +609,16 @@ static void results_tell(void)
     EXPECT_INT(weir_group_cancel(group, 2, -EINTR), 0);
     EXPECT_INT(weir_group_cancel(group, 3, -EPERM), 0);
     EXPECT_INT(weir_group_cancel(group, 5, -EIO), 0);
-    EXPECT_INT(weir_group_get(group, 2, &r, WEIR_NOW), 0);
+    EXPECT_INT(weir_group_get(group, 2, &r, WEIR_NO_WAIT), 0);
     EXPECT(r.status == -EINTR && r.attempts == 0 && r.arg == NULL);
-    EXPECT_INT(weir_group_get(group, 3, &r, WEIR_NOW), 0);
+    EXPECT_INT(weir_group_get(group, 3, &r, WEIR_NO_WAIT), 0);
     EXPECT(r.status == -EPERM && r.arg == NULL);
-    EXPECT_INT(weir_group_get(group, 5, &r, WEIR_NOW), 0);
+    EXPECT_INT(weir_group_get(group, 5, &r, WEIR_NO_WAIT), 0);
     EXPECT(r.status == -EIO && r.attempts == 1 && r.arg == NULL);
     for (int i = 2; i < 6; i++)
         EXPECT_INT(atomic_load(&jobs[i].drops), 1);
-    EXPECT_INT(atomic_load(&jobs[3].why), -EPERM);
-    EXPECT_INT(weir_group_wait(group, WEIR_NOW), 0);
+    EXPECT_INT(atomic_load(&jobs[3].reason), -EPERM);
+    EXPECT_INT(weir_group_wait(group, WEIR_NO_WAIT), 0);
     weir_gate_destroy(gate);
     weir_group_destroy(group);
     weir_pool_destroy(pool);
@@ -635,7 +635,7 @@ static void stopping_ends_waiting(void)
         atomic_int drops = 0;
         struct job first;
 
-        REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+        REQUIRE(weir_gate_acquire(gate, 0, WEIR_NO_WAIT) == 0);
         for (int i = 0; i < 3; i++) {
             submit_in(group, &(struct weir_job){ .fn = count_run,
                 .arg = &drops, .drop = count_drop,
@@ -671,11 +671,11 @@ static void stopping_ends_waiting(void)
         }
         EXPECT_INT(atomic_load(&drops), 8);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
-        weir_gate_leave(gate, 0);
+        weir_gate_release(gate, 0);
         weir_gate_destroy(gate);
         if (how < 2)
             weir_group_destroy(group);
-        EXPECT_INT(pool_stats(pool).cancelled, 8);
+        EXPECT_INT(pool_stats(pool).dropped, 8);
         EXPECT_INT(pool_stats(pool).queued, 0);
         weir_pool_destroy(pool);
     }
@@ -726,8 +726,8 @@ static void children_borrow(void)
                 .arg = &top, .gate = top.gate });
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&ran), 4 * 15);
-        EXPECT_INT(gate_stats(top.gate).entered, 4 * 15);
-        EXPECT_INT(gate_stats(top.other).entered, 4 * 14);
+        EXPECT_INT(gate_stats(top.gate).acquired, 4 * 15);
+        EXPECT_INT(gate_stats(top.other).acquired, 4 * 14);
         weir_gate_destroy(top.gate);
         weir_gate_destroy(top.other);
         EXPECT_INT(pool_stats(pool).succeeded, 4 * 15);
@@ -811,7 +811,7 @@ static int submit_inline(struct weir_context *cx, void *arg)
     (void)cx;
     for (intptr_t i = 0; i < 6; i++)
         EXPECT_INT(weir_group_submit(group, &(struct weir_job){
-            .fn = fail, .arg = (void *)(i % 2) }, 1, WEIR_NOW), 1);
+            .fn = fail, .arg = (void *)(i % 2) }, 1, WEIR_NO_WAIT), 1);
     weir_group_destroy(group);
     return 0;
 }
@@ -850,7 +850,7 @@ static int each_timed(struct weir_context *cx, void *arg)
     struct timed *t = arg;
 
     (void)cx;
-    EXPECT_INT(weir_group_each(t->pool, &(struct weir_each){
+    EXPECT_INT(weir_for_each(t->pool, &(struct weir_each){
         .fn = note_time, .array = t->at, .count = 30,
         .size = sizeof(t->at[0]) }), 0);
     return 0;
@@ -868,7 +868,7 @@ static void helped_keeps_the_rate(void)
     for (int i = 0; i < 30; i++)
         EXPECT(t.at[i] - made >= (i + 1) * WEIR_MS); /* one was the job's */
     /* What they leave in the ring spends nothing. */
-    EXPECT_INT(gate_stats(gate).entered, 31);
+    EXPECT_INT(gate_stats(gate).acquired, 31);
     EXPECT_INT(gate_stats(gate).inside, 0);
     weir_pool_destroy(t.pool);
 }
@@ -902,7 +902,7 @@ static void again_waits_for_the_gate(void)
     struct job j;
 
     job_init(&j);
-    j.statuses[0] = WEIR_AGAIN;
+    j.statuses[0] = WEIR_RERUN;
     j.last = 1;
     submit_to(pool, &(struct weir_job){ .fn = wait_for_held, .arg = &j });
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
@@ -1016,7 +1016,7 @@ static void quiet_means_quiet(void)
     latch_wait(&helped.running); /* the worker is busy: it runs there */
     latch_open(&first.go);
     EXPECT_INT(weir_pool_wait(pool, weir_after(20 * WEIR_MS)), -ETIMEDOUT);
-    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
     /* Its thread may be cancelled: that waits until the job has ended. */
     pthread_cancel(thread);
     latch_open(&helped.go);
@@ -1042,7 +1042,7 @@ static int whose(struct weir_context *cx, void *arg)
     if (pool != arg)
         return -EINVAL;
     /* Of a job that is helped with too. */
-    return weir_group_each(pool, &(struct weir_each){ .fn = each_pool,
+    return weir_for_each(pool, &(struct weir_each){ .fn = each_pool,
         .user = arg, .array = elements, .count = 3, .size = 1 });
 }
 
@@ -1112,7 +1112,7 @@ static void a_helped_sleep(void)
     }
     for (int i = 0; i < 2; i++) {
         EXPECT_INT(gate_stats(gates[i]).inside, 0);
-        EXPECT_INT(gate_stats(gates[i]).inside_max, 2);
+        EXPECT_INT(gate_stats(gates[i]).inside_peak, 2);
     }
     weir_pool_destroy(pool);
     weir_gate_destroy(gates[0]);
@@ -1150,7 +1150,7 @@ static void a_sleep_outside(void)
 static int see_the_deadline(struct weir_context *cx, void *arg)
 {
     EXPECT(weir_deadline(cx) == *(const int64_t *)arg);
-    AWAIT(weir_stopping(cx));
+    AWAIT(weir_stop_requested(cx));
     EXPECT(weir_now() >= *(const int64_t *)arg);
     return 0;
 }

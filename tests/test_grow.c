@@ -8,7 +8,7 @@
 static struct weir_pool *make_elastic(int workers, int max)
 {
     return make_pool(&(struct weir_pool_options){ .workers = workers,
-        .max_workers = max, .idle_ns = 5 * WEIR_MS });
+        .workers_max = max, .idle_ns = 5 * WEIR_MS });
 }
 
 /* ---- jobs ---- */
@@ -80,7 +80,7 @@ static void declared(void)
         submit_fn(pool, raises, &flag.up);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     }
-    EXPECT_INT(pool_stats(pool).workers_max, 2);
+    EXPECT_INT(pool_stats(pool).workers_peak, 2);
     EXPECT_INT(pool_stats(pool).blocked, 0);
     weir_pool_destroy(pool);
 }
@@ -103,7 +103,7 @@ static void nothing_waits(void)
         submit_fn(pool, blocks_and_goes_on, pool);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     }
-    EXPECT_INT(pool_stats(pool).workers_max, 2);
+    EXPECT_INT(pool_stats(pool).workers_peak, 2);
     weir_pool_destroy(pool);
 }
 
@@ -133,7 +133,7 @@ static void helping_while_blocked(void)
 {
     /* Of one permit: nobody else runs what it waits for. */
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-        .workers = 1, .max_workers = 2, .limit = 1 });
+        .workers = 1, .workers_max = 2, .limit = 1 });
 
     submit_fn(pool, blocks_and_helps, pool);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
@@ -180,7 +180,7 @@ static void sleeping(void)
 
     REQUIRE(weir_group_create(&group, pool, NULL) == 0);
     REQUIRE(weir_group_submit(group, &(struct weir_job){
-                .fn = sleeps_long }, 1, WEIR_NOW) == 1);
+                .fn = sleeps_long }, 1, WEIR_NO_WAIT) == 1);
     submit_fn(pool, cancels, group);
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
     /* Who has cancelled it may be inside that call still. */
@@ -198,7 +198,7 @@ static int waits_for_group(struct weir_context *cx, void *arg)
     (void)cx;
     REQUIRE(weir_group_create(&group, arg, NULL) == 0);
     REQUIRE(weir_group_submit(group, &(struct weir_job){ .fn = count_run,
-                .arg = &ran }, 1, WEIR_NOW) == 1);
+                .arg = &ran }, 1, WEIR_NO_WAIT) == 1);
     /* With a deadline it does not run the job itself. */
     EXPECT_INT(weir_group_next(group, &r, weir_after(3600 * WEIR_S)), 0);
     EXPECT_INT(atomic_load(&ran), 1);
@@ -235,7 +235,7 @@ static int waits_and_says_so(struct weir_context *cx, void *arg)
     REQUIRE(weir_group_create(&group, pool, NULL) == 0);
     for (int i = 0; i < 2; i++)
         REQUIRE(weir_group_submit(group, &(struct weir_job){ .fn = child,
-                    .arg = pool, .tag = 1 }, 1, WEIR_NOW) == 1);
+                    .arg = pool, .tag = 1 }, 1, WEIR_NO_WAIT) == 1);
     weir_blocking_begin(cx);
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
     EXPECT_INT(pool_stats(pool).blocked, 1);
@@ -251,7 +251,7 @@ static void helping_is_no_blocking(void)
     /* One thread in reserve, which a target of 1 leaves there, as the children
      * compute: all runs on one worker. */
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-        .workers = 1, .max_workers = 2, .limit = 1 });
+        .workers = 1, .workers_max = 2, .limit = 1 });
 
     submit_fn(pool, waits_and_says_so, pool);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
@@ -275,7 +275,7 @@ static void the_maximum(void)
             latch_open(&b.go);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&b.most), max);
-        EXPECT_INT(pool_stats(pool).workers_max, max);
+        EXPECT_INT(pool_stats(pool).workers_peak, max);
         EXPECT_INT(pool_stats(pool).blocked, 0);
         /* Those it has grown by end, but for the one in reserve. */
         AWAIT(pool_stats(pool).workers == 2);
@@ -446,7 +446,7 @@ static void computing(void)
         submit_fn(pool, computes, &ran);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 20);
-    EXPECT_INT(pool_stats(pool).workers_max, 3);
+    EXPECT_INT(pool_stats(pool).workers_peak, 3);
     EXPECT_INT(pool_stats(pool).blocked, 0);
     atomic_store(&stop, 1);
     for (int i = 0; i < 6; i++)
@@ -459,7 +459,7 @@ static void computing(void)
 static void a_batch_without_room(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-        .workers = 1, .max_workers = 2, .capacity = 2 });
+        .workers = 1, .workers_max = 2, .capacity = 2 });
 
     for (int i = 0; i < 100; i++) {
         struct weir_job jobs[3];
@@ -502,7 +502,7 @@ static void a_job_becomes_due(void)
         latches[0] = latches[1] = &b.go;
         late.start = weir_after(i % 8 * WEIR_MS);
         if (i % 2 == 0)
-            REQUIRE(weir_pool_submit(pool, &late, 1, WEIR_NOW) == 1);
+            REQUIRE(weir_pool_submit(pool, &late, 1, WEIR_NO_WAIT) == 1);
         submit_fn(pool, says_blocked, &b);
         submit_fn(pool, says_blocked, &b);
         if (i % 3 == 0) {
@@ -510,7 +510,7 @@ static void a_job_becomes_due(void)
             latch_wait(&b.running);
         }
         if (i % 2 != 0)
-            REQUIRE(weir_pool_submit(pool, &late, 1, WEIR_NOW) == 1);
+            REQUIRE(weir_pool_submit(pool, &late, 1, WEIR_NO_WAIT) == 1);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     }
     weir_pool_destroy(pool);
@@ -519,7 +519,7 @@ static void a_job_becomes_due(void)
 static void at_a_gate(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-        .workers = 1, .max_workers = 4, .limit = 1 });
+        .workers = 1, .workers_max = 4, .limit = 1 });
     struct weir_group *group;
 
     /* Only weir_sleep() gives the permit up. */
@@ -527,7 +527,7 @@ static void at_a_gate(void)
         REQUIRE(weir_group_create(&group, pool, NULL) == 0);
         for (int j = 0; j < 3; j++)
             REQUIRE(weir_group_submit(group, &(struct weir_job){
-                        .fn = sleeps_long }, 1, WEIR_NOW) == 1);
+                        .fn = sleeps_long }, 1, WEIR_NO_WAIT) == 1);
         submit_fn(pool, cancels, group);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         weir_group_destroy(group);
@@ -538,7 +538,7 @@ static void at_a_gate(void)
 static void all_permits_have_a_worker(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-        .workers = 2, .max_workers = 8, .limit = 2 });
+        .workers = 2, .workers_max = 8, .limit = 2 });
     struct block b;
 
     block_init(&b);
@@ -554,7 +554,7 @@ static void all_permits_have_a_worker(void)
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&b.most), 2);
     EXPECT_INT(pool_stats(pool).blocked, 0);
-    EXPECT_INT(pool_stats(pool).workers_max, 3);
+    EXPECT_INT(pool_stats(pool).workers_peak, 3);
     weir_pool_destroy(pool);
 }
 
@@ -563,7 +563,7 @@ static void a_limit_is_raised(void)
 {
     for (int i = 0; i < 50; i++) {
         struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-            .workers = 1, .max_workers = 2, .limit = 1 });
+            .workers = 1, .workers_max = 2, .limit = 1 });
         struct flag flag = { 0 };
 
         latch_init(&flag.running);
@@ -597,14 +597,14 @@ static int again(struct weir_context *cx, void *arg)
 static void periodic_jobs(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-        .workers = 1, .max_workers = 4, .idle_ns = 50 * WEIR_MS });
+        .workers = 1, .workers_max = 4, .idle_ns = 50 * WEIR_MS });
     atomic_int turns = 0;
     struct block b;
 
     block_init(&b);
     REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = again,
                 .arg = &turns, .period_ns = 5 * WEIR_MS }, 1,
-                WEIR_NOW) == 1);
+                WEIR_NO_WAIT) == 1);
     for (int i = 0; i < 4; i++)
         submit_fn(pool, says_blocked, &b);
     for (int i = 0; i < 4; i++)
@@ -652,7 +652,7 @@ static struct weir_pool *make_hooked(struct hooks *h, int max)
     memset(h, 0, sizeof(*h));
     latch_init(&h->go);
     return make_pool(&(struct weir_pool_options){ .workers = 1,
-        .max_workers = max, .idle_ns = WEIR_MS, .worker_start = start_hook,
+        .workers_max = max, .idle_ns = WEIR_MS, .worker_start = start_hook,
         .worker_stop = stop_hook, .user = h });
 }
 
@@ -785,8 +785,8 @@ static void exiting_tasks(void)
     struct weir_job job = { .fn = just_exits, .priority = WEIR_HIGH };
 
     REQUIRE(weir_group_create(&group, pool, NULL) == 0);
-    REQUIRE(weir_pool_submit(pool, &job, 1, WEIR_NOW) == 1);
-    REQUIRE(weir_group_submit(group, &job, 1, WEIR_NOW) == 1);
+    REQUIRE(weir_pool_submit(pool, &job, 1, WEIR_NO_WAIT) == 1);
+    REQUIRE(weir_group_submit(group, &job, 1, WEIR_NO_WAIT) == 1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(pool_stats(pool).running, 0);
     EXPECT_INT(pool_stats(pool).failed, 2);
@@ -841,7 +841,7 @@ static void set_workers(void)
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         pthread_barrier_destroy(&all);
     }
-    EXPECT(pool_stats(pool).workers_max <= 6);
+    EXPECT(pool_stats(pool).workers_peak <= 6);
     weir_pool_destroy(pool);
 }
 
@@ -874,7 +874,7 @@ static void set_workers_of_fixed(void)
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         pthread_barrier_destroy(&all);
     }
-    EXPECT(pool_stats(pool).workers_max <= 6);
+    EXPECT(pool_stats(pool).workers_peak <= 6);
     weir_pool_destroy(pool);
 }
 
@@ -928,7 +928,7 @@ static void set_while_held(void)
                        .workers = n }), 0);
         AWAIT(pool_stats(pool).workers == n);
     }
-    EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 10);
     weir_pool_destroy(pool);
@@ -966,16 +966,16 @@ static int grow_in_child(void)
     latch_init(&opened);
     if (setgid(user) != 0 || setuid(user) != 0 ||
         weir_pool_create(&pool, &(struct weir_pool_options){
-            .workers = 1, .max_workers = 6 }) != 0 ||
+            .workers = 1, .workers_max = 6 }) != 0 ||
         setrlimit(RLIMIT_NPROC, &few) != 0)
         return 2;
     for (int i = 0; i < 3; i++)
         weir_pool_submit(pool, &(struct weir_job){ .fn = blocks_until,
-            .arg = &opened }, 1, WEIR_NOW);
+            .arg = &opened }, 1, WEIR_NO_WAIT);
     weir_pool_submit(pool, &(struct weir_job){ .fn = opens_three,
-        .arg = &opened }, 1, WEIR_NOW);
+        .arg = &opened }, 1, WEIR_NO_WAIT);
     AWAIT(pool_stats(pool).blocked == 2);
-    if (weir_pool_wait(pool, WEIR_NOW) != -EAGAIN ||
+    if (weir_pool_wait(pool, WEIR_NO_WAIT) != -EAGAIN ||
         pool_stats(pool).queued != 2)
         return 3;
     few.rlim_cur = 100;
@@ -1043,7 +1043,7 @@ static void set_under_load_of(struct weir_pool *pool, int left)
     join(thread);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), load.submitted);
-    EXPECT(pool_stats(pool).workers_max <= 6);
+    EXPECT(pool_stats(pool).workers_peak <= 6);
     EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
                    .workers = 1 }), 0);
     AWAIT(pool_stats(pool).workers == left);
@@ -1062,7 +1062,7 @@ static void set_out_of_range(void)
 {
     static const struct weir_pool_options bad[] = {
         { .workers = -1 }, { .workers = 5 }, { .workers_min = 1 },
-        { .max_workers = 4 }, { .lenders = 1 }, { .idle_ns = -1 },
+        { .workers_max = 4 }, { .callers_max = 1 }, { .idle_ns = -1 },
         { .capacity = 1 }, { .burst = -1 }, { .limit = -2 },
         { .parked_max = 1 }, { .help_depth = 1 }, { .name = "x" },
         { .stack_bytes = 1 << 20 }, { .user = (void *)1 },
@@ -1070,7 +1070,7 @@ static void set_out_of_range(void)
         { .workers = 2, .limit = -2 },
     };
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-        .workers = 1, .max_workers = 4, .limit = 1, .idle_ns = WEIR_MS });
+        .workers = 1, .workers_max = 4, .limit = 1, .idle_ns = WEIR_MS });
     struct weir_pool *fixed = make_pool(&(struct weir_pool_options){
         .workers = 2 });
     struct weir_pool *none = make_pool(&(struct weir_pool_options){
@@ -1109,9 +1109,9 @@ static int blocks_or_stops(struct weir_context *cx, void *arg)
     return 0;
 }
 
-static void count_dropped(void *arg, int why)
+static void count_dropped(void *arg, int reason)
 {
-    EXPECT_INT(why, -ECANCELED);
+    EXPECT_INT(reason, -ECANCELED);
     atomic_fetch_add((atomic_int *)arg, 1);
 }
 
@@ -1119,14 +1119,14 @@ static void closing_while_it_grows(void)
 {
     for (int i = 0; i < 400; i++) {
         struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-            .workers = 1 + i % 2, .max_workers = 6, .idle_ns = WEIR_US });
+            .workers = 1 + i % 2, .workers_max = 6, .idle_ns = WEIR_US });
         int jobs = i % 20;
         atomic_int ended = 0;
 
         for (int j = 0; j < jobs; j++)
             REQUIRE(weir_pool_submit(pool, &(struct weir_job){
                         .fn = blocks_or_stops, .arg = &ended,
-                        .drop = count_dropped }, 1, WEIR_NOW) == 1);
+                        .drop = count_dropped }, 1, WEIR_NO_WAIT) == 1);
         for (volatile int spin = i * 50; spin > 0; spin--)
             ;
         if (i % 3 == 0)
@@ -1150,7 +1150,7 @@ static void many_pools(void)
 #endif
     for (int i = 0; i < 10000; i++) {
         struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-            .workers = 1, .max_workers = 3, .capacity = 2 });
+            .workers = 1, .workers_max = 3, .capacity = 2 });
         atomic_int ran = 0;
 
         if (i % 2 == 0)
@@ -1209,7 +1209,7 @@ static const struct tap_case cases[] = {
       waiting_for_a_group },
     { "a job that helps its group is not blocked meanwhile",
       helping_is_no_blocking },
-    { "a pool never has more threads than max_workers, and few when idle",
+    { "a pool never has more threads than workers_max, and few when idle",
       the_maximum },
     { "a job that blocks and does not say so is replaced", undeclared },
     { "a job that was blocked and computes is counted again", going_on },

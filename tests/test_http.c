@@ -1150,7 +1150,7 @@ static int run_job(struct weir_context *cx, void *arg)
 
     latch_open(&job->begun);
     if (job->wait)
-        AWAIT(weir_stopping(cx));
+        AWAIT(weir_stop_requested(cx));
     job->err = weir_http_perform(weir_local(cx), cx,
         &(struct weir_http_request){ .url = url_of(url, "", job->path) },
         &r);
@@ -1422,9 +1422,9 @@ int main(void)
             answers[i].part_bytes = sizeof(bomb);
     server = scripted_open(answers, sizeof(answers) / sizeof(answers[0]));
     closed_port = free_port();
-    REQUIRE(weir_http_begin() == 0);
+    REQUIRE(weir_http_global_init() == 0);
     failed = TAP_RUN(cases);
-    weir_http_end();
+    weir_http_global_cleanup();
     scripted_close(server);
     return failed;
 }

@@ -661,9 +661,9 @@ int main(void)
     scripted_close(gone);
     make_bodies();
     server = scripted_open(answers, sizeof(answers) / sizeof(answers[0]));
-    REQUIRE(weir_http_begin() == 0);
+    REQUIRE(weir_http_global_init() == 0);
     failed = TAP_RUN(cases);
-    weir_http_end();
+    weir_http_global_cleanup();
     scripted_close(server);
     return failed;
 }

@@ -203,19 +203,19 @@ static void begin_fails(void)
     curl_version_info_data version = *curl_version_info(CURLVERSION_NOW);
 
     fail_init = CURLE_OUT_OF_MEMORY;
-    EXPECT_INT(weir_http_begin(), -ENOMEM);
+    EXPECT_INT(weir_http_global_init(), -ENOMEM);
     fail_init = CURLE_FAILED_INIT;
-    EXPECT_INT(weir_http_begin(), -ENOSYS);
+    EXPECT_INT(weir_http_global_init(), -ENOSYS);
     fail_init = CURLE_OK;
     fake_version = &version;
     version.protocols = no_tls;
-    EXPECT_INT(weir_http_begin(), -ENOSYS);
+    EXPECT_INT(weir_http_global_init(), -ENOSYS);
     version.protocols = both;
     version.version_num = 0x075400;
-    EXPECT_INT(weir_http_begin(), -ENOSYS);
+    EXPECT_INT(weir_http_global_init(), -ENOSYS);
     version.version_num = 0x075500;
-    EXPECT_INT(weir_http_begin(), 0);
-    weir_http_end();
+    EXPECT_INT(weir_http_global_init(), 0);
+    weir_http_global_cleanup();
     fake_version = NULL;
 }
 
@@ -597,9 +597,9 @@ int main(void)
     int failed;
 
     server = scripted_open(answers, 1);
-    REQUIRE(weir_http_begin() == 0);
+    REQUIRE(weir_http_global_init() == 0);
     failed = TAP_RUN(cases);
-    weir_http_end();
+    weir_http_global_cleanup();
     scripted_close(server);
     return failed;
 }

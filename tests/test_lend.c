@@ -10,9 +10,9 @@ static struct weir_pool *make_none(size_t capacity)
         .workers = WEIR_NONE, .capacity = capacity });
 }
 
-static void count_dropped(void *arg, int why)
+static void count_dropped(void *arg, int reason)
 {
-    EXPECT_INT(why, -ECANCELED);
+    EXPECT_INT(reason, -ECANCELED);
     atomic_fetch_add((atomic_int *)arg, 100);
 }
 
@@ -118,11 +118,11 @@ static void this_thread_runs_all(void)
         steps[i] = (struct step){ &order, i };
         submit_fn(pool, in_order, &steps[i]);
     }
-    EXPECT_INT(weir_pool_wait(pool, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_pool_wait(pool, weir_now()), -ETIMEDOUT);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
     EXPECT_INT(order.next, 100);
-    EXPECT_INT(weir_pool_wait(pool, WEIR_NOW), 0);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_NO_WAIT), 0);
     EXPECT_INT(pool_stats(pool).succeeded, 50);
     EXPECT_INT(pool_stats(pool).failed, 50);
     weir_pool_destroy(pool);
@@ -240,14 +240,14 @@ static void deadlines(void)
     EXPECT_INT(atomic_load(&ran), 1);
     EXPECT_INT(weir_pool_run(pool, 0), -ETIMEDOUT);
     EXPECT_INT(atomic_load(&ran), 2);
-    EXPECT_INT(weir_pool_run(pool, WEIR_NOW), 0);
+    EXPECT_INT(weir_pool_run(pool, WEIR_NO_WAIT), 0);
     EXPECT_INT(atomic_load(&ran), 4);
     EXPECT_INT(weir_pool_run(pool, weir_now()), 0);
     REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
                 .arg = &ran, .start = weir_after(3600 * WEIR_S) }, 1,
-                WEIR_NOW) == 1);
+                WEIR_NO_WAIT) == 1);
     submit_fn(pool, count_run, &ran);
-    EXPECT_INT(weir_pool_run(pool, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_run(pool, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(atomic_load(&ran), 5);
     EXPECT_INT(weir_pool_run(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
     EXPECT_INT(atomic_load(&ran), 5);
@@ -261,7 +261,7 @@ static void a_delayed_job(void)
     atomic_int ran = 0;
 
     REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
-                .arg = &ran, .start = due }, 1, WEIR_NOW) == 1);
+                .arg = &ran, .start = due }, 1, WEIR_NO_WAIT) == 1);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 1);
     EXPECT(weir_now() >= due);
@@ -285,14 +285,14 @@ static void from_a_job(void)
 
     REQUIRE(weir_group_create(&group, pool, NULL) == 0);
     REQUIRE(weir_group_submit(group, &(struct weir_job){
-                .fn = runs_the_pool, .arg = pool }, 1, WEIR_NOW) == 1);
+                .fn = runs_the_pool, .arg = pool }, 1, WEIR_NO_WAIT) == 1);
     REQUIRE(weir_group_submit(group, &(struct weir_job){
-                .fn = runs_the_pool, .arg = other }, 1, WEIR_NOW) == 1);
+                .fn = runs_the_pool, .arg = other }, 1, WEIR_NO_WAIT) == 1);
     submit_fn(other, count_run, &ran);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
-    EXPECT_INT(weir_group_next(group, &r, WEIR_NOW), 0);
+    EXPECT_INT(weir_group_next(group, &r, WEIR_NO_WAIT), 0);
     EXPECT_INT(r.status, -EDEADLK);
-    EXPECT_INT(weir_group_next(group, &r, WEIR_NOW), 0);
+    EXPECT_INT(weir_group_next(group, &r, WEIR_NO_WAIT), 0);
     EXPECT_INT(r.status, 0);
     EXPECT_INT(atomic_load(&ran), 1);
     weir_group_destroy(group);
@@ -303,7 +303,7 @@ static void from_a_job(void)
 static void too_many_lenders(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-        .workers = WEIR_NONE, .lenders = 2 });
+        .workers = WEIR_NONE, .callers_max = 2 });
     struct caller callers[2];
     struct block b;
 
@@ -316,7 +316,7 @@ static void too_many_lenders(void)
         latch_wait(&b.running);
     }
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), -EBUSY);
-    EXPECT_INT(weir_pool_run(pool, WEIR_NOW), -EBUSY);
+    EXPECT_INT(weir_pool_run(pool, WEIR_NO_WAIT), -EBUSY);
     EXPECT_INT(pool_stats(pool).running, 2);
     latch_open(&b.go);
     latch_open(&b.go);
@@ -361,7 +361,7 @@ static void beside_a_worker(void)
 static void others_make_it_quiet(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-        .workers = 1, .lenders = 3 });
+        .workers = 1, .callers_max = 3 });
     struct caller lenders[3];
     struct block b;
 
@@ -389,7 +389,7 @@ static void caller_runs(void)
 
     for (int i = 0; i < 100; i++)
         while (weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
-                   .arg = &ran }, 1, WEIR_NOW) == -EAGAIN) {
+                   .arg = &ran }, 1, WEIR_NO_WAIT) == -EAGAIN) {
             EXPECT_INT(weir_pool_run(pool, weir_now()), -ETIMEDOUT);
             helped++;
         }
@@ -402,7 +402,7 @@ static void caller_runs(void)
 static void many_at_once(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-        .workers = WEIR_NONE, .lenders = 3, .capacity = 3 });
+        .workers = WEIR_NONE, .callers_max = 3, .capacity = 3 });
     struct caller lenders[3], submitters[3];
     atomic_int ran = 0;
 
@@ -485,7 +485,7 @@ static void leaving_before_a_job_is_due(void)
     latch_wait(&b.running);
     REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
                 .arg = &ran, .start = weir_after(200 * WEIR_MS) }, 1,
-                WEIR_NOW) == 1);
+                WEIR_NO_WAIT) == 1);
     lender.deadline = weir_after(100 * WEIR_MS);
     begin(&lender, call_run);
     AWAIT_ASLEEP(&lender);
@@ -500,7 +500,7 @@ static void leaving_before_a_job_is_due(void)
 static void leaving_as_jobs_come(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-        .workers = 1, .lenders = 2 });
+        .workers = 1, .callers_max = 2 });
     atomic_int ran = 0;
 
     for (int i = 0; i < 2000; i++) {
@@ -509,7 +509,7 @@ static void leaving_as_jobs_come(void)
 
         REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
                     .arg = &ran, .start = weir_after(50 * WEIR_US) }, 1,
-                    WEIR_NOW) == 1);
+                    WEIR_NO_WAIT) == 1);
         begin(&lender, call_run);
         submit_fn(pool, count_run, &ran);
         end(&lender);
@@ -524,7 +524,7 @@ static void leaving_as_jobs_come(void)
 static void a_full_gate(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-        .workers = WEIR_NONE, .lenders = 2, .limit = 1 });
+        .workers = WEIR_NONE, .callers_max = 2, .limit = 1 });
     struct caller lenders[2];
     struct block b;
 
@@ -559,7 +559,7 @@ static void a_held_gate(void)
 
     EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
     submit_fn(pool, count_run, &ran);
-    EXPECT_INT(weir_pool_run(pool, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_run(pool, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_pool_run(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
     EXPECT_INT(weir_pool_run(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
     for (int i = 0; i < 2; i++) {
@@ -569,7 +569,7 @@ static void a_held_gate(void)
         submit_fn(pool, count_run, &ran);
         begin(&lender, call_run);
         AWAIT_ASLEEP(&lender);
-        EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_NOW), 0);
+        EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_NO_WAIT), 0);
         EXPECT_INT(end(&lender), 0);
     }
     EXPECT_INT(atomic_load(&ran), 3);
@@ -588,11 +588,11 @@ static void leaving_the_gate(void)
         struct caller lender = { .pool = pool,
             .deadline = weir_after(WEIR_MS) };
 
-        EXPECT_INT(weir_gate_enter(gate, 0, WEIR_FOREVER), 0);
+        EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_FOREVER), 0);
         begin(&lender, call_run);
         submit_fn(pool, count_run, &ran);
         end(&lender);
-        weir_gate_leave(gate, 0);
+        weir_gate_release(gate, 0);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     }
     EXPECT_INT(atomic_load(&ran), 50);
@@ -628,14 +628,14 @@ static void draining(void)
     submit_fn(drained, submits, &left);
     REQUIRE(weir_pool_submit(drained, &(struct weir_job){ .fn = count_run,
                 .arg = &far, .drop = count_dropped,
-                .start = weir_after(3600 * WEIR_S) }, 1, WEIR_NOW) == 1);
+                .start = weir_after(3600 * WEIR_S) }, 1, WEIR_NO_WAIT) == 1);
     EXPECT_INT(weir_pool_close(drained, WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&left), 0);
     EXPECT_INT(atomic_load(&far), 100);
     EXPECT_INT(weir_pool_submit(drained, &(struct weir_job){
-                   .fn = count_run }, 1, WEIR_NOW), -EPIPE);
+                   .fn = count_run }, 1, WEIR_NO_WAIT), -EPIPE);
     EXPECT_INT(weir_pool_run(drained, WEIR_FOREVER), 0);
-    EXPECT_INT(weir_pool_close(drained, WEIR_CANCEL, WEIR_NOW), 0);
+    EXPECT_INT(weir_pool_close(drained, WEIR_CANCEL, WEIR_NO_WAIT), 0);
     weir_pool_destroy(drained);
 }
 
@@ -649,8 +649,8 @@ static void draining_in_steps(void)
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, weir_now()), -ETIMEDOUT);
     EXPECT_INT(atomic_load(&ran), 1);
     EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
-                   .arg = &ran }, 1, WEIR_NOW), -EPIPE);
-    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), 0);
+                   .arg = &ran }, 1, WEIR_NO_WAIT), -EPIPE);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), 0);
     EXPECT_INT(atomic_load(&ran), 3);
     weir_pool_destroy(pool);
 }
@@ -663,10 +663,13 @@ static void draining_held(void)
         atomic_int ran = 0;
 
         EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
-        REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
-                    .arg = &ran, .drop = count_dropped }, 1, WEIR_NOW) == 1);
+        REQUIRE(weir_pool_submit(pool,
+                                 &(struct weir_job){ .fn = count_run,
+                                                     .arg = &ran,
+                                                     .drop = count_dropped },
+                                 1, WEIR_NO_WAIT) == 1);
         EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, i == 0 ? WEIR_FOREVER :
-                       i == 1 ? weir_after(3600 * WEIR_S) : WEIR_NOW), 0);
+                       i == 1 ? weir_after(3600 * WEIR_S) : WEIR_NO_WAIT), 0);
         EXPECT_INT(atomic_load(&ran), 100);
         weir_pool_destroy(pool);
     }
@@ -684,7 +687,7 @@ static void draining_ready_ones_held(void)
         submit_to(pool, &(struct weir_job){ .fn = count_run, .arg = &ran,
             .drop = count_dropped, .priority = i < 2 ? WEIR_HIGH
                                                      : WEIR_LOW });
-    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), 0);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), 0);
     EXPECT_INT(atomic_load(&ran), 400);
     weir_pool_destroy(pool);
 }
@@ -736,10 +739,10 @@ static void cancelling_a_lender(void)
     block_init(&b);
     submit_fn(pool, until_stopping, &b);
     REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
-                .arg = &ran, .drop = count_dropped }, 1, WEIR_NOW) == 1);
+                .arg = &ran, .drop = count_dropped }, 1, WEIR_NO_WAIT) == 1);
     begin(&lender, call_run);
     latch_wait(&b.running);
-    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, weir_now()), -ETIMEDOUT);
     EXPECT_INT(atomic_load(&ran), 100);
     begin(&closer, call_close);
@@ -755,7 +758,7 @@ static void cancelling_a_lender(void)
 static void lenders_of_a_cancelled_pool(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-        .workers = 1, .lenders = 3 });
+        .workers = 1, .callers_max = 3 });
     struct caller lenders[3];
     struct block b;
 
@@ -769,10 +772,10 @@ static void lenders_of_a_cancelled_pool(void)
     }
     for (int i = 0; i < 3; i++)
         AWAIT_ASLEEP(&lenders[i]);
-    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_NO_WAIT), -EAGAIN);
     for (int i = 0; i < 3; i++)
         AWAIT_ASLEEP(&lenders[i]);
-    EXPECT_INT(weir_pool_run(pool, WEIR_NOW), -EBUSY);
+    EXPECT_INT(weir_pool_run(pool, WEIR_NO_WAIT), -EBUSY);
     latch_open(&b.go);
     for (int i = 0; i < 3; i++)
         EXPECT_INT(end(&lenders[i]), 0);
@@ -786,8 +789,11 @@ static void destroying_drops(void)
     atomic_int ran = 0;
 
     for (int i = 0; i < 5; i++)
-        REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
-                    .arg = &ran, .drop = count_dropped }, 1, WEIR_NOW) == 1);
+        REQUIRE(weir_pool_submit(pool,
+                                 &(struct weir_job){ .fn = count_run,
+                                                     .arg = &ran,
+                                                     .drop = count_dropped },
+                                 1, WEIR_NO_WAIT) == 1);
     weir_pool_destroy(pool);
     EXPECT_INT(atomic_load(&ran), 500);
 }

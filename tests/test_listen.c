@@ -104,7 +104,7 @@ static void each_way(void)
         if (how == ONE)
             EXPECT_INT(weir_group_cancel(group, 0, -ECANCELED), 0);
         if (how == POOL)
-            weir_pool_close(pool, WEIR_CANCEL, WEIR_NOW);
+            weir_pool_close(pool, WEIR_CANCEL, WEIR_NO_WAIT);
         latch_open(&fail);
         EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&e.called), 1);
@@ -122,9 +122,9 @@ static void in_no_group(void)
     ear_init(&plain);
     ear_init(&task);
     REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = listens,
-                .arg = &plain }, 1, WEIR_NOW) == 1);
+                .arg = &plain }, 1, WEIR_NO_WAIT) == 1);
     REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = listens,
-                .arg = &task, .priority = WEIR_HIGH }, 1, WEIR_NOW) == 1);
+                .arg = &task, .priority = WEIR_HIGH }, 1, WEIR_NO_WAIT) == 1);
     latch_wait(&plain.running);
     latch_wait(&task.running);
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
@@ -304,7 +304,7 @@ static void ending_meanwhile(void)
         thread = start(cancel, &s);
         AWAIT(atomic_load(&s.in_call));
         AWAIT(thread_number() == 0 || is_asleep(atomic_load(&s.number)));
-        EXPECT_INT(weir_group_wait(s.group, WEIR_NOW), -EAGAIN);
+        EXPECT_INT(weir_group_wait(s.group, WEIR_NO_WAIT), -EAGAIN);
         EXPECT_INT(atomic_load(&s.in_call), 1);
         latch_open(&s.go);
         EXPECT_INT(weir_group_wait(s.group, WEIR_FOREVER), 0);
@@ -333,13 +333,15 @@ static void exiting_meanwhile(void)
         latch_init(&s.running);
         latch_init(&s.called);
         latch_init(&s.go);
-        REQUIRE(weir_pool_submit(pool, &(struct weir_job){
-                    .fn = ends_while_called, .arg = &s }, 1, WEIR_NOW) == 1);
+        REQUIRE(weir_pool_submit(
+                    pool,
+                    &(struct weir_job){ .fn = ends_while_called, .arg = &s }, 1,
+                    WEIR_NO_WAIT) == 1);
         latch_wait(&s.running);
         thread = start(cancel_pool, pool);
         AWAIT(atomic_load(&s.in_call));
         AWAIT(thread_number() == 0 || is_asleep(atomic_load(&s.number)));
-        EXPECT_INT(weir_pool_wait(pool, WEIR_NOW), -EAGAIN);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_NO_WAIT), -EAGAIN);
         EXPECT_INT(atomic_load(&s.in_call), 1);
         latch_open(&s.go);
         join(thread);
@@ -391,7 +393,7 @@ static void nested(void)
             put(group, outer_job, &n);
         else
             REQUIRE(weir_pool_submit(pool, &(struct weir_job){
-                        .fn = outer_job, .arg = &n }, 1, WEIR_NOW) == 1);
+                        .fn = outer_job, .arg = &n }, 1, WEIR_NO_WAIT) == 1);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ECANCELED), 0);
         EXPECT_INT(atomic_load(&n.inner_called), 1);

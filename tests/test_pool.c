@@ -29,11 +29,11 @@ static int fail(struct weir_context *cx, void *arg)
     return 7;
 }
 
-static void dropped(void *arg, int why)
+static void dropped(void *arg, int reason)
 {
     struct block *b = arg;
 
-    EXPECT_INT(why, -ECANCELED);
+    EXPECT_INT(reason, -ECANCELED);
     atomic_fetch_add(&b->dropped, 1);
 }
 
@@ -44,12 +44,12 @@ static void options_out_of_range(void)
     static const struct weir_pool_options bad[] = {
         { .workers = -2 },
         { .workers = 16385 },
-        { .max_workers = -1 },
-        { .max_workers = 16385 },
-        { .workers = 4, .max_workers = 3 },
-        { .workers = WEIR_NONE, .max_workers = 3 },
-        { .lenders = -1 },
-        { .lenders = 1025 },
+        { .workers_max = -1 },
+        { .workers_max = 16385 },
+        { .workers = 4, .workers_max = 3 },
+        { .workers = WEIR_NONE, .workers_max = 3 },
+        { .callers_max = -1 },
+        { .callers_max = 1025 },
         { .idle_ns = -1 },
         { .help_depth = 1001 },
         { .workers_min = -1 },
@@ -113,7 +113,7 @@ static void every_job_once(void)
         EXPECT_INT(stats.succeeded, 10000);
         EXPECT_INT(stats.queued, 0);
         EXPECT_INT(stats.running, 0);
-        EXPECT(stats.queued_max >= 1 && stats.queued_max <= 16);
+        EXPECT(stats.queued_peak >= 1 && stats.queued_peak <= 16);
         EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
         weir_pool_destroy(pool);
     }
@@ -173,11 +173,11 @@ static void a_job_without_fn(void)
     struct weir_job jobs[2] = { { .fn = count_run, .arg = &ran },
                                 { .arg = &ran } };
 
-    EXPECT_INT(weir_pool_submit(pool, jobs, 2, WEIR_NOW), -EINVAL);
-    EXPECT_INT(weir_pool_submit(pool, jobs, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_pool_submit(pool, jobs, 2, WEIR_NO_WAIT), -EINVAL);
+    EXPECT_INT(weir_pool_submit(pool, jobs, 0, WEIR_NO_WAIT), 0);
     jobs[1] = jobs[0];
     jobs[1].reserved[1] = 1;
-    EXPECT_INT(weir_pool_submit(pool, jobs, 2, WEIR_NOW), -EINVAL);
+    EXPECT_INT(weir_pool_submit(pool, jobs, 2, WEIR_NO_WAIT), -EINVAL);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 0);
     weir_pool_destroy(pool);
@@ -191,7 +191,7 @@ static void wakeups_are_counted(void)
     int jobs = 0;
 
     do {
-        EXPECT_INT(submit(pool, count_run, &ran, WEIR_NOW), 1);
+        EXPECT_INT(submit(pool, count_run, &ran, WEIR_NO_WAIT), 1);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         jobs++;
     } while (pool_stats(pool).wakeups == 0);
@@ -211,22 +211,22 @@ static void capacity_covers_running(void)
     block_init(&b);
     for (int i = 0; i < 6; i++)
         jobs[i] = (struct weir_job){ .fn = blocked, .arg = &b };
-    EXPECT_INT(weir_pool_submit(pool, jobs, 2, WEIR_NOW), 2);
+    EXPECT_INT(weir_pool_submit(pool, jobs, 2, WEIR_NO_WAIT), 2);
     latch_wait(&b.running);
     latch_wait(&b.running);
-    EXPECT_INT(weir_pool_submit(pool, jobs, 6, WEIR_NOW), 2);
-    EXPECT_INT(weir_pool_submit(pool, jobs, 1, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_submit(pool, jobs, 6, WEIR_NO_WAIT), 2);
+    EXPECT_INT(weir_pool_submit(pool, jobs, 1, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_pool_submit(pool, jobs, 1, 0), -ETIMEDOUT);
     EXPECT_INT(weir_pool_submit(pool, jobs, 1, weir_after(WEIR_MS)),
                -ETIMEDOUT);
     EXPECT_INT(pool_stats(pool).queued, 2);
     EXPECT_INT(pool_stats(pool).running, 2);
-    EXPECT_INT(weir_pool_wait(pool, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_pool_wait(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
     latch_open(&b.go);
     /* One has ended: there is room for one, and only one. */
     EXPECT_INT(weir_pool_submit(pool, jobs, 1, WEIR_FOREVER), 1);
-    EXPECT_INT(weir_pool_submit(pool, jobs, 1, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_submit(pool, jobs, 1, WEIR_NO_WAIT), -EAGAIN);
     for (int i = 0; i < 4; i++)
         latch_open(&b.go);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
@@ -248,7 +248,7 @@ static void expect_untouched(const struct weir_pool_options *options)
         EXPECT(options->capacity > (size_t)1 << 20);
         return;
     }
-    EXPECT_INT(submit(pool, count_run, &ran, WEIR_NOW), 1);
+    EXPECT_INT(submit(pool, count_run, &ran, WEIR_NO_WAIT), 1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 1);
     EXPECT(resident_bytes() - before < RESIDENT_SLACK);
@@ -275,7 +275,7 @@ static void depth_is_not_touched(void)
         return;
     }
     expect_untouched(&(struct weir_pool_options){ .workers = 2,
-        .max_workers = 4096, .help_depth = 1000 });
+        .workers_max = 4096, .help_depth = 1000 });
 }
 
 struct submitter {
@@ -350,7 +350,7 @@ static void fill_up(struct queue_up *q, int workers)
     block_init(&q->b);
     q->pool = make_n(workers, LARGE);
     for (int i = 0; i < LARGE; i++)
-        EXPECT_INT(submit(q->pool, blocked, &q->b, WEIR_NOW), 1);
+        EXPECT_INT(submit(q->pool, blocked, &q->b, WEIR_NO_WAIT), 1);
     for (int i = 0; i < workers; i++)
         latch_wait(&q->b.running);
 }
@@ -387,7 +387,7 @@ static void one_end_for_one_submit(void)
         }
         for (int i = 0; i < SUBMITTERS; i++)
             join(q.threads[i]);
-        EXPECT_INT(submit(q.pool, blocked, &q.b, WEIR_NOW), -EAGAIN);
+        EXPECT_INT(submit(q.pool, blocked, &q.b, WEIR_NO_WAIT), -EAGAIN);
         end_up(&q);
     }
 }
@@ -535,8 +535,8 @@ static void the_limit_holds(void)
         EXPECT_INT(atomic_load(&b.ran), 3000);
         EXPECT(atomic_load(&b.most) <= limit);
         EXPECT_INT(weir_gate_stats(weir_pool_gate(pool), &gate), 0);
-        EXPECT_INT(gate.entered, 3000);
-        EXPECT(gate.inside_max <= limit);
+        EXPECT_INT(gate.acquired, 3000);
+        EXPECT(gate.inside_peak <= limit);
         EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
         EXPECT_INT(weir_gate_stats(weir_pool_gate(pool), &gate), 0);
         EXPECT_INT(gate.inside, 0);
@@ -554,7 +554,7 @@ static void the_limit_is_reached(void)
 
     block_init(&b);
     for (int i = 0; i < 10; i++)
-        EXPECT_INT(submit(pool, blocked, &b, WEIR_NOW), 1);
+        EXPECT_INT(submit(pool, blocked, &b, WEIR_NO_WAIT), 1);
     for (int i = 0; i < 3; i++)
         latch_wait(&b.running);
     EXPECT(sem_trywait(&b.running) != 0);
@@ -596,10 +596,10 @@ static void a_held_pool_waits(void)
 
     EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
     for (int i = 0; i < 20; i++)
-        EXPECT_INT(submit(pool, count_run, &ran, WEIR_NOW), 1);
+        EXPECT_INT(submit(pool, count_run, &ran, WEIR_NO_WAIT), 1);
     EXPECT_INT(weir_pool_wait(pool, weir_after(5 * WEIR_MS)), -ETIMEDOUT);
     EXPECT_INT(atomic_load(&ran), 0);
-    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 20);
     weir_pool_destroy(pool);
@@ -610,9 +610,9 @@ static void *enter_and_leave(void *arg)
     struct submitter *s = arg;
 
     for (int i = 0; i < s->jobs; i++) {
-        EXPECT_INT(weir_gate_enter(weir_pool_gate(s->pool), 0, WEIR_FOREVER),
+        EXPECT_INT(weir_gate_acquire(weir_pool_gate(s->pool), 0, WEIR_FOREVER),
                    0);
-        weir_gate_leave(weir_pool_gate(s->pool), 0);
+        weir_gate_release(weir_pool_gate(s->pool), 0);
     }
     return NULL;
 }
@@ -647,9 +647,9 @@ static void drain_runs_everything(void)
         EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&ran), 1000);
         EXPECT_INT(submit(pool, count_run, &ran, WEIR_FOREVER), -EPIPE);
-        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), 0);
-        EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_NOW), 0);
-        EXPECT_INT(weir_pool_wait(pool, WEIR_NOW), 0);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), 0);
+        EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_NO_WAIT), 0);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_NO_WAIT), 0);
         weir_pool_destroy(pool);
     }
 }
@@ -658,8 +658,10 @@ static void a_bad_mode(void)
 {
     struct weir_pool *pool = make_n(1, 0);
 
-    EXPECT_INT(weir_pool_close(pool, (enum weir_close)0, WEIR_NOW), -EINVAL);
-    EXPECT_INT(weir_pool_close(pool, (enum weir_close)3, WEIR_NOW), -EINVAL);
+    EXPECT_INT(weir_pool_close(pool, (enum weir_close)0, WEIR_NO_WAIT),
+               -EINVAL);
+    EXPECT_INT(weir_pool_close(pool, (enum weir_close)3, WEIR_NO_WAIT),
+               -EINVAL);
     weir_pool_destroy(pool);
 }
 
@@ -672,13 +674,13 @@ static void cancel_drops_the_queued(void)
     block_init(&b);
     for (int i = 0; i < 10; i++)
         EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = blocked,
-            .arg = &b, .drop = dropped }, 1, WEIR_NOW), 1);
+            .arg = &b, .drop = dropped }, 1, WEIR_NO_WAIT), 1);
     latch_wait(&b.running);
-    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(atomic_load(&b.dropped), 9);
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, weir_after(WEIR_MS)),
                -ETIMEDOUT);
-    EXPECT_INT(submit(pool, blocked, &b, WEIR_NOW), -EPIPE);
+    EXPECT_INT(submit(pool, blocked, &b, WEIR_NO_WAIT), -EPIPE);
     latch_open(&b.go);
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&b.ran), 1);
@@ -686,7 +688,7 @@ static void cancel_drops_the_queued(void)
     stats = pool_stats(pool);
     EXPECT_INT(stats.submitted, 10);
     EXPECT_INT(stats.succeeded, 1);
-    EXPECT_INT(stats.cancelled, 9);
+    EXPECT_INT(stats.dropped, 9);
     weir_pool_destroy(pool);
 }
 
@@ -694,9 +696,9 @@ static int until_stopped(struct weir_context *cx, void *arg)
 {
     struct block *b = arg;
 
-    EXPECT_INT(weir_stopping(cx), 0);
+    EXPECT_INT(weir_stop_requested(cx), 0);
     latch_open(&b->running);
-    AWAIT(weir_stopping(cx));
+    AWAIT(weir_stop_requested(cx));
     atomic_fetch_add(&b->ran, 1);
     return 0;
 }
@@ -707,8 +709,8 @@ static void running_jobs_are_told(void)
     struct block b;
 
     block_init(&b);
-    EXPECT_INT(submit(pool, until_stopped, &b, WEIR_NOW), 1);
-    EXPECT_INT(submit(pool, until_stopped, &b, WEIR_NOW), 1);
+    EXPECT_INT(submit(pool, until_stopped, &b, WEIR_NO_WAIT), 1);
+    EXPECT_INT(submit(pool, until_stopped, &b, WEIR_NO_WAIT), 1);
     latch_wait(&b.running);
     latch_wait(&b.running);
     /* Draining does not stop them; cancelling after that does. */
@@ -726,11 +728,11 @@ static void destroy_cancels(void)
     struct block b;
 
     block_init(&b);
-    EXPECT_INT(submit(pool, until_stopped, &b, WEIR_NOW), 1);
+    EXPECT_INT(submit(pool, until_stopped, &b, WEIR_NO_WAIT), 1);
     latch_wait(&b.running);
     for (int i = 0; i < 5; i++)
         EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = blocked,
-            .arg = &b, .drop = dropped }, 1, WEIR_NOW), 1);
+            .arg = &b, .drop = dropped }, 1, WEIR_NO_WAIT), 1);
     weir_pool_destroy(pool);
     EXPECT_INT(atomic_load(&b.ran), 1);
     EXPECT_INT(atomic_load(&b.dropped), 5);
@@ -756,7 +758,7 @@ static void close_wakes_submitters(enum weir_close mode, size_t capacity)
 
     block_init(&b);
     for (size_t i = 0; i < capacity; i++)
-        EXPECT_INT(submit(pool, blocked, &b, WEIR_NOW), 1);
+        EXPECT_INT(submit(pool, blocked, &b, WEIR_NO_WAIT), 1);
     latch_wait(&b.running);
     for (int i = 0; i < N; i++) {
         s[i] = (struct submitter){ .pool = pool, .ran = &ran };
@@ -764,7 +766,7 @@ static void close_wakes_submitters(enum weir_close mode, size_t capacity)
         threads[i] = start(submit_blocked, &s[i]);
         latch_wait(&s[i].ready);
     }
-    EXPECT_INT(weir_pool_close(pool, mode, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_close(pool, mode, WEIR_NO_WAIT), -EAGAIN);
     for (int i = 0; i < N; i++) {
         join(threads[i]);
         EXPECT_INT(s[i].result, -EPIPE);
@@ -816,9 +818,9 @@ static void draining_lets_jobs_submit(void)
 
         latch_init(&c.go);
         c.pool = make_n(workers, 4);
-        EXPECT_INT(submit(c.pool, chained, &c, WEIR_NOW), 1);
+        EXPECT_INT(submit(c.pool, chained, &c, WEIR_NO_WAIT), 1);
         AWAIT(atomic_load(&c.ran) == 1);
-        EXPECT_INT(weir_pool_close(c.pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+        EXPECT_INT(weir_pool_close(c.pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
         EXPECT_INT(submit(c.pool, chained, &c, WEIR_FOREVER), -EPIPE);
         latch_open(&c.go);
         EXPECT_INT(weir_pool_close(c.pool, WEIR_DRAIN, WEIR_FOREVER), 0);
@@ -835,14 +837,14 @@ static void drain_with_a_held_gate(void)
         struct block b;
 
         block_init(&b);
-        EXPECT_INT(submit(pool, blocked, &b, WEIR_NOW), 1);
+        EXPECT_INT(submit(pool, blocked, &b, WEIR_NO_WAIT), 1);
         latch_wait(&b.running);
         EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
         for (int i = 0; i < 20; i++)
             EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
-                .fn = blocked, .arg = &b, .drop = dropped }, 1, WEIR_NOW),
+                .fn = blocked, .arg = &b, .drop = dropped }, 1, WEIR_NO_WAIT),
                 1);
-        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+        EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
         latch_open(&b.go);
         EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&b.ran), 1);
@@ -860,7 +862,7 @@ static void holding_while_draining(void)
     block_init(&b);
     for (int i = 0; i < 10; i++)
         EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = blocked,
-            .arg = &b, .drop = dropped }, 1, WEIR_NOW), 1);
+            .arg = &b, .drop = dropped }, 1, WEIR_NO_WAIT), 1);
     latch_wait(&b.running);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, weir_after(WEIR_MS)),
                -ETIMEDOUT);
@@ -877,7 +879,7 @@ static void *enter_gate(void *arg)
 {
     struct weir_pool *pool = arg;
 
-    EXPECT_INT(weir_gate_enter(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_gate_acquire(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
     return NULL;
 }
 
@@ -905,9 +907,9 @@ static void drain_ends_who_stands_at_the_gate(void)
 
     block_init(&first);
     block_init(&second);
-    EXPECT_INT(submit(pool, blocked, &first, WEIR_NOW), 1);
+    EXPECT_INT(submit(pool, blocked, &first, WEIR_NO_WAIT), 1);
     latch_wait(&first.running);
-    EXPECT_INT(submit(pool, blocked, &second, WEIR_NOW), 1);
+    EXPECT_INT(submit(pool, blocked, &second, WEIR_NO_WAIT), 1);
     AWAIT(waiting_at(pool) == 1);
     stranger = start(enter_gate, pool);
     AWAIT(waiting_at(pool) == 2);
@@ -917,7 +919,7 @@ static void drain_ends_who_stands_at_the_gate(void)
     join(stranger);
     EXPECT_INT((intptr_t)join(closer), 0);
     EXPECT_INT(atomic_load(&second.ran), 1);
-    weir_gate_leave(weir_pool_gate(pool), 0);
+    weir_gate_release(weir_pool_gate(pool), 0);
     weir_pool_destroy(pool);
 }
 
@@ -931,7 +933,7 @@ static void cancel_with_a_held_gate(void)
     EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
     for (int i = 0; i < 20; i++)
         EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = blocked,
-            .arg = &b, .drop = dropped }, 1, WEIR_NOW), 1);
+            .arg = &b, .drop = dropped }, 1, WEIR_NO_WAIT), 1);
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&b.dropped), 20);
     weir_pool_destroy(pool);
@@ -951,11 +953,11 @@ static int race_job(struct weir_context *cx, void *arg)
     return 0;
 }
 
-static void race_drop(void *arg, int why)
+static void race_drop(void *arg, int reason)
 {
     struct race *r = arg;
 
-    EXPECT_INT(why, -ECANCELED);
+    EXPECT_INT(reason, -ECANCELED);
     atomic_fetch_add(&r->ended, 1);
 }
 
@@ -1003,7 +1005,7 @@ static void create_and_close(void)
         atomic_int ran = 0;
 
         if (i % 2)
-            EXPECT_INT(submit(pool, count_run, &ran, WEIR_NOW), 1);
+            EXPECT_INT(submit(pool, count_run, &ran, WEIR_NO_WAIT), 1);
         EXPECT_INT(weir_pool_close(pool, i % 3 ? WEIR_DRAIN : WEIR_CANCEL,
                                    WEIR_FOREVER), 0);
         weir_pool_destroy(pool);
@@ -1045,7 +1047,7 @@ static void waiting_for_oneself(void)
     block_init(&b);
     b.pool = make_pool(&(struct weir_pool_options){ .workers = 1, .capacity = 1,
                                                .limit = 1 });
-    EXPECT_INT(submit(b.pool, from_inside, &b, WEIR_NOW), 1);
+    EXPECT_INT(submit(b.pool, from_inside, &b, WEIR_NO_WAIT), 1);
     EXPECT_INT(weir_pool_wait(b.pool, WEIR_FOREVER), 0);
     EXPECT_INT(b.results[0], -EDEADLK);
     EXPECT_INT(b.results[1], -EDEADLK);
@@ -1070,7 +1072,7 @@ static int destroy_from_a_job(void *arg)
 
     (void)arg;
     quiet();
-    submit(pool, destroy_inside, &pool, WEIR_NOW);
+    submit(pool, destroy_inside, &pool, WEIR_NO_WAIT);
     weir_pool_wait(pool, WEIR_FOREVER);
     return 0;
 }
@@ -1159,7 +1161,7 @@ static void signals_are_the_hosts(void)
         sigaction(i, NULL, &before[i]);
     pthread_sigmask(SIG_SETMASK, NULL, &mask_before);
     pool = make_n(2, 0);
-    EXPECT_INT(submit(pool, look_at_mask, NULL, WEIR_NOW), 1);
+    EXPECT_INT(submit(pool, look_at_mask, NULL, WEIR_NO_WAIT), 1);
     weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER);
     weir_pool_destroy(pool);
     for (int i = 1; i < NSIG; i++)
@@ -1207,7 +1209,7 @@ static void signals_do_not_end_waits(void)
     latch_init(&s.ready);
     s.ran = (atomic_int *)&self;
     block_init(&b);
-    EXPECT_INT(submit(pool, blocked, &b, WEIR_NOW), 1);
+    EXPECT_INT(submit(pool, blocked, &b, WEIR_NO_WAIT), 1);
     latch_wait(&b.running);
     thread = start(storm, &s);
     for (int i = 0; i < 10; i++) {
@@ -1238,7 +1240,7 @@ static int use_in_child(void *arg)
     bad += weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER) != -ECHILD;
     bad += weir_pool_stats(pool, &stats) != -ECHILD;
     bad += submit(pool, count_run, &ran, WEIR_FOREVER) != -ECHILD;
-    bad += submit(pool, count_run, &ran, WEIR_NOW) != -ECHILD;
+    bad += submit(pool, count_run, &ran, WEIR_NO_WAIT) != -ECHILD;
     weir_pool_destroy(pool);
     return bad;
 }
@@ -1282,7 +1284,7 @@ static void a_forked_child_is_told(void)
 
     block_init(&b);
     for (int i = 0; i < 2; i++)
-        EXPECT_INT(submit(pool, blocked, &b, WEIR_NOW), 1);
+        EXPECT_INT(submit(pool, blocked, &b, WEIR_NO_WAIT), 1);
     latch_wait(&b.running);
     latch_wait(&b.running);
     EXPECT_INT(in_child(use_in_child, pool), 0);
@@ -1302,7 +1304,7 @@ static void a_forked_child_has_its_own(void)
 
     EXPECT_INT(in_child(pool_of_its_own, c.pool), 0);
     /* And where one of the pool's own jobs forks. */
-    EXPECT_INT(submit(c.pool, fork_inside, &c, WEIR_NOW), 1);
+    EXPECT_INT(submit(c.pool, fork_inside, &c, WEIR_NO_WAIT), 1);
     EXPECT_INT(weir_pool_wait(c.pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&c.ran), 0);
     weir_pool_destroy(c.pool);
@@ -1322,7 +1324,7 @@ static void a_long_name(void)
 
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
         .workers = 1, .name = "a name of more than fifteen bytes" }) == 0);
-    EXPECT_INT(submit(pool, tell_name, name, WEIR_NOW), 1);
+    EXPECT_INT(submit(pool, tell_name, name, WEIR_NO_WAIT), 1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT(strcmp(name, "a name of more ") == 0);
     weir_pool_destroy(pool);

@@ -26,9 +26,9 @@ static void defaults(void)
 
     REQUIRE(weir_queue_create(&queue, NULL) == 0);
     for (int i = 0; i < 1024; i++)
-        EXPECT_INT(weir_queue_put(queue, &item, WEIR_NOW), 0);
-    EXPECT_INT(weir_queue_put(queue, &item, WEIR_NOW), -EAGAIN);
-    EXPECT_INT(weir_queue_take(queue, &got, WEIR_NOW), 0);
+        EXPECT_INT(weir_queue_put(queue, &item, WEIR_NO_WAIT), 0);
+    EXPECT_INT(weir_queue_put(queue, &item, WEIR_NO_WAIT), -EAGAIN);
+    EXPECT_INT(weir_queue_take(queue, &got, WEIR_NO_WAIT), 0);
     EXPECT(got == item);
     weir_queue_destroy(queue);
 }
@@ -44,8 +44,8 @@ static void capacity_is_not_touched(void)
         return;
     }
     queue = make(sizeof(item), (size_t)1 << 24);
-    EXPECT_INT(weir_queue_put(queue, &item, WEIR_NOW), 0);
-    EXPECT_INT(weir_queue_take(queue, &item, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_put(queue, &item, WEIR_NO_WAIT), 0);
+    EXPECT_INT(weir_queue_take(queue, &item, WEIR_NO_WAIT), 0);
     EXPECT(item == &queue);
     EXPECT(resident_bytes() - before < RESIDENT_SLACK);
     weir_queue_destroy(queue);
@@ -92,15 +92,15 @@ static void first_in_first_out(void)
         int in = 0, out = 0, got;
 
         while (out < 200) {
-            while (in < 200 && weir_queue_put(queue, &in, WEIR_NOW) == 0)
+            while (in < 200 && weir_queue_put(queue, &in, WEIR_NO_WAIT) == 0)
                 in++;
             EXPECT_INT(weir_queue_count(queue), in - out);
             EXPECT((size_t)(in - out) == capacity || in == 200);
             for (int i = 0; i < 1 + in % 3; i++)
-                if (weir_queue_take(queue, &got, WEIR_NOW) == 0)
+                if (weir_queue_take(queue, &got, WEIR_NO_WAIT) == 0)
                     EXPECT_INT(got, out++);
         }
-        EXPECT_INT(weir_queue_take(queue, &got, WEIR_NOW), -EAGAIN);
+        EXPECT_INT(weir_queue_take(queue, &got, WEIR_NO_WAIT), -EAGAIN);
         weir_queue_destroy(queue);
     }
 }
@@ -113,8 +113,8 @@ static void odd_sizes(void)
 
         memset(item, (int)bytes, sizeof(item));
         memset(got, 0, sizeof(got));
-        EXPECT_INT(weir_queue_put(queue, item, WEIR_NOW), 0);
-        EXPECT_INT(weir_queue_take(queue, got, WEIR_NOW), 0);
+        EXPECT_INT(weir_queue_put(queue, item, WEIR_NO_WAIT), 0);
+        EXPECT_INT(weir_queue_take(queue, got, WEIR_NO_WAIT), 0);
         EXPECT(memcmp(item, got, bytes) == 0);
         EXPECT_INT(got[bytes], 0);
         weir_queue_destroy(queue);
@@ -152,7 +152,7 @@ static void a_deadline_is_not_early(void)
     EXPECT_INT(weir_queue_take(queue, &item, deadline), -ETIMEDOUT);
     EXPECT(weir_now() >= deadline);
     for (int i = 0; i < 16; i++)
-        EXPECT_INT(weir_queue_put(queue, &item, WEIR_NOW), 0);
+        EXPECT_INT(weir_queue_put(queue, &item, WEIR_NO_WAIT), 0);
     for (int i = 0; i < 3; i++) {
         deadline = weir_after(ns[i]);
         EXPECT_INT(weir_queue_put(queue, &item, deadline), -ETIMEDOUT);
@@ -167,15 +167,15 @@ static void many_is_a_prefix(void)
     struct weir_queue *queue = make(sizeof(int), 5);
     int items[8] = { 0, 1, 2, 3, 4, 5, 6, 7 }, got[8] = { 0 };
 
-    EXPECT_INT(weir_queue_put_many(queue, items, 0, WEIR_NOW), 0);
-    EXPECT_INT(weir_queue_take_many(queue, got, 0, WEIR_NOW), 0);
-    EXPECT_INT(weir_queue_put_many(queue, items, 8, WEIR_NOW), 5);
-    EXPECT_INT(weir_queue_put_many(queue, items, 8, WEIR_NOW), -EAGAIN);
-    EXPECT_INT(weir_queue_take_many(queue, got, 3, WEIR_NOW), 3);
+    EXPECT_INT(weir_queue_put_many(queue, items, 0, WEIR_NO_WAIT), 0);
+    EXPECT_INT(weir_queue_take_many(queue, got, 0, WEIR_NO_WAIT), 0);
+    EXPECT_INT(weir_queue_put_many(queue, items, 8, WEIR_NO_WAIT), 5);
+    EXPECT_INT(weir_queue_put_many(queue, items, 8, WEIR_NO_WAIT), -EAGAIN);
+    EXPECT_INT(weir_queue_take_many(queue, got, 3, WEIR_NO_WAIT), 3);
     EXPECT_INT(weir_queue_put_many(queue, items + 5, 3, 0), 3);
-    EXPECT_INT(weir_queue_take_many(queue, got + 3, 8, WEIR_NOW), 5);
+    EXPECT_INT(weir_queue_take_many(queue, got + 3, 8, WEIR_NO_WAIT), 5);
     EXPECT(memcmp(items, got, sizeof(items)) == 0);
-    EXPECT_INT(weir_queue_take_many(queue, got, 8, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_queue_take_many(queue, got, 8, WEIR_NO_WAIT), -EAGAIN);
     weir_queue_destroy(queue);
 }
 
@@ -184,7 +184,7 @@ static void close_refuses_and_drains(void)
     struct weir_queue *queue = make(sizeof(int), 3);
     int items[2] = { 1, 2 }, got[4];
 
-    EXPECT_INT(weir_queue_put_many(queue, items, 2, WEIR_NOW), 2);
+    EXPECT_INT(weir_queue_put_many(queue, items, 2, WEIR_NO_WAIT), 2);
     EXPECT_INT(weir_queue_close(queue), 0);
     EXPECT_INT(weir_queue_close(queue), 0);
     EXPECT_INT(weir_queue_put(queue, items, WEIR_FOREVER), -EPIPE);
@@ -193,7 +193,7 @@ static void close_refuses_and_drains(void)
     EXPECT_INT(weir_queue_take_many(queue, got, 4, WEIR_FOREVER), 2);
     EXPECT_INT(got[1], 2);
     EXPECT_INT(weir_queue_take(queue, got, WEIR_FOREVER), -EPIPE);
-    EXPECT_INT(weir_queue_take(queue, got, WEIR_NOW), -EPIPE);
+    EXPECT_INT(weir_queue_take(queue, got, WEIR_NO_WAIT), -EPIPE);
     weir_queue_destroy(queue);
 }
 
@@ -232,7 +232,7 @@ static void close_wakes(void *(*fn)(void *), size_t capacity, size_t fill)
     struct weir_queue *queue = make(sizeof(int), capacity);
 
     while (weir_queue_count(queue) < fill)
-        EXPECT_INT(weir_queue_put(queue, &(int){ 1 }, WEIR_NOW), 0);
+        EXPECT_INT(weir_queue_put(queue, &(int){ 1 }, WEIR_NO_WAIT), 0);
     for (int i = 0; i < N; i++) {
         w[i] = (struct waiter){ .queue = queue, .result = 1 };
         latch_init(&w[i].ready);
@@ -267,10 +267,10 @@ static void a_take_wakes_a_put(void)
     int got = 1;
 
     latch_init(&w.ready);
-    EXPECT_INT(weir_queue_put(queue, &got, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_put(queue, &got, WEIR_NO_WAIT), 0);
     thread = start(put_blocked, &w);
     latch_wait(&w.ready);
-    EXPECT_INT(weir_queue_take(queue, &got, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_take(queue, &got, WEIR_NO_WAIT), 0);
     EXPECT_INT(got, 1);
     EXPECT_INT(weir_queue_take(queue, &got, WEIR_FOREVER), 0);
     EXPECT_INT(got, 2);
@@ -308,7 +308,7 @@ static void start_putters(struct putters *p)
     latch_init(&p->ready);
     p->queue = make(sizeof(int), LARGE);
     for (int i = 0; i < LARGE; i++)
-        EXPECT_INT(weir_queue_put(p->queue, &i, WEIR_NOW), 0);
+        EXPECT_INT(weir_queue_put(p->queue, &i, WEIR_NO_WAIT), 0);
     for (int i = 0; i < PUTTERS; i++)
         p->threads[i] = start(put_and_say, p);
     for (int i = 0; i < PUTTERS; i++)
@@ -333,7 +333,7 @@ static void one_place_for_one_put(void)
     start_putters(&p);
     for (int i = 0; i < PUTTERS; i++) {
         EXPECT_INT(atomic_load(&p.through), i);
-        EXPECT_INT(weir_queue_take(p.queue, &item, WEIR_NOW), 0);
+        EXPECT_INT(weir_queue_take(p.queue, &item, WEIR_NO_WAIT), 0);
         AWAIT(atomic_load(&p.through) == i + 1);
         EXPECT_INT(weir_queue_count(p.queue), LARGE);
     }
@@ -349,9 +349,9 @@ static void half_of_it_for_all(void)
         start_putters(&p);
         if (many)
             EXPECT_INT(weir_queue_take_many(p.queue, items, LARGE / 2,
-                                            WEIR_NOW), LARGE / 2);
+                                            WEIR_NO_WAIT), LARGE / 2);
         for (int i = 0; !many && i < LARGE / 2; i++)
-            EXPECT_INT(weir_queue_take(p.queue, items, WEIR_NOW), 0);
+            EXPECT_INT(weir_queue_take(p.queue, items, WEIR_NO_WAIT), 0);
         AWAIT(atomic_load(&p.through) == PUTTERS);
         EXPECT_INT(weir_queue_count(p.queue), LARGE / 2 + PUTTERS);
         end_putters(&p);
@@ -489,15 +489,15 @@ static void join_waits_for_done(void)
     pthread_t thread;
 
     latch_init(&w.ready);
-    EXPECT_INT(weir_queue_join(queue, WEIR_NOW), 0);
-    EXPECT_INT(weir_queue_put_many(queue, items, 3, WEIR_NOW), 3);
-    EXPECT_INT(weir_queue_take_many(queue, items, 3, WEIR_NOW), 3);
-    EXPECT_INT(weir_queue_join(queue, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_queue_join(queue, WEIR_NO_WAIT), 0);
+    EXPECT_INT(weir_queue_put_many(queue, items, 3, WEIR_NO_WAIT), 3);
+    EXPECT_INT(weir_queue_take_many(queue, items, 3, WEIR_NO_WAIT), 3);
+    EXPECT_INT(weir_queue_join(queue, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_queue_join(queue, weir_after(WEIR_MS)), -ETIMEDOUT);
     thread = start(join_queue, &w);
     latch_wait(&w.ready);
     weir_queue_done(queue, 1);
-    EXPECT_INT(weir_queue_join(queue, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_queue_join(queue, WEIR_NO_WAIT), -EAGAIN);
     weir_queue_done(queue, 2);
     join(thread);
     EXPECT_INT(w.result, 0);
@@ -512,7 +512,7 @@ static int too_many_done(void *arg)
     int item = 0;
 
     quiet();
-    if (weir_queue_put(queue, &item, WEIR_NOW) == 0)
+    if (weir_queue_put(queue, &item, WEIR_NO_WAIT) == 0)
         weir_queue_done(queue, *count);
     return 0;
 }
@@ -537,7 +537,7 @@ static int use_in_child(void *arg)
     bad += weir_queue_take(queue, &item, WEIR_FOREVER) != 0;
     bad += weir_queue_take(queue, &item, WEIR_FOREVER) != -ECHILD;
     bad += weir_queue_take_many(queue, &item, 1, WEIR_FOREVER) != -ECHILD;
-    bad += weir_queue_put(queue, &item, WEIR_NOW) != 0;
+    bad += weir_queue_put(queue, &item, WEIR_NO_WAIT) != 0;
     bad += weir_queue_put(queue, &item, WEIR_FOREVER) != -ECHILD;
     bad += weir_queue_put_many(queue, &item, 1, WEIR_FOREVER) != -ECHILD;
     bad += weir_queue_join(queue, WEIR_FOREVER) != -ECHILD;
@@ -551,9 +551,9 @@ static void child_cannot_wait(void)
     struct weir_queue *queue = make(sizeof(int), 1);
     int item = 1;
 
-    EXPECT_INT(weir_queue_put(queue, &item, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_put(queue, &item, WEIR_NO_WAIT), 0);
     EXPECT_INT(in_child(use_in_child, queue), 0);
-    EXPECT_INT(weir_queue_take(queue, &item, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_take(queue, &item, WEIR_NO_WAIT), 0);
     weir_queue_destroy(queue);
 }
 
@@ -607,7 +607,7 @@ static int take_in_child(struct weir_queue *queue)
     unsigned char item[8];
     int bad = weir_queue_take(queue, item, WEIR_FOREVER) != -ECHILD;
 
-    bad += weir_queue_take(queue, item, WEIR_NOW) != -ECHILD;
+    bad += weir_queue_take(queue, item, WEIR_NO_WAIT) != -ECHILD;
     bad += weir_queue_count(queue) != 1;
     return bad;
 }
@@ -618,7 +618,7 @@ static void forked_in_a_put(void)
     unsigned char item[8] = { 1 };
 
     fork_in(queue, 1, take_in_child);
-    EXPECT_INT(weir_queue_take(queue, item, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_take(queue, item, WEIR_NO_WAIT), 0);
     EXPECT_INT(item[0], 0);
     munmap(forbidden, PAGE);
     weir_queue_destroy(queue);
@@ -627,9 +627,9 @@ static void forked_in_a_put(void)
 static int put_in_child(struct weir_queue *queue)
 {
     unsigned char item[8] = { 2 }, taken[8] = { 0 };
-    int bad = weir_queue_put(queue, item, WEIR_NOW) != 0;
+    int bad = weir_queue_put(queue, item, WEIR_NO_WAIT) != 0;
 
-    bad += weir_queue_take(queue, taken, WEIR_NOW) != 0 || taken[0] != 2;
+    bad += weir_queue_take(queue, taken, WEIR_NO_WAIT) != 0 || taken[0] != 2;
     bad += weir_queue_take(queue, taken, WEIR_FOREVER) != -ECHILD;
     return bad;
 }
@@ -639,7 +639,7 @@ static void forked_in_a_take(void)
     struct weir_queue *queue = make(8, 1);
     unsigned char item[8] = { 1 };
 
-    EXPECT_INT(weir_queue_put(queue, item, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_put(queue, item, WEIR_NO_WAIT), 0);
     fork_in(queue, 0, put_in_child);
     EXPECT_INT(forbidden[0], 1);
     EXPECT_INT(weir_queue_count(queue), 0);

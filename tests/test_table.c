@@ -508,7 +508,7 @@ static void each_sorted(void)
         EXPECT_INT(weir_table_put(table, weir_text(keys[i]),
                                   weir_text(keys[i])),
                    0);
-    EXPECT_INT(weir_table_each(table, note, &walk), 0);
+    EXPECT_INT(weir_table_for_each(table, note, &walk), 0);
     EXPECT(strcmp(walk.text,
                   "= B=B a=a ab=ab abc=abc b=b z=z \xff=\xff ") == 0);
     unmake();
@@ -546,7 +546,7 @@ static void each_has_prefixes_first(void)
                        (struct weir_bytes){ key, sizeof(key) },
                        (struct weir_bytes){ value, sizeof(value) }), 0);
     }
-    EXPECT_INT(weir_table_each(table, see_prefix, &p), 0);
+    EXPECT_INT(weir_table_for_each(table, see_prefix, &p), 0);
     EXPECT_INT(p.wrong, 0);
     for (int i = 0; i < 200; i++)
         EXPECT_INT(p.seen[i], 2);
@@ -561,7 +561,7 @@ static void each_stops(void)
     EXPECT_INT(weir_table_put(table, weir_text("a"), weir_text("1")), 0);
     EXPECT_INT(weir_table_put(table, weir_text("b"), weir_text("2")), 0);
     EXPECT_INT(weir_table_put(table, weir_text("c"), weir_text("3")), 0);
-    EXPECT_INT(weir_table_each(table, note, &walk), 77);
+    EXPECT_INT(weir_table_for_each(table, note, &walk), 77);
     EXPECT(strcmp(walk.text, "a=1 b=2 ") == 0);
     unmake();
 }
@@ -571,7 +571,7 @@ static void each_empty(void)
     struct walk walk = { .stop_after = 0 };
 
     make(NULL);
-    EXPECT_INT(weir_table_each(table, note, &walk), 0);
+    EXPECT_INT(weir_table_for_each(table, note, &walk), 0);
     EXPECT_INT(walk.calls, 0);
     unmake();
 }
@@ -599,7 +599,7 @@ static void each_may_use_the_table(void)
         EXPECT_INT(weir_table_put(table, (struct weir_bytes){ &c, 1 },
                                   weir_text("v")),
                    0);
-    EXPECT_INT(weir_table_each(table, remove_and_add, &calls), 0);
+    EXPECT_INT(weir_table_for_each(table, remove_and_add, &calls), 0);
     EXPECT_INT(calls, 26);
     EXPECT_INT(weir_table_count(table), 26);
     unmake();
@@ -632,7 +632,7 @@ static void no_update_is_lost(void)
 
     make(NULL);
     in_threads(count_up, THREADS);
-    EXPECT_INT(weir_table_each(table, add_up, &sum), 0);
+    EXPECT_INT(weir_table_for_each(table, add_up, &sum), 0);
     EXPECT_INT(sum, THREADS * 100000);
     EXPECT_INT(weir_table_count(table), 1000);
     unmake();
@@ -705,7 +705,7 @@ static void *watch(void *arg)
     while (!atomic_load(&stop)) {
         struct pair pair = { 0, 0 };
 
-        EXPECT_INT(weir_table_each(table, read_pair, &pair), 0);
+        EXPECT_INT(weir_table_for_each(table, read_pair, &pair), 0);
         if (pair.first < pair.second || pair.first > pair.second + 1)
             FAIL("a snapshot of two moments");
     }
@@ -800,11 +800,11 @@ static int in_child(void)
     EXPECT_INT(weir_table_update(table, weir_text("k"), &count_one),
                -ECHILD);
     EXPECT_INT(weir_table_remove(table, weir_text("k")), -ECHILD);
-    EXPECT_INT(weir_table_each(table, note, &walk), -ECHILD);
+    EXPECT_INT(weir_table_for_each(table, note, &walk), -ECHILD);
     weir_table_destroy(table);
     EXPECT_INT(weir_table_create(&own, NULL), 0);
     EXPECT_INT(weir_table_put(own, weir_text("k"), weir_text("v")), 0);
-    EXPECT_INT(weir_table_each(own, note, &walk), 0);
+    EXPECT_INT(weir_table_for_each(own, note, &walk), 0);
     weir_table_destroy(own);
     return atomic_load(&tap_failures) != 0;
 }

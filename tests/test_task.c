@@ -64,7 +64,7 @@ static void exits_are_counted(void)
     EXPECT_INT(stats.running, 0);
     EXPECT_INT(stats.failed, 0);
     EXPECT_INT(stats.succeeded, 0);
-    EXPECT_INT(stats.cancelled, 5); /* it had retries left */
+    EXPECT_INT(stats.dropped, 5); /* it had retries left */
     EXPECT_INT(stats.submitted, 5);
     EXPECT_INT(atomic_load(&j.runs), 5);
     EXPECT_INT(atomic_load(&j.drops), 5);
@@ -107,7 +107,7 @@ static void an_endless_period(void)
     EXPECT_INT(atomic_load(&j.runs), 1);
     weir_pool_destroy(pool);
     EXPECT_INT(atomic_load(&j.drops), 1);
-    EXPECT_INT(atomic_load(&j.why), -ECANCELED);
+    EXPECT_INT(atomic_load(&j.reason), -ECANCELED);
 }
 
 /* ---- closing ---- */
@@ -123,7 +123,7 @@ static void due_when_drained(void)
         .drop = note_drop, .start = start });
     block_worker(pool, &first);
     AWAIT(weir_now() > start);
-    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
     latch_open(&first.go);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&due.runs), 1);
@@ -137,7 +137,7 @@ static void held_and_full(void)
     struct weir_gate *gate = make_gate(NULL);
     struct job parked[3];
 
-    REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+    REQUIRE(weir_gate_acquire(gate, 0, WEIR_NO_WAIT) == 0);
     for (int i = 0; i < 3; i++) {
         job_init(&parked[i]);
         submit_to(pool, &(struct weir_job){ .fn = run_job,
@@ -148,9 +148,9 @@ static void held_and_full(void)
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     for (int i = 0; i < 3; i++) {
         EXPECT_INT(atomic_load(&parked[i].drops), 1);
-        EXPECT_INT(atomic_load(&parked[i].why), -ECANCELED);
+        EXPECT_INT(atomic_load(&parked[i].reason), -ECANCELED);
     }
-    weir_gate_leave(gate, 0);
+    weir_gate_release(gate, 0);
     weir_pool_destroy(pool);
     weir_gate_destroy(gate);
 }
@@ -212,9 +212,9 @@ static void deadlines_drop(void)
     job_init(&delayed);
     job_init(&parked);
     job_init(&retried);
-    REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+    REQUIRE(weir_gate_acquire(gate, 0, WEIR_NO_WAIT) == 0);
     soon = weir_after(30 * WEIR_MS);
-    retried.statuses[0] = WEIR_AGAIN;
+    retried.statuses[0] = WEIR_RERUN;
     retried.retry_ns = 3600 * WEIR_S;
     submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &retried,
         .drop = note_drop, .deadline = weir_after(WEIR_S) });
@@ -232,15 +232,15 @@ static void deadlines_drop(void)
     AWAIT(weir_now() > soon);
     latch_open(&first.go);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
-    EXPECT_INT(atomic_load(&queued.why), -ETIMEDOUT);
-    EXPECT_INT(atomic_load(&delayed.why), -ETIMEDOUT);
-    EXPECT_INT(atomic_load(&parked.why), -ETIMEDOUT);
-    EXPECT_INT(atomic_load(&retried.why), -ETIMEDOUT);
+    EXPECT_INT(atomic_load(&queued.reason), -ETIMEDOUT);
+    EXPECT_INT(atomic_load(&delayed.reason), -ETIMEDOUT);
+    EXPECT_INT(atomic_load(&parked.reason), -ETIMEDOUT);
+    EXPECT_INT(atomic_load(&retried.reason), -ETIMEDOUT);
     EXPECT_INT(atomic_load(&queued.runs) + atomic_load(&delayed.runs) +
                    atomic_load(&parked.runs), 0);
     EXPECT(atomic_load(&retried.runs) <= 1);
-    EXPECT_INT(pool_stats(pool).cancelled, 4);
-    weir_gate_leave(gate, 0);
+    EXPECT_INT(pool_stats(pool).dropped, 4);
+    weir_gate_release(gate, 0);
     weir_gate_destroy(gate);
     weir_pool_destroy(pool);
 }
@@ -268,11 +268,11 @@ static void deadlines_drop_at_a_shut_gate(void)
             .arg = &jobs[3], .drop = note_drop });
         for (int i = 0; i < 3; i++) {
             AWAIT(atomic_load(&jobs[i].drops) == 1);
-            EXPECT_INT(atomic_load(&jobs[i].why), -ETIMEDOUT);
+            EXPECT_INT(atomic_load(&jobs[i].reason), -ETIMEDOUT);
             EXPECT_INT(atomic_load(&jobs[i].runs), 0);
         }
         EXPECT_INT(atomic_load(&jobs[3].drops), 0);
-        REQUIRE(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_NOW) == 0);
+        REQUIRE(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_NO_WAIT) == 0);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&jobs[3].runs), 1);
         weir_pool_destroy(pool);
@@ -359,7 +359,7 @@ static void periods_do_not_drift(void)
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&j.runs), 1);
     EXPECT_INT(atomic_load(&j.drops), 1);
-    EXPECT_INT(atomic_load(&j.why), -ECANCELED);
+    EXPECT_INT(atomic_load(&j.reason), -ECANCELED);
     weir_pool_destroy(pool);
 }
 
@@ -409,7 +409,7 @@ static void again(void)
         job_init(&polls);
         job_init(&other);
         for (int i = 0; i < 7; i++)
-            polls.statuses[i] = WEIR_AGAIN;
+            polls.statuses[i] = WEIR_RERUN;
         polls.last = 7;
         block_worker(pool, &first);
         submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &polls,
@@ -435,7 +435,7 @@ static void again_later(void)
         struct job j;
 
         job_init(&j);
-        j.statuses[0] = j.statuses[1] = WEIR_AGAIN;
+        j.statuses[0] = j.statuses[1] = WEIR_RERUN;
         j.last = 2;
         j.retry_ns = 20 * WEIR_MS;
         submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
@@ -455,15 +455,15 @@ static void again_and_closing(void)
         struct job j;
 
         job_init(&j);
-        j.statuses[0] = WEIR_AGAIN;
+        j.statuses[0] = WEIR_RERUN;
         j.retry_ns = pauses ? 3600 * WEIR_S : 0;
         submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
             .drop = note_drop });
         AWAIT(atomic_load(&j.runs) > 0);
         EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&j.drops), 1);
-        EXPECT_INT(atomic_load(&j.why), -ECANCELED);
-        EXPECT_INT(pool_stats(pool).cancelled, 1);
+        EXPECT_INT(atomic_load(&j.reason), -ECANCELED);
+        EXPECT_INT(pool_stats(pool).dropped, 1);
         EXPECT_INT(pool_stats(pool).succeeded, 0);
         weir_pool_destroy(pool);
     }
@@ -539,7 +539,7 @@ static void normal_ones_in_turn(void)
     for (int i = EACH; i < 2 * EACH; i++)
         submit_to(pool, &(struct weir_job){ .fn = note_turn,
             .arg = &jobs[i] });
-    REQUIRE(weir_gate_hold(gate, WEIR_EVERY, WEIR_NOW) == 0);
+    REQUIRE(weir_gate_hold(gate, WEIR_EVERY, WEIR_NO_WAIT) == 0);
     EXPECT_INT(pool_stats(pool).queued, 2 * EACH);
     latch_open(&first.go);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
@@ -562,7 +562,7 @@ static void capacity_covers_all(void)
 
     job_init(&j);
     none.arg = &j;
-    REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+    REQUIRE(weir_gate_acquire(gate, 0, WEIR_NO_WAIT) == 0);
     submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
         .drop = note_drop, .start = WEIR_FOREVER });
     submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
@@ -570,9 +570,9 @@ static void capacity_covers_all(void)
     AWAIT(pool_stats(pool).delayed == 1 && pool_stats(pool).parked == 1);
     block_worker(pool, &first);
     submit_to(pool, &none);
-    EXPECT_INT(weir_pool_submit(pool, &none, 1, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_submit(pool, &none, 1, WEIR_NO_WAIT), -EAGAIN);
     none.priority = WEIR_HIGH;
-    EXPECT_INT(weir_pool_submit(pool, &none, 1, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_submit(pool, &none, 1, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_pool_submit(pool, &none, 1, weir_now() - 1),
                -ETIMEDOUT);
     EXPECT_INT(pool_stats(pool).running, 1);
@@ -582,14 +582,14 @@ static void capacity_covers_all(void)
     submit_to(pool, &none); /* there is room again */
     submit_to(pool, &none);
     AWAIT(atomic_load(&j.runs) == 3);
-    weir_gate_leave(gate, 0);
+    weir_gate_release(gate, 0);
     AWAIT(atomic_load(&j.runs) == 4);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&j.drops), 1);
-    EXPECT_INT(weir_pool_submit(pool, &none, 1, WEIR_NOW), -EPIPE);
+    EXPECT_INT(weir_pool_submit(pool, &none, 1, WEIR_NO_WAIT), -EPIPE);
     EXPECT_INT(pool_stats(pool).submitted, 6);
     EXPECT_INT(pool_stats(pool).succeeded, 5);
-    EXPECT_INT(pool_stats(pool).cancelled, 1);
+    EXPECT_INT(pool_stats(pool).dropped, 1);
     weir_pool_destroy(pool);
     weir_gate_destroy(gate);
 }
@@ -623,7 +623,7 @@ static void draining(void)
     retried.statuses[0] = 5;
     retried.last = 1;
     retried.retry_ns = 100 * WEIR_MS;
-    REQUIRE(weir_gate_enter(full, 0, WEIR_NOW) == 0);
+    REQUIRE(weir_gate_acquire(full, 0, WEIR_NO_WAIT) == 0);
     REQUIRE(weir_gate_hold(held, 0, WEIR_FOREVER) == 0);
     submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &late,
         .drop = note_drop, .start = weir_after(3600 * WEIR_S) });
@@ -636,12 +636,12 @@ static void draining(void)
             .drop = note_drop, .gate = held });
     }
     AWAIT(pool_stats(pool).parked == 6 && atomic_load(&retried.runs) > 0);
-    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
     AWAIT(atomic_load(&kept.drops) == 3);
     EXPECT_INT(atomic_load(&late.drops), 1);
-    EXPECT_INT(atomic_load(&late.why), -ECANCELED);
+    EXPECT_INT(atomic_load(&late.reason), -ECANCELED);
     EXPECT_INT(atomic_load(&parked.runs), 0);
-    weir_gate_leave(full, 0);
+    weir_gate_release(full, 0);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&parked.runs), 3);
     EXPECT_INT(atomic_load(&kept.runs), 0);
@@ -659,7 +659,7 @@ static struct weir_job pauses(int how, struct job *j)
 {
     struct weir_job job = { .fn = run_job, .arg = j, .drop = note_drop };
 
-    j->statuses[0] = how == BY_RETRIES || how == BY_GROUP ? 5 : WEIR_AGAIN;
+    j->statuses[0] = how == BY_RETRIES || how == BY_GROUP ? 5 : WEIR_RERUN;
     j->last = 1;
     job.retries = how == BY_RETRIES || how == BY_GROUP ? 1 : 0;
     return job;
@@ -708,7 +708,7 @@ static void draining_finishes_reruns(void)
         EXPECT_INT(atomic_load(&j.runs), 2);
         EXPECT(j.at[1] - j.at[0] >= 20 * WEIR_MS);
         EXPECT_INT(atomic_load(&j.drops), 0);
-        EXPECT_INT(pool_stats(pool).cancelled, 0);
+        EXPECT_INT(pool_stats(pool).dropped, 0);
         EXPECT_INT(pool_stats(pool).succeeded, how == BY_WAITER ? 2 : 1);
         weir_group_destroy(group);
         weir_pool_destroy(pool);
@@ -756,7 +756,7 @@ static void pauses_outlast_all_but_cancelling(void)
         weir_pool_destroy(pool);
         EXPECT_INT(atomic_load(&j.runs), 1);
         EXPECT_INT(atomic_load(&j.drops), 1);
-        EXPECT_INT(atomic_load(&j.why), -ECANCELED);
+        EXPECT_INT(atomic_load(&j.reason), -ECANCELED);
     }
 }
 
@@ -785,7 +785,7 @@ static void draining_drops_what_cannot_run(void)
                                       0, WEIR_FOREVER), 0);
         EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&j.drops), 1);
-        EXPECT_INT(atomic_load(&j.why), late ? -ETIMEDOUT : -ECANCELED);
+        EXPECT_INT(atomic_load(&j.reason), late ? -ETIMEDOUT : -ECANCELED);
         weir_pool_destroy(pool);
         weir_gate_destroy(gate);
     }
@@ -799,16 +799,16 @@ static void hold_while_draining(void)
     struct job j;
 
     job_init(&j);
-    REQUIRE(weir_gate_enter(gate, 1, WEIR_NOW) == 0);
+    REQUIRE(weir_gate_acquire(gate, 1, WEIR_NO_WAIT) == 0);
     for (int i = 0; i < 3; i++)
         submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
             .drop = note_drop, .gate = gate, .key = 1 });
     AWAIT(pool_stats(pool).parked == 3);
-    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_gate_hold(gate, 1, WEIR_FOREVER), 0);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&j.drops), 3);
-    weir_gate_leave(gate, 1);
+    weir_gate_release(gate, 1);
     weir_gate_destroy(gate);
     weir_pool_destroy(pool);
 }
@@ -823,7 +823,7 @@ static void cancelling(void)
         struct weir_job j = { .fn = count_run, .drop = count_drop };
 
         j.arg = &drops;
-        REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+        REQUIRE(weir_gate_acquire(gate, 0, WEIR_NO_WAIT) == 0);
         for (int i = 0; i < 10; i++) {
             submit_to(pool, &(struct weir_job){ .fn = count_run,
                 .arg = &drops, .drop = count_drop, .gate = gate });
@@ -843,7 +843,7 @@ static void cancelling(void)
         }
         if (!destroys) {
             EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
-            EXPECT_INT(pool_stats(pool).cancelled, 29);
+            EXPECT_INT(pool_stats(pool).dropped, 29);
             EXPECT_INT(pool_stats(pool).succeeded, 1);
             EXPECT_INT(pool_stats(pool).queued, 0);
         }
@@ -851,7 +851,7 @@ static void cancelling(void)
         EXPECT_INT(atomic_load(&drops), 29);
         EXPECT_INT(atomic_load(&ran), 0);
         EXPECT_INT(atomic_load(&first.runs), 1);
-        weir_gate_leave(gate, 0);
+        weir_gate_release(gate, 0);
         weir_gate_destroy(gate);
     }
 }
@@ -865,9 +865,9 @@ static int use_in_child(void *arg)
 {
     struct family *f = arg;
     struct weir_job j = { .fn = count_run, .gate = f->gate };
-    int bad = weir_pool_submit(f->pool, &j, 1, WEIR_NOW) != -ECHILD;
+    int bad = weir_pool_submit(f->pool, &j, 1, WEIR_NO_WAIT) != -ECHILD;
 
-    bad |= weir_pool_close(f->pool, WEIR_DRAIN, WEIR_NOW) != -ECHILD;
+    bad |= weir_pool_close(f->pool, WEIR_DRAIN, WEIR_NO_WAIT) != -ECHILD;
     weir_pool_destroy(f->pool);
     weir_gate_destroy(f->gate);
     return bad;
@@ -879,7 +879,7 @@ static void a_forked_child(void)
     struct job j;
 
     job_init(&j);
-    REQUIRE(weir_gate_enter(f.gate, 0, WEIR_NOW) == 0);
+    REQUIRE(weir_gate_acquire(f.gate, 0, WEIR_NO_WAIT) == 0);
     submit_to(f.pool, &(struct weir_job){ .fn = run_job, .arg = &j,
         .gate = f.gate });
     submit_to(f.pool, &(struct weir_job){ .fn = run_job, .arg = &j,
@@ -887,7 +887,7 @@ static void a_forked_child(void)
     AWAIT(pool_stats(f.pool).parked == 1 &&
           pool_stats(f.pool).delayed == 1);
     EXPECT_INT(in_child(use_in_child, &f), 0);
-    weir_gate_leave(f.gate, 0);
+    weir_gate_release(f.gate, 0);
     AWAIT(atomic_load(&j.runs) == 1);
     weir_pool_destroy(f.pool);
     weir_gate_destroy(f.gate);
@@ -902,12 +902,12 @@ static void ready_is_queued(void)
     struct job j, first, second;
 
     job_init(&j);
-    REQUIRE(weir_gate_enter(gate, 0, WEIR_NOW) == 0);
+    REQUIRE(weir_gate_acquire(gate, 0, WEIR_NO_WAIT) == 0);
     submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
         .gate = gate });
     AWAIT(pool_stats(pool).parked == 1);
     block_worker(pool, &first);
-    weir_gate_leave(gate, 0);
+    weir_gate_release(gate, 0);
     EXPECT_INT(pool_stats(pool).parked, 0);
     EXPECT_INT(pool_stats(pool).queued, 1);
     /* Of high priority it begins before its token is taken. */
@@ -938,11 +938,11 @@ static void ended_without_threads(void)
     job_init(&j);
     for (int i = 1; i <= 3; i++) {
         REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = run_job,
-                    .arg = &j, .priority = WEIR_HIGH }, 1, WEIR_NOW) == 1);
+                    .arg = &j, .priority = WEIR_HIGH }, 1, WEIR_NO_WAIT) == 1);
         EXPECT_INT(weir_pool_run(pool, weir_now()), 0);
         EXPECT_INT(atomic_load(&j.runs), i);
         EXPECT_INT(pool_stats(pool).succeeded, i);
-        EXPECT_INT(weir_pool_wait(pool, WEIR_NOW), 0);
+        EXPECT_INT(weir_pool_wait(pool, WEIR_NO_WAIT), 0);
     }
     weir_pool_destroy(pool);
 }
@@ -967,7 +967,7 @@ static void ended_before_its_turn(void)
     submit_fn(pool, run_job, &j);
     submit_fn(pool, run_job, &j);
     EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = run_job,
-                   .arg = &j }, 1, WEIR_NOW), -EAGAIN);
+                   .arg = &j }, 1, WEIR_NO_WAIT), -EAGAIN);
     latch_open(&second.go);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&j.runs), 3);

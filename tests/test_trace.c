@@ -76,7 +76,7 @@ static int returns_7(struct weir_context *cx, void *arg)
 static int twice(struct weir_context *cx, void *arg)
 {
     (void)cx;
-    return atomic_fetch_add((atomic_int *)arg, 1) == 0 ? WEIR_AGAIN : 0;
+    return atomic_fetch_add((atomic_int *)arg, 1) == 0 ? WEIR_RERUN : 0;
 }
 
 static int exits(struct weir_context *cx, void *arg)
@@ -129,9 +129,9 @@ static void each_kind(void)
         job.arg = &args[i];
         job.priority = i % 2;
         if (i < 2)
-            REQUIRE(weir_pool_submit(pool, &job, 1, WEIR_NOW) == 1);
+            REQUIRE(weir_pool_submit(pool, &job, 1, WEIR_NO_WAIT) == 1);
         else
-            REQUIRE(weir_group_submit(group, &job, 1, WEIR_NOW) == 1);
+            REQUIRE(weir_group_submit(group, &job, 1, WEIR_NO_WAIT) == 1);
     }
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     for (int i = 0; i < 4; i++)
@@ -161,14 +161,14 @@ static void again_and_again(void)
         job.tag = (uint64_t)(1 + i);
         job.arg = &turns[i];
         job.priority = i == 1;
-        REQUIRE((i < 2 ? weir_pool_submit(pool, &job, 1, WEIR_NOW)
-                       : weir_group_submit(group, &job, 1, WEIR_NOW)) == 1);
+        REQUIRE((i < 2 ? weir_pool_submit(pool, &job, 1, WEIR_NO_WAIT)
+                       : weir_group_submit(group, &job, 1, WEIR_NO_WAIT)) == 1);
     }
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     for (uint64_t tag = 1; tag <= 3; tag++) {
-        EXPECT_KINDS(tag, WEIR_JOB_BEGAN, WEIR_JOB_AGAIN, WEIR_JOB_BEGAN,
+        EXPECT_KINDS(tag, WEIR_JOB_BEGAN, WEIR_JOB_RERUN, WEIR_JOB_BEGAN,
                      WEIR_JOB_ENDED);
-        EXPECT_INT(event_of(tag, 1)->status, WEIR_AGAIN);
+        EXPECT_INT(event_of(tag, 1)->status, WEIR_RERUN);
         EXPECT_INT(event_of(tag, 3)->status, 0);
     }
     weir_group_destroy(group);
@@ -187,8 +187,8 @@ static void dropped_ones(void)
     for (int i = 0; i < 4; i++) {
         job.tag = (uint64_t)(1 + i);
         job.priority = i % 2;
-        REQUIRE((i < 2 ? weir_pool_submit(pool, &job, 1, WEIR_NOW)
-                       : weir_group_submit(group, &job, 1, WEIR_NOW)) == 1);
+        REQUIRE((i < 2 ? weir_pool_submit(pool, &job, 1, WEIR_NO_WAIT)
+                       : weir_group_submit(group, &job, 1, WEIR_NO_WAIT)) == 1);
     }
     EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -77), 0);
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
@@ -221,7 +221,7 @@ static int goes_down(struct weir_context *cx, void *arg)
         return n->exits ? exits(cx, NULL) : 0;
     REQUIRE(weir_group_create(&group, n->pool, NULL) == 0);
     REQUIRE(weir_group_submit(group, &(struct weir_job){ .fn = goes_down,
-                .arg = &below, .tag = below.tag }, 1, WEIR_NOW) == 1);
+                .arg = &below, .tag = below.tag }, 1, WEIR_NO_WAIT) == 1);
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
     weir_progress(cx, 1, 1);
     weir_group_destroy(group);
@@ -235,7 +235,7 @@ static void depths(void)
     struct nest n = { pool, 3, 1, false };
 
     REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = goes_down,
-                .arg = &n, .tag = 1 }, 1, WEIR_NOW) == 1);
+                .arg = &n, .tag = 1 }, 1, WEIR_NO_WAIT) == 1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     for (uint64_t tag = 1; tag <= 4; tag++)
         for (int i = 0; i < (tag == 4 ? 2 : 3); i++)
@@ -255,7 +255,7 @@ static int exit_inside(void *arg)
 
     (void)arg;
     REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = goes_down,
-                .arg = &n, .tag = 1 }, 1, WEIR_NOW) == 1);
+                .arg = &n, .tag = 1 }, 1, WEIR_NO_WAIT) == 1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     for (uint64_t tag = 1; tag <= 4; tag++) {
         EXPECT_KINDS(tag, WEIR_JOB_BEGAN, WEIR_JOB_ENDED);
@@ -276,8 +276,8 @@ static void exiting_late(void)
     REQUIRE(weir_group_create(&group, pool, NULL) == 0);
     for (job.tag = 1; job.tag <= 2; job.tag++)
         REQUIRE((job.tag == 1
-                     ? weir_pool_submit(pool, &job, 1, WEIR_NOW)
-                     : weir_group_submit(group, &job, 1, WEIR_NOW)) == 1);
+                     ? weir_pool_submit(pool, &job, 1, WEIR_NO_WAIT)
+                     : weir_group_submit(group, &job, 1, WEIR_NO_WAIT)) == 1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     for (uint64_t tag = 1; tag <= 2; tag++) {
         EXPECT_KINDS(tag, WEIR_JOB_BEGAN, WEIR_JOB_ENDED);
@@ -438,7 +438,7 @@ static void nobody_watches(void)
 
     REQUIRE(weir_pool_create(&pool, NULL) == 0);
     REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = tell_nobody }, 1,
-                             WEIR_NOW) == 1);
+                             WEIR_NO_WAIT) == 1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(weir_pool_stats(pool, &stats), 0);
     EXPECT_INT(stats.succeeded, 1);

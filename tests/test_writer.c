@@ -405,7 +405,7 @@ static void appends(void)
     file_set(path, "before\n", 7);
     open_with((struct weir_writer_options){ .path = path });
     EXPECT_INT(put("one\n", WEIR_FOREVER), 0);
-    EXPECT_INT(put("two\n", WEIR_NOW), 0);
+    EXPECT_INT(put("two\n", WEIR_NO_WAIT), 0);
     finish(0);
     EXPECT(file_says(path, "before\none\ntwo\n"));
 }
@@ -589,7 +589,7 @@ static void four_threads_small_buffer(void)
         .path = path, .capacity = 3, .buffer_bytes = 150,
         .record_max = 100 });
     in_threads(write_lines, THREADS);
-    EXPECT(stats().waiting_max <= 3);
+    EXPECT(stats().waiting_peak <= 3);
     finish(0);
     check_lines(THREADS, 20000);
 }
@@ -649,13 +649,14 @@ static void full_buffer(void)
     open_gated(2);
     EXPECT_INT(put("a", WEIR_FOREVER), 0);
     gate_wait(&gate.entered);
-    EXPECT_INT(put("b", WEIR_NOW), 0); /* what is being written takes room */
-    EXPECT_INT(put("c", WEIR_NOW), -EAGAIN);
+    /* what is being written takes room */
+    EXPECT_INT(put("b", WEIR_NO_WAIT), 0);
+    EXPECT_INT(put("c", WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(put("c", weir_now() - 1), -ETIMEDOUT);
     EXPECT_INT(put("c", weir_after(2 * WEIR_MS)), -ETIMEDOUT);
     EXPECT_INT(stats().accepted, 2);
     EXPECT_INT(stats().waiting, 2);
-    EXPECT_INT(stats().waiting_max, 2);
+    EXPECT_INT(stats().waiting_peak, 2);
     gate_open();
     EXPECT_INT(put("d", WEIR_FOREVER), 0);
     finish(0);
@@ -671,10 +672,10 @@ static void full_of_bytes(void)
     open_gated(100);
     EXPECT_INT(put(big, WEIR_FOREVER), 0);
     gate_wait(&gate.entered);
-    EXPECT_INT(put("12345678901", WEIR_NOW), -EAGAIN);
-    EXPECT_INT(put("1234567890", WEIR_NOW), 0);
-    EXPECT_INT(put("", WEIR_NOW), 0);
-    EXPECT_INT(put("1", WEIR_NOW), -EAGAIN);
+    EXPECT_INT(put("12345678901", WEIR_NO_WAIT), -EAGAIN);
+    EXPECT_INT(put("1234567890", WEIR_NO_WAIT), 0);
+    EXPECT_INT(put("", WEIR_NO_WAIT), 0);
+    EXPECT_INT(put("1", WEIR_NO_WAIT), -EAGAIN);
     gate_open();
     finish(0);
 }
@@ -691,7 +692,7 @@ static void *put_from_thread(void *arg)
  * somebody is in the line. */
 static void await_line(void)
 {
-    while (put("", WEIR_NOW) == 0)
+    while (put("", WEIR_NO_WAIT) == 0)
         sched_yield();
 }
 
@@ -707,7 +708,7 @@ static void line_is_fifo(void)
     gate_wait(&gate.entered);
     REQUIRE(pthread_create(&thread, NULL, put_from_thread, big) == 0);
     await_line();
-    EXPECT_INT(put("small", WEIR_NOW), -EAGAIN);
+    EXPECT_INT(put("small", WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(put("small", weir_after(WEIR_MS)), -ETIMEDOUT);
     gate_open();
     pthread_join(thread, NULL);
@@ -746,7 +747,7 @@ static void giving_up_lets_on(void)
     REQUIRE(pthread_create(&first, NULL, put_big_until, big) == 0);
     gate_wait(&big_ready);
     /* The big one most likely waits by now; if not, no harm is done. */
-    for (int i = 0; i < 1000 && put("", WEIR_NOW) == 0; i++)
+    for (int i = 0; i < 1000 && put("", WEIR_NO_WAIT) == 0; i++)
         sched_yield();
     REQUIRE(pthread_create(&second, NULL, put_small, NULL) == 0);
     pthread_join(first, NULL);
@@ -769,7 +770,7 @@ static void close_wakes_line(void)
     gate_wait(&gate.entered);
     REQUIRE(pthread_create(&thread, NULL, put_from_thread, big) == 0);
     await_line();
-    EXPECT_INT(weir_writer_close(writer, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_writer_close(writer, WEIR_NO_WAIT), -EAGAIN);
     pthread_join(thread, NULL);
     EXPECT_INT(atomic_load(&waiting_result), -EPIPE);
     gate_open();
@@ -812,7 +813,7 @@ static void all_at_once(void)
     EXPECT_INT(put("0", WEIR_FOREVER), 0);
     gate_wait(&gate.entered);
     for (int i = 0; i < 20; i++)
-        EXPECT_INT(put("x", WEIR_NOW), 0);
+        EXPECT_INT(put("x", WEIR_NO_WAIT), 0);
     sem_post(&gate.go_on);
     gate_wait(&gate.entered);
     EXPECT_INT(atomic_load(&gate.records), 20);
@@ -826,7 +827,7 @@ static void flush_covers(void)
 {
     clean();
     open_with((struct weir_writer_options){ .path = path });
-    EXPECT_INT(weir_writer_flush(writer, WEIR_NOW), 0);
+    EXPECT_INT(weir_writer_flush(writer, WEIR_NO_WAIT), 0);
     for (uint64_t i = 1; i <= 500; i++) {
         EXPECT_INT(put("line\n", WEIR_FOREVER), 0);
         EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), 0);
@@ -842,11 +843,11 @@ static void flush_deadline(void)
     open_gated(50);
     EXPECT_INT(put("0", WEIR_FOREVER), 0);
     gate_wait(&gate.entered);
-    EXPECT_INT(weir_writer_flush(writer, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_writer_flush(writer, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_writer_flush(writer, weir_after(WEIR_MS)), -ETIMEDOUT);
     gate_open();
     EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), 0);
-    EXPECT_INT(weir_writer_flush(writer, WEIR_NOW), 0);
+    EXPECT_INT(weir_writer_flush(writer, WEIR_NO_WAIT), 0);
     finish(0);
 }
 
@@ -892,7 +893,7 @@ static void flush_polled(void)
     open_with((struct weir_writer_options){ .path = path,
                                             .sync = WEIR_SYNC_FLUSH });
     EXPECT_INT(put("a", WEIR_FOREVER), 0);
-    while ((err = weir_writer_flush(writer, WEIR_NOW)) == -EAGAIN)
+    while ((err = weir_writer_flush(writer, WEIR_NO_WAIT)) == -EAGAIN)
         sched_yield();
     EXPECT_INT(err, 0);
     EXPECT_INT(stats().durable, 1);
@@ -913,10 +914,10 @@ static void polling_wakes(void)
         while (stats().written != i)
             sched_yield();
         nanosleep(&while_, NULL);
-        EXPECT_INT(weir_writer_flush(writer, WEIR_NOW), -EAGAIN);
+        EXPECT_INT(weir_writer_flush(writer, WEIR_NO_WAIT), -EAGAIN);
         while (stats().durable != i)
             sched_yield();
-        EXPECT_INT(weir_writer_flush(writer, WEIR_NOW), 0);
+        EXPECT_INT(weir_writer_flush(writer, WEIR_NO_WAIT), 0);
     }
     finish(0);
 }
@@ -947,8 +948,8 @@ static void many_flush(void)
 static void every_call_says(int error)
 {
     EXPECT_INT(put("x", WEIR_FOREVER), error);
-    EXPECT_INT(put("x", WEIR_NOW), error);
-    EXPECT_INT(weir_writer_flush(writer, WEIR_NOW), error);
+    EXPECT_INT(put("x", WEIR_NO_WAIT), error);
+    EXPECT_INT(weir_writer_flush(writer, WEIR_NO_WAIT), error);
     EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), error);
     EXPECT_INT(stats().error, error);
 }
@@ -1145,7 +1146,7 @@ static void slow_pipe(void)
     for (size_t i = 0; i < ALL / sizeof(bytes); i++) {
         const struct iovec piece = { bytes, sizeof(bytes) };
 
-        EXPECT_INT(weir_writer_write(writer, &piece, 1, WEIR_NOW), 0);
+        EXPECT_INT(weir_writer_write(writer, &piece, 1, WEIR_NO_WAIT), 0);
     }
     while (read_bytes < ALL) {
         struct pollfd p = { .fd = fds[0], .events = POLLIN };
@@ -1320,7 +1321,7 @@ static void reopen_in_order(void)
     gate_wait(&gate.entered);
     EXPECT_INT(put("b", WEIR_FOREVER), 0);
     REQUIRE(rename(path, other_path) == 0);
-    EXPECT_INT(weir_writer_reopen(writer, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_writer_reopen(writer, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -EBUSY);
     EXPECT_INT(put("c", WEIR_FOREVER), 0);
     gate_open();
@@ -1493,7 +1494,7 @@ static void closed(void)
     EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), -EPIPE);
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -EPIPE);
     EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), 0);
-    EXPECT_INT(weir_writer_close(writer, WEIR_NOW), 0);
+    EXPECT_INT(weir_writer_close(writer, WEIR_NO_WAIT), 0);
     EXPECT_INT(stats().written, 1);
     weir_writer_destroy(writer);
 }
@@ -1504,7 +1505,7 @@ static void close_deadline(void)
     EXPECT_INT(put("a", WEIR_FOREVER), 0);
     gate_wait(&gate.entered);
     EXPECT_INT(put("b", WEIR_FOREVER), 0);
-    EXPECT_INT(weir_writer_close(writer, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_writer_close(writer, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_writer_close(writer, weir_after(WEIR_MS)), -ETIMEDOUT);
     EXPECT_INT(put("c", WEIR_FOREVER), -EPIPE);
     gate_open();
@@ -1574,7 +1575,7 @@ static int forked_calls(void)
     struct weir_writer_stats s;
 
     atomic_store(&tap_failures, 0);
-    EXPECT_INT(put("child", WEIR_NOW), -ECHILD);
+    EXPECT_INT(put("child", WEIR_NO_WAIT), -ECHILD);
     EXPECT_INT(put("child", WEIR_FOREVER), -ECHILD);
     EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), -ECHILD);
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -ECHILD);

@@ -27,9 +27,9 @@ static const struct peer *peer;
 static uint64_t turns, ops;
 static int workers, producers;
 
-void peer_die(const char *why)
+void peer_die(const char *reason)
 {
-    fprintf(stderr, "%s: %s\n", peer->name, why);
+    fprintf(stderr, "%s: %s\n", peer->name, reason);
     exit(1);
 }
 

@@ -31,6 +31,6 @@ struct peer {
 
 /* Of the adapter, NULL behind the last; peer_die() ends with 1. */
 extern const struct peer *const peer_all[];
-void peer_die(const char *why);
+void peer_die(const char *reason);
 
 #endif

@@ -91,7 +91,7 @@ static void fan(void **args, size_t count)
             (ssize_t)count);
     must_be(weir_group_wait(one, WEIR_FOREVER), 0);
     for (size_t i = 0; i < count; i++)
-        must_be(weir_group_next(one, &result, WEIR_NOW), 0);
+        must_be(weir_group_next(one, &result, WEIR_NO_WAIT), 0);
     weir_group_destroy(one);
 }
 
@@ -107,7 +107,7 @@ static int call_element(struct weir_context *cx, void *user, void *element)
 
 static void fan_each(void **args, size_t count)
 {
-    must_be(weir_group_each(pool, &(struct weir_each){ .fn = call_element,
+    must_be(weir_for_each(pool, &(struct weir_each){ .fn = call_element,
         .array = args, .count = count, .size = sizeof(*args) }), 0);
 }
 
@@ -173,7 +173,7 @@ static void submit_group(void *arg)
     ssize_t n;
 
     while ((n = weir_group_submit(group, job, 1, WEIR_FOREVER)) == -ENOBUFS)
-        read_results(WEIR_NOW);
+        read_results(WEIR_NO_WAIT);
     must_be(n, 1);
 }
 

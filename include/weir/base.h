@@ -3,7 +3,7 @@
  *
  * ERRORS. A call returns 0 or a negative errno value; a call that counts
  * returns ssize_t. The values always mean the same:
- *   -EAGAIN     it would have to wait, and was told not to (WEIR_NOW), or
+ *   -EAGAIN     it would have to wait, and was told not to (WEIR_NO_WAIT), or
  *               never waits for this; or the system refuses a thread
  *   -ETIMEDOUT  the deadline passed first
  *   -EPIPE      closed: nothing more is accepted, or nothing more will come
@@ -26,10 +26,10 @@
  *
  * TIME. A deadline is one absolute time of the monotonic clock in
  * nanoseconds, and the last parameter of a call that has one:
- *   weir_queue_put(queue, &item, WEIR_NOW);                do not wait
+ *   weir_queue_put(queue, &item, WEIR_NO_WAIT);                do not wait
  *   weir_queue_put(queue, &item, weir_after(5 * WEIR_S));  five seconds
  *   weir_queue_put(queue, &item, WEIR_FOREVER);            as long as it takes
- * A deadline in the past behaves as WEIR_NOW, but says -ETIMEDOUT. There is
+ * A deadline in the past behaves as WEIR_NO_WAIT, but says -ETIMEDOUT. There is
  * one exception: the deadline of weir_pool_run() bounds the work too.
  * The clock is CLOCK_MONOTONIC. On Linux it stands still while the machine is
  * suspended: deadlines, start times, periods and rates are late by that time.
@@ -101,9 +101,9 @@ extern "C" {
 #endif
 #endif
 
-#define WEIR_VERSION "0.1.0"
+#define WEIR_VERSION "0.2.0"
 
-#define WEIR_NOW     INT64_MIN /* before every time: do not wait */
+#define WEIR_NO_WAIT INT64_MIN /* before every time: do not wait */
 #define WEIR_FOREVER INT64_MAX /* after every time */
 #define WEIR_NONE    (-1)      /* none, or unlimited; 0 is the default */
 #define WEIR_EVERY UINT64_MAX  /* every key of a gate, every job of a group */

@@ -17,7 +17,7 @@ extern "C" {
 enum weir_event_kind {
     WEIR_JOB_BEGAN = 1,
     WEIR_JOB_ENDED = 2,    /* for good; status */
-    WEIR_JOB_AGAIN = 3,    /* a run ended, another or a drop follows; status */
+    WEIR_JOB_RERUN = 3,    /* a run ended, another or a drop follows; status */
     WEIR_JOB_DROPPED = 4,  /* status: why */
     WEIR_JOB_PROGRESS = 5, /* done, total */
     WEIR_WORKER_BEGAN = 6, /* a thread of the pool's own */

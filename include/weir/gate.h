@@ -9,9 +9,9 @@
  *   int err = weir_gate_create(&gate, &(struct weir_gate_options){
  *       .limit = 4, .rate_per_s = 100 });
  *
- *   if (weir_gate_enter(gate, 0, weir_after(2 * WEIR_S)) == 0) {
+ *   if (weir_gate_acquire(gate, 0, weir_after(2 * WEIR_S)) == 0) {
  *       call_the_service();
- *       weir_gate_leave(gate, 0);
+ *       weir_gate_release(gate, 0);
  *   }
  *
  * A gate of limit 1 is a serial queue; a held gate is a pause; a gate with a
@@ -84,18 +84,18 @@ struct weir_gate_options {
 };
 
 struct weir_gate_stats {
-    uint64_t entered;   /* entries so far */
+    uint64_t acquired;   /* entries so far */
     uint64_t waited;    /* of these, those that had to wait */
-    uint64_t refused;   /* calls of weir_gate_enter() that returned -EAGAIN or
-                           -ETIMEDOUT, and jobs not accepted because of
+    uint64_t rejected;   /* calls of weir_gate_acquire() that returned -EAGAIN
+                           or -ETIMEDOUT, and jobs not accepted because of
                            parked_max or keys_max */
     uint64_t late_ns;   /* sum over entries of how late each tick was used */
-    uint64_t late_max_ns; /* the latest of them */
+    uint64_t late_peak_ns; /* the latest of them */
     int64_t held_until; /* as held with WEIR_EVERY, also if that time has
-                           come; WEIR_NOW: not held */
+                           come; WEIR_NO_WAIT: not held */
     int limit;          /* as set; WEIR_NONE */
     int inside;         /* now */
-    int inside_max;     /* the most that were inside at the same time */
+    int inside_peak;     /* the most that were inside at the same time */
     int waiting;        /* in line now; a pool's own jobs count once */
     size_t parked;      /* jobs in line here without a thread, now: parked, or
                            not tried yet */
@@ -120,8 +120,8 @@ WEIR_API void weir_gate_destroy(struct weir_gate *gate);
 
 /* Enter, waiting in line for a permit and a tick.
  * Returns:
- *   0           the caller owes a weir_gate_leave(), from any thread
- *   -EAGAIN     it would have to wait, and the deadline was WEIR_NOW
+ *   0           the caller owes a weir_gate_release(), from any thread
+ *   -EAGAIN     it would have to wait, and the deadline was WEIR_NO_WAIT
  *   -ETIMEDOUT  it could not enter before the deadline
  *   -EAGAIN     immediately, whatever the deadline: there are keys_max keys
  *               already
@@ -130,13 +130,13 @@ WEIR_API void weir_gate_destroy(struct weir_gate *gate);
  *               locked when the process forked
  *   or an error of sem_init(). After an error nothing has changed, except
  *   `refused`. */
-WEIR_API int weir_gate_enter(struct weir_gate *gate, uint64_t key,
+WEIR_API int weir_gate_acquire(struct weir_gate *gate, uint64_t key,
                              int64_t deadline);
 
 /* Give a permit back, for the first in line. Aborts when nobody is inside with
  * this key. In a forked child only the child's copy of the gate changes;
  * nobody is notified. */
-WEIR_API void weir_gate_leave(struct weir_gate *gate, uint64_t key);
+WEIR_API void weir_gate_release(struct weir_gate *gate, uint64_t key);
 
 /* Change the bounds, of every key. Members that are 0 stay as they are;
  * WEIR_NONE lifts the limit or the rate. A new rate counts from the last tick
@@ -149,7 +149,7 @@ WEIR_API int weir_gate_set(struct weir_gate *gate,
                            const struct weir_gate_options *options);
 
 /* Let nobody enter with this key before `until`, or with WEIR_EVERY nobody at
- * all. A second hold takes the place of the first; WEIR_NOW lifts it, and
+ * all. A second hold takes the place of the first; WEIR_NO_WAIT lifts it, and
  * WEIR_FOREVER holds until it is lifted. The hold of a key and that of
  * WEIR_EVERY are two: nobody enters before both are over. In a gate without
  * keys they are the same. Nobody who is inside is sent out. If a server

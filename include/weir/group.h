@@ -17,7 +17,7 @@
  * With weir_group_get(group, i, ...) instead of next, results come in the
  * order of the input. A loop over an array is a single call:
  *
- * PARALLEL LOOPS. weir_group_each() calls a function for every element of an
+ * PARALLEL LOOPS. weir_for_each() calls a function for every element of an
  * array, and returns when all are done:
  *
  *   static int square_root(struct weir_context *cx, void *user, void *element)
@@ -29,7 +29,7 @@
  *   }
  *   ...
  *   double numbers[1000] = { ... };
- *   int err = weir_group_each(pool, &(struct weir_each){ .fn = square_root,
+ *   int err = weir_for_each(pool, &(struct weir_each){ .fn = square_root,
  *       .array = numbers, .count = 1000, .size = sizeof numbers[0] });
  *
  * A reduction gives each thread a private accumulator, so that no call waits
@@ -48,7 +48,7 @@
  *   }
  *   ...
  *   double sum = 0;
- *   err = weir_group_each(pool, &(struct weir_each){ .fn = add,
+ *   err = weir_for_each(pool, &(struct weir_each){ .fn = add,
  *       .array = numbers, .count = 1000, .size = sizeof numbers[0],
  *       .total = &sum, .total_bytes = sizeof sum, .combine = combine });
  *
@@ -63,7 +63,7 @@
  * Inside fn, weir_tag() is the index of the element. weir_worker_index() is
  * that of the worker, or -1 in a calling thread that is none. If the pool has
  * a worker_start, a thread outside the pool runs no elements, so that
- * weir_local() is always what worker_start has stored. weir_stopping(),
+ * weir_local() is always what worker_start has stored. weir_stop_requested(),
  * weir_on_stop(), weir_sleep(), weir_deadline() and groups work as in any job;
  * loops may be nested, up to help_depth. No element allocates memory.
  *
@@ -176,7 +176,7 @@ struct weir_group_stats {
     uint64_t submitted;  /* accepted */
     uint64_t succeeded;  /* jobs whose last run returned 0 */
     uint64_t failed;     /* jobs whose last run failed: not their retries */
-    uint64_t cancelled;  /* jobs dropped, before a run or after some */
+    uint64_t dropped;  /* jobs dropped, before a run or after some */
     size_t unfinished;   /* queued or running, now */
     size_t unread;       /* results that wait to be read, now */
     uint64_t reserved[6];
@@ -236,14 +236,14 @@ WEIR_API int weir_group_wait(struct weir_group *group, int64_t deadline);
 WEIR_API int weir_group_status(struct weir_group *group);
 
 /* Cancel the job with this index, or WEIR_EVERY: then the group accepts
- * nothing more. Jobs not begun are dropped with `why`, which is negative, as
+ * nothing more. Jobs not begun are dropped with `reason`, which is negative, as
  * their status: by this call, or by a worker that has just taken one and
- * finds out; running ones see weir_stopping(), and are called where they asked
- * for that by weir_on_stop().
+ * finds out; running ones see weir_stop_requested(), and are called where they
+ * asked for that by weir_on_stop().
  * Returns 0, also where the job has already ended; -ESTALE and -ENOENT as
- * weir_group_get(); -EINVAL why is not negative; -ECHILD. */
+ * weir_group_get(); -EINVAL reason is not negative; -ECHILD. */
 WEIR_API int weir_group_cancel(struct weir_group *group, uint64_t index,
-                               int why);
+                               int reason);
 
 /* Fill in *stats, all of one moment.
  * Returns 0; -ECHILD. */
@@ -253,7 +253,7 @@ WEIR_API int weir_group_stats(struct weir_group *group,
 /* A loop over an array. Members that are 0 ask for nothing. */
 struct weir_each {
     /* Called for each element; 0, or a status that ends the loop. With
-     * WEIR_AGAIN it is called again for the same element, after the pause of
+     * WEIR_RERUN it is called again for the same element, after the pause of
      * weir_retry_in(), in which its thread sleeps. */
     int (*fn)(struct weir_context *cx, void *user, void *element);
     void *user;
@@ -281,8 +281,8 @@ struct weir_each {
 
 /* Call a function for every element of an array, in parallel, and return when
  * all calls have returned: see PARALLEL LOOPS above. The first status that is
- * not 0 ends the loop: calls that have begun are told by weir_stopping(), and
- * elements that have not begun are skipped.
+ * not 0 ends the loop: calls that have begun are told by weir_stop_requested(),
+ * and elements that have not begun are skipped.
  * Requires: an element does not end its thread, unless that is a worker.
  * Returns:
  *   0         fn has returned 0 for every element
@@ -298,7 +298,7 @@ struct weir_each {
  *   -ENOMEM, an error of sem_init() or pthread_mutex_init()  only if the
  *             calling thread cannot run elements itself
  *   -ECHILD                                                               */
-WEIR_API int weir_group_each(struct weir_pool *pool,
+WEIR_API int weir_for_each(struct weir_pool *pool,
                              const struct weir_each *each);
 
 /* Return the accumulator of the calling thread, inside fn of a loop that has

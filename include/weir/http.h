@@ -15,7 +15,7 @@
  *       return err;
  *   }
  *   ...
- *   weir_http_begin();
+ *   weir_http_global_init();
  *   weir_pool_create(&pool, &(struct weir_pool_options){ .workers = 8,
  *       .worker_start = weir_http_worker_start,
  *       .worker_stop = weir_http_worker_stop,
@@ -195,13 +195,13 @@ struct weir_http_response {
 
 /* Prepare libcurl for the process: once, before the first handle and, with a
  * libcurl that was built without thread-safe initialisation, before other
- * threads are started. Each call needs a weir_http_end().
+ * threads are started. Each call needs a weir_http_global_cleanup().
  * Returns:
  *   0
  *   -ENOMEM
  *   -ENOSYS  this libcurl cannot do what Weir needs */
-WEIR_API int weir_http_begin(void);
-WEIR_API void weir_http_end(void);
+WEIR_API int weir_http_global_init(void);
+WEIR_API void weir_http_global_cleanup(void);
 
 /* Make what handles share: connections, TLS sessions, parsed certificates and
  * looked-up names. A request borrows one set of connections and returns it at
@@ -238,7 +238,7 @@ WEIR_API void weir_http_worker_stop(void *user, int index,
                                     void *worker_local);
 
 /* Carry a request out and wait for its end. With `cx`, which may be NULL, it
- * ends within 100 ms when weir_stopping(cx) becomes true: it uses
+ * ends within 100 ms when weir_stop_requested(cx) becomes true: it uses
  * weir_on_stop(), in place of what the job had set there, and removes its
  * function from there before it returns.
  * A failure of the network is not an error of the call: see response->error.

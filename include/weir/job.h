@@ -9,7 +9,7 @@
  *       if (wait_s == 0)
  *           return 0;
  *       weir_retry_in(cx, wait_s * WEIR_S);  // its worker does other work
- *       return WEIR_AGAIN;
+ *       return WEIR_RERUN;
  *   }
  *   ...
  *   weir_pool_submit(pool, &(struct weir_job){ .fn = fetch, .arg = &page,
@@ -38,11 +38,11 @@ struct weir_context; /* what a job may ask and tell; good until it returns */
 
 /* What a job returns to be run again: at once, or after weir_retry_in(). Only
  * its deadline bounds how often. */
-#define WEIR_AGAIN INT32_MIN
+#define WEIR_RERUN INT32_MIN
 
 /* A job's function. What it returns:
  *   0           the job has succeeded and ended, unless it has a period
- *   WEIR_AGAIN  it is run again
+ *   WEIR_RERUN  it is run again
  *   any other   the run has failed: the job is run again if a retry is left,
  *               else it has failed and ended
  *
@@ -65,10 +65,10 @@ struct weir_job {
     /* Called once if the job ends without a run that could know that it was
      * the last: it never ran, or another run was to follow and none does. See
      * weir_attempt() for when fn frees an argument on the heap, and when drop
-     * does. Called by whichever thread finds out, with no lock held; `why` is
-     * -ECANCELED, -ETIMEDOUT, or what weir_group_cancel() was told. It may
+     * does. Called by whichever thread finds out, with no lock held; `reason`
+     * is -ECANCELED, -ETIMEDOUT, or what weir_group_cancel() was told. It may
      * call whatever does not wait; see CALLBACKS in pool.h. NULL: nothing. */
-    void (*drop)(void *arg, int why);
+    void (*drop)(void *arg, int reason);
     const char *name; /* for on_event; not copied: it must outlive the job */
 
     /* A gate to pass besides the pool's, with this key if it has keys: see
@@ -78,10 +78,10 @@ struct weir_job {
     struct weir_gate *gate;
     uint64_t key;
 
-    int64_t start;     /* a time, not WEIR_NOW: not before */
+    int64_t start;     /* a time, not WEIR_NO_WAIT: not before */
     int64_t deadline;  /* a time: dropped with -ETIMEDOUT, by the next worker
                           that is free, if it has not begun by then;
-                          weir_stopping() while it runs */
+                          weir_stop_requested() while it runs */
     int64_t period_ns; /* run it again so long after the last start was due,
                           while it returns 0; turns missed are left out */
     uint32_t retries;  /* reruns after a status that is not 0: the first
@@ -104,10 +104,10 @@ WEIR_API void *weir_local(const struct weir_context *cx);
 /* Tell the pool that runs it: to make groups on, and submit to. */
 WEIR_API struct weir_pool *weir_pool_of(const struct weir_context *cx);
 
-/* Return this worker's number, from 0 to workers - 1, or max_workers - 1 if
+/* Return this worker's number, from 0 to workers - 1, or workers_max - 1 if
  * that is more; from there on for threads inside weir_pool_run(); -1 on a
  * thread of the host's that helps a group. An array by this number needs the
- * larger of workers and max_workers, plus lenders, elements. With workers 0
+ * larger of workers and workers_max, plus callers_max, elements. With workers 0
  * only the pool knows how many those are, and worker_start runs before it can
  * be asked: then keep in *worker_local what is each worker's. */
 WEIR_API int weir_worker_index(const struct weir_context *cx);
@@ -116,9 +116,9 @@ WEIR_API int weir_worker_index(const struct weir_context *cx);
 WEIR_API uint64_t weir_tag(const struct weir_context *cx);
 
 /* Return which run of this job this is, from 1. Every run counts, those after
- * WEIR_AGAIN and those of earlier periods too. Stores in *last, unless it is
+ * WEIR_RERUN and those of earlier periods too. Stores in *last, unless it is
  * NULL, what a failure of this run would mean:
- *   1  no retry is left: a status other than 0 and WEIR_AGAIN ends the job
+ *   1  no retry is left: a status other than 0 and WEIR_RERUN ends the job
  *   0  another run may follow
  *
  * Who frees an argument. When a job ends, either the last run of fn could know
@@ -126,7 +126,7 @@ WEIR_API uint64_t weir_tag(const struct weir_context *cx);
  *   fn returned 0, and the job has no period   ended, drop is not called
  *   fn failed, and *last was 1                 ended, drop is not called
  *   fn failed, and *last was 0                 another run, or drop
- *   fn returned WEIR_AGAIN                     another run, or drop
+ *   fn returned WEIR_RERUN                     another run, or drop
  *   fn returned 0, and the job has a period    another run, or drop
  *   fn ended its thread, and *last was 1       ended, drop is not called
  *   fn ended its thread, and *last was 0       drop
@@ -145,7 +145,7 @@ WEIR_API uint64_t weir_tag(const struct weir_context *cx);
  *       return status;  // else it is run again, or forget() is called
  *   }
  *
- *   static void forget(void *arg, int why)
+ *   static void forget(void *arg, int reason)
  *   {
  *       free(arg);
  *   }
@@ -159,13 +159,13 @@ WEIR_API unsigned weir_attempt(const struct weir_context *cx, int *last);
 /* Ask whether this job should end early: 1 after WEIR_CANCEL, after its group
  * or one above it was cancelled, or when its deadline or one of theirs has
  * passed; else 0. */
-WEIR_API int weir_stopping(const struct weir_context *cx);
+WEIR_API int weir_stop_requested(const struct weir_context *cx);
 
 /* Tell when the job should have ended: the earliest deadline of its own, its
  * group's and those above; WEIR_FOREVER where there is none. */
 WEIR_API int64_t weir_deadline(const struct weir_context *cx);
 
-/* Say when the next run of this job is to begin, if it returns WEIR_AGAIN or
+/* Say when the next run of this job is to begin, if it returns WEIR_RERUN or
  * has retries left: `ns` nanoseconds after it has returned. Its worker does
  * other work meanwhile; its permits are given back, and for the next run it
  * goes to the end of the lines. */
@@ -175,8 +175,8 @@ WEIR_API void weir_retry_in(struct weir_context *cx, int64_t ns);
  * and of its own, and takes them again, in line, before it returns: with a
  * limit of 1 no other job runs between two sleeps of one, which so needs no
  * lock. It is no stand-in for work that the limit is to bound.
- * Returns 0 after `ns` nanoseconds; -ECANCELED as soon as weir_stopping();
- * -ECHILD in a child that the job has forked. */
+ * Returns 0 after `ns` nanoseconds; -ECANCELED as soon as
+ * weir_stop_requested(); -ECHILD in a child that the job has forked. */
 WEIR_API int weir_sleep(struct weir_context *cx, int64_t ns);
 
 /* Have `fn` called when this job is cancelled, so that it can be got out of
@@ -189,7 +189,7 @@ WEIR_API void weir_on_stop(struct weir_context *cx, void (*fn)(void *arg),
                            void *arg);
 
 /* Tell the pool that this job is about to wait for something that needs no
- * processor, and that it has it: meanwhile a pool with max_workers has another
+ * processor, and that it has it: meanwhile a pool with workers_max has another
  * worker run jobs. May be nested; weir_sleep() and waiting for groups do it
  * by themselves. The job keeps its permits. */
 WEIR_API void weir_blocking_begin(struct weir_context *cx);

@@ -27,7 +27,7 @@
  * and running a job allocates nothing, and makes no system call where a
  * worker is awake.
  *
- * GROWTH. With max_workers above `workers` the pool keeps one thread more than
+ * GROWTH. With workers_max above `workers` the pool keeps one thread more than
  * `workers`, in reserve. When jobs wait and no worker is idle, and a worker
  * is blocked, that one takes its place, and another thread is put in reserve.
  * A worker is blocked in weir_sleep(), in a wait for a group, between
@@ -66,8 +66,8 @@
  * MEMORY. Everything is allocated when the pool is created, and takes memory
  * only when it is used. For each job of `capacity`, up to the most that have
  * been inside at once: 64 bytes; 368 more for a job with a gate, a start, a
- * deadline, a period, retries or a priority. For each worker up to max_workers
- * and each of `lenders`: 768 bytes from the start, 144 for each level of
+ * deadline, a period, retries or a priority. For each worker up to workers_max
+ * and each of `callers_max`: 768 bytes from the start, 144 for each level of
  * help_depth that it has reached; and its stack. A creation fails with -ENOMEM
  * if the system does not promise the whole.
  *
@@ -80,7 +80,7 @@
  * pool or a group that waits for it. The other callbacks (drop, worker_start,
  * worker_stop, on_event, on_ready of a group, the function of weir_on_stop())
  * are called with no lock held, on whichever thread finds the reason. They may
- * make every call that does not wait: submit, next and get with WEIR_NOW,
+ * make every call that does not wait: submit, next and get with WEIR_NO_WAIT,
  * cancel, set, hold, stats. They must not wait for the pool or a group, nor
  * destroy one, and none of them may end its thread, throw, or leave by
  * longjmp().
@@ -104,9 +104,9 @@ struct weir_pool_options {
                           weir_pool_run(); 0: weir_processors() */
     int workers_min;   /* accept as few as this many if thread creation fails;
                           0: as `workers` */
-    int max_workers;   /* while jobs wait and workers are blocked, grow to so
+    int workers_max;   /* while jobs wait and workers are blocked, grow to so
                           many threads, see GROWTH; 0: as `workers` */
-    int lenders;       /* threads that may be inside weir_pool_run() at once,
+    int callers_max;   /* threads that may be inside weir_pool_run() at once,
                           at most 1,024; 0: 1 */
     int64_t idle_ns;   /* a thread the pool has grown by ends after so long
                           without work; 0: 1 s */
@@ -129,8 +129,8 @@ struct weir_pool_options {
 
     /* Called by each worker thread before its first job, and by each thread
      * inside weir_pool_run(). `index` is what weir_worker_index() returns to
-     * its jobs: below the larger of workers and max_workers plus `lenders`, and
-     * of one thread at a time. Must not end its thread; what it stores in
+     * its jobs: below the larger of workers and workers_max plus `callers_max`,
+     * and of one thread at a time. Must not end its thread; what it stores in
      * *worker_local weir_local() returns to its jobs. A result other than 0
      * makes weir_pool_create() fail with it, so it should be a negative errno
      * value. NULL: nothing. */
@@ -155,16 +155,16 @@ struct weir_pool_stats {
     uint64_t submitted; /* jobs accepted */
     uint64_t succeeded; /* jobs whose last run returned 0 */
     uint64_t failed;    /* jobs whose last run failed: not their retries */
-    uint64_t cancelled; /* jobs dropped, before a run or after some */
+    uint64_t dropped; /* jobs dropped, before a run or after some */
     size_t queued;      /* accepted and not begun, now */
-    size_t queued_max;  /* high-water mark, sampled */
+    size_t queued_peak;  /* high-water mark, sampled */
     size_t running;     /* now */
     size_t delayed;     /* wait for a time, now: counted in none of the two */
     size_t parked;      /* wait at a gate of their own, now: as well */
     int workers;        /* threads, now; with the one in reserve, see GROWTH */
     int blocked;        /* of these: known to wait, see GROWTH */
     uint64_t wakeups;   /* times a sleeping worker was woken */
-    int workers_max;    /* high-water mark */
+    int workers_peak;    /* high-water mark */
     int reserved_int;
     uint64_t reserved[6];
 };
@@ -205,20 +205,20 @@ WEIR_API int weir_pool_wait(struct weir_pool *pool, int64_t deadline);
 /* Lend this thread to the pool: run its jobs, with the worker hooks around
  * them, until every job accepted has ended. The deadline is looked at between
  * jobs, and after it no further job is begun:
- *   WEIR_NOW         runs the jobs that are ready, and does not wait
+ *   WEIR_NO_WAIT         runs the jobs that are ready, and does not wait
  *   a time           runs jobs, and waits for more, until then; one that has
  *                    passed, as weir_now(): runs one job, if one is ready
  *   WEIR_FOREVER     runs jobs until all have ended
  * So a submitter that finds no room may run a job instead of waiting, and a
  * pool without threads is run by whoever has the time. Its jobs must not end
  * this thread.
- * Returns 0; -EAGAIN (WEIR_NOW) or -ETIMEDOUT (a time) not every job has
- * ended; -EBUSY `lenders` threads are here already; -EDEADLK called by a job
- * of the pool; -ECHILD, also in a child that one of the jobs has forked; what
- * worker_start returned. */
+ * Returns 0; -EAGAIN (WEIR_NO_WAIT) or -ETIMEDOUT (a time) not every job has
+ * ended; -EBUSY `callers_max` threads are here already; -EDEADLK called by a
+ * job of the pool; -ECHILD, also in a child that one of the jobs has forked;
+ * what worker_start returned. */
 WEIR_API int weir_pool_run(struct weir_pool *pool, int64_t deadline);
 
-/* Change `workers`, from 1 to the larger of workers and max_workers at
+/* Change `workers`, from 1 to the larger of workers and workers_max at
  * creation; `idle_ns`; and limit, rate_per_s and burst, if one of these three
  * was asked for at creation. Members that are 0 stay as they are; the others
  * cannot be changed. Threads that are too many end when they have ended their
@@ -231,12 +231,12 @@ WEIR_API int weir_pool_set(struct weir_pool *pool,
 /* Close the pool and join its threads.
  * WEIR_DRAIN: outsiders submit nothing more, jobs still may, until all have
  * ended. Draining runs every job accepted, with all its reruns and the pauses
- * before them, however long (a job that returns WEIR_AGAIN for ever is drained
+ * before them, however long (a job that returns WEIR_RERUN for ever is drained
  * for ever). It drops only jobs whose `start` has not come, further periods,
  * and jobs that a hold of a gate keeps.
  * WEIR_CANCEL: what has not begun is dropped, and what pauses before a rerun;
- * running jobs are told by weir_stopping(), and closing takes no longer than
- * they do.
+ * running jobs are told by weir_stop_requested(), and closing takes no longer
+ * than they do.
  * A pool without threads is drained in this call, as by weir_pool_run(). To be
  * called again after -ETIMEDOUT, with either mode; cancelling is never taken
  * back. Closing a closed pool is fine.

@@ -112,7 +112,7 @@ WEIR_API int weir_table_remove(struct weir_table *table,
  * views are good until fn returns. A result other than 0 ends the walk.
  * Returns 0, or what fn returned; -ENOMEM no memory for the snapshot;
  * -ECHILD. */
-WEIR_API int weir_table_each(struct weir_table *table,
+WEIR_API int weir_table_for_each(struct weir_table *table,
                              int (*fn)(void *user, struct weir_bytes key,
                                        struct weir_bytes value),
                              void *user);

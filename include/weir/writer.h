@@ -101,7 +101,7 @@ struct weir_writer_stats {
     uint64_t syncs;      /* that succeeded */
     uint64_t torn_bytes; /* cut off at open, and kept in PATH.torn */
     size_t waiting;      /* records in the buffer now */
-    size_t waiting_max;  /* high-water mark */
+    size_t waiting_peak;  /* high-water mark */
     int error;           /* the error that sticks, negative; or 0 */
     uint64_t reserved[6];
 };

@@ -137,19 +137,19 @@ static int make_one(struct person *me)
                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
     struct letters *l = me->letters;
     struct letter made = { names[next_random(&me->random) % 52], me->number };
-    int err = weir_gate_enter(l->putting, 0, WEIR_FOREVER);
+    int err = weir_gate_acquire(l->putting, 0, WEIR_FOREVER);
 
     if (err != 0)
         return err;
     /* Who stood in line meanwhile must not make another. */
-    err = rest_until(l, WEIR_NOW);
+    err = rest_until(l, WEIR_NO_WAIT);
     if (err == -EAGAIN)
         err = print(l, "P%d produced %c\n", me->number, made.name);
     if (err == 0) {
         me->count++;
         err = weir_queue_put(l->queue, &made, WEIR_FOREVER);
     }
-    weir_gate_leave(l->putting, 0);
+    weir_gate_release(l->putting, 0);
     return err;
 }
 
@@ -158,7 +158,7 @@ static int get_one(struct person *me)
 {
     struct letters *l = me->letters;
     struct letter got;
-    int err = weir_gate_enter(l->taking, 0, WEIR_FOREVER);
+    int err = weir_gate_acquire(l->taking, 0, WEIR_FOREVER);
 
     if (err != 0)
         return err;
@@ -168,7 +168,7 @@ static int get_one(struct person *me)
                     got.producer);
     if (err == 0)
         me->count++;
-    weir_gate_leave(l->taking, 0);
+    weir_gate_release(l->taking, 0);
     return err;
 }
 

@@ -237,7 +237,7 @@ static int on_workers(struct nested *n, int workers, struct person *stays)
     double end;
     int err = weir_pool_create(&family.pool, &(struct weir_pool_options){
         .workers = workers,
-        .max_workers = stays != NULL ? workers + EVENINGS : 0 });
+        .workers_max = stays != NULL ? workers + EVENINGS : 0 });
 
     memcpy(evenings, everybody, sizeof(evenings));
     for (int i = 0; i < EVENINGS * PARTIES * PEOPLE; i++)

@@ -19,7 +19,7 @@ static void on_signal(void *user, int number)
     if ((number == SIGUSR1 || number == SIGUSR2) &&
         weir_queue_count(run->events) >= EVENTS_ROOM / 2)
         return;
-    weir_queue_put(run->events, &number, WEIR_NOW);
+    weir_queue_put(run->events, &number, WEIR_NO_WAIT);
 }
 
 /* Write what was accepted; while this waits, as for a pipe that nobody reads,
@@ -179,7 +179,7 @@ int command_run(int argc, char **argv)
         options_free(&options);
         return code < 0 ? EXIT_OK : code;
     }
-    err = weir_http_begin();
+    err = weir_http_global_init();
     if (err != 0) {
         options_free(&options);
         return run_broken("libcurl", err);
@@ -192,7 +192,7 @@ int command_run(int argc, char **argv)
                                : perform_with_signals(&run, &options,
                                                       &signal);
     take_down(&run);
-    weir_http_end();
+    weir_http_global_cleanup();
     options_free(&options);
     if (signal != 0)
         signals_die(signal);

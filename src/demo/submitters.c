@@ -82,7 +82,7 @@ static int job(struct weir_context *cx, void *arg)
         struct timespec nap = { .tv_nsec = (long)(left < LOOK_NS ? left
                                                                  : LOOK_NS) };
 
-        if (weir_stopping(cx))
+        if (weir_stop_requested(cx))
             return -ECANCELED;
         nanosleep(&nap, NULL); /* woken early: there is something left */
     }

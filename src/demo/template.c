@@ -109,7 +109,7 @@ static int job(struct weir_context *cx, void *arg)
     struct scenario *s = call->scenario;
     struct weir_http *http = weir_local(cx); /* this worker's own */
     struct weir_http_response r;
-    const char *trace = NULL, *why = "", *what;
+    const char *trace = NULL, *reason = "", *what;
     char seconds[32], url[80];
     int err;
 
@@ -121,21 +121,21 @@ static int job(struct weir_context *cx, void *arg)
     err = weir_http_perform(http, cx, &(struct weir_http_request){
         .url = url }, &r);
     if (err != 0)
-        why = strerror(-err);
+        reason = strerror(-err);
     else if (r.error != WEIR_HTTP_OK)
-        why = r.error_text;
+        reason = r.error_text;
     else if (r.status != 200)
-        why = "the status is not 200";
+        reason = "the status is not 200";
     else if ((trace = weir_http_header(http, "X-Amzn-Trace-Id")) == NULL)
-        why = "there is no X-Amzn-Trace-Id";
+        reason = "there is no X-Amzn-Trace-Id";
     if (trace != NULL) {
         err = save(s, url, trace, (double)r.total_ns / WEIR_S);
-        why = err != 0 ? strerror(-err) : "";
+        reason = err != 0 ? strerror(-err) : "";
         what = s->output;
     }
-    if (*why == '\0')
+    if (*reason == '\0')
         return 0;
-    say("%s: %s", what, why);
+    say("%s: %s", what, reason);
     atomic_fetch_add(&s->failed, 1);
     return 1;
 }
@@ -264,10 +264,10 @@ static int scenario(struct scenario *s, const char **what)
         return err;
     show_times(s, (double)(weir_now() - began) / WEIR_S);
     weir_gate_stats(weir_pool_gate(s->pool), &gate);
-    printf("  most jobs at once      %7d of %d allowed\n", gate.inside_max,
+    printf("  most jobs at once      %7d of %d allowed\n", gate.inside_peak,
            s->plan.limit);
     printf("the table, sorted:\n");
-    err = weir_table_each(s->table, show_entry, s);
+    err = weir_table_for_each(s->table, show_entry, s);
     if (err == 0)
         err = weir_writer_close(s->writer, WEIR_FOREVER);
     return err;
@@ -331,14 +331,14 @@ int show_template(int argc, char **argv)
             (unsigned long long)descriptors_limit());
         return EXIT_BROKEN;
     }
-    err = weir_http_begin();
+    err = weir_http_global_init();
     if (err == 0) {
         err = scenario(&s, &what);
         weir_pool_destroy(s.pool);
         weir_writer_destroy(s.writer);
         weir_table_destroy(s.table);
         server_stop(s.server);
-        weir_http_end();
+        weir_http_global_cleanup();
     }
     if (err != 0) {
         say("weir show template: %s: %s", what, strerror(-err));

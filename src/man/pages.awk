@@ -94,7 +94,7 @@ code != "" {
 
 /^#define WEIR_[A-Z]+_H$/ || /^#define WEIR_API/ { next }
 
-/^#define WEIR_[A-Z]+ / {
+/^#define WEIR_[A-Z_]+ / {
     constant($2, /\/\*/ ? behind($0) : "")
     next
 }

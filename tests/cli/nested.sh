@@ -107,7 +107,7 @@ n=' +([0-9]+)'
 grown() {
     sed -nE "s/^  ([a-z_(), ]+)$n$n$n$n .*/\\2 \\3 \\4 \\5 \\1/p" out
 }
-ok "a pool never has more threads than max_workers, nor jobs at once" \
+ok "a pool never has more threads than workers_max, nor jobs at once" \
     all is "$(grown | wc -l | tr -d ' ')" 6 -- \
     is "$(grown | awk '$3 > $1 || $4 > $1')" ""
 ok "jobs that compute do not make it grow" \
@@ -137,9 +137,9 @@ run show nested --part growth --scale 0.4
 ok "jobs that block make it grow, whether they say so or not" \
     is "$(grown | awk '$1 > 2 && !/computes/ && $3 > 2' | wc -l | tr -d ' ')" 4
 run show nested --part ask --scale 2
-ok "it is known who would wait; WEIR_NOW refuses, a deadline gives up" \
+ok "it is known who would wait; WEIR_NO_WAIT refuses, a deadline gives up" \
     is "$(awk '$1 ~ /yes|no/ { print $1, $2 }' out | xargs)" \
-    "no WEIR_NOW no WEIR_NOW yes WEIR_NOW yes for yes WEIR_FOREVER"
+    "no WEIR_NO_WAIT no WEIR_NO_WAIT yes WEIR_NO_WAIT yes for yes WEIR_FOREVER"
 ok "and who waits gets in when there is room" \
     all is "$(grep -oE 'accepted|refused|gave up' out | xargs)" \
     "accepted accepted refused gave up accepted" -- is "$(early <out)" ""

@@ -13,9 +13,9 @@ static int count(struct weir_context *cx, void *arg)
     return 0;
 }
 
-static void drop(void *arg, int why)
+static void drop(void *arg, int reason)
 {
-    (void)why;
+    (void)reason;
     atomic_fetch_add((atomic_int *)arg, 1);
 }
 
@@ -55,7 +55,7 @@ static void pools(void)
 
 static void other_pools(void)
 {
-    cycle_pools(&(struct weir_pool_options){ .workers = 1, .max_workers = 3,
+    cycle_pools(&(struct weir_pool_options){ .workers = 1, .workers_max = 3,
         .capacity = 4, .limit = 1, .rate_per_s = 1e9 }, rounds(10000));
 }
 
@@ -133,9 +133,9 @@ static void gates(void)
         REQUIRE(weir_gate_create(&gate, &(struct weir_gate_options){
             .limit = 1, .keys_max = (size_t)keys }) == 0);
         for (uint64_t key = 0; key < (keys == 0 ? 1 : keys); key++) {
-            REQUIRE(weir_gate_enter(gate, key, WEIR_NOW) == 0);
-            REQUIRE(weir_gate_enter(gate, key, weir_now()) == -ETIMEDOUT);
-            weir_gate_leave(gate, key);
+            REQUIRE(weir_gate_acquire(gate, key, WEIR_NO_WAIT) == 0);
+            REQUIRE(weir_gate_acquire(gate, key, weir_now()) == -ETIMEDOUT);
+            weir_gate_release(gate, key);
         }
         weir_gate_destroy(gate);
         flat_look(&flat, i, all);

@@ -45,9 +45,9 @@ static void *work(void *arg)
     while (!atomic_load(&s.over)) {
         REQUIRE(weir_pool_submit(s.pool, &one, 1, WEIR_FOREVER) == 1);
         REQUIRE(weir_group_submit(s.group, &one, 1, WEIR_FOREVER) == 1);
-        REQUIRE(weir_gate_enter(s.gate, 0, WEIR_FOREVER) == 0);
+        REQUIRE(weir_gate_acquire(s.gate, 0, WEIR_FOREVER) == 0);
         REQUIRE(weir_table_put(s.table, key, key) == 0);
-        weir_gate_leave(s.gate, 0);
+        weir_gate_release(s.gate, 0);
         REQUIRE(weir_queue_put(s.queue, &item, WEIR_FOREVER) == 0);
         REQUIRE(weir_queue_take(s.queue, &item, WEIR_FOREVER) == 0);
         REQUIRE(weir_writer_write(s.writer, &record, 1, WEIR_FOREVER) == 0);
@@ -85,12 +85,12 @@ static int in_the_child(void *arg)
     bad += weir_writer_write(s.writer, &record, 1, WEIR_FOREVER) != -ECHILD;
     bad += weir_writer_flush(s.writer, WEIR_FOREVER) != -ECHILD;
     bad += weir_writer_close(s.writer, WEIR_FOREVER) != -ECHILD;
-    bad += !returned(weir_gate_enter(s.gate, 0, WEIR_NOW));
+    bad += !returned(weir_gate_acquire(s.gate, 0, WEIR_NO_WAIT));
     bad += !returned(weir_gate_stats(s.gate, &gate_stats));
     bad += !returned(weir_table_put(s.table, key, key));
     bad += !returned(weir_table_get(s.table, key, value, sizeof(value)));
-    bad += !returned(weir_queue_put(s.queue, &item, WEIR_NOW));
-    bad += !returned(weir_queue_take(s.queue, &item, WEIR_NOW));
+    bad += !returned(weir_queue_put(s.queue, &item, WEIR_NO_WAIT));
+    bad += !returned(weir_queue_take(s.queue, &item, WEIR_NO_WAIT));
     bad += !returned(weir_queue_close(s.queue));
     weir_group_destroy(s.group);
     weir_pool_destroy(s.pool);
@@ -194,9 +194,9 @@ static int take_in_child(void *arg)
 
     (void)arg;
     alarm(60);
-    bad += weir_queue_take(c.queue, item, WEIR_NOW) != -ECHILD;
+    bad += weir_queue_take(c.queue, item, WEIR_NO_WAIT) != -ECHILD;
     bad += weir_queue_take(c.queue, item, WEIR_FOREVER) != -ECHILD;
-    bad += weir_queue_put(c.queue, item, WEIR_NOW) != 0;
+    bad += weir_queue_put(c.queue, item, WEIR_NO_WAIT) != 0;
     weir_queue_destroy(c.queue);
     return bad;
 }
@@ -208,8 +208,8 @@ static int put_in_child(void *arg)
 
     (void)arg;
     alarm(60);
-    bad += weir_queue_put(c.queue, item, WEIR_NOW) != 0;
-    bad += weir_queue_take(c.queue, seen, WEIR_NOW) != 0 || seen[0] != 'x';
+    bad += weir_queue_put(c.queue, item, WEIR_NO_WAIT) != 0;
+    bad += weir_queue_take(c.queue, seen, WEIR_NO_WAIT) != 0 || seen[0] != 'x';
     bad += weir_queue_take(c.queue, seen, WEIR_FOREVER) != -ECHILD;
     weir_queue_destroy(c.queue);
     return bad;
@@ -232,7 +232,7 @@ static void fork_while_copying(void *(*copy)(void *), int (*child)(void *))
     REQUIRE(weir_queue_create(&c.queue, &(struct weir_queue_options){
         .item_bytes = ITEM, .capacity = copy == put_page ? 2 : 1 }) == 0);
     if (copy == take_page)
-        EXPECT_INT(weir_queue_put(c.queue, item, WEIR_NOW), 0);
+        EXPECT_INT(weir_queue_put(c.queue, item, WEIR_NO_WAIT), 0);
     thread = start(copy, NULL);
     REQUIRE(read(c.entered[0], item, 1) == 1);
     EXPECT_INT(in_child(child, NULL), 0);

@@ -91,7 +91,7 @@ static void window(void)
         const struct weir_job job = { .fn = count, .tag = i };
 
         for (ssize_t n = 0; n != 1;) {
-            n = weir_group_submit(group, &job, 1, WEIR_NOW);
+            n = weir_group_submit(group, &job, 1, WEIR_NO_WAIT);
             REQUIRE(n == 1 || n == -ENOBUFS || n == -EAGAIN);
             if (n == 1)
                 break;

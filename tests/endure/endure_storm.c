@@ -80,10 +80,10 @@ static int64_t await_join(int64_t deadline)
 
 static int64_t enter(int64_t deadline)
 {
-    int err = weir_gate_enter(s.gate, 0, deadline);
+    int err = weir_gate_acquire(s.gate, 0, deadline);
 
     if (err == 0)
-        weir_gate_leave(s.gate, 0);
+        weir_gate_release(s.gate, 0);
     return err;
 }
 
@@ -182,17 +182,17 @@ static void make_all(void)
         .item_bytes = sizeof(int), .capacity = 1 }) == 0);
     REQUIRE(weir_queue_create(&s.full, &(struct weir_queue_options){
         .item_bytes = sizeof(int), .capacity = 1 }) == 0);
-    REQUIRE(weir_queue_put(s.full, &item, WEIR_NOW) == 0);
+    REQUIRE(weir_queue_put(s.full, &item, WEIR_NO_WAIT) == 0);
     REQUIRE(weir_gate_create(&s.gate, &(struct weir_gate_options){
         .limit = 1 }) == 0);
-    REQUIRE(weir_gate_enter(s.gate, 0, WEIR_NOW) == 0);
+    REQUIRE(weir_gate_acquire(s.gate, 0, WEIR_NO_WAIT) == 0);
     REQUIRE(weir_pool_create(&s.pool, &(struct weir_pool_options){
         .workers = 1, .capacity = 1 }) == 0);
-    REQUIRE(weir_pool_submit(s.pool, &job, 1, WEIR_NOW) == 1);
+    REQUIRE(weir_pool_submit(s.pool, &job, 1, WEIR_NO_WAIT) == 1);
     REQUIRE(weir_pool_create(&s.lent, &(struct weir_pool_options){
         .workers = 1, .capacity = 2 }) == 0);
     REQUIRE(weir_group_create(&s.group, s.lent, NULL) == 0);
-    REQUIRE(weir_group_submit(s.group, &job, 1, WEIR_NOW) == 1);
+    REQUIRE(weir_group_submit(s.group, &job, 1, WEIR_NO_WAIT) == 1);
     latch_wait(&s.job_runs);
     latch_wait(&s.job_runs);
     /* A pipe that nobody reads from, full, and a buffer behind it. */
@@ -227,7 +227,7 @@ static void release(pthread_t *reader)
         EXPECT_INT(weir_queue_take(s.full, &item, WEIR_FOREVER), 0);
         weir_queue_done(s.full, 1);
     }
-    weir_gate_leave(s.gate, 0);
+    weir_gate_release(s.gate, 0);
     latch_open(&s.job_ends);
     latch_open(&s.job_ends);
     *reader = start(drain, NULL);

@@ -37,10 +37,10 @@ static int count(struct weir_context *cx, void *arg)
     return 0;
 }
 
-static void drop(void *arg, int why)
+static void drop(void *arg, int reason)
 {
     (void)arg;
-    (void)why;
+    (void)reason;
     atomic_fetch_add(&dropped, 1);
 }
 
@@ -224,7 +224,7 @@ static int growing_scenario(int workers_min)
     atomic_store(&stops, 0);
     atomic_store(&ran, 0);
     err = weir_pool_create(&pool, &(struct weir_pool_options){
-        .workers = 1, .workers_min = workers_min, .max_workers = 4,
+        .workers = 1, .workers_min = workers_min, .workers_max = 4,
         .capacity = 8, .worker_start = start_hook,
         .worker_stop = stop_hook });
     EXPECT(is_usual(err));
@@ -252,7 +252,7 @@ static void growing_again(void)
 
     inject_reset();
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
-        .workers = 1, .max_workers = 4 }) == 0);
+        .workers = 1, .workers_max = 4 }) == 0);
     inject_fail(INJECT_THREAD, 3, 0, INJECT_ALWAYS);
     block_some(pool, 2, 6);
     EXPECT(inject_hits() > 0);
@@ -299,7 +299,7 @@ static void starve(struct starved *s, void (*wait)(struct starved *s))
     inject_reset();
     s->pool = NULL;
     REQUIRE(weir_pool_create(&s->pool, &(struct weir_pool_options){
-        .workers = 1, .max_workers = 4, .capacity = 3 }) == 0);
+        .workers = 1, .workers_max = 4, .capacity = 3 }) == 0);
     REQUIRE(weir_group_create(&s->group, s->pool, NULL) == 0);
     helper = start(make_room, s);
     inject_fail(INJECT_THREAD, 1 + inject_calls(INJECT_THREAD), 0,
@@ -348,7 +348,7 @@ static void starved_task(struct starved *s)
 
 static void starved_watcher(struct starved *s)
 {
-    while (weir_pool_wait(s->pool, WEIR_NOW) != 0)
+    while (weir_pool_wait(s->pool, WEIR_NO_WAIT) != 0)
         (void)workers_of(s->pool);
 }
 
@@ -388,7 +388,7 @@ static void starved_sleepers(void)
     latch_init(&slept_enough);
     inject_reset();
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
-        .workers = 1, .max_workers = 4 }) == 0);
+        .workers = 1, .workers_max = 4 }) == 0);
     inject_fail(INJECT_THREAD, 1 + inject_calls(INJECT_THREAD), 0,
                 INJECT_ALWAYS);
     for (int i = 0; i < 2; i++)
@@ -409,7 +409,7 @@ static int try_again_later(struct weir_context *cx, void *arg)
 {
     (void)cx;
     (void)arg;
-    return inject_hits() < 5 ? WEIR_AGAIN : 0;
+    return inject_hits() < 5 ? WEIR_RERUN : 0;
 }
 
 /* However many jobs end meanwhile. */
@@ -420,7 +420,7 @@ static void asked_with_pauses(void)
 
     inject_reset();
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
-        .workers = 1, .max_workers = 3 }) == 0);
+        .workers = 1, .workers_max = 3 }) == 0);
     began = weir_now();
     inject_fail(INJECT_THREAD, 1 + inject_calls(INJECT_THREAD), 0,
                 INJECT_ALWAYS);
@@ -492,7 +492,7 @@ static void no_thread_to_come_back(void)
     atomic_store(&stops, 0);
     inject_reset();
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
-        .workers = 1, .max_workers = 3, .idle_ns = WEIR_MS,
+        .workers = 1, .workers_max = 3, .idle_ns = WEIR_MS,
         .worker_stop = stop_when_told }) == 0);
     block_some(pool, 3, 3);
     AWAIT(atomic_load(&stops) == 1); /* it ends, and takes its time */
@@ -546,7 +546,7 @@ static void no_worker_began(void)
     latch_init(&hope_fails);
     inject_reset();
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
-        .workers = 1, .max_workers = 2,
+        .workers = 1, .workers_max = 2,
         .worker_start = fail_when_told }) == 0);
     /* The first is not replaced; the spare one puts another in reserve. */
     inject_fail(INJECT_THREAD, inject_calls(INJECT_THREAD) + 1, 0,
@@ -612,7 +612,7 @@ static void ended_as_it_was_seen(void)
     atomic_store(&ran, 0);
     inject_reset();
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
-        .workers = 1, .max_workers = 2 }) == 0);
+        .workers = 1, .workers_max = 2 }) == 0);
     inject_before(INJECT_CLOSE, 1, end_the_block, pool);
     EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
         .fn = block_silently }, 1, WEIR_FOREVER), 1);
@@ -669,7 +669,7 @@ static int submit_in_child(void *arg)
 {
     struct weir_pool *pool = arg;
     int bad = weir_pool_submit(pool, &(struct weir_job){ .fn = count }, 1,
-                               WEIR_NOW) != -ECHILD;
+                               WEIR_NO_WAIT) != -ECHILD;
 
     weir_pool_destroy(pool);
     return bad;
@@ -737,14 +737,14 @@ static int gate_scenario(int limit)
     if (err != 0)
         return err;
     for (int i = 0; i < limit; i++)
-        EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
-    waited = weir_gate_enter(gate, 0, 0);
+        EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
+    waited = weir_gate_acquire(gate, 0, 0);
     EXPECT(waited == -ETIMEDOUT || (waited != 0 && is_usual(waited)));
     EXPECT_INT(weir_gate_stats(gate, &stats), 0);
     EXPECT_INT(stats.inside, limit);
     EXPECT_INT(stats.waiting, 0);
     for (int i = 0; i < limit; i++)
-        weir_gate_leave(gate, 0);
+        weir_gate_release(gate, 0);
     weir_gate_destroy(gate);
     return waited == -ETIMEDOUT ? 0 : waited;
 }
@@ -766,14 +766,14 @@ static int gate_in_child(void *arg)
     bad += weir_pool_create(&pool, &(struct weir_pool_options){
         .workers = WEIR_NONE }) != 0;
     bad += weir_pool_submit(pool, &(struct weir_job){ .fn = count,
-        .gate = gate }, 1, WEIR_NOW) != -ECHILD;
+        .gate = gate }, 1, WEIR_NO_WAIT) != -ECHILD;
     weir_pool_destroy(pool);
 
-    bad += weir_gate_enter(gate, 0, WEIR_NOW) != -ECHILD;
+    bad += weir_gate_acquire(gate, 0, WEIR_NO_WAIT) != -ECHILD;
     bad += weir_gate_set(gate, NULL) != -ECHILD;
-    bad += weir_gate_hold(gate, 0, WEIR_NOW) != -ECHILD;
+    bad += weir_gate_hold(gate, 0, WEIR_NO_WAIT) != -ECHILD;
     bad += weir_gate_stats(gate, &stats) != -ECHILD;
-    weir_gate_leave(gate, 0);
+    weir_gate_release(gate, 0);
     weir_gate_destroy(gate);
     return bad;
 }
@@ -791,10 +791,10 @@ static void gate_locked_at_fork(void)
     inject_reset();
     REQUIRE(weir_gate_create(&gate, NULL) == 0);
     inject_at_unlock(fork_gate, gate);
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_gate_stats(gate, &stats), 0);
     EXPECT_INT(stats.inside, 1);
-    weir_gate_leave(gate, 0);
+    weir_gate_release(gate, 0);
     weir_gate_destroy(gate);
 }
 
@@ -892,19 +892,19 @@ static void no_semaphore(void)
 
     inject_reset();
     REQUIRE(weir_gate_create(&gate, NULL) == 0);
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     REQUIRE(weir_pool_create(&pool, &plain_pool) == 0);
     inject_fail(INJECT_SEM_INIT, 1, ENOSPC, INJECT_ALWAYS);
     inject_fail(INJECT_COND_INIT, 1, ENOSPC, INJECT_ALWAYS); /* fallback */
-    EXPECT_INT(weir_gate_enter(gate, 0, WEIR_FOREVER), -ENOSPC);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_FOREVER), -ENOSPC);
     EXPECT_INT(weir_group_create(&group, pool, NULL), -ENOSPC);
     EXPECT_INT(weir_queue_create(&queue, NULL), -ENOSPC);
-    EXPECT_INT(weir_group_each(pool, &one_element), -ENOSPC);
+    EXPECT_INT(weir_for_each(pool, &one_element), -ENOSPC);
     weir_pool_destroy(pool);
     EXPECT_INT(weir_pool_create(&pool, &plain_pool), -ENOSPC);
     EXPECT(pool == NULL && group == NULL && queue == NULL);
     inject_reset();
-    weir_gate_leave(gate, 0);
+    weir_gate_release(gate, 0);
     weir_gate_destroy(gate);
 }
 
@@ -959,16 +959,16 @@ static void each_without_memory(void)
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
         .workers = 2, .worker_start = no_local }) == 0);
     inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
-    EXPECT_INT(weir_group_each(pool, &one_element), -ENOMEM);
+    EXPECT_INT(weir_for_each(pool, &one_element), -ENOMEM);
     inject_reset();
     inject_fail(INJECT_ALLOC, 2, 0, INJECT_ALWAYS);
-    EXPECT_INT(weir_group_each(pool, &one_element), -ENOMEM);
+    EXPECT_INT(weir_for_each(pool, &one_element), -ENOMEM);
     inject_reset();
     inject_fail(INJECT_MUTEX_INIT, 1, EPERM, INJECT_ALWAYS);
-    EXPECT_INT(weir_group_each(pool, &one_element), -EPERM);
+    EXPECT_INT(weir_for_each(pool, &one_element), -EPERM);
     EXPECT_INT(atomic_load(&ran), 0);
     inject_reset();
-    EXPECT_INT(weir_group_each(pool, &one_element), 0);
+    EXPECT_INT(weir_for_each(pool, &one_element), 0);
     EXPECT_INT(atomic_load(&ran), 1);
     weir_pool_destroy(pool);
 
@@ -977,7 +977,7 @@ static void each_without_memory(void)
 #if !defined(WEIR_SEM_FALLBACK) /* which makes semaphores of mutexes */
     inject_fail(INJECT_MUTEX_INIT, 1, EPERM, INJECT_ALWAYS);
 #endif
-    EXPECT_INT(weir_group_each(pool, &one_element), 0);
+    EXPECT_INT(weir_for_each(pool, &one_element), 0);
     EXPECT_INT(atomic_load(&ran), 2);
     inject_reset();
     weir_pool_destroy(pool);
@@ -995,7 +995,7 @@ static void each_allocates_little(void)
         .workers = 2 }) == 0);
     for (int elements = 1; elements <= 1000000; elements *= 10) {
         calls = inject_calls(INJECT_ALLOC);
-        EXPECT_INT(weir_group_each(pool, &(struct weir_each){
+        EXPECT_INT(weir_for_each(pool, &(struct weir_each){
             .fn = count_element, .count = (size_t)elements }), 0);
         /* Parts and group of the helpers. */
         EXPECT(inject_calls(INJECT_ALLOC) - calls <= 3);
@@ -1033,7 +1033,7 @@ static int each_of_five(struct weir_context *cx, void *arg)
     char elements[5];
 
     (void)cx;
-    r->result = weir_group_each(r->pool, &(struct weir_each){
+    r->result = weir_for_each(r->pool, &(struct weir_each){
         .fn = hold_then_count, .user = r, .array = elements, .count = 5,
         .size = 1 });
     return 0;
@@ -1063,7 +1063,7 @@ static void each_while_held(void)
         AWAIT(thread_number() == 0 || is_asleep(atomic_load(&r.number)));
         EXPECT_INT(atomic_load(&ran), 1);
         if (ends[i].mode == 0) {
-            EXPECT_INT(weir_gate_hold(weir_pool_gate(r.pool), 0, WEIR_NOW),
+            EXPECT_INT(weir_gate_hold(weir_pool_gate(r.pool), 0, WEIR_NO_WAIT),
                        0);
             EXPECT_INT(weir_pool_wait(r.pool, WEIR_FOREVER), 0);
         } else {
@@ -1150,7 +1150,7 @@ static int lending_scenario(int workers)
 {
     struct weir_pool *pool = (struct weir_pool *)&pool;
     int err = weir_pool_create(&pool, &(struct weir_pool_options){
-        .workers = workers, .capacity = 32, .limit = 2, .lenders = 2,
+        .workers = workers, .capacity = 32, .limit = 2, .callers_max = 2,
         .worker_start = start_hook, .worker_stop = stop_hook });
 
     atomic_store(&ran, 0);
@@ -1189,7 +1189,7 @@ static int add_one(struct weir_context *cx, void *user, void *element)
 static int each_scenario(int elements)
 {
     int numbers[20] = { 0 }, called = 0;
-    int err = weir_group_each(group_pool, &(struct weir_each){
+    int err = weir_for_each(group_pool, &(struct weir_each){
         .fn = add_one, .array = numbers, .count = (size_t)elements,
         .size = sizeof(int) });
 
@@ -1269,8 +1269,8 @@ static void the_most_without_memory(void)
     inject_reset();
     inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
     EXPECT_INT(weir_pool_create(&pool, &(struct weir_pool_options){
-        .workers = 16384, .max_workers = 16384, .workers_min = 16384,
-        .lenders = 1024, .capacity = (size_t)1 << 28, .help_depth = 1000,
+        .workers = 16384, .workers_max = 16384, .workers_min = 16384,
+        .callers_max = 1024, .capacity = (size_t)1 << 28, .help_depth = 1000,
         .stack_bytes = (size_t)64 << 10 }), -ENOMEM);
     EXPECT_INT(weir_queue_create(&queue, &(struct weir_queue_options){
         .capacity = (size_t)1 << 30, .item_bytes = (size_t)1 << 20 }),

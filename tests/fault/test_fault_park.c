@@ -33,7 +33,7 @@ static void one_is_put(void *queue)
     int item = 7;
 
     atomic_fetch_add(&told, 1);
-    EXPECT_INT(weir_queue_put(queue, &item, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_put(queue, &item, WEIR_NO_WAIT), 0);
 }
 
 static void one_is_taken(void *queue)
@@ -41,7 +41,7 @@ static void one_is_taken(void *queue)
     int item;
 
     atomic_fetch_add(&told, 1);
-    EXPECT_INT(weir_queue_take(queue, &item, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_take(queue, &item, WEIR_NO_WAIT), 0);
     EXPECT_INT(item, 7);
 }
 
@@ -88,7 +88,7 @@ static void half_is_taken(void *queue)
     int items[8];
 
     atomic_fetch_add(&told, 1);
-    EXPECT_INT(weir_queue_take_many(queue, items, 8, WEIR_NOW), 8);
+    EXPECT_INT(weir_queue_take_many(queue, items, 8, WEIR_NO_WAIT), 8);
 }
 
 /* The nap is in vain. */
@@ -110,7 +110,7 @@ static struct weir_queue *make_full(void)
 
     REQUIRE(weir_queue_create(&queue, &(struct weir_queue_options){
         .item_bytes = sizeof(int), .capacity = 16 }) == 0);
-    while (weir_queue_put(queue, &item, WEIR_NOW) == 0)
+    while (weir_queue_put(queue, &item, WEIR_NO_WAIT) == 0)
         continue;
     inject_reset();
     return queue;
@@ -132,7 +132,7 @@ static unsigned long put_meets(void (*met)(void *queue), int result,
         EXPECT_INT(weir_queue_count(queue), left);
         if (result == -EPIPE)
             break;
-        while (weir_queue_put(queue, &item, WEIR_NOW) == 0)
+        while (weir_queue_put(queue, &item, WEIR_NO_WAIT) == 0)
             continue;
     }
     weir_queue_destroy(queue);
@@ -199,7 +199,7 @@ static void nine_are_taken(void *queue)
     int items[9];
 
     atomic_fetch_add(&told, 1);
-    EXPECT_INT(weir_queue_take_many(queue, items, 9, WEIR_NOW), 9);
+    EXPECT_INT(weir_queue_take_many(queue, items, 9, WEIR_NO_WAIT), 9);
     EXPECT_INT(inject_calls(INJECT_SEM_POST), 1);
 }
 
@@ -283,20 +283,20 @@ static void put_waits_for_a_copy(void)
     latch_init(&copying);
     REQUIRE(weir_queue_create(&copied_from, &(struct weir_queue_options){
         .item_bytes = sizeof(int), .capacity = 1 }) == 0);
-    EXPECT_INT(weir_queue_put(copied_from, &item, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_put(copied_from, &item, WEIR_NO_WAIT), 0);
     forbidden = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                      0);
     REQUIRE(forbidden != MAP_FAILED);
     thread = start(put_in_its_place, NULL);
     sigaction(SIGSEGV, &sa, &old_segv);
     sigaction(SIGBUS, &sa, &old_bus); /* what some systems say instead */
-    EXPECT_INT(weir_queue_take(copied_from, forbidden, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_take(copied_from, forbidden, WEIR_NO_WAIT), 0);
     sigaction(SIGSEGV, &old_segv, NULL);
     sigaction(SIGBUS, &old_bus, NULL);
     memcpy(&item, forbidden, sizeof(item));
     EXPECT_INT(item, 7);
     join(thread);
-    EXPECT_INT(weir_queue_take(copied_from, &item, WEIR_NOW), 0);
+    EXPECT_INT(weir_queue_take(copied_from, &item, WEIR_NO_WAIT), 0);
     EXPECT_INT(item, 8);
     munmap(forbidden, PAGE);
     weir_queue_destroy(copied_from);
@@ -310,7 +310,7 @@ static void until_quiet(void *arg)
 
     atomic_fetch_add(&told, 1);
     latch_open(&j->go);
-    AWAIT(weir_pool_wait(j->pool, WEIR_NOW) == 0);
+    AWAIT(weir_pool_wait(j->pool, WEIR_NO_WAIT) == 0);
 }
 
 static void wait_meets_the_end(void)
@@ -388,14 +388,14 @@ static void drain_meets_the_lender(void)
 {
     struct lent l;
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-        .workers = WEIR_NONE, .lenders = 1 });
+        .workers = WEIR_NONE, .callers_max = 1 });
 
     job_init(&l.job);
     l.job.pool = pool;
     submit_to(pool, &(struct weir_job){ .fn = run_blocked, .arg = &l.job });
     l.thread = start(lend, &l.job);
     latch_wait(&l.job.running);
-    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, weir_after(WEIR_MS)),
                -ETIMEDOUT);
     inject_at_announce(until_it_is_back, &l);
@@ -408,13 +408,13 @@ static void drain_meets_the_lender(void)
 static void pool_is_drained(void *pool)
 {
     atomic_fetch_add(&told, 1);
-    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
 }
 
 static void pool_is_cancelled(void *pool)
 {
     atomic_fetch_add(&told, 1);
-    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_NO_WAIT), -EAGAIN);
 }
 
 static void stop_group(void *group)
@@ -551,7 +551,7 @@ static void spare_meets_work(void)
     job_init(&j);
     job_init(&other);
     pool = make_pool(&(struct weir_pool_options){ .workers = 1,
-        .max_workers = 2, .worker_start = stop_spare });
+        .workers_max = 2, .worker_start = stop_spare });
     latch_wait(&spare_stands);
     submit_to(pool, &(struct weir_job){ .fn = says_blocked, .arg = &j });
     latch_wait(&j.running);
@@ -573,9 +573,9 @@ static void spare_meets_the_close(void)
     latch_init(&spare_stands);
     latch_init(&spare_goes);
     pool = make_pool(&(struct weir_pool_options){ .workers = 1,
-        .max_workers = 2, .worker_start = stop_spare });
+        .workers_max = 2, .worker_start = stop_spare });
     latch_wait(&spare_stands);
-    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NOW), -EAGAIN);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
     latch_open(&spare_goes);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     expect_told();
@@ -708,7 +708,7 @@ static void use_all(atomic_int *ran)
     struct weir_gate *gate = make_gate(&(struct weir_gate_options){
         .limit = 1 });
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
-        .workers = 2, .max_workers = 4, .capacity = 4, .limit = 3,
+        .workers = 2, .workers_max = 4, .capacity = 4, .limit = 3,
         .idle_ns = WEIR_MS });
     struct weir_group *group = make_group(pool, &(struct weir_group_options){
         .window = 3, .discard = 1 });
@@ -741,8 +741,8 @@ static void swaps_fail(void)
         atomic_int ran = 0;
 
         inject_losses(n);
-        EXPECT_INT(weir_queue_put_many(queue, items, 3, WEIR_NOW), 3);
-        EXPECT_INT(weir_queue_take_many(queue, got, 3, WEIR_NOW), 3);
+        EXPECT_INT(weir_queue_put_many(queue, items, 3, WEIR_NO_WAIT), 3);
+        EXPECT_INT(weir_queue_take_many(queue, got, 3, WEIR_NO_WAIT), 3);
         EXPECT(memcmp(items, got, sizeof(items)) == 0);
         use_all(&ran);
         EXPECT_INT(atomic_load(&ran), 100);

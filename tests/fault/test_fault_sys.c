@@ -127,7 +127,7 @@ static void interrupted_waits(void)
     EXPECT_INT(inject_calls(INJECT_SEM_WAIT), 2);
     inject_reset();
     inject_fail(INJECT_SEM_TRY, 1, EINTR, INJECT_ONCE);
-    EXPECT_INT(weir_sys_sem_wait(&sem, WEIR_NOW), 0);
+    EXPECT_INT(weir_sys_sem_wait(&sem, WEIR_NO_WAIT), 0);
     EXPECT_INT(inject_calls(INJECT_SEM_TRY), 2);
     /* Not there at the first look, and an interrupted wait. */
     inject_reset();
@@ -135,7 +135,7 @@ static void interrupted_waits(void)
     inject_fail(INJECT_SEM_WAIT, 1, EINTR, INJECT_ONCE);
     EXPECT_INT(weir_sys_sem_wait(&sem, weir_after(3600 * WEIR_S)), 0);
     EXPECT_INT(inject_calls(INJECT_SEM_WAIT), 2);
-    EXPECT_INT(weir_sys_sem_wait(&sem, WEIR_NOW), -ETIMEDOUT);
+    EXPECT_INT(weir_sys_sem_wait(&sem, WEIR_NO_WAIT), -ETIMEDOUT);
     EXPECT_INT(weir_sys_sem_wait(&sem, -1), -ETIMEDOUT);
     inject_reset();
     weir_sys_sem_destroy(&sem);

@@ -168,9 +168,9 @@ static void no_memory_for_each(void)
     EXPECT_INT(weir_table_put(table, weir_text("k"), weir_text("v")), 0);
     inject_reset();
     inject_fail(INJECT_ALLOC, 1, 0, INJECT_ONCE);
-    EXPECT_INT(weir_table_each(table, count_calls, &calls), -ENOMEM);
+    EXPECT_INT(weir_table_for_each(table, count_calls, &calls), -ENOMEM);
     EXPECT_INT(calls, 0);
-    EXPECT_INT(weir_table_each(table, count_calls, &calls), 0);
+    EXPECT_INT(weir_table_for_each(table, count_calls, &calls), 0);
     EXPECT_INT(calls, 1);
     inject_reset();
     weir_table_destroy(table);
@@ -205,7 +205,7 @@ static int life(int keys)
         }
         EXPECT_INT(weir_table_count(table), all);
     }
-    err = weir_table_each(table, count_calls, &calls);
+    err = weir_table_for_each(table, count_calls, &calls);
     EXPECT(err == 0 || err == -ENOMEM);
     EXPECT_INT(calls, err == 0 ? all : 0);
     for (uint32_t i = 0; i < (uint32_t)keys; i++)

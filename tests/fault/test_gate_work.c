@@ -132,8 +132,8 @@ static struct weir_gate *make_owing(size_t keys, struct work *work)
         .limit = WEIR_NONE, .rate_per_s = 0.01, .keys_max = keys });
 
     for (uint64_t key = 0; key < keys; key++) {
-        COUNT(work, REQUIRE(weir_gate_enter(gate, key, WEIR_NOW) == 0));
-        COUNT(work, weir_gate_leave(gate, key));
+        COUNT(work, REQUIRE(weir_gate_acquire(gate, key, WEIR_NO_WAIT) == 0));
+        COUNT(work, weir_gate_release(gate, key));
     }
     return gate;
 }
@@ -155,11 +155,12 @@ static struct work refuse_keys(size_t keys)
 
     work_begin();
     for (uint64_t key = keys; key < keys + TRIES; key++)
-        COUNT(&work, EXPECT_INT(weir_gate_enter(gate, key, WEIR_NOW),
+        COUNT(&work, EXPECT_INT(weir_gate_acquire(gate, key, WEIR_NO_WAIT),
                                 -EAGAIN));
     for (uint64_t key = 0; key < TRIES; key++)
-        COUNT(&work, EXPECT_INT(weir_gate_enter(gate, key % keys, WEIR_NOW),
-                                -EAGAIN));
+        COUNT(&work,
+              EXPECT_INT(weir_gate_acquire(gate, key % keys, WEIR_NO_WAIT),
+                         -EAGAIN));
     work_end(&work);
     weir_gate_destroy(gate);
     return work;
@@ -175,8 +176,8 @@ static struct work admit_after_held_keys(size_t keys)
         REQUIRE(weir_gate_hold(gate, key, WEIR_FOREVER) == 0);
     work_begin();
     for (uint64_t key = keys; key < keys + TRIES; key++) {
-        COUNT(&work, EXPECT_INT(weir_gate_enter(gate, key, WEIR_FOREVER), 0));
-        COUNT(&work, weir_gate_leave(gate, key));
+        COUNT(&work, EXPECT_INT(weir_gate_acquire(gate, key, WEIR_FOREVER), 0));
+        COUNT(&work, weir_gate_release(gate, key));
     }
     work_end(&work);
     weir_gate_destroy(gate);
@@ -195,7 +196,7 @@ static struct work change_all_keys(size_t keys)
             &(struct weir_gate_options){ .limit = i, .burst = i,
                 .rate_per_s = 0.01 / i }), 0));
         COUNT(&work, EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY,
-            i % 2 ? WEIR_FOREVER : WEIR_NOW), 0));
+            i % 2 ? WEIR_FOREVER : WEIR_NO_WAIT), 0));
         COUNT(&work, EXPECT_INT(weir_gate_stats(gate, &stats), 0));
         EXPECT_INT(stats.keys, keys);
     }
@@ -221,8 +222,8 @@ static struct work forget_all_keys(size_t keys, int by_stats)
         EXPECT_INT(stats.keys, 0);
     } else {
         for (uint64_t key = keys; key < 2 * keys; key++)
-            EXPECT_INT(weir_gate_enter(gate, key, WEIR_NOW), 0);
-        EXPECT_INT(weir_gate_enter(gate, 0, WEIR_NOW), -EAGAIN);
+            EXPECT_INT(weir_gate_acquire(gate, key, WEIR_NO_WAIT), 0);
+        EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), -EAGAIN);
     }
     work_end(&work);
     weir_gate_destroy(gate);
@@ -316,8 +317,8 @@ static void chosen_keys(void)
             const uint64_t keys[] = { dice, i << 32, i << 48 | i >> 16,
                                       i * golden, (i << 50 | i) * golden };
 
-            COUNT(&work, EXPECT_INT(weir_gate_enter(gate, keys[family],
-                                                    WEIR_NOW), 0));
+            COUNT(&work, EXPECT_INT(weir_gate_acquire(gate, keys[family],
+                                                    WEIR_NO_WAIT), 0));
             dice ^= dice << 13; /* xorshift, Marsaglia 2003 */
             dice ^= dice >> 7;
             dice ^= dice << 17;
@@ -356,7 +357,7 @@ static struct work let_all_go(size_t keys, int by_time)
     } else {
         EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
             .limit = 2 }), 0);
-        EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_NOW), 0);
+        EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_NO_WAIT), 0);
     }
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), keys);

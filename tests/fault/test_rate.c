@@ -247,7 +247,7 @@ static void rates_out_of_range(void)
     struct weir_rate rate = { .burst = 1 };
 
     EXPECT(weir_rate_is_fresh(&rate, 0));
-    EXPECT(weir_rate_opens(&rate, 0) == WEIR_NOW);
+    EXPECT(weir_rate_opens(&rate, 0) == WEIR_NO_WAIT);
     EXPECT_INT(weir_rate_set(&rate, 1, -1, 0), -EINVAL);
     EXPECT_INT(weir_rate_set(&rate, 1, (1 << 20) + 1, 0), -EINVAL);
     EXPECT_INT(weir_rate_set(&rate, -2, 1, 0), -EINVAL);
@@ -255,7 +255,7 @@ static void rates_out_of_range(void)
     EXPECT_INT(weir_rate_set(&rate, 2e9, 1, 0), -EINVAL);
     EXPECT_INT(weir_rate_set(&rate, WEIR_NONE, 1, 0), 0);
     EXPECT_INT(weir_rate_set(&rate, 0, 0, 0), 0);
-    EXPECT(weir_rate_opens(&rate, 0) == WEIR_NOW);
+    EXPECT(weir_rate_opens(&rate, 0) == WEIR_NO_WAIT);
 }
 
 static const struct tap_case cases[] = {

@@ -28,7 +28,7 @@ int64_t __wrap_weir_sys_now(void)
 
 int __wrap_weir_sys_sem_wait(struct weir_sys_sem *s, int64_t deadline)
 {
-    if (__real_weir_sys_sem_wait(s, WEIR_NOW) == 0)
+    if (__real_weir_sys_sem_wait(s, WEIR_NO_WAIT) == 0)
         return 0;
     CHECK(deadline != WEIR_FOREVER);
     if (clock_ns < deadline)

@@ -15,7 +15,7 @@
 
 struct key {
     int inside;
-    int64_t held_until;        /* WEIR_NOW: it is not */
+    int64_t held_until;        /* WEIR_NO_WAIT: it is not */
     int64_t entries[HISTORY];  /* since rate or burst were set, at the end */
     int count;
     int64_t last;              /* entry since there is a rate; -1: none */
@@ -29,7 +29,7 @@ struct model {
     int64_t held_until; /* all */
     struct key keys[KEYS];
     uint64_t entered, refused, waited;
-    int inside, inside_max;
+    int inside, inside_peak;
 };
 
 /* ---- what is certain ---- */
@@ -120,9 +120,10 @@ static void enter(struct model *m, struct feed *feed, size_t which)
     struct key *k = &m->keys[which];
     unsigned how = feed_below(feed, 8);
     int64_t began = clock_ns;
-    int64_t until = how < 3 ? WEIR_NOW : how < 4 ? 1 : began + spans[how - 4];
+    int64_t until = how < 3 ? WEIR_NO_WAIT
+                            : how < 4 ? 1 : began + spans[how - 4];
     bool could = has_room(m, k);
-    int err = weir_gate_enter(m->gate, which, until);
+    int err = weir_gate_acquire(m->gate, which, until);
 
     CHECK(clock_ns == began || (how >= 4 && clock_ns <= until));
     if (err != 0) {
@@ -149,15 +150,15 @@ static void enter(struct model *m, struct feed *feed, size_t which)
     k->inside++;
     m->entered++;
     m->inside++;
-    if (m->inside > m->inside_max)
-        m->inside_max = m->inside;
+    if (m->inside > m->inside_peak)
+        m->inside_peak = m->inside;
 }
 
 static void leave(struct model *m, size_t which)
 {
     if (m->keys[which].inside == 0)
         return;
-    weir_gate_leave(m->gate, which);
+    weir_gate_release(m->gate, which);
     m->keys[which].inside--;
     m->inside--;
 }
@@ -212,7 +213,7 @@ static void hold(struct model *m, struct feed *feed, size_t which)
 {
     static const int64_t spans[] = { 0, 1, 1000, WEIR_MS, WEIR_S, 100 };
     unsigned how = feed_below(feed, 8);
-    int64_t until = how == 6   ? WEIR_NOW
+    int64_t until = how == 6   ? WEIR_NO_WAIT
                     : how == 7 ? WEIR_FOREVER
                                : clock_ns + spans[how];
     bool every = feed_below(feed, 4) == 0;
@@ -243,11 +244,11 @@ static void check_stats(struct model *m)
     struct weir_gate_stats s;
 
     CHECK(weir_gate_stats(m->gate, &s) == 0);
-    CHECK(s.entered == m->entered && s.refused == m->refused);
+    CHECK(s.acquired == m->entered && s.rejected == m->refused);
     CHECK(s.waited == m->waited && s.waiting == 0 && s.parked == 0);
-    CHECK(s.inside == m->inside && s.inside_max == m->inside_max);
+    CHECK(s.inside == m->inside && s.inside_peak == m->inside_peak);
     CHECK(s.limit == m->limit && s.held_until == m->held_until);
-    CHECK(s.late_max_ns <= s.late_ns);
+    CHECK(s.late_peak_ns <= s.late_ns);
     if (m->keys_max != 0)
         CHECK(s.keys >= count_keys(m, NULL, true) &&
               s.keys <= count_keys(m, NULL, false) && s.keys <= m->keys_max);
@@ -278,7 +279,7 @@ static void step(struct model *m, struct feed *feed)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct feed feed = feed_of(data, size);
-    struct model m = { .held_until = WEIR_NOW };
+    struct model m = { .held_until = WEIR_NO_WAIT };
     struct weir_gate_options options = { .limit = any_limit(&feed),
                                          .burst = (int)feed_below(&feed, 5) };
 
@@ -291,7 +292,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     m.limit = options.limit != 0 ? options.limit : 1;
     m.burst = options.burst != 0 ? options.burst : 1;
     for (size_t i = 0; i < KEYS; i++) {
-        m.keys[i].held_until = WEIR_NOW;
+        m.keys[i].held_until = WEIR_NO_WAIT;
         m.keys[i].last = -1;
     }
     clock_ns = 100 * WEIR_S;

@@ -506,7 +506,7 @@ static void all_answers(void)
     open_server();
     snprintf(base, sizeof(base), "http://127.0.0.1:%d", server.port);
     thread = start(serve_all, NULL);
-    REQUIRE(weir_http_begin() == 0);
+    REQUIRE(weir_http_global_init() == 0);
     REQUIRE(weir_http_share_create(&o.share) == 0);
     for (int i = 0; i < 3; i++) {
         o.cookies = i == 1;
@@ -518,7 +518,7 @@ static void all_answers(void)
     for (int i = 0; i < 3; i++)
         weir_http_destroy(handles[i]);
     weir_http_share_destroy(o.share);
-    weir_http_end();
+    weir_http_global_cleanup();
     close(server.stop[1]);
     join(thread);
     close(server.stop[0]);

@@ -40,10 +40,10 @@ static void check_url(const char *url)
 
 static void urls(const uint8_t *data, size_t size)
 {
-    const char *why = NULL;
-    char *url = url_check((const char *)data, size, &why);
+    const char *reason = NULL;
+    char *url = url_check((const char *)data, size, &reason);
 
-    CHECK((url == NULL) == (why != NULL));
+    CHECK((url == NULL) == (reason != NULL));
     if (url != NULL) {
         check_url(url);
         CHECK(memchr(data, 0, size) == NULL);
@@ -55,12 +55,13 @@ static void tasks(const uint8_t *data, size_t size)
 {
     const struct setting_list common = { { "A: b", "Cookie: c" }, 2 };
     static struct identity_memo memo;
-    char why[TASK_WHY];
+    char reason[TASK_WHY];
     struct task task;
     struct identity identity = { .task = &task, .common = &common };
 
-    if (!task_read(&task, (const char *)data, size, &common, why)) {
-        CHECK(why[0] != '\0' && fuzz_is_text(why, strlen(why), true, ""));
+    if (!task_read(&task, (const char *)data, size, &common, reason)) {
+        CHECK(reason[0] != '\0' &&
+              fuzz_is_text(reason, strlen(reason), true, ""));
         return;
     }
     check_url(task.url);

@@ -26,7 +26,7 @@ struct job {
     int64_t start;
     int priority;
     int gate_key;        /* -1: no gate of its own */
-    unsigned runs_left;  /* that end in WEIR_AGAIN, or 0 with a period */
+    unsigned runs_left;  /* that end in WEIR_RERUN, or 0 with a period */
     unsigned retries;
     int64_t back_off;    /* before the next of them */
     int64_t pause;       /* for weir_retry_in(); -1: not called */
@@ -110,7 +110,7 @@ static int run(struct weir_context *cx, void *arg)
     if (job->runs_left > 0) {
         job->runs_left--;
         job->not_before = clock_ns + (job->pause > 0 ? job->pause : 0);
-        return WEIR_AGAIN;
+        return WEIR_RERUN;
     }
     if (job->result != 0 && job->retries > 0) {
         job->retries--;
@@ -127,14 +127,14 @@ static int run(struct weir_context *cx, void *arg)
     return job->result;
 }
 
-static void drop(void *arg, int why)
+static void drop(void *arg, int reason)
 {
     struct job *job = arg;
     struct model *m = job->model;
 
     CHECK(job->live);
-    CHECK(why == -ETIMEDOUT || (why == -ECANCELED && m->closed));
-    if (why == -ETIMEDOUT)
+    CHECK(reason == -ETIMEDOUT || (reason == -ECANCELED && m->closed));
+    if (reason == -ETIMEDOUT)
         CHECK(job->deadline != 0 && clock_ns >= job->deadline);
     m->dropped++;
     end(job);
@@ -210,7 +210,7 @@ static void submit(struct model *m, size_t count, bool inside)
         jobs[i] = make_job(m);
     want = expected(m, count, inside);
     got = weir_pool_submit(m->pool, jobs, count,
-                           inside ? WEIR_FOREVER : WEIR_NOW);
+                           inside ? WEIR_FOREVER : WEIR_NO_WAIT);
     /* One key of a gate may have too many waiting, but not without others;
      * and a pool that is being cancelled takes nothing at all. */
     CHECK(got == want ||
@@ -243,7 +243,7 @@ static void run_pool(struct model *m)
 {
     unsigned how = feed_below(m->feed, 4), begun = m->begun;
     int64_t began = clock_ns;
-    int64_t until = how < 2    ? WEIR_NOW
+    int64_t until = how < 2    ? WEIR_NO_WAIT
                     : how == 2 ? clock_ns
                                : clock_ns + any_span(m->feed);
     size_t ready = count_ready(m), live = m->live;
@@ -262,7 +262,7 @@ static void run_pool(struct model *m)
 static void hold(struct model *m)
 {
     unsigned how = feed_below(m->feed, 4), key = feed_below(m->feed, KEYS + 1);
-    int64_t until = how == 0   ? WEIR_NOW
+    int64_t until = how == 0   ? WEIR_NO_WAIT
                     : how == 1 ? WEIR_FOREVER
                                : clock_ns + any_span(m->feed);
 
@@ -273,11 +273,11 @@ static void hold(struct model *m)
 static void check_stats(const struct model *m)
 {
     struct weir_pool_stats s;
-    int err = weir_pool_wait(m->pool, WEIR_NOW);
+    int err = weir_pool_wait(m->pool, WEIR_NO_WAIT);
 
     CHECK(err == (m->live == 0 ? 0 : -EAGAIN));
     CHECK(weir_pool_stats(m->pool, &s) == 0);
-    CHECK(s.submitted == m->accepted && s.cancelled == m->dropped);
+    CHECK(s.submitted == m->accepted && s.dropped == m->dropped);
     CHECK(s.failed == m->failed && s.succeeded == m->succeeded);
     CHECK(s.running == 0 && s.workers == 0);
     CHECK(s.queued + s.delayed + s.parked == m->live);
@@ -317,9 +317,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int limit;
     unsigned last;
 
-    *m = (struct model){ .feed = &feed, .held_all = WEIR_NOW };
+    *m = (struct model){ .feed = &feed, .held_all = WEIR_NO_WAIT };
     for (int i = 0; i < KEYS; i++)
-        m->held_until[i] = WEIR_NOW;
+        m->held_until[i] = WEIR_NO_WAIT;
     clock_ns = 100 * WEIR_S;
     m->capacity = 1 + feed_below(&feed, 24);
     limit = (int)feed_below(&feed, 3);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * queue.c - fuzz target: any calls of a queue, in any order, against a list.
  *
- * One thread, so no call waits: deadlines are WEIR_NOW, or lie behind. */
+ * One thread, so no call waits: deadlines are WEIR_NO_WAIT, or lie behind. */
 #include "fuzz.h"
 
 #include <weir/queue.h>
@@ -20,7 +20,7 @@ struct model {
 /* A deadline at which nothing can be waited for, and what is said then. */
 static int64_t deadline(struct feed *feed, int *late)
 {
-    static const int64_t times[] = { WEIR_NOW, 0, 1, -7 };
+    static const int64_t times[] = { WEIR_NO_WAIT, 0, 1, -7 };
     unsigned which = feed_below(feed, 4);
 
     *late = which == 0 ? -EAGAIN : -ETIMEDOUT;

@@ -200,7 +200,7 @@ static void each(struct model *m, struct weir_table *table, struct feed *feed)
     struct walk walk = { .model = m, .stop_after = feed_byte(feed) };
     bool stops = walk.stop_after > 0 && walk.stop_after <= m->count;
 
-    CHECK(weir_table_each(table, walked, &walk) == (stops ? 55 : 0));
+    CHECK(weir_table_for_each(table, walked, &walk) == (stops ? 55 : 0));
     CHECK(walk.seen == (stops ? walk.stop_after : m->count));
 }
 

@@ -13,7 +13,7 @@
     X(weir_pool_create) X(weir_pool_destroy) X(weir_pool_submit)            \
     X(weir_pool_wait) X(weir_pool_close) X(weir_pool_of)                    \
     X(weir_group_create) X(weir_group_destroy) X(weir_group_submit)         \
-    X(weir_group_wait) X(weir_group_each) X(weir_writer_open)               \
+    X(weir_group_wait) X(weir_for_each) X(weir_writer_open)               \
     X(weir_writer_write) X(weir_writer_close) X(weir_writer_destroy)        \
     X(weir_version)
 

@@ -54,7 +54,7 @@ static void guests_make(struct guests *g)
     fd = mkstemp(g->path);
     REQUIRE(fd >= 0 && close(fd) == 0);
     g->pool = make_pool(&(struct weir_pool_options){ .workers = 2,
-        .max_workers = 4, .limit = 3 });
+        .workers_max = 4, .limit = 3 });
     g->group = make_group(g->pool, NULL);
     g->gate = make_gate(&(struct weir_gate_options){ .limit = 2 });
     REQUIRE(weir_queue_create(&g->queue, NULL) == 0);
@@ -242,7 +242,7 @@ static int in_a_child(void *arg)
     bad += weir_group_wait(g->group, WEIR_FOREVER) != -ECHILD;
     bad += weir_group_cancel(g->group, WEIR_EVERY, -ECANCELED) != -ECHILD;
     for (int i = 0; i < 3 && err == 0; i++) /* two may find it open */
-        err = weir_gate_enter(g->gate, 0, WEIR_FOREVER);
+        err = weir_gate_acquire(g->gate, 0, WEIR_FOREVER);
     bad += err != -ECHILD;
     bad += weir_queue_take(g->queue, &item, WEIR_FOREVER) != -ECHILD;
     bad += weir_writer_write(g->writer, &(struct iovec){ (void *)"x\n", 2 },

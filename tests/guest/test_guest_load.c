@@ -148,7 +148,7 @@ static int use_the_other(struct weir_context *cx, void *arg)
     char elements[10];
 
     (void)cx;
-    return two->other->weir_group_each(two->pool, &(struct weir_each){
+    return two->other->weir_for_each(two->pool, &(struct weir_each){
         .fn = count_element, .user = two, .array = elements,
         .count = sizeof(elements), .size = 1 });
 }
@@ -159,7 +159,7 @@ static int nest(struct weir_context *cx, void *arg)
     struct two *two = arg;
     char elements[10];
 
-    return two->mine->weir_group_each(two->mine->weir_pool_of(cx),
+    return two->mine->weir_for_each(two->mine->weir_pool_of(cx),
         &(struct weir_each){ .fn = count_element, .user = two,
             .array = elements, .count = sizeof(elements), .size = 1 });
 }

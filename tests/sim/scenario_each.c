@@ -67,7 +67,7 @@ static void once(void)
 
     each_make(&two, 2);
     each = loop_of(run_element);
-    err = weir_group_each(s.pool, &each);
+    err = weir_for_each(s.pool, &each);
     /* Only if this thread cannot run elements, nor have others do so. */
     MUST(err == 0 || add(&s.ran, 0) == 0);
     each_end(err == 0);
@@ -79,7 +79,7 @@ static void stolen(void)
 
     each_make(&two, ELEMENTS);
     each = loop_of(long_element);
-    MUST(weir_group_each(s.pool, &each) == 0);
+    MUST(weir_for_each(s.pool, &each) == 0);
     each_end(true);
 }
 
@@ -96,7 +96,7 @@ static void failed(void)
 
     each_make(&two, 3);
     each = loop_of(fail_element);
-    MUST(weir_group_each(s.pool, &each) == 7);
+    MUST(weir_for_each(s.pool, &each) == 7);
     if (add(&s.ran, 0) < 3)
         reached("an element skipped");
     each_end(false);
@@ -135,7 +135,7 @@ static int reduce_in_job(struct weir_context *cx, void *arg)
     each.total_bytes = sizeof(total);
     each.init = make_sum;
     each.combine = combine_sum;
-    MUST(weir_group_each(s.pool, &each) == 0);
+    MUST(weir_for_each(s.pool, &each) == 0);
     MUST(total == 10 + s.count);
     MUST(add(&s.made, 0) == add(&s.combined, 0));
     return 0;
@@ -175,7 +175,7 @@ static void drained(void)
     each_make(&two, 2);
     each = loop_of(run_element);
     go(draining, NULL);
-    err = weir_group_each(s.pool, &each);
+    err = weir_for_each(s.pool, &each);
     MUST(err == 0 || err == -EPIPE);
     MUST(add(&s.ran, 0) == (err == 0 ? 2 : 0));
     reached(err == 0 ? "a loop before the drain" : "a loop after it");
@@ -191,7 +191,7 @@ static void cancelled(void)
     each_make(&two, 2);
     each = loop_of(run_element);
     go(cancelling, NULL);
-    err = weir_group_each(s.pool, &each);
+    err = weir_for_each(s.pool, &each);
     MUST(err == 0 || err == -EPIPE || err == -ECANCELED);
     MUST((add(&s.ran, 0) == 2) == (err == 0));
     join_all();
@@ -208,7 +208,7 @@ static void lifting(void *arg)
 
     (void)arg;
     MUST(weir_gate_hold(gate, 0, WEIR_FOREVER) == 0);
-    MUST(weir_gate_hold(gate, 0, WEIR_NOW) == 0);
+    MUST(weir_gate_hold(gate, 0, WEIR_NO_WAIT) == 0);
 }
 
 static int run_alone(struct weir_context *cx, void *user, void *element)
@@ -226,7 +226,7 @@ static void held(void)
     each_make(&gated, 2);
     each = loop_of(run_alone);
     go(lifting, NULL);
-    MUST(weir_group_each(s.pool, &each) == 0);
+    MUST(weir_for_each(s.pool, &each) == 0);
     join_all();
     each_end(true);
 }
@@ -246,7 +246,7 @@ static void exited(void)
 
     each_make(&two, 2);
     each = loop_of(exit_element);
-    err = weir_group_each(s.pool, &each);
+    err = weir_for_each(s.pool, &each);
     MUST(err == 0 || err == -ECANCELED);
     each_end(false);
 }

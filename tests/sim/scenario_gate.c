@@ -43,9 +43,9 @@ static void end(void)
 
     MUST(weir_gate_stats(s.gate, &stats) == 0);
     MUST(stats.inside == 0 && stats.waiting == 0);
-    MUST(stats.entered == (uint64_t)entered);
-    MUST(stats.refused == (uint64_t)refused);
-    MUST(stats.inside_max <= s.most);
+    MUST(stats.acquired == (uint64_t)entered);
+    MUST(stats.rejected == (uint64_t)refused);
+    MUST(stats.inside_peak <= s.most);
     s.gate = NULL;
     weir_gate_destroy(gate);
 }
@@ -53,7 +53,7 @@ static void end(void)
 /* Enters and leaves; returns what entering said. */
 static int visit(int64_t deadline)
 {
-    int err = weir_gate_enter(s.gate, 0, deadline);
+    int err = weir_gate_acquire(s.gate, 0, deadline);
 
     if (err != 0) {
         add(&s.refused, 1);
@@ -63,7 +63,7 @@ static int visit(int64_t deadline)
     MUST(add(&s.inside, 1) <= s.most);
     weir_sys_yield(); /* somebody else may see it inside */
     add(&s.inside, -1);
-    weir_gate_leave(s.gate, 0);
+    weir_gate_release(s.gate, 0);
     return 0;
 }
 
@@ -88,12 +88,12 @@ static void line(void)
 
 static void enter_or_not(void *arg)
 {
-    int err = weir_gate_enter(s.gate, 0, WEIR_FOREVER);
+    int err = weir_gate_acquire(s.gate, 0, WEIR_FOREVER);
 
     (void)arg;
     if (err == 0) {
         add(&s.entered, 1);
-        weir_gate_leave(s.gate, 0);
+        weir_gate_release(s.gate, 0);
     } else {
         MUST(err == -ENOMEM);
         reached("no semaphore to wait with");
@@ -124,7 +124,7 @@ static void resize(void)
 {
     make(1);
     s.most = 2;
-    MUST(weir_gate_enter(s.gate, 0, WEIR_NOW) == 0);
+    MUST(weir_gate_acquire(s.gate, 0, WEIR_NO_WAIT) == 0);
     add(&s.entered, 1);
     add(&s.inside, 1);
     go(enter, NULL);
@@ -132,7 +132,7 @@ static void resize(void)
     set_limit(2); /* enough for both, one after the other */
     join_all();
     MUST(add(&s.inside, -1) == 0);
-    weir_gate_leave(s.gate, 0);
+    weir_gate_release(s.gate, 0);
     end();
 }
 
@@ -152,11 +152,11 @@ static void lower(void)
 static void enter_and_stay(void *arg)
 {
     (void)arg;
-    MUST(weir_gate_enter(s.gate, 0, WEIR_FOREVER) == 0);
+    MUST(weir_gate_acquire(s.gate, 0, WEIR_FOREVER) == 0);
     add(&s.entered, 1);
     weir_sys_sem_post(&s.is_in);
     MUST(weir_sys_sem_wait(&s.may_leave, WEIR_FOREVER) == 0);
-    weir_gate_leave(s.gate, 0);
+    weir_gate_release(s.gate, 0);
 }
 
 static void raise_by_two(void)
@@ -165,7 +165,7 @@ static void raise_by_two(void)
     s.most = 3;
     MUST(weir_sys_sem_init(&s.is_in) == 0);
     MUST(weir_sys_sem_init(&s.may_leave) == 0);
-    MUST(weir_gate_enter(s.gate, 0, WEIR_NOW) == 0);
+    MUST(weir_gate_acquire(s.gate, 0, WEIR_NO_WAIT) == 0);
     add(&s.entered, 1);
     go(enter_and_stay, NULL);
     go(enter_and_stay, NULL);
@@ -175,7 +175,7 @@ static void raise_by_two(void)
     for (int i = 0; i < 2; i++)
         weir_sys_sem_post(&s.may_leave);
     join_all();
-    weir_gate_leave(s.gate, 0);
+    weir_gate_release(s.gate, 0);
     weir_sys_sem_destroy(&s.is_in);
     weir_sys_sem_destroy(&s.may_leave);
     end();
@@ -195,11 +195,11 @@ static void enter_in_time(void *arg)
 static void deadlines(void)
 {
     make(1);
-    MUST(weir_gate_enter(s.gate, 0, WEIR_NOW) == 0);
+    MUST(weir_gate_acquire(s.gate, 0, WEIR_NO_WAIT) == 0);
     add(&s.entered, 1);
     go(enter_in_time, NULL);
     go(enter, NULL);
-    weir_gate_leave(s.gate, 0);
+    weir_gate_release(s.gate, 0);
     join_all();
     end();
 }
@@ -212,7 +212,7 @@ static void hold(void)
     MUST(weir_gate_hold(s.gate, 0, WEIR_FOREVER) == 0);
     go(enter, NULL);
     go(enter_in_time, NULL);
-    MUST(weir_gate_hold(s.gate, 0, WEIR_NOW) == 0);
+    MUST(weir_gate_hold(s.gate, 0, WEIR_NO_WAIT) == 0);
     join_all();
     end();
 }
@@ -251,12 +251,12 @@ static void come_back(void *arg)
 static void come_back_late(void)
 {
     make(1);
-    MUST(weir_gate_enter(s.gate, 0, WEIR_NOW) == 0);
+    MUST(weir_gate_acquire(s.gate, 0, WEIR_NO_WAIT) == 0);
     add(&s.entered, 1);
     MUST(weir_gate_hold(s.gate, 0, weir_after(WEIR_MS)) == 0);
     go(enter, NULL);
     go(come_back, NULL);
-    weir_gate_leave(s.gate, 0);
+    weir_gate_release(s.gate, 0);
     pass(WEIR_MS);
     join_all();
     end();
@@ -268,10 +268,10 @@ static void enter_rated(void *arg)
 {
     int64_t *when = arg;
 
-    MUST(weir_gate_enter(s.gate, 0, WEIR_FOREVER) == 0);
+    MUST(weir_gate_acquire(s.gate, 0, WEIR_FOREVER) == 0);
     *when = weir_now();
     add(&s.entered, 1);
-    weir_gate_leave(s.gate, 0);
+    weir_gate_release(s.gate, 0);
 }
 
 static void rate(void)
@@ -307,9 +307,9 @@ static void enter_key(void *arg)
 {
     uint64_t key = (uint64_t)(uintptr_t)arg;
 
-    MUST(weir_gate_enter(s.gate, key, WEIR_FOREVER) == 0);
+    MUST(weir_gate_acquire(s.gate, key, WEIR_FOREVER) == 0);
     add(&s.entered, 1);
-    weir_gate_leave(s.gate, key);
+    weir_gate_release(s.gate, key);
 }
 
 static void set_two(void *arg)
@@ -325,7 +325,7 @@ static void keys_set(void)
     make_keys(2, 0);
     s.most = 3 * 2;
     for (uint64_t key = 0; key < 2; key++) {
-        MUST(weir_gate_enter(s.gate, key, WEIR_NOW) == 0);
+        MUST(weir_gate_acquire(s.gate, key, WEIR_NO_WAIT) == 0);
         add(&s.entered, 1);
         go(enter_key, (void *)(uintptr_t)key);
     }
@@ -333,7 +333,7 @@ static void keys_set(void)
     set_limit(3);
     join_all();
     for (uint64_t key = 0; key < 2; key++)
-        weir_gate_leave(s.gate, key);
+        weir_gate_release(s.gate, key);
     end();
 }
 
@@ -351,7 +351,7 @@ static void keys_hold(void)
     for (uint64_t key = 0; key < 2; key++)
         go(enter_key, (void *)(uintptr_t)key);
     go(hold_all_briefly, NULL);
-    MUST(weir_gate_hold(s.gate, WEIR_EVERY, WEIR_NOW) == 0);
+    MUST(weir_gate_hold(s.gate, WEIR_EVERY, WEIR_NO_WAIT) == 0);
     join_all();
     end();
 }
@@ -359,12 +359,12 @@ static void keys_hold(void)
 /* A key that has no room while the others owe their rate a tick. */
 static void enter_new_key(void *arg)
 {
-    int err = weir_gate_enter(s.gate, 2, WEIR_NOW);
+    int err = weir_gate_acquire(s.gate, 2, WEIR_NO_WAIT);
 
     (void)arg;
     MUST(err == 0 || err == -EAGAIN);
     if (err == 0)
-        weir_gate_leave(s.gate, 2);
+        weir_gate_release(s.gate, 2);
     add(err == 0 ? &s.entered : &s.refused, 1);
     reached(err == 0 ? "a new key that found room" : "one that did not");
 }
@@ -379,8 +379,8 @@ static void keys_room(void)
     make_keys(2, 1);
     s.most = 2;
     for (uint64_t key = 0; key < 2; key++) {
-        MUST(weir_gate_enter(s.gate, key, WEIR_NOW) == 0);
-        weir_gate_leave(s.gate, key);
+        MUST(weir_gate_acquire(s.gate, key, WEIR_NO_WAIT) == 0);
+        weir_gate_release(s.gate, key);
         add(&s.entered, 1);
         MUST(weir_gate_hold(s.gate, key, weir_after(WEIR_MS)) == 0);
     }

@@ -34,7 +34,7 @@ void group_end(void)
     dropped = add(&group_state.dropped, 0);
     MUST(stats.submitted == (uint64_t)accepted);
     MUST(stats.succeeded + stats.failed == (uint64_t)ran);
-    MUST(stats.cancelled == (uint64_t)dropped);
+    MUST(stats.dropped == (uint64_t)dropped);
     MUST(stats.unfinished == 0 && accepted == ran + dropped);
     weir_group_destroy(group_state.group);
     weir_pool_destroy(group_state.pool);
@@ -71,10 +71,10 @@ static int wait_for_release(struct weir_context *cx, void *arg)
     return group_run_job(cx, arg);
 }
 
-static void group_drop_job(void *arg, int why)
+static void group_drop_job(void *arg, int reason)
 {
     (void)arg;
-    MUST(why < 0);
+    MUST(reason < 0);
     add(&group_state.dropped, 1);
 }
 
@@ -176,7 +176,7 @@ static void room_cancel(void)
 
     group_make(&(struct weir_pool_options){ .workers = 1, .capacity = 1 },
                &group_small);
-    MUST(weir_pool_submit(group_state.pool, &job, 1, WEIR_NOW) == 1);
+    MUST(weir_pool_submit(group_state.pool, &job, 1, WEIR_NO_WAIT) == 1);
     go(submit_or_cancelled, NULL);
     MUST(weir_group_cancel(group_state.group, WEIR_EVERY, -ECANCELED) == 0);
     join_all(); /* the pool has no room yet, so the cancel must do it */
@@ -194,7 +194,7 @@ static void room_deadline(void)
     group_make(&(struct weir_pool_options){ .workers = 1, .capacity = 1 },
                &(struct weir_group_options){ .window = 2,
                    .deadline = weir_after(WEIR_MS) });
-    MUST(weir_pool_submit(group_state.pool, &job, 1, WEIR_NOW) == 1);
+    MUST(weir_pool_submit(group_state.pool, &job, 1, WEIR_NO_WAIT) == 1);
     go(submit_or_cancelled, NULL);
     join_all();
     weir_sys_sem_post(&group_state.release);

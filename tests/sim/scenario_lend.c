@@ -45,7 +45,7 @@ static void submit_one(void *arg)
 static void lend_alone(void)
 {
     make(&(struct weir_pool_options){ .workers = WEIR_NONE, .capacity = 2,
-        .lenders = 2 });
+        .callers_max = 2 });
     submit_one(NULL);
     go(lend, NULL);
     go(submit_one, NULL);
@@ -62,7 +62,7 @@ static void lend_beside(void)
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 3,
         .limit = 1 });
     pool_state.most = 1;
-    MUST(pool_submit(pool_run_job, 2, WEIR_NOW) == 2);
+    MUST(pool_submit(pool_run_job, 2, WEIR_NO_WAIT) == 2);
     go(submit_one, NULL);
     lend(NULL);
     join_all();
@@ -82,8 +82,8 @@ static void lend_releases(void)
 {
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 3 });
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
-    MUST(pool_submit(pool_wait_for_release, 1, WEIR_NOW) == 1);
-    MUST(pool_submit(release, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(pool_wait_for_release, 1, WEIR_NO_WAIT) == 1);
+    MUST(pool_submit(release, 1, WEIR_NO_WAIT) == 1);
     go(submit_one, NULL);
     lend(NULL);
     join_all();
@@ -97,9 +97,9 @@ static void lend_releases(void)
 static void lend_cancel(void)
 {
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 2,
-        .lenders = 2, .limit = 1 });
+        .callers_max = 2, .limit = 1 });
     pool_state.most = 1;
-    MUST(pool_submit(pool_run_job, 2, WEIR_NOW) == 2);
+    MUST(pool_submit(pool_run_job, 2, WEIR_NO_WAIT) == 2);
     go(lend, NULL);
     go(lend_in_time, NULL);
     pool_close(WEIR_CANCEL);
@@ -112,7 +112,7 @@ static void lend_deadline(void)
 {
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 2 });
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
-    MUST(pool_submit(pool_wait_for_release, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(pool_wait_for_release, 1, WEIR_NO_WAIT) == 1);
     weir_sys_sem_post(&pool_state.release);
     go(lend_in_time, NULL);
     join_all();
@@ -172,9 +172,9 @@ static int nap_in_gate(struct weir_context *cx, void *arg)
     return run_in_gate(cx, arg);
 }
 
-static void drop_in_gate(void *arg, int why)
+static void drop_in_gate(void *arg, int reason)
 {
-    MUST(why == -ECANCELED);
+    MUST(reason == -ECANCELED);
     add(&s.dropped[arg == &s.ran[1]], 1);
 }
 
@@ -230,14 +230,14 @@ static void shared_gate(void)
 static void leave_gate(void *arg)
 {
     (void)arg;
-    weir_gate_leave(s.gate, 0);
+    weir_gate_release(s.gate, 0);
 }
 
 /* What one pool drops gives up its place in a line it shares. */
 static void shared_cancel(void)
 {
     make_two();
-    MUST(weir_gate_enter(s.gate, 0, WEIR_NOW) == 0);
+    MUST(weir_gate_acquire(s.gate, 0, WEIR_NO_WAIT) == 0);
     submit_gated(0, run_in_gate);
     submit_gated(1, run_in_gate);
     go(leave_gate, NULL);
@@ -263,7 +263,7 @@ static void shared_nap(void)
 static void shared_destroy(void)
 {
     make_two();
-    MUST(weir_gate_enter(s.gate, 0, WEIR_NOW) == 0);
+    MUST(weir_gate_acquire(s.gate, 0, WEIR_NO_WAIT) == 0);
     submit_gated(1, run_in_gate);
     submit_gated(0, run_in_gate);
     go(leave_gate, NULL);
@@ -291,11 +291,11 @@ static void set_to_one(void *arg)
     set_workers(1);
 }
 
-static void make_elastic(int max_workers)
+static void make_elastic(int workers_max)
 {
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 4,
-        .max_workers = max_workers, .idle_ns = WEIR_MS });
-    pool_state.most = max_workers + 1;
+        .workers_max = workers_max, .idle_ns = WEIR_MS });
+    pool_state.most = workers_max + 1;
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
 }
 
@@ -311,7 +311,7 @@ static void shrink(void)
 {
     make_elastic(2);
     set_workers(2);
-    MUST(pool_submit(pool_run_job, 2, WEIR_NOW) == 2);
+    MUST(pool_submit(pool_run_job, 2, WEIR_NO_WAIT) == 2);
     go(set_to_one, NULL);
     submit_one(NULL);
     join_all();
@@ -344,8 +344,8 @@ static int block(struct weir_context *cx, void *arg)
 static void shrink_idle(void)
 {
     make_elastic(3);
-    MUST(pool_submit(block, 2, WEIR_NOW) == 2);
-    MUST(pool_submit(release, 2, WEIR_NOW) == 2);
+    MUST(pool_submit(block, 2, WEIR_NO_WAIT) == 2);
+    MUST(pool_submit(release, 2, WEIR_NO_WAIT) == 2);
     MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
     pass(2 * WEIR_MS);
     submit_one(NULL);

@@ -17,10 +17,10 @@ static void make(const struct weir_pool_options *pool)
 
 /* ---- one owner of the argument ---- */
 
-static void forget(void *arg, int why)
+static void forget(void *arg, int reason)
 {
     (void)arg;
-    MUST(why == -ECANCELED);
+    MUST(reason == -ECANCELED);
     add(&s.told_drop, 1);
 }
 
@@ -75,7 +75,7 @@ static void end_life(void)
 static void drain_submit(void)
 {
     make(&group_one);
-    MUST(weir_pool_submit(group_state.pool, &fails, 1, WEIR_NOW) == 1);
+    MUST(weir_pool_submit(group_state.pool, &fails, 1, WEIR_NO_WAIT) == 1);
     go(submit_plain, NULL);
     drain_pool();
     join_all();
@@ -88,7 +88,7 @@ static void drain_submit(void)
 static void drain_cancel(void)
 {
     make(&group_one);
-    MUST(weir_pool_submit(group_state.pool, &fails, 1, WEIR_NOW) == 1);
+    MUST(weir_pool_submit(group_state.pool, &fails, 1, WEIR_NO_WAIT) == 1);
     go(cancel_pool, NULL);
     drain_pool();
     join_all();
@@ -101,7 +101,7 @@ static void drain_deadline(void)
     int err;
 
     make(&group_one);
-    MUST(weir_pool_submit(group_state.pool, &fails, 1, WEIR_NOW) == 1);
+    MUST(weir_pool_submit(group_state.pool, &fails, 1, WEIR_NO_WAIT) == 1);
     go(submit_plain, NULL);
     err = weir_pool_close(group_state.pool, WEIR_DRAIN, weir_after(WEIR_US));
     MUST(err == 0 || err == -ETIMEDOUT);
@@ -117,7 +117,7 @@ static void drain_deadline(void)
 static void cancel_in_group(void)
 {
     make(&group_one);
-    MUST(weir_group_submit(group_state.group, &fails, 1, WEIR_NOW) == 1);
+    MUST(weir_group_submit(group_state.group, &fails, 1, WEIR_NO_WAIT) == 1);
     go(group_cancel_every, NULL);
     MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
     join_all();
@@ -172,7 +172,7 @@ static void held_room(void)
     group_cancel_every(NULL);
     join_all();
     MUST(add(&s.accepted, 0) == 2);
-    hold(WEIR_NOW);
+    hold(WEIR_NO_WAIT);
     MUST(weir_pool_wait(group_state.pool, WEIR_FOREVER) == 0);
     MUST(add(&group_state.ran, 0) == 2);
     group_state.ran = 0;
@@ -193,7 +193,7 @@ static void busy_room(void)
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 2,
         .help_depth = 2 });
     MUST(weir_pool_submit(group_state.pool, &(struct weir_job){
-             .fn = wait_for_release }, 1, WEIR_NOW) == 1);
+             .fn = wait_for_release }, 1, WEIR_NO_WAIT) == 1);
     MUST(group_submit(group_run_job, 1) == 1);
     go(group_cancel_every, NULL);
     submit_plain(NULL);
@@ -221,7 +221,7 @@ static void held_run(void)
     go(group_cancel_every, NULL);
     go(run_pool, NULL);
     join_all();
-    MUST(weir_pool_wait(group_state.pool, WEIR_NOW) == 0);
+    MUST(weir_pool_wait(group_state.pool, WEIR_NO_WAIT) == 0);
     group_end();
 }
 
@@ -241,7 +241,7 @@ static void helped_room(void)
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 2,
         .help_depth = 2 });
     MUST(weir_pool_submit(group_state.pool, &(struct weir_job){
-             .fn = wait_inside }, 1, WEIR_NOW) == 1);
+             .fn = wait_inside }, 1, WEIR_NO_WAIT) == 1);
     go(submit_plain, NULL);
     join_all();
     weir_sys_sem_post(&group_state.release);

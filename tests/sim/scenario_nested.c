@@ -242,7 +242,7 @@ static void helped_anew(void)
     MUST(group_submit_job((struct weir_job){ .fn = group_run_job,
              .start = WEIR_FOREVER }) == 1);
     go(submit_one, NULL);
-    MUST(weir_pool_submit(group_state.pool, &reads, 1, WEIR_NOW) == 1);
+    MUST(weir_pool_submit(group_state.pool, &reads, 1, WEIR_NO_WAIT) == 1);
     join_all();
     MUST(weir_sys_sem_wait(&group_state.release, WEIR_FOREVER) == 0);
     group_cancel_every(NULL);
@@ -277,7 +277,7 @@ static void help_at_held_gate(void *for_less)
 
     group_make(&(struct weir_pool_options){ .workers = 1, .capacity = 4,
         .limit = 1, .help_depth = 2 }, &group_small);
-    MUST(weir_pool_submit(group_state.pool, &waits, 1, WEIR_NOW) == 1);
+    MUST(weir_pool_submit(group_state.pool, &waits, 1, WEIR_NO_WAIT) == 1);
     go(hold_for_less, for_less);
     join_all();
     MUST(weir_pool_wait(group_state.pool, WEIR_FOREVER) == 0);
@@ -302,7 +302,7 @@ static int never_again(struct weir_context *cx, void *arg)
     (void)arg;
     weir_retry_in(cx, WEIR_FOREVER);
     reached("a job to run again");
-    return WEIR_AGAIN;
+    return WEIR_RERUN;
 }
 
 static int wait_for_two(struct weir_context *cx, void *arg)
@@ -364,7 +364,7 @@ static int again_once(struct weir_context *cx, void *arg)
         return group_run_job(cx, arg);
     weir_retry_in(cx, WEIR_US);
     reached("a job to run again");
-    return WEIR_AGAIN;
+    return WEIR_RERUN;
 }
 
 static int wait_for_both(struct weir_context *cx, void *arg)
@@ -448,7 +448,7 @@ static void each(void)
     int numbers[2] = { 4, 5 };
 
     group_make(&group_two, &group_small);
-    MUST(weir_group_each(group_state.pool, &(struct weir_each){
+    MUST(weir_for_each(group_state.pool, &(struct weir_each){
              .fn = run_element, .array = numbers, .count = 2,
              .size = sizeof(int) }) == 0);
     MUST(numbers[0] == 5 && numbers[1] == 6);

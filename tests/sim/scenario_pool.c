@@ -46,7 +46,7 @@ void pool_end(void)
     MUST(weir_pool_stats(pool, &stats) == 0);
     MUST(stats.submitted == (uint64_t)accepted);
     MUST(stats.succeeded + stats.failed == (uint64_t)ran);
-    MUST(stats.cancelled == (uint64_t)dropped);
+    MUST(stats.dropped == (uint64_t)dropped);
     MUST(accepted == ran + dropped);
     if (pool->gate != NULL) {
         struct weir_gate_stats gate;
@@ -87,10 +87,10 @@ int pool_wait_for_release(struct weir_context *cx, void *arg)
     return pool_run_job(cx, arg);
 }
 
-static void drop_job(void *arg, int why)
+static void drop_job(void *arg, int reason)
 {
     (void)arg;
-    MUST(why == -ECANCELED);
+    MUST(reason == -ECANCELED);
     add(&pool_state.dropped, 1);
 }
 
@@ -187,7 +187,7 @@ static void room_beside(void)
 {
     pool_make(&(struct weir_pool_options){ .workers = 1, .capacity = 2 });
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
-    MUST(pool_submit(pool_run_job, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(pool_run_job, 1, WEIR_NO_WAIT) == 1);
     MUST(pool_submit(pool_wait_for_release, 1, WEIR_FOREVER) == 1);
     go(submit_and_release, NULL);
     join_all();
@@ -213,9 +213,9 @@ static void drain_refuses(void)
 {
     pool_make(&(struct weir_pool_options){ .workers = 1, .capacity = 1 });
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
-    MUST(pool_submit(pool_wait_for_release, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(pool_wait_for_release, 1, WEIR_NO_WAIT) == 1);
     go(pool_submit_until_closed, NULL);
-    MUST(weir_pool_close(pool_state.pool, WEIR_DRAIN, WEIR_NOW) == -EAGAIN);
+    MUST(weir_pool_close(pool_state.pool, WEIR_DRAIN, WEIR_NO_WAIT) == -EAGAIN);
     join_all();
     weir_sys_sem_post(&pool_state.release);
     pool_close(WEIR_DRAIN);
@@ -243,7 +243,7 @@ static void close_closer(void *arg)
 static void two_closers(void)
 {
     pool_make(&(struct weir_pool_options){ .workers = 1, .capacity = 2 });
-    MUST(pool_submit(pool_run_job, 2, WEIR_NOW) == 2);
+    MUST(pool_submit(pool_run_job, 2, WEIR_NO_WAIT) == 2);
     go(close_closer, NULL);
     pool_close(WEIR_DRAIN);
     /* Even where the other one drops them, and has not returned yet. */
@@ -257,7 +257,7 @@ static void closed_in_time(void)
     int err;
 
     pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 2 });
-    MUST(pool_submit(pool_run_job, 2, WEIR_NOW) == 2);
+    MUST(pool_submit(pool_run_job, 2, WEIR_NO_WAIT) == 2);
     err = weir_pool_close(pool_state.pool, WEIR_DRAIN, weir_after(WEIR_MS));
     MUST(err == 0 || err == -ETIMEDOUT);
     reached(err == 0 ? "closed in time" : "closed too late");
@@ -279,7 +279,7 @@ static int submit_more(struct weir_context *cx, void *arg)
 static void insider(void)
 {
     pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 2 });
-    MUST(pool_submit(submit_more, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(submit_more, 1, WEIR_NO_WAIT) == 1);
     pool_close(WEIR_DRAIN);
     MUST(add(&pool_state.ran, 0) == 2);
     pool_end();
@@ -308,7 +308,7 @@ static void five_jobs_to(const struct weir_pool_options *options)
     pool_make(options);
     pool_state.most = 3;
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
-    MUST(pool_submit(wait_for_fifth, 5, WEIR_NOW) == 5);
+    MUST(pool_submit(wait_for_fifth, 5, WEIR_NO_WAIT) == 5);
     pool_close(WEIR_DRAIN);
     MUST(add(&pool_state.ran, 0) == 5);
     weir_sys_sem_destroy(&pool_state.release);
@@ -322,7 +322,7 @@ static void some_at_once(void)
 
 static void some_in_reserve(void)
 {
-    five_jobs_to(&(struct weir_pool_options){ .workers = 1, .max_workers = 3,
+    five_jobs_to(&(struct weir_pool_options){ .workers = 1, .workers_max = 3,
         .capacity = 5 });
 }
 

@@ -105,7 +105,7 @@ static void close_it(void)
     MUST(weir_queue_close(s.queue) == 0);
     join_all();
     MUST(add(&s.put, 0) == add(&s.taken, 0));
-    MUST(weir_queue_put(s.queue, &s.next[0], WEIR_NOW) == -EPIPE);
+    MUST(weir_queue_put(s.queue, &s.next[0], WEIR_NO_WAIT) == -EPIPE);
     end();
 }
 
@@ -116,7 +116,7 @@ static void close_takers(void)
     make(2);
     go(take_until_closed, NULL);
     go(take_until_closed, NULL);
-    MUST(weir_queue_put(s.queue, &item, WEIR_NOW) == 0);
+    MUST(weir_queue_put(s.queue, &item, WEIR_NO_WAIT) == 0);
     MUST(weir_queue_close(s.queue) == 0);
     join_all();
     MUST(add(&s.taken, 0) == 1);
@@ -135,7 +135,7 @@ static void close_putters(void)
     int item = 0;
 
     make(1);
-    MUST(weir_queue_put(s.queue, &item, WEIR_NOW) == 0);
+    MUST(weir_queue_put(s.queue, &item, WEIR_NO_WAIT) == 0);
     go(put_to_full, NULL);
     go(put_to_full, NULL);
     MUST(weir_queue_close(s.queue) == 0);
@@ -207,7 +207,7 @@ static void one_for_three(void)
     go(take_in_time, NULL);
     go(take_in_time, NULL);
     MUST(weir_queue_put(s.queue, &item, WEIR_FOREVER) == 0);
-    add(&s.taken, weir_queue_take(s.queue, &item, WEIR_NOW) == 0);
+    add(&s.taken, weir_queue_take(s.queue, &item, WEIR_NO_WAIT) == 0);
     join_all();
     MUST(add(&s.taken, 0) + (int)weir_queue_count(s.queue) == 1);
     end();
@@ -227,7 +227,7 @@ static void make_full(void)
     int items[LARGE] = { 0 };
 
     make(LARGE);
-    MUST(weir_queue_put_many(s.queue, items, LARGE, WEIR_NOW) == LARGE);
+    MUST(weir_queue_put_many(s.queue, items, LARGE, WEIR_NO_WAIT) == LARGE);
 }
 
 static void put_large(void *arg)
@@ -245,7 +245,7 @@ static void take_large(int count)
 {
     int items[LARGE];
 
-    MUST(weir_queue_take_many(s.queue, items, (size_t)count, WEIR_NOW) ==
+    MUST(weir_queue_take_many(s.queue, items, (size_t)count, WEIR_NO_WAIT) ==
          count);
 }
 

@@ -111,7 +111,7 @@ static void look(void *arg)
     int count = 0;
 
     (void)arg;
-    MUST(weir_table_each(s.table, count_entry, &count) == 0);
+    MUST(weir_table_for_each(s.table, count_entry, &count) == 0);
     MUST(count == 1 || count == 2);
     reached(count == 1 ? "one entry" : "two entries");
 }

@@ -25,10 +25,10 @@ static void make_gate(void)
     may_fail(true);
 }
 
-static void drop_any(void *arg, int why)
+static void drop_any(void *arg, int reason)
 {
     (void)arg;
-    MUST(why == -ECANCELED || why == -ETIMEDOUT);
+    MUST(reason == -ECANCELED || reason == -ETIMEDOUT);
     add(&pool_state.dropped, 1);
 }
 
@@ -66,9 +66,9 @@ static struct weir_job later(int64_t ns)
 static void timer_runs(void)
 {
     make(2, 3);
-    MUST(submit(later(WEIR_MS), WEIR_NOW) == 1);
-    MUST(submit(later(WEIR_US), WEIR_NOW) == 1);
-    MUST(submit((struct weir_job){ .fn = NULL }, WEIR_NOW) == 1);
+    MUST(submit(later(WEIR_MS), WEIR_NO_WAIT) == 1);
+    MUST(submit(later(WEIR_US), WEIR_NO_WAIT) == 1);
+    MUST(submit((struct weir_job){ .fn = NULL }, WEIR_NO_WAIT) == 1);
     MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
     MUST(add(&pool_state.ran, 0) == 3);
     pool_close(WEIR_DRAIN);
@@ -86,7 +86,7 @@ static void submit_later(void *arg)
 static void timer_cancel(void)
 {
     make(1, 2);
-    MUST(submit(later(WEIR_US), WEIR_NOW) == 1);
+    MUST(submit(later(WEIR_US), WEIR_NO_WAIT) == 1);
     go(submit_later, NULL);
     pool_close(WEIR_CANCEL);
     join_all();
@@ -97,7 +97,7 @@ static void timer_cancel(void)
 static void timer_drain(void)
 {
     make(1, 2);
-    MUST(submit(later(WEIR_US), WEIR_NOW) == 1);
+    MUST(submit(later(WEIR_US), WEIR_NO_WAIT) == 1);
     go(submit_later, NULL);
     pool_close(WEIR_DRAIN);
     join_all();
@@ -109,9 +109,9 @@ static void timer_deadline(void)
 {
     make(1, 3);
     MUST(submit((struct weir_job){ .deadline = weir_after(WEIR_MS) },
-                WEIR_NOW) == 1);
+                WEIR_NO_WAIT) == 1);
     MUST(submit((struct weir_job){ .start = weir_after(WEIR_MS),
-                    .deadline = weir_after(2 * WEIR_MS) }, WEIR_NOW) == 1);
+                    .deadline = weir_after(2 * WEIR_MS) }, WEIR_NO_WAIT) == 1);
     go(submit_later, NULL);
     pass(WEIR_MS);
     join_all();
@@ -143,7 +143,7 @@ static void room_by_cancel(void)
                            &(struct weir_group_options){
                                .window = 1 }) == 0);
     may_fail(true);
-    MUST(weir_group_submit(group, &never, 1, WEIR_NOW) == 1);
+    MUST(weir_group_submit(group, &never, 1, WEIR_NO_WAIT) == 1);
     add(&pool_state.accepted, 1);
     go(submit_one, NULL);
     MUST(weir_group_cancel(group, 0, -ECANCELED) == 0);
@@ -187,7 +187,7 @@ static void room_for_two(bool in_group)
         MUST(weir_group_create(&group, pool_state.pool,
                                &(struct weir_group_options){
                                    .window = 2 }) == 0);
-    MUST(pool_submit(pool_wait_for_release, 4, WEIR_NOW) == 4);
+    MUST(pool_submit(pool_wait_for_release, 4, WEIR_NO_WAIT) == 4);
     go(submit_wanted, group);
     go(submit_wanted, group);
     while (weir_park_count(weir_atomic_load(
@@ -218,7 +218,7 @@ static int run_twice(struct weir_context *cx, void *arg)
 {
     if (add(&s.runs, 1) == 1) {
         weir_retry_in(cx, WEIR_MS);
-        return WEIR_AGAIN;
+        return WEIR_RERUN;
     }
     return pool_run_job(cx, arg);
 }
@@ -226,7 +226,7 @@ static int run_twice(struct weir_context *cx, void *arg)
 static void rerun(void)
 {
     make(2, 2);
-    MUST(submit((struct weir_job){ .fn = run_twice }, WEIR_NOW) == 1);
+    MUST(submit((struct weir_job){ .fn = run_twice }, WEIR_NO_WAIT) == 1);
     MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
     MUST(add(&s.runs, 0) == 2);
     pool_close(WEIR_DRAIN);
@@ -236,7 +236,7 @@ static void rerun(void)
 static void rerun_cancel(void)
 {
     make(1, 2);
-    MUST(submit((struct weir_job){ .fn = run_twice }, WEIR_NOW) == 1);
+    MUST(submit((struct weir_job){ .fn = run_twice }, WEIR_NO_WAIT) == 1);
     go(submit_later, NULL);
     pool_close(WEIR_CANCEL);
     join_all();
@@ -274,9 +274,9 @@ static void key_parks(void)
 {
     make(2, 3);
     make_gate();
-    MUST(submit(keyed(0), WEIR_NOW) == 1);
-    MUST(submit(keyed(0), WEIR_NOW) == 1);
-    MUST(submit(keyed(1), WEIR_NOW) == 1);
+    MUST(submit(keyed(0), WEIR_NO_WAIT) == 1);
+    MUST(submit(keyed(0), WEIR_NO_WAIT) == 1);
+    MUST(submit(keyed(1), WEIR_NO_WAIT) == 1);
     MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
     MUST(add(&pool_state.ran, 0) == 3);
     pool_close(WEIR_DRAIN);
@@ -288,10 +288,10 @@ static void key_cancel(void)
 {
     make(2, 3);
     make_gate();
-    MUST(submit(keyed(0), WEIR_NOW) == 1);
-    MUST(submit(keyed(0), WEIR_NOW) == 1);
+    MUST(submit(keyed(0), WEIR_NO_WAIT) == 1);
+    MUST(submit(keyed(0), WEIR_NO_WAIT) == 1);
     go(cancel, NULL);
-    (void)submit(keyed(0), WEIR_NOW);
+    (void)submit(keyed(0), WEIR_NO_WAIT);
     join_all();
     told();
     pool_end();
@@ -301,11 +301,11 @@ static void key_cancel(void)
 static void enter_key(void *arg)
 {
     (void)arg;
-    MUST(weir_gate_enter(s.gate, 0, WEIR_FOREVER) == 0);
+    MUST(weir_gate_acquire(s.gate, 0, WEIR_FOREVER) == 0);
     MUST(add(&s.in_key[0], 1) == 1);
     weir_sys_yield();
     add(&s.in_key[0], -1);
-    weir_gate_leave(s.gate, 0);
+    weir_gate_release(s.gate, 0);
 }
 
 static void key_shared(void)
@@ -313,8 +313,8 @@ static void key_shared(void)
     make(1, 3);
     make_gate();
     go(enter_key, NULL);
-    MUST(submit(keyed(0), WEIR_NOW) == 1);
-    MUST(submit(keyed(0), WEIR_NOW) == 1);
+    MUST(submit(keyed(0), WEIR_NO_WAIT) == 1);
+    MUST(submit(keyed(0), WEIR_NO_WAIT) == 1);
     pool_close(WEIR_DRAIN);
     join_all();
     MUST(add(&pool_state.ran, 0) == 2);
@@ -325,7 +325,7 @@ static void key_shared(void)
 static void lift_hold(void *arg)
 {
     (void)arg;
-    MUST(weir_gate_hold(s.gate, 0, WEIR_NOW) == 0);
+    MUST(weir_gate_hold(s.gate, 0, WEIR_NO_WAIT) == 0);
 }
 
 static void key_held(void)
@@ -333,8 +333,8 @@ static void key_held(void)
     make(1, 3);
     make_gate();
     MUST(weir_gate_hold(s.gate, 0, WEIR_FOREVER) == 0);
-    MUST(submit(keyed(0), WEIR_NOW) == 1);
-    MUST(submit(keyed(1), WEIR_NOW) == 1);
+    MUST(submit(keyed(0), WEIR_NO_WAIT) == 1);
+    MUST(submit(keyed(1), WEIR_NO_WAIT) == 1);
     go(lift_hold, NULL);
     MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
     join_all();
@@ -347,7 +347,7 @@ static void key_held(void)
 static void submit_too_many(void *arg)
 {
     (void)arg;
-    MUST(submit(keyed(0), WEIR_NOW) == -EAGAIN);
+    MUST(submit(keyed(0), WEIR_NO_WAIT) == -EAGAIN);
 }
 
 /* Side by side: each of them is counted. */
@@ -360,11 +360,11 @@ static void key_quota(void)
         .parked_max = 1 });
     make_gate();
     MUST(weir_gate_hold(s.gate, 0, WEIR_FOREVER) == 0);
-    MUST(submit(keyed(0), WEIR_NOW) == 1);
+    MUST(submit(keyed(0), WEIR_NO_WAIT) == 1);
     go(submit_too_many, NULL);
     go(submit_too_many, NULL);
     join_all();
-    MUST(weir_gate_stats(s.gate, &stats) == 0 && stats.refused == 2);
+    MUST(weir_gate_stats(s.gate, &stats) == 0 && stats.rejected == 2);
     lift_hold(NULL);
     pool_close(WEIR_DRAIN);
     pool_end();
@@ -419,7 +419,7 @@ static void spent_lent(void)
 {
     CLEAR(s);
     pool_make(&(struct weir_pool_options){ .workers = WEIR_NONE,
-        .lenders = 2, .capacity = 1 });
+        .callers_max = 2, .capacity = 1 });
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
     submit_high(NULL);
     go(submit_high_and_tell, NULL);
@@ -462,12 +462,12 @@ static int unblock(struct weir_context *cx, void *arg)
 static void grow_by(weir_fn *fn)
 {
     CLEAR(s);
-    pool_make(&(struct weir_pool_options){ .workers = 1, .max_workers = 2,
+    pool_make(&(struct weir_pool_options){ .workers = 1, .workers_max = 2,
         .capacity = 3, .idle_ns = 100 * WEIR_MS });
     pool_state.most = 3;
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
-    MUST(submit((struct weir_job){ .fn = fn }, WEIR_NOW) == 1);
-    MUST(submit((struct weir_job){ .fn = unblock }, WEIR_NOW) == 1);
+    MUST(submit((struct weir_job){ .fn = fn }, WEIR_NO_WAIT) == 1);
+    MUST(submit((struct weir_job){ .fn = unblock }, WEIR_NO_WAIT) == 1);
     MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
     MUST(add(&pool_state.ran, 0) == 2);
     pool_close(WEIR_DRAIN);
@@ -497,13 +497,13 @@ static int unblock_both(struct weir_context *cx, void *arg)
 static void grow_refused(void)
 {
     CLEAR(s);
-    pool_make(&(struct weir_pool_options){ .workers = 1, .max_workers = 3,
+    pool_make(&(struct weir_pool_options){ .workers = 1, .workers_max = 3,
         .capacity = 3 });
     pool_state.most = 3;
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
-    MUST(submit((struct weir_job){ .fn = block }, WEIR_NOW) == 1);
-    MUST(submit((struct weir_job){ .fn = block }, WEIR_NOW) == 1);
-    MUST(submit((struct weir_job){ .fn = unblock_both }, WEIR_NOW) == 1);
+    MUST(submit((struct weir_job){ .fn = block }, WEIR_NO_WAIT) == 1);
+    MUST(submit((struct weir_job){ .fn = block }, WEIR_NO_WAIT) == 1);
+    MUST(submit((struct weir_job){ .fn = unblock_both }, WEIR_NO_WAIT) == 1);
     MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
     MUST(add(&pool_state.ran, 0) == 3);
     pool_close(WEIR_DRAIN);
@@ -534,12 +534,12 @@ static int look(struct weir_context *cx, void *arg)
 static void grow_counted(void)
 {
     CLEAR(s);
-    pool_make(&(struct weir_pool_options){ .workers = 1, .max_workers = 2,
+    pool_make(&(struct weir_pool_options){ .workers = 1, .workers_max = 2,
         .capacity = 3 });
     pool_state.most = 3;
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
-    MUST(submit((struct weir_job){ .fn = block_for }, WEIR_NOW) == 1);
-    MUST(submit((struct weir_job){ .fn = look }, WEIR_NOW) == 1);
+    MUST(submit((struct weir_job){ .fn = block_for }, WEIR_NO_WAIT) == 1);
+    MUST(submit((struct weir_job){ .fn = look }, WEIR_NO_WAIT) == 1);
     pool_close(WEIR_DRAIN);
     MUST(add(&pool_state.ran, 0) == 2);
     weir_sys_sem_destroy(&pool_state.release);
@@ -557,11 +557,11 @@ static int end_in_job(struct weir_context *cx, void *arg)
 static void grow_exit(void)
 {
     CLEAR(s);
-    pool_make(&(struct weir_pool_options){ .workers = 1, .max_workers = 2,
+    pool_make(&(struct weir_pool_options){ .workers = 1, .workers_max = 2,
         .capacity = 3, .idle_ns = 100 * WEIR_MS });
-    MUST(submit((struct weir_job){ .fn = end_in_job }, WEIR_NOW) == 1);
+    MUST(submit((struct weir_job){ .fn = end_in_job }, WEIR_NO_WAIT) == 1);
     MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
-    MUST(submit((struct weir_job){ .fn = NULL }, WEIR_NOW) == 1);
+    MUST(submit((struct weir_job){ .fn = NULL }, WEIR_NO_WAIT) == 1);
     MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
     MUST(add(&pool_state.ran, 0) == 2);
     pool_close(WEIR_DRAIN);
@@ -591,7 +591,7 @@ static void grow_for_what_is_due(void)
     ssize_t n;
 
     CLEAR(s);
-    pool_make(&(struct weir_pool_options){ .workers = 1, .max_workers = 2,
+    pool_make(&(struct weir_pool_options){ .workers = 1, .workers_max = 2,
         .capacity = 3, .limit = 1 });
     may_fail(false);
     MUST(weir_group_create(&group, pool_state.pool,
@@ -599,8 +599,8 @@ static void grow_for_what_is_due(void)
                                .window = 1 }) == 0);
     may_fail(true);
     MUST(submit((struct weir_job){ .fn = cancel_group, .arg = group,
-                    .start = weir_after(WEIR_MS) }, WEIR_NOW) == 1);
-    n = weir_group_submit(group, &sleeps, 1, WEIR_NOW);
+                    .start = weir_after(WEIR_MS) }, WEIR_NO_WAIT) == 1);
+    n = weir_group_submit(group, &sleeps, 1, WEIR_NO_WAIT);
     MUST(n == 1 || n == -ECANCELED);
     add(&pool_state.accepted, n == 1);
     MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
@@ -612,11 +612,11 @@ static void grow_for_what_is_due(void)
 static void grow_cancel(void)
 {
     CLEAR(s);
-    pool_make(&(struct weir_pool_options){ .workers = 1, .max_workers = 2,
+    pool_make(&(struct weir_pool_options){ .workers = 1, .workers_max = 2,
         .capacity = 3 });
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
-    MUST(submit((struct weir_job){ .fn = block }, WEIR_NOW) == 1);
-    MUST(submit((struct weir_job){ .fn = NULL }, WEIR_NOW) == 1);
+    MUST(submit((struct weir_job){ .fn = block }, WEIR_NO_WAIT) == 1);
+    MUST(submit((struct weir_job){ .fn = NULL }, WEIR_NO_WAIT) == 1);
     go(cancel, NULL);
     weir_sys_sem_post(&pool_state.release);
     join_all();

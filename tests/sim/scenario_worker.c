@@ -9,7 +9,7 @@ static void gated(void)
     pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 3,
                                       .limit = 1 });
     pool_state.most = 1;
-    MUST(pool_submit(pool_run_job, 2, WEIR_NOW) == 2);
+    MUST(pool_submit(pool_run_job, 2, WEIR_NO_WAIT) == 2);
     pool_close(WEIR_DRAIN);
     MUST(add(&pool_state.ran, 0) == 2);
     pool_end();
@@ -20,8 +20,8 @@ static void gate_lifted(void)
     pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 3,
                                       .limit = 2 });
     MUST(weir_gate_hold(weir_pool_gate(pool_state.pool), 0, WEIR_FOREVER) == 0);
-    MUST(pool_submit(pool_run_job, 1, WEIR_NOW) == 1);
-    MUST(weir_gate_hold(weir_pool_gate(pool_state.pool), 0, WEIR_NOW) == 0);
+    MUST(pool_submit(pool_run_job, 1, WEIR_NO_WAIT) == 1);
+    MUST(weir_gate_hold(weir_pool_gate(pool_state.pool), 0, WEIR_NO_WAIT) == 0);
     MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
     pool_close(WEIR_CANCEL);
     MUST(add(&pool_state.ran, 0) == 1);
@@ -33,7 +33,7 @@ static void gate_held(void)
     pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 3,
                                       .limit = 1 });
     pool_state.most = 1;
-    MUST(pool_submit(pool_run_job, 2, WEIR_NOW) == 2);
+    MUST(pool_submit(pool_run_job, 2, WEIR_NO_WAIT) == 2);
     MUST(weir_gate_hold(weir_pool_gate(pool_state.pool), 0, WEIR_FOREVER) == 0);
     pool_close(WEIR_DRAIN);
     pool_end();
@@ -52,7 +52,7 @@ static void gate_resized(void)
 {
     pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 3,
                                       .limit = 1 });
-    MUST(pool_submit(pool_run_job, 2, WEIR_NOW) == 2);
+    MUST(pool_submit(pool_run_job, 2, WEIR_NO_WAIT) == 2);
     go(set_gate, NULL);
     pool_close(WEIR_DRAIN);
     join_all();
@@ -77,8 +77,8 @@ static void sleep_cancel(void)
     pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 2,
                                       .limit = 1 });
     pool_state.most = 1;
-    MUST(pool_submit(sleep_in_job, 1, WEIR_NOW) == 1);
-    MUST(pool_submit(pool_run_job, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(sleep_in_job, 1, WEIR_NO_WAIT) == 1);
+    MUST(pool_submit(pool_run_job, 1, WEIR_NO_WAIT) == 1);
     pool_close(WEIR_CANCEL);
     pool_end();
 }
@@ -92,7 +92,7 @@ static int sleep_for_ever(struct weir_context *cx, void *arg)
 static void sleep_until_cancelled(void)
 {
     pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 2 });
-    MUST(pool_submit(sleep_for_ever, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(sleep_for_ever, 1, WEIR_NO_WAIT) == 1);
     pool_close(WEIR_CANCEL);
     pool_end();
 }
@@ -108,8 +108,8 @@ static int end_thread_in_job(struct weir_context *cx, void *arg)
 static void exit_thread(void)
 {
     pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 3 });
-    MUST(pool_submit(end_thread_in_job, 1, WEIR_NOW) == 1);
-    MUST(pool_submit(pool_run_job, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(end_thread_in_job, 1, WEIR_NO_WAIT) == 1);
+    MUST(pool_submit(pool_run_job, 1, WEIR_NO_WAIT) == 1);
     pool_close(WEIR_DRAIN);
     MUST(add(&pool_state.ran, 0) == 2);
     pool_end();
@@ -120,7 +120,7 @@ static void exit_the_only(void)
     ssize_t n;
 
     pool_make(&(struct weir_pool_options){ .workers = 1, .capacity = 1 });
-    MUST(pool_submit(end_thread_in_job, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(end_thread_in_job, 1, WEIR_NO_WAIT) == 1);
     go(pool_submit_until_closed, NULL);
     n = pool_submit(pool_run_job, 1, WEIR_FOREVER);
     MUST(n == 1 || n == -EPIPE);
@@ -142,7 +142,7 @@ static void create_fails(void)
         reached("no pool");
         return;
     }
-    MUST(pool_submit(pool_run_job, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(pool_run_job, 1, WEIR_NO_WAIT) == 1);
     pool_close(WEIR_DRAIN);
     MUST(add(&pool_state.ran, 0) == 1);
     pool_end();
@@ -162,8 +162,8 @@ static void shrink(void)
 {
     pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 3 });
     go(set_one_worker, NULL);
-    MUST(pool_submit(pool_run_job, 1, WEIR_NOW) == 1);
-    MUST(pool_submit(pool_run_job, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(pool_run_job, 1, WEIR_NO_WAIT) == 1);
+    MUST(pool_submit(pool_run_job, 1, WEIR_NO_WAIT) == 1);
     MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
     join_all();
     pool_close(WEIR_DRAIN);
@@ -178,7 +178,7 @@ static void shrink_gated(void)
                                       .limit = 1 });
     pool_state.most = 1;
     go(set_one_worker, NULL);
-    MUST(pool_submit(pool_run_job, 2, WEIR_NOW) == 2);
+    MUST(pool_submit(pool_run_job, 2, WEIR_NO_WAIT) == 2);
     pool_close(WEIR_DRAIN);
     join_all();
     MUST(add(&pool_state.ran, 0) == 2);
@@ -207,8 +207,8 @@ static void grow_back(void)
              .workers = 1 }) == 0);
     MUST(weir_pool_set(pool_state.pool, &(struct weir_pool_options){
              .workers = 2 }) == 0);
-    MUST(pool_submit(await_release, 1, WEIR_NOW) == 1);
-    MUST(pool_submit(post_release, 1, WEIR_NOW) == 1);
+    MUST(pool_submit(await_release, 1, WEIR_NO_WAIT) == 1);
+    MUST(pool_submit(post_release, 1, WEIR_NO_WAIT) == 1);
     MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
     pool_close(WEIR_DRAIN);
     MUST(add(&pool_state.ran, 0) == 2);

@@ -123,12 +123,12 @@ static void on_alarm(int number)
 
 static void run(const struct scenario *s, int number, int64_t ns)
 {
-    const char *why = s->sim_only ? "for the simulator only" : s->known;
+    const char *reason = s->sim_only ? "for the simulator only" : s->known;
     int64_t end = weir_after(ns);
     unsigned long runs = 0;
 
-    if (why != NULL) {
-        printf("ok %d - %s # SKIP %s\n", number, s->name, why);
+    if (reason != NULL) {
+        printf("ok %d - %s # SKIP %s\n", number, s->name, reason);
         return;
     }
     printf("# %s\n", s->name);

@@ -50,7 +50,7 @@ static inline int64_t some_deadline(struct dice *dice)
 {
     switch (within(dice, 0, 3)) {
     case 0:
-        return WEIR_NOW;
+        return WEIR_NO_WAIT;
     case 1:
         return weir_now() - 1;
     case 2:
@@ -252,11 +252,11 @@ static inline void watched_check(struct watched_gate *w)
     EXPECT_INT(weir_gate_stats(w->gate, &stats), 0);
     EXPECT_INT(stats.inside, 0);
     EXPECT_INT(stats.waiting, 0);
-    EXPECT(stats.inside_max <= atomic_load(&w->most));
-    EXPECT(stats.waited <= stats.entered);
+    EXPECT(stats.inside_peak <= atomic_load(&w->most));
+    EXPECT(stats.waited <= stats.acquired);
     periods = (double)(weir_now() - w->made) * w->rate / 1e9;
     if (w->rate > 0 && !w->rate_changed)
-        EXPECT((double)stats.entered <= periods + w->burst);
+        EXPECT((double)stats.acquired <= periods + w->burst);
 }
 
 /* The thread that changes a gate: sets, holds and lifts. */
@@ -286,13 +286,13 @@ static inline void *change_gate(void *arg)
             EXPECT_INT(weir_gate_hold(gate, 0, until), 0);
             some_delay(&c->dice);
             if (until == WEIR_FOREVER || one_in(&c->dice, 2))
-                EXPECT_INT(weir_gate_hold(gate, 0, WEIR_NOW), 0);
+                EXPECT_INT(weir_gate_hold(gate, 0, WEIR_NO_WAIT), 0);
         }
         usleep((useconds_t)within(&c->dice, 0, 300));
     }
     if (c->holds)
         EXPECT_INT(weir_gate_hold(gate, 0, c->leave_held ? WEIR_FOREVER
-                                                      : WEIR_NOW), 0);
+                                                      : WEIR_NO_WAIT), 0);
     return NULL;
 }
 
@@ -311,7 +311,7 @@ static inline void *enter_gate(void *arg)
     for (int i = 0; i < e->turns; i++) {
         int64_t deadline = one_in(&e->dice, 8) ? weir_after(50 * WEIR_MS)
                                                : some_deadline(&e->dice);
-        int err = weir_gate_enter(e->watched->gate, 0, deadline);
+        int err = weir_gate_acquire(e->watched->gate, 0, deadline);
 
         beat();
         if (err == 0) {
@@ -319,10 +319,10 @@ static inline void *enter_gate(void *arg)
             watched_in(e->watched);
             some_delay(&e->dice);
             watched_out(e->watched);
-            weir_gate_leave(e->watched->gate, 0);
+            weir_gate_release(e->watched->gate, 0);
         } else {
             e->refused++;
-            EXPECT_INT(err, deadline == WEIR_NOW ? -EAGAIN : -ETIMEDOUT);
+            EXPECT_INT(err, deadline == WEIR_NO_WAIT ? -EAGAIN : -ETIMEDOUT);
         }
         some_delay(&e->dice);
     }

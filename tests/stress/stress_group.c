@@ -53,7 +53,7 @@ static void stress_dump(void)
     printf("# submitted %llu succeeded %llu failed %llu cancelled %llu "
            "queued %zu running %zu\n", (unsigned long long)s.submitted,
            (unsigned long long)s.succeeded, (unsigned long long)s.failed,
-           (unsigned long long)s.cancelled, s.queued, s.running);
+           (unsigned long long)s.dropped, s.queued, s.running);
     fflush(stdout);
     if (weir_pool_gate(p.pool) != NULL &&
         weir_gate_stats(weir_pool_gate(p.pool), &g) == 0)
@@ -66,11 +66,11 @@ static void stress_dump(void)
 static int job(struct weir_context *cx, void *arg);
 static void play(struct dice *dice, int depth);
 
-static void dropped(void *arg, int why)
+static void dropped(void *arg, int reason)
 {
     struct token *t = arg;
 
-    EXPECT(why < 0);
+    EXPECT(reason < 0);
     EXPECT_INT(atomic_load(&t->ran), 0);
     EXPECT_INT(atomic_fetch_add(&t->dropped, 1), 0);
     beat();
@@ -137,7 +137,7 @@ static int job(struct weir_context *cx, void *arg)
     if (one_in(&t->dice, 12)) {
         int err = weir_sleep(cx, within(&t->dice, 0, 200) * WEIR_US);
 
-        EXPECT(err == 0 || (err == -ECANCELED && weir_stopping(cx)));
+        EXPECT(err == 0 || (err == -ECANCELED && weir_stop_requested(cx)));
     }
     if (t->group != NULL && one_in(&t->dice, 16)) {
         struct weir_result r;
@@ -225,7 +225,7 @@ static int64_t wait_deadline(struct dice *dice)
 static bool is_late(int err, int64_t deadline)
 {
     return deadline != WEIR_FOREVER &&
-           err == (deadline == WEIR_NOW ? -EAGAIN : -ETIMEDOUT);
+           err == (deadline == WEIR_NO_WAIT ? -EAGAIN : -ETIMEDOUT);
 }
 
 static void read_next(struct owner *o, int64_t deadline)
@@ -329,13 +329,13 @@ static void check_group(struct owner *o)
 
     EXPECT_INT(weir_group_stats(o->group, &s), 0);
     EXPECT(s.submitted == o->accepted);
-    EXPECT(s.succeeded + s.failed + s.cancelled == s.submitted);
+    EXPECT(s.succeeded + s.failed + s.dropped == s.submitted);
     EXPECT_INT(s.unfinished, 0);
     if (o->options.policy == WEIR_FIRST_OK && s.succeeded > 0)
         EXPECT_INT(weir_group_status(o->group), 0);
     else
         EXPECT((weir_group_status(o->group) == 0) ==
-               (s.failed + s.cancelled == 0));
+               (s.failed + s.dropped == 0));
     if (one_in(o->dice, 2)) {
         while (weir_group_next(o->group, &r, WEIR_FOREVER) == 0)
             check_result(o, &r);
@@ -417,7 +417,7 @@ static void *run_host(void *arg)
         play(&h->dice, 1);
         if (!one_in(&h->dice, 8))
             continue;
-        err = weir_group_each(p.pool, &(struct weir_each){
+        err = weir_for_each(p.pool, &(struct weir_each){
             .fn = each_one, .user = &called, .array = array,
             .count = sizeof(array), .size = 1 });
         EXPECT(err == 0 ? atomic_load(&called) == (int)sizeof(array)
@@ -462,7 +462,7 @@ static void *change_limit(void *arg)
         }
         usleep((useconds_t)within(&h->dice, 0, 300));
     }
-    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_NOW), 0);
+    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_NO_WAIT), 0);
     return NULL;
 }
 

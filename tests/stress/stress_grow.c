@@ -31,7 +31,7 @@ static void stress_dump(void)
     struct weir_pool_stats s = { 0 };
 
     printf("# workers %d max %d lenders %d capacity %zu limit %d idle %lld\n",
-           p.options.workers, p.options.max_workers, p.options.lenders,
+           p.options.workers, p.options.workers_max, p.options.callers_max,
            p.options.capacity, p.options.limit,
            (long long)p.options.idle_ns);
     if (p.pool == NULL || weir_pool_stats(p.pool, &s) != 0)
@@ -39,7 +39,7 @@ static void stress_dump(void)
     printf("# submitted %llu succeeded %llu failed %llu cancelled %llu queued "
            "%zu running %zu delayed %zu workers %d blocked %d; inside %d\n",
            (unsigned long long)s.submitted, (unsigned long long)s.succeeded,
-           (unsigned long long)s.failed, (unsigned long long)s.cancelled,
+           (unsigned long long)s.failed, (unsigned long long)s.dropped,
            s.queued, s.running, s.delayed, s.workers, s.blocked,
            atomic_load(&p.inside));
     fflush(stdout);
@@ -49,11 +49,11 @@ static void stress_dump(void)
 
 static int job(struct weir_context *cx, void *arg);
 
-static void dropped(void *arg, int why)
+static void dropped(void *arg, int reason)
 {
     struct token *t = arg;
 
-    EXPECT(why == -ECANCELED);
+    EXPECT(reason == -ECANCELED);
     EXPECT_INT(atomic_load(&t->ran), 0);
     EXPECT_INT(atomic_fetch_add(&t->dropped, 1), 0);
     beat();
@@ -150,7 +150,7 @@ static int job(struct weir_context *cx, void *arg)
     if (t->level < 3 && one_in(&t->dice, 5))
         waits_for_jobs(t);
     if (t->level < 3 && one_in(&t->dice, 6))
-        submit_one(&t->dice, t->level + 1, WEIR_NOW);
+        submit_one(&t->dice, t->level + 1, WEIR_NO_WAIT);
     if (one_in(&t->dice, 32))
         EXPECT_INT(weir_pool_run(p.pool, WEIR_FOREVER), -EDEADLK);
     if (p.sets && one_in(&t->dice, 16))
@@ -175,7 +175,7 @@ static int job(struct weir_context *cx, void *arg)
 
 static int hook_start(void *user, int index, void **local)
 {
-    EXPECT(index >= 0 && index < p.max + p.options.lenders);
+    EXPECT(index >= 0 && index < p.max + p.options.callers_max);
     atomic_fetch_add(&p.started, 1);
     *local = user;
     return 0;
@@ -193,7 +193,7 @@ static void on_event(void *user, const struct weir_event *event)
     (void)user;
     if (event->kind == WEIR_JOB_BEGAN)
         atomic_fetch_add(&p.began, 1);
-    if (event->kind == WEIR_JOB_ENDED || event->kind == WEIR_JOB_AGAIN)
+    if (event->kind == WEIR_JOB_ENDED || event->kind == WEIR_JOB_RERUN)
         atomic_fetch_add(&p.ended, 1);
 }
 
@@ -217,7 +217,7 @@ static void *submit_jobs(void *arg)
         /* Who finds no room may run a job. */
         if (n < 0 && one_in(&a->dice, 2))
             weir_pool_run(p.pool, one_in(&a->dice, 2) ? weir_now()
-                                                      : WEIR_NOW);
+                                                      : WEIR_NO_WAIT);
         some_delay(&a->dice);
     }
     return NULL;
@@ -233,7 +233,7 @@ static void *lend(void *arg)
         int err = weir_pool_run(p.pool, deadline);
 
         EXPECT(err == 0 || err == -EBUSY ||
-               (err == (deadline == WEIR_NOW ? -EAGAIN : -ETIMEDOUT) &&
+               (err == (deadline == WEIR_NO_WAIT ? -EAGAIN : -ETIMEDOUT) &&
                 deadline != WEIR_FOREVER));
         usleep((useconds_t)within(&a->dice, 0, 300));
     }
@@ -248,7 +248,7 @@ static void *watch(void *arg)
         struct weir_pool_stats s;
 
         EXPECT_INT(weir_pool_stats(p.pool, &s), 0);
-        EXPECT(s.workers <= p.max && s.workers_max <= p.max);
+        EXPECT(s.workers <= p.max && s.workers_peak <= p.max);
         EXPECT(s.blocked >= 0 && s.blocked <= p.max);
         weir_pool_wait(p.pool, some_deadline(&a->dice));
         if (p.sets)
@@ -289,12 +289,12 @@ static void make_pool(struct dice *dice)
 
     o->workers = one_in(dice, 5) ? WEIR_NONE : within(dice, 1, 3);
     if (o->workers > 0 && !one_in(dice, 6))
-        o->max_workers = o->workers + within(dice, 1, 4);
-    p.max = o->workers < 0 ? 0 : o->max_workers ? o->max_workers
+        o->workers_max = o->workers + within(dice, 1, 4);
+    p.max = o->workers < 0 ? 0 : o->workers_max ? o->workers_max
                                                 : o->workers;
-    p.sets = o->max_workers > 0 && one_in(dice, 2);
+    p.sets = o->workers_max > 0 && one_in(dice, 2);
     p.exits = one_in(dice, 3);
-    o->lenders = within(dice, 1, 3);
+    o->callers_max = within(dice, 1, 3);
     o->capacity = (size_t)(one_in(dice, 3) ? within(dice, 1, 4)
                                            : within(dice, 5, 100));
     o->idle_ns = within(dice, 1, 3000) * WEIR_US;
@@ -317,7 +317,7 @@ static void check(void)
     EXPECT_INT(s.running, 0);
     EXPECT_INT(s.workers, 0);
     EXPECT_INT(s.blocked, 0);
-    EXPECT_INT(s.submitted, s.succeeded + s.failed + s.cancelled);
+    EXPECT_INT(s.submitted, s.succeeded + s.failed + s.dropped);
     EXPECT_INT(atomic_load(&p.started), atomic_load(&p.stopped));
     EXPECT_INT(atomic_load(&p.began), atomic_load(&p.ended));
     for (int i = 0; i < used && i < TOKENS; i++) {

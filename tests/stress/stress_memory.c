@@ -111,7 +111,7 @@ static int sometimes_again(struct weir_context *cx, void *arg)
     atomic_int *runs = arg;
 
     (void)cx;
-    return atomic_fetch_add(runs, 1) % 7 == 0 ? WEIR_AGAIN : 0;
+    return atomic_fetch_add(runs, 1) % 7 == 0 ? WEIR_RERUN : 0;
 }
 
 static void tasks(void)

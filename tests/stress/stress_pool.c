@@ -62,7 +62,7 @@ static void stress_dump(void)
                (unsigned long long)s.submitted,
                (unsigned long long)s.succeeded,
                (unsigned long long)s.failed,
-               (unsigned long long)s.cancelled, s.queued, s.running,
+               (unsigned long long)s.dropped, s.queued, s.running,
                (unsigned long long)s.wakeups);
         /* The gate's lock may be what is stuck: it comes last. */
         fflush(stdout);
@@ -77,11 +77,11 @@ static void stress_dump(void)
 
 static int job(struct weir_context *cx, void *arg);
 
-static void dropped(void *arg, int why)
+static void dropped(void *arg, int reason)
 {
     struct token *t = arg;
 
-    EXPECT_INT(why, -ECANCELED);
+    EXPECT_INT(reason, -ECANCELED);
     EXPECT_INT(atomic_load(&t->ran), 0);
     EXPECT_INT(atomic_fetch_add(&t->dropped, 1), 0);
     /* Nothing is dropped but by cancelling, or at a held gate. */
@@ -140,7 +140,7 @@ static void job_submits(struct token *t)
         EXPECT(n > 0 || n == -EAGAIN || n == -ENOSPC || n == -EPIPE);
     else
         EXPECT(n > 0 || n == -ENOSPC || n == -EPIPE ||
-               n == (deadline == WEIR_NOW ? -EAGAIN : -ETIMEDOUT));
+               n == (deadline == WEIR_NO_WAIT ? -EAGAIN : -ETIMEDOUT));
     /* Until it is cancelled a pool takes what its own jobs submit. */
     if (to == t->place && n == -EPIPE)
         EXPECT(atomic_load(&to->cancelled));
@@ -183,7 +183,7 @@ static int job(struct weir_context *cx, void *arg)
     if (one_in(&t->dice, 32))
         EXPECT_INT(weir_pool_close(place->pool, WEIR_CANCEL, WEIR_FOREVER),
                    -EDEADLK);
-    if (weir_stopping(cx))
+    if (weir_stop_requested(cx))
         EXPECT(atomic_load(&place->cancelled));
     exiting = p.exits && one_in(&t->dice, 48);
     failing = exiting || one_in(&t->dice, 4);
@@ -240,7 +240,7 @@ static void *submit_jobs(void *arg)
         if (n == -ENOSPC || n == -EPIPE)
             break;
         if (n < 0)
-            EXPECT_INT(n, deadline == WEIR_NOW ? -EAGAIN : -ETIMEDOUT);
+            EXPECT_INT(n, deadline == WEIR_NO_WAIT ? -EAGAIN : -ETIMEDOUT);
         if (n > 0 && n < count && deadline == WEIR_FOREVER) {
             /* Only being closed cuts such a call short. */
             n = submit_some(to, &a->dice, 1, 0, WEIR_FOREVER);
@@ -261,10 +261,10 @@ static void *wait_for_quiet(void *arg)
         int err = weir_pool_wait(a->place->pool, deadline);
 
         EXPECT(err == 0 ||
-               err == (deadline == WEIR_NOW ? -EAGAIN : -ETIMEDOUT));
+               err == (deadline == WEIR_NO_WAIT ? -EAGAIN : -ETIMEDOUT));
         EXPECT_INT(weir_pool_stats(a->place->pool, &s), 0);
         EXPECT(s.queued <= a->place->options.capacity);
-        EXPECT(s.queued_max <= a->place->options.capacity);
+        EXPECT(s.queued_peak <= a->place->options.capacity);
         EXPECT(s.running <= (size_t)a->place->options.workers);
         usleep((useconds_t)within(&a->dice, 0, 200));
     }
@@ -288,7 +288,7 @@ static void *close_pool(void *arg)
             atomic_store(&a->place->cancelled, 1);
         err = weir_pool_close(a->place->pool, mode, deadline);
         EXPECT(err == 0 ||
-               err == (deadline == WEIR_NOW ? -EAGAIN : -ETIMEDOUT));
+               err == (deadline == WEIR_NO_WAIT ? -EAGAIN : -ETIMEDOUT));
         EXPECT(err == 0 || deadline != WEIR_FOREVER);
     } while (err != 0);
     return NULL;
@@ -325,13 +325,13 @@ static void check_place(struct place *place)
 {
     struct weir_pool_stats s;
 
-    EXPECT_INT(weir_pool_wait(place->pool, WEIR_NOW), 0);
+    EXPECT_INT(weir_pool_wait(place->pool, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_pool_stats(place->pool, &s), 0);
     EXPECT_INT(s.submitted, atomic_load(&place->accepted));
     EXPECT_INT(s.succeeded + s.failed, atomic_load(&place->ran));
     EXPECT_INT(s.failed, atomic_load(&place->failed));
-    EXPECT_INT(s.cancelled, atomic_load(&place->dropped));
-    EXPECT_INT(s.submitted, s.succeeded + s.failed + s.cancelled);
+    EXPECT_INT(s.dropped, atomic_load(&place->dropped));
+    EXPECT_INT(s.submitted, s.succeeded + s.failed + s.dropped);
     EXPECT_INT(s.queued, 0);
     EXPECT_INT(s.running, 0);
     EXPECT_INT(atomic_load(&place->known), 0);
@@ -476,7 +476,7 @@ static void destroy_round(struct dice *dice)
     submitter = (struct actor){ { roll(dice) }, NULL, 0 };
     for (int i = within(dice, 0, 30); i > 0; i--)
         submit_some(&p.places[0], &submitter.dice,
-                    within(dice, 1, BATCH_MAX), 0, WEIR_NOW);
+                    within(dice, 1, BATCH_MAX), 0, WEIR_NO_WAIT);
     some_delay(dice);
     atomic_store(&p.places[0].cancelled, 1);
     weir_pool_destroy(p.places[0].pool);

@@ -92,7 +92,7 @@ static void *put_items(void *arg)
         if (n == -EPIPE)
             break;
         if (n < 0) {
-            EXPECT_INT(n, deadline == WEIR_NOW ? -EAGAIN : -ETIMEDOUT);
+            EXPECT_INT(n, deadline == WEIR_NO_WAIT ? -EAGAIN : -ETIMEDOUT);
             sched_yield();
             continue;
         }
@@ -127,7 +127,7 @@ static void *take_items(void *arg)
         if (n == -EPIPE)
             return NULL;
         if (n < 0) {
-            EXPECT_INT(n, deadline == WEIR_NOW ? -EAGAIN : -ETIMEDOUT);
+            EXPECT_INT(n, deadline == WEIR_NO_WAIT ? -EAGAIN : -ETIMEDOUT);
             sched_yield();
             continue;
         }
@@ -149,7 +149,7 @@ static void *join_queue(void *arg)
         int err = weir_queue_join(p.queue, deadline);
 
         EXPECT(err == 0 ||
-               err == (deadline == WEIR_NOW ? -EAGAIN : -ETIMEDOUT));
+               err == (deadline == WEIR_NO_WAIT ? -EAGAIN : -ETIMEDOUT));
         some_delay(&a->dice);
     }
     EXPECT_INT(weir_queue_join(p.queue, WEIR_FOREVER), 0);
@@ -253,8 +253,8 @@ static void gate_round(struct dice *dice)
     join(changing);
     watched_check(&watched);
     EXPECT_INT(weir_gate_stats(gate, &stats), 0);
-    EXPECT(stats.entered == entered);
-    EXPECT(stats.refused == refused);
+    EXPECT(stats.acquired == entered);
+    EXPECT(stats.rejected == refused);
     weir_gate_destroy(gate);
 }
 

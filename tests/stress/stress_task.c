@@ -58,7 +58,7 @@ static void stress_dump(void)
                "parked %zu\n", i, (unsigned long long)s.submitted,
                (unsigned long long)s.succeeded,
                (unsigned long long)s.failed,
-               (unsigned long long)s.cancelled, s.queued, s.running,
+               (unsigned long long)s.dropped, s.queued, s.running,
                s.delayed, s.parked);
     }
     for (int i = 0; i < GATES; i++) {
@@ -111,11 +111,11 @@ static void go_out(struct token *t)
 
 static void play(struct token *t);
 
-static void dropped(void *arg, int why)
+static void dropped(void *arg, int reason)
 {
     struct token *t = arg;
 
-    EXPECT(why < 0);
+    EXPECT(reason < 0);
     EXPECT_INT(atomic_load(&t->running), 0);
     EXPECT_INT(atomic_load(&t->ended), 0);
     EXPECT_INT(atomic_fetch_add(&t->dropped, 1), 0);
@@ -149,7 +149,7 @@ static int job(struct weir_context *cx, void *arg)
         go_in(t);
     }
     if (one_in(&t->dice, 8) && atomic_load(&t->runs) < 4)
-        status = WEIR_AGAIN;
+        status = WEIR_RERUN;
     if (one_in(&t->dice, 2))
         weir_retry_in(cx, within(&t->dice, 0, 500) * WEIR_US);
     else if (status != 0)
@@ -321,7 +321,7 @@ static void *change_gates(void *arg)
                                 : weir_after(200 * WEIR_US)), 0);
             some_delay(dice);
             if (!atomic_load(&p.closing) || one_in(dice, 2))
-                EXPECT_INT(weir_gate_hold(p.gates[i], key, WEIR_NOW), 0);
+                EXPECT_INT(weir_gate_hold(p.gates[i], key, WEIR_NO_WAIT), 0);
         }
         if (one_in(dice, 4)) {
             int limit = p.limits[i] == INT_MAX ? within(dice, 1, 8)
@@ -334,17 +334,17 @@ static void *change_gates(void *arg)
                 .burst = within(dice, 1, 8) }), 0);
         }
         if (one_in(dice, 4) &&
-            weir_gate_enter(p.gates[i], p.keyed[i] ? 1 : 0,
+            weir_gate_acquire(p.gates[i], p.keyed[i] ? 1 : 0,
                             some_deadline(dice)) == 0) {
             some_delay(dice);
-            weir_gate_leave(p.gates[i], p.keyed[i] ? 1 : 0);
+            weir_gate_release(p.gates[i], p.keyed[i] ? 1 : 0);
         }
         usleep((useconds_t)within(dice, 0, 300));
     }
     for (int i = 0; i < GATES; i++) {
-        EXPECT_INT(weir_gate_hold(p.gates[i], WEIR_EVERY, WEIR_NOW), 0);
+        EXPECT_INT(weir_gate_hold(p.gates[i], WEIR_EVERY, WEIR_NO_WAIT), 0);
         for (uint64_t key = 0; p.keyed[i] && key < KEYS; key++)
-            EXPECT_INT(weir_gate_hold(p.gates[i], key, WEIR_NOW), 0);
+            EXPECT_INT(weir_gate_hold(p.gates[i], key, WEIR_NO_WAIT), 0);
     }
     return NULL;
 }
@@ -448,7 +448,7 @@ static void round_of_jobs(struct dice *dice)
         EXPECT_INT(s.parked, 0);
         EXPECT_INT(s.running, 0);
         EXPECT_INT(s.queued, 0);
-        EXPECT_INT(s.succeeded + s.failed + s.cancelled, s.submitted);
+        EXPECT_INT(s.succeeded + s.failed + s.dropped, s.submitted);
         weir_pool_destroy(p.pools[i]);
         p.pools[i] = NULL;
     }

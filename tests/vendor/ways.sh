@@ -101,10 +101,10 @@ http_source() {
 
 int main(void)
 {
-    if (weir_http_begin() != 0)
+    if (weir_http_global_init() != 0)
         return 1;
     puts(weir_http_error_name(WEIR_HTTP_OK));
-    weir_http_end();
+    weir_http_global_cleanup();
     return weir_now() < 0;
 }
 END

@@ -144,7 +144,7 @@ void screen_bar(const char *bar)
         text_add(&screen.bar, bar, count < most ? count : most);
         text_puts(&text, ERASE);
         text_add(&text, screen.bar.data, screen.bar.used);
-        put(screen.writer, &text, WEIR_NOW);
+        put(screen.writer, &text, WEIR_NO_WAIT);
     }
     pthread_mutex_unlock(&screen.lock);
     text_free(&text);

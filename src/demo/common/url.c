@@ -10,7 +10,7 @@
 static const char *bad_scheme(const char *bytes, size_t count)
 {
     static const struct {
-        const char *scheme, *why;
+        const char *scheme, *reason;
     } known[] = {
         { "file:", "scheme file: only http and https are allowed" },
         { "ftp:", "scheme ftp: only http and https are allowed" },
@@ -28,7 +28,7 @@ static const char *bad_scheme(const char *bytes, size_t count)
 
         if (count >= length &&
             strncasecmp(bytes, known[i].scheme, length) == 0)
-            return known[i].why;
+            return known[i].reason;
     }
     return "does not start with http:// or https://";
 }
@@ -136,14 +136,14 @@ static size_t authority_end(const char *bytes, size_t count)
     return at;
 }
 
-char *url_check(const char *bytes, size_t count, const char **why)
+char *url_check(const char *bytes, size_t count, const char **reason)
 {
     static const char digits[] = "0123456789ABCDEF";
     size_t size = count + 1, end;
     char *url, *to;
 
-    *why = find_fault(bytes, count);
-    if (*why != NULL)
+    *reason = find_fault(bytes, count);
+    if (*reason != NULL)
         return NULL;
     end = authority_end(bytes, count);
     for (size_t i = end; i < count; i++)

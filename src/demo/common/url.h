@@ -12,7 +12,7 @@
  * Returns a string for free(); or NULL and in *why a sentence that has no
  * part of the URL but its scheme, for there may be a password in it; *why
  * is NULL where memory ran out. */
-char *url_check(const char *bytes, size_t count, const char **why);
+char *url_check(const char *bytes, size_t count, const char **reason);
 
 /* Find host and port in a URL that has no user and password. Returns the
  * first byte, and the length in *count. */

@@ -42,7 +42,7 @@ static int cache_get(struct cache *cache, uint64_t number, int *answer)
 
     if (weir_table_get(cache->known, key, answer, sizeof *answer) >= 0)
         return 0;
-    err = weir_gate_enter(cache->making, number, WEIR_FOREVER);
+    err = weir_gate_acquire(cache->making, number, WEIR_FOREVER);
     if (err != 0)
         return err;
     /* Somebody may have made it meanwhile. */
@@ -51,7 +51,7 @@ static int cache_get(struct cache *cache, uint64_t number, int *answer)
         err = weir_table_put(cache->known, key, value);
         atomic_fetch_add(&cache->made, 1);
     }
-    weir_gate_leave(cache->making, number);
+    weir_gate_release(cache->making, number);
     return err;
 }
 
@@ -86,7 +86,7 @@ int main(void)
         err = weir_pool_create(&pool, &(struct weir_pool_options){
             .workers = THREADS });
     if (err == 0)
-        err = weir_group_each(pool, &(struct weir_each){ .fn = ask,
+        err = weir_for_each(pool, &(struct weir_each){ .fn = ask,
             .user = &cache, .array = asked, .count = 5000,
             .size = sizeof asked[0] });
     for (size_t i = 0; i < 5000; i++)

@@ -48,7 +48,7 @@ int main(int argc, char **argv)
     size_t count = argc > 1 ? (size_t)argc - 1 : 0;
     struct call *calls = calloc(count + 1, sizeof *calls);
     struct weir_pool *pool = NULL;
-    int err = calls != NULL ? weir_http_begin() : -ENOMEM;
+    int err = calls != NULL ? weir_http_global_init() : -ENOMEM;
 
     if (err != 0)
         return 1;
@@ -70,6 +70,6 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < count && err == 0; i++)
         printf("%d %s\n", calls[i].status, calls[i].url);
     free(calls);
-    weir_http_end();
+    weir_http_global_cleanup();
     return err != 0;
 }

@@ -37,11 +37,11 @@ int main(void)
     atomic_long sum = 0;
     int started = 0;
     int err = weir_pool_create(&pool, &(struct weir_pool_options){
-        .workers = WEIR_NONE, .lenders = THREADS + 1, .capacity = JOBS });
+        .workers = WEIR_NONE, .callers_max = THREADS + 1, .capacity = JOBS });
 
     for (uint64_t i = 1; i <= JOBS && err == 0; i++)
         if (weir_pool_submit(pool, &(struct weir_job){ .fn = add,
-                .arg = &sum, .tag = i }, 1, WEIR_NOW) != 1)
+                .arg = &sum, .tag = i }, 1, WEIR_NO_WAIT) != 1)
             err = -EAGAIN;
     while (started < THREADS && err == 0 &&
            pthread_create(&threads[started], NULL, lend, pool) == 0)

@@ -42,7 +42,7 @@ static void log_line(struct log *log, const char *format, ...)
         n = (int)sizeof line - 2;
     line[n++] = '\n';
     if (weir_writer_write(log->writer, &(struct iovec){ line, (size_t)n }, 1,
-                          WEIR_NOW) != 0)
+                          WEIR_NO_WAIT) != 0)
         atomic_fetch_add(&log->left_out, 1);
 }
 

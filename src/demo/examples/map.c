@@ -58,7 +58,7 @@ int main(void)
         while (count < WINDOW && scanf("%" SCNu64, &items[count].number) == 1)
             count++;
         if (err == 0)
-            err = weir_group_each(pool, &(struct weir_each){ .fn = factor,
+            err = weir_for_each(pool, &(struct weir_each){ .fn = factor,
                 .array = items, .count = count, .size = sizeof items[0] });
         for (size_t i = 0; i < count && err == 0; i++)
             print(&items[i]);

@@ -64,7 +64,7 @@ int main(void)
     int err = weir_pool_create(&pool, NULL);
 
     if (err == 0)
-        err = weir_group_each(pool, &(struct weir_each){ .fn = walk,
+        err = weir_for_each(pool, &(struct weir_each){ .fn = walk,
             .count = COUNT, .total = &found, .total_bytes = sizeof found,
             .combine = combine });
     if (err == 0)

@@ -59,7 +59,7 @@ static int sort(struct weir_context *cx, void *user, void *element)
         qsort(part->numbers, part->count, sizeof *part->numbers, compare);
         return 0;
     }
-    err = weir_group_each(weir_pool_of(cx), &(struct weir_each){ .fn = sort,
+    err = weir_for_each(weir_pool_of(cx), &(struct weir_each){ .fn = sort,
         .user = user, .array = halves, .count = 2, .size = sizeof halves[0] });
     if (err == 0)
         merge(part, half);
@@ -78,7 +78,7 @@ int main(void)
         numbers[i] = n = n * 1664525 + 1013904223;
     err = weir_pool_create(&pool, NULL);
     if (err == 0)
-        err = weir_group_each(pool, &(struct weir_each){ .fn = sort,
+        err = weir_for_each(pool, &(struct weir_each){ .fn = sort,
             .array = &all, .count = 1, .size = sizeof all });
     for (size_t i = 1; i < COUNT; i++)
         misplaced += numbers[i - 1] > numbers[i];

@@ -79,7 +79,7 @@ static struct showing show_keys(struct text *text, struct weir_table *stats,
     struct showing s = { .text = text, .prefix = prefix, .most = most,
                          .comma = "" };
 
-    if (weir_table_each(stats, fn, &s) != 0)
+    if (weir_table_for_each(stats, fn, &s) != 0)
         text_puts(text, "  no memory for the table\n");
     return s;
 }

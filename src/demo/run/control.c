@@ -25,10 +25,10 @@ static void stop(struct run *run, int event)
     window_stop(run);
     weir_gate_stats(gate, &stats);
     if (event < 0 || event == EVENT_HALT_NOW) {
-        weir_pool_close(run->pool, WEIR_CANCEL, WEIR_NOW);
+        weir_pool_close(run->pool, WEIR_CANCEL, WEIR_NO_WAIT);
     } else {
         /* The gate is held, so draining drops what has not begun. */
-        weir_pool_close(run->pool, WEIR_DRAIN, WEIR_NOW);
+        weir_pool_close(run->pool, WEIR_DRAIN, WEIR_NO_WAIT);
     }
     if (event == EVENT_HALT_NOW && !quiet)
         say("too many have failed: cancelling %d in flight", stats.inside);

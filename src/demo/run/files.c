@@ -84,7 +84,7 @@ const char *files_refuse(const struct run_options *o, const char *path)
 {
     struct named files[NAMED_MAX];
     struct text torn = { 0 }, folder = { 0 };
-    const char *slash = strrchr(path, '/'), *why = NULL;
+    const char *slash = strrchr(path, '/'), *reason = NULL;
     size_t count;
 
     if (!options_to_stdout(o))
@@ -94,16 +94,16 @@ const char *files_refuse(const struct run_options *o, const char *path)
              slash == NULL || slash == path ? 1 : (size_t)(slash - path));
     for (size_t i = 0; i < count && !torn.failed && !folder.failed; i++) {
         if (files[i].access == WRITES && file_same(files[i].path, path))
-            why = "a file that this run writes";
+            reason = "a file that this run writes";
         if (files[i].access == MAKES_IN &&
             file_same(files[i].path, folder.data))
-            why = "a file in the folder of --save";
+            reason = "a file in the folder of --save";
     }
     if (torn.failed || folder.failed)
-        why = "no memory";
+        reason = "no memory";
     text_free(&torn);
     text_free(&folder);
-    return why;
+    return reason;
 }
 
 int files_open(struct run *run)

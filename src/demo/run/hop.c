@@ -79,8 +79,8 @@ int hop_on_redirect(struct weir_context *cx, void *user, const char *to)
     atomic_fetch_add(&run->redirects, 1);
     if (run->options->rate <= 0 || !begin(run))
         return 0;
-    if (weir_gate_enter(gate, 0, WEIR_FOREVER) == 0)
-        weir_gate_leave(gate, 0);
+    if (weir_gate_acquire(gate, 0, WEIR_FOREVER) == 0)
+        weir_gate_release(gate, 0);
     end(run);
     return 0;
 }
@@ -99,9 +99,9 @@ void hop_stop(struct run *run)
     pthread_mutex_unlock(&run->hop.lock);
 }
 
-int hop_most(struct run *run, int inside_max)
+int hop_most(struct run *run, int inside_peak)
 {
     int most = run->hop.limit_max;
 
-    return most != 0 && inside_max > most ? most : inside_max;
+    return most != 0 && inside_peak > most ? most : inside_peak;
 }

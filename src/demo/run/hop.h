@@ -35,7 +35,7 @@ int hop_limit(struct run *run);
 int hop_set_limit(struct run *run, int limit, int workers);
 
 /* Return how many jobs were inside at one time at most, if the gate says
- * `inside_max`, which counts extra permits too. */
-int hop_most(struct run *run, int inside_max);
+ * `inside_peak`, which counts extra permits too. */
+int hop_most(struct run *run, int inside_peak);
 
 #endif

@@ -292,7 +292,7 @@ static int hand_on_locked(struct run *run, struct host *host)
 
     /* It may end at once, and then waits for the lock. */
     host->jobs++;
-    accepted = weir_pool_submit(run->pool, &ready, 1, WEIR_NOW);
+    accepted = weir_pool_submit(run->pool, &ready, 1, WEIR_NO_WAIT);
     if (accepted == 1)
         return 0;
     host->jobs--;

@@ -18,7 +18,7 @@ void run_failed(struct run *run, int err, const char *what)
     if (!atomic_compare_exchange_strong(&run->output_error, &none, err))
         return;
     text_puts(&run->broken, what);
-    weir_queue_put(run->events, &err, WEIR_NOW);
+    weir_queue_put(run->events, &err, WEIR_NO_WAIT);
 }
 
 static void output_failed(struct run *run, int err)
@@ -134,7 +134,7 @@ static void look_to_halt(struct run *run, int ok)
 
     if (!ok && halt_due(halt, jobs, failed) &&
         atomic_exchange(&run->halted, 1) == 0)
-        weir_queue_put(run->events, &event, WEIR_NOW);
+        weir_queue_put(run->events, &event, WEIR_NO_WAIT);
 }
 
 /* Keep what came: the body, then the record, which says that the job is done,
@@ -318,7 +318,7 @@ int job_run(struct weir_context *cx, void *arg)
     if (again) {
         if (err != 0)
             output_failed(run, err);
-        return WEIR_AGAIN;
+        return WEIR_RERUN;
     }
     if (err == 0)
         err = keep(job, &record, &answer);
@@ -332,8 +332,8 @@ int job_run(struct weir_context *cx, void *arg)
     return record.ok ? 0 : 1;
 }
 
-void job_drop(void *arg, int why)
+void job_drop(void *arg, int reason)
 {
-    (void)why;
+    (void)reason;
     leave(arg);
 }

@@ -19,7 +19,7 @@ int local_is(const struct weir_http_response *answer, int err)
            err == -EMFILE || err == -ENFILE || err == -EAGAIN;
 }
 
-int local_put_off(struct weir_context *cx, struct job *job, const char *why,
+int local_put_off(struct weir_context *cx, struct job *job, const char *reason,
                   int err)
 {
     struct run *run = job->run;
@@ -37,15 +37,15 @@ int local_put_off(struct weir_context *cx, struct job *job, const char *why,
             run_failed(run, err != 0 ? err : -EAGAIN, "this machine");
     } else if (atomic_load(&local->times) == 1 && !run->options->quiet) {
         say("this machine has run out of something (%s): fewer jobs are run at"
-            " a time, and these are retried", why);
+            " a time, and these are retried", reason);
     }
     if (atomic_exchange(&local->told, 1) == 0 &&
-        weir_queue_put(run->events, &event, WEIR_NOW) != 0)
+        weir_queue_put(run->events, &event, WEIR_NO_WAIT) != 0)
         atomic_store(&local->told, 0);
     job->attempts--;
     random = random * UINT64_C(0x9e3779b97f4a7c15) >> 16;
     weir_retry_in(cx, PAUSE_MOST / 8 + (int64_t)(random % PAUSE_MOST));
-    return WEIR_AGAIN;
+    return WEIR_RERUN;
 }
 
 void local_went_well(struct run *run)

@@ -36,7 +36,7 @@ int local_is(const struct weir_http_response *answer, int err);
 
 /* Have a job done later. Returns what its function returns. */
 int local_put_off(struct weir_context *cx, struct job *job,
-                  const char *why, int err);
+                  const char *reason, int err);
 
 /* Note that an attempt did not fail for such a reason. */
 void local_went_well(struct run *run);

@@ -151,11 +151,11 @@ static int read_settings(struct run_options *o, struct words *words,
 
 static int check_base(const char *base)
 {
-    const char *why;
-    char *url = url_check(base, strlen(base), &why);
+    const char *reason;
+    char *url = url_check(base, strlen(base), &reason);
 
     if (url == NULL)
-        say("weir run: --base: %s", why != NULL ? why : "no memory");
+        say("weir run: --base: %s", reason != NULL ? reason : "no memory");
     free(url);
     return url != NULL ? EXIT_OK : EXIT_BAD_INPUT;
 }
@@ -179,7 +179,7 @@ static int check_pem(const char *option, const char *path, const char *wanted,
     struct input *in;
     struct input_line line;
     struct stat st;
-    const char *why = NULL;
+    const char *reason = NULL;
     int got = 0, found = 0, locked = 0, err;
 
     if (path == NULL || (stat(path, &st) == 0 && S_ISFIFO(st.st_mode)))
@@ -197,14 +197,14 @@ static int check_pem(const char *option, const char *path, const char *wanted,
         err = got < 0 ? got : 0;
     }
     if (err != 0)
-        why = strerror(-err);
+        reason = strerror(-err);
     else if (locked)
-        why = "it is encrypted, and weir does not ask for passphrases";
+        reason = "it is encrypted, and weir does not ask for passphrases";
     else if (!found)
-        why = what;
-    if (why == NULL)
+        reason = what;
+    if (reason == NULL)
         return EXIT_OK;
-    say("weir run: %s %s: %s", option, path, why);
+    say("weir run: %s %s: %s", option, path, reason);
     return EXIT_BAD_INPUT;
 }
 
@@ -231,10 +231,10 @@ static int check_certificates(const struct run_options *o)
 static int check_requests(const struct run_options *o)
 {
     for (size_t i = 0; i < o->headers.count; i++) {
-        const char *why = task_header_fault(o->headers.texts[i]);
+        const char *reason = task_header_fault(o->headers.texts[i]);
 
-        if (why != NULL) {
-            say("weir run: -H: %s", why); /* which may be a secret */
+        if (reason != NULL) {
+            say("weir run: -H: %s", reason); /* which may be a secret */
             return EXIT_BAD_INPUT;
         }
     }
@@ -272,12 +272,12 @@ static int check_together(const struct run_options *o)
 
 static int check_words(struct run_options *o, const struct words *words)
 {
-    const char *why = words->shard != NULL ? shard_read(words->shard,
+    const char *reason = words->shard != NULL ? shard_read(words->shard,
                                                         &o->shard)
                                            : NULL;
 
-    if (why != NULL) {
-        say("weir run: --shard %s: %s", words->shard, why);
+    if (reason != NULL) {
+        say("weir run: --shard %s: %s", words->shard, reason);
         return EXIT_BAD_INPUT;
     }
     if (words->halt != NULL && !halt_read(words->halt, &o->halt)) {

@@ -155,7 +155,7 @@ void source_run(struct run *run);
 
 /* job.c */
 int job_run(struct weir_context *cx, void *job);
-void job_drop(void *job, int why);
+void job_drop(void *job, int reason);
 void job_free(struct job *job);
 const char *job_url(const struct job *job);
 

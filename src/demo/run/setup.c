@@ -307,7 +307,7 @@ static int try_pool(struct run *run, const struct run_options *o)
 
     return weir_pool_create(&run->pool, &(struct weir_pool_options){
         .workers = (int)o->workers,
-        .max_workers = run->most,
+        .workers_max = run->most,
         .capacity = capacity,
         .parked_max = capacity, /* the window has quotas of its own */
         .limit = (int)(o->concurrency < o->workers ? o->concurrency

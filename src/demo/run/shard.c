@@ -94,11 +94,11 @@ static const char *from_text(const char *text, int64_t *k, int64_t *of)
 const char *shard_read(const char *text, struct shard *shard)
 {
     int64_t k = 0, of = 0;
-    const char *why = strcmp(text, "auto") == 0 ? from_environment(&k, &of)
+    const char *reason = strcmp(text, "auto") == 0 ? from_environment(&k, &of)
                                                 : from_text(text, &k, &of);
 
-    if (why != NULL)
-        return why;
+    if (reason != NULL)
+        return reason;
     if (of < 1 || of > SHARDS_MAX)
         return "there must be 1 to 1,000,000 shards";
     if (k < 1 || k > of)

@@ -183,17 +183,17 @@ static int submit(struct run *run, struct job *job)
 static int from_bytes(struct run *run, const char *bytes, size_t count,
                       const char *where, uint64_t line)
 {
-    char why[TASK_WHY];
+    char reason[TASK_WHY];
     const char *refused = NULL;
     struct task task;
     struct job *job;
 
     if (atomic_load(&run->stopping))
         return 0;
-    if (!task_read(&task, bytes, count, &run->options->headers, why)) {
-        if (why[0] == '\0')
+    if (!task_read(&task, bytes, count, &run->options->headers, reason)) {
+        if (reason[0] == '\0')
             return no_memory(run);
-        say("%s: %s", where, why);
+        say("%s: %s", where, reason);
         run->refused++;
         return 1;
     }

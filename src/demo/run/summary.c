@@ -178,7 +178,7 @@ void summary_say(struct run *run)
                 number_show(all.bytes, shown));
     add_times(&text, run, &all);
     text_printf(&text, "  %-22s %7d of %d allowed\n", "most jobs at once",
-                hop_most(run, gate.inside_max), gate.limit);
+                hop_most(run, gate.inside_peak), gate.limit);
     text_printf(&text, "  %-22s %7s to %s\n", "results written",
                 number_show(written.written, shown), run_output_name(o));
     if (o->table)
@@ -234,7 +234,7 @@ static void add_json(struct text *text, struct run *run)
     text_printf(text, "\"took_s\":%.6f,\"ideal_s\":%.6f,"
                 "\"most_at_once\":%d,\"limited_by\":", p.took,
                 p.paced > p.spread ? p.paced : p.spread,
-                hop_most(run, gate.inside_max));
+                hop_most(run, gate.inside_peak));
     text_json(text, limit, strlen(limit));
     text_puts(text, ",\"go_on\":");
     if (way != NULL) {

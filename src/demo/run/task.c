@@ -20,7 +20,7 @@
 
 struct reading {
     struct task *task;
-    char *why; /* TASK_WHY bytes; "" with an error: no memory */
+    char *reason; /* TASK_WHY bytes; "" with an error: no memory */
     int has_method;
 };
 
@@ -49,9 +49,9 @@ const char *task_header_fault(const char *header)
 }
 
 /* Remember why not. Returns what ends the walk. */
-static int refuse(struct reading *reading, const char *why)
+static int refuse(struct reading *reading, const char *reason)
 {
-    snprintf(reading->why, TASK_WHY, "%s", why);
+    snprintf(reading->reason, TASK_WHY, "%s", reason);
     return -EINVAL;
 }
 
@@ -73,15 +73,15 @@ static int decode(struct reading *reading, const struct json_value *value,
 
 static int set_url(struct reading *reading, const char *bytes, size_t count)
 {
-    const char *why;
+    const char *reason;
 
     if (count > TASK_URL_MAX)
         return refuse(reading, "a URL is longer than 65,536 bytes");
     free(reading->task->url);
-    reading->task->url = url_check(bytes, count, &why);
+    reading->task->url = url_check(bytes, count, &reason);
     if (reading->task->url != NULL)
         return 0;
-    return why != NULL ? refuse(reading, why) : -ENOMEM;
+    return reason != NULL ? refuse(reading, reason) : -ENOMEM;
 }
 
 static int read_url(struct reading *reading, const struct json_value *value)
@@ -212,7 +212,7 @@ static int read_file(struct reading *reading, const struct json_value *value)
     text_free(&text);
     if (err == -ENOMEM)
         return err;
-    snprintf(reading->why, TASK_WHY, "body_file: %s",
+    snprintf(reading->reason, TASK_WHY, "body_file: %s",
              err == -EINVAL  ? "not a regular file"
              : err == -EFBIG ? "larger than 1 GiB"
                              : strerror(-err));
@@ -236,9 +236,9 @@ static int on_header(void *user, const struct json_value *name,
     if (err == 0 && json_is(value, "")) /* "X:" sends an empty header */
         text.data[--text.used] = '\0';
     if (err == 0) {
-        const char *why = task_header_fault(text.data);
+        const char *reason = task_header_fault(text.data);
 
-        err = why != NULL ? refuse(reading, why) : 0;
+        err = reason != NULL ? refuse(reading, reason) : 0;
     }
     more = err == 0 ? realloc(task->headers, (task->header_count + 1) *
                                                  sizeof(*more))
@@ -337,7 +337,7 @@ static int read_object(struct reading *reading, const char *line,
 {
     int err = json_members(line, count, on_member, reading);
 
-    if (err == -EINVAL && reading->why[0] == '\0')
+    if (err == -EINVAL && reading->reason[0] == '\0')
         return refuse(reading, "no sound JSON object");
     if (err != 0)
         return err;
@@ -348,13 +348,13 @@ static int read_object(struct reading *reading, const char *line,
 }
 
 int task_read(struct task *task, const char *line, size_t count,
-              const struct setting_list *common, char why[TASK_WHY])
+              const struct setting_list *common, char reason[TASK_WHY])
 {
-    struct reading reading = { .task = task, .why = why };
+    struct reading reading = { .task = task, .reason = reason };
     int err;
 
     *task = (struct task){ 0 };
-    why[0] = '\0';
+    reason[0] = '\0';
     if (memchr(line, '\0', count) != NULL)
         err = refuse(&reading, "a NUL inside");
     else if (count > 0 && line[0] == '{')
@@ -364,7 +364,7 @@ int task_read(struct task *task, const char *line, size_t count,
     if (err == 0)
         return 1;
     if (err == -ENOMEM)
-        why[0] = '\0';
+        reason[0] = '\0';
     task_free(task);
     return 0;
 }

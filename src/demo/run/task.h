@@ -42,7 +42,7 @@ struct task {
  *   0  refused, and `why` is a sentence that shows no part of the line except
  *      a URL's scheme; or memory ran out, and `why` is "" */
 int task_read(struct task *task, const char *line, size_t count,
-              const struct setting_list *common, char why[TASK_WHY]);
+              const struct setting_list *common, char reason[TASK_WHY]);
 void task_free(struct task *task);
 
 /* Return how many bytes of memory a task holds. */

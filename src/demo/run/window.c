@@ -39,7 +39,7 @@ static int enter_one(struct run *run)
     int looks = 0;
 
     for (;;) {
-        int err = weir_gate_enter(run->window, 0, weir_after(LOOK_NS));
+        int err = weir_gate_acquire(run->window, 0, weir_after(LOOK_NS));
 
         if (err == 0 && !atomic_load(&run->stopping))
             return 1;
@@ -65,7 +65,7 @@ int window_enter(struct run *run, int places)
 void window_leave(struct run *run, int places)
 {
     for (int i = 0; i < places; i++)
-        weir_gate_leave(run->window, 0);
+        weir_gate_release(run->window, 0);
 }
 
 void window_finish(struct run *run)
@@ -73,7 +73,7 @@ void window_finish(struct run *run)
     /* One gets in when nobody is inside any more. */
     weir_gate_set(run->window, &(struct weir_gate_options){ .limit = 1 });
     while (!atomic_load(&run->stopping))
-        if (weir_gate_enter(run->window, 0, weir_after(LOOK_NS)) == 0) {
+        if (weir_gate_acquire(run->window, 0, weir_after(LOOK_NS)) == 0) {
             window_leave(run, 1);
             break;
         }

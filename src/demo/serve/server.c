@@ -109,7 +109,7 @@ static int accept_one(struct server *server)
     job.arg = remember(server, fd);
     if (job.arg == NULL)
         return -ENOMEM;
-    if (weir_pool_submit(server->pool, &job, 1, WEIR_NOW) != 1)
+    if (weir_pool_submit(server->pool, &job, 1, WEIR_NO_WAIT) != 1)
         conn_refuse(job.arg);
     return 0;
 }

@@ -3,7 +3,7 @@
  *
  * Two workers are right for two processors while jobs compute. Jobs that wait
  * for something leave the processors idle, and more threads would do more at
- * once. So with `max_workers` a pool takes another thread while jobs wait and
+ * once. So with `workers_max` a pool takes another thread while jobs wait and
  * a worker is blocked, which it knows at once where a job
  *
  *   1. sleeps by weir_sleep(), or waits for a group;
@@ -27,7 +27,7 @@ enum how { SLEEPS, SAYS_SO, SILENT, COMPUTES };
 struct work {
     enum how how;
     int64_t ns;
-    atomic_int inside, inside_max; /* jobs at once */
+    atomic_int inside, inside_peak; /* jobs at once */
 };
 
 /* ---- a job, in four ways ---- */
@@ -35,10 +35,10 @@ struct work {
 static void count_in(struct work *work)
 {
     int now = atomic_fetch_add(&work->inside, 1) + 1;
-    int most = atomic_load(&work->inside_max);
+    int most = atomic_load(&work->inside_peak);
 
     while (most < now &&
-           !atomic_compare_exchange_weak(&work->inside_max, &most, now))
+           !atomic_compare_exchange_weak(&work->inside_peak, &most, now))
         ;
 }
 
@@ -95,7 +95,7 @@ static int run(struct nested *n, const char *name, enum how how, int max)
     int64_t began = weir_now();
     double took;
     int err = weir_pool_create(&pool, &(struct weir_pool_options){
-        .workers = WORKERS, .max_workers = max });
+        .workers = WORKERS, .workers_max = max });
 
     if (err != 0)
         return err;
@@ -109,7 +109,7 @@ static int run(struct nested *n, const char *name, enum how how, int max)
     if (err == 0)
         err = nested_print(n, "  %-22s  %3d  %9d  %8d  %7d  %7.2f s  %6.2f s\n",
                            name, max, at_once,
-                           atomic_load(&work.inside_max), stats.workers_max,
+                           atomic_load(&work.inside_peak), stats.workers_peak,
                            predicted, took);
     weir_pool_destroy(pool);
     return err;

@@ -2,17 +2,17 @@
  * nested_wait.c - two parts of `weir show nested`: how not to wait.
  *
  * ASK. A call that can wait takes a deadline: WEIR_FOREVER waits for room,
- * weir_after() gives up, WEIR_NOW refuses at once. Who wants to know first
+ * weir_after() gives up, WEIR_NO_WAIT refuses at once. Who wants to know first
  * asks weir_pool_stats(); but that answer is of a moment that is over, and
- * where others submit too only WEIR_NOW is sure. (Of a gate the same is asked
- * by weir_gate_stats() and done by weir_gate_enter().) The pool here has room
- * for as many jobs as workers: so what is accepted starts.
+ * where others submit too only WEIR_NO_WAIT is sure. (Of a gate the same is
+ * asked by weir_gate_stats() and done by weir_gate_acquire().) The pool here
+ * has room for as many jobs as workers: so what is accepted starts.
  *
  * ABANDON. Who stops waiting for a job tells it so, and goes on. What happens
  * to the job depends on what it is in: one that sleeps by weir_sleep(), looks
- * at weir_stopping() or listens by weir_on_stop() ends at once; one that is in
- * a call nobody can interrupt runs on to its end. Its result comes late, and
- * is dropped by whoever takes the group down.
+ * at weir_stop_requested() or listens by weir_on_stop() ends at once; one that
+ * is in a call nobody can interrupt runs on to its end. Its result comes late,
+ * and is dropped by whoever takes the group down.
  */
 #include "show/nested.h"
 
@@ -43,7 +43,7 @@ static int would_wait(struct weir_pool *pool)
 
     if (weir_pool_stats(pool, &s) != 0)
         return 1;
-    return s.submitted - s.succeeded - s.failed - s.cancelled >= ROOM;
+    return s.submitted - s.succeeded - s.failed - s.dropped >= ROOM;
 }
 
 /* Ask, submit, and print what came of it. Returns 0 or an error. */
@@ -80,11 +80,11 @@ int nested_ask(struct nested *n)
             .workers = ROOM, .capacity = ROOM });
     ask.began = weir_now();
     if (err == 0)
-        err = submit(&ask, "WEIR_NOW", 0, WEIR_NOW);
+        err = submit(&ask, "WEIR_NO_WAIT", 0, WEIR_NO_WAIT);
     if (err == 0)
-        err = submit(&ask, "WEIR_NOW", 0, WEIR_NOW);
+        err = submit(&ask, "WEIR_NO_WAIT", 0, WEIR_NO_WAIT);
     if (err == 0)
-        err = submit(&ask, "WEIR_NOW", 0, WEIR_NOW);
+        err = submit(&ask, "WEIR_NO_WAIT", 0, WEIR_NO_WAIT);
     if (err == 0)
         err = submit(&ask, "for 0.5 s", 0.5, ask.began + nested_ns(n, 0.5));
     if (err == 0)

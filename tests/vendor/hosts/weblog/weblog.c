@@ -281,9 +281,9 @@ struct piece_job {
     struct piece piece;
 };
 
-static void forget(void *arg, int why)
+static void forget(void *arg, int reason)
 {
-    (void)why;
+    (void)reason;
     free(arg);
 }
 
@@ -365,7 +365,7 @@ static int parallel(const char *report, const struct log *logs, int count,
             err = weir_group_status(a.group);
     }
     if (err == 0)
-        err = weir_table_each(a.paths, write_path, a.report);
+        err = weir_table_for_each(a.paths, write_path, a.report);
     if (err == 0)
         err = weir_writer_close(a.report, WEIR_FOREVER);
     weir_group_destroy(a.group);
