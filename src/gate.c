@@ -33,7 +33,7 @@ static int apply_locked(struct weir_gate *g,
     int err;
 
     if (o->limit < WEIR_NONE ||
-        !weir_all_zero(o->reserved, sizeof(o->reserved)))
+        !weir_is_all_zero(o->reserved, sizeof(o->reserved)))
         return -EINVAL;
     err = weir_rate_set(&g->own.rate, o->rate_per_s, o->burst,
                         weir_sys_now());
@@ -127,7 +127,7 @@ int weir_gate_acquire(struct weir_gate *g, uint64_t key, int64_t deadline)
 {
     struct weir_gate_key *k;
     struct weir_gate_view view;
-    int err = weir_sys_lock_here(&g->lock, g->pid);
+    int err = weir_sys_lock_in_creator(&g->lock, g->pid);
 
     if (err != 0)
         return err;
@@ -151,7 +151,7 @@ void weir_gate_release(struct weir_gate *g, uint64_t key)
 {
     struct weir_gate_key *k;
 
-    if (weir_sys_lock_here(&g->lock, g->pid) != 0)
+    if (weir_sys_lock_in_creator(&g->lock, g->pid) != 0)
         return;
     k = weir_gate_key_find_locked(g, key);
     WEIR_CHECK(k != NULL && k->inside > 0,
@@ -173,7 +173,7 @@ int weir_gate_set(struct weir_gate *g,
 {
     static const struct weir_gate_options same;
     const struct weir_gate_options *o = options ? options : &same;
-    int err = weir_sys_lock_here(&g->lock, g->pid);
+    int err = weir_sys_lock_in_creator(&g->lock, g->pid);
     int limit;
 
     if (err != 0)
@@ -206,7 +206,7 @@ static void post_all_locked(struct weir_gate *g, struct weir_gate_key *k)
 int weir_gate_hold(struct weir_gate *g, uint64_t key, int64_t until)
 {
     struct weir_gate_key *k;
-    int err = weir_sys_lock_here(&g->lock, g->pid);
+    int err = weir_sys_lock_in_creator(&g->lock, g->pid);
 
     if (err != 0)
         return err;
@@ -232,7 +232,7 @@ out:
 
 int weir_gate_stats(struct weir_gate *g, struct weir_gate_stats *stats)
 {
-    int err = weir_sys_lock_here(&g->lock, g->pid);
+    int err = weir_sys_lock_in_creator(&g->lock, g->pid);
 
     if (err != 0)
         return err;

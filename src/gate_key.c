@@ -52,11 +52,11 @@ int weir_gate_keys_init(struct weir_gate *g, size_t keys_max)
     _Static_assert(sizeof(void *) != 8 ||
                        sizeof(*g->keys) + sizeof(*g->memory) == 192,
                    "gate.h says what a key takes, with a bucket or two");
-    g->buckets = weir_sys_alloc_untouched(buckets, sizeof(*g->buckets),
+    g->buckets = weir_sys_alloc_lazy(buckets, sizeof(*g->buckets),
                                           &g->blocks[0]);
-    g->keys = weir_sys_alloc_untouched(keys_max, sizeof(*g->keys),
+    g->keys = weir_sys_alloc_lazy(keys_max, sizeof(*g->keys),
                                        &g->blocks[1]);
-    g->memory = weir_sys_alloc_untouched(keys_max, sizeof(*g->memory),
+    g->memory = weir_sys_alloc_lazy(keys_max, sizeof(*g->memory),
                                          &g->blocks[2]);
     if (g->buckets == NULL || g->keys == NULL || g->memory == NULL) {
         weir_gate_keys_free(g);
@@ -72,7 +72,7 @@ int weir_gate_keys_init(struct weir_gate *g, size_t keys_max)
 void weir_gate_keys_free(struct weir_gate *g)
 {
     for (int i = 0; i < 3; i++)
-        weir_sys_free_untouched(&g->blocks[i]);
+        weir_sys_free_lazy(&g->blocks[i]);
 }
 
 /* ---- the heaps ---- */

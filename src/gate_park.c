@@ -98,7 +98,7 @@ int weir_gate_expect(struct weir_gate_pass *pass, uint64_t key, size_t quota)
 {
     struct weir_gate *g = pass->gate;
     struct weir_gate_key *k;
-    int err = weir_sys_lock_here(&g->lock, g->pid);
+    int err = weir_sys_lock_in_creator(&g->lock, g->pid);
 
     if (err != 0)
         return err;

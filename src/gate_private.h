@@ -69,7 +69,7 @@ struct weir_gate {
     struct weir_gate_key **buckets; /* (l) */
     size_t bucket_mask;          /* (c) */
     struct weir_gate_memory *memory; /* (c) of both heaps */
-    struct weir_sys_block blocks[3]; /* (c) what these arrays are freed with */
+    struct weir_sys_lazy_memory blocks[3]; /* (c) what these arrays are freed with */
     struct weir_gate_heap held;  /* (l) keys that are only held */
     struct weir_gate_heap owing; /* (l) keys that only owe their rate */
     uint64_t epoch;              /* (l) times it was given a rate when it had

@@ -56,13 +56,13 @@ static int make_memory(struct weir_group *g)
         memset(g->buckets, 0, buckets * sizeof(*g->buckets));
     else
         g->buckets = weir_sys_alloc_small(buckets * sizeof(*g->buckets) +
-                                          WEIR_LINE +
+                                          WEIR_CACHE_LINE +
                                           window * sizeof(*g->slots));
     if (g->buckets == NULL)
         return -ENOMEM;
     behind = (uintptr_t)(g->buckets + buckets);
-    g->slots = (struct weir_slot *)((behind + WEIR_LINE - 1) &
-                                    ~(uintptr_t)(WEIR_LINE - 1));
+    g->slots = (struct weir_slot *)((behind + WEIR_CACHE_LINE - 1) &
+                                    ~(uintptr_t)(WEIR_CACHE_LINE - 1));
     return 0;
 }
 
@@ -79,22 +79,22 @@ static void keep_memory(struct weir_group *g)
 
 static int make_parks(struct weir_group *g)
 {
-    int err = weir_park_init(&g->changed);
+    int err = weir_ec_init(&g->changed);
 
     if (err != 0)
         return err;
-    err = weir_park_init(&g->wanted);
+    err = weir_ec_init(&g->wanted);
     if (err != 0)
         goto no_wanted;
-    err = weir_park_init(&g->all);
+    err = weir_ec_init(&g->all);
     if (err != 0)
         goto no_all;
     return 0;
 
 no_all:
-    weir_park_destroy(&g->wanted);
+    weir_ec_destroy(&g->wanted);
 no_wanted:
-    weir_park_destroy(&g->changed);
+    weir_ec_destroy(&g->changed);
     return err;
 }
 
@@ -138,9 +138,9 @@ int weir_group_create(struct weir_group **out, struct weir_pool *pool,
     if (o->window > WINDOW_MAX || o->policy < WEIR_ALL ||
         o->policy > WEIR_FIRST_OK ||
         (o->discard | o->help | o->times) >> 1 != 0 ||
-        !weir_all_zero(o->reserved, sizeof(o->reserved)))
+        !weir_is_all_zero(o->reserved, sizeof(o->reserved)))
         return -EINVAL;
-    if (!weir_sys_at_home(&pool->home))
+    if (!weir_sys_in_creator(&pool->fork_guard))
         return -ECHILD;
     g = weir_sys_alloc(1, sizeof(*g));
     if (g == NULL)
@@ -185,9 +185,9 @@ void weir_group_release_many(struct weir_group *g, int64_t count)
         struct weir_group *parent = g->parent;
 
         count = 1;
-        weir_park_destroy(&g->all);
-        weir_park_destroy(&g->wanted);
-        weir_park_destroy(&g->changed);
+        weir_ec_destroy(&g->all);
+        weir_ec_destroy(&g->wanted);
+        weir_ec_destroy(&g->changed);
         weir_sys_mutex_destroy(&g->lock);
         keep_memory(g);
         weir_sys_free(g);
@@ -296,8 +296,8 @@ void weir_group_stop(struct weir_group *g, int reason)
     }
     drop_tasks(g, reason);
     stop_children(g, reason);
-    weir_park_wake_all(&g->changed);
-    weir_ring_wake_putters(&g->pool->ring); /* who submits to this group */
+    weir_ec_notify_all(&g->changed);
+    weir_ring_notify_putters(&g->pool->ring); /* who submits to this group */
     weir_pool_rouse(g->pool);
     weir_tasks_rouse(g->pool);
     weir_pool_aside_end(g->pool);
@@ -309,7 +309,7 @@ int weir_group_cancel(struct weir_group *g, uint64_t index, int reason)
 
     if (reason >= 0)
         return -EINVAL;
-    if (!weir_sys_at_home(&g->pool->home))
+    if (!weir_sys_in_creator(&g->pool->fork_guard))
         return -ECHILD;
     if (index == WEIR_EVERY) {
         weir_group_stop(g, reason);
@@ -335,7 +335,7 @@ int weir_group_status(struct weir_group *g)
 {
     int status;
 
-    if (!weir_sys_at_home(&g->pool->home))
+    if (!weir_sys_in_creator(&g->pool->fork_guard))
         return -ECHILD;
     weir_group_lock(g);
     status = g->first_status;
@@ -347,7 +347,7 @@ int weir_group_status(struct weir_group *g)
 
 int weir_group_stats(struct weir_group *g, struct weir_group_stats *stats)
 {
-    if (!weir_sys_at_home(&g->pool->home))
+    if (!weir_sys_in_creator(&g->pool->fork_guard))
         return -ECHILD;
     weir_group_lock(g);
     *stats = g->stats;
@@ -359,7 +359,7 @@ void weir_group_destroy(struct weir_group *g)
 {
     if (g == NULL)
         return;
-    if (!weir_sys_at_home(&g->pool->home)) {
+    if (!weir_sys_in_creator(&g->pool->fork_guard)) {
         weir_sys_free(g->buckets);
         weir_sys_free(g);
         return;

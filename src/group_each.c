@@ -82,7 +82,7 @@
 /* One participant. */
 struct part {
     /* (a) generation * 2^32 + first * 2^16 + end, both counted from base */
-    WEIR_ON_LINE WEIR_ATOMIC(uint64_t) range;
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) range;
     WEIR_ATOMIC(uint64_t) base; /* (a) changed by the owner alone */
     uint64_t done;              /* (o) elements that returned 0 */
     uint64_t pace;              /* (o) as last measured; 0: not yet */
@@ -97,10 +97,10 @@ struct part {
 
 struct loop {
     /* Changed by every claim. */
-    WEIR_ON_LINE WEIR_ATOMIC(uint64_t) cursor; /* (a) first not claimed */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) cursor; /* (a) first not claimed */
 
     /* Read by every element, and hardly ever changed. */
-    WEIR_ON_LINE WEIR_ATOMIC(int) status; /* (a) the first that was not 0 */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(int) status; /* (a) the first that was not 0 */
     WEIR_ATOMIC(bool) paced;   /* (a) the gate wants to admit each element */
     WEIR_ATOMIC(int) threads;  /* (a) parts that may have a range */
     WEIR_ATOMIC(uint64_t) pace; /* (a) as last measured by anybody */
@@ -229,7 +229,7 @@ static void dismiss(struct loop *l)
         weir_sys_unlock(&g->lock);
         if (slot != NULL) {
             weir_slot_finish(slot);
-            weir_ring_tell_room(&l->pool->ring);
+            weir_ring_notify_room(&l->pool->ring);
         }
     } while (slot != NULL);
 }
@@ -560,7 +560,7 @@ static int wanted(const struct loop *l, int64_t work_ns)
     uint64_t state = weir_atomic_load(&l->pool->ring.items.state,
                                       weir_relaxed);
 
-    if (work_ns < WAKE_NS && weir_park_count(state) != 0)
+    if (work_ns < WAKE_NS && weir_ec_waiters(state) != 0)
         return 0;
     return work_ns / WORTH_NS < l->most ? (int)(work_ns / WORTH_NS)
                                         : l->most;
@@ -573,7 +573,7 @@ static int make_parts(struct loop *l, int count)
 
     if (bytes > SIZE_MAX / 2)
         return -ENOMEM;
-    bytes = (bytes + WEIR_LINE - 1) & ~(size_t)(WEIR_LINE - 1);
+    bytes = (bytes + WEIR_CACHE_LINE - 1) & ~(size_t)(WEIR_CACHE_LINE - 1);
     l->stride = sizeof(struct part) + bytes;
     l->others = weir_sys_alloc((size_t)count, l->stride);
     if (l->others == NULL)
@@ -759,7 +759,7 @@ static void await_helpers(struct loop *l)
     weir_group_lock(g);
     left = g->stats.unfinished;
     weir_sys_unlock(&g->lock);
-    if (left > 0 && weir_lookout_begin(&g->lookout))
+    if (left > 0 && weir_spin_begin(&g->spin))
         weir_group_look_out(g, left);
     weir_group_wait_end(g);
 }
@@ -832,7 +832,7 @@ static void take_part(struct loop *l, void (*ended)(void *arg))
     l->own.accumulator = l->each.total;
     push_frame(l);
     ask_early(l);
-    weir_sys_guarded(run_here, ended, l);
+    weir_sys_run_with_exit_handler(run_here, ended, l);
     cx->depth--;
     remember(l);
     cx->tag = tag;
@@ -860,7 +860,7 @@ static int run_outside(struct loop *l)
     struct weir_pool *pool = l->pool;
     struct weir_context *before = weir_worker_current();
     struct weir_frame frames[DEPTH + 1];
-    struct weir_context cx = { .pool = pool, .home = pool->home, .index = -1,
+    struct weir_context cx = { .pool = pool, .fork_guard = pool->fork_guard, .index = -1,
         .frames = frames, .outer = before, .depth_max = DEPTH };
     int cancel, err = 0;
 
@@ -876,12 +876,12 @@ static int run_outside(struct loop *l)
     cx.permit = pool->gate != NULL;
     weir_guest_enter(&cx);
     /* Checked after that: a drain that begins later waits for this loop. */
-    if (weir_atomic_load(&pool->ring.refusing, weir_seq_cst) ||
+    if (weir_atomic_load(&pool->ring.insiders_only, weir_seq_cst) ||
         weir_ring_is_closed(&pool->ring)) {
         err = -EPIPE;
     } else {
         l->cx = &cx;
-        cancel = weir_sys_hold_cancel();
+        cancel = weir_sys_disable_cancel();
         weir_worker_become(&cx);
         take_part(l, never);
         weir_worker_become(before);
@@ -1026,7 +1026,7 @@ static bool is_valid(const struct weir_each *each)
     return (each->fn != NULL || each->count == 0) &&
            (each->total_bytes == 0 ||
             (each->total != NULL && each->combine != NULL)) &&
-           weir_all_zero(each->reserved, sizeof(each->reserved));
+           weir_is_all_zero(each->reserved, sizeof(each->reserved));
 }
 
 static bool is_paced(struct weir_pool *pool)
@@ -1055,7 +1055,7 @@ int weir_for_each(struct weir_pool *pool, const struct weir_each *each)
     struct loop l = { .each = *each, .pool = pool, .own.loop = &l };
     int err = 0;
 
-    if (!weir_sys_at_home(&pool->home))
+    if (!weir_sys_in_creator(&pool->fork_guard))
         return -ECHILD;
     if (!is_valid(each))
         return -EINVAL;

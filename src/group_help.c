@@ -109,7 +109,7 @@ static int help_once(struct weir_context *cx, struct weir_want *want,
     err = find_locked(cx, want, spend, &found);
     weir_sys_unlock(&want->g->lock);
     if (found.slot != NULL) /* its reference may leave the ring now */
-        weir_ring_tell_room(&cx->pool->ring);
+        weir_ring_notify_room(&cx->pool->ring);
     if (found.slot != NULL && err == 0)
         *again = weir_slot_run_aside(cx, found.slot);
     else if (found.slot != NULL)
@@ -170,7 +170,7 @@ int weir_group_help_outside(struct weir_want *want)
     struct weir_pool *pool = want->g->pool;
     struct weir_context *before = weir_worker_current();
     struct weir_frame frames[DEPTH + 1];
-    struct weir_context cx = { .pool = pool, .home = pool->home, .index = -1,
+    struct weir_context cx = { .pool = pool, .fork_guard = pool->fork_guard, .index = -1,
         .frames = frames, .outer = before, .depth_max = DEPTH };
     int cancel, err;
     struct visit v = { .cx = &cx, .want = want };
@@ -191,10 +191,10 @@ int weir_group_help_outside(struct weir_want *want)
         }
         cx.permit = true;
     }
-    cancel = weir_sys_hold_cancel(); /* the job is not this thread's own */
+    cancel = weir_sys_disable_cancel(); /* the job is not this thread's own */
     weir_guest_enter(&cx);
     weir_worker_become(&cx);
-    weir_sys_guarded(visit, never, &v);
+    weir_sys_run_with_exit_handler(visit, never, &v);
     err = v.err;
     weir_worker_become(before);
     if (err != -ECHILD) {

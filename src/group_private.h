@@ -22,7 +22,7 @@ enum weir_slot_state {
  * worker touches the first line, and the second, which has what it fills in
  * of the result; the third is for who has the lock. */
 struct weir_slot {
-    WEIR_ON_LINE
+    WEIR_CACHE_ALIGNED
     WEIR_ATOMIC(uint64_t) claim; /* (a) ticket * 4 + enum weir_slot_state */
     struct weir_group *group;    /* (c) */
     weir_fn *fn;                 /* (o) who made it, then who claimed it */
@@ -39,7 +39,7 @@ struct weir_slot {
                                     the ring does */
     bool dropped;                /* (o) it ended without running to the end */
     bool queued;                 /* (l) it is in a list of those queued */
-    WEIR_ON_LINE
+    WEIR_CACHE_ALIGNED
     struct weir_result result;   /* (o), then (l) */
     int64_t again_at;            /* (o) when it is to be run aside again; 0:
                                     it was not yet */
@@ -69,17 +69,17 @@ struct weir_group {
     WEIR_ATOMIC(uint64_t) awaited;
     WEIR_ATOMIC(int) stop;      /* (a) why all should end; 0: they need not */
     struct weir_group_options options; /* (c) */
-    struct weir_park changed;   /* who waits for any result, or for room */
-    struct weir_park wanted;    /* who waits for one result */
-    struct weir_park all;       /* who waits for the end of all */
-    struct weir_lookout lookout; /* theirs */
+    struct weir_event_count changed;   /* who waits for any result, or for room */
+    struct weir_event_count wanted;    /* who waits for one result */
+    struct weir_event_count all;       /* who waits for the end of all */
+    struct weir_spin_history spin; /* theirs */
 
     /* (a) A stack of those that have ended and are not taken in yet: 1 + the
      * number of the slot whose job ended last, 0: none; and from bit 32 on
      * how many there are. */
-    WEIR_ON_LINE WEIR_ATOMIC(uint64_t) ended;
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) ended;
 
-    WEIR_ON_LINE struct weir_sys_mutex lock;
+    WEIR_CACHE_ALIGNED struct weir_sys_mutex lock;
     WEIR_ATOMIC(int64_t) refs;  /* (a) owner, references in the ring, groups
                                    below */
     struct weir_group *children; /* (l) the groups below, not destroyed */
@@ -259,7 +259,7 @@ struct weir_want {
     /* Whether the wait is over; with its result in `err`, and where it takes
      * a result, that in *result. */
     bool (*over_locked)(struct weir_want *want);
-    struct weir_park *park; /* where the end of it wakes */
+    struct weir_event_count *park; /* where the end of it wakes */
     uint64_t index;
     bool listed;   /* it counts among the group's wanters */
     bool looked;   /* it has spent the time it may look out awake */
@@ -270,7 +270,7 @@ struct weir_want {
     int64_t opens; /* before this time */
 };
 
-/* Look out awake, after weir_lookout_begin(), for so many ends that nobody has
+/* Look out awake, after weir_spin_begin(), for so many ends that nobody has
  * taken in. Returns whether they are there. */
 bool weir_group_look_out(struct weir_group *group, uint64_t enough);
 

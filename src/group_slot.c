@@ -381,7 +381,7 @@ bool weir_slot_await_all_locked(struct weir_group *g)
         take_stack_locked(g);
     }
     if (unfinished == 0)
-        weir_park_wake_all(&g->all);
+        weir_ec_notify_all(&g->all);
     return unfinished == 0;
 }
 
@@ -401,10 +401,10 @@ static void tell_ended(struct weir_group *g, uint64_t number)
 {
     uint64_t wants;
 
-    weir_park_wake_all(&g->changed);
+    weir_ec_notify_all(&g->changed);
     wants = weir_atomic_load(&g->wants, weir_seq_cst);
     if (wants == number || wants == WEIR_WANTED_MANY)
-        weir_park_wake_all(&g->wanted);
+        weir_ec_notify_all(&g->wanted);
 }
 
 /* Where nothing has to be done at once: leave the job for the next one who
@@ -421,7 +421,7 @@ static void leave_ended(struct weir_slot *slot)
     } while (!weir_atomic_cas_weak(&g->ended, &ended, now, weir_seq_cst));
     tell_ended(g, number);
     if (now >> 32 >= weir_atomic_load(&g->awaited, weir_seq_cst))
-        weir_park_wake_all(&g->all);
+        weir_ec_notify_all(&g->all);
 }
 
 /* Where a task ends, which is free for another job after that, or something
@@ -449,7 +449,7 @@ static void take_in_ended(struct weir_slot *slot)
         weir_group_lock(g);
         g->telling--;
         weir_sys_unlock(&g->lock);
-        weir_park_wake_all(&g->all); /* who destroys waits for this too */
+        weir_ec_notify_all(&g->all); /* who destroys waits for this too */
     }
     if (stop)
         weir_group_stop(g, -ECANCELED);
@@ -514,6 +514,6 @@ void weir_slot_cancel(struct weir_group *g, struct weir_slot *slot, int reason)
         weir_task_drop(task, reason);
     else if (mine)
         weir_slot_drop_aside(slot, reason);
-    weir_ring_tell_room(&pool->ring);
+    weir_ring_notify_room(&pool->ring);
     weir_pool_aside_end(pool);
 }

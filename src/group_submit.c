@@ -159,7 +159,7 @@ static int await_slot(struct weir_group *g, int64_t deadline)
         return -EAGAIN;
     /* As at the ring: the window then goes round with some room in it, and
      * nobody sleeps for each job. */
-    if (weir_lookout_begin(&g->lookout))
+    if (weir_spin_begin(&g->spin))
         weir_group_look_out(g, some);
     if (!is_full(g, 1))
         return 0;
@@ -171,12 +171,12 @@ static int await_slot(struct weir_group *g, int64_t deadline)
     weir_sys_yield();
     if (!is_full(g, 1))
         return 0;
-    weir_park_announce(&g->changed);
+    weir_ec_prepare_wait(&g->changed);
     if (!is_full(g, 1)) {
-        weir_park_retract(&g->changed);
+        weir_ec_cancel_wait(&g->changed);
         return 0;
     }
-    return weir_park_wait(&g->changed, deadline);
+    return weir_ec_commit_wait(&g->changed, deadline);
 }
 
 /* What to do about a refusal: 0, and try again; 1: the job has run; or the
@@ -206,7 +206,7 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
     size_t done = 0;
     int err = 0;
 
-    if (!weir_sys_at_home(&g->pool->home))
+    if (!weir_sys_in_creator(&g->pool->fork_guard))
         return -ECHILD;
     for (size_t i = 0; i < count; i++)
         if (jobs[i].fn == NULL ||
@@ -225,9 +225,9 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
         weir_sys_unlock(&g->lock);
         if (n > 0 && helpers) {
             /* Waiters inside jobs: they may be the only ones to run it. */
-            weir_park_wake_all(&g->changed);
-            weir_park_wake_all(&g->wanted);
-            weir_park_wake_all(&g->all);
+            weir_ec_notify_all(&g->changed);
+            weir_ec_notify_all(&g->wanted);
+            weir_ec_notify_all(&g->all);
         }
         if (n > 0) {
             done += (size_t)n;

@@ -78,7 +78,7 @@ bool weir_group_sleep(struct weir_want *want, bool helps, int64_t until)
     struct weir_sleeper sleeper = { .park = want->park };
     bool over, queued;
 
-    weir_park_announce(want->park);
+    weir_ec_prepare_wait(want->park);
     if (helps)
         weir_helper_enter(g->pool, &helper);
     weir_group_lock(g);
@@ -87,7 +87,7 @@ bool weir_group_sleep(struct weir_want *want, bool helps, int64_t until)
     g->helpers += helps && !over && !queued;
     weir_sys_unlock(&g->lock);
     if (over || queued) {
-        weir_park_retract(want->park);
+        weir_ec_cancel_wait(want->park);
         if (helps)
             weir_helper_leave(g->pool, &helper);
         return over;
@@ -95,7 +95,7 @@ bool weir_group_sleep(struct weir_want *want, bool helps, int64_t until)
     if (!want->lent)
         weir_worker_lend_all();
     weir_grow_sleeps(g->pool, &sleeper);
-    weir_park_wait(want->park,
+    weir_ec_commit_wait(want->park,
                    weir_grow_until(g->pool,
                                    helps ? wake_up_at(want, until) : until));
     weir_grow_slept(g->pool, &sleeper);
@@ -138,13 +138,13 @@ static bool lend_to_help(struct weir_want *want)
 
 bool weir_group_look_out(struct weir_group *g, uint64_t enough)
 {
-    struct weir_watch watch = { .spent = 0 };
+    struct weir_spin spin = { .budget_used_ns = 0 };
     uint64_t ended = 0;
 
-    while (ended < enough && weir_watch_goes_on(&watch, &g->pool->ring.items,
+    while (ended < enough && weir_spin_again(&spin, &g->pool->ring.items,
                                                 enough - ended))
         ended = weir_atomic_load(&g->ended, weir_relaxed) >> 32;
-    weir_lookout_end(&g->lookout, ended >= enough);
+    weir_spin_end(&g->spin, ended >= enough);
     return ended >= enough;
 }
 
@@ -154,7 +154,7 @@ static bool ends_soon(struct weir_want *want)
 {
     struct weir_group *g = want->g;
 
-    if (want->looked || !weir_lookout_begin(&g->lookout))
+    if (want->looked || !weir_spin_begin(&g->spin))
         return false;
     want->looked = true;
     return weir_group_look_out(g, want->park == &g->all
@@ -170,7 +170,7 @@ static int wait_until_over(struct weir_want *want, int64_t deadline)
      * outside a full gate may send it to sleep with jobs queued. */
     bool helps = deadline == WEIR_FOREVER && (inside || g->options.help);
 
-    if (!weir_sys_at_home(&g->pool->home))
+    if (!weir_sys_in_creator(&g->pool->fork_guard))
         return -ECHILD;
     weir_group_mind_deadline(g, deadline);
     while (!is_over(want)) {
@@ -243,7 +243,7 @@ int weir_group_next(struct weir_group *g, struct weir_result *result,
     int err = wait_for(&want, deadline);
 
     if (err == 0)
-        weir_park_wake_all(&g->changed); /* there is room */
+        weir_ec_notify_all(&g->changed); /* there is room */
     return err;
 }
 
@@ -300,7 +300,7 @@ int weir_group_get(struct weir_group *g, uint64_t index,
     if (want.listed && err != -ECHILD)
         unlist(&want);
     if (err == 0)
-        weir_park_wake_all(&g->changed); /* there is room */
+        weir_ec_notify_all(&g->changed); /* there is room */
     return err;
 }
 

@@ -203,7 +203,7 @@ void weir_http_destroy(struct weir_http *http)
         return;
     /* In a forked child libcurl's part is left alone. */
     if (http->pid == getpid())
-        curl_easy_cleanup(http->answer);
+        curl_easy_cleanup(http->response_easy);
     weir_http_share_destroy(http->own_share);
     free(http->content_type);
     free(http->url);
@@ -236,12 +236,12 @@ const char *weir_http_header(struct weir_http *http, const char *name)
 {
     struct curl_header *header;
 
-    if (http->answer == NULL ||
-        curl_easy_header(http->answer, name, 0, CURLH_HEADER, -1, &header) !=
+    if (http->response_easy == NULL ||
+        curl_easy_header(http->response_easy, name, 0, CURLH_HEADER, -1, &header) !=
             CURLHE_OK)
         return NULL;
     if (header->amount > 1 &&
-        curl_easy_header(http->answer, name, header->amount - 1, CURLH_HEADER,
+        curl_easy_header(http->response_easy, name, header->amount - 1, CURLH_HEADER,
                          -1, &header) != CURLHE_OK)
         return NULL;
     return header->value;

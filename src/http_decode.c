@@ -56,7 +56,7 @@ static uint32_t adler_of(const char *bytes, size_t count)
 
 /* ---- gzip ---- */
 
-static uint32_t little(const unsigned char *at)
+static uint32_t read_le32(const unsigned char *at)
 {
     return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 |
            (uint32_t)at[3] << 24;
@@ -74,7 +74,7 @@ static int skip_string(const unsigned char *from, size_t bytes, size_t *at)
 }
 
 /* Step over the header of a member. */
-static enum weir_http_decoded gzip_header(const unsigned char *from,
+static enum weir_http_decode_result gzip_header(const unsigned char *from,
                                           size_t bytes, size_t *taken)
 {
     static const unsigned char magic[3] = { 0x1f, 0x8b, 8 };
@@ -82,53 +82,53 @@ static enum weir_http_decoded gzip_header(const unsigned char *from,
     int flags;
 
     if (memcmp(from, magic, bytes < 3 ? bytes : 3) != 0)
-        return WEIR_HTTP_DECODED_WRONG;
+        return WEIR_HTTP_DECODE_CORRUPT;
     if (bytes < 10)
-        return WEIR_HTTP_DECODED_CUT;
+        return WEIR_HTTP_DECODE_TRUNCATED;
     flags = from[3];
     if ((flags & 0xe0) != 0)
-        return WEIR_HTTP_DECODED_WRONG;
+        return WEIR_HTTP_DECODE_CORRUPT;
     if (flags & 4) {
         if (bytes - at < 2)
-            return WEIR_HTTP_DECODED_CUT;
+            return WEIR_HTTP_DECODE_TRUNCATED;
         extra = from[at] | (size_t)from[at + 1] << 8;
         at += 2;
         if (bytes - at < extra)
-            return WEIR_HTTP_DECODED_CUT;
+            return WEIR_HTTP_DECODE_TRUNCATED;
         at += extra;
     }
     if (((flags & 8) && skip_string(from, bytes, &at) != 0) ||
         ((flags & 16) && skip_string(from, bytes, &at) != 0))
-        return WEIR_HTTP_DECODED_CUT;
+        return WEIR_HTTP_DECODE_TRUNCATED;
     if (flags & 2) {
         if (bytes - at < 2)
-            return WEIR_HTTP_DECODED_CUT;
+            return WEIR_HTTP_DECODE_TRUNCATED;
         at += 2;
     }
     *taken = at;
-    return WEIR_HTTP_DECODED;
+    return WEIR_HTTP_DECODE_OK;
 }
 
-static enum weir_http_decoded gzip_member(const unsigned char *from,
+static enum weir_http_decode_result gzip_member(const unsigned char *from,
                                           size_t bytes, size_t *taken,
-                                          struct weir_http_bytes *to,
-                                          size_t most)
+                                          struct weir_http_buffer *to,
+                                          size_t limit)
 {
     size_t start = to->used, at = 0, stream = 0;
-    enum weir_http_decoded got = gzip_header(from, bytes, &at);
+    enum weir_http_decode_result got = gzip_header(from, bytes, &at);
 
-    if (got == WEIR_HTTP_DECODED)
-        got = weir_http_inflate(from + at, bytes - at, &stream, to, most);
-    if (got != WEIR_HTTP_DECODED)
+    if (got == WEIR_HTTP_DECODE_OK)
+        got = weir_http_inflate(from + at, bytes - at, &stream, to, limit);
+    if (got != WEIR_HTTP_DECODE_OK)
         return got;
     at += stream;
     if (bytes - at < 8)
-        return WEIR_HTTP_DECODED_CUT;
+        return WEIR_HTTP_DECODE_TRUNCATED;
     *taken = at + 8;
-    return little(from + at) == crc_of(to->at + start, to->used - start) &&
-                   little(from + at + 4) == (uint32_t)(to->used - start)
-               ? WEIR_HTTP_DECODED
-               : WEIR_HTTP_DECODED_WRONG;
+    return read_le32(from + at) == crc_of(to->at + start, to->used - start) &&
+                   read_le32(from + at + 4) == (uint32_t)(to->used - start)
+               ? WEIR_HTTP_DECODE_OK
+               : WEIR_HTTP_DECODE_CORRUPT;
 }
 
 static int all_zero(const unsigned char *from, size_t bytes)
@@ -139,19 +139,19 @@ static int all_zero(const unsigned char *from, size_t bytes)
     return 1;
 }
 
-static enum weir_http_decoded gunzip(struct weir_http *http,
+static enum weir_http_decode_result gunzip(struct weir_http *http,
                                      const unsigned char *from, size_t bytes,
-                                     struct weir_http_bytes *to)
+                                     struct weir_http_buffer *to)
 {
-    enum weir_http_decoded got;
+    enum weir_http_decode_result got;
     size_t at = 0, taken = 0;
 
     do {
         got = gzip_member(from + at, bytes - at, &taken, to, http->body_max);
         at += taken;
-    } while (got == WEIR_HTTP_DECODED && at < bytes && from[at] == 0x1f);
+    } while (got == WEIR_HTTP_DECODE_OK && at < bytes && from[at] == 0x1f);
     /* Zeros are padding, of tapes for instance. */
-    if (got == WEIR_HTTP_DECODED && !all_zero(from + at, bytes - at))
+    if (got == WEIR_HTTP_DECODE_OK && !all_zero(from + at, bytes - at))
         snprintf(http->note, sizeof(http->note),
                  "%zu bytes after the compressed body were ignored",
                  bytes - at);
@@ -161,32 +161,32 @@ static enum weir_http_decoded gunzip(struct weir_http *http,
 /* ---- deflate ---- */
 
 /* RFC 9110 means zlib's format, and some servers send it bare. */
-static enum weir_http_decoded undeflate(struct weir_http *http,
+static enum weir_http_decode_result decode_deflate(struct weir_http *http,
                                         const unsigned char *from,
                                         size_t bytes,
-                                        struct weir_http_bytes *to)
+                                        struct weir_http_buffer *to)
 {
-    enum weir_http_decoded got;
+    enum weir_http_decode_result got;
     size_t taken = 0;
     uint32_t sum;
 
     if (bytes < 2)
-        return WEIR_HTTP_DECODED_CUT;
+        return WEIR_HTTP_DECODE_TRUNCATED;
     if ((from[0] & 0x8f) != 8 || (from[0] * 256 + from[1]) % 31 != 0 ||
         (from[1] & 0x20) != 0)
         return weir_http_inflate(from, bytes, &taken, to, http->body_max);
     from += 2;
     bytes -= 2;
     got = weir_http_inflate(from, bytes, &taken, to, http->body_max);
-    if (got != WEIR_HTTP_DECODED)
+    if (got != WEIR_HTTP_DECODE_OK)
         return got;
     if (bytes - taken < 4)
-        return WEIR_HTTP_DECODED_CUT;
+        return WEIR_HTTP_DECODE_TRUNCATED;
     from += taken;
     sum = (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 |
           (uint32_t)from[2] << 8 | from[3];
-    return sum == adler_of(to->at, to->used) ? WEIR_HTTP_DECODED
-                                             : WEIR_HTTP_DECODED_WRONG;
+    return sum == adler_of(to->at, to->used) ? WEIR_HTTP_DECODE_OK
+                                             : WEIR_HTTP_DECODE_CORRUPT;
 }
 
 /* ---- layers ---- */
@@ -229,41 +229,41 @@ static int find_layers(CURL *easy, struct layer *layers)
 
 /* Undo one layer of http->body.
  * *known is 0 if it has a name that nobody knows here. */
-static enum weir_http_decoded undo(struct weir_http *http,
+static enum weir_http_decode_result decode_layer(struct weir_http *http,
                                    const struct layer *layer, int *known)
 {
     const unsigned char *from = (const unsigned char *)http->body.at;
-    struct weir_http_bytes *to = &http->decoded;
-    struct weir_http_bytes coded = http->body;
-    enum weir_http_decoded got;
+    struct weir_http_buffer *to = &http->decoded;
+    struct weir_http_buffer encoded = http->body;
+    enum weir_http_decode_result got;
 
     *known = 1;
     to->used = 0;
-    if (weir_http_grow(to, 1, http->body_max) != 0)
-        return WEIR_HTTP_DECODED_MEMORY;
+    if (weir_http_buffer_grow(to, 1, http->body_max) != 0)
+        return WEIR_HTTP_DECODE_NO_MEMORY;
     if (is_layer(layer, "gzip") || is_layer(layer, "x-gzip")) {
-        got = gunzip(http, from, coded.used, to);
+        got = gunzip(http, from, encoded.used, to);
     } else if (is_layer(layer, "deflate")) {
-        got = undeflate(http, from, coded.used, to);
+        got = decode_deflate(http, from, encoded.used, to);
     } else {
         *known = 0;
-        return WEIR_HTTP_DECODED;
+        return WEIR_HTTP_DECODE_OK;
     }
     http->body = *to;
-    http->decoded = coded;
+    http->decoded = encoded;
     http->body.at[http->body.used] = '\0';
     return got;
 }
 
 /* A body that is left as it is was allowed to be larger only while it might
  * be decoded. */
-static enum weir_http_decoded leave(struct weir_http *http)
+static enum weir_http_decode_result keep_encoded(struct weir_http *http)
 {
     if (http->body.used <= http->body_max)
-        return WEIR_HTTP_DECODED;
+        return WEIR_HTTP_DECODE_OK;
     http->body.used = http->body_max;
     http->body.at[http->body_max] = '\0';
-    return WEIR_HTTP_DECODED_LARGE;
+    return WEIR_HTTP_DECODE_TOO_LARGE;
 }
 
 /* Nothing came of a compressed body. That is a whole one if the server said
@@ -292,36 +292,36 @@ static void note_layer(struct weir_http *http, const struct layer *layer)
             *at = '?';
 }
 
-enum weir_http_decoded weir_http_decode(struct weir_http *http, CURL *easy)
+enum weir_http_decode_result weir_http_decode(struct weir_http *http, CURL *easy)
 {
     struct layer layers[LAYERS_MAX + 1];
     int count, known;
 
-    if (!http->coded)
-        return WEIR_HTTP_DECODED;
+    if (!http->encoded)
+        return WEIR_HTTP_DECODE_OK;
     count = find_layers(easy, layers);
     if (count == 0)
-        return leave(http);
+        return keep_encoded(http);
     if (http->body.used == 0)
         return http->no_body || may_be_empty(http, easy)
-                   ? WEIR_HTTP_DECODED
-                   : WEIR_HTTP_DECODED_CUT;
+                   ? WEIR_HTTP_DECODE_OK
+                   : WEIR_HTTP_DECODE_TRUNCATED;
     if (http->status == 206) {
         snprintf(http->note, sizeof(http->note),
                  "a part of a compressed body was left as it is");
-        return leave(http);
+        return keep_encoded(http);
     }
     if (count > LAYERS_MAX)
-        return WEIR_HTTP_DECODED_WRONG;
+        return WEIR_HTTP_DECODE_CORRUPT;
     while (count-- > 0) {
-        enum weir_http_decoded got = undo(http, &layers[count], &known);
+        enum weir_http_decode_result got = decode_layer(http, &layers[count], &known);
 
         if (!known) {
             note_layer(http, &layers[count]);
-            return leave(http);
+            return keep_encoded(http);
         }
-        if (got != WEIR_HTTP_DECODED)
+        if (got != WEIR_HTTP_DECODE_OK)
             return got;
     }
-    return WEIR_HTTP_DECODED;
+    return WEIR_HTTP_DECODE_OK;
 }

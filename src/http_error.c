@@ -13,30 +13,30 @@
 #define CODE_TOO_LARGE 100
 
 /* Why our callback ended it; libcurl says CURLE_WRITE_ERROR to all. */
-static enum weir_http_error class_stop(enum weir_http_stop stop,
+static enum weir_http_error classify_abort(enum weir_http_abort abort_reason,
                                        const char **text)
 {
-    switch (stop) {
-    case WEIR_HTTP_STOP_BODY:
+    switch (abort_reason) {
+    case WEIR_HTTP_ABORT_BODY_SIZE:
         *text = "the body is larger than was asked for";
         return WEIR_HTTP_TOO_LARGE;
-    case WEIR_HTTP_STOP_HEADERS:
+    case WEIR_HTTP_ABORT_HEADER_SIZE:
         *text = "the headers of the answer are too large";
         return WEIR_HTTP_PROTOCOL;
-    case WEIR_HTTP_STOP_UPGRADE:
+    case WEIR_HTTP_ABORT_UPGRADE:
         *text = "the server switched protocols (101)";
         return WEIR_HTTP_PROTOCOL;
-    case WEIR_HTTP_STOP_FOLD:
+    case WEIR_HTTP_ABORT_FOLDED_HEADER:
         *text = "the headers of the answer are malformed";
         return WEIR_HTTP_PROTOCOL;
-    case WEIR_HTTP_STOP_CODING:
+    case WEIR_HTTP_ABORT_TRANSFER_CODING:
         *text = "the answer has a transfer coding that was not asked for";
         return WEIR_HTTP_PROTOCOL;
-    case WEIR_HTTP_STOP_REPEAT:
+    case WEIR_HTTP_ABORT_RESEND:
         *text = "the connection ended before an answer";
         return WEIR_HTTP_CUT;
-    case WEIR_HTTP_GO:
-    case WEIR_HTTP_STOP_MEMORY:
+    case WEIR_HTTP_ABORT_NONE:
+    case WEIR_HTTP_ABORT_MEMORY:
         break;
     }
     *text = "stopped";
@@ -113,7 +113,7 @@ static int failure_is_local(const struct weir_http *http, CURLcode code)
  * refuses to connect, and to a chunk that is malformed. Its errno value may
  * be an older request's, so only its words tell the last. Should they
  * change, a bad chunk is called a cut. */
-static enum weir_http_error class_receive(const struct weir_http *http)
+static enum weir_http_error classify_receive(const struct weir_http *http)
 {
     long proxy = 0;
 
@@ -132,7 +132,7 @@ static enum weir_http_error class_receive(const struct weir_http *http)
 /* libcurl says CURLE_SSL_CONNECT_ERROR to every handshake that fails. That the
  * connection ended within it, which can pass, only its words and those of
  * OpenSSL and GnuTLS say. Should they change, it is a failure of TLS. */
-static enum weir_http_error class_handshake(const struct weir_http *http)
+static enum weir_http_error classify_handshake(const struct weir_http *http)
 {
     static const char *const ends[] = {
         "Connection reset", "SSL_ERROR_SYSCALL", "unexpected eof",
@@ -146,7 +146,7 @@ static enum weir_http_error class_handshake(const struct weir_http *http)
     return WEIR_HTTP_TLS;
 }
 
-static enum weir_http_error class_of(const struct weir_http *http,
+static enum weir_http_error classify_code(const struct weir_http *http,
                                      CURLcode code)
 {
     switch ((int)code) {
@@ -165,7 +165,7 @@ static enum weir_http_error class_of(const struct weir_http *http,
     case CURLE_PROXY:
         return WEIR_HTTP_CONNECT;
     case CURLE_SSL_CONNECT_ERROR:
-        return class_handshake(http);
+        return classify_handshake(http);
     case CURLE_SSL_ENGINE_NOTFOUND:
     case CURLE_SSL_ENGINE_SETFAILED:
     case CURLE_SSL_ENGINE_INITFAILED:
@@ -190,7 +190,7 @@ static enum weir_http_error class_of(const struct weir_http *http,
     case CURLE_SEND_FAIL_REWIND:
         return WEIR_HTTP_CUT;
     case CURLE_RECV_ERROR:
-        return class_receive(http);
+        return classify_receive(http);
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING:
     case CURLE_BAD_FUNCTION_ARGUMENT: /* a header that continues none */
@@ -207,7 +207,7 @@ static enum weir_http_error class_of(const struct weir_http *http,
 /* libcurl's own words tell most, but they quote: proxies with passwords,
  * certificates, what a server sent. A text with an '@' may have a password
  * in it and is not quoted. */
-static const char *words(const struct weir_http *http, CURLcode code)
+static const char *describe(const struct weir_http *http, CURLcode code)
 {
     const char *text = http->curl_text;
 
@@ -218,7 +218,7 @@ static const char *words(const struct weir_http *http, CURLcode code)
                : text;
 }
 
-void weir_http_say(struct weir_http *http, const char *text)
+void weir_http_set_message(struct weir_http *http, const char *text)
 {
     size_t length;
 
@@ -232,24 +232,24 @@ void weir_http_say(struct weir_http *http, const char *text)
             *at = '?';
 }
 
-int weir_http_class(struct weir_http *http, CURLcode code,
+int weir_http_classify(struct weir_http *http, CURLcode code,
                     enum weir_http_error *error)
 {
     const char *text = "";
 
     *error = WEIR_HTTP_OTHER;
-    if (http->stop == WEIR_HTTP_STOP_MEMORY)
+    if (http->abort_reason == WEIR_HTTP_ABORT_MEMORY)
         return -ENOMEM;
-    if (http->stop == WEIR_HTTP_STOP_REPEAT && http->answered) {
+    if (http->abort_reason == WEIR_HTTP_ABORT_RESEND && http->headers_done) {
         code = CURLE_OK; /* it would have asked again after the answer */
-    } else if (http->stop != WEIR_HTTP_GO) {
-        *error = class_stop(http->stop, &text);
-        weir_http_say(http, text);
+    } else if (http->abort_reason != WEIR_HTTP_ABORT_NONE) {
+        *error = classify_abort(http->abort_reason, &text);
+        weir_http_set_message(http, text);
         return 0;
     }
     if (code != CURLE_OK && failure_is_local(http, code)) {
         *error = WEIR_HTTP_LOCAL;
-        weir_http_say(http, "this machine has no descriptors, ports or "
+        weir_http_set_message(http, "this machine has no descriptors, ports or "
                             "threads left");
         return 0;
     }
@@ -259,19 +259,19 @@ int weir_http_class(struct weir_http *http, CURLcode code,
         if (!http->sent)
             return -ENOMEM;
         *error = WEIR_HTTP_PROTOCOL;
-        weir_http_say(http, "a line of the answer is too long, or memory ran "
+        weir_http_set_message(http, "a line of the answer is too long, or memory ran "
                             "out");
         return 0;
     }
-    if (code == CURLE_OK && !http->answered) {
+    if (code == CURLE_OK && !http->headers_done) {
         *error = WEIR_HTTP_CUT;
-        weir_http_say(http, http->in_headers
+        weir_http_set_message(http, http->in_headers
                                 ? "the connection ended within the headers"
                                 : "the connection ended before an answer");
         return 0;
     }
-    *error = class_of(http, code);
-    weir_http_say(http, code == CURLE_OK ? "" : words(http, code));
+    *error = classify_code(http, code);
+    weir_http_set_message(http, code == CURLE_OK ? "" : describe(http, code));
     return 0;
 }
 

@@ -26,13 +26,13 @@
 
 /* A coded body may be larger than the decoded one: by 5 bytes for each stored
  * block, which a server ends whenever it flushes. */
-#define CODED_EXTRA (64 * 1024)
+#define ENCODED_EXTRA (64 * 1024)
 
 #define ROOM_FIRST 4096
 
 /* ---- what comes ---- */
 
-int weir_http_grow(struct weir_http_bytes *bytes, size_t more, size_t most)
+int weir_http_buffer_grow(struct weir_http_buffer *bytes, size_t more, size_t limit)
 {
     size_t wanted = bytes->used + more;
     size_t room = bytes->room == 0 ? ROOM_FIRST : bytes->room;
@@ -42,8 +42,8 @@ int weir_http_grow(struct weir_http_bytes *bytes, size_t more, size_t most)
         return 0;
     while (room < wanted)
         room *= 2;
-    if (room > most)
-        room = most;
+    if (room > limit)
+        room = limit;
     at = realloc(bytes->at, room + 1);
     if (at == NULL)
         return -ENOMEM;
@@ -57,16 +57,16 @@ int weir_http_grow(struct weir_http_bytes *bytes, size_t more, size_t most)
 static size_t on_body(char *bytes, size_t one, size_t count, void *user)
 {
     struct weir_http *http = user;
-    struct weir_http_bytes *body = &http->body;
-    size_t most = http->coded ? 2 * http->body_max + CODED_EXTRA
+    struct weir_http_buffer *body = &http->body;
+    size_t limit = http->encoded ? 2 * http->body_max + ENCODED_EXTRA
                               : http->body_max;
-    size_t left = most - body->used;
+    size_t left = limit - body->used;
     size_t taken = count < left ? count : left;
 
     (void)one;
     if (taken > 0) {
-        if (weir_http_grow(body, taken, most) != 0) {
-            http->stop = WEIR_HTTP_STOP_MEMORY;
+        if (weir_http_buffer_grow(body, taken, limit) != 0) {
+            http->abort_reason = WEIR_HTTP_ABORT_MEMORY;
             return 0;
         }
         memcpy(body->at + body->used, bytes, taken);
@@ -76,9 +76,9 @@ static size_t on_body(char *bytes, size_t one, size_t count, void *user)
     if (taken == count)
         return count;
     http->overflow = 1;
-    if (http->spare_body)
+    if (http->ignore_body)
         return count;
-    http->stop = WEIR_HTTP_STOP_BODY;
+    http->abort_reason = WEIR_HTTP_ABORT_BODY_SIZE;
     return 0;
 }
 
@@ -126,7 +126,7 @@ static int is_word(const char *value, const char *end, const char *word)
 
 /* Take note of the headers on which the end of the headers depends. Each
  * header of each answer comes here. */
-static void note_header(struct weir_http *http, const char *line,
+static void track_header(struct weir_http *http, const char *line,
                         size_t count)
 {
     const char *value;
@@ -134,18 +134,18 @@ static void note_header(struct weir_http *http, const char *line,
     switch (*line | 0x20) {
     case 'c':
         if (value_of(line, count, "Content-Encoding", 16) != NULL)
-            http->coded = !http->raw;
+            http->encoded = !http->raw;
         break;
     case 'l':
         if (value_of(line, count, "Location", 8) != NULL)
-            http->located = 1;
+            http->has_location = 1;
         break;
     case 't':
         /* libcurl would undo others, and not say if they end early. */
         value = value_of(line, count, "Transfer-Encoding", 17);
         if (value != NULL && !is_word(value, line + count, "chunked") &&
             !is_word(value, line + count, "identity"))
-            http->odd_transfer = 1;
+            http->bad_transfer_coding = 1;
         break;
     default:
         break;
@@ -158,14 +158,14 @@ static void end_headers(struct weir_http *http)
     int status = http->line_status;
 
     if (status == 101)
-        http->stop = WEIR_HTTP_STOP_UPGRADE;
+        http->abort_reason = WEIR_HTTP_ABORT_UPGRADE;
     if (status == 101 || status < 200)
         return;
-    http->answered = 1;
-    if (http->odd_transfer)
-        http->stop = WEIR_HTTP_STOP_CODING;
-    http->spare_body = status / 100 == 3 && http->redirects_max > 0 &&
-                       http->located;
+    http->headers_done = 1;
+    if (http->bad_transfer_coding)
+        http->abort_reason = WEIR_HTTP_ABORT_TRANSFER_CODING;
+    http->ignore_body = status / 100 == 3 && http->redirects_max > 0 &&
+                       http->has_location;
 }
 
 static size_t on_header(char *line, size_t one, size_t count, void *user)
@@ -175,15 +175,15 @@ static size_t on_header(char *line, size_t one, size_t count, void *user)
     (void)one;
     http->header_bytes += count;
     if (http->header_bytes > HEADERS_MAX) {
-        http->stop = WEIR_HTTP_STOP_HEADERS;
+        http->abort_reason = WEIR_HTTP_ABORT_HEADER_SIZE;
         return 0;
     }
-    if (http->answered) /* a trailer, whatever it looks like */
+    if (http->headers_done) /* a trailer, whatever it looks like */
         return count;
     if (count >= 5 && memcmp(line, "HTTP/", 5) == 0) {
         http->in_headers = 1;
         http->line_status = status_of(line, count);
-        http->coded = http->located = http->odd_transfer = 0;
+        http->encoded = http->has_location = http->bad_transfer_coding = 0;
     } else if (http->in_headers && (*line == '\r' || *line == '\n')) {
         http->in_headers = 0;
         if (http->sent) /* or it was a proxy's answer to CONNECT */
@@ -191,11 +191,11 @@ static size_t on_header(char *line, size_t one, size_t count, void *user)
     } else if (http->in_headers) {
         /* Newer libcurls skip it. */
         if (http->in_headers == 1 && (*line == ' ' || *line == '\t'))
-            http->stop = WEIR_HTTP_STOP_FOLD;
+            http->abort_reason = WEIR_HTTP_ABORT_FOLDED_HEADER;
         http->in_headers = 2;
-        note_header(http, line, count);
+        track_header(http, line, count);
     }
-    return http->stop == WEIR_HTTP_GO ? count : 0;
+    return http->abort_reason == WEIR_HTTP_ABORT_NONE ? count : 0;
 }
 
 /* ---- what goes ---- */
@@ -212,7 +212,7 @@ static int on_request(void *user, char *to, char *from, int to_port,
     (void)to_port;
     (void)from_port;
     if (http->sent) {
-        http->stop = WEIR_HTTP_STOP_REPEAT;
+        http->abort_reason = WEIR_HTTP_ABORT_RESEND;
         return CURL_PREREQFUNC_ABORT;
     }
     http->sent = http->processed = 1;
@@ -229,7 +229,7 @@ static curl_socket_t on_socket(void *user, curlsocktype purpose,
 
     (void)purpose;
     if (http->sent) { /* it is about to send again: see on_request() */
-        http->stop = WEIR_HTTP_STOP_REPEAT;
+        http->abort_reason = WEIR_HTTP_ABORT_RESEND;
         return CURL_SOCKET_BAD;
     }
 #ifdef SOCK_CLOEXEC
@@ -247,14 +247,14 @@ static curl_socket_t on_socket(void *user, curlsocktype purpose,
 
 /* ---- running it ---- */
 
-static void begin_hop(struct weir_http *http)
+static void reset_hop(struct weir_http *http)
 {
-    http->stop = WEIR_HTTP_GO;
+    http->abort_reason = WEIR_HTTP_ABORT_NONE;
     http->header_bytes = 0;
-    http->sent = http->in_headers = http->answered = 0;
-    http->line_status = http->coded = 0;
-    http->located = http->odd_transfer = 0;
-    http->spare_body = http->overflow = 0;
+    http->sent = http->in_headers = http->headers_done = 0;
+    http->line_status = http->encoded = 0;
+    http->has_location = http->bad_transfer_coding = 0;
+    http->ignore_body = http->overflow = 0;
     http->socket_errno = 0;
     http->address_bytes = 0;
     http->body.used = 0;
@@ -284,34 +284,34 @@ static CURLcode code_of(CURLMcode code)
 }
 
 /* Called by the thread that cancels the job, while drive() runs. */
-static void wake(void *multi)
+static void wake_transfer(void *multi)
 {
     curl_multi_wakeup(multi);
 }
 
 /* How long to sleep if nothing comes: libcurl makes it less if one of its
  * timers ends sooner, and the timeout of the whole request always does. */
-static int sleep_ms(const struct weir_http_set *set,
+static int sleep_ms(const struct weir_http_connections *connections,
                     const struct weir_context *cx)
 {
     int64_t deadline = cx != NULL ? weir_deadline(cx) : WEIR_FOREVER;
-    int most = cx != NULL ? set->look_ms : INT_MAX;
+    int limit = cx != NULL ? connections->stop_poll_ms : INT_MAX;
     int64_t now, ms;
 
     if (deadline == WEIR_FOREVER)
-        return most;
+        return limit;
     now = weir_now();
     if (deadline <= now)
         return 0;
     ms = (deadline - now - 1) / WEIR_MS + 1;
-    return ms < most ? (int)ms : most;
+    return ms < limit ? (int)ms : limit;
 }
 
 /* Return how it ended; *cancelled is set if weir_stop_requested() ended it. */
-static CURLcode drive(struct weir_http *http, struct weir_http_set *set,
+static CURLcode run_transfer(struct weir_http *http, struct weir_http_connections *connections,
                       struct weir_context *cx, int *cancelled)
 {
-    CURLMcode mcode = curl_multi_add_handle(set->multi, http->easy);
+    CURLMcode mcode = curl_multi_add_handle(connections->multi, http->easy);
     CURLcode code = CURLE_FAILED_INIT;
     CURLMsg *message;
     int running = 1, left;
@@ -320,12 +320,12 @@ static CURLcode drive(struct weir_http *http, struct weir_http_set *set,
     if (mcode != CURLM_OK)
         return code_of(mcode);
     if (cx != NULL)
-        weir_on_stop(cx, wake, set->multi);
+        weir_on_stop(cx, wake_transfer, connections->multi);
     for (;;) {
         *cancelled = cx != NULL && weir_stop_requested(cx);
         if (*cancelled)
             break;
-        mcode = curl_multi_perform(set->multi, &running);
+        mcode = curl_multi_perform(connections->multi, &running);
         if (mcode != CURLM_OK || running == 0)
             break;
         /* Others first: when many requests share a processor the answer is
@@ -334,7 +334,7 @@ static CURLcode drive(struct weir_http *http, struct weir_http_set *set,
          * a server next door; with two or three yields no less. */
         sched_yield();
         /* A wake-up since weir_stop_requested() ends it immediately. */
-        mcode = curl_multi_poll(set->multi, NULL, 0, sleep_ms(set, cx), NULL);
+        mcode = curl_multi_poll(connections->multi, NULL, 0, sleep_ms(connections, cx), NULL);
         if (mcode != CURLM_OK)
             break;
     }
@@ -342,11 +342,11 @@ static CURLcode drive(struct weir_http *http, struct weir_http_set *set,
         weir_on_stop(cx, NULL, NULL); /* nobody is in wake() after this */
     if (mcode != CURLM_OK)
         code = code_of(mcode);
-    while ((message = curl_multi_info_read(set->multi, &left)) != NULL)
+    while ((message = curl_multi_info_read(connections->multi, &left)) != NULL)
         if (message->msg == CURLMSG_DONE)
             code = message->data.result;
     /* Closes the connection if the request was not done. */
-    curl_multi_remove_handle(set->multi, http->easy);
+    curl_multi_remove_handle(connections->multi, http->easy);
     return code;
 }
 
@@ -354,23 +354,23 @@ int weir_http_hop_run(struct weir_http *http, struct weir_context *cx,
                       struct weir_http_hop *hop, CURLcode *code,
                       int *cancelled)
 {
-    struct weir_http_set *set;
+    struct weir_http_connections *connections;
     int err;
 
-    begin_hop(http);
+    reset_hop(http);
     http->easy = curl_easy_init();
     if (http->easy == NULL || set_callbacks(http) != CURLE_OK)
         return -ENOMEM;
-    err = weir_http_hop_set(http, hop);
+    err = weir_http_hop_configure(http, hop);
     if (err == 0)
-        err = weir_http_set_take(http->share, &set);
+        err = weir_http_borrow_connections(http->share, &connections);
     if (err != 0)
         return err;
     if (cx != NULL)
         weir_blocking_begin(cx);
-    *code = drive(http, set, cx, cancelled);
+    *code = run_transfer(http, connections, cx, cancelled);
     if (cx != NULL)
         weir_blocking_end(cx);
-    weir_http_set_give(http->share, set);
+    weir_http_return_connections(http->share, connections);
     return 0;
 }

@@ -15,7 +15,7 @@
 
 /* ---- before ---- */
 
-static void forget_bytes(struct weir_http_bytes *bytes)
+static void trim_buffer(struct weir_http_buffer *bytes)
 {
     if (bytes->room > BODY_KEPT) {
         free(bytes->at);
@@ -25,12 +25,12 @@ static void forget_bytes(struct weir_http_bytes *bytes)
     bytes->used = 0;
 }
 
-static void forget(struct weir_http *http)
+static void reset_response(struct weir_http *http)
 {
-    curl_easy_cleanup(http->answer);
-    http->answer = NULL;
-    forget_bytes(&http->body);
-    forget_bytes(&http->decoded);
+    curl_easy_cleanup(http->response_easy);
+    http->response_easy = NULL;
+    trim_buffer(&http->body);
+    trim_buffer(&http->decoded);
     free(http->url);
     free(http->content_type);
     http->url = http->content_type = NULL;
@@ -61,7 +61,7 @@ static int version_of(CURL *easy)
 
 /* Add what a hop did to the response. The easy handle is kept if it has an
  * answer, and freed if not. */
-static void end_hop(struct weir_http *http,
+static void record_hop(struct weir_http *http,
                     struct weir_http_response *response)
 {
     CURL *easy = http->easy;
@@ -77,12 +77,12 @@ static void end_hop(struct weir_http *http,
     response->secured_ns += time_of(easy, CURLINFO_APPCONNECT_TIME_T);
     response->first_byte_ns += time_of(easy, CURLINFO_STARTTRANSFER_TIME_T);
     http->easy = NULL;
-    if (!http->answered) {
+    if (!http->headers_done) {
         curl_easy_cleanup(easy);
         return;
     }
-    curl_easy_cleanup(http->answer);
-    http->answer = easy;
+    curl_easy_cleanup(http->response_easy);
+    http->response_easy = easy;
     http->status = http->line_status;
     response->http_version = version_of(easy);
 }
@@ -91,24 +91,24 @@ static void end_hop(struct weir_http *http,
  * that one, and what could be decoded. */
 static int decode(struct weir_http *http, struct weir_http_response *response)
 {
-    enum weir_http_decoded decoded;
+    enum weir_http_decode_result decoded;
 
-    if (!http->answered || http->answer == NULL)
+    if (!http->headers_done || http->response_easy == NULL)
         return 0;
-    decoded = weir_http_decode(http, http->answer);
-    if (decoded == WEIR_HTTP_DECODED_MEMORY)
+    decoded = weir_http_decode(http, http->response_easy);
+    if (decoded == WEIR_HTTP_DECODE_NO_MEMORY)
         return -ENOMEM;
-    if (decoded == WEIR_HTTP_DECODED || response->error != WEIR_HTTP_OK)
+    if (decoded == WEIR_HTTP_DECODE_OK || response->error != WEIR_HTTP_OK)
         return 0;
-    if (decoded == WEIR_HTTP_DECODED_LARGE) {
+    if (decoded == WEIR_HTTP_DECODE_TOO_LARGE) {
         response->error = WEIR_HTTP_TOO_LARGE;
-        weir_http_say(http, "the body is larger than was asked for");
-    } else if (decoded == WEIR_HTTP_DECODED_CUT) {
+        weir_http_set_message(http, "the body is larger than was asked for");
+    } else if (decoded == WEIR_HTTP_DECODE_TRUNCATED) {
         response->error = WEIR_HTTP_CUT;
-        weir_http_say(http, "the compressed body ends before its end");
+        weir_http_set_message(http, "the compressed body ends before its end");
     } else {
         response->error = WEIR_HTTP_PROTOCOL;
-        weir_http_say(http, "the compressed body is damaged");
+        weir_http_set_message(http, "the compressed body is damaged");
     }
     return 0;
 }
@@ -121,11 +121,11 @@ static char *copy_of(const char *text)
     return copy == NULL ? NULL : memcpy(copy, text, bytes);
 }
 
-static int read_type(struct weir_http *http)
+static int read_content_type(struct weir_http *http)
 {
     const char *type = NULL;
 
-    curl_easy_getinfo(http->answer, CURLINFO_CONTENT_TYPE, &type);
+    curl_easy_getinfo(http->response_easy, CURLINFO_CONTENT_TYPE, &type);
     if (type == NULL)
         return 0;
     http->content_type = copy_of(type);
@@ -155,10 +155,10 @@ static void find_redirect(const struct weir_http *http,
 {
     *to = NULL;
     if (http->redirects_max > 0 && is_redirect(http->status, hop->method))
-        curl_easy_getinfo(http->answer, CURLINFO_REDIRECT_URL, to);
+        curl_easy_getinfo(http->response_easy, CURLINFO_REDIRECT_URL, to);
 }
 
-static int show_url(struct weir_http *http, const char *url)
+static int set_public_url(struct weir_http *http, const char *url)
 {
     char *shown = weir_http_public_copy(url);
 
@@ -169,27 +169,27 @@ static int show_url(struct weir_http *http, const char *url)
     return 0;
 }
 
-static void refuse(struct weir_http *http, struct weir_http_response *response,
+static void fail_request(struct weir_http *http, struct weir_http_response *response,
                    enum weir_http_error error, const char *reason)
 {
     response->error = error;
-    weir_http_say(http, reason);
+    weir_http_set_message(http, reason);
 }
 
 /* Make `hop` the one that goes to `target`, whose string is `to`; both are
  * then the hop's. */
-static void turn(struct weir_http *http, struct weir_http_hop *hop,
-                 struct weir_http_target *target, char *to, int same_origin)
+static void redirect_hop(struct weir_http *http, struct weir_http_hop *hop,
+                 struct weir_http_target_url *target, char *to, int same_origin)
 {
     struct curl_slist *cookies = NULL;
 
     if (http->cookies)
-        curl_easy_getinfo(http->answer, CURLINFO_COOKIELIST, &cookies);
+        curl_easy_getinfo(http->response_easy, CURLINFO_COOKIELIST, &cookies);
     curl_slist_free_all(hop->cookies);
     hop->cookies = cookies;
-    hop->foreign |= !same_origin;
+    hop->cross_origin |= !same_origin;
     /* The user and password of the request go on within its origin. */
-    if (!hop->foreign && target->user == NULL && target->password == NULL) {
+    if (!hop->cross_origin && target->user == NULL && target->password == NULL) {
         target->user = hop->target.user;
         target->password = hop->target.password;
         hop->target.user = hop->target.password = NULL;
@@ -210,20 +210,20 @@ static int next_hop(struct weir_http *http, struct weir_context *cx,
                     struct weir_http_response *response)
 {
     const struct weir_http_request *r = hop->request;
-    struct weir_http_target target;
+    struct weir_http_target_url target;
     const char *reason;
     char *shown, *to;
     int err, same;
 
     if (http->redirects == http->redirects_max) {
-        refuse(http, response, WEIR_HTTP_REDIRECTS,
+        fail_request(http, response, WEIR_HTTP_REDIRECTS,
                "more redirects than were asked for");
         return 0;
     }
     to = copy_of(location);
     if (to == NULL)
         return -ENOMEM;
-    err = weir_http_target_make(&target, to, &reason);
+    err = weir_http_target_parse(&target, to, &reason);
     if (err != 0)
         goto fail_to;
     same = weir_http_same_origin(hop->target.asked, target.asked);
@@ -238,20 +238,20 @@ static int next_hop(struct weir_http *http, struct weir_context *cx,
     free(http->url);
     http->url = shown;
     http->redirects++;
-    turn(http, hop, &target, to, same);
+    redirect_hop(http, hop, &target, to, same);
     return 1;
 
 fail_shown:
     free(shown);
     if (http->overflow)
-        refuse(http, response, WEIR_HTTP_TOO_LARGE,
+        fail_request(http, response, WEIR_HTTP_TOO_LARGE,
                "the body is larger than was asked for");
 fail_target:
     weir_http_target_free(&target);
 fail_to:
     if (err == -EINVAL) {
-        refuse(http, response, WEIR_HTTP_URL, reason);
-        err = show_url(http, to);
+        fail_request(http, response, WEIR_HTTP_URL, reason);
+        err = set_public_url(http, to);
     }
     free(to);
     return err;
@@ -272,24 +272,24 @@ static int run_hop(struct weir_http *http, struct weir_context *cx,
     CURLcode code = CURLE_OK;
     int err = weir_http_hop_run(http, cx, hop, &code, &cancelled);
 
-    hop->left_ns -= weir_now() - begun;
+    hop->remaining_ns -= weir_now() - begun;
     if (err == 0 && cancelled)
-        refuse(http, response, WEIR_HTTP_CANCELLED, "cancelled");
+        fail_request(http, response, WEIR_HTTP_CANCELLED, "cancelled");
     else if (err == 0)
-        err = weir_http_class(http, code, &response->error);
+        err = weir_http_classify(http, code, &response->error);
     else if (err == -EMFILE) {
-        refuse(http, response, WEIR_HTTP_LOCAL,
+        fail_request(http, response, WEIR_HTTP_LOCAL,
                "this machine has no descriptors left");
         err = 0;
     }
     if (http->easy != NULL)
-        end_hop(http, response);
+        record_hop(http, response);
     curl_slist_free_all(hop->headers); /* no easy handle reads it any more */
     hop->headers = NULL;
     return err;
 }
 
-static int follow(struct weir_http *http, struct weir_context *cx,
+static int follow_redirects(struct weir_http *http, struct weir_context *cx,
                   struct weir_http_hop *hop,
                   struct weir_http_response *response)
 {
@@ -304,51 +304,51 @@ static int follow(struct weir_http *http, struct weir_context *cx,
         if (to == NULL)
             return 0;
         if (cx != NULL && weir_stop_requested(cx)) {
-            refuse(http, response, WEIR_HTTP_CANCELLED, "cancelled");
+            fail_request(http, response, WEIR_HTTP_CANCELLED, "cancelled");
             return 0;
         }
         err = next_hop(http, cx, hop, to, response);
         if (err <= 0)
             break;
-        if (hop->left_ns <= 0) {
-            refuse(http, response, WEIR_HTTP_TIMEOUT,
+        if (hop->remaining_ns <= 0) {
+            fail_request(http, response, WEIR_HTTP_TIMEOUT,
                    "the redirects took longer than the timeout");
             return 0;
         }
     }
     if (err == 0 && cx != NULL && weir_stop_requested(cx))
-        refuse(http, response, WEIR_HTTP_CANCELLED, "cancelled");
+        fail_request(http, response, WEIR_HTTP_CANCELLED, "cancelled");
     return err;
 }
 
-static int carry_out(struct weir_http *http, struct weir_context *cx,
+static int perform_checked(struct weir_http *http, struct weir_context *cx,
                      const struct weir_http_request *request,
                      struct weir_http_response *response)
 {
     struct weir_http_hop hop = {
-        .request = request, .left_ns = http->timeout_ms * WEIR_MS };
+        .request = request, .remaining_ns = http->timeout_ms * WEIR_MS };
     const char *reason;
-    int err = show_url(http, request->url);
+    int err = set_public_url(http, request->url);
 
-    if (request->timeout_ns != 0 && request->timeout_ns < hop.left_ns)
-        hop.left_ns = request->timeout_ns;
+    if (request->timeout_ns != 0 && request->timeout_ns < hop.remaining_ns)
+        hop.remaining_ns = request->timeout_ns;
     hop.method = request->method != NULL ? request->method
                  : request->body != NULL ? "POST"
                                          : "GET";
     http->no_body = strcmp(hop.method, "HEAD") == 0;
     if (err == 0)
-        err = weir_http_target_make(&hop.target, request->url, &reason);
+        err = weir_http_target_parse(&hop.target, request->url, &reason);
     if (err == -EINVAL) {
-        refuse(http, response, WEIR_HTTP_URL, reason);
+        fail_request(http, response, WEIR_HTTP_URL, reason);
         return 0;
     }
     if (err != 0)
         return err;
-    err = follow(http, cx, &hop, response);
+    err = follow_redirects(http, cx, &hop, response);
     if (err == 0)
         err = decode(http, response);
-    if (err == 0 && http->answer != NULL)
-        err = read_type(http);
+    if (err == 0 && http->response_easy != NULL)
+        err = read_content_type(http);
     curl_slist_free_all(hop.cookies);
     weir_http_target_free(&hop.target);
     free(hop.to);
@@ -376,8 +376,8 @@ int weir_http_perform(struct weir_http *http, struct weir_context *cx,
     err = weir_http_request_check(request);
     if (err != 0)
         return err;
-    forget(http);
-    err = carry_out(http, cx, request, response);
+    reset_response(http);
+    err = perform_checked(http, cx, request, response);
     if (err != 0) {
         *response = none;
         return err;

@@ -12,7 +12,7 @@
  * its handle owns one set. A handle owns the easy handle of the last answer,
  * for its headers.
  *
- * Locks. share->lock guards the list of idle sets. share->of_curl guards
+ * Locks. share->lock guards the list of idle sets. share->curl_locks guards
  * what libcurl keeps in share->curl; libcurl takes it, so no code of Weir
  * runs under it. Neither is taken while the other is held.
  *
@@ -31,25 +31,25 @@
 #define WEIR_HTTP_CURL_MIN 0x075500
 
 /* Why one of our callbacks told libcurl to stop. */
-enum weir_http_stop {
-    WEIR_HTTP_GO = 0,
-    WEIR_HTTP_STOP_BODY,    /* the body is over its bound */
-    WEIR_HTTP_STOP_HEADERS, /* the headers are over their bound */
-    WEIR_HTTP_STOP_MEMORY,  /* no memory for the body */
-    WEIR_HTTP_STOP_UPGRADE, /* 101: the server left HTTP */
-    WEIR_HTTP_STOP_FOLD,    /* a first header that continues another */
-    WEIR_HTTP_STOP_CODING,  /* a transfer coding that nobody asked for */
-    WEIR_HTTP_STOP_REPEAT   /* libcurl was about to send it again */
+enum weir_http_abort {
+    WEIR_HTTP_ABORT_NONE = 0,
+    WEIR_HTTP_ABORT_BODY_SIZE,    /* the body is over its bound */
+    WEIR_HTTP_ABORT_HEADER_SIZE, /* the headers are over their bound */
+    WEIR_HTTP_ABORT_MEMORY,  /* no memory for the body */
+    WEIR_HTTP_ABORT_UPGRADE, /* 101: the server left HTTP */
+    WEIR_HTTP_ABORT_FOLDED_HEADER,    /* a first header that continues another */
+    WEIR_HTTP_ABORT_TRANSFER_CODING,  /* a transfer coding that nobody asked for */
+    WEIR_HTTP_ABORT_RESEND   /* libcurl was about to send it again */
 };
 
 /* (c) constant; (l) under the share's lock; (o) of the thread that uses the
  * handle or has borrowed the set. */
 
 /* Connections, and libcurl's means to wait for them and to be woken. */
-struct weir_http_set {
+struct weir_http_connections {
     CURLM *multi;               /* (c) */
-    struct weir_http_set *next; /* (l) */
-    int look_ms; /* (c) how often to look whether the job should stop;
+    struct weir_http_connections *next; /* (l) */
+    int stop_poll_ms; /* (c) how often to look whether the job should stop;
                     INT_MAX: it is woken */
 };
 
@@ -57,13 +57,13 @@ struct weir_http_share {
     CURLSH *curl;               /* (c) TLS sessions, names */
     int64_t pid;                /* (c) of the process that made it */
     pthread_mutex_t lock;
-    struct weir_http_set *idle; /* (l) the one used last comes first */
+    struct weir_http_connections *idle; /* (l) the one used last comes first */
     int idle_count;             /* (l) */
-    pthread_mutex_t of_curl[CURL_LOCK_DATA_LAST];
+    pthread_mutex_t curl_locks[CURL_LOCK_DATA_LAST];
 };
 
 /* Bytes that grow up to a bound. A NUL follows them that is not counted. */
-struct weir_http_bytes {
+struct weir_http_buffer {
     char *at; /* room + 1 bytes; NULL if room is 0 */
     size_t used, room;
 };
@@ -82,8 +82,8 @@ struct weir_http {
     int no_ca_dir; /* the file is enough: see CURLOPT_CAPATH */
 
     /* the last request (o) */
-    CURL *answer;  /* of the last answer, for its headers; NULL: none came */
-    struct weir_http_bytes body, decoded;
+    CURL *response_easy;  /* of the last answer, for its headers; NULL: none came */
+    struct weir_http_buffer body, decoded;
     int status, redirects;
     int processed; /* a part of it was or may have been sent */
     int no_body;   /* the method is HEAD */
@@ -94,18 +94,18 @@ struct weir_http {
 
     /* the hop that runs (o) */
     CURL *easy;
-    enum weir_http_stop stop;
+    enum weir_http_abort abort_reason;
     size_t header_bytes;
     int sent;       /* libcurl was about to send the request */
     int in_headers; /* a status line came, and no end of its headers: 1,
                        and 2 when a header has come */
     int line_status; /* of the last status line */
-    int answered;   /* a status line that is no interim one came, and the
+    int headers_done;   /* a status line that is no interim one came, and the
                        end of its headers */
-    int coded;      /* the body has a Content-Encoding */
-    int located;    /* there is a Location */
-    int odd_transfer; /* there is a transfer coding that is not chunked */
-    int spare_body; /* it is a redirect's that will be followed: a body over
+    int encoded;      /* the body has a Content-Encoding */
+    int has_location;    /* there is a Location */
+    int bad_transfer_coding; /* there is a transfer coding that is not chunked */
+    int ignore_body; /* it is a redirect's that will be followed: a body over
                        its bound is no error */
     int overflow;   /* and it was over it */
     int socket_errno; /* this machine had no socket; 0: it had */
@@ -115,7 +115,7 @@ struct weir_http {
 };
 
 /* What libcurl is told of a URL. */
-struct weir_http_target {
+struct weir_http_target_url {
     const char *asked;     /* `url`, or the one there was if it is plain */
     char *url;             /* without user and password; or NULL */
     char *user, *password; /* decoded; NULL: none. All are curl_free()d */
@@ -125,11 +125,11 @@ struct weir_http_target {
 struct weir_http_hop {
     const struct weir_http_request *request;
     const char *method;             /* never NULL */
-    struct weir_http_target target;
+    struct weir_http_target_url target;
     char *to; /* a redirect's URL, which target.asked may point to */
-    int foreign;                    /* not the request's origin */
-    int64_t left_ns;                /* of the request's timeout */
-    struct curl_slist *headers;     /* set by weir_http_hop_set() */
+    int cross_origin;                    /* not the request's origin */
+    int64_t remaining_ns;                /* of the request's timeout */
+    struct curl_slist *headers;     /* set by weir_http_hop_configure() */
     struct curl_slist *cookies;     /* of earlier hops */
 };
 
@@ -140,10 +140,10 @@ struct weir_http_hop {
  *   0
  *   -ENOMEM
  *   -EMFILE  this machine has no descriptors left */
-int weir_http_set_take(struct weir_http_share *share,
-                       struct weir_http_set **set);
-void weir_http_set_give(struct weir_http_share *share,
-                        struct weir_http_set *set);
+int weir_http_borrow_connections(struct weir_http_share *share,
+                       struct weir_http_connections **connections);
+void weir_http_return_connections(struct weir_http_share *share,
+                        struct weir_http_connections *connections);
 
 /* ---- http_url.c ---- */
 
@@ -153,16 +153,16 @@ void weir_http_set_give(struct weir_http_share *share,
  *   -ENOMEM
  *   -EINVAL  it is refused, and *why is set to a constant sentence
  * After a failure nothing must be freed. */
-int weir_http_target_make(struct weir_http_target *target, const char *url,
+int weir_http_target_parse(struct weir_http_target_url *target, const char *url,
                           const char **reason);
-void weir_http_target_free(struct weir_http_target *target);
+void weir_http_target_free(struct weir_http_target_url *target);
 
 /* Make the string of weir_http_public_url(): malloc()ed, NULL if there is no
  * memory. */
 char *weir_http_public_copy(const char *url);
 
 /* Ask whether two URLs have the same scheme, host and port. Requires that
- * weir_http_target_make() accepts both.
+ * weir_http_target_parse() accepts both.
  * Returns:
  *   1, 0
  *   -ENOMEM */
@@ -181,7 +181,7 @@ int weir_http_idempotent(const char *method);
  * Returns:
  *   0
  *   -ENOMEM */
-int weir_http_hop_set(struct weir_http *http, struct weir_http_hop *hop);
+int weir_http_hop_configure(struct weir_http *http, struct weir_http_hop *hop);
 
 /* ---- http_hop.c ---- */
 
@@ -199,30 +199,30 @@ int weir_http_hop_run(struct weir_http *http, struct weir_context *cx,
  * Returns:
  *   0
  *   -ENOMEM */
-int weir_http_grow(struct weir_http_bytes *bytes, size_t more, size_t most);
+int weir_http_buffer_grow(struct weir_http_buffer *bytes, size_t more, size_t limit);
 
 /* ---- http_decode.c ---- */
 
-enum weir_http_decoded {
-    WEIR_HTTP_DECODED = 0,
-    WEIR_HTTP_DECODED_CUT,   /* it ends before its end */
-    WEIR_HTTP_DECODED_WRONG, /* it is no such coding, or a sum is wrong */
-    WEIR_HTTP_DECODED_LARGE, /* it is over body_max */
-    WEIR_HTTP_DECODED_MEMORY
+enum weir_http_decode_result {
+    WEIR_HTTP_DECODE_OK = 0,
+    WEIR_HTTP_DECODE_TRUNCATED,   /* it ends before its end */
+    WEIR_HTTP_DECODE_CORRUPT, /* it is no such coding, or a sum is wrong */
+    WEIR_HTTP_DECODE_TOO_LARGE, /* it is over body_max */
+    WEIR_HTTP_DECODE_NO_MEMORY
 };
 
 /* Undo the Content-Encoding of http->body, whose last answer's headers are
  * those of `easy`. http->note says what was left as it is. */
-enum weir_http_decoded weir_http_decode(struct weir_http *http, CURL *easy);
+enum weir_http_decode_result weir_http_decode(struct weir_http *http, CURL *easy);
 
 /* ---- http_inflate.c ---- */
 
 /* Decompress one DEFLATE stream (RFC 1951) that begins at `from`, and append
  * it to `to`. *taken is how many bytes it was. */
-enum weir_http_decoded weir_http_inflate(const unsigned char *from,
+enum weir_http_decode_result weir_http_inflate(const unsigned char *from,
                                          size_t bytes, size_t *taken,
-                                         struct weir_http_bytes *to,
-                                         size_t most);
+                                         struct weir_http_buffer *to,
+                                         size_t limit);
 
 /* ---- http_error.c ---- */
 
@@ -231,11 +231,11 @@ enum weir_http_decoded weir_http_inflate(const unsigned char *from,
  * Returns:
  *   0
  *   -ENOMEM */
-int weir_http_class(struct weir_http *http, CURLcode code,
+int weir_http_classify(struct weir_http *http, CURLcode code,
                     enum weir_http_error *error);
 
 /* Set http->text to a line without control characters. */
-void weir_http_say(struct weir_http *http, const char *text);
+void weir_http_set_message(struct weir_http *http, const char *text);
 
 /* Return 1 if an errno value says that this machine ran out of something. */
 int weir_http_is_shortage(int err);

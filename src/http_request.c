@@ -144,12 +144,12 @@ static long to_ms(int64_t ns)
     return (long)(ms < INT_MAX ? ms : INT_MAX);
 }
 
-/* Which schemes are allowed, weir_http_target_make() has seen to, of each
+/* Which schemes are allowed, weir_http_target_parse() has seen to, of each
  * hop; libcurl would compare with all that it knows, for each request. */
 static void set_handle(struct setting *s, const struct weir_http *http,
                        const struct weir_http_hop *hop)
 {
-    long left_ms = to_ms(hop->left_ns);
+    long left_ms = to_ms(hop->remaining_ns);
 
     set_long(s, CURLOPT_NOSIGNAL, 1);
     set_pointer(s, CURLOPT_SHARE, http->share->curl);
@@ -251,7 +251,7 @@ static int make_headers(struct weir_http_hop *hop, int with_body, int raw,
         const char *line = r->headers[i];
         size_t length = strcspn(line, ":");
 
-        if (hop->foreign && !is_harmless(line))
+        if (hop->cross_origin && !is_harmless(line))
             continue;
         /* A range of a compressed body cannot be decompressed. */
         if (is_named(line, length, "Accept-Encoding") ||
@@ -283,7 +283,7 @@ static void set_cookies(struct setting *s, const struct weir_http_hop *hop,
         set_pointer(s, CURLOPT_COOKIELIST, c->data);
 }
 
-int weir_http_hop_set(struct weir_http *http, struct weir_http_hop *hop)
+int weir_http_hop_configure(struct weir_http *http, struct weir_http_hop *hop)
 {
     struct setting s = { http->easy, CURLE_OK };
     const char *cookie = NULL;

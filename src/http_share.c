@@ -30,65 +30,65 @@
 
 /* ---- sets ---- */
 
-static void free_set(struct weir_http_set *set)
+static void free_connections(struct weir_http_connections *connections)
 {
-    curl_multi_cleanup(set->multi);
-    free(set);
+    curl_multi_cleanup(connections->multi);
+    free(connections);
 }
 
-static int make_set(struct weir_http_set **out)
+static int create_connections(struct weir_http_connections **out)
 {
-    struct weir_http_set *set = calloc(1, sizeof(*set));
+    struct weir_http_connections *connections = calloc(1, sizeof(*connections));
 
-    if (set == NULL)
+    if (connections == NULL)
         return -ENOMEM;
-    set->multi = curl_multi_init();
-    if (set->multi == NULL) {
-        free(set);
+    connections->multi = curl_multi_init();
+    if (connections->multi == NULL) {
+        free(connections);
         return weir_http_no_sockets() ? -EMFILE : -ENOMEM;
     }
-    curl_multi_setopt(set->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT);
-    curl_multi_setopt(set->multi, MULTI_QUICK_EXIT, 1L);
+    curl_multi_setopt(connections->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT);
+    curl_multi_setopt(connections->multi, MULTI_QUICK_EXIT, 1L);
     /* If the system had no descriptors left, libcurl goes on without the
      * means to be woken. */
-    set->look_ms = curl_multi_wakeup(set->multi) == CURLM_OK ? INT_MAX
+    connections->stop_poll_ms = curl_multi_wakeup(connections->multi) == CURLM_OK ? INT_MAX
                                                              : LOOK_MS;
-    *out = set;
+    *out = connections;
     return 0;
 }
 
-int weir_http_set_take(struct weir_http_share *share,
-                       struct weir_http_set **out)
+int weir_http_borrow_connections(struct weir_http_share *share,
+                       struct weir_http_connections **out)
 {
-    struct weir_http_set *set;
+    struct weir_http_connections *connections;
 
     pthread_mutex_lock(&share->lock);
-    set = share->idle;
-    if (set != NULL) {
-        share->idle = set->next;
+    connections = share->idle;
+    if (connections != NULL) {
+        share->idle = connections->next;
         share->idle_count--;
     }
     pthread_mutex_unlock(&share->lock);
-    *out = set;
-    return set != NULL ? 0 : make_set(out);
+    *out = connections;
+    return connections != NULL ? 0 : create_connections(out);
 }
 
-void weir_http_set_give(struct weir_http_share *share,
-                        struct weir_http_set *set)
+void weir_http_return_connections(struct weir_http_share *share,
+                        struct weir_http_connections *connections)
 {
     int kept;
 
     pthread_mutex_lock(&share->lock);
     /* One that cannot be woken was made in need: a new one may be better. */
-    kept = share->idle_count < IDLE_MAX && set->look_ms == INT_MAX;
+    kept = share->idle_count < IDLE_MAX && connections->stop_poll_ms == INT_MAX;
     if (kept) {
-        set->next = share->idle;
-        share->idle = set;
+        connections->next = share->idle;
+        share->idle = connections;
         share->idle_count++;
     }
     pthread_mutex_unlock(&share->lock);
     if (!kept)
-        free_set(set);
+        free_connections(connections);
 }
 
 /* ---- shares ---- */
@@ -100,7 +100,7 @@ static void lock_for_curl(CURL *easy, curl_lock_data data,
 
     (void)easy;
     (void)access;
-    pthread_mutex_lock(&share->of_curl[data]);
+    pthread_mutex_lock(&share->curl_locks[data]);
 }
 
 static void unlock_for_curl(CURL *easy, curl_lock_data data, void *user)
@@ -108,7 +108,7 @@ static void unlock_for_curl(CURL *easy, curl_lock_data data, void *user)
     struct weir_http_share *share = user;
 
     (void)easy;
-    pthread_mutex_unlock(&share->of_curl[data]);
+    pthread_mutex_unlock(&share->curl_locks[data]);
 }
 
 /* Connections and cookies are not safe to share between threads; sessions
@@ -137,7 +137,7 @@ int weir_http_share_create(struct weir_http_share **out)
     share->curl = curl_share_init();
     failed = pthread_mutex_init(&share->lock, NULL);
     for (int i = 0; i < CURL_LOCK_DATA_LAST; i++)
-        failed |= pthread_mutex_init(&share->of_curl[i], NULL);
+        failed |= pthread_mutex_init(&share->curl_locks[i], NULL);
     if (share->curl == NULL || failed != 0 || set_share(share) != 0) {
         weir_http_share_destroy(share);
         return -ENOMEM;
@@ -148,25 +148,25 @@ int weir_http_share_create(struct weir_http_share **out)
 
 void weir_http_share_destroy(struct weir_http_share *share)
 {
-    struct weir_http_set *set;
+    struct weir_http_connections *connections;
 
     if (share == NULL)
         return;
     /* In a forked child libcurl's part is left alone: closing a TLS
      * connection would end the parent's, which is the same. */
-    while ((set = share->idle) != NULL) {
-        share->idle = set->next;
+    while ((connections = share->idle) != NULL) {
+        share->idle = connections->next;
         if (share->pid == getpid())
-            free_set(set);
+            free_connections(connections);
         else
-            free(set);
+            free(connections);
     }
     if (share->pid == getpid()) {
         if (share->curl != NULL)
             curl_share_cleanup(share->curl);
         pthread_mutex_destroy(&share->lock);
         for (int i = 0; i < CURL_LOCK_DATA_LAST; i++)
-            pthread_mutex_destroy(&share->of_curl[i]);
+            pthread_mutex_destroy(&share->curl_locks[i]);
     }
     free(share);
 }

@@ -19,7 +19,7 @@ struct sink {
     size_t length; /* of all that was put, which may be more */
 };
 
-static void put(struct sink *sink, char c)
+static void put_char(struct sink *sink, char c)
 {
     if (sink->length + 1 < sink->bytes)
         sink->buffer[sink->length] = c;
@@ -27,7 +27,7 @@ static void put(struct sink *sink, char c)
 }
 
 /* What may not stand in a URL could be an escape sequence of a terminal. */
-static void put_shown(struct sink *sink, const char *at, const char *end)
+static void put_public(struct sink *sink, const char *at, const char *end)
 {
     static const char digits[] = "0123456789ABCDEF";
 
@@ -35,12 +35,12 @@ static void put_shown(struct sink *sink, const char *at, const char *end)
         unsigned char byte = (unsigned char)*at;
 
         if (byte > 0x20 && byte < 0x7f) {
-            put(sink, *at);
+            put_char(sink, *at);
             continue;
         }
-        put(sink, '%');
-        put(sink, digits[byte >> 4]);
-        put(sink, digits[byte & 15]);
+        put_char(sink, '%');
+        put_char(sink, digits[byte >> 4]);
+        put_char(sink, digits[byte & 15]);
     }
 }
 
@@ -77,7 +77,7 @@ static const char *authority_of(const char *url, int *whole)
 
 /* Ask whether "HOST:PORT" has a port that is none. Somebody's password with
  * a slash in it looks so: http://user:se/cret@host/ */
-static int port_is_odd(const char *at, const char *end)
+static int port_is_invalid(const char *at, const char *end)
 {
     const char *port = end;
 
@@ -101,7 +101,7 @@ static const char *last_at_sign(const char *at, const char *end)
 
 /* Return the length of a URL that is shown as it is, as nearly all are: it
  * has no '@', so no userinfo, and nothing to be encoded. 0: it may not be. */
-static size_t shown_length(const char *url)
+static size_t public_length(const char *url)
 {
     const char *at = url;
 
@@ -112,7 +112,7 @@ static size_t shown_length(const char *url)
 
 size_t weir_http_public_url(const char *url, char *buffer, size_t bytes)
 {
-    struct sink sink = { buffer, bytes, shown_length(url) };
+    struct sink sink = { buffer, bytes, public_length(url) };
     const char *from, *stop, *end, *sign;
     int whole;
 
@@ -129,10 +129,10 @@ size_t weir_http_public_url(const char *url, char *buffer, size_t bytes)
     sign = last_at_sign(from, stop);
     /* Where it is no sound URL, rather too much is left out than a part of
      * a password shown. */
-    if (sign == NULL && (!whole || port_is_odd(from, stop)))
+    if (sign == NULL && (!whole || port_is_invalid(from, stop)))
         sign = last_at_sign(from, end);
-    put_shown(&sink, url, from);
-    put_shown(&sink, sign == NULL ? from : sign + 1, end);
+    put_public(&sink, url, from);
+    put_public(&sink, sign == NULL ? from : sign + 1, end);
     if (bytes != 0)
         buffer[sink.length < bytes ? sink.length : bytes - 1] = '\0';
     return sink.length;
@@ -152,7 +152,7 @@ char *weir_http_public_copy(const char *url)
 
 /* The grounds of a refusal that libcurl would not give, or not in words that
  * help; NULL: none. */
-static const char *objection(const char *url)
+static const char *find_url_error(const char *url)
 {
     const unsigned char *at = (const unsigned char *)url;
     const char *host;
@@ -179,7 +179,7 @@ static const char *objection(const char *url)
 }
 
 /* Move user or password out of `parts`. */
-static CURLUcode take(CURLU *parts, CURLUPart part, char **value)
+static CURLUcode take_part(CURLU *parts, CURLUPart part, char **value)
 {
     CURLUcode code = curl_url_get(parts, part, value, CURLU_URLDECODE);
 
@@ -190,14 +190,14 @@ static CURLUcode take(CURLU *parts, CURLUPart part, char **value)
     return code == CURLUE_OK ? curl_url_set(parts, part, NULL, 0) : code;
 }
 
-void weir_http_target_free(struct weir_http_target *target)
+void weir_http_target_free(struct weir_http_target_url *target)
 {
     /* The password is libcurl's as well by now: wiping this copy of it
      * would promise what cannot be kept. */
     curl_free(target->password);
     curl_free(target->user);
     curl_free(target->url);
-    *target = (struct weir_http_target){ 0 };
+    *target = (struct weir_http_target_url){ 0 };
 }
 
 /* Ask whether the authority is a plain host, and a port if any, so that there
@@ -218,14 +218,14 @@ static int is_plain(const char *url)
            (*at == '/' || *at == '?' || *at == '#' || *at == '\0');
 }
 
-int weir_http_target_make(struct weir_http_target *target, const char *url,
+int weir_http_target_parse(struct weir_http_target_url *target, const char *url,
                           const char **reason)
 {
     CURLU *parts;
     CURLUcode code;
 
-    *target = (struct weir_http_target){ 0 };
-    *reason = objection(url);
+    *target = (struct weir_http_target_url){ 0 };
+    *reason = find_url_error(url);
     if (*reason != NULL)
         return -EINVAL;
     target->asked = url;
@@ -236,9 +236,9 @@ int weir_http_target_make(struct weir_http_target *target, const char *url,
         return -ENOMEM;
     code = curl_url_set(parts, CURLUPART_URL, url, 0);
     if (code == CURLUE_OK)
-        code = take(parts, CURLUPART_USER, &target->user);
+        code = take_part(parts, CURLUPART_USER, &target->user);
     if (code == CURLUE_OK)
-        code = take(parts, CURLUPART_PASSWORD, &target->password);
+        code = take_part(parts, CURLUPART_PASSWORD, &target->password);
     if (code == CURLUE_OK)
         code = curl_url_get(parts, CURLUPART_URL, &target->url, 0);
     curl_url_cleanup(parts);

@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 /* Whether `bytes` bytes are all 0: the members this version does not know. */
-static inline bool weir_all_zero(const void *memory, size_t bytes)
+static inline bool weir_is_all_zero(const void *memory, size_t bytes)
 {
     const unsigned char *byte = memory;
 

@@ -6,11 +6,11 @@
  * it so:
  *
  *   sleeper                               maker
- *     s = weir_park_announce(&park);        make it, by an atomic
+ *     s = weir_ec_prepare_wait(&park);        make it, by an atomic
  *     if (there is something now)             read-modify-write, seq_cst
- *         weir_park_retract(&park);         weir_park_wake(&park);
+ *         weir_ec_cancel_wait(&park);         weir_ec_notify_one(&park);
  *     else
- *         weir_park_wait(&park, deadline);
+ *         weir_ec_commit_wait(&park, deadline);
  *     look again
  *
  * Owns: the semaphore.
@@ -30,78 +30,78 @@
  *   watching.
  * Not guaranteed: who of several sleepers is woken.
  */
-#ifndef WEIR_PARK_H
-#define WEIR_PARK_H
+#ifndef WEIR_EVENT_COUNT_H
+#define WEIR_EVENT_COUNT_H
 
 #include "sys/sys.h"
 
-#define WEIR_PARK_WAKING (UINT64_C(1) << 32)
-#define WEIR_PARK_WATCHED (UINT64_C(1) << 33)
+#define WEIR_EC_WAKING (UINT64_C(1) << 32)
+#define WEIR_EC_DELEGATED (UINT64_C(1) << 33)
 
-struct weir_park {
+struct weir_event_count {
     WEIR_ATOMIC(uint64_t) state; /* (a) sleepers; WAKING; WATCHED */
     WEIR_ATOMIC(uint64_t) woken; /* (a) threads chosen so far */
     struct weir_sys_sem sem;
 };
 
-static inline uint64_t weir_park_count(uint64_t state)
+static inline uint64_t weir_ec_waiters(uint64_t state)
 {
-    return state & (WEIR_PARK_WAKING - 1);
+    return state & (WEIR_EC_WAKING - 1);
 }
 
 /* Whether somebody is on the way; a hint. */
-static inline bool weir_park_is_waking(struct weir_park *park)
+static inline bool weir_ec_is_waking(struct weir_event_count *ec)
 {
-    return (weir_atomic_load(&park->state, weir_relaxed) &
-            WEIR_PARK_WAKING) != 0;
+    return (weir_atomic_load(&ec->state, weir_relaxed) &
+            WEIR_EC_WAKING) != 0;
 }
 
 /* 0 or -errno. The park is zeroed memory. */
-int weir_park_init(struct weir_park *park);
-void weir_park_destroy(struct weir_park *park);
+int weir_ec_init(struct weir_event_count *ec);
+void weir_ec_destroy(struct weir_event_count *ec);
 
 /* Count the caller among the sleepers. Returns the state before. */
-static inline uint64_t weir_park_announce(struct weir_park *park)
+static inline uint64_t weir_ec_prepare_wait(struct weir_event_count *ec)
 {
-    return weir_atomic_fetch_add(&park->state, 1, weir_seq_cst);
+    return weir_atomic_fetch_add(&ec->state, 1, weir_seq_cst);
 }
 
 /* Stop being a sleeper without sleeping. Returns true where the caller had
  * been chosen: it then counts as woken. */
-bool weir_park_retract(struct weir_park *park);
+bool weir_ec_cancel_wait(struct weir_event_count *ec);
 
 /* Sleep until chosen: 0; or until the deadline: -ETIMEDOUT, and the caller
  * is a sleeper no more. */
-int weir_park_wait(struct weir_park *park, int64_t deadline);
+int weir_ec_commit_wait(struct weir_event_count *ec, int64_t deadline);
 
 /* Wake up to `most`, which is not 0, at once if nobody is on the way; `state`
  * is what was seen. The first of them ends WAKING, so that more may be woken
  * while the others still come. */
-void weir_park_wake_slow(struct weir_park *park, uint64_t state,
+void weir_ec_notify_some(struct weir_event_count *ec, uint64_t state,
                          uint64_t most);
 /* Wake every sleeper of this moment. */
-void weir_park_wake_all(struct weir_park *park);
+void weir_ec_notify_all(struct weir_event_count *ec);
 
 /* Wake one sleeper, if there is one and nobody is on the way. */
-static inline void weir_park_wake(struct weir_park *park)
+static inline void weir_ec_notify_one(struct weir_event_count *ec)
 {
-    uint64_t state = weir_atomic_load(&park->state, weir_seq_cst);
+    uint64_t state = weir_atomic_load(&ec->state, weir_seq_cst);
 
-    if (weir_park_count(state) != 0 && state < WEIR_PARK_WAKING)
-        weir_park_wake_slow(park, state, 1);
+    if (weir_ec_waiters(state) != 0 && state < WEIR_EC_WAKING)
+        weir_ec_notify_some(ec, state, 1);
 }
 
 /* Become the one who watches; false if there is one. */
-static inline bool weir_park_watch(struct weir_park *park)
+static inline bool weir_ec_claim_delegate(struct weir_event_count *ec)
 {
-    return (weir_atomic_fetch_or(&park->state, WEIR_PARK_WATCHED,
+    return (weir_atomic_fetch_or(&ec->state, WEIR_EC_DELEGATED,
                                  weir_seq_cst) &
-            WEIR_PARK_WATCHED) == 0;
+            WEIR_EC_DELEGATED) == 0;
 }
 
-static inline void weir_park_unwatch(struct weir_park *park)
+static inline void weir_ec_release_delegate(struct weir_event_count *ec)
 {
-    weir_atomic_fetch_and(&park->state, ~WEIR_PARK_WATCHED, weir_seq_cst);
+    weir_atomic_fetch_and(&ec->state, ~WEIR_EC_DELEGATED, weir_seq_cst);
 }
 
 #endif

@@ -31,14 +31,14 @@
 static uint64_t pool_bound(void *owner)
 {
     struct weir_pool *pool = owner;
-    uint64_t bound = WEIR_RING_FIRST +
+    uint64_t bound = WEIR_RING_FIRST_POS +
                      2 * (weir_pool_ended(pool) + pool->ring.capacity);
 
     /* While there is room workers are left alone at the head of the ring. */
     if (weir_ring_distance(weir_ring_tail(&pool->ring), bound) > 0)
         return bound;
     weir_tasks_skip_spent(pool);
-    return WEIR_RING_FIRST +
+    return WEIR_RING_FIRST_POS +
            2 * (weir_pool_ended(pool) + pool->ring.capacity);
 }
 
@@ -59,7 +59,7 @@ static int check(const struct weir_pool_options *o)
         return -EINVAL;
     if (o->capacity > CAPACITY_MAX ||
         (o->stack_bytes != 0 && o->stack_bytes < STACK_MIN) ||
-        !weir_all_zero(o->reserved, sizeof(o->reserved)))
+        !weir_is_all_zero(o->reserved, sizeof(o->reserved)))
         return -EINVAL;
     return 0;
 }
@@ -69,7 +69,7 @@ static void gate_changed(void *owner, int limit)
     struct weir_pool *pool = owner;
 
     weir_atomic_store(&pool->limit, limit, weir_seq_cst);
-    weir_park_wake_all(&pool->spares); /* they may be of use now */
+    weir_ec_notify_all(&pool->spares); /* they may be of use now */
     weir_tasks_rouse(pool);
 }
 
@@ -129,7 +129,7 @@ static void copy_options(struct weir_pool *pool,
     pool->worker_start = o->worker_start;
     pool->worker_stop = o->worker_stop;
     pool->user = o->user;
-    pool->ring.bound_now = pool_bound;
+    pool->ring.current_bound = pool_bound;
     pool->ring.owner = pool;
 }
 
@@ -150,7 +150,7 @@ static int make_contexts(struct weir_pool *pool)
             return err;
         }
         w->pool = pool;
-        w->home = pool->home;
+        w->fork_guard = pool->fork_guard;
         w->index = i;
         w->counted = pool->elastic && i < pool->max;
         w->depth_max = pool->help_depth;
@@ -248,9 +248,9 @@ int weir_pool_create(struct weir_pool **out,
     if (pool == NULL)
         return -ENOMEM;
     copy_options(pool, o);
-    err = weir_sys_home_init(&pool->home);
+    err = weir_sys_fork_guard_init(&pool->fork_guard);
     if (err != 0)
-        goto no_home;
+        goto no_fork_guard;
     err = make_gate(pool, o);
     if (err != 0)
         goto no_gate;
@@ -259,7 +259,7 @@ int weir_pool_create(struct weir_pool **out,
     err = pool->workers != NULL ? 0 : -ENOMEM;
     if (err != 0)
         goto no_workers;
-    pool->frames = weir_sys_alloc_untouched(
+    pool->frames = weir_sys_alloc_lazy(
         (size_t)pool->slots * ((size_t)pool->help_depth + 1),
         sizeof(*pool->frames), &pool->frames_block);
     err = pool->frames != NULL ? 0 : -ENOMEM;
@@ -269,13 +269,13 @@ int weir_pool_create(struct weir_pool **out,
                          sizeof(struct weir_call), true);
     if (err != 0)
         goto no_ring;
-    err = weir_park_init(&pool->quiet);
+    err = weir_ec_init(&pool->quiet);
     if (err != 0)
         goto no_quiet;
-    err = weir_park_init(&pool->ended);
+    err = weir_ec_init(&pool->ended);
     if (err != 0)
         goto no_ended;
-    err = weir_park_init(&pool->spares);
+    err = weir_ec_init(&pool->spares);
     if (err != 0)
         goto no_spares;
     err = weir_sys_sem_init(&pool->place.sem);
@@ -301,8 +301,8 @@ int weir_pool_create(struct weir_pool **out,
 
 no_threads:
     weir_ring_close(&pool->ring);
-    weir_park_wake_all(&pool->ring.items);
-    weir_park_wake_all(&pool->spares);
+    weir_ec_notify_all(&pool->ring.items);
+    weir_ec_notify_all(&pool->spares);
     weir_pool_wait_for_threads(pool, WEIR_FOREVER);
     weir_sys_lock(&pool->lock);
     weir_pool_join_workers_locked(pool);
@@ -317,22 +317,22 @@ no_lock:
 no_started:
     weir_sys_sem_destroy(&pool->place.sem);
 no_place:
-    weir_park_destroy(&pool->spares);
+    weir_ec_destroy(&pool->spares);
 no_spares:
-    weir_park_destroy(&pool->ended);
+    weir_ec_destroy(&pool->ended);
 no_ended:
-    weir_park_destroy(&pool->quiet);
+    weir_ec_destroy(&pool->quiet);
 no_quiet:
-    weir_ring_free(&pool->ring);
+    weir_ring_destroy(&pool->ring);
 no_ring:
-    weir_sys_free_untouched(&pool->frames_block);
+    weir_sys_free_lazy(&pool->frames_block);
 no_frames:
     weir_sys_free(pool->workers);
 no_workers:
     weir_gate_destroy(pool->gate);
 no_gate:
-    weir_sys_home_destroy(&pool->home);
-no_home:
+    weir_sys_fork_guard_destroy(&pool->fork_guard);
+no_fork_guard:
     weir_sys_free(pool);
     return err;
 }
@@ -341,7 +341,7 @@ void weir_pool_destroy(struct weir_pool *pool)
 {
     if (pool == NULL)
         return;
-    if (weir_sys_at_home(&pool->home)) {
+    if (weir_sys_in_creator(&pool->fork_guard)) {
         WEIR_CHECK(!weir_pool_is_own_job(pool),
                    "weir_pool_destroy: called by one of its jobs");
         weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER);
@@ -350,10 +350,10 @@ void weir_pool_destroy(struct weir_pool *pool)
         weir_sys_mutex_destroy(&pool->lock);
         weir_sys_sem_destroy(&pool->started);
         weir_sys_sem_destroy(&pool->place.sem);
-        weir_park_destroy(&pool->spares);
-        weir_park_destroy(&pool->ended);
-        weir_park_destroy(&pool->quiet);
-        weir_ring_free(&pool->ring);
+        weir_ec_destroy(&pool->spares);
+        weir_ec_destroy(&pool->ended);
+        weir_ec_destroy(&pool->quiet);
+        weir_ring_destroy(&pool->ring);
     } else {
         weir_tasks_free_memory(&pool->tasks);
         weir_ring_free_memory(&pool->ring);
@@ -362,10 +362,10 @@ void weir_pool_destroy(struct weir_pool *pool)
     weir_gate_destroy(pool->gate);
     /* The job that has forked this child has not returned: what its worker
      * looks at then stays until the child ends. */
-    if (!weir_sys_at_home(&pool->home) && weir_pool_is_own_job(pool))
+    if (!weir_sys_in_creator(&pool->fork_guard) && weir_pool_is_own_job(pool))
         return;
-    weir_sys_home_destroy(&pool->home);
-    weir_sys_free_untouched(&pool->frames_block);
+    weir_sys_fork_guard_destroy(&pool->fork_guard);
+    weir_sys_free_lazy(&pool->frames_block);
     weir_sys_free(pool->workers);
     weir_sys_free(pool);
 }
@@ -380,7 +380,7 @@ static bool can_set(const struct weir_pool *pool,
         o->capacity != 0 || o->parked_max != 0 || o->help_depth != 0 ||
         o->stack_bytes != 0 || o->name != NULL || o->worker_start != NULL ||
         o->worker_stop != NULL || o->on_event != NULL || o->user != NULL ||
-        !weir_all_zero(o->reserved, sizeof(o->reserved)))
+        !weir_is_all_zero(o->reserved, sizeof(o->reserved)))
         return false;
     return o->workers >= 0 && o->workers <= pool->max && o->idle_ns >= 0;
 }
@@ -406,7 +406,7 @@ int weir_pool_set(struct weir_pool *pool,
         .rate_per_s = o->rate_per_s, .burst = o->burst };
     int err = 0;
 
-    if (!weir_sys_at_home(&pool->home))
+    if (!weir_sys_in_creator(&pool->fork_guard))
         return -ECHILD;
     if (!can_set(pool, o))
         return -EINVAL;
@@ -419,7 +419,7 @@ int weir_pool_set(struct weir_pool *pool,
         weir_atomic_store(&pool->idle_ns, o->idle_ns, weir_relaxed);
     if (o->workers != 0)
         set_workers(pool, o->workers);
-    weir_park_wake_all(&pool->ring.items);
-    weir_park_wake_all(&pool->spares);
+    weir_ec_notify_all(&pool->ring.items);
+    weir_ec_notify_all(&pool->spares);
     return 0;
 }

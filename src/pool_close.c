@@ -39,31 +39,31 @@ void weir_pool_settle(struct weir_pool *pool)
     uint64_t waiting = weir_atomic_load(&pool->quiet.state, weir_seq_cst);
     uint64_t tail, ended;
 
-    if (mode != WEIR_DRAIN && weir_park_count(waiting) == 0 &&
+    if (mode != WEIR_DRAIN && weir_ec_waiters(waiting) == 0 &&
         weir_atomic_load(&pool->lending, weir_seq_cst) == 0)
         return;
     weir_tasks_skip_spent(pool);
     ended = weir_pool_ended(pool);
     if (weir_atomic_load(&pool->helping, weir_seq_cst) != 0)
         return; /* it settles when it leaves */
-    tail = WEIR_RING_FIRST + 2 * ended;
+    tail = WEIR_RING_FIRST_POS + 2 * ended;
     if (mode == WEIR_DRAIN) {
         /* Quiet and closed in one step: a job that is accepted meanwhile
          * moves the tail, and then nothing is closed. */
         if (weir_atomic_cas_strong(&ring->tail, &tail,
                                    tail | WEIR_RING_CLOSED, weir_seq_cst)) {
-            weir_park_wake_all(&ring->items);
-            weir_ring_wake_putters(ring);
-            weir_park_wake_all(&pool->spares);
+            weir_ec_notify_all(&ring->items);
+            weir_ring_notify_putters(ring);
+            weir_ec_notify_all(&pool->spares);
             /* One may stand at the gate for jobs that others have taken. */
             if (pool->gate != NULL)
                 weir_gate_nudge(pool->gate, &pool->place);
         }
     }
     if (ended == weir_ring_accepted(ring)) {
-        weir_park_wake_all(&pool->quiet);
+        weir_ec_notify_all(&pool->quiet);
         if (weir_atomic_load(&pool->lending, weir_seq_cst) != 0) {
-            weir_park_wake_all(&ring->items);
+            weir_ec_notify_all(&ring->items);
             /* One of them may stand at the gate for jobs that are gone. */
             if (pool->gate != NULL)
                 weir_gate_nudge(pool->gate, &pool->place);
@@ -76,15 +76,15 @@ void weir_pool_settle(struct weir_pool *pool)
 /* Whether it becomes quiet soon enough not to sleep. */
 static bool is_quiet_soon(struct weir_pool *pool)
 {
-    struct weir_watch watch = { .spent = 0 };
+    struct weir_spin spin = { .budget_used_ns = 0 };
     bool quiet = false;
 
-    if (!weir_lookout_begin(&pool->lookout))
+    if (!weir_spin_begin(&pool->spin))
         return false;
-    while (!quiet && weir_watch_goes_on(&watch, &pool->ring.items,
+    while (!quiet && weir_spin_again(&spin, &pool->ring.items,
                                         weir_ring_count(&pool->ring)))
         quiet = weir_pool_is_quiet(pool);
-    weir_lookout_end(&pool->lookout, quiet);
+    weir_spin_end(&pool->spin, quiet);
     return quiet;
 }
 
@@ -95,12 +95,12 @@ int weir_pool_await_quiet(struct weir_pool *pool, int64_t deadline)
             return -EAGAIN;
         if (is_quiet_soon(pool))
             return 0;
-        weir_park_announce(&pool->quiet);
+        weir_ec_prepare_wait(&pool->quiet);
         if (weir_pool_is_quiet(pool)) {
-            weir_park_retract(&pool->quiet);
+            weir_ec_cancel_wait(&pool->quiet);
             return 0;
         }
-        if (weir_park_wait(&pool->quiet,
+        if (weir_ec_commit_wait(&pool->quiet,
                            weir_grow_until(pool, deadline)) != 0 &&
             deadline != WEIR_FOREVER && weir_sys_now() >= deadline)
             return weir_pool_is_quiet(pool) ? 0 : -ETIMEDOUT;
@@ -111,7 +111,7 @@ int weir_pool_await_quiet(struct weir_pool *pool, int64_t deadline)
 
 int weir_pool_wait(struct weir_pool *pool, int64_t deadline)
 {
-    if (!weir_sys_at_home(&pool->home))
+    if (!weir_sys_in_creator(&pool->fork_guard))
         return -ECHILD;
     if (weir_pool_is_own_job(pool))
         return -EDEADLK;
@@ -133,9 +133,9 @@ void weir_pool_stop(struct weir_pool *pool)
     weir_ring_close(&pool->ring);
     weir_pool_drop_queued(pool);
     weir_tasks_sweep(pool);
-    weir_park_wake_all(&pool->ring.items);
-    weir_ring_wake_putters(&pool->ring);
-    weir_park_wake_all(&pool->spares);
+    weir_ec_notify_all(&pool->ring.items);
+    weir_ring_notify_putters(&pool->ring);
+    weir_ec_notify_all(&pool->spares);
     weir_pool_rouse(pool);
 }
 
@@ -144,12 +144,12 @@ int weir_pool_wait_for_threads(struct weir_pool *pool, int64_t deadline)
     while (weir_atomic_load(&pool->alive, weir_seq_cst) > 0) {
         if (deadline == WEIR_NO_WAIT)
             return -EAGAIN;
-        weir_park_announce(&pool->ended);
+        weir_ec_prepare_wait(&pool->ended);
         if (weir_atomic_load(&pool->alive, weir_seq_cst) == 0) {
-            weir_park_retract(&pool->ended);
+            weir_ec_cancel_wait(&pool->ended);
             break;
         }
-        if (weir_park_wait(&pool->ended,
+        if (weir_ec_commit_wait(&pool->ended,
                            weir_grow_until(pool, deadline)) != 0 &&
             deadline != WEIR_FOREVER && weir_sys_now() >= deadline &&
             weir_atomic_load(&pool->alive, weir_seq_cst) > 0)
@@ -170,11 +170,11 @@ static int drain_here(struct weir_pool *pool, int64_t deadline)
             return err;
         if (deadline == WEIR_NO_WAIT)
             return -EAGAIN;
-        weir_park_announce(&pool->quiet);
+        weir_ec_prepare_wait(&pool->quiet);
         if (weir_pool_is_quiet(pool) ||
             weir_atomic_load(&pool->lending, weir_seq_cst) < pool->slots)
-            weir_park_retract(&pool->quiet);
-        else if (weir_park_wait(&pool->quiet, deadline) != 0)
+            weir_ec_cancel_wait(&pool->quiet);
+        else if (weir_ec_commit_wait(&pool->quiet, deadline) != 0)
             return weir_pool_is_quiet(pool) ? 0 : -ETIMEDOUT;
     }
 }
@@ -187,7 +187,7 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
 
     if (mode != WEIR_DRAIN && mode != WEIR_CANCEL)
         return -EINVAL;
-    if (!weir_sys_at_home(&pool->home))
+    if (!weir_sys_in_creator(&pool->fork_guard))
         return -ECHILD;
     if (weir_pool_is_own_job(pool))
         return -EDEADLK;
@@ -195,10 +195,10 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
         weir_pool_stop(pool);
     } else {
         raise_mode(pool, WEIR_DRAIN);
-        weir_atomic_store(&ring->refusing, true, weir_seq_cst);
+        weir_atomic_store(&ring->insiders_only, true, weir_seq_cst);
         weir_tasks_sweep(pool);
         weir_pool_settle(pool);
-        weir_ring_wake_putters(ring);
+        weir_ring_notify_putters(ring);
         err = pool->max == 0 ? drain_here(pool, deadline) : 0;
         if (err != 0)
             return err;

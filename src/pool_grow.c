@@ -71,7 +71,7 @@ void weir_grow_block(struct weir_context *w)
     /* Spare ones may have slept without regard to what is due later. */
     if (weir_pool_has_jobs(pool) ||
         weir_atomic_load(&pool->tasks.due, weir_seq_cst) != WEIR_FOREVER)
-        weir_park_wake_all(&pool->spares);
+        weir_ec_notify_all(&pool->spares);
 }
 
 void weir_grow_declare(struct weir_context *w)
@@ -194,7 +194,7 @@ static void look_at_workers(struct weir_pool *pool)
         /* One that only waits for a processor is not blocked: another thread
          * would make that worse. Asked where the clock cannot tell. */
         if (w->still >= STILL_TICKS &&
-            weir_sys_thread_waits(weir_atomic_load(&w->number,
+            weir_sys_thread_is_blocked(weir_atomic_load(&w->number,
                                                    weir_acquire)) == 0)
             w->still = 0;
         if (w->still >= STILL_TICKS &&
@@ -303,11 +303,11 @@ void weir_grow_refused_locked(struct weir_pool *pool)
     if (!first)
         return;
     /* Those that sleep without an end may be all there are. */
-    weir_park_wake_all(&pool->quiet);
-    weir_park_wake_all(&pool->ended);
-    weir_ring_wake_putters(&pool->ring);
+    weir_ec_notify_all(&pool->quiet);
+    weir_ec_notify_all(&pool->ended);
+    weir_ring_notify_putters(&pool->ring);
     for (struct weir_sleeper *s = pool->sleepers; s != NULL; s = s->next)
-        weir_park_wake_all(s->park);
+        weir_ec_notify_all(s->park);
 }
 
 void weir_grow_start_missing_locked(struct weir_pool *pool)
@@ -453,17 +453,17 @@ static bool sleep_spare(struct weir_pool *pool, int64_t since)
     int64_t until = end;
     bool watching = false, late;
 
-    weir_park_announce(&pool->spares);
+    weir_ec_prepare_wait(&pool->spares);
     if (weir_ring_is_closed(&pool->ring) ||
         (work_waits(pool) && has_place(pool))) {
-        weir_park_retract(&pool->spares);
+        weir_ec_cancel_wait(&pool->spares);
         return false;
     }
     if (!weir_pool_may_grow(pool)) {
         if (weir_atomic_load(&pool->sparing, weir_seq_cst) == 1)
             until = WEIR_FOREVER;
     } else if (work_waits(pool)) {
-        watching = weir_park_watch(&pool->spares);
+        watching = weir_ec_claim_delegate(&pool->spares);
         if (watching)
             until = now + TICK_NS;
     } else {
@@ -474,10 +474,10 @@ static bool sleep_spare(struct weir_pool *pool, int64_t since)
         if (due < until)
             until = due > now ? due : now + TICK_NS;
     }
-    late = weir_park_wait(&pool->spares, until) != 0 && !watching;
+    late = weir_ec_commit_wait(&pool->spares, until) != 0 && !watching;
     if (watching) {
         look_at_workers(pool);
-        weir_park_unwatch(&pool->spares);
+        weir_ec_release_delegate(&pool->spares);
     }
     return late && weir_sys_now() >= end;
 }
@@ -504,7 +504,7 @@ static bool be_spare(struct weir_context *w)
     put_in_reserve(pool);
     /* What else waits may need one more. */
     if (weir_pool_has_jobs(pool))
-        weir_park_wake(&pool->spares);
+        weir_ec_notify_one(&pool->spares);
     return true;
 }
 
@@ -535,7 +535,7 @@ bool weir_grow_stay(struct weir_context *w)
         /* It may have been woken for a job that others are to take now, or
          * have slept on behalf of all until one is due. */
         if (weir_pool_has_jobs(pool) || weir_tasks_unwatched(pool))
-            weir_park_wake(&pool->ring.items);
+            weir_ec_notify_one(&pool->ring.items);
     }
     return be_spare(w);
 }

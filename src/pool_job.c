@@ -80,12 +80,12 @@ static bool nap(struct weir_context *cx, int64_t until)
     while (!weir_stop_requested(cx) && weir_sys_now() < end) {
         struct weir_sleeper sleeper = { .park = &cx->nap };
 
-        weir_park_announce(&cx->nap);
+        weir_ec_prepare_wait(&cx->nap);
         weir_grow_sleeps(cx->pool, &sleeper);
         if (weir_stop_requested(cx))
-            weir_park_retract(&cx->nap);
+            weir_ec_cancel_wait(&cx->nap);
         else
-            weir_park_wait(&cx->nap, weir_grow_until(cx->pool, end));
+            weir_ec_commit_wait(&cx->nap, weir_grow_until(cx->pool, end));
         weir_grow_slept(cx->pool, &sleeper);
     }
     return weir_stop_requested(cx);
@@ -119,11 +119,11 @@ void weir_blocking_end(struct weir_context *cx)
 void weir_pool_rouse(struct weir_pool *pool)
 {
     for (int i = 0; i < pool->slots; i++)
-        weir_park_wake_all(&pool->workers[i].nap);
+        weir_ec_notify_all(&pool->workers[i].nap);
     weir_sys_lock(&pool->lock);
     for (struct weir_context *cx = pool->guests; cx != NULL;
          cx = cx->next_guest)
-        weir_park_wake_all(&cx->nap);
+        weir_ec_notify_all(&cx->nap);
     weir_sys_unlock(&pool->lock);
     weir_listeners_call(pool);
 }
@@ -134,7 +134,7 @@ int weir_context_init(struct weir_context *cx)
 
     if (err != 0)
         return err;
-    err = weir_park_init(&cx->nap);
+    err = weir_ec_init(&cx->nap);
     if (err != 0)
         weir_sys_sem_destroy(&cx->place.sem);
     return err;
@@ -142,7 +142,7 @@ int weir_context_init(struct weir_context *cx)
 
 void weir_context_destroy(struct weir_context *cx)
 {
-    weir_park_destroy(&cx->nap);
+    weir_ec_destroy(&cx->nap);
     weir_sys_sem_destroy(&cx->place.sem);
 }
 

@@ -43,7 +43,7 @@ static void give_place(struct weir_context *cx)
      * pass the gate, for others who sleep: one of them is to look. */
     if (weir_pool_has_jobs(pool) || weir_tasks_unwatched(pool))
         weir_pool_wake(pool);
-    weir_park_wake_all(&pool->quiet); /* who drains goes on in its place */
+    weir_ec_notify_all(&pool->quiet); /* who drains goes on in its place */
     weir_worker_left(pool);
 }
 
@@ -101,7 +101,7 @@ int weir_pool_run(struct weir_pool *pool, int64_t deadline)
     struct weir_context *cx;
     int cancel;
 
-    if (!weir_sys_at_home(&pool->home))
+    if (!weir_sys_in_creator(&pool->fork_guard))
         return -ECHILD;
     if (weir_pool_is_own_job(pool))
         return -EDEADLK;
@@ -111,14 +111,14 @@ int weir_pool_run(struct weir_pool *pool, int64_t deadline)
     if (cx == NULL)
         return -EBUSY;
     lending.cx = cx;
-    cancel = weir_sys_hold_cancel(); /* the jobs are not this thread's own */
+    cancel = weir_sys_disable_cancel(); /* the jobs are not this thread's own */
     cx->outer = weir_worker_current();
     weir_worker_become(cx);
     cx->local = NULL;
     if (pool->worker_start != NULL)
         lending.err = pool->worker_start(pool->user, cx->index, &cx->local);
     if (lending.err == 0) {
-        weir_sys_guarded(lend, never, &lending);
+        weir_sys_run_with_exit_handler(lend, never, &lending);
         if (!weir_worker_is_forked(cx)) {
             weir_worker_give_back(cx);
             if (pool->worker_stop != NULL)

@@ -33,7 +33,7 @@ static void call_locked(struct weir_pool *pool, struct weir_listener *l)
     fn(arg);
     weir_sys_lock(&pool->lock);
     l->calling = false;
-    weir_park_wake_all(&l->cx->nap);
+    weir_ec_notify_all(&l->cx->nap);
 }
 
 void weir_listeners_call(struct weir_pool *pool)
@@ -59,7 +59,7 @@ void weir_listener_remove(struct weir_listener *l)
     for (;;) {
         bool calling;
 
-        weir_park_announce(&l->cx->nap);
+        weir_ec_prepare_wait(&l->cx->nap);
         weir_sys_lock(&pool->lock);
         calling = l->calling;
         if (!calling) {
@@ -70,9 +70,9 @@ void weir_listener_remove(struct weir_listener *l)
         weir_sys_unlock(&pool->lock);
         if (!calling)
             break;
-        weir_park_wait(&l->cx->nap, WEIR_FOREVER);
+        weir_ec_commit_wait(&l->cx->nap, WEIR_FOREVER);
     }
-    weir_park_retract(&l->cx->nap);
+    weir_ec_cancel_wait(&l->cx->nap);
     l->fn = NULL;
 }
 

@@ -51,15 +51,15 @@ enum weir_life {
 /* A worker, which is also the context its jobs see. */
 struct weir_context {
     /* On a line of their own: written by the worker at every job. */
-    WEIR_ON_LINE WEIR_ATOMIC(uint64_t) began; /* (w) jobs it ran or runs */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) began; /* (w) jobs it ran or runs */
     WEIR_ATOMIC(uint64_t) ended;      /* (w) jobs it ran or dropped */
     WEIR_ATOMIC(uint64_t) failed;     /* (w) of these: not 0 */
     WEIR_ATOMIC(uint64_t) cancelled;  /* (w) of these: dropped */
     WEIR_ATOMIC(uint64_t) moved; /* (w) it began, but counts elsewhere */
     WEIR_ATOMIC(size_t) queued_peak;   /* (w) sampled */
 
-    WEIR_ON_LINE struct weir_pool *pool; /* (c) */
-    struct weir_sys_home home;     /* (c) the pool's: asked after every job */
+    WEIR_CACHE_ALIGNED struct weir_pool *pool; /* (c) */
+    struct weir_sys_fork_guard fork_guard;     /* (c) the pool's: asked after every job */
     void *local;                   /* (w) the host's */
     struct weir_frame *frames;     /* (c) help_depth + 1 of them */
     int depth_max;                 /* (c) one less than there are */
@@ -85,9 +85,9 @@ struct weir_context {
     uint64_t seen;                 /* (w) how far it knows the ring filled */
     bool idle;                     /* (w) it found nothing the last time */
     bool stays;                    /* (w) another job may follow soon */
-    struct weir_lookout behind;    /* (w) looks whether more jobs come */
-    struct weir_lookout idling;    /* (w) looks for one job for long */
-    struct weir_park nap;          /* where weir_sleep() sleeps */
+    struct weir_spin_history behind;    /* (w) looks whether more jobs come */
+    struct weir_spin_history idling;    /* (w) looks for one job for long */
+    struct weir_event_count nap;          /* where weir_sleep() sleeps */
     struct weir_context *next_guest; /* under the pool's lock */
     struct weir_context *outer;    /* (c) what a guest's thread is beside */
     bool lent;                     /* (w) it had a permit, and sleeps */
@@ -127,7 +127,7 @@ struct weir_references {
 
 struct weir_pool {
     struct weir_ring ring;         /* jobs that wait for a worker */
-    WEIR_ON_LINE WEIR_ATOMIC(int) mode; /* (a) 0, then an enum weir_close,
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(int) mode; /* (a) 0, then an enum weir_close,
                                            only ever raised */
     WEIR_ATOMIC(int) alive;        /* (a) threads that have not ended */
     WEIR_ATOMIC(int) helping;      /* (a) threads, not workers, that may be
@@ -148,12 +148,12 @@ struct weir_pool {
                                       through the ring */
     WEIR_ATOMIC(uint64_t) paces[64]; /* (a) how long elements of loops took:
                                         group_each.c */
-    struct weir_park quiet;        /* who waits for all jobs to end */
-    struct weir_lookout lookout;   /* its */
-    struct weir_park ended;        /* who waits for all threads to end */
+    struct weir_event_count quiet;        /* who waits for all jobs to end */
+    struct weir_spin_history spin;   /* its */
+    struct weir_event_count ended;        /* who waits for all threads to end */
 
-    WEIR_ON_LINE struct weir_context *workers; /* (c) the array */
-    struct weir_sys_home home;     /* (c) */
+    WEIR_CACHE_ALIGNED struct weir_context *workers; /* (c) the array */
+    struct weir_sys_fork_guard fork_guard;     /* (c) */
     struct weir_frame *frames;     /* (c) of all workers */
     int help_depth;                /* (c) */
     int slots;                     /* (c) length of workers: threads of its
@@ -173,7 +173,7 @@ struct weir_pool {
     WEIR_ATOMIC(int) blocked;      /* (a) */
     WEIR_ATOMIC(int) sparing;      /* (a) threads that are spare */
     WEIR_ATOMIC(int64_t) idle_ns;  /* (a) */
-    struct weir_park spares;       /* where those sleep */
+    struct weir_event_count spares;       /* where those sleep */
     WEIR_ATOMIC(uint64_t) woke_at; /* (a) the head of the ring when a worker
                                       last woke others */
     int threads;                   /* (l) of its own, now */
@@ -193,7 +193,7 @@ struct weir_pool {
     struct weir_listener *listeners; /* (l) */
     void (*on_event)(void *user, const struct weir_event *event); /* (c) */
     char name_bytes[16];           /* (c) */
-    struct weir_sys_block frames_block; /* (c) what the frames are freed with */
+    struct weir_sys_lazy_memory frames_block; /* (c) what the frames are freed with */
     int64_t ask_pause;             /* (l) how long ask_at was put off last */
     struct weir_sleeper *sleepers; /* (l) threads to wake when one is missing */
 };
@@ -202,7 +202,7 @@ struct weir_pool {
  * a missing thread, if no other thread is awake. */
 struct weir_sleeper {
     struct weir_sleeper *next, *prev; /* (l) */
-    struct weir_park *park;           /* (c) where it sleeps */
+    struct weir_event_count *park;           /* (c) where it sleeps */
 };
 
 /* A counter only its worker writes. Released: it publishes what the job did
@@ -235,7 +235,7 @@ void weir_worker_become(struct weir_context *w);
  * not the context, may have been destroyed. */
 static inline bool weir_worker_is_forked(const struct weir_context *w)
 {
-    return !weir_sys_at_home(&w->home);
+    return !weir_sys_in_creator(&w->fork_guard);
 }
 
 /* Whether this thread runs a job of the pool. */
@@ -269,7 +269,7 @@ int weir_task_run(struct weir_context *cx, struct weir_task *task);
 struct weir_task *weir_task_adopt(struct weir_pool *pool,
                                   const struct weir_call *call);
 
-/* Wait until a submit is worth trying, as weir_ring_await_room(). */
+/* Wait until a submit is worth trying, as weir_ring_wait_for_room(). */
 int weir_pool_await_room(struct weir_pool *pool,
                          const WEIR_ATOMIC(int) *stop, int64_t deadline);
 
@@ -309,11 +309,11 @@ static inline void weir_pool_wake_some(struct weir_pool *pool, uint64_t most)
 {
     uint64_t state = weir_atomic_load(&pool->ring.items.state, weir_seq_cst);
 
-    if (weir_park_count(state) != 0) {
-        if (state < WEIR_PARK_WAKING)
-            weir_park_wake_slow(&pool->ring.items, state, most);
+    if (weir_ec_waiters(state) != 0) {
+        if (state < WEIR_EC_WAKING)
+            weir_ec_notify_some(&pool->ring.items, state, most);
     } else if (state == 0 && weir_pool_may_grow(pool)) {
-        weir_park_wake(&pool->spares);
+        weir_ec_notify_one(&pool->spares);
     }
 }
 

@@ -45,7 +45,7 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
     struct sums sums;
     uint64_t inlined, failed, cancelled, ended_aside;
 
-    if (!weir_sys_at_home(&pool->home))
+    if (!weir_sys_in_creator(&pool->fork_guard))
         return -ECHILD;
     weir_grow_mind(pool);
     weir_tasks_skip_spent(pool); /* what has ended is not queued */

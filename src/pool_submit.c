@@ -10,7 +10,7 @@ bool weir_pool_is_own_job(const struct weir_pool *pool)
     return weir_worker_in(pool) != NULL;
 }
 
-/* As weir_ring_await_room(), and ask for a missing thread meanwhile. That one
+/* As weir_ring_wait_for_room(), and ask for a missing thread meanwhile. That one
  * is missing may be found between the look here and the announcement there:
  * then this flag ends the wait, or, if `stop` does that, it is a short one. */
 static int await_room(struct weir_pool *pool, bool insider,
@@ -31,7 +31,7 @@ static int await_room(struct weir_pool *pool, bool insider,
                  weir_sys_now() < deadline - WEIR_ASK_MAX)
             until = weir_sys_now() + WEIR_ASK_MAX;
     }
-    err = weir_ring_await_room(&pool->ring, insider, stop, until, slept);
+    err = weir_ring_wait_for_room(&pool->ring, insider, stop, until, slept);
     weir_grow_mind(pool);
     return err == -ETIMEDOUT && until < deadline ? 0 : err;
 }
@@ -45,7 +45,7 @@ int weir_pool_await_room(struct weir_pool *pool,
     /* Who comes after us in line need not wait for what we put: it looks
      * itself whether there is room for both. */
     if (slept)
-        weir_ring_tell_room(&pool->ring);
+        weir_ring_notify_room(&pool->ring);
     return err;
 }
 
@@ -73,7 +73,7 @@ static ssize_t put_plain(struct weir_pool *pool, const struct weir_job *jobs,
     int err = 0;
 
     do {
-        ssize_t n = weir_ring_put(&pool->ring, (struct weir_ring_items){
+        ssize_t n = weir_ring_put(&pool->ring, (struct weir_ring_batch){
             .items = jobs + done, .count = count - done,
             .stride = sizeof(*jobs), .bytes = sizeof(struct weir_call) },
             insider, looks ? WEIR_NO_WAIT : deadline);
@@ -100,15 +100,15 @@ static int claim_position(struct weir_pool *pool, int64_t deadline,
     if (insider)
         deadline = WEIR_NO_WAIT;
     do {
-        if (!insider && weir_atomic_load(&ring->refusing, weir_acquire))
+        if (!insider && weir_atomic_load(&ring->insiders_only, weir_acquire))
             err = -EPIPE;
         else if (weir_ring_claim(ring, 1, pos) != 0)
             break;
         else
             err = await_room(pool, insider, NULL, deadline, &slept);
     } while (err == 0);
-    if (slept && weir_ring_refresh(ring))
-        weir_ring_tell_room(ring);
+    if (slept && weir_ring_raise_bound(ring))
+        weir_ring_notify_room(ring);
     return err;
 }
 
@@ -150,7 +150,7 @@ int weir_pool_submit_task(struct weir_pool *pool, const struct weir_job *job,
     /* The task may have ended already. A read-modify-write: if that comes
      * after it, who ends it sees the token in the ring. */
     if (weir_atomic_fetch_add(&pool->tasks.spent, 0, weir_seq_cst) != 0) {
-        weir_park_wake(&pool->ring.room);
+        weir_ec_notify_one(&pool->ring.room);
         weir_pool_settle(pool);
     }
     return 0;
@@ -159,7 +159,7 @@ int weir_pool_submit_task(struct weir_pool *pool, const struct weir_job *job,
 ssize_t weir_pool_submit_calls(struct weir_pool *pool,
                                const struct weir_call *calls, size_t count)
 {
-    ssize_t n = weir_ring_put(&pool->ring, (struct weir_ring_items){
+    ssize_t n = weir_ring_put(&pool->ring, (struct weir_ring_batch){
         .items = calls, .count = count, .stride = sizeof(*calls),
         .bytes = sizeof(*calls) }, weir_pool_is_own_job(pool), WEIR_NO_WAIT);
 
@@ -204,7 +204,7 @@ static bool put_one(struct weir_pool *pool, const struct weir_job *job)
     uint64_t pos = 0;
 
     if (job->fn == NULL || weir_job_is_task(job) ||
-        weir_atomic_load(&ring->refusing, weir_acquire) ||
+        weir_atomic_load(&ring->insiders_only, weir_acquire) ||
         weir_ring_claim(ring, 1, &pos) == 0)
         return false;
     weir_ring_fill(ring, pos, job, sizeof(struct weir_call));
@@ -217,7 +217,7 @@ ssize_t weir_pool_submit(struct weir_pool *pool, const struct weir_job *jobs,
 {
     bool insider;
 
-    if (!weir_sys_at_home(&pool->home))
+    if (!weir_sys_in_creator(&pool->fork_guard))
         return -ECHILD;
     weir_grow_mind(pool);
     if (count == 1 && put_one(pool, jobs))

@@ -110,11 +110,11 @@ static void fall_behind(struct weir_context *w)
     if (w->idle || lead <= 0 || lead >= BEHIND ||
         weir_atomic_load(&w->pool->tasks.ready, weir_relaxed) > 0)
         return;
-    if (!weir_lookout_begin(&w->behind))
+    if (!weir_spin_begin(&w->behind))
         return;
     weir_sys_spin(LOOK_NS);
     w->seen = filled(ring);
-    weir_lookout_end(&w->behind, w->seen != before);
+    weir_spin_end(&w->behind, w->seen != before);
     if (w->seen == before)
         return;
     weir_sys_spin(REST_NS);

@@ -47,11 +47,11 @@ int weir_tasks_init(struct weir_tasks *ts, size_t capacity,
 
     if (err != 0)
         return err;
-    ts->all = weir_sys_alloc_untouched(capacity, sizeof(*ts->all),
+    ts->all = weir_sys_alloc_lazy(capacity, sizeof(*ts->all),
                                        &ts->blocks[0]);
-    ts->heap = weir_sys_alloc_untouched(capacity, sizeof(*ts->heap),
+    ts->heap = weir_sys_alloc_lazy(capacity, sizeof(*ts->heap),
                                         &ts->blocks[1]);
-    ts->spent_at = weir_sys_alloc_untouched(capacity, sizeof(*ts->spent_at),
+    ts->spent_at = weir_sys_alloc_lazy(capacity, sizeof(*ts->spent_at),
                                             &ts->blocks[2]);
     if (ts->all == NULL || ts->heap == NULL || ts->spent_at == NULL) {
         weir_tasks_destroy(ts);
@@ -67,7 +67,7 @@ int weir_tasks_init(struct weir_tasks *ts, size_t capacity,
 void weir_tasks_free_memory(struct weir_tasks *ts)
 {
     for (int i = 0; i < 3; i++)
-        weir_sys_free_untouched(&ts->blocks[i]);
+        weir_sys_free_lazy(&ts->blocks[i]);
 }
 
 void weir_tasks_destroy(struct weir_tasks *ts)
@@ -81,7 +81,7 @@ bool weir_job_is_valid(const struct weir_job *job)
     return job->fn != NULL && job->start >= 0 && job->deadline >= 0 &&
            job->period_ns >= 0 && job->priority >= WEIR_LOW &&
            job->priority <= WEIR_HIGH &&
-           weir_all_zero(job->reserved, sizeof(job->reserved));
+           weir_is_all_zero(job->reserved, sizeof(job->reserved));
 }
 
 /* ---- at gates ---- */
@@ -231,7 +231,7 @@ static void free_locked(struct weir_task *t)
  * may have that of a later one. */
 static struct weir_task **spent_at(struct weir_pool *pool, uint64_t pos)
 {
-    return &pool->tasks.spent_at[(pos - WEIR_RING_FIRST) / 2 %
+    return &pool->tasks.spent_at[(pos - WEIR_RING_FIRST_POS) / 2 %
                                  pool->ring.capacity];
 }
 
@@ -286,7 +286,7 @@ static void skip_tokens_locked(struct weir_pool *pool)
         /* One that is not put yet is let pass by who puts it; one that is
          * gone, by the worker that has taken it. */
         if (t == NULL || t->pos != head ||
-            !weir_ring_skip(&pool->ring, head))
+            !weir_ring_discard(&pool->ring, head))
             break;
         pass_locked(t);
     }
@@ -315,7 +315,7 @@ void weir_tasks_skip_spent(struct weir_pool *pool)
         weir_sys_lock(&ts->lock);
         skip_tokens_locked(pool);
         passed = references == NULL ? 0
-                     : weir_ring_take_if(&pool->ring, stale, STALE,
+                     : weir_ring_take_while(&pool->ring, stale, STALE,
                                          sizeof(stale[0]), item_is_stale,
                                          (void *)(uintptr_t)references);
         /* Under the lock: a thread that locks it next and finds nothing to
@@ -520,7 +520,7 @@ void weir_task_end(struct weir_task *t)
     else
         spend_locked(t);
     weir_sys_unlock(&ts->lock);
-    weir_park_wake(&pool->ring.room);
+    weir_ec_notify_one(&pool->ring.room);
     weir_pool_settle(pool);
 }
 

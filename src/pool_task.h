@@ -74,7 +74,7 @@ struct weir_task_list {
 struct weir_helper {
     struct weir_helper *next, *prev; /* (l) */
     const void *group;               /* (c) */
-    struct weir_park *park;          /* (c) where it sleeps */
+    struct weir_event_count *park;          /* (c) where it sleeps */
 };
 
 struct weir_tasks {
@@ -100,7 +100,7 @@ struct weir_tasks {
     bool listed;               /* (l) the last normal one was from a list */
     struct weir_helper *helpers; /* (l) */
     size_t parked_max;         /* (c) */
-    struct weir_sys_block blocks[3]; /* (c) what the arrays are freed with */
+    struct weir_sys_lazy_memory blocks[3]; /* (c) what the arrays are freed with */
 };
 
 int weir_tasks_init(struct weir_tasks *tasks, size_t capacity,

@@ -64,7 +64,7 @@ static void wake_helpers_locked(struct weir_tasks *ts, const void *group)
 {
     for (struct weir_helper *h = ts->helpers; h != NULL; h = h->next)
         if (group == NULL || h->group == group)
-            weir_park_wake_all(h->park);
+            weir_ec_notify_all(h->park);
 }
 
 void weir_task_wake_group_locked(struct weir_task *t)
@@ -89,7 +89,7 @@ static void tell_due_locked(struct weir_pool *pool)
         weir_pool_wake(pool);
         /* One that stands at the gate stands until then. */
         if ((weir_atomic_load(&pool->ring.items.state, weir_seq_cst) &
-             WEIR_PARK_WATCHED) != 0)
+             WEIR_EC_DELEGATED) != 0)
             weir_sys_sem_post(&pool->place.sem);
     }
     /* Who watches may be busy by then: each helper has its own alarm. */

@@ -100,7 +100,7 @@ static int keep_gate(struct weir_context *w, struct weir_taken *job,
         }
     }
     weir_gate_step_out(pool->gate, &pool->place);
-    weir_park_unwatch(&pool->ring.items);
+    weir_ec_release_delegate(&pool->ring.items);
     return err;
 }
 
@@ -110,7 +110,7 @@ static bool spin_for_job(struct weir_ring *ring, int64_t from, int64_t until)
 {
     for (int64_t ns = from; ns < until; ns *= 2) {
         weir_sys_spin(ns);
-        if (weir_ring_ready(ring))
+        if (weir_ring_has_item(ring))
             return true;
     }
     return false;
@@ -135,13 +135,13 @@ static bool linger(struct weir_context *w)
         weir_atomic_load(&w->began, weir_relaxed) - w->began_before <= 1)
         return false;
     found = spin_for_job(ring, 50, 800);
-    if (!found && weir_lookout_begin(&w->idling)) {
+    if (!found && weir_spin_begin(&w->idling)) {
         found = spin_for_job(ring, 800, 3200);
-        weir_lookout_end(&w->idling, found);
+        weir_spin_end(&w->idling, found);
     }
     for (int i = 0; i < 2 && !found && !awake_for_long; i++) {
         weir_sys_yield();
-        found = weir_ring_ready(ring);
+        found = weir_ring_has_item(ring);
     }
     return found;
 }
@@ -153,13 +153,13 @@ static bool sleep_until_job(struct weir_context *w, int64_t until,
 {
     struct weir_pool *pool = w->pool;
     struct weir_ring *ring = &pool->ring;
-    uint64_t state = weir_park_announce(&ring->items);
+    uint64_t state = weir_ec_prepare_wait(&ring->items);
     bool closed = weir_ring_is_closed(ring);
     bool jobs = weir_pool_has_jobs(pool);
     int64_t due = WEIR_FOREVER;
 
     weir_worker_pay(w);
-    weir_park_wake(&ring->room);
+    weir_ec_notify_one(&ring->room);
     /* In a closed pool a worker that has taken nothing since it last settled
      * has changed no counter. Adding up those of all workers once per worker
      * would make closing a large pool quadratic. */
@@ -169,14 +169,14 @@ static bool sleep_until_job(struct weir_context *w, int64_t until,
         closed = weir_ring_is_closed(ring);
     }
     /* Jobs are left alone only while somebody is on the way to them. */
-    if (closed || (jobs && state < WEIR_PARK_WAKING) ||
+    if (closed || (jobs && state < WEIR_EC_WAKING) ||
         weir_grow_is_surplus(w)) {
-        *slept |= weir_park_retract(&ring->items);
+        *slept |= weir_ec_cancel_wait(&ring->items);
         return !closed || weir_pool_has_jobs(pool);
     }
     if (weir_atomic_load(&pool->tasks.due, weir_seq_cst) != WEIR_FOREVER)
         due = weir_tasks_watch(pool);
-    weir_park_wait(&ring->items, due < until ? due : until);
+    weir_ec_commit_wait(&ring->items, due < until ? due : until);
     if (due != WEIR_FOREVER) {
         weir_tasks_unwatch(pool, due);
         /* Here too: while the pool's gate is shut nobody claims a job, and
@@ -227,7 +227,7 @@ static void after_take(struct weir_context *w, bool slept)
 
     w->settled = false;
     /* This take has moved the head: see Order for the room. */
-    weir_ring_tell_room(&pool->ring);
+    weir_ring_notify_room(&pool->ring);
     if ((slept || weir_pool_may_grow(pool)) &&
         (weir_pool_has_jobs(pool) || weir_tasks_unwatched(pool))) {
         if (slept)
@@ -245,8 +245,8 @@ int weir_worker_run_one(struct weir_context *w, int64_t deadline)
     bool slept = false;
     int err = weir_worker_take(w, &job, false);
 
-    if (err == -EAGAIN && weir_park_watch(&pool->ring.items)) {
-        weir_park_wake(&pool->ring.room);
+    if (err == -EAGAIN && weir_ec_claim_delegate(&pool->ring.items)) {
+        weir_ec_notify_one(&pool->ring.room);
         err = keep_gate(w, &job, deadline);
         slept = true;
     }
@@ -281,8 +281,8 @@ static bool next(struct weir_context *w, struct weir_taken *job)
         if (pool->elastic && !weir_grow_stay(w))
             return false;
         err = weir_worker_take(w, job, false);
-        if (err == -EAGAIN && weir_park_watch(&ring->items)) {
-            weir_park_wake(&ring->room);
+        if (err == -EAGAIN && weir_ec_claim_delegate(&ring->items)) {
+            weir_ec_notify_one(&ring->room);
             err = keep_gate(w, job, WEIR_FOREVER);
             slept = true;
         }
@@ -304,7 +304,7 @@ static bool next(struct weir_context *w, struct weir_taken *job)
 void weir_worker_left(struct weir_pool *pool)
 {
     if (weir_atomic_fetch_sub(&pool->alive, 1, weir_seq_cst) == 1)
-        weir_park_wake_all(&pool->ended);
+        weir_ec_notify_all(&pool->ended);
 }
 
 static void tell(struct weir_context *w, enum weir_event_kind kind)
@@ -322,7 +322,7 @@ static void hand_over(struct weir_context *w)
     /* It may have been woken for a job that others must take now, or have
      * slept on behalf of all until one is due. */
     if (weir_pool_has_jobs(pool) || weir_tasks_unwatched(pool))
-        weir_park_wake(&pool->ring.items);
+        weir_ec_notify_one(&pool->ring.items);
 }
 
 /* End a worker for good. A pool that has none left and was not closed is
@@ -377,7 +377,7 @@ void weir_worker_rests(struct weir_context *w)
     /* Its last job has made room, and may have been the last of all: see
      * Order. */
     weir_atomic_fetch_add(&w->pool->ring.items.state, 0, weir_seq_cst);
-    weir_park_wake(&w->pool->ring.room);
+    weir_ec_notify_one(&w->pool->ring.room);
     weir_pool_settle(w->pool);
 }
 
@@ -401,11 +401,11 @@ static void go_on(void *arg)
     current = w;
     if (w->counted) {
         weir_atomic_store(&w->cpu_clock, weir_sys_cpu_clock(), weir_release);
-        weir_atomic_store(&w->number, weir_sys_thread_number(),
+        weir_atomic_store(&w->number, weir_sys_thread_id(),
                           weir_release);
     }
     join_old(w);
-    weir_sys_guarded(work, replace, w);
+    weir_sys_run_with_exit_handler(work, replace, w);
 }
 
 /* A job has ended its thread by pthread_exit(). Account for it and let

@@ -34,7 +34,7 @@
 
 /* ---- text ---- */
 
-struct lines {
+struct line_reader {
     int fd;
     int64_t at;          /* in the file, of what is read next */
     size_t begin, end;   /* of the text that is not used yet */
@@ -43,7 +43,7 @@ struct lines {
 };
 
 /* Read on, behind the text there is. Returns false at the end. */
-static bool read_on(struct lines *in)
+static bool read_more(struct line_reader *in)
 {
     ssize_t n;
 
@@ -66,7 +66,7 @@ static bool read_on(struct lines *in)
 }
 
 /* Return the next line that fits, without its newline; NULL: there is none. */
-static char *next_line(struct lines *in)
+static char *next_line(struct line_reader *in)
 {
     for (;;) {
         char *line = in->text + in->begin;
@@ -80,7 +80,7 @@ static char *next_line(struct lines *in)
             in->too_long = false;
             continue;
         }
-        if (!read_on(in)) {
+        if (!read_more(in)) {
             if (in->begin == in->end || in->too_long)
                 return NULL;
             in->text[in->end] = '\0';
@@ -93,7 +93,7 @@ static char *next_line(struct lines *in)
 
 /* Read a number; *text moves past it. Returns -1 if there is none, or none
  * that fits. */
-static int64_t number(const char **text)
+static int64_t parse_number(const char **text)
 {
     const char *digit = *text;
     int64_t n = 0;
@@ -110,7 +110,7 @@ static int64_t number(const char **text)
 }
 
 /* Whether a list of names with commas between them has the name. */
-static bool has_name(const char *list, const char *name)
+static bool list_has_name(const char *list, const char *name)
 {
     size_t length = strlen(name);
 
@@ -148,21 +148,21 @@ static void unescape(char *text)
 
 struct search {
     const char *root;
-    int found;              /* processors, of what was read so far */
+    int limit;              /* processors, of what was read so far */
     bool has_v1, has_v2;    /* whether this process is in such a group */
     char v1[PATH_BYTES], v2[PATH_BYTES]; /* which one */
     char path[PATH_BYTES];  /* of the file that is open, or comes next */
-    struct lines lines;
+    struct line_reader line_reader;
     char line[LINE_BYTES];
 };
 
-static bool open_lines(struct search *s)
+static bool open_line_reader(struct search *s)
 {
-    s->lines.fd = weir_sys_open(s->path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
-    s->lines.at = 0;
-    s->lines.begin = s->lines.end = 0;
-    s->lines.too_long = false;
-    return s->lines.fd >= 0;
+    s->line_reader.fd = weir_sys_open(s->path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
+    s->line_reader.at = 0;
+    s->line_reader.begin = s->line_reader.end = 0;
+    s->line_reader.too_long = false;
+    return s->line_reader.fd >= 0;
 }
 
 /* Set the path to `root`, `folder` and `name`. false: it is too long. */
@@ -186,77 +186,77 @@ static const char *first_line(struct search *s, const char *folder,
     const char *line = NULL;
 
     s->line[0] = '\0';
-    if (!set_path(s, folder, length, name) || !open_lines(s))
+    if (!set_path(s, folder, length, name) || !open_line_reader(s))
         return s->line;
-    line = next_line(&s->lines);
-    weir_sys_close(s->lines.fd);
+    line = next_line(&s->line_reader);
+    weir_sys_close(s->line_reader.fd);
     if (line != NULL && strlen(line) < sizeof(s->line))
         memcpy(s->line, line, strlen(line) + 1);
     return s->line;
 }
 
-static void apply(struct search *s, int64_t quota, int64_t period)
+static void apply_quota(struct search *s, int64_t quota, int64_t period)
 {
     int64_t n;
 
     if (quota <= 0 || period <= 0)
         return;
     n = quota / period + (quota % period != 0);
-    if (n < s->found)
-        s->found = (int)n;
+    if (n < s->limit)
+        s->limit = (int)n;
 }
 
-static void look_at_v2(struct search *s, const char *folder, size_t length)
+static void read_v2_quota(struct search *s, const char *folder, size_t length)
 {
     const char *text = first_line(s, folder, length, "/cpu.max");
-    int64_t quota = number(&text);
+    int64_t quota = parse_number(&text);
 
     if (quota >= 0 && *text == ' ') {
         text++;
-        apply(s, quota, number(&text));
+        apply_quota(s, quota, parse_number(&text));
     }
 }
 
-static void look_at_v1(struct search *s, const char *folder, size_t length)
+static void read_v1_quota(struct search *s, const char *folder, size_t length)
 {
     const char *text = first_line(s, folder, length, "/cpu.cfs_quota_us");
-    int64_t quota = number(&text);
+    int64_t quota = parse_number(&text);
 
     if (quota < 0)
         return;
     text = first_line(s, folder, length, "/cpu.cfs_period_us");
-    apply(s, quota, number(&text));
+    apply_quota(s, quota, parse_number(&text));
 }
 
 /* Look at a group's folder and at those around it, up to the mount point.
  * `inside` is the group's path, `top` that of the folder that is mounted. */
-static void look_upwards(struct search *s, const char *mount, const char *top,
-                         const char *inside, bool v2)
+static void read_quotas_upwards(struct search *s, const char *mount, const char *mount_root,
+                         const char *group_path, bool v2)
 {
     char folder[PATH_BYTES];
-    size_t base = strlen(mount), skip = strcmp(top, "/") == 0 ? 0 : strlen(top);
+    size_t base = strlen(mount), skip = strcmp(mount_root, "/") == 0 ? 0 : strlen(mount_root);
     size_t length;
 
     /* A group outside of the mount, or of this process's namespace: only what
      * is mounted can be seen. */
-    if (strncmp(inside, top, skip) != 0 ||
-        (inside[skip] != '/' && inside[skip] != '\0') ||
-        strstr(inside, "/..") != NULL)
-        inside = "";
+    if (strncmp(group_path, mount_root, skip) != 0 ||
+        (group_path[skip] != '/' && group_path[skip] != '\0') ||
+        strstr(group_path, "/..") != NULL)
+        group_path = "";
     else
-        inside += skip;
-    length = base + strlen(inside);
+        group_path += skip;
+    length = base + strlen(group_path);
     if (length >= sizeof(folder))
         return;
     memcpy(folder, mount, base);
-    memcpy(folder + base, inside, length - base);
+    memcpy(folder + base, group_path, length - base);
     while (length > base && folder[length - 1] == '/')
         length--;
     for (;;) {
         if (v2)
-            look_at_v2(s, folder, length);
+            read_v2_quota(s, folder, length);
         else
-            look_at_v1(s, folder, length);
+            read_v1_quota(s, folder, length);
         if (length <= base)
             return;
         do
@@ -279,7 +279,7 @@ static void read_group(struct search *s, const char *line)
     if (strncmp(line, "0::", 3) == 0) {
         s->has_v2 = true;
         memcpy(s->v2, group + 1, strlen(group + 1) + 1);
-    } else if (has_name(list, "cpu")) {
+    } else if (list_has_name(list, "cpu")) {
         s->has_v1 = true;
         memcpy(s->v1, group + 1, strlen(group + 1) + 1);
     }
@@ -307,60 +307,60 @@ static void read_mount(struct search *s, char *line)
     if (strcmp(fields[4], "/") == 0)
         fields[4][0] = '\0';
     if (s->has_v2 && strcmp(fields[dash + 1], "cgroup2") == 0)
-        look_upwards(s, fields[4], fields[3], s->v2, true);
+        read_quotas_upwards(s, fields[4], fields[3], s->v2, true);
     else if (s->has_v1 && strcmp(fields[dash + 1], "cgroup") == 0 &&
-             has_name(fields[dash + 3], "cpu"))
-        look_upwards(s, fields[4], fields[3], s->v1, false);
+             list_has_name(fields[dash + 3], "cpu"))
+        read_quotas_upwards(s, fields[4], fields[3], s->v1, false);
 }
 
-static void each_group(struct search *s)
+static void read_groups(struct search *s)
 {
     const char *line;
 
-    if (!set_path(s, "", 0, "/proc/self/cgroup") || !open_lines(s))
+    if (!set_path(s, "", 0, "/proc/self/cgroup") || !open_line_reader(s))
         return;
-    while ((line = next_line(&s->lines)) != NULL)
+    while ((line = next_line(&s->line_reader)) != NULL)
         read_group(s, line);
-    weir_sys_close(s->lines.fd);
+    weir_sys_close(s->line_reader.fd);
 }
 
 /* What is looked at meanwhile uses s->lines: `mounts` keeps these. */
-static void each_mount(struct search *s, struct lines *mounts)
+static void read_mounts(struct search *s, struct line_reader *mounts)
 {
     char *line;
 
-    if (!set_path(s, "", 0, "/proc/self/mountinfo") || !open_lines(s))
+    if (!set_path(s, "", 0, "/proc/self/mountinfo") || !open_line_reader(s))
         return;
-    *mounts = s->lines;
+    *mounts = s->line_reader;
     while ((line = next_line(mounts)) != NULL)
         read_mount(s, line);
     weir_sys_close(mounts->fd);
 }
 
-int weir_quota_processors(const char *root)
+int weir_cgroup_processors(const char *root)
 {
     struct {
         struct search search;
-        struct lines mounts;
+        struct line_reader mounts;
     } *memory = weir_sys_alloc_small(sizeof(*memory));
-    int found = INT_MAX;
+    int limit = INT_MAX;
 
     if (memory == NULL)
-        return found;
+        return limit;
     memory->search.root = root;
-    memory->search.found = found;
-    each_group(&memory->search);
+    memory->search.limit = limit;
+    read_groups(&memory->search);
     if (memory->search.has_v1 || memory->search.has_v2)
-        each_mount(&memory->search, &memory->mounts);
-    found = memory->search.found;
+        read_mounts(&memory->search, &memory->mounts);
+    limit = memory->search.limit;
     weir_sys_free(memory);
-    return found;
+    return limit;
 }
 
 int weir_processors(void)
 {
-    int here = weir_sys_processors();
-    int quota = weir_quota_processors("");
+    int online = weir_sys_processors();
+    int quota = weir_cgroup_processors("");
 
-    return quota < here ? quota : here;
+    return quota < online ? quota : online;
 }

@@ -8,6 +8,6 @@
  * up: the least quota of its control group and of those around it, version 1
  * and 2. INT_MAX if there is none, or none can be read. `root` is put before
  * every path: "" for the system's own files. */
-int weir_quota_processors(const char *root);
+int weir_cgroup_processors(const char *root);
 
 #endif

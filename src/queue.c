@@ -18,17 +18,17 @@
 
 #include <weir/queue.h>
 
-#define ITEM_MAX ((size_t)1 << 20)
+#define ITEM_BYTES_MAX ((size_t)1 << 20)
 #define CAPACITY_MAX ((size_t)1 << 30)
 
 struct weir_queue {
     struct weir_ring ring;
     size_t bytes;                             /* (c) of an item */
-    WEIR_ON_LINE WEIR_ATOMIC(uint64_t) done;  /* (a) items dealt with */
-    struct weir_park joiners;
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) done;  /* (a) items dealt with */
+    struct weir_event_count joiners;
 };
 
-static uint64_t queue_bound(void *owner)
+static uint64_t current_queue_bound(void *owner)
 {
     struct weir_queue *queue = owner;
 
@@ -46,26 +46,26 @@ int weir_queue_create(struct weir_queue **out,
     int err;
 
     *out = NULL;
-    if (capacity > CAPACITY_MAX || o->item_bytes > ITEM_MAX ||
-        !weir_all_zero(o->reserved, sizeof(o->reserved)))
+    if (capacity > CAPACITY_MAX || o->item_bytes > ITEM_BYTES_MAX ||
+        !weir_is_all_zero(o->reserved, sizeof(o->reserved)))
         return -EINVAL;
     queue = weir_sys_alloc(1, sizeof(*queue));
     if (queue == NULL)
         return -ENOMEM;
     queue->bytes = o->item_bytes ? o->item_bytes : sizeof(void *);
-    queue->ring.bound_now = queue_bound;
+    queue->ring.current_bound = current_queue_bound;
     queue->ring.owner = queue;
     err = weir_ring_init(&queue->ring, capacity, queue->bytes, false);
     if (err != 0)
         goto no_ring;
-    err = weir_park_init(&queue->joiners);
+    err = weir_ec_init(&queue->joiners);
     if (err != 0)
         goto no_joiners;
     *out = queue;
     return 0;
 
 no_joiners:
-    weir_ring_free(&queue->ring);
+    weir_ring_destroy(&queue->ring);
 no_ring:
     weir_sys_free(queue);
     return err;
@@ -76,8 +76,8 @@ void weir_queue_destroy(struct weir_queue *queue)
     if (queue == NULL)
         return;
     if (weir_sys_pid() == queue->ring.pid) {
-        weir_park_destroy(&queue->joiners);
-        weir_ring_free(&queue->ring);
+        weir_ec_destroy(&queue->joiners);
+        weir_ring_destroy(&queue->ring);
     } else {
         weir_ring_free_memory(&queue->ring);
     }
@@ -87,7 +87,7 @@ void weir_queue_destroy(struct weir_queue *queue)
 ssize_t weir_queue_put_many(struct weir_queue *queue, const void *items,
                             size_t count, int64_t deadline)
 {
-    return weir_ring_put(&queue->ring, (struct weir_ring_items){
+    return weir_ring_put(&queue->ring, (struct weir_ring_batch){
         .items = items, .count = count, .bytes = queue->bytes,
         .stride = queue->bytes }, false,
                          deadline);
@@ -103,7 +103,7 @@ int weir_queue_put(struct weir_queue *queue, const void *item,
 
 /* Sleep until there is something to take or nothing will come: 0; or
  * -ETIMEDOUT. */
-static int await_item(struct weir_queue *queue, int64_t deadline, bool *slept)
+static int wait_for_item(struct weir_queue *queue, int64_t deadline, bool *slept)
 {
     struct weir_ring *ring = &queue->ring;
     unsigned round = 0;
@@ -113,15 +113,15 @@ static int await_item(struct weir_queue *queue, int64_t deadline, bool *slept)
     /* As for putters: about a microsecond before going to sleep. */
     for (int i = 0; i < 8; i++) {
         weir_ring_backoff(&round);
-        if (weir_ring_ready(ring))
+        if (weir_ring_has_item(ring))
             return 0;
     }
-    weir_park_announce(&ring->items);
+    weir_ec_prepare_wait(&ring->items);
     if (weir_ring_count(ring) > 0 || weir_ring_is_closed(ring)) {
-        *slept |= weir_park_retract(&ring->items);
+        *slept |= weir_ec_cancel_wait(&ring->items);
         return 0;
     }
-    if (weir_park_wait(&ring->items, deadline) == 0) {
+    if (weir_ec_commit_wait(&ring->items, deadline) == 0) {
         *slept = true;
         return 0;
     }
@@ -152,13 +152,13 @@ ssize_t weir_queue_take_many(struct weir_queue *queue, void *items,
             return -EPIPE;
         }
         err = deadline == WEIR_NO_WAIT ? -EAGAIN
-                                   : await_item(queue, deadline, &slept);
+                                   : wait_for_item(queue, deadline, &slept);
         if (err != 0)
             return err;
     }
-    weir_ring_tell_room(ring);
+    weir_ring_notify_room(ring);
     if (slept && weir_ring_count(ring) > 0)
-        weir_park_wake(&ring->items);
+        weir_ec_notify_one(&ring->items);
     return (ssize_t)n;
 }
 
@@ -174,8 +174,8 @@ int weir_queue_close(struct weir_queue *queue)
     if (weir_sys_pid() != queue->ring.pid)
         return -ECHILD;
     weir_ring_close(&queue->ring);
-    weir_park_wake_all(&queue->ring.items);
-    weir_ring_wake_putters(&queue->ring);
+    weir_ec_notify_all(&queue->ring.items);
+    weir_ring_notify_putters(&queue->ring);
     return 0;
 }
 
@@ -191,7 +191,7 @@ void weir_queue_done(struct weir_queue *queue, size_t count)
     WEIR_CHECK(accepted - done <= INT64_MAX,
                "weir_queue_done: more are done than were put");
     if (done == accepted)
-        weir_park_wake_all(&queue->joiners);
+        weir_ec_notify_all(&queue->joiners);
 }
 
 static bool all_done(struct weir_queue *queue)
@@ -209,12 +209,12 @@ int weir_queue_join(struct weir_queue *queue, int64_t deadline)
             return -EAGAIN;
         if (weir_sys_pid() != queue->ring.pid)
             return -ECHILD;
-        weir_park_announce(&queue->joiners);
+        weir_ec_prepare_wait(&queue->joiners);
         if (all_done(queue)) {
-            weir_park_retract(&queue->joiners);
+            weir_ec_cancel_wait(&queue->joiners);
             return 0;
         }
-        if (weir_park_wait(&queue->joiners, deadline) != 0)
+        if (weir_ec_commit_wait(&queue->joiners, deadline) != 0)
             return all_done(queue) ? 0 : -ETIMEDOUT;
     }
     return 0;

@@ -43,11 +43,11 @@
 #include <string.h>
 
 #define WEIR_RING_CLOSED UINT64_C(1)
-#define WEIR_RING_LOOKING UINT64_C(1) /* of head */
-#define WEIR_RING_FIRST (UINT64_C(0) - 6) /* three puts before the wrap */
+#define WEIR_RING_HEAD_LOCKED UINT64_C(1) /* of head */
+#define WEIR_RING_FIRST_POS (UINT64_C(0) - 6) /* three puts before the wrap */
 
 /* Cells ahead that are asked for, to be written: a taker writes them too. */
-#define WEIR_RING_AHEAD 6
+#define WEIR_RING_PREFETCH_CELLS 6
 
 struct weir_ring {
     char *cells;     /* (c) */
@@ -55,17 +55,17 @@ struct weir_ring {
     uint64_t mask;   /* (c) cells - 1, cells a power of two */
     size_t capacity; /* (c) */
     int64_t pid;     /* (c) */
-    uint64_t (*bound_now)(void *owner); /* (c) the bound as it is now */
+    uint64_t (*current_bound)(void *owner); /* (c) the bound as it is now */
     void *owner;                        /* (c) */
 
-    WEIR_ON_LINE WEIR_ATOMIC(uint64_t) tail;  /* (a) next put | closed */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) tail;  /* (a) next put | closed */
     WEIR_ATOMIC(uint64_t) bound;  /* (a) puts lie below; only ever raised */
-    WEIR_ON_LINE WEIR_ATOMIC(uint64_t) head;  /* (a) next take */
-    WEIR_ON_LINE struct weir_park items;      /* takers sleep here */
-    WEIR_ATOMIC(bool) refusing;  /* (a) sticky: only insiders may put */
-    WEIR_ON_LINE struct weir_park room;       /* putters sleep here */
-    struct weir_park ebb; /* they nap here until half of it is free */
-    struct weir_sys_block block; /* (c) what the cells are freed with */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) head;  /* (a) next take */
+    WEIR_CACHE_ALIGNED struct weir_event_count items;      /* takers sleep here */
+    WEIR_ATOMIC(bool) insiders_only;  /* (a) sticky: only insiders may put */
+    WEIR_CACHE_ALIGNED struct weir_event_count room;       /* putters sleep here */
+    struct weir_event_count half_free; /* they nap here until half of it is free */
+    struct weir_sys_lazy_memory block; /* (c) what the cells are freed with */
 };
 
 struct weir_cell {
@@ -74,11 +74,11 @@ struct weir_cell {
 };
 
 /* Make a ring of cells for at least `capacity` items of `bytes` each; a cell
- * of the pool's is a line of its own (on_lines). The ring is zeroed memory.
+ * of the pool's is a line of its own (cell_per_line). The ring is zeroed memory.
  * Returns 0 or -errno. */
 int weir_ring_init(struct weir_ring *ring, size_t capacity, size_t bytes,
-                   bool on_lines);
-void weir_ring_free(struct weir_ring *ring);
+                   bool cell_per_line);
+void weir_ring_destroy(struct weir_ring *ring);
 /* Free what a forked child may free. */
 void weir_ring_free_memory(struct weir_ring *ring);
 
@@ -121,7 +121,7 @@ static inline uint64_t weir_ring_tail(struct weir_ring *ring)
 /* Items accepted so far. */
 static inline uint64_t weir_ring_accepted(struct weir_ring *ring)
 {
-    return ((weir_ring_tail(ring) & ~WEIR_RING_CLOSED) - WEIR_RING_FIRST) / 2;
+    return ((weir_ring_tail(ring) & ~WEIR_RING_CLOSED) - WEIR_RING_FIRST_POS) / 2;
 }
 
 static inline bool weir_ring_is_closed(struct weir_ring *ring)
@@ -135,7 +135,7 @@ static inline bool weir_ring_is_closed(struct weir_ring *ring)
 static inline size_t weir_ring_count(struct weir_ring *ring)
 {
     uint64_t head = weir_atomic_load(&ring->head, weir_seq_cst) &
-                    ~WEIR_RING_LOOKING;
+                    ~WEIR_RING_HEAD_LOCKED;
     uint64_t tail = weir_ring_tail(ring) & ~WEIR_RING_CLOSED;
     int64_t count = weir_ring_distance(head, tail);
 
@@ -144,7 +144,7 @@ static inline size_t weir_ring_count(struct weir_ring *ring)
 
 /* Whether the next item is there to be taken, asked without touching what
  * putters write but the cell itself: for who waits and looks often. */
-static inline bool weir_ring_ready(struct weir_ring *ring)
+static inline bool weir_ring_has_item(struct weir_ring *ring)
 {
     uint64_t head = weir_atomic_load(&ring->head, weir_relaxed);
 
@@ -156,11 +156,11 @@ static inline bool weir_ring_ready(struct weir_ring *ring)
 
 /* Pause longer each time; after that let others run: whoever is waited for
  * may need this processor. */
-#define WEIR_RING_PAUSES 6
+#define WEIR_RING_PAUSE_ROUNDS 6
 
 static inline void weir_ring_backoff(unsigned *round)
 {
-    if (*round < WEIR_RING_PAUSES) {
+    if (*round < WEIR_RING_PAUSE_ROUNDS) {
         for (unsigned i = 0; i < 1u << *round; i++)
             weir_sys_pause();
         ++*round;
@@ -171,10 +171,10 @@ static inline void weir_ring_backoff(unsigned *round)
 
 /* Whether another thread is waited for in vain: this is a child that was
  * forked while it was at a cell, and it is not here. */
-static inline bool weir_ring_in_vain(const struct weir_ring *ring,
+static inline bool weir_ring_peer_lost_in_fork(const struct weir_ring *ring,
                                      unsigned round)
 {
-    return round == WEIR_RING_PAUSES && weir_sys_pid() != ring->pid;
+    return round == WEIR_RING_PAUSE_ROUNDS && weir_sys_pid() != ring->pid;
 }
 
 /* ---- put ---- */
@@ -214,11 +214,11 @@ static inline void weir_ring_fill(struct weir_ring *ring, uint64_t pos,
     uint64_t turn = weir_ring_turn(ring, pos);
     unsigned round = 0;
 
-    weir_sys_prefetch(weir_ring_cell(ring, pos + 2 * WEIR_RING_AHEAD));
+    weir_sys_prefetch(weir_ring_cell(ring, pos + 2 * WEIR_RING_PREFETCH_CELLS));
     /* Below the bound the cell's last taker has moved the head past it, and
      * is at most still copying. Pairs with the release in weir_ring_take. */
     while (weir_atomic_load(&cell->seq, weir_acquire) != turn &&
-           !weir_ring_in_vain(ring, round))
+           !weir_ring_peer_lost_in_fork(ring, round))
         weir_ring_backoff(&round);
     memcpy(cell + 1, item, bytes);
     /* Publishes the item to the taker's acquire load. */
@@ -227,43 +227,43 @@ static inline void weir_ring_fill(struct weir_ring *ring, uint64_t pos,
 
 /* Raise the bound to what it is now. Returns true where that leaves room, or
  * the ring is closed: a put is worth trying. */
-bool weir_ring_refresh(struct weir_ring *ring);
+bool weir_ring_raise_bound(struct weir_ring *ring);
 
 /* Wait until a put is worth trying: 0; or -EAGAIN, -ETIMEDOUT, -EPIPE,
- * -ECHILD. Whoever was made to sleep must call weir_ring_tell_room() after
+ * -ECHILD. Whoever was made to sleep must call weir_ring_notify_room() after
  * its put if there is room left; *slept says so. Where `stop` is not NULL it
  * returns 0 too when that is not 0: who sets it, seq_cst, then calls
- * weir_ring_wake_putters(). */
-int weir_ring_await_room(struct weir_ring *ring, bool insider,
+ * weir_ring_notify_putters(). */
+int weir_ring_wait_for_room(struct weir_ring *ring, bool insider,
                          const WEIR_ATOMIC(int) *stop, int64_t deadline,
                          bool *slept);
 
 /* Whether no more than half of the ring waits to be taken. */
-static inline bool weir_ring_has_ebbed(struct weir_ring *ring)
+static inline bool weir_ring_is_half_free(struct weir_ring *ring)
 {
     return weir_ring_count(ring) <= ring->capacity / 2;
 }
 
 /* Room was made: wake a putter that waits for it. */
-static inline void weir_ring_tell_room(struct weir_ring *ring)
+static inline void weir_ring_notify_room(struct weir_ring *ring)
 {
-    weir_park_wake(&ring->room);
-    if (weir_park_count(weir_atomic_load(&ring->ebb.state, weir_seq_cst)) !=
+    weir_ec_notify_one(&ring->room);
+    if (weir_ec_waiters(weir_atomic_load(&ring->half_free.state, weir_seq_cst)) !=
             0 &&
-        weir_ring_has_ebbed(ring))
-        weir_park_wake(&ring->ebb);
+        weir_ring_is_half_free(ring))
+        weir_ec_notify_one(&ring->half_free);
 }
 
 /* Wake all putters, to look whether they may go on. */
-static inline void weir_ring_wake_putters(struct weir_ring *ring)
+static inline void weir_ring_notify_putters(struct weir_ring *ring)
 {
-    weir_park_wake_all(&ring->room);
-    weir_park_wake_all(&ring->ebb);
+    weir_ec_notify_all(&ring->room);
+    weir_ec_notify_all(&ring->half_free);
 }
 
 /* What is put: the first `bytes` bytes of each of `count` items that lie
  * `stride` bytes apart. */
-struct weir_ring_items {
+struct weir_ring_batch {
     const void *items;
     size_t count, bytes, stride;
 };
@@ -271,37 +271,37 @@ struct weir_ring_items {
 /* Put copies of items, waiting for room. Insiders may put when outsiders are
  * refused. As weir_queue_put_many(). */
 static inline ssize_t weir_ring_put(struct weir_ring *ring,
-                                    struct weir_ring_items what, bool insider,
+                                    struct weir_ring_batch batch, bool insider,
                                     int64_t deadline)
 {
-    const char *from = what.items;
+    const char *from = batch.items;
     size_t done = 0;
     bool slept = false;
     int err = 0;
 
-    while (done < what.count) {
+    while (done < batch.count) {
         uint64_t pos = 0;
         size_t n;
 
-        if (!insider && weir_atomic_load(&ring->refusing, weir_acquire)) {
+        if (!insider && weir_atomic_load(&ring->insiders_only, weir_acquire)) {
             err = -EPIPE;
             break;
         }
-        n = weir_ring_claim(ring, what.count - done, &pos);
+        n = weir_ring_claim(ring, batch.count - done, &pos);
         if (n == 0) {
-            err = weir_ring_await_room(ring, insider, NULL, deadline,
+            err = weir_ring_wait_for_room(ring, insider, NULL, deadline,
                                        &slept);
             if (err != 0)
                 break;
             continue;
         }
-        for (size_t i = 0; i < n; i++, from += what.stride)
-            weir_ring_fill(ring, pos + 2 * i, from, what.bytes);
-        weir_park_wake(&ring->items);
+        for (size_t i = 0; i < n; i++, from += batch.stride)
+            weir_ring_fill(ring, pos + 2 * i, from, batch.bytes);
+        weir_ec_notify_one(&ring->items);
         done += n;
     }
-    if (slept && weir_ring_refresh(ring))
-        weir_ring_tell_room(ring);
+    if (slept && weir_ring_raise_bound(ring))
+        weir_ring_notify_room(ring);
     return done > 0 || err == 0 ? (ssize_t)done : err;
 }
 
@@ -332,7 +332,7 @@ static inline size_t weir_ring_take(struct weir_ring *ring, void *items,
 
             /* The head never passes the tail: if the tail is where the head
              * was, the head is still there, and there was nothing. */
-            if (tail == head || weir_ring_in_vain(ring, round))
+            if (tail == head || weir_ring_peer_lost_in_fork(ring, round))
                 return 0;
         }
         weir_ring_backoff(&round);
@@ -342,7 +342,7 @@ static inline size_t weir_ring_take(struct weir_ring *ring, void *items,
         struct weir_cell *cell = weir_ring_cell(ring, head + 2 * i);
 
         weir_sys_prefetch(
-            weir_ring_cell(ring, head + 2 * (i + WEIR_RING_AHEAD)));
+            weir_ring_cell(ring, head + 2 * (i + WEIR_RING_PREFETCH_CELLS)));
         memcpy((char *)items + i * bytes, cell + 1, bytes);
         /* Hands the cell to the putter one round later, whose acquire load
          * pairs with this: our reading is done before its writing. */
@@ -354,7 +354,7 @@ static inline size_t weir_ring_take(struct weir_ring *ring, void *items,
 
 /* Take the item at `pos` and forget it. false: it is not the next one any
  * more, or not there yet. */
-static inline bool weir_ring_skip(struct weir_ring *ring, uint64_t pos)
+static inline bool weir_ring_discard(struct weir_ring *ring, uint64_t pos)
 {
     struct weir_cell *cell = weir_ring_cell(ring, pos);
     uint64_t head = pos;
@@ -370,9 +370,9 @@ static inline bool weir_ring_skip(struct weir_ring *ring, uint64_t pos)
 }
 
 /* Take up to `count` of the next items, as long as `wanted` says so of the
- * copies. One thread at a time may be in this call, or in weir_ring_skip().
+ * copies. One thread at a time may be in this call, or in weir_ring_discard().
  * Returns how many. `wanted` must not wait. */
-static inline size_t weir_ring_take_if(struct weir_ring *ring, void *items,
+static inline size_t weir_ring_take_while(struct weir_ring *ring, void *items,
                                        size_t count, size_t bytes,
                                        bool (*wanted)(void *user, void *item),
                                        void *user)
@@ -391,7 +391,7 @@ static inline size_t weir_ring_take_if(struct weir_ring *ring, void *items,
             if (head == before)
                 return 0;
         } else if (weir_atomic_cas_strong(&ring->head, &head,
-                                          head | WEIR_RING_LOOKING,
+                                          head | WEIR_RING_HEAD_LOCKED,
                                           weir_seq_cst)) {
             break;
         }
@@ -407,7 +407,7 @@ static inline size_t weir_ring_take_if(struct weir_ring *ring, void *items,
         if (!wanted(user, item))
             break;
     }
-    weir_atomic_fetch_add(&ring->head, 2 * n - WEIR_RING_LOOKING,
+    weir_atomic_fetch_add(&ring->head, 2 * n - WEIR_RING_HEAD_LOCKED,
                           weir_seq_cst);
     for (size_t i = 0; i < n; i++)
         weir_atomic_store(&weir_ring_cell(ring, head + 2 * i)->seq,

@@ -15,7 +15,7 @@ struct weir_sip_state {
     uint64_t a, b, c, d;
 };
 
-static inline uint64_t weir_sip_rotate(uint64_t x, unsigned bits)
+static inline uint64_t weir_sip_rotl(uint64_t x, unsigned bits)
 {
     return x << bits | x >> (64 - bits);
 }
@@ -24,14 +24,14 @@ static inline void weir_sip_round(struct weir_sip_state *s)
 {
     s->a += s->b;
     s->c += s->d;
-    s->b = weir_sip_rotate(s->b, 13) ^ s->a;
-    s->d = weir_sip_rotate(s->d, 16) ^ s->c;
-    s->a = weir_sip_rotate(s->a, 32);
+    s->b = weir_sip_rotl(s->b, 13) ^ s->a;
+    s->d = weir_sip_rotl(s->d, 16) ^ s->c;
+    s->a = weir_sip_rotl(s->a, 32);
     s->c += s->b;
     s->a += s->d;
-    s->b = weir_sip_rotate(s->b, 17) ^ s->c;
-    s->d = weir_sip_rotate(s->d, 21) ^ s->a;
-    s->c = weir_sip_rotate(s->c, 32);
+    s->b = weir_sip_rotl(s->b, 17) ^ s->c;
+    s->d = weir_sip_rotl(s->d, 21) ^ s->a;
+    s->c = weir_sip_rotl(s->c, 32);
 }
 
 /* Up to 8 bytes as a little-endian number, whatever the machine's order. */

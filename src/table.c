@@ -27,20 +27,20 @@
  * 100,000 keys: 16 shards 85 ns a call, 32 72, 64 65. Not 64, because
  * weir_table_for_each() holds all their mutexes at once, and thread sanitizer
  * gives up on a thread that holds more than 64. */
-#define SHARD_BITS 5
-#define SHARDS (1 << SHARD_BITS)
+#define SHARDS_LOG2 5
+#define SHARDS (1 << SHARDS_LOG2)
 
 #define ENTRIES_MAX ((uint64_t)1 << 31)
-#define ENTRIES_DEFAULT ((size_t)1 << 20)
-#define ENTRY_MAX ((size_t)1 << 30)
-#define ENTRY_DEFAULT ((size_t)1 << 20)
+#define ENTRIES_MAX_DEFAULT ((size_t)1 << 20)
+#define ENTRY_BYTES_MAX ((size_t)1 << 30)
+#define ENTRY_BYTES_DEFAULT ((size_t)1 << 20)
 
 struct weir_table {
     uint64_t hash_key[2]; /* (c) */
     size_t entries_max;   /* (c) */
     size_t entry_max;     /* (c) */
     int64_t pid;          /* (c) of the creator */
-    WEIR_ON_LINE WEIR_ATOMIC(size_t) count; /* (a) */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(size_t) count; /* (a) */
     struct weir_shard shards[SHARDS];
 };
 
@@ -52,7 +52,7 @@ static uint64_t hash_of(const struct weir_table *table, struct weir_bytes key)
 /* The shard of a hash, with what the call will need on its way. */
 static struct weir_shard *shard_of(struct weir_table *table, uint64_t hash)
 {
-    struct weir_shard *shard = &table->shards[hash >> (64 - SHARD_BITS)];
+    struct weir_shard *shard = &table->shards[hash >> (64 - SHARDS_LOG2)];
 
     weir_shard_prefetch(shard, hash);
     return shard;
@@ -62,7 +62,7 @@ static struct weir_shard *shard_of(struct weir_table *table, uint64_t hash)
 
 /* Whether a key and its value may be stored together. Every call asks this
  * before it reads a byte of the key: hashing costs time by its length. */
-static bool fits(const struct weir_table *table, size_t key_bytes,
+static bool entry_fits(const struct weir_table *table, size_t key_bytes,
                  size_t value_bytes)
 {
     return key_bytes <= table->entry_max &&
@@ -70,7 +70,7 @@ static bool fits(const struct weir_table *table, size_t key_bytes,
 }
 
 /* Count one more entry, unless the table is full. */
-static bool reserve(struct weir_table *table)
+static bool reserve_entry(struct weir_table *table)
 {
     size_t count = weir_atomic_load(&table->count, weir_relaxed);
 
@@ -81,31 +81,31 @@ static bool reserve(struct weir_table *table)
     return false;
 }
 
-static void release(struct weir_table *table)
+static void unreserve_entry(struct weir_table *table)
 {
     weir_atomic_fetch_sub(&table->count, 1, weir_relaxed);
 }
 
 /* Make a slot for a new key, counted, and room for it in the shard; it is
  * not in the shard yet. Returns 0, -ENOSPC or -ENOMEM. */
-static int prepare_locked(struct weir_table *table, struct weir_shard *shard,
+static int prepare_slot_locked(struct weir_table *table, struct weir_shard *shard,
                           struct weir_shard_slot *slot, struct weir_bytes key,
                           size_t value_bytes)
     WEIR_REQUIRES(shard->lock);
 
-static int prepare_locked(struct weir_table *table, struct weir_shard *shard,
+static int prepare_slot_locked(struct weir_table *table, struct weir_shard *shard,
                           struct weir_shard_slot *slot, struct weir_bytes key,
                           size_t value_bytes)
 {
     int err;
 
-    if (!reserve(table))
+    if (!reserve_entry(table))
         return -ENOSPC;
     err = weir_shard_grow_locked(shard);
     if (err == 0)
-        err = weir_slot_make(slot, key, value_bytes);
+        err = weir_slot_init(slot, key, value_bytes);
     if (err != 0)
-        release(table);
+        unreserve_entry(table);
     return err;
 }
 
@@ -121,14 +121,14 @@ int weir_table_create(struct weir_table **out,
     int err;
 
     *out = NULL;
-    if (o->entries_max > ENTRIES_MAX || o->entry_max > ENTRY_MAX ||
-        !weir_all_zero(o->reserved, sizeof(o->reserved)))
+    if (o->entries_max > ENTRIES_MAX || o->entry_max > ENTRY_BYTES_MAX ||
+        !weir_is_all_zero(o->reserved, sizeof(o->reserved)))
         return -EINVAL;
     table = weir_sys_alloc(1, sizeof(*table));
     if (table == NULL)
         return -ENOMEM;
-    table->entries_max = o->entries_max ? o->entries_max : ENTRIES_DEFAULT;
-    table->entry_max = o->entry_max ? o->entry_max : ENTRY_DEFAULT;
+    table->entries_max = o->entries_max ? o->entries_max : ENTRIES_MAX_DEFAULT;
+    table->entry_max = o->entry_max ? o->entry_max : ENTRY_BYTES_DEFAULT;
     table->pid = weir_sys_pid();
     err = weir_sys_random(table->hash_key, sizeof(table->hash_key));
     if (err != 0)
@@ -169,10 +169,10 @@ void weir_table_destroy(struct weir_table *table)
 
 /* Whether a value can take the place of another without wasting more than
  * half of the room. */
-static bool fits_slot(const struct weir_shard_slot *slot,
+static bool value_fits_slot(const struct weir_shard_slot *slot,
                       struct weir_bytes value)
 {
-    size_t room = weir_slot_room(slot);
+    size_t room = weir_slot_value_room(slot);
 
     return value.bytes <= room && value.bytes >= room / 2;
 }
@@ -181,34 +181,34 @@ int weir_table_put(struct weir_table *table, struct weir_bytes key,
                    struct weir_bytes value)
 {
     struct weir_shard_slot old = { 0 };
-    struct weir_shard_slot fresh;
+    struct weir_shard_slot new_slot;
     struct weir_shard_slot *slot;
     struct weir_shard *shard;
     uint64_t hash;
     int err = 0;
 
-    if (!fits(table, key.bytes, value.bytes))
+    if (!entry_fits(table, key.bytes, value.bytes))
         return -EMSGSIZE;
     hash = hash_of(table, key);
     shard = shard_of(table, hash);
-    if (weir_sys_lock_here(&shard->lock, table->pid) != 0)
+    if (weir_sys_lock_in_creator(&shard->lock, table->pid) != 0)
         return -ECHILD;
     slot = weir_shard_find_locked(shard, hash, key);
     if (slot == NULL) {
-        err = prepare_locked(table, shard, &fresh, key, value.bytes);
+        err = prepare_slot_locked(table, shard, &new_slot, key, value.bytes);
         if (err == 0) {
-            weir_slot_set(&fresh, value);
-            weir_shard_insert_locked(shard, hash, &fresh);
+            weir_slot_set_value(&new_slot, value);
+            weir_shard_insert_locked(shard, hash, &new_slot);
         }
-    } else if (fits_slot(slot, value)) {
-        weir_slot_set(slot, value);
+    } else if (value_fits_slot(slot, value)) {
+        weir_slot_set_value(slot, value);
     } else {
-        err = weir_slot_make(&fresh, key, value.bytes);
+        err = weir_slot_init(&new_slot, key, value.bytes);
         if (err == 0) {
-            weir_slot_set(&fresh, value);
-            fresh.hash = slot->hash;
+            weir_slot_set_value(&new_slot, value);
+            new_slot.hash = slot->hash;
             old = *slot;
-            *slot = fresh;
+            *slot = new_slot;
         }
     }
     weir_sys_unlock(&shard->lock);
@@ -224,11 +224,11 @@ ssize_t weir_table_get(struct weir_table *table, struct weir_bytes key,
     ssize_t length = -ENOENT;
     uint64_t hash;
 
-    if (!fits(table, key.bytes, 0))
+    if (!entry_fits(table, key.bytes, 0))
         return -ENOENT;
     hash = hash_of(table, key);
     shard = shard_of(table, hash);
-    if (weir_sys_lock_here(&shard->lock, table->pid) != 0)
+    if (weir_sys_lock_in_creator(&shard->lock, table->pid) != 0)
         return -ECHILD;
     slot = weir_shard_find_locked(shard, hash, key);
     if (slot != NULL) {
@@ -255,22 +255,22 @@ static int insert_edited_locked(struct weir_table *table,
                                 struct weir_bytes key,
                                 const struct weir_table_edit *edit)
 {
-    struct weir_shard_slot fresh;
+    struct weir_shard_slot new_slot;
     int result;
 
     if (edit->bytes == 0)
         return -ENOENT;
-    if (!fits(table, key.bytes, edit->bytes))
+    if (!entry_fits(table, key.bytes, edit->bytes))
         return -EMSGSIZE;
-    result = prepare_locked(table, shard, &fresh, key, edit->bytes);
+    result = prepare_slot_locked(table, shard, &new_slot, key, edit->bytes);
     if (result != 0)
         return result;
-    result = edit->fn(edit->user, weir_slot_value(&fresh), edit->bytes);
+    result = edit->fn(edit->user, weir_slot_value(&new_slot), edit->bytes);
     if (result == 0) {
-        weir_shard_insert_locked(shard, hash, &fresh);
+        weir_shard_insert_locked(shard, hash, &new_slot);
     } else {
-        weir_slot_free(&fresh);
-        release(table);
+        weir_slot_free(&new_slot);
+        unreserve_entry(table);
     }
     return result;
 }
@@ -287,11 +287,11 @@ int weir_table_update(struct weir_table *table, struct weir_bytes key,
                "weir_table_update() needs an edit function");
     if ((edit->reserved[0] | edit->reserved[1]) != 0)
         return -EINVAL;
-    if (!fits(table, key.bytes, 0))
+    if (!entry_fits(table, key.bytes, 0))
         return edit->bytes == 0 ? -ENOENT : -EMSGSIZE;
     hash = hash_of(table, key);
     shard = shard_of(table, hash);
-    if (weir_sys_lock_here(&shard->lock, table->pid) != 0)
+    if (weir_sys_lock_in_creator(&shard->lock, table->pid) != 0)
         return -ECHILD;
     slot = weir_shard_find_locked(shard, hash, key);
     if (slot != NULL)
@@ -310,17 +310,17 @@ int weir_table_remove(struct weir_table *table, struct weir_bytes key)
     struct weir_shard *shard;
     uint64_t hash;
 
-    if (!fits(table, key.bytes, 0))
+    if (!entry_fits(table, key.bytes, 0))
         return -ENOENT;
     hash = hash_of(table, key);
     shard = shard_of(table, hash);
-    if (weir_sys_lock_here(&shard->lock, table->pid) != 0)
+    if (weir_sys_lock_in_creator(&shard->lock, table->pid) != 0)
         return -ECHILD;
     slot = weir_shard_find_locked(shard, hash, key);
     if (slot != NULL) {
         old = *slot;
-        weir_shard_empty_locked(shard, slot);
-        release(table);
+        weir_shard_remove_locked(shard, slot);
+        unreserve_entry(table);
     }
     weir_sys_unlock(&shard->lock);
     weir_slot_free(&old);
@@ -334,7 +334,7 @@ size_t weir_table_count(const struct weir_table *table)
 
 /* ---- the snapshot ---- */
 
-struct copied {
+struct snapshot_entry {
     struct weir_bytes key;
     struct weir_bytes value;
 };
@@ -342,7 +342,7 @@ struct copied {
 /* One allocation: the views, then values and keys, each value aligned for
  * any type. */
 struct snapshot {
-    struct copied *all;
+    struct snapshot_entry *all;
     size_t count;
 };
 
@@ -356,8 +356,8 @@ static size_t aligned(size_t bytes)
 /* How the sorted walk orders keys: by their bytes, a prefix first. */
 static int compare(const void *a, const void *b)
 {
-    const struct weir_bytes *x = &((const struct copied *)a)->key;
-    const struct weir_bytes *y = &((const struct copied *)b)->key;
+    const struct weir_bytes *x = &((const struct snapshot_entry *)a)->key;
+    const struct weir_bytes *y = &((const struct snapshot_entry *)b)->key;
     size_t least = x->bytes < y->bytes ? x->bytes : y->bytes;
     int order = least == 0 ? 0 : memcmp(x->data, y->data, least);
 
@@ -373,7 +373,7 @@ static unsigned char *copy_shard(const struct weir_shard *shard,
     for (size_t s = 0; shard->slots != NULL && s <= shard->mask; s++) {
         struct weir_shard_slot *slot = &shard->slots[s];
         struct weir_bytes key;
-        struct copied *view;
+        struct snapshot_entry *view;
 
         if (slot->kind == WEIR_SLOT_EMPTY)
             continue;
@@ -409,11 +409,11 @@ static int copy_all(const struct weir_table *table, struct snapshot *snapshot)
     /* No overflow: a small key takes 42 bytes at least, for a quarter of the
      * slots are empty, and 64 here, or 48 where a pointer has four bytes; so
      * nearly the whole address space would have to be slots. */
-    to = weir_sys_alloc(1, aligned(count * sizeof(struct copied)) + bytes);
+    to = weir_sys_alloc(1, aligned(count * sizeof(struct snapshot_entry)) + bytes);
     if (to == NULL)
         return -ENOMEM;
-    snapshot->all = (struct copied *)(void *)to;
-    to += aligned(count * sizeof(struct copied));
+    snapshot->all = (struct snapshot_entry *)(void *)to;
+    to += aligned(count * sizeof(struct snapshot_entry));
     for (int i = 0; i < SHARDS; i++)
         to = copy_shard(&table->shards[i], snapshot, to);
     return 0;
@@ -429,7 +429,7 @@ static int take_snapshot(struct weir_table *table, struct snapshot *snapshot)
     int err = 0;
 
     while (locked < SHARDS && err == 0) {
-        err = weir_sys_lock_here(&table->shards[locked].lock, table->pid);
+        err = weir_sys_lock_in_creator(&table->shards[locked].lock, table->pid);
         locked += err == 0;
     }
     if (err == 0)

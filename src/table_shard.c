@@ -20,25 +20,25 @@
 
 #include <string.h>
 
-#define SLOTS_LEAST 16 /* of a shard that has a key: eight cache lines */
+#define SLOTS_MIN 16 /* of a shard that has a key: eight cache lines */
 
 /* ---- what is in a slot ---- */
 
-int weir_slot_make(struct weir_shard_slot *slot, struct weir_bytes key,
+int weir_slot_init(struct weir_shard_slot *slot, struct weir_bytes key,
                    size_t value_bytes)
 {
     unsigned char *to;
 
     *slot = (struct weir_shard_slot){ 0 };
-    if (value_bytes <= WEIR_SLOT_DATA &&
-        key.bytes <= WEIR_SLOT_DATA - value_bytes) {
+    if (value_bytes <= WEIR_SLOT_DATA_BYTES &&
+        key.bytes <= WEIR_SLOT_DATA_BYTES - value_bytes) {
         slot->kind = WEIR_SLOT_SMALL;
         slot->key_bytes = (uint8_t)key.bytes;
         slot->value_bytes = (uint8_t)value_bytes;
         slot->room = (uint8_t)value_bytes;
         to = slot->data + value_bytes;
     } else {
-        struct weir_entry *entry = weir_sys_alloc_small(
+        struct weir_large_entry *entry = weir_sys_alloc_small(
             sizeof(*entry) + value_bytes + key.bytes);
 
         if (entry == NULL)
@@ -55,7 +55,7 @@ int weir_slot_make(struct weir_shard_slot *slot, struct weir_bytes key,
     return 0;
 }
 
-void weir_slot_set(struct weir_shard_slot *slot, struct weir_bytes value)
+void weir_slot_set_value(struct weir_shard_slot *slot, struct weir_bytes value)
 {
     if (value.bytes != 0)
         memcpy(weir_slot_value(slot), value.data, value.bytes);
@@ -75,7 +75,7 @@ void weir_slot_free(struct weir_shard_slot *slot)
 
 /* Eight bytes at a time, here and not in a function of the library: most
  * keys are short, and there is one comparison a call. */
-static bool same_key(const struct weir_shard_slot *slot, struct weir_bytes key)
+static bool key_equals(const struct weir_shard_slot *slot, struct weir_bytes key)
 {
     struct weir_bytes mine = weir_slot_key(slot);
     const unsigned char *a = mine.data;
@@ -107,13 +107,13 @@ struct weir_shard_slot *weir_shard_find_locked(struct weir_shard *shard,
 
         if (slot->kind == WEIR_SLOT_EMPTY)
             return NULL;
-        if (slot->hash == (uint32_t)hash && same_key(slot, key))
+        if (slot->hash == (uint32_t)hash && key_equals(slot, key))
             return slot;
     }
 }
 
 /* Copy a slot to the first empty one from its hash's home on. */
-static void place(struct weir_shard_slot *slots, uint32_t mask, uint32_t hash,
+static void place_slot(struct weir_shard_slot *slots, uint32_t mask, uint32_t hash,
                   const struct weir_shard_slot *what)
 {
     uint32_t i = hash & mask;
@@ -127,7 +127,7 @@ static void place(struct weir_shard_slot *slots, uint32_t mask, uint32_t hash,
 int weir_shard_grow_locked(struct weir_shard *shard)
 {
     size_t have = shard->slots == NULL ? 0 : (size_t)shard->mask + 1;
-    size_t want = have == 0 ? SLOTS_LEAST : 2 * have;
+    size_t want = have == 0 ? SLOTS_MIN : 2 * have;
     struct weir_shard_slot *slots;
 
     if (shard->used + 1 <= have / 4 * 3)
@@ -139,7 +139,7 @@ int weir_shard_grow_locked(struct weir_shard *shard)
         return -ENOMEM;
     for (size_t i = 0; i < have; i++)
         if (shard->slots[i].kind != WEIR_SLOT_EMPTY)
-            place(slots, (uint32_t)(want - 1), shard->slots[i].hash,
+            place_slot(slots, (uint32_t)(want - 1), shard->slots[i].hash,
                   &shard->slots[i]);
     weir_sys_free(shard->slots);
     shard->slots = slots;
@@ -153,13 +153,13 @@ int weir_shard_grow_locked(struct weir_shard *shard)
 void weir_shard_insert_locked(struct weir_shard *shard, uint64_t hash,
                               const struct weir_shard_slot *slot)
 {
-    place(shard->slots, shard->mask, (uint32_t)hash, slot);
+    place_slot(shard->slots, shard->mask, (uint32_t)hash, slot);
     shard->used++;
 }
 
 /* The gap is closed: an entry whose way from home leads over it moves into
  * it, and leaves the next gap. */
-void weir_shard_empty_locked(struct weir_shard *shard,
+void weir_shard_remove_locked(struct weir_shard *shard,
                              struct weir_shard_slot *slot)
 {
     uint32_t mask = shard->mask;
@@ -167,9 +167,9 @@ void weir_shard_empty_locked(struct weir_shard *shard,
 
     for (uint32_t i = (gap + 1) & mask; shard->slots[i].kind != WEIR_SLOT_EMPTY;
          i = (i + 1) & mask) {
-        uint32_t way = (i - shard->slots[i].hash) & mask;
+        uint32_t distance = (i - shard->slots[i].hash) & mask;
 
-        if (way >= ((i - gap) & mask)) {
+        if (distance >= ((i - gap) & mask)) {
             shard->slots[gap] = shard->slots[i];
             gap = i;
         }

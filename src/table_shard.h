@@ -12,7 +12,7 @@
 
 /* An entry too large for a slot. The value comes first, so that it is aligned
  * for any type; the key lies behind the room for the value. */
-struct weir_entry {
+struct weir_large_entry {
     uint32_t key_bytes;   /* (c) */
     uint32_t value_bytes; /* (l) of the shard */
     uint32_t room;        /* (c) for the value */
@@ -22,15 +22,15 @@ struct weir_entry {
 /* Value and key that fit into a slot together are kept there, laid out as in
  * an entry: then a call has one line to wait for, not two in a row. It is half
  * a line: a counter of eight bytes with a key of up to sixteen is small. */
-#define WEIR_SLOT_DATA 24
+#define WEIR_SLOT_DATA_BYTES 24
 
 enum weir_slot_kind { WEIR_SLOT_EMPTY = 0, WEIR_SLOT_SMALL, WEIR_SLOT_LARGE };
 
 /* All under the shard's lock, once it is in a shard. */
 struct weir_shard_slot {
     union {
-        _Alignas(max_align_t) unsigned char data[WEIR_SLOT_DATA]; /* small */
-        struct weir_entry *entry;                                 /* large */
+        _Alignas(max_align_t) unsigned char data[WEIR_SLOT_DATA_BYTES]; /* small */
+        struct weir_large_entry *entry;                                 /* large */
     };
     uint32_t hash;  /* the low half */
     uint8_t kind;   /* enum weir_slot_kind */
@@ -38,14 +38,14 @@ struct weir_shard_slot {
 };
 
 struct weir_shard {
-    WEIR_ON_LINE struct weir_sys_mutex lock;
+    WEIR_CACHE_ALIGNED struct weir_sys_mutex lock;
     struct weir_shard_slot *slots; /* (l) NULL before the first key */
     uint32_t mask;           /* (l) slots - 1 */
     uint32_t used;           /* (l) */
 
     /* What a call can look at while the line above is on its way from
      * another core: written only when the shard grows. */
-    WEIR_ON_LINE WEIR_ATOMIC(uintptr_t) hint; /* (a) `slots` as a number */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uintptr_t) hint; /* (a) `slots` as a number */
     WEIR_ATOMIC(uint32_t) hint_mask;          /* (a) */
 };
 
@@ -78,7 +78,7 @@ static inline size_t weir_slot_value_bytes(const struct weir_shard_slot *slot)
 }
 
 /* How large its value may become where it is. */
-static inline size_t weir_slot_room(const struct weir_shard_slot *slot)
+static inline size_t weir_slot_value_room(const struct weir_shard_slot *slot)
 {
     return slot->kind == WEIR_SLOT_SMALL ? slot->room : slot->entry->room;
 }
@@ -96,10 +96,10 @@ static inline struct weir_bytes weir_slot_key(
 
 /* Fill in a slot outside of any shard, with a zeroed value and no hash.
  * Returns 0 or -ENOMEM. */
-int weir_slot_make(struct weir_shard_slot *slot, struct weir_bytes key,
+int weir_slot_init(struct weir_shard_slot *slot, struct weir_bytes key,
                    size_t value_bytes);
 /* Copy a value in, which must fit the slot's room. */
-void weir_slot_set(struct weir_shard_slot *slot, struct weir_bytes value);
+void weir_slot_set_value(struct weir_shard_slot *slot, struct weir_bytes value);
 /* Free what a slot refers to; an empty one is fine. */
 void weir_slot_free(struct weir_shard_slot *slot);
 
@@ -120,7 +120,7 @@ void weir_shard_insert_locked(struct weir_shard *shard, uint64_t hash,
     WEIR_REQUIRES(shard->lock);
 
 /* Empty a slot; what it refers to is the caller's, who has a copy. */
-void weir_shard_empty_locked(struct weir_shard *shard,
+void weir_shard_remove_locked(struct weir_shard *shard,
                              struct weir_shard_slot *slot)
     WEIR_REQUIRES(shard->lock);
 

@@ -33,30 +33,30 @@
 
 #include <string.h>
 
-#define PIECES_MAX 1024 /* as many as writev() itself takes on Linux */
+#define IOVECS_MAX 1024 /* as many as writev() itself takes on Linux */
 #define CAPACITY_MAX ((uint64_t)1 << 30)
 #define CAPACITY_DEFAULT ((size_t)16384)
-#define BUFFER_MAX ((uint64_t)1 << 40)
-#define BUFFER_DEFAULT ((size_t)1 << 20)
+#define BUFFER_BYTES_MAX ((uint64_t)1 << 40)
+#define BUFFER_BYTES_DEFAULT ((size_t)1 << 20)
 #define STACK_BYTES ((size_t)0) /* the system's: on_batch is the user's code */
 
 /* ---- waiting ---- */
 
 /* Have the thread look, if it sleeps. Returns whether the caller must post
  * `work`, best when it has let go of the lock. */
-static bool rouse_locked(struct weir_writer *w) WEIR_REQUIRES(w->lock);
+static bool claim_wakeup_locked(struct weir_writer *w) WEIR_REQUIRES(w->lock);
 
-static bool rouse_locked(struct weir_writer *w)
+static bool claim_wakeup_locked(struct weir_writer *w)
 {
-    bool was = w->idle;
+    bool was = w->needs_post;
 
-    w->idle = false;
+    w->needs_post = false;
     return was;
 }
 
 /* Make ready to wait until a deadline, which takes a semaphore where there
  * is anything to wait for. Returns 0 or -errno; wait_locked() undoes it. */
-static int prepare(struct weir_waiter *self, int64_t deadline)
+static int prepare_waiter(struct weir_waiter *self, int64_t deadline)
 {
     return deadline == WEIR_NO_WAIT ? 0 : weir_sys_sem_init(&self->woken);
 }
@@ -91,9 +91,9 @@ static int wait_locked(struct weir_writer *w, struct weir_waiters *list,
 
 /* ---- opening ---- */
 
-static bool options_good(const struct weir_writer_options *o)
+static bool options_are_valid(const struct weir_writer_options *o)
 {
-    uint64_t buffer = o->buffer_bytes ? o->buffer_bytes : BUFFER_DEFAULT;
+    uint64_t buffer = o->buffer_bytes ? o->buffer_bytes : BUFFER_BYTES_DEFAULT;
 
     /* A torn tail can only be saved and cut where there is a path; lines
      * appended after one that stays would be glued to it. */
@@ -101,10 +101,10 @@ static bool options_good(const struct weir_writer_options *o)
         (o->fd < 0 || o->recover != WEIR_RECOVER_NONE))
         return false;
     return o->capacity <= CAPACITY_MAX &&
-           buffer <= BUFFER_MAX && o->record_max <= buffer &&
+           buffer <= BUFFER_BYTES_MAX && o->record_max <= buffer &&
            (unsigned)o->sync <= WEIR_SYNC_BATCH &&
            (unsigned)o->recover <= WEIR_RECOVER_LINES &&
-           weir_all_zero(o->reserved, sizeof(o->reserved));
+           weir_is_all_zero(o->reserved, sizeof(o->reserved));
 }
 
 /* Copy the options and make the memory. Returns 0 or -ENOMEM; what was made
@@ -113,7 +113,7 @@ static int make_memory(struct weir_writer *w,
                        const struct weir_writer_options *o)
 {
     w->capacity = o->capacity ? o->capacity : CAPACITY_DEFAULT;
-    w->ring_bytes = o->buffer_bytes ? o->buffer_bytes : BUFFER_DEFAULT;
+    w->ring_bytes = o->buffer_bytes ? o->buffer_bytes : BUFFER_BYTES_DEFAULT;
     w->record_max = o->record_max ? o->record_max : (w->ring_bytes + 3) / 4;
     w->batch_max = o->batch_max ? o->batch_max : SIZE_MAX;
     w->sync = o->sync;
@@ -128,17 +128,17 @@ static int make_memory(struct weir_writer *w,
             return -ENOMEM;
         memcpy(w->path, o->path, bytes);
     }
-    w->ring = weir_sys_alloc_untouched(1, w->ring_bytes, &w->ring_block);
-    w->ends = weir_sys_alloc_untouched(w->capacity, sizeof(*w->ends),
-                                       &w->ends_block);
-    return w->ring != NULL && w->ends != NULL ? 0 : -ENOMEM;
+    w->ring = weir_sys_alloc_lazy(1, w->ring_bytes, &w->ring_memory);
+    w->record_ends = weir_sys_alloc_lazy(w->capacity, sizeof(*w->record_ends),
+                                       &w->ends_memory);
+    return w->ring != NULL && w->record_ends != NULL ? 0 : -ENOMEM;
 }
 
 static void free_memory(struct weir_writer *w)
 {
-    weir_sys_home_destroy(&w->home);
-    weir_sys_free_untouched(&w->ends_block);
-    weir_sys_free_untouched(&w->ring_block);
+    weir_sys_fork_guard_destroy(&w->fork_guard);
+    weir_sys_free_lazy(&w->ends_memory);
+    weir_sys_free_lazy(&w->ring_memory);
     weir_sys_free(w->path);
     weir_sys_free(w);
 }
@@ -146,11 +146,11 @@ static void free_memory(struct weir_writer *w)
 static int open_file(struct weir_writer *w,
                      const struct weir_writer_options *o)
 {
-    const struct weir_file_how how = { .path = w->path, .sync = w->sync,
+    const struct weir_file_options file_options = { .path = w->path, .sync = w->sync,
                                        .recover = w->recover };
 
     return w->path == NULL ? weir_file_adopt(&w->file, o->fd)
-                           : weir_file_open(&w->file, &how, &w->torn_bytes);
+                           : weir_file_open(&w->file, &file_options, &w->torn_bytes);
 }
 
 int weir_writer_open(struct weir_writer **out,
@@ -161,7 +161,7 @@ int weir_writer_open(struct weir_writer **out,
 
     *out = NULL;
     /* Without options there is neither a path nor a descriptor. */
-    if (options == NULL || !options_good(options))
+    if (options == NULL || !options_are_valid(options))
         return -EINVAL;
     w = weir_sys_alloc(1, sizeof(*w));
     if (w == NULL)
@@ -169,20 +169,20 @@ int weir_writer_open(struct weir_writer **out,
     w->file.fd = -1;
     err = make_memory(w, options);
     if (err != 0)
-        goto no_home;
-    err = weir_sys_home_init(&w->home);
+        goto no_fork_guard;
+    err = weir_sys_fork_guard_init(&w->fork_guard);
     if (err != 0)
-        goto no_home;
+        goto no_fork_guard;
     err = weir_sys_mutex_init(&w->lock);
     if (err != 0)
-        goto no_home;
+        goto no_fork_guard;
     err = weir_sys_sem_init(&w->work);
     if (err != 0)
         goto no_sem;
     /* The thread first: opening may cut the file, and nothing may fail after
      * that. It has nothing to do and stays away from the file until the
      * first call after this one, which hands the file over by the mutex. */
-    err = weir_sys_thread_start(&w->thread, weir_writer_thread, w, STACK_BYTES,
+    err = weir_sys_thread_start(&w->thread, weir_writer_thread_main, w, STACK_BYTES,
                                 options->name ? options->name
                                               : "weir-writer");
     if (err != 0)
@@ -199,7 +199,7 @@ no_thread:
     weir_sys_sem_destroy(&w->work);
 no_sem:
     weir_sys_mutex_destroy(&w->lock);
-no_home:
+no_fork_guard:
     free_memory(w);
     return err;
 }
@@ -207,18 +207,18 @@ no_home:
 /* ---- the calls ---- */
 
 /* 0, or why nothing more is accepted. */
-static int refusal_locked(const struct weir_writer *w)
+static int accept_error_locked(const struct weir_writer *w)
     WEIR_REQUIRES(w->lock);
 
-static int refusal_locked(const struct weir_writer *w)
+static int accept_error_locked(const struct weir_writer *w)
 {
     return w->error != 0 ? w->error : w->state != WEIR_WRITER_OPEN ? -EPIPE : 0;
 }
 
 /* Let go of the lock, and wake the thread if that is the caller's to do. */
-static void leave(struct weir_writer *w, bool post) WEIR_RELEASES(w->lock);
+static void unlock_and_post(struct weir_writer *w, bool post) WEIR_RELEASES(w->lock);
 
-static void leave(struct weir_writer *w, bool post)
+static void unlock_and_post(struct weir_writer *w, bool post)
 {
     weir_sys_unlock(&w->lock);
     if (post)
@@ -226,7 +226,7 @@ static void leave(struct weir_writer *w, bool post)
 }
 
 /* Whether the pieces make up one line, whose newline is its last byte. */
-static bool one_line(const struct iovec *pieces, size_t count, size_t bytes)
+static bool is_one_line(const struct iovec *pieces, size_t count, size_t bytes)
 {
     for (size_t i = 0; i < count; i++) {
         const char *newline;
@@ -249,7 +249,7 @@ static int check_record(const struct weir_writer *w,
 {
     size_t all = 0;
 
-    if (count > PIECES_MAX)
+    if (count > IOVECS_MAX)
         return -EINVAL;
     for (size_t i = 0; i < count; i++) {
         if (pieces[i].iov_len > w->record_max - all)
@@ -257,7 +257,7 @@ static int check_record(const struct weir_writer *w,
         all += pieces[i].iov_len;
     }
     *bytes = all;
-    if (w->recover == WEIR_RECOVER_LINES && !one_line(pieces, count, all))
+    if (w->recover == WEIR_RECOVER_LINES && !is_one_line(pieces, count, all))
         return -EINVAL;
     return 0;
 }
@@ -269,29 +269,29 @@ int weir_writer_write(struct weir_writer *w, const struct iovec *pieces,
     bool post = false;
     int err = check_record(w, pieces, count, &bytes);
 
-    if (!weir_sys_at_home(&w->home))
+    if (!weir_sys_in_creator(&w->fork_guard))
         return -ECHILD;
     if (err != 0)
         return err;
     weir_sys_lock(&w->lock);
-    err = refusal_locked(w);
-    if (err == 0 && w->line.first == NULL &&
+    err = accept_error_locked(w);
+    if (err == 0 && w->room_waiters.first == NULL &&
         weir_writer_fits_locked(w, bytes)) {
         weir_writer_accept_locked(w, pieces, count, bytes);
-        post = rouse_locked(w);
+        post = claim_wakeup_locked(w);
     } else if (err == 0) {
         struct weir_waiter self = { .pieces = pieces, .count = count,
                                     .bytes = bytes };
 
-        err = prepare(&self, deadline);
+        err = prepare_waiter(&self, deadline);
         if (err == 0)
-            err = wait_locked(w, &w->line, &self, false, deadline);
+            err = wait_locked(w, &w->room_waiters, &self, false, deadline);
         /* Who was first and gave up may have kept out a smaller one. */
-        weir_writer_serve_locked(w);
+        weir_writer_admit_waiters_locked(w);
         if (w->done != w->accepted)
-            post = rouse_locked(w);
+            post = claim_wakeup_locked(w);
     }
-    leave(w, post);
+    unlock_and_post(w, post);
     return err;
 }
 
@@ -299,17 +299,17 @@ int weir_writer_flush(struct weir_writer *w, int64_t deadline)
 {
     int err;
 
-    if (!weir_sys_at_home(&w->home))
+    if (!weir_sys_in_creator(&w->fork_guard))
         return -ECHILD;
     weir_sys_lock(&w->lock);
-    err = refusal_locked(w);
-    if (err == 0 && w->settled < w->accepted) {
+    err = accept_error_locked(w);
+    if (err == 0 && w->flushed < w->accepted) {
         struct weir_waiter self = { .target = w->accepted };
 
-        err = prepare(&self, deadline);
+        err = prepare_waiter(&self, deadline);
         if (err == 0) {
             w->sync_wanted = w->accepted;
-            err = wait_locked(w, &w->flushers, &self, rouse_locked(w),
+            err = wait_locked(w, &w->flushers, &self, claim_wakeup_locked(w),
                               deadline);
         }
     }
@@ -321,22 +321,22 @@ int weir_writer_reopen(struct weir_writer *w, int64_t deadline)
 {
     int err;
 
-    if (!weir_sys_at_home(&w->home))
+    if (!weir_sys_in_creator(&w->fork_guard))
         return -ECHILD;
     if (w->path == NULL)
         return -EINVAL;
     weir_sys_lock(&w->lock);
-    err = refusal_locked(w);
+    err = accept_error_locked(w);
     if (err == 0 && w->reopening)
         err = -EBUSY;
     if (err == 0) {
         struct weir_waiter self = { 0 };
 
-        err = prepare(&self, deadline);
+        err = prepare_waiter(&self, deadline);
         if (err == 0) {
             w->reopening = true;
             w->reopen_at = w->accepted;
-            err = wait_locked(w, &w->reopeners, &self, rouse_locked(w),
+            err = wait_locked(w, &w->reopeners, &self, claim_wakeup_locked(w),
                               deadline);
         }
     }
@@ -351,7 +351,7 @@ static void begin_close_locked(struct weir_writer *w)
 {
     if (w->state == WEIR_WRITER_OPEN) {
         w->state = WEIR_WRITER_CLOSING;
-        weir_waiters_finish_all(&w->line, -EPIPE);
+        weir_waiters_complete_all(&w->room_waiters, -EPIPE);
     }
 }
 
@@ -359,16 +359,16 @@ int weir_writer_close(struct weir_writer *w, int64_t deadline)
 {
     int err = 0;
 
-    if (!weir_sys_at_home(&w->home))
+    if (!weir_sys_in_creator(&w->fork_guard))
         return -ECHILD;
     weir_sys_lock(&w->lock);
     begin_close_locked(w);
     if (w->state != WEIR_WRITER_ENDED) {
         struct weir_waiter self = { 0 };
 
-        err = prepare(&self, deadline);
+        err = prepare_waiter(&self, deadline);
         if (err == 0)
-            err = wait_locked(w, &w->closers, &self, rouse_locked(w),
+            err = wait_locked(w, &w->closers, &self, claim_wakeup_locked(w),
                               deadline);
     }
     if (err == 0 && !w->joined) {
@@ -387,12 +387,12 @@ void weir_writer_destroy(struct weir_writer *w)
 {
     if (w == NULL)
         return;
-    if (weir_sys_at_home(&w->home)) {
+    if (weir_sys_in_creator(&w->fork_guard)) {
         /* Unlike a close this cannot fail for want of a semaphore: nobody
          * else is here, so joining is all the waiting there is. */
         weir_sys_lock(&w->lock);
         begin_close_locked(w);
-        leave(w, rouse_locked(w));
+        unlock_and_post(w, claim_wakeup_locked(w));
         if (!w->joined)
             weir_sys_thread_join(&w->thread);
         weir_sys_sem_destroy(&w->work);
@@ -403,7 +403,7 @@ void weir_writer_destroy(struct weir_writer *w)
 
 int weir_writer_stats(struct weir_writer *w, struct weir_writer_stats *stats)
 {
-    if (!weir_sys_at_home(&w->home))
+    if (!weir_sys_in_creator(&w->fork_guard))
         return -ECHILD;
     weir_sys_lock(&w->lock);
     *stats = (struct weir_writer_stats){

@@ -24,14 +24,14 @@
 
 #include <string.h>
 
-#define BLOCK ((size_t)64 * 1024) /* to read at once; a page cache's worth */
-#define RENAMES_MAX 8 /* in a row between open and lock, before -EBUSY */
+#define BLOCK_BYTES ((size_t)64 * 1024) /* to read at once; a page cache's worth */
+#define OPEN_ATTEMPTS_MAX 8 /* in a row between open and lock, before -EBUSY */
 
 /* O_NONBLOCK, so that a FIFO without a reader cannot hold the caller;
  * regular files do not heed it. O_NOCTTY: a terminal stays a file. */
-#define APPEND (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | \
+#define APPEND_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | \
                 O_NOCTTY)
-#define READ (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+#define READ_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
 /* ---- the directory ---- */
 
@@ -51,7 +51,7 @@ static int sync_directory(const char *path)
         directory[0] = '/';
     else
         memcpy(directory, path, length);
-    fd = weir_sys_open(directory, READ | O_DIRECTORY, 0);
+    fd = weir_sys_open(directory, READ_FLAGS | O_DIRECTORY, 0);
     weir_sys_free(directory);
     if (fd < 0)
         return fd;
@@ -97,12 +97,12 @@ static int write_all(int fd, const unsigned char *from, size_t bytes)
 
 /* Where the last whole line of a file of `size` bytes ends: looked for
  * backwards, block by block. *end is 0 where there is none. */
-static int find_end(int fd, unsigned char *block, int64_t size, int64_t *end)
+static int find_last_line_end(int fd, unsigned char *block, int64_t size, int64_t *end)
 {
     int64_t at = size;
 
     while (at > 0) {
-        size_t bytes = at < (int64_t)BLOCK ? (size_t)at : BLOCK;
+        size_t bytes = at < (int64_t)BLOCK_BYTES ? (size_t)at : BLOCK_BYTES;
         int err;
 
         at -= (int64_t)bytes;
@@ -126,7 +126,7 @@ static int copy_range(int from, int to, unsigned char *block, int64_t at,
     int err = 0;
 
     while (at < end && err == 0) {
-        size_t bytes = end - at < (int64_t)BLOCK ? (size_t)(end - at) : BLOCK;
+        size_t bytes = end - at < (int64_t)BLOCK_BYTES ? (size_t)(end - at) : BLOCK_BYTES;
 
         err = read_all(from, block, bytes, at);
         if (err == 0)
@@ -152,17 +152,17 @@ static char *torn_name(const char *path)
 
 /* Append the bytes from `at` to `end` to PATH.torn, all or none, with the
  * permissions of the file they are from, and sync it if that is wanted. */
-static int save_tail(const struct weir_file_how *how, int from,
+static int save_tail(const struct weir_file_options *file_options, int from,
                      unsigned char *block, int64_t at, const struct stat *st)
 {
     struct stat before;
-    char *name = torn_name(how->path);
+    char *name = torn_name(file_options->path);
     int to, err, closed;
 
     if (name == NULL)
         return -ENOMEM;
     /* Not through a link, which somebody could have laid there. */
-    to = weir_sys_open(name, APPEND | O_NOFOLLOW, st->st_mode & 0777);
+    to = weir_sys_open(name, APPEND_FLAGS | O_NOFOLLOW, st->st_mode & 0777);
     if (to < 0) {
         err = to;
         goto no_file;
@@ -173,9 +173,9 @@ static int save_tail(const struct weir_file_how *how, int from,
     if (err != 0)
         goto out;
     err = copy_range(from, to, block, at, st->st_size);
-    if (err == 0 && how->sync != WEIR_SYNC_NEVER)
+    if (err == 0 && file_options->sync != WEIR_SYNC_NEVER)
         err = weir_sys_fsync(to);
-    if (err == 0 && how->sync != WEIR_SYNC_NEVER && before.st_size == 0)
+    if (err == 0 && file_options->sync != WEIR_SYNC_NEVER && before.st_size == 0)
         err = sync_directory(name);
     if (err != 0)
         weir_sys_ftruncate(to, before.st_size);
@@ -191,7 +191,7 @@ no_file:
 /* Save and cut what follows the last whole line. The cut is not synced: if
  * it is undone by a power cut, the next opening cuts again. */
 static int recover(const struct weir_file *file,
-                   const struct weir_file_how *how, const struct stat *st,
+                   const struct weir_file_options *file_options, const struct stat *st,
                    uint64_t *torn_bytes)
 {
     unsigned char *block;
@@ -201,10 +201,10 @@ static int recover(const struct weir_file *file,
 
     if (st->st_size == 0)
         return 0;
-    block = weir_sys_alloc(1, BLOCK);
+    block = weir_sys_alloc(1, BLOCK_BYTES);
     if (block == NULL)
         return -ENOMEM;
-    fd = weir_sys_open(how->path, READ, 0);
+    fd = weir_sys_open(file_options->path, READ_FLAGS, 0);
     if (fd < 0) {
         err = fd;
         goto no_file;
@@ -214,9 +214,9 @@ static int recover(const struct weir_file *file,
         (seen.st_dev != file->device || seen.st_ino != file->inode))
         err = -EBUSY; /* renamed under our hands */
     if (err == 0)
-        err = find_end(fd, block, st->st_size, &end);
+        err = find_last_line_end(fd, block, st->st_size, &end);
     if (err == 0 && end < st->st_size) {
-        err = save_tail(how, fd, block, end, st);
+        err = save_tail(file_options, fd, block, end, st);
         if (err == 0)
             err = weir_sys_ftruncate(file->fd, end);
         if (err == 0)
@@ -230,7 +230,7 @@ no_file:
 
 /* ---- opening ---- */
 
-static void describe(struct weir_file *file, const struct stat *st)
+static void set_file_type(struct weir_file *file, const struct stat *st)
 {
     file->regular = S_ISREG(st->st_mode);
     /* Where syncing fails for want of a meaning, not of a disk. */
@@ -246,13 +246,13 @@ bool weir_file_same(const struct weir_file *a, const struct weir_file *b)
 
 /* Open and lock once. Returns 0; 1: the path names another file by now; or
  * -errno. Only with 0 is anything left open. */
-static int open_once(struct weir_file *file, const struct weir_file_how *how,
+static int open_once(struct weir_file *file, const struct weir_file_options *file_options,
                      struct stat *st)
 {
     struct stat now;
     int err;
 
-    file->fd = weir_sys_open(how->path, APPEND, 0666);
+    file->fd = weir_sys_open(file_options->path, APPEND_FLAGS, 0666);
     if (file->fd < 0)
         return file->fd;
     err = weir_sys_fstat(file->fd, st);
@@ -267,8 +267,8 @@ static int open_once(struct weir_file *file, const struct weir_file_how *how,
         err = -EINVAL;
         goto fail;
     }
-    describe(file, st);
-    if (how->current != NULL && weir_file_same(file, how->current))
+    set_file_type(file, st);
+    if (file_options->current != NULL && weir_file_same(file, file_options->current))
         return 0; /* locked by us, by another descriptor */
     /* A terminal or /dev/null is for all; the rest has one owner. */
     if (S_ISCHR(st->st_mode))
@@ -277,7 +277,7 @@ static int open_once(struct weir_file *file, const struct weir_file_how *how,
     if (err != 0)
         goto fail;
     file->locked = true;
-    err = weir_sys_stat(how->path, &now);
+    err = weir_sys_stat(file_options->path, &now);
     if (err == -ENOENT || (err == 0 && (now.st_dev != st->st_dev ||
                                         now.st_ino != st->st_ino)))
         err = 1;
@@ -290,27 +290,27 @@ fail:
     return err;
 }
 
-int weir_file_open(struct weir_file *file, const struct weir_file_how *how,
+int weir_file_open(struct weir_file *file, const struct weir_file_options *file_options,
                    uint64_t *torn_bytes)
 {
     struct stat st;
     int err = 1;
 
     *file = (struct weir_file){ .fd = -1, .owned = true };
-    for (int i = 0; i < RENAMES_MAX && err == 1; i++)
-        err = open_once(file, how, &st);
+    for (int i = 0; i < OPEN_ATTEMPTS_MAX && err == 1; i++)
+        err = open_once(file, file_options, &st);
     if (err != 0)
         return err == 1 ? -EBUSY : err;
-    if (how->current != NULL && weir_file_same(file, how->current)) {
+    if (file_options->current != NULL && weir_file_same(file, file_options->current)) {
         weir_sys_close(file->fd);
-        *file = *how->current;
+        *file = *file_options->current;
         return 0;
     }
     /* An empty file may be a new one; syncing once too often is harmless. */
-    if (file->regular && st.st_size == 0 && how->sync != WEIR_SYNC_NEVER)
-        err = sync_directory(how->path);
-    if (err == 0 && file->regular && how->recover == WEIR_RECOVER_LINES)
-        err = recover(file, how, &st, torn_bytes);
+    if (file->regular && st.st_size == 0 && file_options->sync != WEIR_SYNC_NEVER)
+        err = sync_directory(file_options->path);
+    if (err == 0 && file->regular && file_options->recover == WEIR_RECOVER_LINES)
+        err = recover(file, file_options, &st, torn_bytes);
     if (err != 0)
         weir_file_close(file);
     return err;
@@ -326,7 +326,7 @@ int weir_file_adopt(struct weir_file *file, int fd)
         return err;
     if (S_ISDIR(st.st_mode))
         return -EISDIR;
-    describe(file, &st);
+    set_file_type(file, &st);
     file->fd = fd;
     return 0;
 }
@@ -334,9 +334,9 @@ int weir_file_adopt(struct weir_file *file, int fd)
 /* ---- writing, syncing, closing ---- */
 
 int weir_file_write(const struct weir_file *file, struct iovec *pieces,
-                    int count, struct weir_file_wrote *wrote)
+                    int count, struct weir_file_progress *progress)
 {
-    *wrote = (struct weir_file_wrote){ 0 };
+    *progress = (struct weir_file_progress){ 0 };
     for (;;) {
         ssize_t n;
 
@@ -347,15 +347,15 @@ int weir_file_write(const struct weir_file *file, struct iovec *pieces,
         if (count == 0)
             return 0;
         n = weir_sys_writev(file->fd, pieces, count);
-        wrote->calls++;
+        progress->calls++;
         if (n == -EAGAIN)
-            n = weir_sys_poll_out(file->fd);
+            n = weir_sys_wait_writable(file->fd);
         else if (n == 0)
             return -EIO; /* asking again would only spin */
         if (n < 0 && n != -EINTR)
             return (int)n;
         if (n > 0)
-            wrote->bytes += (uint64_t)n;
+            progress->bytes += (uint64_t)n;
         for (int i = 0; n > 0; i++) {
             size_t used = pieces[i].iov_len < (size_t)n ? pieces[i].iov_len
                                                          : (size_t)n;
@@ -367,7 +367,7 @@ int weir_file_write(const struct weir_file *file, struct iovec *pieces,
     }
 }
 
-void weir_file_cut_back(const struct weir_file *file, uint64_t bytes)
+void weir_file_truncate_by(const struct weir_file *file, uint64_t bytes)
 {
     struct stat st;
 

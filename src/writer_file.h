@@ -21,7 +21,7 @@ struct weir_file {
 };
 
 /* How to open one. */
-struct weir_file_how {
+struct weir_file_options {
     const char *path;
     enum weir_sync sync;
     enum weir_recover recover;
@@ -29,7 +29,7 @@ struct weir_file_how {
 };
 
 /* What a batch came to. */
-struct weir_file_wrote {
+struct weir_file_progress {
     uint64_t bytes; /* are in the file */
     uint64_t calls; /* of the system */
 };
@@ -41,7 +41,7 @@ struct weir_file_wrote {
  * Returns 0; -EISDIR; -EINVAL not a regular file, FIFO or character device;
  * -EBUSY; -ENOMEM; an error of a file call. On failure the file holds what it
  * held. */
-int weir_file_open(struct weir_file *file, const struct weir_file_how *how,
+int weir_file_open(struct weir_file *file, const struct weir_file_options *file_options,
                    uint64_t *torn_bytes);
 
 /* Take a descriptor of somebody else's, who keeps it. Returns 0; -EISDIR; or
@@ -55,10 +55,10 @@ bool weir_file_same(const struct weir_file *a, const struct weir_file *b);
  * *wrote tells how far it came, after an error too.
  * Returns 0 or the error; a call that writes nothing at all is -EIO. */
 int weir_file_write(const struct weir_file *file, struct iovec *pieces,
-                    int count, struct weir_file_wrote *wrote);
+                    int count, struct weir_file_progress *progress);
 
 /* Take the last `bytes` bytes off a file that may be cut; else nothing. */
-void weir_file_cut_back(const struct weir_file *file, uint64_t bytes);
+void weir_file_truncate_by(const struct weir_file *file, uint64_t bytes);
 
 /* Bring what was written to the disk. Returns 0: it is there; 1: there is no
  * such thing for this kind of file; or the error. */

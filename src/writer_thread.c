@@ -23,14 +23,14 @@
 /* Looks at an empty buffer, letting others run before each, until the thread
  * sleeps: waking it costs a producer some 20 records' time. Measured with
  * four producers on two cores none and one are alike, 16 is no better. */
-#define IDLE_LOOKS 1
+#define IDLE_YIELDS 1
 
 /* ---- lists of waiters ---- */
 
 void weir_waiters_append(struct weir_waiters *list, struct weir_waiter *self)
 {
     self->next = NULL;
-    self->before = list->last;
+    self->prev = list->last;
     if (list->last != NULL)
         list->last->next = self;
     else
@@ -40,17 +40,17 @@ void weir_waiters_append(struct weir_waiters *list, struct weir_waiter *self)
 
 void weir_waiters_remove(struct weir_waiters *list, struct weir_waiter *self)
 {
-    if (self->before != NULL)
-        self->before->next = self->next;
+    if (self->prev != NULL)
+        self->prev->next = self->next;
     else
         list->first = self->next;
     if (self->next != NULL)
-        self->next->before = self->before;
+        self->next->prev = self->prev;
     else
-        list->last = self->before;
+        list->last = self->prev;
 }
 
-void weir_waiters_finish(struct weir_waiters *list, struct weir_waiter *self,
+void weir_waiters_complete(struct weir_waiters *list, struct weir_waiter *self,
                          int result)
 {
     weir_waiters_remove(list, self);
@@ -59,10 +59,10 @@ void weir_waiters_finish(struct weir_waiters *list, struct weir_waiter *self,
     weir_sys_sem_post(&self->woken);
 }
 
-void weir_waiters_finish_all(struct weir_waiters *list, int result)
+void weir_waiters_complete_all(struct weir_waiters *list, int result)
 {
     while (list->first != NULL)
-        weir_waiters_finish(list, list->first, result);
+        weir_waiters_complete(list, list->first, result);
 }
 
 /* ---- the buffer ---- */
@@ -73,17 +73,17 @@ static void copy_in_locked(struct weir_writer *w, const void *from,
 static void copy_in_locked(struct weir_writer *w, const void *from,
                            size_t bytes)
 {
-    size_t first = w->ring_bytes - w->at;
+    size_t first = w->ring_bytes - w->ring_offset;
 
     if (bytes < first) {
-        memcpy(w->ring + w->at, from, bytes);
-        w->at += bytes;
+        memcpy(w->ring + w->ring_offset, from, bytes);
+        w->ring_offset += bytes;
         return;
     }
-    memcpy(w->ring + w->at, from, first);
-    w->at = bytes - first;
-    if (w->at != 0)
-        memcpy(w->ring, (const char *)from + first, w->at);
+    memcpy(w->ring + w->ring_offset, from, first);
+    w->ring_offset = bytes - first;
+    if (w->ring_offset != 0)
+        memcpy(w->ring, (const char *)from + first, w->ring_offset);
 }
 
 void weir_writer_accept_locked(struct weir_writer *w,
@@ -96,23 +96,23 @@ void weir_writer_accept_locked(struct weir_writer *w,
         if (pieces[i].iov_len != 0)
             copy_in_locked(w, pieces[i].iov_base, pieces[i].iov_len);
     w->bytes_in += bytes;
-    w->ends[w->slot] = w->bytes_in;
-    w->slot = w->slot + 1 == w->capacity ? 0 : w->slot + 1;
+    w->record_ends[w->end_index] = w->bytes_in;
+    w->end_index = w->end_index + 1 == w->capacity ? 0 : w->end_index + 1;
     w->accepted++;
     waiting = (size_t)(w->accepted - w->done);
     if (waiting > w->waiting_peak)
         w->waiting_peak = waiting;
 }
 
-void weir_writer_serve_locked(struct weir_writer *w)
+void weir_writer_admit_waiters_locked(struct weir_writer *w)
 {
     struct weir_waiter *first;
 
-    while ((first = w->line.first) != NULL &&
+    while ((first = w->room_waiters.first) != NULL &&
            weir_writer_fits_locked(w, first->bytes)) {
         weir_writer_accept_locked(w, first->pieces, first->count,
                                   first->bytes);
-        weir_waiters_finish(&w->line, first, 0);
+        weir_waiters_complete(&w->room_waiters, first, 0);
     }
 }
 
@@ -129,11 +129,11 @@ static bool sync_due_locked(const struct weir_writer *w)
 {
     const struct weir_waiter *first = w->flushers.first;
 
-    if (w->sync == WEIR_SYNC_NEVER || w->settled == w->done)
+    if (w->sync == WEIR_SYNC_NEVER || w->flushed == w->done)
         return false;
     if (w->sync == WEIR_SYNC_BATCH || (first && first->target <= w->done))
         return true;
-    return w->sync_wanted > w->settled && w->sync_wanted <= w->done;
+    return w->sync_wanted > w->flushed && w->sync_wanted <= w->done;
 }
 
 static enum step next_step_locked(const struct weir_writer *w)
@@ -151,7 +151,7 @@ static enum step next_step_locked(const struct weir_writer *w)
         return REOPEN;
     if (w->done != w->accepted)
         return WRITE;
-    if (closing && w->sync != WEIR_SYNC_NEVER && w->settled != w->done)
+    if (closing && w->sync != WEIR_SYNC_NEVER && w->flushed != w->done)
         return SYNC;
     return closing ? END : SLEEP;
 }
@@ -166,32 +166,32 @@ static void fail_locked(struct weir_writer *w, int error)
     w->done = w->accepted;
     w->bytes_out = w->bytes_in;
     w->reopening = false;
-    weir_waiters_finish_all(&w->line, error);
-    weir_waiters_finish_all(&w->flushers, error);
-    weir_waiters_finish_all(&w->reopeners, error);
+    weir_waiters_complete_all(&w->room_waiters, error);
+    weir_waiters_complete_all(&w->flushers, error);
+    weir_waiters_complete_all(&w->reopeners, error);
 }
 
 /* So many records are as safe as the policy has it. */
-static void settle_locked(struct weir_writer *w, uint64_t records)
+static void mark_flushed_locked(struct weir_writer *w, uint64_t records)
     WEIR_REQUIRES(w->lock);
 
-static void settle_locked(struct weir_writer *w, uint64_t records)
+static void mark_flushed_locked(struct weir_writer *w, uint64_t records)
 {
-    w->settled = records;
+    w->flushed = records;
     while (w->flushers.first != NULL && w->flushers.first->target <= records)
-        weir_waiters_finish(&w->flushers, w->flushers.first, 0);
+        weir_waiters_complete(&w->flushers, w->flushers.first, 0);
 }
 
 /* What the thread takes at once. */
 struct batch {
     size_t records;
-    size_t slot;       /* of its first record's end */
+    size_t end_index;       /* of its first record's end */
     uint64_t from, to; /* byte positions */
 };
 
-static struct batch take_locked(struct weir_writer *w) WEIR_REQUIRES(w->lock);
+static struct batch take_batch_locked(struct weir_writer *w) WEIR_REQUIRES(w->lock);
 
-static struct batch take_locked(struct weir_writer *w)
+static struct batch take_batch_locked(struct weir_writer *w)
 {
     uint64_t end = w->reopening ? w->reopen_at : w->accepted;
     size_t records = (size_t)(end - w->done);
@@ -202,16 +202,16 @@ static struct batch take_locked(struct weir_writer *w)
         records = w->batch_max;
     batch.records = records;
     /* `slot` is where the next record's end goes; count back from there. */
-    batch.slot = w->slot >= waiting ? w->slot - waiting
-                                    : w->slot + w->capacity - waiting;
+    batch.end_index = w->end_index >= waiting ? w->end_index - waiting
+                                    : w->end_index + w->capacity - waiting;
     batch.from = w->bytes_out;
-    batch.to = w->ends[(batch.slot + records - 1) % w->capacity];
+    batch.to = w->record_ends[(batch.end_index + records - 1) % w->capacity];
     return batch;
 }
 
 /* How many records of a batch end at or before a byte position, and where
  * the last of these ends. */
-static size_t whole_records(const struct weir_writer *w,
+static size_t count_whole_records(const struct weir_writer *w,
                             const struct batch *batch, uint64_t *position)
 {
     uint64_t reached = *position;
@@ -219,7 +219,7 @@ static size_t whole_records(const struct weir_writer *w,
 
     *position = batch->from;
     while (records < batch->records) {
-        uint64_t end = w->ends[(batch->slot + records) % w->capacity];
+        uint64_t end = w->record_ends[(batch->end_index + records) % w->capacity];
 
         if (end > reached)
             break;
@@ -234,14 +234,14 @@ static void do_write_locked(struct weir_writer *w) WEIR_REQUIRES(w->lock);
 
 static void do_write_locked(struct weir_writer *w)
 {
-    struct batch batch = take_locked(w);
+    struct batch batch = take_batch_locked(w);
     size_t bytes = (size_t)(batch.to - batch.from);
     size_t start = (size_t)(batch.from % w->ring_bytes);
     size_t first = w->ring_bytes - start < bytes ? w->ring_bytes - start
                                                  : bytes;
     struct iovec pieces[2] = { { w->ring + start, first },
                                { w->ring, bytes - first } };
-    struct weir_file_wrote wrote;
+    struct weir_file_progress progress;
     size_t records = batch.records;
     uint64_t position = batch.to;
     int err;
@@ -249,18 +249,18 @@ static void do_write_locked(struct weir_writer *w)
     weir_sys_unlock(&w->lock);
     if (w->on_batch != NULL)
         w->on_batch(w->user, batch.records, bytes);
-    err = weir_file_write(&w->file, pieces, 2, &wrote);
+    err = weir_file_write(&w->file, pieces, 2, &progress);
     if (err != 0) {
-        uint64_t reached = batch.from + wrote.bytes;
+        uint64_t reached = batch.from + progress.bytes;
 
         position = reached;
-        records = whole_records(w, &batch, &position);
-        weir_file_cut_back(&w->file, reached - position);
+        records = count_whole_records(w, &batch, &position);
+        weir_file_truncate_by(&w->file, reached - position);
     }
     weir_sys_lock(&w->lock);
 
     w->batches++;
-    w->writes += wrote.calls;
+    w->writes += progress.calls;
     w->written += records;
     w->written_bytes += position - batch.from;
     if (err != 0) {
@@ -270,8 +270,8 @@ static void do_write_locked(struct weir_writer *w)
     w->done += records;
     w->bytes_out = batch.to;
     if (w->sync == WEIR_SYNC_NEVER)
-        settle_locked(w, w->done);
-    weir_writer_serve_locked(w);
+        mark_flushed_locked(w, w->done);
+    weir_writer_admit_waiters_locked(w);
 }
 
 /* Sync what is written. An error is never followed by another try: the
@@ -294,7 +294,7 @@ static void do_sync_locked(struct weir_writer *w)
         w->syncs++;
         w->durable = records;
     }
-    settle_locked(w, records);
+    mark_flushed_locked(w, records);
 }
 
 /* Go over to the file that has the path now. The old one is synced and
@@ -304,21 +304,21 @@ static void do_reopen_locked(struct weir_writer *w) WEIR_REQUIRES(w->lock);
 
 static void do_reopen_locked(struct weir_writer *w)
 {
-    const struct weir_file_how how = { .path = w->path, .sync = w->sync,
+    const struct weir_file_options file_options = { .path = w->path, .sync = w->sync,
                                        .recover = w->recover,
                                        .current = &w->file };
     uint64_t torn_bytes = 0;
-    bool unsettled = w->sync != WEIR_SYNC_NEVER && w->settled != w->done;
+    bool unflushed = w->sync != WEIR_SYNC_NEVER && w->flushed != w->done;
     struct weir_file file;
     int err;
 
-    if (unsettled) {
+    if (unflushed) {
         do_sync_locked(w);
         if (w->error != 0)
             return;
     }
     weir_sys_unlock(&w->lock);
-    err = weir_file_open(&file, &how, &torn_bytes);
+    err = weir_file_open(&file, &file_options, &torn_bytes);
     weir_sys_lock(&w->lock);
     w->torn_bytes += torn_bytes;
     if (err == 0 && !weir_file_same(&file, &w->file)) {
@@ -334,28 +334,28 @@ static void do_reopen_locked(struct weir_writer *w)
         }
     }
     w->reopening = false;
-    weir_waiters_finish_all(&w->reopeners, err);
+    weir_waiters_complete_all(&w->reopeners, err);
 }
 
 /* Sleep until there is something to do, after a few looks. */
-static void do_sleep_locked(struct weir_writer *w) WEIR_REQUIRES(w->lock);
+static void wait_for_work_locked(struct weir_writer *w) WEIR_REQUIRES(w->lock);
 
-static void do_sleep_locked(struct weir_writer *w)
+static void wait_for_work_locked(struct weir_writer *w)
 {
-    for (int i = 0; i < IDLE_LOOKS; i++) {
+    for (int i = 0; i < IDLE_YIELDS; i++) {
         weir_sys_unlock(&w->lock);
         weir_sys_yield();
         weir_sys_lock(&w->lock);
         if (next_step_locked(w) != SLEEP)
             return;
     }
-    w->idle = true;
+    w->needs_post = true;
     weir_sys_unlock(&w->lock);
     weir_sys_sem_wait(&w->work, WEIR_FOREVER);
     weir_sys_lock(&w->lock);
 }
 
-void weir_writer_thread(void *arg)
+void weir_writer_thread_main(void *arg)
 {
     struct weir_writer *w = arg;
     enum step step;
@@ -370,7 +370,7 @@ void weir_writer_thread(void *arg)
         else if (step == REOPEN)
             do_reopen_locked(w);
         else
-            do_sleep_locked(w);
+            wait_for_work_locked(w);
     }
     weir_sys_unlock(&w->lock);
     err = weir_file_close(&w->file);
@@ -378,6 +378,6 @@ void weir_writer_thread(void *arg)
     if (w->error == 0 && err != 0)
         w->error = err;
     w->state = WEIR_WRITER_ENDED;
-    weir_waiters_finish_all(&w->closers, 0);
+    weir_waiters_complete_all(&w->closers, 0);
     weir_sys_unlock(&w->lock);
 }

@@ -137,7 +137,7 @@ void weir_sys_sem_post(struct weir_sys_sem *s)
     pthread_mutex_unlock(&s->mutex);
 }
 
-static int take_one(struct weir_sys_sem *s, int64_t deadline)
+static int sem_take(struct weir_sys_sem *s, int64_t deadline)
 {
     int err = 0;
 
@@ -203,7 +203,7 @@ static int wait_until(struct weir_sys_sem *s, int64_t deadline)
 #endif
 }
 
-static int take_one(struct weir_sys_sem *s, int64_t deadline)
+static int sem_take(struct weir_sys_sem *s, int64_t deadline)
 {
     int err;
 
@@ -232,8 +232,8 @@ int weir_sys_sem_wait(struct weir_sys_sem *s, int64_t deadline)
 {
     /* A thread that is cancelled here would leave its place in a line, or a
      * permit, behind. */
-    int before = weir_sys_hold_cancel();
-    int err = take_one(s, deadline);
+    int before = weir_sys_disable_cancel();
+    int err = sem_take(s, deadline);
 
     weir_sys_restore_cancel(before);
     return err;
@@ -248,7 +248,7 @@ struct start {
     struct weir_sys_sem copied;
 };
 
-static void name_this_thread(const char *name)
+static void set_thread_name(const char *name)
 {
     char shown[16]; /* what Linux shows, with the NUL */
 
@@ -268,14 +268,14 @@ static void *thread_main(void *arg)
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     if (shared->name != NULL)
-        name_this_thread(shared->name);
+        set_thread_name(shared->name);
     weir_sys_sem_post(&shared->copied); /* *shared is gone from here on */
     fn(fn_arg);
     return NULL;
 }
 
 #if defined(__GLIBC__)
-static int add_tls(struct dl_phdr_info *info, size_t bytes, void *sum)
+static int add_tls_bytes(struct dl_phdr_info *info, size_t bytes, void *sum)
 {
     (void)bytes;
     for (size_t i = 0; i < info->dlpi_phnum; i++)
@@ -295,7 +295,7 @@ static size_t stack_overhead(void)
     size_t bytes = 0;
 
 #if defined(__GLIBC__)
-    dl_iterate_phdr(add_tls, &bytes);
+    dl_iterate_phdr(add_tls_bytes, &bytes);
     bytes += 16 * 1024;
 #endif
     return bytes;
@@ -366,7 +366,7 @@ no_attr:
 
 void weir_sys_thread_join(struct weir_sys_thread *thread)
 {
-    int before = weir_sys_hold_cancel();
+    int before = weir_sys_disable_cancel();
     int err = pthread_join(thread->id, NULL);
 
     weir_sys_restore_cancel(before);
@@ -395,7 +395,7 @@ int64_t weir_sys_cpu_ns(int clock)
     return (int64_t)t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-int weir_sys_thread_number(void)
+int weir_sys_thread_id(void)
 {
 #if defined(__linux__)
     return (int)syscall(SYS_gettid);
@@ -406,7 +406,7 @@ int weir_sys_thread_number(void)
 
 /* Linux shows the state behind the name, which ends with the last ")": R is
  * running or ready to, see proc(5). */
-int weir_sys_thread_waits(int number)
+int weir_sys_thread_is_blocked(int number)
 {
     char path[64], text[128];
     const char *name_end;
@@ -430,7 +430,7 @@ int weir_sys_thread_waits(int number)
     return name_end[2] != 'R';
 }
 
-int weir_sys_hold_cancel(void)
+int weir_sys_disable_cancel(void)
 {
     int before;
 
@@ -448,7 +448,7 @@ struct weir_sys_thread weir_sys_thread_self(void)
     return (struct weir_sys_thread){ .id = pthread_self() };
 }
 
-void weir_sys_guarded(void (*body)(void *), void (*fn)(void *), void *arg)
+void weir_sys_run_with_exit_handler(void (*body)(void *), void (*fn)(void *), void *arg)
 {
     pthread_cleanup_push(fn, arg);
     body(arg);
@@ -462,10 +462,10 @@ void *weir_sys_alloc(size_t count, size_t bytes)
     void *memory = NULL;
     size_t all;
 
-    if (bytes != 0 && count > (SIZE_MAX - WEIR_LINE) / bytes)
+    if (bytes != 0 && count > (SIZE_MAX - WEIR_CACHE_LINE) / bytes)
         return NULL;
-    all = (count * bytes + WEIR_LINE - 1) & ~(size_t)(WEIR_LINE - 1);
-    if (posix_memalign(&memory, WEIR_LINE, all != 0 ? all : WEIR_LINE) != 0)
+    all = (count * bytes + WEIR_CACHE_LINE - 1) & ~(size_t)(WEIR_CACHE_LINE - 1);
+    if (posix_memalign(&memory, WEIR_CACHE_LINE, all != 0 ? all : WEIR_CACHE_LINE) != 0)
         return NULL;
     memset(memory, 0, all);
     return memory;
@@ -483,12 +483,12 @@ void weir_sys_free(void *memory)
 
 /* Mapped, because calloc() writes to memory that was used before, and to all of
  * it where it is made to. */
-void *weir_sys_alloc_untouched(size_t count, size_t bytes,
-                               struct weir_sys_block *block)
+void *weir_sys_alloc_lazy(size_t count, size_t bytes,
+                               struct weir_sys_lazy_memory *block)
 {
     void *memory;
 
-    *block = (struct weir_sys_block){ .memory = NULL };
+    *block = (struct weir_sys_lazy_memory){ .memory = NULL };
     if (bytes == 0 || count < MAP_MIN / bytes) {
         block->memory = weir_sys_alloc(count, bytes);
         return block->memory;
@@ -504,13 +504,13 @@ void *weir_sys_alloc_untouched(size_t count, size_t bytes,
     return memory;
 }
 
-void weir_sys_free_untouched(struct weir_sys_block *block)
+void weir_sys_free_lazy(struct weir_sys_lazy_memory *block)
 {
     if (block->mapped != 0)
         munmap(block->memory, block->mapped);
     else
         weir_sys_free(block->memory);
-    *block = (struct weir_sys_block){ .memory = NULL };
+    *block = (struct weir_sys_lazy_memory){ .memory = NULL };
 }
 
 int weir_sys_random(void *buffer, size_t bytes)
@@ -523,38 +523,38 @@ int64_t weir_sys_pid(void)
     return getpid();
 }
 
-int weir_sys_home_init(struct weir_sys_home *home)
+int weir_sys_fork_guard_init(struct weir_sys_fork_guard *fork_guard)
 {
-    home->pid = weir_sys_pid();
-    home->mark = NULL;
+    fork_guard->pid = weir_sys_pid();
+    fork_guard->mark = NULL;
 #if defined(MADV_WIPEONFORK)
     /* mmap() hands out whole pages, whatever their size. Before Linux 4.14
      * the advice is not known, and the pid has to do; so it has where any
      * advice at all is taken and forgotten, as qemu's user mode does up to
      * 7.2. */
-    void *page = mmap(NULL, sizeof(*home->mark), PROT_READ | PROT_WRITE,
+    void *page = mmap(NULL, sizeof(*fork_guard->mark), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (page == MAP_FAILED)
         return -ENOMEM;
-    if (madvise(page, sizeof(*home->mark), -1) == 0 ||
-        madvise(page, sizeof(*home->mark), MADV_WIPEONFORK) != 0) {
-        munmap(page, sizeof(*home->mark));
+    if (madvise(page, sizeof(*fork_guard->mark), -1) == 0 ||
+        madvise(page, sizeof(*fork_guard->mark), MADV_WIPEONFORK) != 0) {
+        munmap(page, sizeof(*fork_guard->mark));
         return 0;
     }
-    home->mark = page;
-    atomic_store_explicit(home->mark, 1, memory_order_relaxed);
+    fork_guard->mark = page;
+    atomic_store_explicit(fork_guard->mark, 1, memory_order_relaxed);
 #endif
     return 0;
 }
 
-void weir_sys_home_destroy(struct weir_sys_home *home)
+void weir_sys_fork_guard_destroy(struct weir_sys_fork_guard *fork_guard)
 {
 #if defined(MADV_WIPEONFORK)
-    if (home->mark != NULL)
-        munmap((void *)home->mark, sizeof(*home->mark));
+    if (fork_guard->mark != NULL)
+        munmap((void *)fork_guard->mark, sizeof(*fork_guard->mark));
 #endif
-    home->mark = NULL;
+    fork_guard->mark = NULL;
 }
 
 /* The processors of the calling thread's affinity mask; INT_MAX: there is no
@@ -673,7 +673,7 @@ int weir_sys_stat(const char *path, struct stat *st)
     return stat(path, st) == 0 ? 0 : -errno;
 }
 
-int weir_sys_poll_out(int fd)
+int weir_sys_wait_writable(int fd)
 {
     struct pollfd p = { .fd = fd, .events = POLLOUT };
 

@@ -132,31 +132,31 @@ int64_t weir_sys_pid(void);
 
 /* Where an object was made: a word on a page that fork() wipes in the child,
  * so that looking costs a load. Where the system cannot, the pid is asked. */
-struct weir_sys_home {
+struct weir_sys_fork_guard {
     WEIR_ATOMIC(uint32_t) *mark; /* (c) 1 here, 0 in a child; or NULL */
     int64_t pid;                 /* (c) */
 };
 
 /* 0 or -errno. */
-int weir_sys_home_init(struct weir_sys_home *home);
-void weir_sys_home_destroy(struct weir_sys_home *home);
+int weir_sys_fork_guard_init(struct weir_sys_fork_guard *fork_guard);
+void weir_sys_fork_guard_destroy(struct weir_sys_fork_guard *fork_guard);
 
 /* Tell whether this process is the one that made the object. */
-static inline bool weir_sys_at_home(const struct weir_sys_home *home)
+static inline bool weir_sys_in_creator(const struct weir_sys_fork_guard *fork_guard)
 {
     /* Relaxed: written before the object was shared, and by the kernel. */
-    if (home->mark != NULL)
-        return atomic_load_explicit(home->mark, memory_order_relaxed) != 0;
-    return weir_sys_pid() == home->pid;
+    if (fork_guard->mark != NULL)
+        return atomic_load_explicit(fork_guard->mark, memory_order_relaxed) != 0;
+    return weir_sys_pid() == fork_guard->pid;
 }
 
 /* Lock an object's mutex, unless this is a child forked while a thread that
  * is not here held it. An uncontended lock asks the system nothing.
  * Returns 0, or -ECHILD and the lock is not held. */
-static inline int weir_sys_lock_here(struct weir_sys_mutex *m, int64_t pid)
+static inline int weir_sys_lock_in_creator(struct weir_sys_mutex *m, int64_t pid)
     WEIR_TRY_ACQUIRES(*m) WEIR_UNCHECKED_LOCKS;
 
-static inline int weir_sys_lock_here(struct weir_sys_mutex *m, int64_t pid)
+static inline int weir_sys_lock_in_creator(struct weir_sys_mutex *m, int64_t pid)
 {
     if (pthread_mutex_trylock(&m->mutex) == 0)
         return 0;
@@ -214,21 +214,21 @@ int weir_sys_cpu_clock(void);
 /* What that clock shows, in nanoseconds; -1: its thread is gone. */
 int64_t weir_sys_cpu_ns(int clock);
 /* A number for this thread, for the next call; -1: the system has none. */
-int weir_sys_thread_number(void);
+int weir_sys_thread_id(void);
 /* Whether a thread waits for something else than a processor: 1 or 0; -1: the
  * system does not tell. */
-int weir_sys_thread_waits(int number);
+int weir_sys_thread_is_blocked(int number);
 /* Keep pthread_cancel() from taking effect; what it returns restores that. */
-int weir_sys_hold_cancel(void);
+int weir_sys_disable_cancel(void);
 void weir_sys_restore_cancel(int before);
 /* Call fn(arg) when a function called by `body` ends the thread by
  * pthread_exit(). */
-void weir_sys_guarded(void (*body)(void *), void (*fn)(void *), void *arg);
+void weir_sys_run_with_exit_handler(void (*body)(void *), void (*fn)(void *), void *arg);
 
 /* ---- clock, memory, the rest ---- */
 
 int64_t weir_sys_now(void);
-/* Zeroed memory for `count` things of `bytes` each, aligned to WEIR_LINE;
+/* Zeroed memory for `count` things of `bytes` each, aligned to WEIR_CACHE_LINE;
  * NULL: none, or the product overflows. */
 void *weir_sys_alloc(size_t count, size_t bytes);
 /* Zeroed memory aligned for any type, which may share its lines: for small
@@ -236,17 +236,17 @@ void *weir_sys_alloc(size_t count, size_t bytes);
 void *weir_sys_alloc_small(size_t bytes);
 void weir_sys_free(void *memory);
 
-/* What memory of weir_sys_alloc_untouched() is freed with. */
-struct weir_sys_block {
+/* What memory of weir_sys_alloc_lazy() is freed with. */
+struct weir_sys_lazy_memory {
     void *memory;
     size_t mapped; /* bytes; 0: it is not mapped */
 };
 
 /* As weir_sys_alloc(), for large arrays: the system provides their pages when
  * they are used first. */
-void *weir_sys_alloc_untouched(size_t count, size_t bytes,
-                               struct weir_sys_block *block);
-void weir_sys_free_untouched(struct weir_sys_block *block);
+void *weir_sys_alloc_lazy(size_t count, size_t bytes,
+                               struct weir_sys_lazy_memory *block);
+void weir_sys_free_lazy(struct weir_sys_lazy_memory *block);
 /* Fill `buffer`, of at most 256 bytes. Returns 0 or -errno. */
 int weir_sys_random(void *buffer, size_t bytes);
 /* The processors that are online and that this thread may run on. */
@@ -266,6 +266,6 @@ int weir_sys_flock(int fd); /* exclusive, without waiting: -EBUSY */
 void weir_sys_funlock(int fd);
 int weir_sys_fstat(int fd, struct stat *st);
 int weir_sys_stat(const char *path, struct stat *st);
-int weir_sys_poll_out(int fd); /* wait until it can be written to */
+int weir_sys_wait_writable(int fd); /* wait until it can be written to */
 
 #endif

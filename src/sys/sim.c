@@ -78,30 +78,30 @@ void weir_sim_hash_reset(void)
 {
     run_number++;
     weir_sim.hash = 0;
-    for (int i = 0; i < WEIR_SIM_THREADS; i++)
-        weir_sim.threads[i].shown = 0;
+    for (int i = 0; i < WEIR_SIM_THREADS_MAX; i++)
+        weir_sim.threads[i].hash_share = 0;
 }
 
 /* What a thread knows from here on depends on `seen`. */
-void weir_sim_learn(int id, uint64_t seen)
+void weir_sim_observe(int id, uint64_t seen)
 {
     struct weir_sim_thread *t = &weir_sim.threads[id];
 
-    weir_sim.hash -= t->shown;
+    weir_sim.hash -= t->hash_share;
     t->hash = mix(t->hash, seen + (uint64_t)t->op);
-    t->shown = mix(t->hash, (uint64_t)id + 1);
-    weir_sim.hash += t->shown;
+    t->hash_share = mix(t->hash, (uint64_t)id + 1);
+    weir_sim.hash += t->hash_share;
 }
 
-static void learn(uint64_t seen)
+static void observe(uint64_t seen)
 {
-    weir_sim_learn(weir_sim.current, seen);
+    weir_sim_observe(weir_sim.current, seen);
 }
 
 void weir_sim_read(const void *object, uint64_t value)
 {
     if (weir_sim.config.hash && weir_sim.running)
-        learn(*last_write(object));
+        observe(*last_write(object));
     if (weir_sim.config.on_value != NULL && weir_sim.running)
         weir_sim.config.on_value(weir_sim.current, false, value);
 }
@@ -113,7 +113,7 @@ void weir_sim_wrote(const void *object, uint64_t value)
     if (weir_sim.config.hash) {
         uint64_t *hash = last_write(object);
 
-        learn(1);
+        observe(1);
         weir_sim.hash -= mix(*hash, (uintptr_t)object);
         *hash = weir_sim.threads[weir_sim.current].hash;
         weir_sim.hash += mix(*hash, (uintptr_t)object);
@@ -145,7 +145,7 @@ uint64_t weir_sim_state_hash(void)
     uint64_t hash = mix(weir_sim.hash, (uint64_t)weir_sim.now);
 
     hash = mix(hash, weir_sim.ready);
-    hash = mix_yields(hash, weir_sim.passed);
+    hash = mix_yields(hash, weir_sim.clock_jumps);
     for (int i = 0; i < weir_sim.count; i++) {
         const struct weir_sim_thread *t = &weir_sim.threads[i];
 
@@ -157,24 +157,24 @@ uint64_t weir_sim_state_hash(void)
 
 /* ---- deciding ---- */
 
-static void pass_to(int64_t now)
+static void advance_clock_to(int64_t now)
 {
     if (now > weir_sim.now)
         weir_sim.now = now;
     for (int i = 0; i < weir_sim.count; i++) {
         struct weir_sim_thread *t = &weir_sim.threads[i];
 
-        if (t->state != WEIR_SIM_BLOCKED || t->late ||
+        if (t->state != WEIR_SIM_BLOCKED || t->timed_out ||
             t->deadline > weir_sim.now)
             continue;
-        t->late = true;
+        t->timed_out = true;
         t->state = WEIR_SIM_READY;
         weir_sim.ready |= WEIR_SIM_BIT(i);
         weir_sim.timed--;
     }
 }
 
-static void pass_to_next_deadline(void)
+static void advance_to_next_deadline(void)
 {
     int64_t next = INT64_MAX;
 
@@ -184,14 +184,14 @@ static void pass_to_next_deadline(void)
         if (t->state == WEIR_SIM_BLOCKED && t->deadline < next)
             next = t->deadline;
     }
-    pass_to(next);
-    weir_sim.passed[0] = weir_sim.passed[1];
-    weir_sim.passed[1] = weir_sim.passed[2];
-    weir_sim.passed[2] = weir_sim.counts.steps;
+    advance_clock_to(next);
+    weir_sim.clock_jumps[0] = weir_sim.clock_jumps[1];
+    weir_sim.clock_jumps[1] = weir_sim.clock_jumps[2];
+    weir_sim.clock_jumps[2] = weir_sim.counts.steps;
 }
 
 /* Who is ready and has made no step since a step. */
-static uint32_t idle_since(uint64_t step)
+static uint32_t not_stepped_since(uint64_t step)
 {
     uint32_t idle = 0;
 
@@ -201,7 +201,7 @@ static uint32_t idle_since(uint64_t step)
     return step != 0 ? idle : 0;
 }
 
-static uint32_t find_candidates(void)
+static uint32_t runnable_threads(void)
 {
     uint32_t set = weir_sim.ready;
 
@@ -216,19 +216,19 @@ static uint32_t find_candidates(void)
         set = weir_sim.ready;
         weir_sim.yielded = 0;
     }
-    if (weir_sim.timed > 0 && (set == 0 || idle_since(weir_sim.passed[0]) == 0))
-        set |= WEIR_SIM_BIT(WEIR_SIM_CLOCK_ID);
+    if (weir_sim.timed > 0 && (set == 0 || not_stepped_since(weir_sim.clock_jumps[0]) == 0))
+        set |= WEIR_SIM_BIT(WEIR_SIM_TIME_ID);
     return set;
 }
 
 static void record(int decision)
 {
-    if (weir_sim.decided == WEIR_SIM_DECISIONS)
+    if (weir_sim.decided == WEIR_SIM_DECISIONS_MAX)
         weir_sim_fail(WEIR_SIM_LIVELOCK, "%d decisions", weir_sim.decided);
     weir_sim.decisions[weir_sim.decided++] = (unsigned char)decision;
 }
 
-static void made_step(int id)
+static void note_step(int id)
 {
     struct weir_sim_thread *t = &weir_sim.threads[id];
 
@@ -244,12 +244,12 @@ static void made_step(int id)
 
 /* Let the driver say who goes on. `may_stay`: it is a preemption if that is
  * not the one who runs now. */
-void weir_sim_decide(bool may_stay)
+void weir_sim_schedule(bool may_stay)
 {
     for (;;) {
-        uint32_t set = find_candidates();
+        uint32_t set = runnable_threads();
         int stays = may_stay && (set & WEIR_SIM_BIT(weir_sim.current)) != 0
-                        ? weir_sim.current : WEIR_SIM_NOBODY;
+                        ? weir_sim.current : WEIR_SIM_NO_ID;
         int pick;
 
         if (++weir_sim.counts.steps > weir_sim.config.step_limit)
@@ -268,18 +268,18 @@ void weir_sim_decide(bool may_stay)
             pick = weir_sim.driver->pick(set, stays);
             record(pick);
         }
-        if (pick != WEIR_SIM_CLOCK_ID) {
-            made_step(pick);
+        if (pick != WEIR_SIM_TIME_ID) {
+            note_step(pick);
             weir_sim_switch(pick);
             return;
         }
-        pass_to_next_deadline();
+        advance_to_next_deadline();
     }
 }
 
-static void yield(struct weir_sim_thread *t)
+static void note_yield(struct weir_sim_thread *t)
 {
-    uint32_t owed = idle_since(t->yields[0]) &
+    uint32_t owed = not_stepped_since(t->yields[0]) &
                     ~WEIR_SIM_BIT(weir_sim.current);
 
     if (owed != 0) {
@@ -302,14 +302,14 @@ void weir_sim_step(enum weir_sim_op op, const void *object, const char *at)
     t->object = object;
     t->where = at;
     if (op == WEIR_SIM_YIELD)
-        yield(t);
-    weir_sim_decide(true);
+        note_yield(t);
+    weir_sim_schedule(true);
     if (weir_sim.config.on_step != NULL)
         weir_sim.config.on_step(weir_sim.current, op, object, at);
     if (object != NULL)
         weir_sim_memory_check(object);
     else if (weir_sim.config.hash)
-        learn(2); /* it goes on, and nobody else knows */
+        observe(2); /* it goes on, and nobody else knows */
 }
 
 void weir_sim_after(void)
@@ -319,9 +319,9 @@ void weir_sim_after(void)
     if (!weir_sim.running || !weir_sim.config.after)
         return;
     t->op = WEIR_SIM_AFTER;
-    weir_sim_decide(true);
+    weir_sim_schedule(true);
     if (weir_sim.config.hash)
-        learn(3);
+        observe(3);
 }
 
 bool weir_sim_block(const void *object, int64_t deadline)
@@ -330,13 +330,13 @@ bool weir_sim_block(const void *object, int64_t deadline)
 
     t->object = object;
     t->deadline = deadline;
-    t->late = false;
+    t->timed_out = false;
     t->state = WEIR_SIM_BLOCKED;
     weir_sim.ready &= ~WEIR_SIM_BIT(weir_sim.current);
     weir_sim.timed += deadline != INT64_MAX;
-    weir_sim_decide(false);
+    weir_sim_schedule(false);
     t->deadline = INT64_MAX;
-    return t->late;
+    return t->timed_out;
 }
 
 void weir_sim_wake(const void *object)
@@ -360,7 +360,7 @@ static int choose(enum weir_sim_fault fault, int n)
 
     record(64 + chosen);
     if (weir_sim.config.hash)
-        learn(16 + (uint64_t)chosen);
+        observe(16 + (uint64_t)chosen);
     return chosen;
 }
 
@@ -380,14 +380,14 @@ bool weir_sim_fault(enum weir_sim_fault fault)
     return true;
 }
 
-bool weir_sim_fails_weakly(void)
+bool weir_sim_cas_fails_spuriously(void)
 {
     return weir_sim_fault(WEIR_SIM_WEAK_CAS);
 }
 
-void weir_sim_pass(int64_t ns)
+void weir_sim_advance_clock(int64_t ns)
 {
-    weir_sim_step(WEIR_SIM_CLOCK, &weir_sim.now, WEIR_SIM_AT);
-    pass_to(weir_sim.now + ns);
+    weir_sim_step(WEIR_SIM_CLOCK, &weir_sim.now, WEIR_SIM_HERE);
+    advance_clock_to(weir_sim.now + ns);
     weir_sim_wrote(&weir_sim.now, (uint64_t)weir_sim.now);
 }

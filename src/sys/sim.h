@@ -32,7 +32,7 @@ enum weir_sim_op {
     WEIR_SIM_BEGIN, /* a thread that has not run yet */
     WEIR_SIM_LOAD,
     WEIR_SIM_STORE,
-    WEIR_SIM_CHANGE, /* any read-modify-write */
+    WEIR_SIM_RMW, /* any read-modify-write */
     WEIR_SIM_CAS,
     WEIR_SIM_AFTER, /* an operation that others may see the effect of */
     WEIR_SIM_YIELD,
@@ -50,9 +50,9 @@ enum weir_sim_op {
 };
 
 /* Where in the source a step is. */
-#define WEIR_SIM_TEXT_(x) #x
-#define WEIR_SIM_TEXT(x) WEIR_SIM_TEXT_(x)
-#define WEIR_SIM_AT __FILE__ ":" WEIR_SIM_TEXT(__LINE__)
+#define WEIR_SIM_STRINGIFY_(x) #x
+#define WEIR_SIM_STRINGIFY(x) WEIR_SIM_STRINGIFY_(x)
+#define WEIR_SIM_HERE __FILE__ ":" WEIR_SIM_STRINGIFY(__LINE__)
 
 /* Let any thread go first; returns when it is the caller's turn to do `op`
  * to `object`. */
@@ -61,7 +61,7 @@ void weir_sim_step(enum weir_sim_op op, const void *object, const char *at);
 void weir_sim_read(const void *object, uint64_t value);
 void weir_sim_wrote(const void *object, uint64_t value);
 /* Whether a weak compare-and-swap that could succeed fails nevertheless. */
-bool weir_sim_fails_weakly(void);
+bool weir_sim_cas_fails_spuriously(void);
 
 /* ---- atomics ---- */
 
@@ -77,7 +77,7 @@ enum weir_sim_order {
     __extension__({                                                         \
         __typeof__(p) load_p = (p);                                         \
         (void)(order);                                                      \
-        weir_sim_step(WEIR_SIM_LOAD, load_p, WEIR_SIM_AT);                  \
+        weir_sim_step(WEIR_SIM_LOAD, load_p, WEIR_SIM_HERE);                  \
         weir_sim_read(load_p, (uint64_t)*load_p);                           \
         *load_p;                                                            \
     })
@@ -86,32 +86,32 @@ enum weir_sim_order {
         __typeof__(p) store_p = (p);                                        \
         __typeof__(*store_p) store_v = (v);                                 \
         (void)(order);                                                      \
-        weir_sim_step(WEIR_SIM_STORE, store_p, WEIR_SIM_AT);                \
+        weir_sim_step(WEIR_SIM_STORE, store_p, WEIR_SIM_HERE);                \
         *store_p = store_v;                                                 \
         weir_sim_wrote(store_p, (uint64_t)store_v);                         \
     })
-#define WEIR_SIM_CHANGE_BY(p, v, order, expression)                         \
+#define WEIR_SIM_RMW_WITH(p, v, order, expression)                         \
     __extension__({                                                         \
-        __typeof__(p) change_p = (p);                                       \
-        __typeof__(*change_p) change_v = (v), before;                       \
+        __typeof__(p) rmw_p = (p);                                       \
+        __typeof__(*rmw_p) rmw_v = (v), before;                       \
         (void)(order);                                                      \
-        weir_sim_step(WEIR_SIM_CHANGE, change_p, WEIR_SIM_AT);              \
-        before = *change_p;                                                 \
-        weir_sim_read(change_p, (uint64_t)before);                          \
-        *change_p = (__typeof__(before))(expression);                       \
-        weir_sim_wrote(change_p, (uint64_t)*change_p);                      \
+        weir_sim_step(WEIR_SIM_RMW, rmw_p, WEIR_SIM_HERE);              \
+        before = *rmw_p;                                                 \
+        weir_sim_read(rmw_p, (uint64_t)before);                          \
+        *rmw_p = (__typeof__(before))(expression);                       \
+        weir_sim_wrote(rmw_p, (uint64_t)*rmw_p);                      \
         before;                                                             \
     })
 #define weir_atomic_exchange(p, v, order)                                   \
-    WEIR_SIM_CHANGE_BY(p, v, order, change_v)
+    WEIR_SIM_RMW_WITH(p, v, order, rmw_v)
 #define weir_atomic_fetch_add(p, v, order)                                  \
-    WEIR_SIM_CHANGE_BY(p, v, order, before + change_v)
+    WEIR_SIM_RMW_WITH(p, v, order, before + rmw_v)
 #define weir_atomic_fetch_sub(p, v, order)                                  \
-    WEIR_SIM_CHANGE_BY(p, v, order, before - change_v)
+    WEIR_SIM_RMW_WITH(p, v, order, before - rmw_v)
 #define weir_atomic_fetch_or(p, v, order)                                   \
-    WEIR_SIM_CHANGE_BY(p, v, order, before | change_v)
+    WEIR_SIM_RMW_WITH(p, v, order, before | rmw_v)
 #define weir_atomic_fetch_and(p, v, order)                                  \
-    WEIR_SIM_CHANGE_BY(p, v, order, before &change_v)
+    WEIR_SIM_RMW_WITH(p, v, order, before &rmw_v)
 
 #define WEIR_SIM_CAS_IF(p, expected, v, order, may_succeed)                 \
     __extension__({                                                         \
@@ -119,7 +119,7 @@ enum weir_sim_order {
         __typeof__(*cas_p) *cas_e = (expected), cas_v = (v);                \
         bool cas_good;                                                      \
         (void)(order);                                                      \
-        weir_sim_step(WEIR_SIM_CAS, cas_p, WEIR_SIM_AT);                    \
+        weir_sim_step(WEIR_SIM_CAS, cas_p, WEIR_SIM_HERE);                    \
         weir_sim_read(cas_p, (uint64_t)*cas_p);                             \
         cas_good = *cas_p == *cas_e && (may_succeed);                       \
         if (cas_good) {                                                     \
@@ -133,7 +133,7 @@ enum weir_sim_order {
 #define weir_atomic_cas_strong(p, expected, v, order)                       \
     WEIR_SIM_CAS_IF(p, expected, v, order, true)
 #define weir_atomic_cas_weak(p, expected, v, order)                         \
-    WEIR_SIM_CAS_IF(p, expected, v, order, !weir_sim_fails_weakly())
+    WEIR_SIM_CAS_IF(p, expected, v, order, !weir_sim_cas_fails_spuriously())
 
 /* No step: only somebody else can make a difference to one who pauses. */
 static inline void weir_sys_pause(void)
@@ -155,7 +155,7 @@ static inline void weir_sys_prefetch(const void *address)
     (void)address;
 }
 
-#define weir_sys_yield() weir_sim_step(WEIR_SIM_YIELD, NULL, WEIR_SIM_AT)
+#define weir_sys_yield() weir_sim_step(WEIR_SIM_YIELD, NULL, WEIR_SIM_HERE)
 
 /* ---- ending the process ---- */
 
@@ -175,18 +175,18 @@ void weir_sim_lock(struct weir_sys_mutex *m, const char *at)
     WEIR_ACQUIRES(*m) WEIR_UNCHECKED_LOCKS;
 void weir_sim_unlock(struct weir_sys_mutex *m, const char *at)
     WEIR_RELEASES(*m) WEIR_UNCHECKED_LOCKS;
-int weir_sim_lock_here(struct weir_sys_mutex *m, int64_t pid, const char *at)
+int weir_sim_lock_in_creator(struct weir_sys_mutex *m, int64_t pid, const char *at)
     WEIR_TRY_ACQUIRES(*m) WEIR_UNCHECKED_LOCKS;
 
-#define weir_sys_mutex_init(m) weir_sim_mutex_init(m, WEIR_SIM_AT)
-#define weir_sys_mutex_destroy(m) weir_sim_mutex_destroy(m, WEIR_SIM_AT)
-#define weir_sys_lock(m) weir_sim_lock(m, WEIR_SIM_AT)
-#define weir_sys_unlock(m) weir_sim_unlock(m, WEIR_SIM_AT)
-#define weir_sys_lock_here(m, pid) weir_sim_lock_here(m, pid, WEIR_SIM_AT)
+#define weir_sys_mutex_init(m) weir_sim_mutex_init(m, WEIR_SIM_HERE)
+#define weir_sys_mutex_destroy(m) weir_sim_mutex_destroy(m, WEIR_SIM_HERE)
+#define weir_sys_lock(m) weir_sim_lock(m, WEIR_SIM_HERE)
+#define weir_sys_unlock(m) weir_sim_unlock(m, WEIR_SIM_HERE)
+#define weir_sys_lock_in_creator(m, pid) weir_sim_lock_in_creator(m, pid, WEIR_SIM_HERE)
 
 /* ---- the process: there is one, and it does not fork ---- */
 
-struct weir_sys_home {
+struct weir_sys_fork_guard {
     bool made;
 };
 
@@ -195,12 +195,12 @@ static inline int64_t weir_sys_pid(void)
     return 1;
 }
 
-int weir_sys_home_init(struct weir_sys_home *home);
-void weir_sys_home_destroy(struct weir_sys_home *home);
+int weir_sys_fork_guard_init(struct weir_sys_fork_guard *fork_guard);
+void weir_sys_fork_guard_destroy(struct weir_sys_fork_guard *fork_guard);
 
-static inline bool weir_sys_at_home(const struct weir_sys_home *home)
+static inline bool weir_sys_in_creator(const struct weir_sys_fork_guard *fork_guard)
 {
-    return home->made;
+    return fork_guard->made;
 }
 
 /* ---- semaphores ---- */
@@ -216,11 +216,11 @@ void weir_sim_sem_post(struct weir_sys_sem *s, const char *at);
 int weir_sim_sem_wait(struct weir_sys_sem *s, int64_t deadline,
                       const char *at);
 
-#define weir_sys_sem_init(s) weir_sim_sem_init(s, WEIR_SIM_AT)
-#define weir_sys_sem_destroy(s) weir_sim_sem_destroy(s, WEIR_SIM_AT)
-#define weir_sys_sem_post(s) weir_sim_sem_post(s, WEIR_SIM_AT)
+#define weir_sys_sem_init(s) weir_sim_sem_init(s, WEIR_SIM_HERE)
+#define weir_sys_sem_destroy(s) weir_sim_sem_destroy(s, WEIR_SIM_HERE)
+#define weir_sys_sem_post(s) weir_sim_sem_post(s, WEIR_SIM_HERE)
 #define weir_sys_sem_wait(s, deadline)                                      \
-    weir_sim_sem_wait(s, deadline, WEIR_SIM_AT)
+    weir_sim_sem_wait(s, deadline, WEIR_SIM_HERE)
 
 /* ---- threads ---- */
 
@@ -232,7 +232,7 @@ int weir_sys_thread_start(struct weir_sys_thread *thread, void (*fn)(void *),
                           void *arg, size_t stack_bytes, const char *name);
 void weir_sys_thread_join(struct weir_sys_thread *thread);
 struct weir_sys_thread weir_sys_thread_self(void);
-void weir_sys_guarded(void (*body)(void *), void (*fn)(void *), void *arg);
+void weir_sys_run_with_exit_handler(void (*body)(void *), void (*fn)(void *), void *arg);
 
 /* A simulated thread uses no processor time between two looks: only whether
  * it waits tells one that computes from one that is blocked. */
@@ -246,10 +246,10 @@ static inline int64_t weir_sys_cpu_ns(int clock)
     return clock;
 }
 
-int weir_sys_thread_number(void);
-int weir_sys_thread_waits(int number);
+int weir_sys_thread_id(void);
+int weir_sys_thread_is_blocked(int number);
 
-static inline int weir_sys_hold_cancel(void)
+static inline int weir_sys_disable_cancel(void)
 {
     return 0;
 }
@@ -266,18 +266,18 @@ void *weir_sys_alloc(size_t count, size_t bytes);
 void *weir_sys_alloc_small(size_t bytes);
 void weir_sys_free(void *memory);
 
-struct weir_sys_block {
+struct weir_sys_lazy_memory {
     void *memory;
 };
 
-static inline void *weir_sys_alloc_untouched(size_t count, size_t bytes,
-                                             struct weir_sys_block *block)
+static inline void *weir_sys_alloc_lazy(size_t count, size_t bytes,
+                                             struct weir_sys_lazy_memory *block)
 {
     block->memory = weir_sys_alloc(count, bytes);
     return block->memory;
 }
 
-static inline void weir_sys_free_untouched(struct weir_sys_block *block)
+static inline void weir_sys_free_lazy(struct weir_sys_lazy_memory *block)
 {
     weir_sys_free(block->memory);
 }
@@ -302,6 +302,6 @@ int weir_sys_flock(int fd);
 void weir_sys_funlock(int fd);
 int weir_sys_fstat(int fd, struct stat *st);
 int weir_sys_stat(const char *path, struct stat *st);
-int weir_sys_poll_out(int fd);
+int weir_sys_wait_writable(int fd);
 
 #endif

@@ -63,7 +63,7 @@ static void load_locals(struct weir_sim_thread *t)
 }
 
 /* The first thing a fiber does whenever it goes on. */
-static void arrived(void *fake_stack)
+static void finish_switch(void *fake_stack)
 {
 #if defined(WEIR_SIM_ASAN)
     const void *from;
@@ -105,7 +105,7 @@ static void fiber_main(void)
 
     if (_setjmp(t->entry) == 0)
         swapcontext(&left, &host_context);
-    arrived(NULL);
+    finish_switch(NULL);
     t->fn(t->arg);
     weir_sim_end_thread();
 }
@@ -147,7 +147,7 @@ void weir_sim_switch(int id)
     load_locals(to);
     if (_setjmp(from->at) == 0)
         jump(to, &from->fake_stack);
-    arrived(weir_sim.threads[weir_sim.current].fake_stack);
+    finish_switch(weir_sim.threads[weir_sim.current].fake_stack);
 }
 
 /* ---- verdicts ---- */
@@ -168,7 +168,7 @@ static _Noreturn void leave_fiber(void)
 #if defined(WEIR_SIM_ASAN)
     __sanitizer_start_switch_fiber(NULL, host_stack, host_stack_bytes);
 #endif
-    _longjmp(weir_sim.host, 1);
+    _longjmp(weir_sim.run_exit, 1);
 }
 
 _Noreturn void weir_sim_fail(enum weir_sim_verdict verdict,
@@ -190,7 +190,7 @@ int weir_sim_add_thread(void (*fn)(void *), void *arg, const char *name)
     int id = weir_sim.count;
     struct weir_sim_thread *t = &weir_sim.threads[id];
 
-    if (id == WEIR_SIM_THREADS)
+    if (id == WEIR_SIM_THREADS_MAX)
         weir_sim_fail(WEIR_SIM_ABORTED, "a scenario has too many threads");
     make_fiber(id);
     weir_sim.count++;
@@ -205,14 +205,14 @@ int weir_sim_add_thread(void (*fn)(void *), void *arg, const char *name)
     t->object = NULL;
     t->where = "its first step";
     t->deadline = INT64_MAX;
-    t->late = false;
+    t->timed_out = false;
     t->after = 0;
     memset(t->yields, 0, sizeof(t->yields));
     memset(t->locals, 0, sizeof(t->locals));
     t->steps = 0;
     t->hash = weir_sim.current < 0
                   ? 0 : weir_sim.threads[weir_sim.current].hash;
-    weir_sim_learn(id, 5);
+    weir_sim_observe(id, 5);
     weir_sim.ready |= WEIR_SIM_BIT(id);
     return id;
 }
@@ -228,7 +228,7 @@ void weir_sim_end_thread(void)
     weir_sim_wake(t);
     if (weir_sim.current == 0)
         leave_fiber(); /* whoever is left was not joined */
-    weir_sim_decide(false);
+    weir_sim_schedule(false);
     abort(); /* nobody goes on as a thread that has ended */
 }
 
@@ -253,7 +253,7 @@ static void check_leaks(void)
     else if (weir_sim_files_leaked() != 0)
         snprintf(weir_sim.reason, sizeof(weir_sim.reason),
                  "%d files were not closed", weir_sim_files_leaked());
-    if (weir_sim.reason[0] != '\0' && weir_sim.verdict == WEIR_SIM_GOOD)
+    if (weir_sim.reason[0] != '\0' && weir_sim.verdict == WEIR_SIM_PASSED)
         weir_sim.verdict = WEIR_SIM_LEAK;
 }
 
@@ -267,8 +267,8 @@ enum weir_sim_verdict weir_sim_run(const struct weir_sim_config *config,
     weir_sim.ready = weir_sim.yielded = 0;
     weir_sim.timed = weir_sim.objects = weir_sim.decided = 0;
     weir_sim.now = WEIR_SIM_EPOCH;
-    memset(weir_sim.passed, 0, sizeof(weir_sim.passed));
-    weir_sim.verdict = WEIR_SIM_GOOD;
+    memset(weir_sim.clock_jumps, 0, sizeof(weir_sim.clock_jumps));
+    weir_sim.verdict = WEIR_SIM_PASSED;
     weir_sim.reason[0] = '\0';
     weir_sim.counts = (struct weir_sim_counts){ .steps = 0 };
     weir_sim_hash_reset();
@@ -276,7 +276,7 @@ enum weir_sim_verdict weir_sim_run(const struct weir_sim_config *config,
     weir_sim_files_reset();
     weir_sim_add_thread(config->body, config->arg, "main");
     weir_sim.running = true;
-    if (_setjmp(weir_sim.host) == 0) {
+    if (_setjmp(weir_sim.run_exit) == 0) {
         struct weir_sim_thread *first = &weir_sim.threads[0];
 
         load_locals(first);
@@ -286,7 +286,7 @@ enum weir_sim_verdict weir_sim_run(const struct weir_sim_config *config,
     __sanitizer_finish_switch_fiber(host_fake_stack, NULL, NULL);
 #endif
     weir_sim.running = false;
-    if (weir_sim.verdict == WEIR_SIM_GOOD)
+    if (weir_sim.verdict == WEIR_SIM_PASSED)
         check_leaks();
     return weir_sim.verdict;
 }

@@ -42,7 +42,7 @@ int weir_sim_files_leaked(void)
     return open_ones;
 }
 
-const char *weir_sim_file(const char *path, size_t *bytes)
+const char *weir_sim_file_content(const char *path, size_t *bytes)
 {
     for (int i = 0; i < file_count; i++)
         if (strcmp(files[i].name, path) == 0) {
@@ -66,7 +66,7 @@ static struct file *file_of(int fd)
     int i = fd - FIRST_FD;
 
     if (i < 0 || i >= DESCRIPTORS || descriptors[i].file == 0)
-        weir_sim_fail(WEIR_SIM_DESTROYED, "descriptor %d is not open", fd);
+        weir_sim_fail(WEIR_SIM_USE_AFTER_FREE, "descriptor %d is not open", fd);
     return descriptors[i].file - 1 == DIRECTORY
                ? NULL : &files[descriptors[i].file - 1];
 }
@@ -255,7 +255,7 @@ int weir_sys_stat(const char *path, struct stat *st)
     return -ENOENT;
 }
 
-int weir_sys_poll_out(int fd)
+int weir_sys_wait_writable(int fd)
 {
     touch("poll");
     (void)file_of(fd);

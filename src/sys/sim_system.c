@@ -24,7 +24,7 @@ static void check_magic(uint32_t magic, uint32_t want, const char *what,
 {
     if (magic == want)
         return;
-    weir_sim_fail(WEIR_SIM_DESTROYED, "%s: a %s is used %s", at, what,
+    weir_sim_fail(WEIR_SIM_USE_AFTER_FREE, "%s: a %s is used %s", at, what,
                   magic == DESTROYED ? "after it was destroyed"
                                      : "that is none, or not any more");
 }
@@ -60,7 +60,7 @@ void weir_sim_mutex_destroy(struct weir_sys_mutex *m, const char *at)
     weir_sim_step(WEIR_SIM_FREE, m, at);
     check_magic(m->magic, MUTEX_ALIVE, "mutex", at);
     if (m->owner != NOBODY)
-        weir_sim_fail(WEIR_SIM_DESTROYED,
+        weir_sim_fail(WEIR_SIM_USE_AFTER_FREE,
                       "%s: a mutex is destroyed while it is held", at);
     m->magic = DESTROYED;
     weir_sim.objects--;
@@ -87,7 +87,7 @@ void weir_sim_lock(struct weir_sys_mutex *m, const char *at)
     weir_sim_read(m, (uint64_t)weir_sim.current);
 }
 
-int weir_sim_lock_here(struct weir_sys_mutex *m, int64_t pid, const char *at)
+int weir_sim_lock_in_creator(struct weir_sys_mutex *m, int64_t pid, const char *at)
 {
     (void)pid;
     /* To a check, which cannot wait, the call says so instead. */
@@ -135,7 +135,7 @@ void weir_sim_sem_destroy(struct weir_sys_sem *s, const char *at)
     for (int i = 0; i < weir_sim.count; i++)
         if (weir_sim.threads[i].state == WEIR_SIM_BLOCKED &&
             weir_sim.threads[i].object == s)
-            weir_sim_fail(WEIR_SIM_DESTROYED,
+            weir_sim_fail(WEIR_SIM_USE_AFTER_FREE,
                           "%s: a semaphore is destroyed under thread %c", at,
                           'a' + i);
     s->magic = DESTROYED;
@@ -156,15 +156,15 @@ void weir_sim_sem_post(struct weir_sys_sem *s, const char *at)
 int weir_sim_sem_wait(struct weir_sys_sem *s, int64_t deadline,
                       const char *at)
 {
-    bool late = false;
+    bool timed_out = false;
 
     weir_sim_step(WEIR_SIM_WAIT, s, at);
     check_magic(s->magic, SEM_ALIVE, "semaphore", at);
     if (s->value == 0) {
-        late = deadline <= weir_sim.now;
-        weir_sim.counts.parks += !late;
-        while (s->value == 0 && !late) {
-            late = weir_sim_block(s, deadline);
+        timed_out = deadline <= weir_sim.now;
+        weir_sim.counts.sleeps += !timed_out;
+        while (s->value == 0 && !timed_out) {
+            timed_out = weir_sim_block(s, deadline);
             weir_sim_memory_check(s);
             check_magic(s->magic, SEM_ALIVE, "semaphore", at);
         }
@@ -227,20 +227,20 @@ struct weir_sys_thread weir_sys_thread_self(void)
     return (struct weir_sys_thread){ .id = weir_sim.current };
 }
 
-int weir_sys_thread_number(void)
+int weir_sys_thread_id(void)
 {
     return weir_sim.current;
 }
 
-int weir_sys_thread_waits(int number)
+int weir_sys_thread_is_blocked(int number)
 {
     return weir_sim.threads[number].state == WEIR_SIM_BLOCKED;
 }
 
-void weir_sys_guarded(void (*body)(void *), void (*fn)(void *), void *arg)
+void weir_sys_run_with_exit_handler(void (*body)(void *), void (*fn)(void *), void *arg)
 {
     struct weir_sim_thread *t = &weir_sim.threads[weir_sim.current];
-    struct weir_sim_guard guard = { fn, arg, t->guards };
+    struct weir_sim_exit_handler guard = { fn, arg, t->guards };
 
     t->guards = &guard;
     body(arg);
@@ -252,7 +252,7 @@ void weir_sim_exit_thread(void)
     struct weir_sim_thread *t = &weir_sim.threads[weir_sim.current];
 
     while (t->guards != NULL) {
-        struct weir_sim_guard *guard = t->guards;
+        struct weir_sim_exit_handler *guard = t->guards;
 
         t->guards = guard->outer;
         guard->fn(guard->arg);
@@ -267,25 +267,25 @@ int64_t weir_sys_now(void)
     weir_sim_step(WEIR_SIM_CLOCK, &weir_sim.now, "the clock");
     weir_sim_read(&weir_sim.now, (uint64_t)weir_sim.now);
     if (weir_sim.config.hash)
-        weir_sim_learn(weir_sim.current, (uint64_t)weir_sim.now);
+        weir_sim_observe(weir_sim.current, (uint64_t)weir_sim.now);
     return weir_sim.now;
 }
 
-int weir_sys_home_init(struct weir_sys_home *home)
+int weir_sys_fork_guard_init(struct weir_sys_fork_guard *fork_guard)
 {
-    weir_sim_step(WEIR_SIM_ALLOC, home, "a page");
+    weir_sim_step(WEIR_SIM_ALLOC, fork_guard, "a page");
     if (weir_sim_fault(WEIR_SIM_NO_MEMORY))
         return -ENOMEM;
-    home->made = true;
+    fork_guard->made = true;
     weir_sim.objects++;
-    weir_sim_wrote(home, 1);
+    weir_sim_wrote(fork_guard, 1);
     return 0;
 }
 
-void weir_sys_home_destroy(struct weir_sys_home *home)
+void weir_sys_fork_guard_destroy(struct weir_sys_fork_guard *fork_guard)
 {
-    weir_sim.objects -= home->made;
-    home->made = false;
+    weir_sim.objects -= fork_guard->made;
+    fork_guard->made = false;
 }
 
 int weir_sys_random(void *buffer, size_t bytes)
@@ -301,7 +301,7 @@ int weir_sys_random(void *buffer, size_t bytes)
 #define BLOCKS 1024
 #define POISON 0xdb
 
-static _Alignas(WEIR_LINE) unsigned char arena[ARENA_BYTES];
+static _Alignas(WEIR_CACHE_LINE) unsigned char arena[ARENA_BYTES];
 static unsigned char freed[ARENA_BYTES / GRAIN]; /* each grain: it was */
 static size_t arena_used;
 static struct block {
@@ -322,7 +322,7 @@ void weir_sim_memory_check(const void *object)
     size_t at = (size_t)((uintptr_t)object - (uintptr_t)arena);
 
     if (at < arena_used && freed[at / GRAIN])
-        weir_sim_fail(WEIR_SIM_DESTROYED,
+        weir_sim_fail(WEIR_SIM_USE_AFTER_FREE,
                       "%s: memory is used after it was freed",
                       weir_sim.threads[weir_sim.current].where);
 }
@@ -348,9 +348,9 @@ static void *allocate(size_t bytes, size_t alignment)
 
 void *weir_sys_alloc(size_t count, size_t bytes)
 {
-    if (bytes != 0 && count > (SIZE_MAX - WEIR_LINE) / bytes)
+    if (bytes != 0 && count > (SIZE_MAX - WEIR_CACHE_LINE) / bytes)
         return NULL;
-    return allocate(count * bytes, WEIR_LINE);
+    return allocate(count * bytes, WEIR_CACHE_LINE);
 }
 
 void *weir_sys_alloc_small(size_t bytes)
@@ -369,7 +369,7 @@ void weir_sys_free(void *memory)
     while (i < block_count && blocks[i].at != at)
         i++;
     if (i == block_count || !blocks[i].alive)
-        weir_sim_fail(WEIR_SIM_DESTROYED, "memory is freed twice");
+        weir_sim_fail(WEIR_SIM_USE_AFTER_FREE, "memory is freed twice");
     blocks[i].alive = false;
     memset(arena + at, POISON, blocks[i].bytes);
     memset(freed + at / GRAIN, 1, (blocks[i].bytes + GRAIN - 1) / GRAIN);
@@ -386,7 +386,7 @@ size_t weir_sim_memory_leaked(void)
             leaked += b->bytes;
         for (size_t k = 0; !b->alive && k < b->bytes; k++)
             if (arena[b->at + k] != POISON) {
-                weir_sim.verdict = WEIR_SIM_DESTROYED;
+                weir_sim.verdict = WEIR_SIM_USE_AFTER_FREE;
                 snprintf(weir_sim.reason, sizeof(weir_sim.reason),
                          "byte %zu of a freed block was written to", k);
                 return 0;

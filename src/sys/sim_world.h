@@ -14,11 +14,11 @@
 
 #include <setjmp.h>
 
-#define WEIR_SIM_THREADS 24
-#define WEIR_SIM_CLOCK_ID 31 /* who is picked when time shall pass */
-#define WEIR_SIM_NOBODY 30
+#define WEIR_SIM_THREADS_MAX 24
+#define WEIR_SIM_TIME_ID 31 /* who is picked when time shall pass */
+#define WEIR_SIM_NO_ID 30
 #define WEIR_SIM_BIT(id) (UINT32_C(1) << (id))
-#define WEIR_SIM_DECISIONS (1 << 16)
+#define WEIR_SIM_DECISIONS_MAX (1 << 16)
 #define WEIR_SIM_EPOCH (1000 * INT64_C(1000000000)) /* the first time */
 
 /* What a call may be made to do. */
@@ -35,13 +35,13 @@ enum weir_sim_fault {
 };
 
 enum weir_sim_verdict {
-    WEIR_SIM_GOOD,
+    WEIR_SIM_PASSED,
     WEIR_SIM_PRUNED,   /* the driver had seen enough */
     WEIR_SIM_DEADLOCK,
     WEIR_SIM_LIVELOCK, /* more steps than the scenario can need */
     WEIR_SIM_LEAK,
-    WEIR_SIM_DESTROYED, /* used after it was destroyed or freed */
-    WEIR_SIM_BROKEN,   /* an invariant, or what a scenario expects */
+    WEIR_SIM_USE_AFTER_FREE, /* used after it was destroyed or freed */
+    WEIR_SIM_VIOLATED,   /* an invariant, or what a scenario expects */
     WEIR_SIM_ABORTED,  /* the library's own check, or a misused object */
     WEIR_SIM_CRASHED
 };
@@ -49,7 +49,7 @@ enum weir_sim_verdict {
 /* Who decides. Both get the same questions for the same answers. */
 struct weir_sim_driver {
     /* One of the candidates, a set of bits; the clock may be among them.
-     * `stays` is who would go on, or WEIR_SIM_NOBODY. */
+     * `stays` is who would go on, or WEIR_SIM_NO_ID. */
     int (*pick)(uint32_t candidates, int stays);
     /* From 0, which is "nothing happens", to n - 1. */
     int (*choose)(enum weir_sim_fault fault, int n);
@@ -72,7 +72,7 @@ struct weir_sim_config {
 
 struct weir_sim_counts {
     uint64_t steps, switches;
-    uint64_t parks;    /* semaphore waits that slept */
+    uint64_t sleeps;    /* semaphore waits that slept */
     uint64_t wakes;    /* of these, ended by a post */
     uint64_t timeouts; /* of these, ended by time */
     uint64_t contended; /* locks that were held by another */
@@ -84,10 +84,10 @@ enum weir_sim_state { /* of a thread */
     WEIR_SIM_JOINED
 };
 
-struct weir_sim_guard { /* of weir_sys_guarded() */
+struct weir_sim_exit_handler { /* of weir_sys_run_with_exit_handler() */
     void (*fn)(void *);
     void *arg;
-    struct weir_sim_guard *outer;
+    struct weir_sim_exit_handler *outer;
 };
 
 struct weir_sim_thread {
@@ -97,17 +97,17 @@ struct weir_sim_thread {
     void (*fn)(void *);
     void *arg;
     char name[16]; /* a copy: a failure names threads whose pool is gone */
-    struct weir_sim_guard *guards;
+    struct weir_sim_exit_handler *guards;
     enum weir_sim_op op;  /* its step now, or that it waits to do */
     const void *object;
     const char *where;
     int64_t deadline;     /* while blocked */
-    bool late;            /* its deadline has ended the block */
+    bool timed_out;            /* its deadline has ended the block */
     uint32_t after;       /* it yielded: who has to make a step before it */
     uint64_t yields[3];   /* when it last did, the last one last */
     uint64_t steps;       /* when it last made one */
     uint64_t hash;        /* of all it has done and seen */
-    uint64_t shown;       /* its part of the world's hash */
+    uint64_t hash_share;       /* its part of the world's hash */
     char locals[64];      /* its copies of thread-local variables */
     char *stack;
     void *fake_stack;     /* address sanitizer's */
@@ -116,7 +116,7 @@ struct weir_sim_thread {
 struct weir_sim_world {
     struct weir_sim_config config;
     const struct weir_sim_driver *driver;
-    struct weir_sim_thread threads[WEIR_SIM_THREADS];
+    struct weir_sim_thread threads[WEIR_SIM_THREADS_MAX];
     int count;            /* of threads so far */
     int current;
     uint32_t ready;       /* threads that could make a step */
@@ -124,16 +124,16 @@ struct weir_sim_world {
     int timed;            /* threads blocked with a deadline */
     bool running;         /* false: between runs, or in a check */
     int64_t now;
-    uint64_t passed[3];   /* when it was made to last, the last one last */
+    uint64_t clock_jumps[3];   /* when it was made to last, the last one last */
     enum weir_sim_verdict verdict;
     char reason[512];
     struct weir_sim_counts counts;
     uint64_t hash;        /* of what threads and objects have seen, a sum */
     int objects;          /* mutexes and semaphores that are alive */
-    jmp_buf host;
+    jmp_buf run_exit;
     /* What was decided where there was a choice, for replay: a thread, the
      * clock, or 64 + what was chosen. */
-    unsigned char decisions[WEIR_SIM_DECISIONS];
+    unsigned char decisions[WEIR_SIM_DECISIONS_MAX];
     int decided;
 };
 
@@ -159,7 +159,7 @@ const char *weir_sim_op_name(enum weir_sim_op op);
 /* ---- for scenarios ---- */
 
 /* Let `ns` pass. */
-void weir_sim_pass(int64_t ns);
+void weir_sim_advance_clock(int64_t ns);
 /* One of n, decided by the driver. */
 int weir_sim_choose(int n);
 /* Start a thread; this never fails. Returns its number. */
@@ -169,7 +169,7 @@ _Noreturn void weir_sim_exit_thread(void);
 /* Whether nobody holds a mutex; no step. */
 bool weir_sim_is_free(const struct weir_sys_mutex *m);
 /* What was written to a simulated file so far, up to its end. */
-const char *weir_sim_file(const char *path, size_t *bytes);
+const char *weir_sim_file_content(const char *path, size_t *bytes);
 
 /* ---- among the sources ---- */
 
@@ -189,9 +189,9 @@ int weir_sim_add_thread(void (*fn)(void *), void *arg, const char *name);
 _Noreturn void weir_sim_end_thread(void);
 /* Let the driver say who goes on. `may_stay`: it is a preemption if that is
  * not the one who runs now. */
-void weir_sim_decide(bool may_stay);
+void weir_sim_schedule(bool may_stay);
 void weir_sim_switch(int id);
-void weir_sim_learn(int id, uint64_t seen);
+void weir_sim_observe(int id, uint64_t seen);
 void weir_sim_hash_reset(void);
 
 #endif

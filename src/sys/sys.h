@@ -18,16 +18,16 @@
  *   struct weir_sys_thread    start, join, self; start is the only function
  *                             that makes threads
  *   weir_sys_cpu_clock, _ns   how much processor time a thread has used
- *   weir_sys_thread_number, _waits  whether one waits, where that is told
- *   weir_sys_hold_cancel      and _restore_cancel: pthread_cancel() waits
+ *   weir_sys_thread_id, _waits  whether one waits, where that is told
+ *   weir_sys_disable_cancel      and _restore_cancel: pthread_cancel() waits
  *   weir_sys_now              the monotonic clock
  *   weir_sys_alloc, _free     zeroed memory on cache lines of its own
  *   weir_sys_alloc_small      zeroed memory packed as closely as may be
- *   weir_sys_alloc_untouched  zeroed memory for large arrays, which takes no
+ *   weir_sys_alloc_lazy  zeroed memory for large arrays, which takes no
  *                             memory until it is used; freed by its block
  *   weir_sys_random           unpredictable bytes
  *   weir_sys_pid              to know a forked child
- *   struct weir_sys_home      init, destroy; weir_sys_at_home: the same
+ *   struct weir_sys_fork_guard      init, destroy; weir_sys_in_creator: the same
  *                             where even asking for the pid is too slow
  *   weir_sys_processors       processors online that this thread may use
  *   weir_sys_open ...         file calls: the result, or -errno
@@ -80,8 +80,8 @@
 #endif
 
 /* The size two threads' data must be apart, so as not to share a line. */
-#define WEIR_LINE 64
-#define WEIR_ON_LINE _Alignas(WEIR_LINE)
+#define WEIR_CACHE_LINE 64
+#define WEIR_CACHE_ALIGNED _Alignas(WEIR_CACHE_LINE)
 
 /* A broken precondition of the caller's, in release builds too. */
 #define WEIR_CHECK(condition, text)                                         \

@@ -164,7 +164,7 @@ long inject_blocks(void)
 static _Thread_local struct {
     void (*fn)(void *arg);
     void *arg;
-} at_unlock, at_announce;
+} at_unlock, at_prepare_wait;
 
 void inject_at_unlock(void (*fn)(void *arg), void *arg)
 {
@@ -172,35 +172,35 @@ void inject_at_unlock(void (*fn)(void *arg), void *arg)
     at_unlock.arg = arg;
 }
 
-void inject_at_announce(void (*fn)(void *arg), void *arg)
+void inject_at_prepare_wait(void (*fn)(void *arg), void *arg)
 {
-    at_announce.fn = fn;
-    at_announce.arg = arg;
+    at_prepare_wait.fn = fn;
+    at_prepare_wait.arg = arg;
 }
 
 /* moment.h is for the core only. */
-void inject_announced(void);
-bool inject_is_lost(void);
+void inject_wait_prepared(void);
+bool inject_cas_fails(void);
 
-void inject_losses(unsigned n)
+void inject_cas_failures(unsigned n)
 {
     atomic_store(&losses, n);
 }
 
-bool inject_is_lost(void)
+bool inject_cas_fails(void)
 {
     unsigned n = atomic_load(&losses);
 
     return n > 1 && atomic_fetch_add(&lost, 1) % n != 0;
 }
 
-void inject_announced(void)
+void inject_wait_prepared(void)
 {
-    void (*fn)(void *arg) = at_announce.fn;
+    void (*fn)(void *arg) = at_prepare_wait.fn;
 
-    at_announce.fn = NULL;
+    at_prepare_wait.fn = NULL;
     if (fn != NULL)
-        fn(at_announce.arg);
+        fn(at_prepare_wait.arg);
 }
 
 const char *inject_name(enum inject_kind kind)

@@ -122,11 +122,11 @@ void inject_at_unlock(void (*fn)(void *arg), void *arg);
 /* Have `fn` called once, by this thread, when it has next announced itself in
  * a park and has not yet looked whether it must sleep: what others do in that
  * moment. Of the core that moment.h is put before. */
-void inject_at_announce(void (*fn)(void *arg), void *arg);
+void inject_at_prepare_wait(void (*fn)(void *arg), void *arg);
 
 /* Let weak compare-and-swaps of that core fail, but for every n-th; 0 or 1:
  * none does. inject_reset() takes it back. */
-void inject_losses(unsigned n);
+void inject_cas_failures(unsigned n);
 
 /* Tell what a kind is called, for a message. */
 const char *inject_name(enum inject_kind kind);

@@ -59,18 +59,18 @@ static void queue_meets(void)
     REQUIRE(weir_queue_create(&queue, &(struct weir_queue_options){
         .item_bytes = sizeof(int), .capacity = 1 }) == 0);
     inject_reset();
-    inject_at_announce(one_is_put, queue);
+    inject_at_prepare_wait(one_is_put, queue);
     EXPECT_INT(weir_queue_take(queue, &item, WEIR_FOREVER), 0);
     expect_told();
     EXPECT_INT(item, 7);
-    inject_at_announce(one_is_done, queue);
+    inject_at_prepare_wait(one_is_done, queue);
     EXPECT_INT(weir_queue_join(queue, WEIR_FOREVER), 0);
     expect_told();
     EXPECT_INT(weir_queue_put(queue, &item, WEIR_FOREVER), 0);
-    inject_at_announce(one_is_taken, queue);
+    inject_at_prepare_wait(one_is_taken, queue);
     EXPECT_INT(weir_queue_put(queue, &item, WEIR_FOREVER), 0);
     expect_told();
-    inject_at_announce(it_is_closed, queue);
+    inject_at_prepare_wait(it_is_closed, queue);
     EXPECT_INT(weir_queue_put(queue, &item, WEIR_FOREVER), -EPIPE);
     expect_told();
     /* It takes each post that it was sent all the same, at once. */
@@ -94,12 +94,12 @@ static void half_is_taken(void *queue)
 /* The nap is in vain. */
 static void then_one_is_taken(void *queue)
 {
-    inject_at_announce(one_is_taken, queue);
+    inject_at_prepare_wait(one_is_taken, queue);
 }
 
 static void then_it_is_closed(void *queue)
 {
-    inject_at_announce(it_is_closed, queue);
+    inject_at_prepare_wait(it_is_closed, queue);
 }
 
 /* A queue of sixteen places that are all taken. */
@@ -126,7 +126,7 @@ static unsigned long put_meets(void (*met)(void *queue), int result,
     int item = 7;
 
     for (int i = 0; i < 2; i++) {
-        inject_at_announce(met, queue);
+        inject_at_prepare_wait(met, queue);
         EXPECT_INT(weir_queue_put(queue, &item, WEIR_FOREVER), result);
         expect_told();
         EXPECT_INT(weir_queue_count(queue), left);
@@ -189,7 +189,7 @@ static void *nap(void *arg)
     struct napper *n = arg;
     int item = 7;
 
-    inject_at_announce(stand_there, n);
+    inject_at_prepare_wait(stand_there, n);
     EXPECT_INT(weir_queue_put(n->queue, &item, WEIR_FOREVER), 0);
     return NULL;
 }
@@ -320,7 +320,7 @@ static void wait_meets_the_end(void)
 
     block_worker(pool, &j);
     j.pool = pool;
-    inject_at_announce(until_quiet, &j);
+    inject_at_prepare_wait(until_quiet, &j);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     expect_told();
     EXPECT_INT(atomic_load(&j.runs), 1);
@@ -354,7 +354,7 @@ static void close_meets_the_last_thread(void)
     job_init(&j);
     submit_to(pool, &(struct weir_job){ .fn = run_numbered, .arg = &j });
     latch_wait(&j.running);
-    inject_at_announce(until_no_thread, &j);
+    inject_at_prepare_wait(until_no_thread, &j);
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
     expect_told();
     EXPECT_INT(atomic_load(&j.runs), 1);
@@ -398,7 +398,7 @@ static void drain_meets_the_lender(void)
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, weir_after(WEIR_MS)),
                -ETIMEDOUT);
-    inject_at_announce(until_it_is_back, &l);
+    inject_at_prepare_wait(until_it_is_back, &l);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     expect_told();
     EXPECT_INT(atomic_load(&l.job.runs), 1);
@@ -425,12 +425,12 @@ static void stop_group(void *group)
 
 static void then_pool_is_drained(void *pool)
 {
-    inject_at_announce(pool_is_drained, pool);
+    inject_at_prepare_wait(pool_is_drained, pool);
 }
 
 static void then_stop_group(void *group)
 {
-    inject_at_announce(stop_group, group);
+    inject_at_prepare_wait(stop_group, group);
 }
 
 /* A pool of sixteen places, all taken: by j, which runs, and by jobs that are
@@ -457,7 +457,7 @@ static void submit_meets_the_close(void)
         atomic_int ended = 0;
         struct weir_pool *pool = make_full_pool(&j, &ended);
 
-        inject_at_announce(met[i], pool);
+        inject_at_prepare_wait(met[i], pool);
         EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
             .fn = count_run, .arg = &ended }, 1, WEIR_FOREVER), -EPIPE);
         expect_told();
@@ -478,7 +478,7 @@ static void submit_meets_its_groups_end(void)
         struct weir_pool *pool = make_full_pool(&j, &ended);
         struct weir_group *group = make_group(pool, NULL);
 
-        inject_at_announce(met[i], group);
+        inject_at_prepare_wait(met[i], group);
         EXPECT_INT(weir_group_submit(group, &(struct weir_job){
             .fn = count_run, .arg = &ended }, 1, WEIR_FOREVER), -ECANCELED);
         expect_told();
@@ -531,7 +531,7 @@ static int stop_spare(void *user, int index, void **local)
     (void)user;
     (void)local;
     if (index == 1)
-        inject_at_announce(stand_and_wait, NULL);
+        inject_at_prepare_wait(stand_and_wait, NULL);
     return 0;
 }
 
@@ -588,7 +588,7 @@ static int sleep_and_be_stopped(struct weir_context *cx, void *arg)
 {
     struct job *j = arg;
 
-    inject_at_announce(stop_group, j->group);
+    inject_at_prepare_wait(stop_group, j->group);
     atomic_store(&j->result, weir_sleep(cx, WEIR_FOREVER));
     return 0;
 }
@@ -637,7 +637,7 @@ static void submit_meets_a_slot(void)
 
     start_one(pool, &j);
     job_init(&next);
-    inject_at_announce(until_ended, &j);
+    inject_at_prepare_wait(until_ended, &j);
     EXPECT_INT(weir_group_submit(j.group, &(struct weir_job){ .fn = run_job,
         .arg = &next }, 1, WEIR_FOREVER), 1);
     expect_told();
@@ -654,7 +654,7 @@ static void wait_and_destroy_meet_the_end(void)
 
     for (int destroys = 0; destroys <= 1; destroys++) {
         start_one(pool, &j);
-        inject_at_announce(until_ended, &j);
+        inject_at_prepare_wait(until_ended, &j);
         if (!destroys) {
             EXPECT_INT(weir_group_wait(j.group, WEIR_FOREVER), 0);
             expect_told();
@@ -740,7 +740,7 @@ static void swaps_fail(void)
     for (unsigned n = 2; n <= 4; n++) {
         atomic_int ran = 0;
 
-        inject_losses(n);
+        inject_cas_failures(n);
         EXPECT_INT(weir_queue_put_many(queue, items, 3, WEIR_NO_WAIT), 3);
         EXPECT_INT(weir_queue_take_many(queue, got, 3, WEIR_NO_WAIT), 3);
         EXPECT(memcmp(items, got, sizeof(items)) == 0);

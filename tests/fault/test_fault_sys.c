@@ -194,22 +194,22 @@ static void unknown_threads(void)
     EXPECT_INT(weir_sys_cpu_ns(weir_sys_cpu_clock()), -1);
     EXPECT(weir_sys_cpu_ns(weir_sys_cpu_clock()) >= 0);
 
-    EXPECT_INT(weir_sys_thread_waits(-1), -1);
-    EXPECT_INT(weir_sys_thread_waits(weir_sys_thread_number()), 0);
+    EXPECT_INT(weir_sys_thread_is_blocked(-1), -1);
+    EXPECT_INT(weir_sys_thread_is_blocked(weir_sys_thread_id()), 0);
     inject_reset();
     inject_fail(INJECT_OPEN, 1, ENOENT, INJECT_ONCE);
-    EXPECT_INT(weir_sys_thread_waits(weir_sys_thread_number()), -1);
+    EXPECT_INT(weir_sys_thread_is_blocked(weir_sys_thread_id()), -1);
     inject_fail(INJECT_PREAD, 1, EIO, INJECT_ONCE);
     inject_reset();
     /* Nothing, cut before the name's end, and just behind it. */
     for (size_t bytes = 0; bytes < 5; bytes++) {
         inject_reset();
         inject_short(INJECT_PREAD, 1, bytes, INJECT_ONCE);
-        EXPECT_INT(weir_sys_thread_waits(weir_sys_thread_number()), -1);
+        EXPECT_INT(weir_sys_thread_is_blocked(weir_sys_thread_id()), -1);
     }
     inject_reset();
     inject_fail(INJECT_PREAD, 1, EIO, INJECT_ONCE);
-    EXPECT_INT(weir_sys_thread_waits(weir_sys_thread_number()), -1);
+    EXPECT_INT(weir_sys_thread_is_blocked(weir_sys_thread_id()), -1);
     inject_reset();
 }
 
@@ -251,7 +251,7 @@ static void interrupted_files(void)
     EXPECT(fd >= 0);
     EXPECT_INT(weir_sys_ftruncate(fd, 10), 0);
     EXPECT_INT(weir_sys_flock(fd), 0);
-    EXPECT_INT(weir_sys_poll_out(fd), 0);
+    EXPECT_INT(weir_sys_wait_writable(fd), 0);
     EXPECT_INT(weir_sys_close(fd), 0);
     EXPECT_INT(inject_hits(), 5);
     EXPECT_INT(inject_calls(INJECT_CLOSE), 1);

@@ -56,7 +56,7 @@ static void make(const char *groups, const char *mounts)
 
 static int limit(void)
 {
-    return weir_quota_processors(tree);
+    return weir_cgroup_processors(tree);
 }
 
 static void a_quota_counts(void)
@@ -164,7 +164,7 @@ static void what_cannot_be_read_is_no_limit(void)
 
     clean();
     EXPECT_INT(limit(), INT_MAX);
-    EXPECT_INT(weir_quota_processors("/nonexistent"), INT_MAX);
+    EXPECT_INT(weir_cgroup_processors("/nonexistent"), INT_MAX);
     put("/proc/self/cgroup", "0::/a\n");
     EXPECT_INT(limit(), INT_MAX);
     make("0::/a\n", ROOT_MOUNT V2_MOUNT);

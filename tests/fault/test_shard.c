@@ -20,7 +20,7 @@ static void insert(uint64_t hash, const char *key)
 {
     struct weir_shard_slot slot;
 
-    REQUIRE(weir_slot_make(&slot, bytes(key), 0) == 0);
+    REQUIRE(weir_slot_init(&slot, bytes(key), 0) == 0);
     REQUIRE(weir_shard_grow_locked(&shard) == 0);
     weir_shard_insert_locked(&shard, hash, &slot);
 }
@@ -59,7 +59,7 @@ static void keys_of_one_hash(void)
 
         REQUIRE(slot != NULL);
         copy = *slot;
-        weir_shard_empty_locked(&shard, slot);
+        weir_shard_remove_locked(&shard, slot);
         weir_slot_free(&copy);
         EXPECT(weir_shard_find_locked(&shard, 7, bytes(keys[i])) == NULL);
     }

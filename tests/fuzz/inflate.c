@@ -9,15 +9,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct weir_http_bytes first = { 0 }, second = { 0 };
+    struct weir_http_buffer first = { 0 }, second = { 0 };
     size_t taken = 0, again = 0;
-    enum weir_http_decoded got;
+    enum weir_http_decode_result got;
     uint8_t *copy;
 
     got = weir_http_inflate(data, size, &taken, &first, MOST);
     CHECK(first.used <= MOST && taken <= size);
-    CHECK((got == WEIR_HTTP_DECODED_LARGE) <= (first.used == MOST));
-    if (got == WEIR_HTTP_DECODED) {
+    CHECK((got == WEIR_HTTP_DECODE_TOO_LARGE) <= (first.used == MOST));
+    if (got == WEIR_HTTP_DECODE_OK) {
         /* Exactly what it took, so that a byte too far is seen. */
         copy = malloc(taken);
         CHECK(copy != NULL);
@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         second.used = 0;
         if (taken > 0)
             CHECK(weir_http_inflate(copy, taken - 1, &again, &second, MOST) ==
-                  WEIR_HTTP_DECODED_CUT);
+                  WEIR_HTTP_DECODE_TRUNCATED);
         free(copy);
     }
     free(first.at);

@@ -16,14 +16,14 @@ byte sleepers[PARKS];
 bit waking[PARKS];
 byte posts[PARKS];
 
-/* weir_park_announce(). `state` is not 0 where somebody is on the way. */
-inline announce(p, state)
+/* weir_ec_prepare_wait(). `state` is not 0 where somebody is on the way. */
+inline prepare_wait(p, state)
 {
     d_step { state = waking[p]; sleepers[p]++ }
 }
 
-/* weir_park_retract(). `chosen` is what it returns. */
-inline retract(p, chosen)
+/* weir_ec_cancel_wait(). `chosen` is what it returns. */
+inline cancel_wait(p, chosen)
 {
     do
     :: atomic { sleepers[p] != 0 -> sleepers[p]--; chosen = false; break }
@@ -43,9 +43,9 @@ inline retract(p, chosen)
     od
 }
 
-/* weir_park_wait(). Where `timed`, its deadline may pass at any time;
+/* weir_ec_commit_wait(). Where `timed`, its deadline may pass at any time;
  * `chosen`: it returns 0. */
-inline park_wait(p, timed, chosen)
+inline commit_wait(p, timed, chosen)
 {
     if
     :: atomic { posts[p] > 0 -> posts[p]--; chosen = true };
@@ -59,12 +59,12 @@ inline park_wait(p, timed, chosen)
             chosen = false
         }
 #else
-        retract(p, chosen)
+        cancel_wait(p, chosen)
 #endif
     fi
 }
 
-/* weir_park_wake() and weir_park_wake_slow(): the load that comes before the
+/* weir_ec_notify_one() and weir_ec_notify_some(): the load that comes before the
  * compare-and-swap sees nothing that this one could not see. With
  * -DSOME whoever wakes may wake two. */
 inline wake(p)
@@ -90,7 +90,7 @@ inline wake(p)
     fi
 }
 
-/* weir_park_wake_all(). `n` is a local variable of the caller's. That some
+/* weir_ec_notify_all(). `n` is a local variable of the caller's. That some
  * posts come later than others is as if their takers were slow. */
 inline wake_all(p, n)
 {

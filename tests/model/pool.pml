@@ -87,7 +87,7 @@ inline note_quiet()
     fi
 }
 
-/* weir_ring_refresh(); `worth` is what it returns. */
+/* weir_ring_raise_bound(); `worth` is what it returns. */
 inline refresh(sum, worth)
 {
     sum = all_ended;
@@ -101,7 +101,7 @@ inline refresh(sum, worth)
     }
 }
 
-/* putter_can_go() of src/ring.c */
+/* put_may_succeed() of src/ring.c */
 inline can_go(insider, sum, worth)
 {
     if
@@ -242,7 +242,7 @@ proctype worker()
                     claim(pos, got);
                     if
                     :: !got ->
-                        /* weir_ring_await_room(): it looks once more */
+                        /* weir_ring_wait_for_room(): it looks once more */
                         refresh(sum, got);
                         if
                         :: got -> claim(pos, got)
@@ -269,9 +269,9 @@ proctype worker()
 #if MUTANT == 26 /* it looks first and announces itself then */
             jobs = has_jobs;
             shut = closed;
-            announce(ITEMS, state);
+            prepare_wait(ITEMS, state);
 #else
-            announce(ITEMS, state);
+            prepare_wait(ITEMS, state);
             shut = closed;
             jobs = has_jobs;
 #endif
@@ -289,7 +289,7 @@ proctype worker()
             if
             :: shut || (jobs && !state) ->
                 d_step { jobs = false; state = 0 };
-                retract(ITEMS, chosen);
+                cancel_wait(ITEMS, chosen);
                 atomic { slept = slept || chosen; chosen = false };
                 if
                 :: shut && !has_jobs -> break
@@ -297,7 +297,7 @@ proctype worker()
                 fi
             :: else ->
                 d_step { jobs = false; state = 0; slept = true };
-                park_wait(ITEMS, false, chosen);
+                commit_wait(ITEMS, false, chosen);
                 chosen = false
             fi
         fi
@@ -338,7 +338,7 @@ more:
             break
         :: else
         fi;
-        /* weir_ring_await_room() */
+        /* weir_ring_wait_for_room() */
         if
         :: closed -> goto end
         :: else
@@ -349,18 +349,18 @@ more:
         :: else ->
 #if MUTANT == 31 /* it looks first and announces itself then */
             can_go(false, sum, got);
-            announce(ROOM, state);
+            prepare_wait(ROOM, state);
 #else
-            announce(ROOM, state);
+            prepare_wait(ROOM, state);
             can_go(false, sum, got);
 #endif
             state = 0;
             if
             :: got ->
-                retract(ROOM, chosen);
+                cancel_wait(ROOM, chosen);
                 atomic { slept = slept || chosen; chosen = false }
             :: else ->
-                park_wait(ROOM, timed, chosen);
+                commit_wait(ROOM, timed, chosen);
                 slept = slept || chosen;
                 if
                 :: chosen -> chosen = false
@@ -407,12 +407,12 @@ inline await_quiet(now, sum, state, chosen)
         :: now -> break
         :: else
         fi;
-        announce(QUIET, state);
+        prepare_wait(QUIET, state);
         is_quiet(now, sum);
         state = 0;
         if
-        :: now -> retract(QUIET, chosen); break
-        :: else -> park_wait(QUIET, false, chosen); chosen = false
+        :: now -> cancel_wait(QUIET, chosen); break
+        :: else -> commit_wait(QUIET, false, chosen); chosen = false
         fi
     od;
     atomic { chosen = false; now = false }
@@ -460,11 +460,11 @@ proctype closer(byte how)
     do
     :: alive == 0 -> break
     :: alive > 0 ->
-        announce(ENDED, state);
+        prepare_wait(ENDED, state);
         state = 0;
         if
-        :: alive == 0 -> retract(ENDED, chosen); break
-        :: else -> park_wait(ENDED, false, chosen); chosen = false
+        :: alive == 0 -> cancel_wait(ENDED, chosen); break
+        :: else -> commit_wait(ENDED, false, chosen); chosen = false
         fi
     od;
 #if MUTANT != 34 /* it does not ask what a thread beside it still drops */

@@ -15,7 +15,7 @@
 byte things = 0, taken = 0, made = 0;
 bool over = false;
 
-/* A taker, as weir_queue_take_many() and await_item() of src/queue.c */
+/* A taker, as weir_queue_take_many() and wait_for_item() of src/queue.c */
 proctype sleeper(bool timed)
 {
     bool chosen, slept = false;
@@ -29,23 +29,23 @@ proctype sleeper(bool timed)
         if
         :: things > 0 || over -> skip
         :: else ->
-            announce(0, state);
-            park_wait(0, timed, chosen);
+            prepare_wait(0, state);
+            commit_wait(0, timed, chosen);
             slept = slept || chosen;
             if :: !chosen -> goto end :: else fi
         fi
 #else
-        announce(0, state);
+        prepare_wait(0, state);
         if
 #if MUTANT != 11 /* it does not look again */
         :: things > 0 || over ->
-            retract(0, chosen);
+            cancel_wait(0, chosen);
             slept = slept || chosen
         :: else ->
 #else
         :: true ->
 #endif
-            park_wait(0, timed, chosen);
+            commit_wait(0, timed, chosen);
             slept = slept || chosen;
             if
             :: !chosen && things == 0 -> goto end /* too late */
@@ -84,8 +84,8 @@ proctype visitor()
     bit state;
     bool chosen;
 
-    announce(0, state);
-    retract(0, chosen);
+    prepare_wait(0, state);
+    cancel_wait(0, chosen);
     if
     :: chosen && things > 0 -> wake(0)
     :: else

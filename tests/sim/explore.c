@@ -65,12 +65,12 @@ void end_thread(void)
 
 void pass(int64_t ns)
 {
-    weir_sim_pass(ns);
+    weir_sim_advance_clock(ns);
 }
 
 void broken(const char *file, int line, const char *text)
 {
-    weir_sim_fail(WEIR_SIM_BROKEN, "%s:%d: %s", file, line, text);
+    weir_sim_fail(WEIR_SIM_VIOLATED, "%s:%d: %s", file, line, text);
 }
 
 /* ---- showing steps ---- */
@@ -166,7 +166,7 @@ void tally_run(struct tally *tally)
     tally->pruned += weir_sim.verdict == WEIR_SIM_PRUNED;
     tally->steps += weir_sim.counts.steps;
     tally->switches += weir_sim.counts.switches;
-    tally->parks += weir_sim.counts.parks;
+    tally->sleeps += weir_sim.counts.sleeps;
     tally->contended += weir_sim.counts.contended;
     tally->wakes += weir_sim.counts.wakes;
     tally->timeouts += weir_sim.counts.timeouts;

@@ -35,7 +35,7 @@ extern int explore_faults_max;
 /* ---- counting ---- */
 
 struct tally {
-    uint64_t runs, pruned, steps, switches, parks, wakes, timeouts, faults;
+    uint64_t runs, pruned, steps, switches, sleeps, wakes, timeouts, faults;
     uint64_t contended; /* locks */
     uint64_t marks[8];
     int threads; /* at most, in one run */

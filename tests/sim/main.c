@@ -24,7 +24,7 @@
 #include <stdlib.h>
 
 static const struct scenario *const all_scenarios[] = {
-    queue_scenarios, gate_scenarios, park_scenarios, table_scenarios,
+    queue_scenarios, gate_scenarios, event_count_scenarios, table_scenarios,
     pool_scenarios, worker_scenarios, group_scenarios, nested_scenarios,
     writer_scenarios, task_scenarios, lend_scenarios, life_scenarios,
     each_scenarios,
@@ -57,7 +57,7 @@ static void say(bool good, const struct scenario *s, const char *what)
     fflush(stdout);
 }
 
-static void say_tally(const struct tally *t, int64_t ns)
+static void print_tally(const struct tally *t, int64_t ns)
 {
     double seconds = (double)ns / 1e9;
 
@@ -67,7 +67,7 @@ static void say_tally(const struct tally *t, int64_t ns)
            "parks, %llu wakes, %llu timeouts, %llu faults\n",
            (unsigned long long)t->runs, (double)t->runs / seconds,
            (double)t->steps / (double)t->runs, t->threads,
-           (unsigned long long)t->parks, (unsigned long long)t->wakes,
+           (unsigned long long)t->sleeps, (unsigned long long)t->wakes,
            (unsigned long long)t->timeouts, (unsigned long long)t->faults);
 }
 
@@ -75,7 +75,7 @@ static void say_tally(const struct tally *t, int64_t ns)
 static bool came_everywhere(const struct scenario *s, const struct tally *t)
 {
     bool slept = s->locks_only ? t->contended > 0
-                               : t->parks > 0 && t->wakes > 0;
+                               : t->sleeps > 0 && t->wakes > 0;
     bool good = slept && t->threads >= 3;
 
     if (!good)
@@ -106,7 +106,7 @@ static void run_search(const struct scenario *s)
     explore_faults_max = s->faults_max ? s->faults_max : 1;
     complete = search(s, preemptions, options.after,
                       options.search_runs, 3600, &tally, &failed);
-    say_tally(&tally, explore_clock() - start);
+    print_tally(&tally, explore_clock() - start);
     searched += tally.runs;
     search_ns += explore_clock() - start;
     if (failed) {
@@ -137,7 +137,7 @@ static bool run_random(const struct scenario *s, const struct strategy *by,
         by->begin(seed);
         verdict = explore_run(s, &by->driver, after, false, false);
         tally_run(tally);
-        if (verdict == WEIR_SIM_GOOD)
+        if (verdict == WEIR_SIM_PASSED)
             continue;
         snprintf(how, sizeof(how), "--strategy %s --seed %llu", by->name,
                  (unsigned long long)seed);
@@ -151,14 +151,14 @@ static bool run_random(const struct scenario *s, const struct strategy *by,
  * leaves shows the same again. */
 static bool finds(const struct scenario *s, const struct strategy *by)
 {
-    static unsigned char decisions[WEIR_SIM_DECISIONS];
-    enum weir_sim_verdict verdict = WEIR_SIM_GOOD;
+    static unsigned char decisions[WEIR_SIM_DECISIONS_MAX];
+    enum weir_sim_verdict verdict = WEIR_SIM_PASSED;
     uint64_t i = 0;
     bool after = false;
     int count;
 
     explore_faults_max = 4;
-    for (; i < 1000 && verdict == WEIR_SIM_GOOD; i++) {
+    for (; i < 1000 && verdict == WEIR_SIM_PASSED; i++) {
         after = i % 2 != 0;
         by->begin(options.seed + i);
         verdict = explore_run(s, &by->driver, after, false, false);
@@ -211,7 +211,7 @@ static void run_scenario(const struct scenario *s)
         }
     if (!any)
         return;
-    say_tally(&tally, explore_clock() - start);
+    print_tally(&tally, explore_clock() - start);
     /* How runs go in which little happens depends on their number. */
     say(good && (tally.runs < 1000 || came_everywhere(s, &tally)), s,
         "random schedules");
@@ -219,9 +219,9 @@ static void run_scenario(const struct scenario *s)
 
 static int run_replay(const struct scenario *s)
 {
-    static unsigned char decisions[WEIR_SIM_DECISIONS];
+    static unsigned char decisions[WEIR_SIM_DECISIONS_MAX];
     int count = schedule_parse(options.replay, decisions,
-                               WEIR_SIM_DECISIONS);
+                               WEIR_SIM_DECISIONS_MAX);
     enum weir_sim_verdict verdict;
 
     if (count < 0) {
@@ -232,7 +232,7 @@ static int run_replay(const struct scenario *s)
     verdict = show(s, options.after, decisions, count);
     if (!replay_fitted())
         printf("# the schedule does not fit this scenario as it is now\n");
-    return verdict != WEIR_SIM_GOOD;
+    return verdict != WEIR_SIM_PASSED;
 }
 
 static uint64_t number(const char *text)
@@ -284,7 +284,7 @@ static void parse(int argc, char **argv)
 }
 
 /* For tests/full.sh. What failed counts once. */
-static void say_totals(void)
+static void print_totals(void)
 {
     printf("# tally: simulator | every schedule of so many preemptions | "
            "%llu | %d | %.0f\n", (unsigned long long)searched, failures,
@@ -313,7 +313,7 @@ int main(int argc, char **argv)
                 printf("%s\n", s->name);
             else if (options.replay != NULL)
                 return run_replay(s);
-            else if (s->expected != WEIR_SIM_GOOD)
+            else if (s->expected != WEIR_SIM_PASSED)
                 run_wrong(s);
             else
                 run_scenario(s);
@@ -327,6 +327,6 @@ int main(int argc, char **argv)
     printf("# %llu runs in %.1f s, %.0f a second\n1..%d\n",
            (unsigned long long)all_runs, (double)all_ns / 1e9,
            (double)all_runs * 1e9 / (double)(all_ns + 1), cases);
-    say_totals();
+    print_totals();
     return failures != 0;
 }

@@ -22,7 +22,7 @@ static char letter(unsigned char decision)
 {
     if (decision >= 64)
         return (char)('A' + decision - 64);
-    return decision == WEIR_SIM_CLOCK_ID ? '.' : (char)('a' + decision);
+    return decision == WEIR_SIM_TIME_ID ? '.' : (char)('a' + decision);
 }
 
 void schedule_print(const unsigned char *decisions, int count)
@@ -45,7 +45,7 @@ int schedule_parse(const char *text, unsigned char *decisions, int max)
 
     while (*text != '\0') {
         char c = *text++;
-        int decision = c == '.' ? WEIR_SIM_CLOCK_ID
+        int decision = c == '.' ? WEIR_SIM_TIME_ID
                        : c >= 'a' && c <= 'x' ? c - 'a'
                        : c >= 'A' && c <= 'Z' ? 64 + c - 'A' : -1;
         long n = 1;
@@ -85,7 +85,7 @@ bool replay_fitted(void)
 
 static int follow_pick(uint32_t candidates, int stays)
 {
-    int otherwise = stays != WEIR_SIM_NOBODY ? stays
+    int otherwise = stays != WEIR_SIM_NO_ID ? stays
                                              : __builtin_ctz(candidates);
     int d;
 
@@ -129,7 +129,7 @@ int shorten(const struct scenario *scenario, bool after,
             enum weir_sim_verdict verdict, unsigned char *decisions,
             int count)
 {
-    static unsigned char trial[WEIR_SIM_DECISIONS];
+    static unsigned char trial[WEIR_SIM_DECISIONS_MAX];
     int runs = 0;
     bool better = true;
 
@@ -193,7 +193,7 @@ enum weir_sim_verdict show(const struct scenario *scenario, bool after,
 
 void report(const struct scenario *scenario, bool after, const char *how)
 {
-    static unsigned char decisions[WEIR_SIM_DECISIONS];
+    static unsigned char decisions[WEIR_SIM_DECISIONS_MAX];
     enum weir_sim_verdict verdict = weir_sim.verdict;
     int count = weir_sim.decided;
 

@@ -80,7 +80,7 @@ struct scenario {
 };
 
 extern const struct scenario queue_scenarios[], gate_scenarios[],
-    park_scenarios[], table_scenarios[], pool_scenarios[],
+    event_count_scenarios[], table_scenarios[], pool_scenarios[],
     worker_scenarios[], group_scenarios[], nested_scenarios[],
     writer_scenarios[], task_scenarios[], lend_scenarios[], life_scenarios[],
     each_scenarios[],

@@ -221,9 +221,9 @@ static void submit_one(void *arg)
 }
 
 /* Who has announced itself has slept, or said that it does not. */
-static void nobody_left(struct weir_park *park)
+static void nobody_left(struct weir_event_count *park)
 {
-    MUST(weir_park_count(weir_atomic_load(&park->state, weir_seq_cst)) == 0);
+    MUST(weir_ec_waiters(weir_atomic_load(&park->state, weir_seq_cst)) == 0);
     MUST(weir_sys_sem_wait(&park->sem, INT64_MIN) != 0);
 }
 

@@ -5,31 +5,31 @@
 #include "park.h"
 
 static struct {
-    struct weir_park park;
+    struct weir_event_count ec;
     WEIR_ATOMIC(int) things;
     WEIR_ATOMIC(bool) over;
     COUNTER taken;
 } s;
 
-static void make_park(void)
+static void init_event_count(void)
 {
     CLEAR(s);
-    MUST(weir_park_init(&s.park) == 0);
+    MUST(weir_ec_init(&s.ec) == 0);
 }
 
-static void end_park(void)
+static void destroy_event_count(void)
 {
-    uint64_t state = weir_atomic_load(&s.park.state, weir_seq_cst);
+    uint64_t state = weir_atomic_load(&s.ec.state, weir_seq_cst);
 
     /* Whoever was chosen has taken its post: nothing is left behind. */
-    MUST(weir_park_count(state) == 0);
-    weir_park_destroy(&s.park);
+    MUST(weir_ec_waiters(state) == 0);
+    weir_ec_destroy(&s.ec);
 }
 
 /* At most one wake-up is on its way: WAKING, and then one post. */
 static void check(void)
 {
-    MUST(weir_park_count(s.park.state) <= 2);
+    MUST(weir_ec_waiters(s.ec.state) <= 2);
 }
 
 static bool try_take(void)
@@ -46,12 +46,12 @@ static bool try_take(void)
 static void make_one(void)
 {
     weir_atomic_fetch_add(&s.things, 1, weir_seq_cst);
-    weir_park_wake(&s.park);
+    weir_ec_notify_one(&s.ec);
 }
 
 static void wake_two(void)
 {
-    weir_park_wake_slow(&s.park, weir_atomic_load(&s.park.state, weir_seq_cst),
+    weir_ec_notify_some(&s.ec, weir_atomic_load(&s.ec.state, weir_seq_cst),
                         2);
 }
 
@@ -61,11 +61,11 @@ static void take(void *two)
     bool slept = false;
 
     while (!try_take()) {
-        weir_park_announce(&s.park);
+        weir_ec_prepare_wait(&s.ec);
         if (weir_atomic_load(&s.things, weir_seq_cst) > 0) {
-            slept |= weir_park_retract(&s.park);
+            slept |= weir_ec_cancel_wait(&s.ec);
         } else {
-            MUST(weir_park_wait(&s.park, WEIR_FOREVER) == 0);
+            MUST(weir_ec_commit_wait(&s.ec, WEIR_FOREVER) == 0);
             slept = true;
             reached("a sleeper woken");
         }
@@ -74,21 +74,21 @@ static void take(void *two)
         if (two != NULL)
             wake_two();
         else
-            weir_park_wake(&s.park);
+            weir_ec_notify_one(&s.ec);
     }
     add(&s.taken, 1);
 }
 
 static void make_two(void)
 {
-    make_park();
+    init_event_count();
     go(take, NULL);
     go(take, NULL);
     make_one();
     make_one();
     join_all();
     MUST(add(&s.taken, 0) == 2);
-    end_park();
+    destroy_event_count();
 }
 
 static void make_thing(void *arg)
@@ -99,13 +99,13 @@ static void make_thing(void *arg)
 
 static void two_makers(void)
 {
-    make_park();
+    init_event_count();
     go(make_thing, NULL);
     go(make_thing, NULL);
     take(NULL);
     take(NULL);
     join_all();
-    end_park();
+    destroy_event_count();
 }
 
 /* ---- some at once ---- */
@@ -113,14 +113,14 @@ static void two_makers(void)
 /* A third sleeper is left to those two. */
 static void check_some(void)
 {
-    MUST(weir_park_count(s.park.state) <= 3);
+    MUST(weir_ec_waiters(s.ec.state) <= 3);
 }
 
 /* Three things are made in two steps; each step wakes two, or nobody while
  * somebody is on the way. */
 static void some_of_three(void)
 {
-    make_park();
+    init_event_count();
     for (int i = 0; i < 3; i++)
         go(take, &s);
     weir_atomic_fetch_add(&s.things, 2, weir_seq_cst);
@@ -129,15 +129,15 @@ static void some_of_three(void)
     wake_two();
     join_all();
     MUST(add(&s.taken, 0) == 3);
-    if (weir_atomic_load(&s.park.woken, weir_relaxed) == 3)
+    if (weir_atomic_load(&s.ec.woken, weir_relaxed) == 3)
         reached("all woken");
-    end_park();
+    destroy_event_count();
 }
 
 /* One woken in vain: both were, for one thing, and the other sleeps again. */
 static void some_for_one(void)
 {
-    make_park();
+    init_event_count();
     go(take, &s);
     go(take, &s);
     weir_atomic_fetch_add(&s.things, 1, weir_seq_cst);
@@ -146,9 +146,9 @@ static void some_for_one(void)
     wake_two();
     join_all();
     MUST(add(&s.taken, 0) == 2);
-    if (weir_atomic_load(&s.park.woken, weir_relaxed) > 2)
+    if (weir_atomic_load(&s.ec.woken, weir_relaxed) > 2)
         reached("one woken in vain");
-    end_park();
+    destroy_event_count();
 }
 
 /* ---- all at once, and deadlines ---- */
@@ -159,12 +159,12 @@ static void sleep_until_over(void *arg)
     int64_t deadline = *ns == WEIR_FOREVER ? WEIR_FOREVER : weir_after(*ns);
 
     while (!weir_atomic_load(&s.over, weir_seq_cst)) {
-        weir_park_announce(&s.park);
+        weir_ec_prepare_wait(&s.ec);
         if (weir_atomic_load(&s.over, weir_seq_cst)) {
-            weir_park_retract(&s.park);
+            weir_ec_cancel_wait(&s.ec);
             return;
         }
-        if (weir_park_wait(&s.park, deadline) != 0) {
+        if (weir_ec_commit_wait(&s.ec, deadline) != 0) {
             reached("a sleeper too late");
             return;
         }
@@ -175,17 +175,17 @@ static void all_at_once(void)
 {
     static int64_t short_ns = WEIR_MS, long_ns = WEIR_FOREVER;
 
-    make_park();
+    init_event_count();
     go(sleep_until_over, &short_ns);
     go(sleep_until_over, &long_ns);
     weir_atomic_fetch_add(&s.things, 1, weir_seq_cst);
     weir_atomic_exchange(&s.over, true, weir_seq_cst);
-    weir_park_wake_all(&s.park);
+    weir_ec_notify_all(&s.ec);
     join_all();
-    end_park();
+    destroy_event_count();
 }
 
-const struct scenario park_scenarios[] = {
+const struct scenario event_count_scenarios[] = {
     { .name = "park-make-two", .run = make_two, .check = check,
       .faults = WEIR_SIM_WEAK_CAS, .preemptions = 2,
       .marks = { "a sleeper woken" } },

@@ -190,7 +190,7 @@ static void room_for_two(bool in_group)
     MUST(pool_submit(pool_wait_for_release, 4, WEIR_NO_WAIT) == 4);
     go(submit_wanted, group);
     go(submit_wanted, group);
-    while (weir_park_count(weir_atomic_load(
+    while (weir_ec_waiters(weir_atomic_load(
                &pool_state.pool->ring.room.state, weir_seq_cst)) < 2)
         weir_sys_yield();
     let_two_end();

@@ -40,7 +40,7 @@ static int records_in_file(bool at_rest)
 {
 #if defined(WEIR_SIM)
     size_t bytes;
-    const char *text = weir_sim_file(PATH, &bytes);
+    const char *text = weir_sim_file_content(PATH, &bytes);
     unsigned seen = 0;
 
     MUST(bytes % RECORD == 0 || !at_rest);

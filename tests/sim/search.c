@@ -91,7 +91,7 @@ static int take_node(uint32_t options, int first, int stays, bool choice)
         node->choice = choice;
     }
     depth++;
-    spent += !choice && stays != WEIR_SIM_NOBODY && node->chosen != stays;
+    spent += !choice && stays != WEIR_SIM_NO_ID && node->chosen != stays;
     return node->chosen;
 }
 
@@ -106,7 +106,7 @@ static int pick(uint32_t candidates, int stays)
                      spent))
             weir_sim_fail(WEIR_SIM_PRUNED, "seen before");
     }
-    if (stays == WEIR_SIM_NOBODY)
+    if (stays == WEIR_SIM_NO_ID)
         first = __builtin_ctz(candidates);
     else if (spent == bound)
         candidates = WEIR_SIM_BIT(stays);
@@ -118,7 +118,7 @@ static int choose(enum weir_sim_fault fault, int n)
     if (fault != WEIR_SIM_CHOICE &&
         weir_sim.counts.faults >= (uint64_t)explore_faults_max)
         return 0;
-    return take_node((UINT32_C(1) << n) - 1, 0, WEIR_SIM_NOBODY, true);
+    return take_node((UINT32_C(1) << n) - 1, 0, WEIR_SIM_NO_ID, true);
 }
 
 static const struct weir_sim_driver driver = { pick, choose };
@@ -144,7 +144,7 @@ bool search(const struct scenario *scenario, int preemptions, bool after,
 
     *failed = false;
     if (nodes == NULL)
-        nodes = calloc(WEIR_SIM_DECISIONS + 1, sizeof(*nodes));
+        nodes = calloc(WEIR_SIM_DECISIONS_MAX + 1, sizeof(*nodes));
     free(seen);
     seen = NULL;
     seen_size = seen_count = 0;
@@ -157,7 +157,7 @@ bool search(const struct scenario *scenario, int preemptions, bool after,
         depth = spent = 0;
         verdict = explore_run(scenario, &driver, after, true, false);
         tally_run(tally);
-        if (verdict != WEIR_SIM_GOOD && verdict != WEIR_SIM_PRUNED) {
+        if (verdict != WEIR_SIM_PASSED && verdict != WEIR_SIM_PRUNED) {
             *failed = true;
             return false;
         }

@@ -41,13 +41,13 @@ static int choose(enum weir_sim_fault fault, int n)
  * somebody else can go on. */
 static int any(uint32_t set)
 {
-    uint32_t clock = WEIR_SIM_BIT(WEIR_SIM_CLOCK_ID);
+    uint32_t clock = WEIR_SIM_BIT(WEIR_SIM_TIME_ID);
     uint32_t n;
 
     if ((set & clock) != 0 && set != clock) {
         set &= ~clock;
         if (below(8) == 0)
-            return WEIR_SIM_CLOCK_ID;
+            return WEIR_SIM_TIME_ID;
     }
     n = below((uint32_t)__builtin_popcount(set));
     while (n-- > 0)
@@ -59,7 +59,7 @@ static int any(uint32_t set)
 
 static int pick_random(uint32_t candidates, int stays)
 {
-    if (stays != WEIR_SIM_NOBODY && below((uint32_t)odds) != 0)
+    if (stays != WEIR_SIM_NO_ID && below((uint32_t)odds) != 0)
         return stays;
     return any(candidates);
 }
@@ -141,7 +141,7 @@ static int pick_starve(uint32_t candidates, int stays)
     if (starved && (candidates & ~victim) != 0) {
         candidates &= ~victim;
         if (stays < 32 && WEIR_SIM_BIT(stays) == victim)
-            stays = WEIR_SIM_NOBODY;
+            stays = WEIR_SIM_NO_ID;
     }
     return pick_random(candidates, stays);
 }

@@ -42,7 +42,7 @@ static const char *secret_header(const struct run_options *o,
 
 /* Whether what stands between host and path is no port: then it may be half a
  * password with a slash in it, as in http://user:se/cret@host/. */
-static int port_is_odd(const char *authority, size_t count)
+static int port_is_invalid(const char *authority, size_t count)
 {
     size_t at = count;
 
@@ -72,7 +72,7 @@ static size_t find_user(const struct run_options *o, const char *word,
     for (const char *c = *from; c < *from + count; c++)
         if (*c == '@')
             at = c;
-    if (at == NULL && (is_proxy || port_is_odd(*from, count)))
+    if (at == NULL && (is_proxy || port_is_invalid(*from, count)))
         at = strrchr(*from, '@');
     return at != NULL ? (size_t)(at - *from) + 1 : 0;
 }
