@@ -102,31 +102,31 @@ void weir_gate_destroy(struct weir_gate *g)
 /* ---- entering ---- */
 
 /* Enter in line; the key is kept by the place. */
-static int enter_in_line_locked(struct weir_gate *g, struct weir_gate_key *k,
-                                int64_t deadline) WEIR_REQUIRES(g->lock)
+static int acquire_in_line_locked(struct weir_gate *g, struct weir_gate_key *k,
+                                  int64_t deadline) WEIR_REQUIRES(g->lock)
 {
-    struct weir_gate_place place = { .in_line = false };
+    struct weir_gate_waiter waiter = { .enqueued = false };
     int err;
 
     if (weir_sys_pid() != g->pid)
         return -ECHILD;
-    err = weir_sys_sem_init(&place.sem);
+    err = weir_sys_sem_init(&waiter.sem);
     if (err != 0)
         return err;
-    weir_gate_join_locked(g, k, &place);
-    err = weir_gate_wait_locked(g, k, &place, deadline);
-    weir_gate_quit_locked(g, k, &place);
+    weir_gate_enqueue_locked(g, k, &waiter);
+    err = weir_gate_wait_locked(g, k, &waiter, deadline);
+    weir_gate_dequeue_locked(g, k, &waiter);
     if (err == 0)
         g->stats.waited++;
-    weir_gate_open_locked(g, k);
-    weir_sys_sem_destroy(&place.sem);
+    weir_gate_notify_locked(g, k);
+    weir_sys_sem_destroy(&waiter.sem);
     return err;
 }
 
 int weir_gate_acquire(struct weir_gate *g, uint64_t key, int64_t deadline)
 {
     struct weir_gate_key *k;
-    struct weir_gate_view view;
+    struct weir_gate_state state;
     int err = weir_sys_lock_in_creator(&g->lock, g->pid);
 
     if (err != 0)
@@ -134,13 +134,13 @@ int weir_gate_acquire(struct weir_gate *g, uint64_t key, int64_t deadline)
     err = weir_gate_key_get_locked(g, key, &k);
     if (err != 0)
         goto out;
-    view = weir_gate_look_locked(g, k, false);
-    if (k->first == NULL && weir_gate_is_open(view))
-        weir_gate_enter_locked(g, k, &view, false);
+    state = weir_gate_state_locked(g, k, false);
+    if (k->first == NULL && weir_gate_is_open(state))
+        weir_gate_acquire_locked(g, k, &state, false);
     else
         err = deadline == WEIR_NO_WAIT ? -EAGAIN
-                                   : enter_in_line_locked(g, k, deadline);
-    weir_gate_key_rest_locked(g, k);
+                                   : acquire_in_line_locked(g, k, deadline);
+    weir_gate_key_retire_locked(g, k);
 out:
     g->stats.rejected += err == -EAGAIN || err == -ETIMEDOUT;
     weir_sys_unlock(&g->lock);
@@ -156,15 +156,15 @@ void weir_gate_release(struct weir_gate *g, uint64_t key)
     k = weir_gate_key_find_locked(g, key);
     WEIR_CHECK(k != NULL && k->inside > 0,
                "weir_gate_release: nobody is inside");
-    weir_gate_leave_locked(g, k);
+    weir_gate_release_locked(g, k);
     weir_sys_unlock(&g->lock);
 }
 
 /* ---- changing and watching ---- */
 
-static void tell_owner_locked(struct weir_gate *g) WEIR_REQUIRES(g->lock)
+static void notify_owner_locked(struct weir_gate *g) WEIR_REQUIRES(g->lock)
 {
-    if (g->changed != NULL && weir_gate_line_is_here(g))
+    if (g->changed != NULL && weir_gate_is_own_process(g))
         g->changed(g->owner, g->limit);
 }
 
@@ -184,8 +184,8 @@ int weir_gate_set(struct weir_gate *g,
     if (err == 0 && (o->rate_per_s != 0 || o->burst != 0 ||
                      (limit != WEIR_NONE &&
                       (g->limit == WEIR_NONE || g->limit > limit))))
-        weir_gate_open_all_locked(g);
-    tell_owner_locked(g);
+        weir_gate_notify_all_locked(g);
+    notify_owner_locked(g);
     weir_sys_unlock(&g->lock);
     return err;
 }
@@ -193,14 +193,14 @@ int weir_gate_set(struct weir_gate *g,
 /* The first in line waits for another time now, and a pool that is being
  * drained gives up what is held, wherever it stands in line at its own gate.
  */
-static void post_all_locked(struct weir_gate *g, struct weir_gate_key *k)
+static void notify_key_locked(struct weir_gate *g, struct weir_gate_key *k)
     WEIR_REQUIRES(g->lock)
 {
-    if (!weir_gate_line_is_here(g))
+    if (!weir_gate_is_own_process(g))
         return;
-    for (struct weir_gate_place *p = k->first; p != NULL; p = p->next)
-        weir_gate_post_locked(p);
-    weir_gate_offer_locked(g, k);
+    for (struct weir_gate_waiter *p = k->first; p != NULL; p = p->next)
+        weir_gate_notify_waiter_locked(p);
+    weir_gate_notify_parked_locked(g, k);
 }
 
 int weir_gate_hold(struct weir_gate *g, uint64_t key, int64_t until)
@@ -213,17 +213,17 @@ int weir_gate_hold(struct weir_gate *g, uint64_t key, int64_t until)
     if (key == WEIR_EVERY || (g->keys_max == 0 && key == 0)) {
         g->held_until = until;
         if (g->keys_max != 0)
-            weir_gate_open_all_locked(g);
+            weir_gate_notify_all_locked(g);
         else
-            post_all_locked(g, &g->own);
-        tell_owner_locked(g);
+            notify_key_locked(g, &g->own);
+        notify_owner_locked(g);
         goto out;
     }
     err = weir_gate_key_get_locked(g, key, &k);
     if (err == 0) {
         k->held_until = until;
-        post_all_locked(g, k);
-        weir_gate_key_rest_locked(g, k);
+        notify_key_locked(g, k);
+        weir_gate_key_retire_locked(g, k);
     }
 out:
     weir_sys_unlock(&g->lock);
@@ -236,12 +236,12 @@ int weir_gate_stats(struct weir_gate *g, struct weir_gate_stats *stats)
 
     if (err != 0)
         return err;
-    while (g->used > 0 && weir_gate_keys_forget_locked(g, weir_sys_now()))
-        weir_gate_give_way_locked(g);
+    while (g->keys_live > 0 && weir_gate_keys_reclaim_locked(g, weir_sys_now()))
+        weir_gate_yield_locked(g);
     *stats = g->stats;
     stats->limit = g->limit;
     stats->held_until = g->held_until;
-    stats->keys = g->used;
+    stats->keys = g->keys_live;
     weir_sys_unlock(&g->lock);
     return 0;
 }

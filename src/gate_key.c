@@ -50,22 +50,23 @@ int weir_gate_keys_init(struct weir_gate *g, size_t keys_max)
         buckets *= 2;
     g->bucket_mask = buckets - 1;
     _Static_assert(sizeof(void *) != 8 ||
-                       sizeof(*g->keys) + sizeof(*g->memory) == 192,
+                       sizeof(*g->keys) + sizeof(*g->heap_items) == 192,
                    "gate.h says what a key takes, with a bucket or two");
     g->buckets = weir_sys_alloc_lazy(buckets, sizeof(*g->buckets),
-                                          &g->blocks[0]);
+                                     &g->blocks[0]);
     g->keys = weir_sys_alloc_lazy(keys_max, sizeof(*g->keys),
-                                       &g->blocks[1]);
-    g->memory = weir_sys_alloc_lazy(keys_max, sizeof(*g->memory),
-                                         &g->blocks[2]);
-    if (g->buckets == NULL || g->keys == NULL || g->memory == NULL) {
+                                  &g->blocks[1]);
+    g->heap_items = weir_sys_alloc_lazy(keys_max, sizeof(*g->heap_items),
+                                        &g->blocks[2]);
+    if (g->buckets == NULL || g->keys == NULL || g->heap_items == NULL) {
         weir_gate_keys_free(g);
         return -ENOMEM;
     }
     /* A key is in one heap at most, so both fit into one array. */
-    g->held = (struct weir_gate_heap){ .items = g->memory, .step = 1 };
-    g->owing = (struct weir_gate_heap){ .items = g->memory + keys_max - 1,
-                                        .step = -1 };
+    g->held = (struct weir_gate_heap){ .items = g->heap_items, .step = 1 };
+    g->recovering =
+        (struct weir_gate_heap){ .items = g->heap_items + keys_max - 1,
+                                 .step = -1 };
     return 0;
 }
 
@@ -77,20 +78,20 @@ void weir_gate_keys_free(struct weir_gate *g)
 
 /* ---- the heaps ---- */
 
-static struct weir_gate_memory *item_at(const struct weir_gate_heap *heap,
-                                        size_t at)
+static struct weir_gate_heap_item *item_at(const struct weir_gate_heap *heap,
+                                           size_t at)
 {
     return heap->items + ((ptrdiff_t)at - 1) * heap->step;
 }
 
-static bool is_before(const struct weir_gate_memory *a,
-                      const struct weir_gate_memory *b)
+static bool is_before(const struct weir_gate_heap_item *a,
+                      const struct weir_gate_heap_item *b)
 {
     return a->epoch != b->epoch ? a->epoch < b->epoch : a->when < b->when;
 }
 
 static void heap_place(struct weir_gate_heap *heap, size_t at,
-                       const struct weir_gate_memory *item)
+                       const struct weir_gate_heap_item *item)
 {
     *item_at(heap, at) = *item;
     item->key->heap_at = (uint32_t)at;
@@ -98,7 +99,7 @@ static void heap_place(struct weir_gate_heap *heap, size_t at,
 
 /* Put an item at `at`, or where it belongs above or below. */
 static void heap_sift(struct weir_gate_heap *heap, size_t at,
-                      const struct weir_gate_memory *item)
+                      const struct weir_gate_heap_item *item)
 {
     for (; at > 1 && is_before(item, item_at(heap, at / 2)); at /= 2)
         heap_place(heap, at, item_at(heap, at / 2));
@@ -117,14 +118,14 @@ static void heap_sift(struct weir_gate_heap *heap, size_t at,
 }
 
 static void heap_insert(struct weir_gate_heap *heap,
-                        struct weir_gate_memory item)
+                        struct weir_gate_heap_item item)
 {
     heap_sift(heap, ++heap->count, &item);
 }
 
 static void heap_remove(struct weir_gate_heap *heap, struct weir_gate_key *k)
 {
-    struct weir_gate_memory last = *item_at(heap, heap->count--);
+    struct weir_gate_heap_item last = *item_at(heap, heap->count--);
     size_t at = k->heap_at;
 
     k->heap_at = 0;
@@ -154,8 +155,8 @@ static struct weir_gate_key *make_locked(struct weir_gate *g, uint64_t key)
 
     if (k != NULL)
         g->free = k->next;
-    else if (g->made < g->keys_max)
-        k = &g->keys[g->made++];
+    else if (g->keys_touched < g->keys_max)
+        k = &g->keys[g->keys_touched++];
     else
         return NULL;
     bucket = bucket_of(g, key);
@@ -165,9 +166,9 @@ static struct weir_gate_key *make_locked(struct weir_gate *g, uint64_t key)
     if (k->next != NULL)
         k->next->at = &k->next;
     *bucket = k;
-    g->used++;
+    g->keys_live++;
     if (k->rate.rated)
-        weir_rate_refresh(&k->rate, weir_sys_now());
+        weir_rate_reset(&k->rate, weir_sys_now());
     return k;
 }
 
@@ -179,48 +180,48 @@ static void free_locked(struct weir_gate *g, struct weir_gate_key *k)
         k->next->at = k->at;
     k->next = g->free;
     g->free = k;
-    g->used--;
+    g->keys_live--;
 }
 
-void weir_gate_keyed_rest_locked(struct weir_gate *g,
-                                 struct weir_gate_key *k)
+void weir_gate_keyed_retire_locked(struct weir_gate *g,
+                                   struct weir_gate_key *k)
 {
     if (k->held_until != WEIR_NO_WAIT)
-        heap_insert(&g->held, (struct weir_gate_memory){
+        heap_insert(&g->held, (struct weir_gate_heap_item){
             .when = k->held_until, .key = k });
-    else if (g->own.rate.rated && k->rate.spent)
-        heap_insert(&g->owing, (struct weir_gate_memory){
-            .epoch = k->epoch, .when = weir_rate_used_ns(&k->rate),
+    else if (g->own.rate.rated && k->rate.any_used)
+        heap_insert(&g->recovering, (struct weir_gate_heap_item){
+            .epoch = k->epoch, .when = weir_rate_last_tick_ns(&k->rate),
             .key = k });
     else
         free_locked(g, k);
 }
 
 /* Whether a key that owes its rate a tick has been forgiven. */
-static bool owes_nothing_locked(struct weir_gate *g, struct weir_gate_key *k,
-                                int64_t now) WEIR_REQUIRES(g->lock)
+static bool has_recovered_locked(struct weir_gate *g, struct weir_gate_key *k,
+                                 int64_t now) WEIR_REQUIRES(g->lock)
 {
-    weir_gate_key_follow_locked(g, k, now);
-    return weir_rate_is_fresh(&k->rate, now);
+    weir_gate_key_adopt_rate_locked(g, k, now);
+    return weir_rate_is_unused(&k->rate, now);
 }
 
-bool weir_gate_keys_forget_locked(struct weir_gate *g, int64_t now)
+bool weir_gate_keys_reclaim_locked(struct weir_gate *g, int64_t now)
 {
     int done = 0;
 
-    for (; done < WEIR_PORTION; done++) {
+    for (; done < WEIR_LOCK_BATCH; done++) {
         struct weir_gate_key *k;
 
-        if (g->owing.count > 0 &&
-            owes_nothing_locked(g, item_at(&g->owing, 1)->key, now)) {
-            k = item_at(&g->owing, 1)->key;
-            heap_remove(&g->owing, k);
+        if (g->recovering.count > 0 &&
+            has_recovered_locked(g, item_at(&g->recovering, 1)->key, now)) {
+            k = item_at(&g->recovering, 1)->key;
+            heap_remove(&g->recovering, k);
             free_locked(g, k);
         } else if (g->held.count > 0 && item_at(&g->held, 1)->when <= now) {
             k = item_at(&g->held, 1)->key;
             heap_remove(&g->held, k);
             k->held_until = WEIR_NO_WAIT;
-            weir_gate_key_rest_locked(g, k);
+            weir_gate_key_retire_locked(g, k);
         } else {
             break;
         }
@@ -228,7 +229,7 @@ bool weir_gate_keys_forget_locked(struct weir_gate *g, int64_t now)
     return done > 0;
 }
 
-void weir_gate_give_way_locked(struct weir_gate *g)
+void weir_gate_yield_locked(struct weir_gate *g)
 {
     weir_sys_unlock(&g->lock);
     weir_sys_yield();
@@ -246,14 +247,15 @@ int weir_gate_keyed_get_locked(struct weir_gate *g, uint64_t key,
         k = make_locked(g, key);
         if (k != NULL)
             break;
-        if (!weir_gate_keys_forget_locked(g, weir_sys_now()))
+        if (!weir_gate_keys_reclaim_locked(g, weir_sys_now()))
             return -EAGAIN;
         /* All that was forgotten may be holds of keys that owe a tick. */
         if (g->free == NULL)
-            weir_gate_give_way_locked(g);
+            weir_gate_yield_locked(g);
     }
     if (k->heap_at != 0)
-        heap_remove(k->held_until != WEIR_NO_WAIT ? &g->held : &g->owing, k);
+        heap_remove(k->held_until != WEIR_NO_WAIT ? &g->held : &g->recovering,
+                    k);
     *out = k;
     return 0;
 }

@@ -22,26 +22,27 @@
 /* ---- the lines ---- */
 
 /* Where the first of an owner's stands; what is there may be NULL. */
-static struct weir_gate_wait **first_of(struct weir_gate_key *k,
-                                        const void *owner)
+static struct weir_parked_job **first_parked_of(struct weir_gate_key *k,
+                                                const void *owner)
 {
-    struct weir_gate_wait **at = &k->parked;
+    struct weir_parked_job **at = &k->parked;
 
     while (*at != NULL && (*at)->owner != owner)
-        at = &(*at)->other;
+        at = &(*at)->next_owner;
     return at;
 }
 
-static void append_locked(struct weir_gate_pass *pass,
-                          struct weir_gate_wait *w)
-    WEIR_REQUIRES(pass->gate->lock)
+static void append_locked(struct weir_gate_permit *permit,
+                          struct weir_parked_job *w)
+    WEIR_REQUIRES(permit->gate->lock)
 {
-    struct weir_gate_wait **at = first_of(weir_gate_line_of(pass), w->owner);
+    struct weir_parked_job **at =
+        first_parked_of(weir_gate_key_of(permit), w->owner);
 
-    w->at = pass;
-    w->order = pass->gate->order++;
+    w->at = permit;
+    w->order = permit->gate->order++;
     w->next = NULL;
-    w->other = NULL;
+    w->next_owner = NULL;
     if (*at == NULL) {
         w->prev = NULL;
         w->last = w;
@@ -51,14 +52,15 @@ static void append_locked(struct weir_gate_pass *pass,
         w->prev->next = w;
         (*at)->last = w;
     }
-    weir_gate_list_locked(pass->gate, weir_gate_line_of(pass));
-    pass->gate->stats.parked++;
+    weir_gate_key_relist_locked(permit->gate, weir_gate_key_of(permit));
+    permit->gate->stats.parked++;
 }
 
-static void remove_locked(struct weir_gate_wait *w)
+static void remove_locked(struct weir_parked_job *w)
     WEIR_REQUIRES(w->at->gate->lock)
 {
-    struct weir_gate_wait **at = first_of(weir_gate_line_of(w->at), w->owner);
+    struct weir_parked_job **at =
+        first_parked_of(weir_gate_key_of(w->at), w->owner);
 
     if (w->next != NULL)
         w->next->prev = w->prev;
@@ -68,35 +70,37 @@ static void remove_locked(struct weir_gate_wait *w)
         w->prev->next = w->next;
     } else if (w->next != NULL) {
         w->next->last = w->next->next != NULL ? w->last : w->next;
-        w->next->other = w->other;
+        w->next->next_owner = w->next_owner;
         *at = w->next;
     } else {
-        *at = w->other;
+        *at = w->next_owner;
     }
-    weir_gate_list_locked(w->at->gate, weir_gate_line_of(w->at));
+    weir_gate_key_relist_locked(w->at->gate, weir_gate_key_of(w->at));
     w->at->gate->stats.parked--;
     w->at = NULL;
 }
 
-void weir_gate_offer_locked(struct weir_gate *g, struct weir_gate_key *k)
+void weir_gate_notify_parked_locked(struct weir_gate *g,
+                                    struct weir_gate_key *k)
 {
-    struct weir_gate_view view;
+    struct weir_gate_state state;
 
     if (k->parked == NULL)
         return;
-    view = weir_gate_look_locked(g, k, false);
-    if (view.opens == WEIR_FOREVER && !view.held)
+    state = weir_gate_state_locked(g, k, false);
+    if (state.opens_at == WEIR_FOREVER && !state.held)
         return; /* until somebody leaves */
-    for (struct weir_gate_wait *w = k->parked; w != NULL; w = w->other)
-        w->look(w, weir_gate_is_open(view) ? WEIR_NO_WAIT : view.opens,
-                view.held);
+    for (struct weir_parked_job *w = k->parked; w != NULL; w = w->next_owner)
+        w->notify(w, weir_gate_is_open(state) ? WEIR_NO_WAIT : state.opens_at,
+                  state.held);
 }
 
 /* ---- submitting ---- */
 
-int weir_gate_expect(struct weir_gate_pass *pass, uint64_t key, size_t quota)
+int weir_gate_key_ref(struct weir_gate_permit *permit, uint64_t key,
+                      size_t quota)
 {
-    struct weir_gate *g = pass->gate;
+    struct weir_gate *g = permit->gate;
     struct weir_gate_key *k;
     int err = weir_sys_lock_in_creator(&g->lock, g->pid);
 
@@ -108,11 +112,11 @@ int weir_gate_expect(struct weir_gate_pass *pass, uint64_t key, size_t quota)
               : weir_gate_key_get_locked(g, g->keys_max != 0 ? key : 0, &k);
     if (err != 0)
         goto out;
-    pass->key = g->keys_max != 0 ? k : NULL;
+    permit->key = g->keys_max != 0 ? k : NULL;
     /* Those inside are not all jobs, but then the quota is only larger. */
     if (g->keys_max != 0 && k->jobs >= quota + (size_t)k->inside) {
         err = -EAGAIN;
-        weir_gate_key_rest_locked(g, k);
+        weir_gate_key_retire_locked(g, k);
     } else {
         k->jobs++;
     }
@@ -122,29 +126,30 @@ out:
     return err;
 }
 
-void weir_gate_forget(struct weir_gate_pass *pass)
+void weir_gate_key_unref(struct weir_gate_permit *permit)
 {
-    weir_sys_lock(&pass->gate->lock);
-    weir_gate_line_of(pass)->jobs--;
-    weir_gate_key_rest_locked(pass->gate, weir_gate_line_of(pass));
-    weir_sys_unlock(&pass->gate->lock);
+    weir_sys_lock(&permit->gate->lock);
+    weir_gate_key_of(permit)->jobs--;
+    weir_gate_key_retire_locked(permit->gate, weir_gate_key_of(permit));
+    weir_sys_unlock(&permit->gate->lock);
 }
 
-void weir_gate_line_up(struct weir_gate_pass *pass, struct weir_gate_wait *w)
+void weir_gate_enqueue_parked(struct weir_gate_permit *permit,
+                              struct weir_parked_job *w)
 {
-    weir_sys_lock(&pass->gate->lock);
-    append_locked(pass, w);
-    weir_sys_unlock(&pass->gate->lock);
+    weir_sys_lock(&permit->gate->lock);
+    append_locked(permit, w);
+    weir_sys_unlock(&permit->gate->lock);
 }
 
 /* ---- passing ---- */
 
-static void lock_all(struct weir_gate_pass *passes, int count)
+static void lock_all(struct weir_gate_permit *permits, int count)
     WEIR_UNCHECKED_LOCKS;
 
-static void lock_all(struct weir_gate_pass *passes, int count)
+static void lock_all(struct weir_gate_permit *permits, int count)
 {
-    struct weir_gate *a = passes[0].gate, *b = passes[count - 1].gate;
+    struct weir_gate *a = permits[0].gate, *b = permits[count - 1].gate;
 
     if ((uintptr_t)b < (uintptr_t)a) {
         weir_sys_lock(&b->lock);
@@ -152,103 +157,106 @@ static void lock_all(struct weir_gate_pass *passes, int count)
     } else {
         weir_sys_lock(&a->lock);
     }
-    if (a != passes[count - 1].gate)
+    if (a != permits[count - 1].gate)
         weir_sys_lock(&b->lock);
 }
 
-static void unlock_all(struct weir_gate_pass *passes, int count)
+static void unlock_all(struct weir_gate_permit *permits, int count)
     WEIR_UNCHECKED_LOCKS;
 
-static void unlock_all(struct weir_gate_pass *passes, int count)
+static void unlock_all(struct weir_gate_permit *permits, int count)
 {
-    if (count == 2 && passes[1].gate != passes[0].gate)
-        weir_sys_unlock(&passes[1].gate->lock);
-    weir_sys_unlock(&passes[0].gate->lock);
+    if (count == 2 && permits[1].gate != permits[0].gate)
+        weir_sys_unlock(&permits[1].gate->lock);
+    weir_sys_unlock(&permits[0].gate->lock);
 }
 
 /* Whether it may enter this one now; if not, view->opens is when it may, as
  * far as is known. */
-static bool may_pass_locked(const struct weir_gate_pass *pass,
-                            const struct weir_gate_wait *w,
-                            struct weir_gate_view *view)
-    WEIR_REQUIRES(pass->gate->lock)
+static bool may_acquire_locked(const struct weir_gate_permit *permit,
+                               const struct weir_parked_job *w,
+                               struct weir_gate_state *state)
+    WEIR_REQUIRES(permit->gate->lock)
 {
-    struct weir_gate_key *k = weir_gate_line_of(pass);
-    bool here = w->at == pass;
-    bool first = w->overtakes ||
-                 (here ? w->prev == NULL : *first_of(k, w->owner) == NULL);
+    struct weir_gate_key *k = weir_gate_key_of(permit);
+    bool here = w->at == permit;
+    bool first = w->overtakes || (here ? w->prev == NULL
+                                       : *first_parked_of(k, w->owner) == NULL);
 
-    *view = weir_gate_look_locked(pass->gate, k, pass->borrowed);
-    if (!first && !pass->borrowed && weir_gate_is_open(*view))
-        (*first_of(k, w->owner))->urge(*first_of(k, w->owner));
-    if (pass->borrowed ||
+    *state = weir_gate_state_locked(permit->gate, k, permit->inherited);
+    if (!first && !permit->inherited && weir_gate_is_open(*state))
+        (*first_parked_of(k, w->owner))
+            ->expedite(*first_parked_of(k, w->owner));
+    if (permit->inherited ||
         (first && (k->first == NULL || (here && k->first->order > w->order))))
-        return weir_gate_is_open(*view);
+        return weir_gate_is_open(*state);
     /* Who is in front goes first, and has it look when it has gone. */
-    view->opens = WEIR_FOREVER;
+    state->opens_at = WEIR_FOREVER;
     return false;
 }
 
 /* With the lock of the gate it is parked at held. */
-static void take_away_locked(struct weir_gate_wait *w) WEIR_UNCHECKED_LOCKS;
+static void dequeue_parked_locked(struct weir_parked_job *w)
+    WEIR_UNCHECKED_LOCKS;
 
-static void take_away_locked(struct weir_gate_wait *w)
+static void dequeue_parked_locked(struct weir_parked_job *w)
 {
-    struct weir_gate_pass *pass = w->at;
+    struct weir_gate_permit *permit = w->at;
 
     remove_locked(w);
-    weir_gate_open_locked(pass->gate, weir_gate_line_of(pass));
+    weir_gate_notify_locked(permit->gate, weir_gate_key_of(permit));
 }
 
 /* With the locks of all its gates held. */
-static int park_locked(struct weir_gate_pass *pass, struct weir_gate_wait *w,
-                       struct weir_gate_view view) WEIR_UNCHECKED_LOCKS;
+static int park_locked(struct weir_gate_permit *permit,
+                       struct weir_parked_job *w,
+                       struct weir_gate_state state) WEIR_UNCHECKED_LOCKS;
 
-static int park_locked(struct weir_gate_pass *pass, struct weir_gate_wait *w,
-                       struct weir_gate_view view)
+static int park_locked(struct weir_gate_permit *permit,
+                       struct weir_parked_job *w, struct weir_gate_state state)
 {
-    if (w->at != NULL && w->at != pass)
-        take_away_locked(w);
+    if (w->at != NULL && w->at != permit)
+        dequeue_parked_locked(w);
     if (w->at == NULL)
-        append_locked(pass, w);
-    if (w->park(w, view.opens, view.held))
+        append_locked(permit, w);
+    if (w->park(w, state.opens_at, state.held))
         return -EAGAIN;
-    take_away_locked(w);
+    dequeue_parked_locked(w);
     return -ECANCELED;
 }
 
-int weir_gate_admit(struct weir_gate_pass *passes, int count,
-                    struct weir_gate_wait *w)
+int weir_gate_acquire_or_park(struct weir_gate_permit *permits, int count,
+                              struct weir_parked_job *w)
 {
-    struct weir_gate_view views[2];
+    struct weir_gate_state views[2];
     int err = 0;
 
-    lock_all(passes, count);
+    lock_all(permits, count);
     for (int i = 0; i < count && err == 0; i++)
-        if (!may_pass_locked(&passes[i], w, &views[i])) {
+        if (!may_acquire_locked(&permits[i], w, &views[i])) {
             w->refused |= 1u << i;
-            err = park_locked(&passes[i], w, views[i]);
+            err = park_locked(&permits[i], w, views[i]);
         }
     if (err == 0) {
-        struct weir_gate_pass *parked = w->at;
+        struct weir_gate_permit *parked = w->at;
 
         if (parked != NULL)
             remove_locked(w);
         for (int i = 0; i < count; i++) {
-            passes[i].gate->stats.waited += w->refused >> i & 1;
-            weir_gate_enter_locked(passes[i].gate,
-                                   weir_gate_line_of(&passes[i]), &views[i],
-                                   passes[i].borrowed);
+            permits[i].gate->stats.waited += w->refused >> i & 1;
+            weir_gate_acquire_locked(permits[i].gate,
+                                     weir_gate_key_of(&permits[i]), &views[i],
+                                     permits[i].inherited);
         }
         w->refused = 0;
         if (parked != NULL)
-            weir_gate_open_locked(parked->gate, weir_gate_line_of(parked));
+            weir_gate_notify_locked(parked->gate, weir_gate_key_of(parked));
     }
-    unlock_all(passes, count);
+    unlock_all(permits, count);
     return err;
 }
 
-void weir_gate_unpark(struct weir_gate_wait *w)
+void weir_gate_unpark(struct weir_parked_job *w)
 {
     struct weir_gate *g;
 
@@ -256,6 +264,6 @@ void weir_gate_unpark(struct weir_gate_wait *w)
         return;
     g = w->at->gate;
     weir_sys_lock(&g->lock);
-    take_away_locked(w);
+    dequeue_parked_locked(w);
     weir_sys_unlock(&g->lock);
 }

@@ -3,20 +3,21 @@
  * back; gate.c has the discipline. */
 #include "gate_private.h"
 
-void weir_gate_own(struct weir_gate *g,
-                   void (*changed)(void *owner, int limit), void *owner)
+void weir_gate_set_owner(struct weir_gate *g,
+                         void (*changed)(void *owner, int limit), void *owner)
 {
     g->changed = changed;
     g->owner = owner;
 }
 
-int weir_gate_pass(struct weir_gate *g, struct weir_gate_place *place,
-                   bool leaving, bool keeper, int (*claim)(void *user),
-                   void *user)
+int weir_gate_try_acquire_job(struct weir_gate *g,
+                              struct weir_gate_waiter *waiter, bool leaving,
+                              bool delegate, int (*claim)(void *user),
+                              void *user)
 {
     struct weir_gate_key *k = &g->own;
-    struct weir_gate_place *turn = NULL;
-    struct weir_gate_view view;
+    struct weir_gate_waiter *turn = NULL;
+    struct weir_gate_state state;
     int err = -EAGAIN;
 
     weir_sys_lock(&g->lock);
@@ -25,99 +26,103 @@ int weir_gate_pass(struct weir_gate *g, struct weir_gate_place *place,
         g->stats.inside--;
     }
     if (k->first != NULL)
-        turn = weir_gate_turn_locked(g, k, &view);
+        turn = weir_gate_next_waiter_locked(g, k, &state);
     else
-        view = weir_gate_look_locked(g, k, false);
-    if ((turn == NULL || turn == place) && weir_gate_is_open(view)) {
+        state = weir_gate_state_locked(g, k, false);
+    if ((turn == NULL || turn == waiter) && weir_gate_is_open(state)) {
         int claimed = claim(user);
 
         err = claimed == 0 ? -ENOENT : claimed - 1;
         if (err == 0)
-            weir_gate_enter_locked(g, k, &view, false);
+            weir_gate_acquire_locked(g, k, &state, false);
     }
     /* The pool had its turn: if another worker stands for it, that one goes
      * to the end of the line. */
-    if (err == 0 && place->in_line) {
-        struct weir_gate_place was = *place;
+    if (err == 0 && waiter->enqueued) {
+        struct weir_gate_waiter was = *waiter;
 
-        weir_gate_quit_locked(g, k, place);
-        if (!keeper) {
-            weir_gate_join_locked(g, k, place);
-            place->posted = was.posted;
-            place->until = was.until;
+        weir_gate_dequeue_locked(g, k, waiter);
+        if (!delegate) {
+            weir_gate_enqueue_locked(g, k, waiter);
+            waiter->notified = was.notified;
+            waiter->until = was.until;
         }
     }
-    weir_gate_post_turn_locked(g, k);
+    weir_gate_notify_next_locked(g, k);
     weir_sys_unlock(&g->lock);
     return err;
 }
 
-int weir_gate_spend(struct weir_gate *g, int64_t *opens, bool *held,
-                    int (*claim)(void *user), void *user)
+int weir_gate_try_acquire_tick(struct weir_gate *g, int64_t *opens_at,
+                               bool *held, int (*claim)(void *user), void *user)
 {
-    struct weir_gate_view view;
+    struct weir_gate_state state;
 
     weir_sys_lock(&g->lock);
-    view = weir_gate_look_locked(g, &g->own, true);
-    *opens = view.opens;
-    *held = view.held;
-    if (weir_gate_is_open(view) && (claim == NULL || claim(user) == 1))
-        weir_gate_enter_locked(g, &g->own, &view, true);
+    state = weir_gate_state_locked(g, &g->own, true);
+    *opens_at = state.opens_at;
+    *held = state.held;
+    if (weir_gate_is_open(state) && (claim == NULL || claim(user) == 1))
+        weir_gate_acquire_locked(g, &g->own, &state, true);
     weir_sys_unlock(&g->lock);
-    return weir_gate_is_open(view) ? 0 : -EAGAIN;
+    return weir_gate_is_open(state) ? 0 : -EAGAIN;
 }
 
-int64_t weir_gate_opens(struct weir_gate *g)
+int64_t weir_gate_opens_at(struct weir_gate *g)
 {
-    struct weir_gate_view view;
+    struct weir_gate_state state;
 
     weir_sys_lock(&g->lock);
-    view = weir_gate_look_locked(g, &g->own, true);
+    state = weir_gate_state_locked(g, &g->own, true);
     weir_sys_unlock(&g->lock);
-    return view.opens;
+    return state.opens_at;
 }
 
-void weir_gate_step_in(struct weir_gate *g, struct weir_gate_place *place)
+void weir_gate_enqueue_delegate(struct weir_gate *g,
+                                struct weir_gate_waiter *waiter)
 {
     weir_sys_lock(&g->lock);
-    weir_gate_join_locked(g, &g->own, place);
+    weir_gate_enqueue_locked(g, &g->own, waiter);
     weir_sys_unlock(&g->lock);
 }
 
-void weir_gate_stand(struct weir_gate *g, struct weir_gate_place *place,
-                     int64_t deadline)
+void weir_gate_wait_as_delegate(struct weir_gate *g,
+                                struct weir_gate_waiter *waiter,
+                                int64_t deadline)
 {
-    struct weir_gate_view view;
+    struct weir_gate_state state;
 
     weir_sys_lock(&g->lock);
-    if (weir_gate_turn_locked(g, &g->own, &view) != place)
-        view.opens = WEIR_FOREVER;
-    place->until = view.opens;
-    weir_gate_post_turn_locked(g, &g->own);
+    if (weir_gate_next_waiter_locked(g, &g->own, &state) != waiter)
+        state.opens_at = WEIR_FOREVER;
+    waiter->until = state.opens_at;
+    weir_gate_notify_next_locked(g, &g->own);
     weir_sys_unlock(&g->lock);
-    if (weir_gate_is_open(view))
+    if (weir_gate_is_open(state))
         return;
-    weir_sys_sem_wait(&place->sem,
-                      view.opens < deadline ? view.opens : deadline);
+    weir_sys_sem_wait(&waiter->sem,
+                      state.opens_at < deadline ? state.opens_at : deadline);
     /* Before the caller looks: who changes something after that posts anew. */
     weir_sys_lock(&g->lock);
-    place->posted = false;
+    waiter->notified = false;
     weir_sys_unlock(&g->lock);
 }
 
-void weir_gate_step_out(struct weir_gate *g, struct weir_gate_place *place)
+void weir_gate_dequeue_delegate(struct weir_gate *g,
+                                struct weir_gate_waiter *waiter)
 {
     weir_sys_lock(&g->lock);
-    if (place->in_line)
-        weir_gate_quit_locked(g, &g->own, place);
-    weir_gate_post_turn_locked(g, &g->own);
+    if (waiter->enqueued)
+        weir_gate_dequeue_locked(g, &g->own, waiter);
+    weir_gate_notify_next_locked(g, &g->own);
     weir_sys_unlock(&g->lock);
 }
 
-void weir_gate_nudge(struct weir_gate *g, struct weir_gate_place *place)
+void weir_gate_notify_delegate(struct weir_gate *g,
+                               struct weir_gate_waiter *waiter)
 {
     weir_sys_lock(&g->lock);
-    weir_gate_post_locked(place);
+    weir_gate_notify_waiter_locked(waiter);
     weir_sys_unlock(&g->lock);
 }
 
@@ -131,47 +136,47 @@ bool weir_gate_is_held(struct weir_gate *g)
     return held;
 }
 
-unsigned weir_gate_press(struct weir_gate *g)
+unsigned weir_gate_pressure(struct weir_gate *g)
 {
     const struct weir_gate_key *k = &g->own;
     int64_t held;
-    unsigned press = 0;
+    unsigned pressure = 0;
 
     weir_sys_lock(&g->lock);
     held = g->held_until > k->held_until ? g->held_until : k->held_until;
     if (k->rate.rated || (held != WEIR_NO_WAIT && weir_sys_now() < held))
-        press |= WEIR_GATE_PACED;
+        pressure |= WEIR_GATE_PACED;
     if (k->first != NULL ||
         (g->limit != WEIR_NONE && k->inside > g->limit))
-        press |= WEIR_GATE_WANTED;
+        pressure |= WEIR_GATE_CONTENDED;
     weir_sys_unlock(&g->lock);
-    return press;
+    return pressure;
 }
 
 /* ---- leaving, and coming back ---- */
 
-void weir_gate_pass_back(struct weir_gate_pass *pass)
+void weir_gate_release_permit(struct weir_gate_permit *permit)
 {
-    weir_sys_lock(&pass->gate->lock);
-    weir_gate_leave_locked(pass->gate, weir_gate_line_of(pass));
-    weir_sys_unlock(&pass->gate->lock);
+    weir_sys_lock(&permit->gate->lock);
+    weir_gate_release_locked(permit->gate, weir_gate_key_of(permit));
+    weir_sys_unlock(&permit->gate->lock);
 }
 
-void weir_gate_return(const struct weir_gate_pass *pass,
-                      struct weir_gate_place *place)
+void weir_gate_reacquire(const struct weir_gate_permit *permit,
+                         struct weir_gate_waiter *waiter)
 {
-    struct weir_gate *g = pass->gate;
-    struct weir_gate_key *k = weir_gate_line_of(pass);
+    struct weir_gate *g = permit->gate;
+    struct weir_gate_key *k = weir_gate_key_of(permit);
 
     weir_sys_lock(&g->lock);
     if (k->first == NULL && (g->limit == WEIR_NONE || k->inside < g->limit)) {
-        weir_gate_enter_locked(g, k, NULL, false);
+        weir_gate_acquire_locked(g, k, NULL, false);
     } else {
-        place->returning = true;
-        weir_gate_join_locked(g, k, place);
-        weir_gate_wait_locked(g, k, place, WEIR_FOREVER);
-        weir_gate_quit_locked(g, k, place);
-        weir_gate_open_locked(g, k);
+        waiter->reacquiring = true;
+        weir_gate_enqueue_locked(g, k, waiter);
+        weir_gate_wait_locked(g, k, waiter, WEIR_FOREVER);
+        weir_gate_dequeue_locked(g, k, waiter);
+        weir_gate_notify_locked(g, k);
     }
     weir_sys_unlock(&g->lock);
 }

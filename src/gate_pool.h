@@ -16,19 +16,19 @@
 
 /* Keys that are notified or forgotten, and tasks made ready, in one hold of
  * the lock that others need: 1 to 3 us. Tests may want another number. */
-#ifndef WEIR_PORTION
-#define WEIR_PORTION 16
+#ifndef WEIR_LOCK_BATCH
+#define WEIR_LOCK_BATCH 16
 #endif
 
 struct weir_gate_key; /* the line of one key: gate_private.h */
 
 /* A place in line: a thread's on its stack, or a pool's. */
-struct weir_gate_place {
-    struct weir_gate_place *next, *prev; /* (l) */
+struct weir_gate_waiter {
+    struct weir_gate_waiter *next, *prev; /* (l) */
     uint64_t order;                      /* (l) when it came */
-    bool in_line;                        /* (l) */
-    bool returning; /* (l) it needs a permit, but no slot and no opening */
-    bool posted;   /* (l) there is a post it has not answered yet */
+    bool enqueued;                       /* (l) */
+    bool reacquiring; /* (l) it needs a permit, but no slot and no opening */
+    bool notified; /* (l) there is a post it has not answered yet */
     int64_t until; /* (l) when it looks by itself */
     struct weir_sys_sem sem;
 };
@@ -38,8 +38,8 @@ struct weir_gate_place {
 /* Say who is to be told, with the gate's lock held, that hold or bounds were
  * changed, and what the limit is now. A gate that has such an owner is no gate
  * for jobs to name. */
-void weir_gate_own(struct weir_gate *gate,
-                   void (*changed)(void *owner, int limit), void *owner);
+void weir_gate_set_owner(struct weir_gate *gate,
+                         void (*changed)(void *owner, int limit), void *owner);
 
 /* Give back the permit of a job that has ended, if `leaving`; then, if it is
  * the pool's turn, take a permit together with what `claim` takes. `claim`
@@ -49,41 +49,46 @@ void weir_gate_own(struct weir_gate *gate,
  * Returns 0, with a permit; 1: it took what needs none; -ENOENT there was
  * nothing to claim; -EAGAIN the gate lets nobody in now, or others were
  * first. */
-int weir_gate_pass(struct weir_gate *gate, struct weir_gate_place *place,
-                   bool leaving, bool keeper, int (*claim)(void *user),
-                   void *user);
+int weir_gate_try_acquire_job(struct weir_gate *gate,
+                              struct weir_gate_waiter *waiter, bool leaving,
+                              bool delegate, int (*claim)(void *user),
+                              void *user);
 
 /* Start something inside a permit that is held already: use a slot of the
  * rate for what `claim` takes, as above; NULL: it is taken. 0; or -EAGAIN,
  * and *opens says when to try again, WEIR_FOREVER: when the owner is told of
  * a change; *held whether that is for a hold. */
-int weir_gate_spend(struct weir_gate *gate, int64_t *opens, bool *held,
-                    int (*claim)(void *user), void *user);
+int weir_gate_try_acquire_tick(struct weir_gate *gate, int64_t *opens_at,
+                               bool *held, int (*claim)(void *user),
+                               void *user);
 
 /* When something may start so; a time that has come: now. */
-int64_t weir_gate_opens(struct weir_gate *gate);
+int64_t weir_gate_opens_at(struct weir_gate *gate);
 
 /* Put the pool's place at the end of the line: the caller is its keeper. */
-void weir_gate_step_in(struct weir_gate *gate, struct weir_gate_place *place);
+void weir_gate_enqueue_delegate(struct weir_gate *gate,
+                                struct weir_gate_waiter *waiter);
 
 /* Wait until it may be the pool's turn, or the gate was held, or
- * weir_gate_nudge(), or the deadline. Its place is in line. */
-void weir_gate_stand(struct weir_gate *gate, struct weir_gate_place *place,
-                     int64_t deadline);
+ * weir_gate_notify_delegate(), or the deadline. Its place is in line. */
+void weir_gate_wait_as_delegate(struct weir_gate *gate,
+                                struct weir_gate_waiter *waiter,
+                                int64_t deadline);
 
 /* Take the pool's place out of the line, if it is there. */
-void weir_gate_step_out(struct weir_gate *gate,
-                        struct weir_gate_place *place);
+void weir_gate_dequeue_delegate(struct weir_gate *gate,
+                                struct weir_gate_waiter *waiter);
 
 /* Make the worker that stands look up. */
-void weir_gate_nudge(struct weir_gate *gate, struct weir_gate_place *place);
+void weir_gate_notify_delegate(struct weir_gate *gate,
+                               struct weir_gate_waiter *waiter);
 
 /* What a job that could start more work inside its permit must consider: a
  * rate or a hold paces what starts; others wait in line, or more are inside
  * than the limit allows. */
 #define WEIR_GATE_PACED 1u
-#define WEIR_GATE_WANTED 2u
-unsigned weir_gate_press(struct weir_gate *gate);
+#define WEIR_GATE_CONTENDED 2u
+unsigned weir_gate_pressure(struct weir_gate *gate);
 
 /* Whether the gate is held now. */
 bool weir_gate_is_held(struct weir_gate *gate);
@@ -91,18 +96,18 @@ bool weir_gate_is_held(struct weir_gate *gate);
 /* ---- gates of jobs ---- */
 
 /* One gate that a job has to pass. */
-struct weir_gate_pass {
+struct weir_gate_permit {
     struct weir_gate *gate;
     struct weir_gate_key *key; /* NULL: the one of a gate without keys */
-    bool borrowed; /* the permit is lent by who waits for the job */
+    bool inherited; /* the permit is lent by who waits for the job */
 };
 
 /* What is parked: a job that waits without a thread. */
-struct weir_gate_wait {
-    struct weir_gate_pass *at;           /* (l) where it is; NULL: nowhere */
-    struct weir_gate_wait *next, *prev;  /* (l) of the same owner's */
-    struct weir_gate_wait *last;         /* (l) the first one's: the last */
-    struct weir_gate_wait *other;        /* (l) the first of another owner */
+struct weir_parked_job {
+    struct weir_gate_permit *at;         /* (l) where it is; NULL: nowhere */
+    struct weir_parked_job *next, *prev; /* (l) of the same owner's */
+    struct weir_parked_job *last;        /* (l) the first one's: the last */
+    struct weir_parked_job *next_owner;  /* (l) the first of another owner */
     uint64_t order;                      /* (l) when it came */
     bool overtakes;                      /* (o) others of its owner's */
     unsigned refused;                    /* (o) the i-th bit: at its i-th
@@ -111,44 +116,46 @@ struct weir_gate_wait {
     /* With the gate's lock held: it is about to be parked, and may pass at
      * `when` as far as is known; `held`: it waits for a hold. false: it must
      * not be. */
-    bool (*park)(struct weir_gate_wait *wait, int64_t when, bool held);
+    bool (*park)(struct weir_parked_job *wait, int64_t when, bool held);
     /* With the gate's lock held: it may pass at `when`; try again then. */
-    void (*look)(struct weir_gate_wait *wait, int64_t when, bool held);
+    void (*notify)(struct weir_parked_job *wait, int64_t when, bool held);
     /* With the gate's lock held: one behind it could pass, and it should try
      * soon. */
-    void (*urge)(struct weir_gate_wait *wait);
+    void (*expedite)(struct weir_parked_job *wait);
 };
 
 /* Find or make the line of the key, which does not matter without keys, for a
- * job that is submitted, and keep it until weir_gate_forget(). At most `quota`
- * jobs that are not inside may keep the line of one key. 0; -EAGAIN the quota
- * is used up, or there is no room for one more key; -EINVAL no such key, or
- * the gate is a pool's. */
-int weir_gate_expect(struct weir_gate_pass *pass, uint64_t key, size_t quota);
-void weir_gate_forget(struct weir_gate_pass *pass);
+ * job that is submitted, and keep it until weir_gate_key_unref(). At most
+ * `quota` jobs that are not inside may keep the line of one key. 0; -EAGAIN the
+ * quota is used up, or there is no room for one more key; -EINVAL no such key,
+ * or the gate is a pool's. */
+int weir_gate_key_ref(struct weir_gate_permit *permit, uint64_t key,
+                      size_t quota);
+void weir_gate_key_unref(struct weir_gate_permit *permit);
 
 /* Come to the end of the line before it is tried: what is submitted later is
  * to pass later, whoever tries first. */
-void weir_gate_line_up(struct weir_gate_pass *pass,
-                       struct weir_gate_wait *wait);
+void weir_gate_enqueue_parked(struct weir_gate_permit *permit,
+                              struct weir_parked_job *wait);
 
 /* Enter all of one or two gates, or none and be parked at one that refuses.
  * 0: inside, and parked nowhere; -EAGAIN: parked; -ECANCELED: wait->park()
  * did not want that, and it is parked nowhere. */
-int weir_gate_admit(struct weir_gate_pass *passes, int count,
-                    struct weir_gate_wait *wait) WEIR_UNCHECKED_LOCKS;
+int weir_gate_acquire_or_park(struct weir_gate_permit *permits, int count,
+                              struct weir_parked_job *wait)
+    WEIR_UNCHECKED_LOCKS;
 
 /* Take what is parked away, wherever it is. The caller alone decides about
- * it: only weir_gate_admit() could park it anew. */
-void weir_gate_unpark(struct weir_gate_wait *wait);
+ * it: only weir_gate_acquire_or_park() could park it anew. */
+void weir_gate_unpark(struct weir_parked_job *wait);
 
 /* Leave one gate. */
-void weir_gate_pass_back(struct weir_gate_pass *pass);
+void weir_gate_release_permit(struct weir_gate_permit *permit);
 
 /* Enter again in the middle of a job: in line as all, but whatever the rate
  * and the hold, which are for starts. Waits as long as it takes, in `place`,
  * which is in no line. */
-void weir_gate_return(const struct weir_gate_pass *pass,
-                      struct weir_gate_place *place);
+void weir_gate_reacquire(const struct weir_gate_permit *permit,
+                         struct weir_gate_waiter *waiter);
 
 #endif

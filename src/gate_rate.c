@@ -11,8 +11,8 @@
 static const double RATE_LEAST = 1e-6;
 #define YEAR_NS (INT64_C(31536000) * WEIR_S)
 
-static struct weir_fine_time later(struct weir_fine_time t,
-                                   struct weir_fine_time by)
+static struct weir_fine_time next_waiting(struct weir_fine_time t,
+                                          struct weir_fine_time by)
 {
     uint64_t fraction = (uint64_t)t.fraction + by.fraction;
 
@@ -32,30 +32,30 @@ static int64_t periods_ns(struct weir_fine_time period, int count)
            (int64_t)(((uint64_t)period.fraction * (unsigned)count) >> 32);
 }
 
-void weir_rate_refresh(struct weir_rate *r, int64_t now)
+void weir_rate_reset(struct weir_rate *r, int64_t now)
 {
     /* The slots of a first burst are there from the start. */
-    r->spent = false;
-    r->slot.ns = now - periods_ns(r->period, r->burst - 1);
-    r->slot.fraction = 0;
+    r->any_used = false;
+    r->tick.ns = now - periods_ns(r->period, r->burst - 1);
+    r->tick.fraction = 0;
 }
 
-int64_t weir_rate_used_ns(const struct weir_rate *r)
+int64_t weir_rate_last_tick_ns(const struct weir_rate *r)
 {
-    return r->used.ns + (r->used.fraction != 0);
+    return r->last_tick.ns + (r->last_tick.fraction != 0);
 }
 
-bool weir_rate_is_fresh(const struct weir_rate *r, int64_t now)
+bool weir_rate_is_unused(const struct weir_rate *r, int64_t now)
 {
     /* Then the first tick of a fresh burst is a period after that one. */
-    return !r->rated || !r->spent ||
-           now - weir_rate_used_ns(r) >=
+    return !r->rated || !r->any_used ||
+           now - weir_rate_last_tick_ns(r) >=
                periods_ns(r->period, r->burst - 1) + r->period.ns +
                    (r->period.fraction != 0);
 }
 
-void weir_rate_follow(struct weir_rate *r, const struct weir_rate *bounds,
-                      bool anew, int64_t now)
+void weir_rate_adopt(struct weir_rate *r, const struct weir_rate *bounds,
+                     bool anew, int64_t now)
 {
     bool same = r->period.ns == bounds->period.ns &&
                 r->period.fraction == bounds->period.fraction;
@@ -64,11 +64,11 @@ void weir_rate_follow(struct weir_rate *r, const struct weir_rate *bounds,
     r->burst = bounds->burst;
     r->period = bounds->period;
     if (anew)
-        weir_rate_refresh(r, now);
-    else if (!same && r->spent)
-        r->slot = later(r->used, r->period);
+        weir_rate_reset(r, now);
+    else if (!same && r->any_used)
+        r->tick = next_waiting(r->last_tick, r->period);
     else if (!same)
-        weir_rate_refresh(r, now);
+        weir_rate_reset(r, now);
 }
 
 int weir_rate_set(struct weir_rate *r, double per_s, int burst, int64_t now)
@@ -86,12 +86,12 @@ int weir_rate_set(struct weir_rate *r, double per_s, int burst, int64_t now)
 
         period.fraction =
             (uint32_t)((ns - (double)period.ns) * 4294967296.0);
-        if (r->rated && r->spent) {
+        if (r->rated && r->any_used) {
             /* The next slot is a new period behind the last one used. */
-            r->slot = later(r->used, period);
+            r->tick = next_waiting(r->last_tick, period);
         } else {
             r->period = period;
-            weir_rate_refresh(r, now);
+            weir_rate_reset(r, now);
         }
         r->period = period;
     }
@@ -103,32 +103,32 @@ int weir_rate_set(struct weir_rate *r, double per_s, int burst, int64_t now)
 /* Lose slots that stayed unused for `burst` whole periods. Few are stepped
  * over one by one, so that the others stay where they were; after a longer
  * pause they are laid anew, at least a period behind the last one used. */
-static void lose_slots(struct weir_rate *r, int64_t now)
+static void drop_stale_ticks(struct weir_rate *r, int64_t now)
 {
     int64_t keep = periods_ns(r->period, r->burst);
 
-    for (int i = 0; i < 64 && now - r->slot.ns >= keep; i++)
-        r->slot = later(r->slot, r->period);
-    if (now - r->slot.ns >= keep) {
-        r->slot.ns = now - periods_ns(r->period, r->burst - 1);
-        r->slot.fraction = 0;
+    for (int i = 0; i < 64 && now - r->tick.ns >= keep; i++)
+        r->tick = next_waiting(r->tick, r->period);
+    if (now - r->tick.ns >= keep) {
+        r->tick.ns = now - periods_ns(r->period, r->burst - 1);
+        r->tick.fraction = 0;
     }
 }
 
-int64_t weir_rate_opens(struct weir_rate *r, int64_t now)
+int64_t weir_rate_opens_at(struct weir_rate *r, int64_t now)
 {
     if (!r->rated)
         return WEIR_NO_WAIT;
-    lose_slots(r, now);
-    return r->slot.ns + (r->slot.fraction != 0);
+    drop_stale_ticks(r, now);
+    return r->tick.ns + (r->tick.fraction != 0);
 }
 
-uint64_t weir_rate_take(struct weir_rate *r, int64_t now)
+uint64_t weir_rate_use_tick(struct weir_rate *r, int64_t now)
 {
-    uint64_t late = (uint64_t)(now - r->slot.ns);
+    uint64_t late = (uint64_t)(now - r->tick.ns);
 
-    r->used = r->slot;
-    r->spent = true;
-    r->slot = later(r->slot, r->period);
+    r->last_tick = r->tick;
+    r->any_used = true;
+    r->tick = next_waiting(r->tick, r->period);
     return late;
 }

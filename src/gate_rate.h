@@ -23,9 +23,9 @@ struct weir_rate {
     bool rated; /* false: there is no rate, and slots do not matter */
     int burst;
     struct weir_fine_time period;
-    struct weir_fine_time slot; /* the next one */
-    struct weir_fine_time used; /* the last one used, if `spent` */
-    bool spent;                 /* one was, since there is a rate */
+    struct weir_fine_time tick; /* the next one */
+    struct weir_fine_time last_tick; /* the last one used, if `spent` */
+    bool any_used;              /* one was, since there is a rate */
 };
 
 /* Set rate and burst as struct weir_gate_options says: 0 leaves it, and
@@ -34,24 +34,24 @@ int weir_rate_set(struct weir_rate *rate, double per_s, int burst,
                   int64_t now);
 
 /* Lay the slots as if the rate had just been set, and none was used. */
-void weir_rate_refresh(struct weir_rate *rate, int64_t now);
+void weir_rate_reset(struct weir_rate *rate, int64_t now);
 
 /* Adopt the rate and burst of `bounds`, as weir_rate_set() with these would.
  * `anew`: there was no rate in between, so it is as if no tick was used. */
-void weir_rate_follow(struct weir_rate *rate, const struct weir_rate *bounds,
-                      bool anew, int64_t now);
+void weir_rate_adopt(struct weir_rate *rate, const struct weir_rate *bounds,
+                     bool anew, int64_t now);
 
 /* Whether it is as if no tick had ever been used. Of several with the same
  * rate and burst, which have used one each, that becomes so in the order of
- * weir_rate_used_ns(), whatever rate and burst are. */
-int64_t weir_rate_used_ns(const struct weir_rate *rate);
-bool weir_rate_is_fresh(const struct weir_rate *rate, int64_t now);
+ * weir_rate_last_tick_ns(), whatever rate and burst are. */
+int64_t weir_rate_last_tick_ns(const struct weir_rate *rate);
+bool weir_rate_is_unused(const struct weir_rate *rate, int64_t now);
 
 /* When the next slot may be used: WEIR_NO_WAIT where there is no rate. Slots
  * that have stayed unused too long are lost by it. */
-int64_t weir_rate_opens(struct weir_rate *rate, int64_t now);
+int64_t weir_rate_opens_at(struct weir_rate *rate, int64_t now);
 
 /* Use the next slot. Returns how late that is, in nanoseconds. */
-uint64_t weir_rate_take(struct weir_rate *rate, int64_t now);
+uint64_t weir_rate_use_tick(struct weir_rate *rate, int64_t now);
 
 #endif

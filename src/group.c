@@ -41,13 +41,13 @@ static int make_memory(struct weir_group *g)
 {
     size_t window = g->options.window;
     size_t buckets = 1;
-    uintptr_t behind;
+    uintptr_t batch_spin;
 
     while (buckets < window)
         buckets *= 2;
     g->bucket_mask = buckets - 1;
     /* The sum below does not overflow, also where size_t has 32 bits. */
-    _Static_assert(sizeof(*g->slots) + 2 * sizeof(*g->buckets) < 256,
+    _Static_assert(sizeof(*g->members) + 2 * sizeof(*g->buckets) < 256,
                    "a group with a window of 2^24 overflows");
     if (window == WINDOW_DEFAULT)
         g->buckets = weir_atomic_exchange(&g->pool->group_memory, NULL,
@@ -57,12 +57,12 @@ static int make_memory(struct weir_group *g)
     else
         g->buckets = weir_sys_alloc_small(buckets * sizeof(*g->buckets) +
                                           WEIR_CACHE_LINE +
-                                          window * sizeof(*g->slots));
+                                          window * sizeof(*g->members));
     if (g->buckets == NULL)
         return -ENOMEM;
-    behind = (uintptr_t)(g->buckets + buckets);
-    g->slots = (struct weir_slot *)((behind + WEIR_CACHE_LINE - 1) &
-                                    ~(uintptr_t)(WEIR_CACHE_LINE - 1));
+    batch_spin = (uintptr_t)(g->buckets + buckets);
+    g->members = (struct weir_member *)((batch_spin + WEIR_CACHE_LINE - 1) &
+                                        ~(uintptr_t)(WEIR_CACHE_LINE - 1));
     return 0;
 }
 
@@ -83,7 +83,7 @@ static int make_parks(struct weir_group *g)
 
     if (err != 0)
         return err;
-    err = weir_ec_init(&g->wanted);
+    err = weir_ec_init(&g->result_ended);
     if (err != 0)
         goto no_wanted;
     err = weir_ec_init(&g->all);
@@ -92,7 +92,7 @@ static int make_parks(struct weir_group *g)
     return 0;
 
 no_all:
-    weir_ec_destroy(&g->wanted);
+    weir_ec_destroy(&g->result_ended);
 no_wanted:
     weir_ec_destroy(&g->changed);
     return err;
@@ -161,7 +161,7 @@ int weir_group_create(struct weir_group **out, struct weir_pool *pool,
     err = make_parks(g);
     if (err != 0)
         goto no_parks;
-    weir_atomic_store(&pool->references, &weir_slot_references,
+    weir_atomic_store(&pool->references, &weir_member_references,
                       weir_seq_cst);
     g->parent = group_here(pool);
     if (g->parent != NULL)
@@ -186,7 +186,7 @@ void weir_group_release_many(struct weir_group *g, int64_t count)
 
         count = 1;
         weir_ec_destroy(&g->all);
-        weir_ec_destroy(&g->wanted);
+        weir_ec_destroy(&g->result_ended);
         weir_ec_destroy(&g->changed);
         weir_sys_mutex_destroy(&g->lock);
         keep_memory(g);
@@ -200,24 +200,24 @@ void weir_group_release(struct weir_group *g)
     weir_group_release_many(g, 1);
 }
 
-static void pay_refs(struct weir_context *cx)
+static void release_refs(struct weir_context *cx)
 {
-    struct weir_group *g = cx->owes;
-    int64_t count = cx->owed;
+    struct weir_group *g = cx->release_group;
+    int64_t count = cx->release_count;
 
-    cx->owes = NULL;
-    cx->owed = 0;
+    cx->release_group = NULL;
+    cx->release_count = 0;
     weir_group_release_many(g, count);
 }
 
-void weir_group_owe(struct weir_context *cx, struct weir_group *g)
+void weir_group_release_later(struct weir_context *cx, struct weir_group *g)
 {
-    if (cx->owes != g) {
-        weir_worker_pay(cx);
-        cx->owes = g;
-        cx->pay = pay_refs;
+    if (cx->release_group != g) {
+        weir_worker_release_refs(cx);
+        cx->release_group = g;
+        cx->release_pending = release_refs;
     }
-    cx->owed++;
+    cx->release_count++;
 }
 
 /* ---- stopping ---- */
@@ -237,23 +237,24 @@ int weir_group_stopping(struct weir_group *group)
 }
 
 /* Drop the tasks that wait; those that are being started find out. */
-static void drop_tasks(struct weir_group *g, int reason)
+static void drop_deferred(struct weir_group *g, int reason)
 {
-    struct weir_slot *slot;
+    struct weir_member *member;
 
     do {
-        struct weir_task *task = NULL;
+        struct weir_deferred *deferred = NULL;
 
         weir_group_lock(g);
-        for (slot = g->tasks.first; slot != NULL && task == NULL;)
-            if (weir_task_take(slot->task, reason))
-                task = slot->task;
+        for (member = g->deferred_jobs.first;
+             member != NULL && deferred == NULL;)
+            if (weir_deferred_take(member->deferred, reason))
+                deferred = member->deferred;
             else
-                slot = slot->next;
+                member = member->next;
         weir_sys_unlock(&g->lock);
-        if (task != NULL)
-            weir_task_drop(task, reason);
-    } while (slot != NULL);
+        if (deferred != NULL)
+            weir_deferred_drop(deferred, reason);
+    } while (member != NULL);
 }
 
 /* Stop the groups below: their jobs wait for times and gates, where nobody
@@ -282,30 +283,30 @@ void weir_group_stop(struct weir_group *g, int reason)
 {
     int none = 0;
 
-    weir_pool_aside_begin(g->pool);
+    weir_pool_busy_begin(g->pool);
     weir_atomic_cas_strong(&g->stop, &none, reason, weir_seq_cst);
     for (;;) {
-        struct weir_slot *slot;
+        struct weir_member *member;
 
         weir_group_lock(g);
-        slot = weir_slot_claim_oldest_locked(g);
+        member = weir_member_claim_oldest_locked(g);
         weir_sys_unlock(&g->lock);
-        if (slot == NULL)
+        if (member == NULL)
             break;
-        weir_slot_drop_aside(slot, reason);
+        weir_member_drop_counted(member, reason);
     }
-    drop_tasks(g, reason);
+    drop_deferred(g, reason);
     stop_children(g, reason);
     weir_ec_notify_all(&g->changed);
     weir_ring_notify_putters(&g->pool->ring); /* who submits to this group */
-    weir_pool_rouse(g->pool);
-    weir_tasks_rouse(g->pool);
-    weir_pool_aside_end(g->pool);
+    weir_pool_wake_sleepers(g->pool);
+    weir_deferred_wake_helpers(g->pool);
+    weir_pool_busy_end(g->pool);
 }
 
 int weir_group_cancel(struct weir_group *g, uint64_t index, int reason)
 {
-    struct weir_slot *slot;
+    struct weir_member *member;
 
     if (reason >= 0)
         return -EINVAL;
@@ -316,16 +317,16 @@ int weir_group_cancel(struct weir_group *g, uint64_t index, int reason)
         return 0;
     }
     weir_group_lock(g);
-    slot = weir_slot_find_locked(g, index);
-    if (slot == NULL) {
+    member = weir_member_find_locked(g, index);
+    if (member == NULL) {
         int err = index < g->next_index ? -ESTALE : -ENOENT;
 
         weir_sys_unlock(&g->lock);
         return err;
     }
-    weir_slot_cancel(g, slot, reason);
-    weir_pool_rouse(g->pool);
-    weir_tasks_rouse(g->pool);
+    weir_member_cancel(g, member, reason);
+    weir_pool_wake_sleepers(g->pool);
+    weir_deferred_wake_helpers(g->pool);
     return 0;
 }
 

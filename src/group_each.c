@@ -100,19 +100,20 @@ struct loop {
     WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) cursor; /* (a) first not claimed */
 
     /* Read by every element, and hardly ever changed. */
-    WEIR_CACHE_ALIGNED WEIR_ATOMIC(int) status; /* (a) the first that was not 0 */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(
+        int) status;           /* (a) the first that was not 0 */
     WEIR_ATOMIC(bool) paced;   /* (a) the gate wants to admit each element */
     WEIR_ATOMIC(int) threads;  /* (a) parts that may have a range */
     WEIR_ATOMIC(uint64_t) pace; /* (a) as last measured by anybody */
     struct weir_each each;     /* (c) */
     struct weir_pool *pool;    /* (c) */
     struct weir_group *group;  /* (o) the caller; of the helpers; or NULL */
-    struct weir_group *around; /* (c) the group of the job that calls */
+    struct weir_group *outer_group; /* (c) the group of the job that calls */
     struct weir_context *cx;   /* (c) the caller's; NULL: it runs nothing */
     char *others;              /* (o) the caller; parts of the helpers */
     size_t stride;             /* (c) from one of them to the next */
     bool over;                 /* the group's lock: no more helpers */
-    bool asked;                /* (o) the caller has asked for help */
+    bool helpers_made;         /* (o) the caller has asked for help */
     int room;                  /* (o) helpers there are parts for */
     int helpers;               /* (o) the caller has submitted */
     bool helping;              /* (c) the caller runs elements too */
@@ -136,25 +137,25 @@ static struct part *part_of(struct loop *l, int number)
  * function that recurses through loops has less to do the deeper it is. An
  * entry is key * 2^32 + pace. The upper 6 bits of what this returns select the
  * entry, and 32 others are its key. */
-static uint64_t mix(const struct loop *l)
+static uint64_t pace_hash(const struct loop *l)
 {
     return ((uint64_t)(uintptr_t)l->each.fn + (uint64_t)l->depth) *
            UINT64_C(0x9e3779b97f4a7c15);
 }
 
 /* Return the pace of an earlier loop, or 0. */
-static uint64_t recall(const struct loop *l)
+static uint64_t recall_pace(const struct loop *l)
 {
-    uint64_t mixed = mix(l);
+    uint64_t mixed = pace_hash(l);
     uint64_t entry = weir_atomic_load(&l->pool->paces[mixed >> 58],
                                       weir_relaxed);
 
     return entry >> 32 == (mixed >> 16 & UINT32_MAX) ? entry & PACE_MAX : 0;
 }
 
-static void remember(const struct loop *l)
+static void store_pace(const struct loop *l)
 {
-    uint64_t mixed = mix(l);
+    uint64_t mixed = pace_hash(l);
     uint64_t pace = weir_atomic_load(&l->pace, weir_relaxed);
 
     if (pace > PACE_MAX)
@@ -194,15 +195,15 @@ static void fail(struct loop *l, int status)
 /* Return why the loop must end, after weir_stop_requested() has returned 1. */
 static int stop_reason(const struct loop *l, const struct weir_context *cx)
 {
-    struct weir_group *g = l->group != NULL ? l->group : l->around;
-    int reason = g != NULL ? weir_group_stopping(g) : 0;
+    struct weir_group *g = l->group != NULL ? l->group : l->outer_group;
+    int stop_reason = g != NULL ? weir_group_stopping(g) : 0;
 
-    if (reason == 0 && weir_deadline(cx) <= weir_sys_now())
-        reason = -ETIMEDOUT;
-    return reason != 0 ? reason : -ECANCELED;
+    if (stop_reason == 0 && weir_deadline(cx) <= weir_sys_now())
+        stop_reason = -ETIMEDOUT;
+    return stop_reason != 0 ? stop_reason : -ECANCELED;
 }
 
-static bool goes_on(struct loop *l, const struct weir_context *cx)
+static bool may_continue(struct loop *l, const struct weir_context *cx)
 {
     if (weir_atomic_load(&l->status, weir_relaxed) != 0 ||
         weir_atomic_load(&l->paced, weir_relaxed))
@@ -215,23 +216,23 @@ static bool goes_on(struct loop *l, const struct weir_context *cx)
 
 /* No element is left to be claimed: helpers that have not begun are not
  * needed. They count as jobs that succeeded. */
-static void dismiss(struct loop *l)
+static void cancel_helpers(struct loop *l)
 {
     struct weir_group *g = l->group;
-    struct weir_slot *slot;
+    struct weir_member *member;
 
     if (g == NULL)
         return;
     do {
         weir_group_lock(g);
         l->over = true;
-        slot = weir_slot_claim_oldest_locked(g);
+        member = weir_member_claim_oldest_locked(g);
         weir_sys_unlock(&g->lock);
-        if (slot != NULL) {
-            weir_slot_finish(slot);
+        if (member != NULL) {
+            weir_member_finish(member);
             weir_ring_notify_room(&l->pool->ring);
         }
-    } while (slot != NULL);
+    } while (member != NULL);
 }
 
 /* ---- claiming ---- */
@@ -273,7 +274,7 @@ static uint64_t range_size(const struct loop *l, const struct part *p,
         size = least;
     if (size > RANGE_MAX)
         size = RANGE_MAX;
-    if (size > RANGE_ALONE && threads == 1 && l->most > 0 && !l->asked)
+    if (size > RANGE_ALONE && threads == 1 && l->most > 0 && !l->helpers_made)
         size = RANGE_ALONE;
     return size < left ? size : left;
 }
@@ -476,27 +477,27 @@ static void fill_helper(struct loop *l, struct weir_job *job, int number)
 
 /* Submit a helper without waiting, unless the loop is over. Returns whether
  * the loop can do without the caller. */
-static bool offer(struct loop *l, struct part *p)
+static bool submit_helper(struct loop *l, struct part *p)
 {
     struct weir_job job;
     bool goes;
 
     fill_helper(l, &job, p->number);
     weir_group_lock(l->group);
-    goes = l->over || weir_group_offer_locked(l->group, &job);
+    goes = l->over || weir_group_try_submit_locked(l->group, &job);
     weir_sys_unlock(&l->group->lock);
     return goes;
 }
 
 /* Whether a participant should let others have its worker or its permit. */
-static bool is_pressed(struct loop *l, bool turn_is_over)
+static bool must_yield(struct loop *l, bool turn_is_over)
 {
     struct weir_pool *pool = l->pool;
-    unsigned press = pool->gate != NULL ? weir_gate_press(pool->gate) : 0;
+    unsigned pressure = pool->gate != NULL ? weir_gate_pressure(pool->gate) : 0;
 
-    if ((press & WEIR_GATE_PACED) != 0)
+    if ((pressure & WEIR_GATE_PACED) != 0)
         weir_atomic_store(&l->paced, true, weir_relaxed);
-    return turn_is_over && ((press & WEIR_GATE_WANTED) != 0 ||
+    return turn_is_over && ((pressure & WEIR_GATE_CONTENDED) != 0 ||
                             weir_pool_has_jobs(pool));
 }
 
@@ -517,20 +518,20 @@ static int help(struct weir_context *cx, void *arg)
     status = make_accumulator(l, p);
     if (status != 0)
         fail(l, status);
-    while (goes_on(l, cx) && run_next(l, cx, p, &now) &&
+    while (may_continue(l, cx) && run_next(l, cx, p, &now) &&
            !weir_worker_is_forked(cx)) {
         /* Another helper goes on with this part, at the end of the line. If
          * the ring is full the calling thread can do without. */
-        if (is_pressed(l, now - since >= TURN_NS)) {
-            goes = offer(l, p) || l->helping;
+        if (must_yield(l, now - since >= TURN_NS)) {
+            goes = submit_helper(l, p) || l->helping;
             if (goes)
                 break;
             since = now;
         }
     }
     if (!goes && !weir_worker_is_forked(cx))
-        dismiss(l);
-    cx->stays = true; /* programs often run one loop after another */
+        cancel_helpers(l);
+    cx->expects_more = true; /* programs often run one loop after another */
     return 0;
 }
 
@@ -542,11 +543,11 @@ static void set_most(struct loop *l)
     int most = weir_atomic_load(&pool->target, weir_relaxed);
     int limit = weir_atomic_load(&pool->limit, weir_relaxed);
 
-    if (most < pool->max)
-        most = pool->max; /* it may grow, if elements block */
+    if (most < pool->own_threads_max)
+        most = pool->own_threads_max; /* it may grow, if elements block */
     if (most < 1)
         most = 1;
-    most += weir_atomic_load(&pool->lending, weir_relaxed);
+    most += weir_atomic_load(&pool->callers, weir_relaxed);
     if (limit != WEIR_NONE && limit < most)
         most = limit;
     if (l->each.count < (uint64_t)most)
@@ -555,7 +556,7 @@ static void set_most(struct loop *l)
 }
 
 /* Return how many helpers to submit for this much work. */
-static int wanted(const struct loop *l, int64_t work_ns)
+static int helpers_for(const struct loop *l, int64_t work_ns)
 {
     uint64_t state = weir_atomic_load(&l->pool->ring.items.state,
                                       weir_relaxed);
@@ -614,7 +615,7 @@ static int make_helpers(struct loop *l, int count)
  * no more than are made in a microsecond or two. */
 static int room_for(const struct loop *l, int count)
 {
-    size_t each = sizeof(struct part) + sizeof(struct weir_slot) * 2;
+    size_t each = sizeof(struct part) + sizeof(struct weir_member) * 2;
     int room;
 
     if (l->each.total_bytes >= ROOM_BYTES)
@@ -627,12 +628,12 @@ static int room_for(const struct loop *l, int count)
 
 /* Let `count` others help in all. Without memory, or room in the ring, the
  * calling thread does it all. */
-static void ask_for_help(struct loop *l, int count)
+static void submit_helpers(struct loop *l, int count)
 {
-    if (!l->asked) {
+    if (!l->helpers_made) {
         int room = room_for(l, count);
 
-        l->asked = true;
+        l->helpers_made = true;
         if (make_helpers(l, room) == 0) {
             l->room = room;
             /* What elements make from here on stops with the loop. */
@@ -643,7 +644,7 @@ static void ask_for_help(struct loop *l, int count)
         count = l->room;
     while (l->helpers < count) {
         weir_atomic_store(&l->threads, l->helpers + 2, weir_relaxed);
-        if (!offer(l, part_of(l, l->helpers + 1)))
+        if (!submit_helper(l, part_of(l, l->helpers + 1)))
             break;
         l->helpers++;
     }
@@ -651,30 +652,30 @@ static void ask_for_help(struct loop *l, int count)
 
 /* Before the first element: whether to ask for help with no more than what
  * the pool remembers. */
-static void ask_early(struct loop *l)
+static void submit_helpers_early(struct loop *l)
 {
-    uint64_t pace = recall(l), count = l->each.count;
+    uint64_t pace = recall_pace(l), count = l->each.count;
     int helpers = 0;
 
     if (pace != 0)
-        helpers = wanted(l, time_of(count, pace));
+        helpers = helpers_for(l, time_of(count, pace));
     else if (count / FEW <= (uint64_t)l->most)
-        helpers = wanted(l, INT64_MAX);
+        helpers = helpers_for(l, INT64_MAX);
     if (helpers > 0)
-        ask_for_help(l, helpers);
+        submit_helpers(l, helpers);
 }
 
 /* After a range of the calling thread's. */
-static void ask_late(struct loop *l, int64_t now)
+static void submit_helpers_late(struct loop *l, int64_t now)
 {
     uint64_t cursor = weir_atomic_load(&l->cursor, weir_relaxed);
     int helpers;
 
     if (now - l->began_at < PROBE_NS || cursor >= l->each.count)
         return;
-    helpers = wanted(l, time_of(l->each.count - cursor, l->own.pace));
+    helpers = helpers_for(l, time_of(l->each.count - cursor, l->own.pace));
     if (helpers > l->helpers)
-        ask_for_help(l, helpers);
+        submit_helpers(l, helpers);
 }
 
 /* ---- the calling thread ---- */
@@ -709,19 +710,19 @@ static void push_frame(struct loop *l)
 
     l->depth = cx->depth;
     cx->frames[cx->depth++] = (struct weir_frame){ .cx = cx,
-        .group = l->around, .part = &l->own, .attempt = 1,
+        .group = l->outer_group, .part = &l->own, .attempt = 1,
         .stopping = frame_stopping, .deadline = frame_deadline,
         .abandon = frame_abandon };
 }
 
 /* Go out of the gate and to the end of its line, as one that sleeps would. */
-static void let_others_in(struct loop *l)
+static void yield_permit(struct loop *l)
 {
     struct weir_context *cx = l->cx;
 
-    weir_worker_give_back(cx);
-    weir_gate_return(&(struct weir_gate_pass){ .gate = l->pool->gate },
-                     &cx->place);
+    weir_worker_release_permit(cx);
+    weir_gate_reacquire(&(struct weir_gate_permit){ .gate = l->pool->gate },
+                        &cx->gate_waiter);
     cx->permit = true;
 }
 
@@ -733,13 +734,13 @@ static void run_here(void *arg)
     bool outside = cx->index < 0;
 
     l->began_at = now;
-    while (goes_on(l, cx) && run_next(l, cx, &l->own, &now) &&
+    while (may_continue(l, cx) && run_next(l, cx, &l->own, &now) &&
            !weir_worker_is_forked(cx)) {
-        if (!l->asked || l->helpers < l->room)
-            ask_late(l, now);
+        if (!l->helpers_made || l->helpers < l->room)
+            submit_helpers_late(l, now);
         if (l->pool->gate != NULL &&
-            is_pressed(l, now - since >= TURN_NS) && outside) {
-            let_others_in(l);
+            must_yield(l, now - since >= TURN_NS) && outside) {
+            yield_permit(l);
             since = now = weir_sys_now();
         }
     }
@@ -753,14 +754,14 @@ static void await_helpers(struct loop *l)
 
     if (g == NULL)
         return;
-    weir_pool_aside_begin(l->pool);
-    dismiss(l);
-    weir_pool_aside_end(l->pool);
+    weir_pool_busy_begin(l->pool);
+    cancel_helpers(l);
+    weir_pool_busy_end(l->pool);
     weir_group_lock(g);
     left = g->stats.unfinished;
     weir_sys_unlock(&g->lock);
     if (left > 0 && weir_spin_begin(&g->spin))
-        weir_group_look_out(g, left);
+        weir_group_spin(g, left);
     weir_group_wait_end(g);
 }
 
@@ -808,7 +809,7 @@ static void end_thread(void *arg)
     weir_group_destroy(l->group);
 }
 
-static void never(void *arg)
+static void on_thread_exit(void *arg)
 {
     const struct loop *l = arg;
 
@@ -820,7 +821,7 @@ static void never(void *arg)
 
 /* Run elements in the calling thread, inside a job or as a helper of the
  * pool's from outside. */
-static void take_part(struct loop *l, void (*ended)(void *arg))
+static void run_caller_part(struct loop *l, void (*ended)(void *arg))
 {
     struct weir_context *cx = l->cx;
     uint64_t tag = cx->tag;
@@ -831,10 +832,10 @@ static void take_part(struct loop *l, void (*ended)(void *arg))
     set_most(l);
     l->own.accumulator = l->each.total;
     push_frame(l);
-    ask_early(l);
+    submit_helpers_early(l);
     weir_sys_run_with_exit_handler(run_here, ended, l);
     cx->depth--;
-    remember(l);
+    store_pace(l);
     cx->tag = tag;
     cx->retry_ns = retry_ns;
     if (!weir_worker_is_forked(cx))
@@ -845,8 +846,8 @@ static int run_inside(struct loop *l, struct weir_context *cx)
 {
     l->cx = cx;
     if (cx->depth > 0)
-        l->around = cx->frames[cx->depth - 1].group;
-    take_part(l, end_thread);
+        l->outer_group = cx->frames[cx->depth - 1].group;
+    run_caller_part(l, end_thread);
     if (weir_worker_is_forked(cx))
         return -ECHILD;
     finish(l);
@@ -858,10 +859,14 @@ static int run_outside(struct loop *l)
 {
     enum { DEPTH = 16 };
     struct weir_pool *pool = l->pool;
-    struct weir_context *before = weir_worker_current();
+    struct weir_context *completed_before = weir_worker_current();
     struct weir_frame frames[DEPTH + 1];
-    struct weir_context cx = { .pool = pool, .fork_guard = pool->fork_guard, .index = -1,
-        .frames = frames, .outer = before, .depth_max = DEPTH };
+    struct weir_context cx = { .pool = pool,
+                               .fork_guard = pool->fork_guard,
+                               .index = -1,
+                               .frames = frames,
+                               .outer = completed_before,
+                               .depth_max = DEPTH };
     int cancel, err = 0;
 
     if (pool->worker_start != NULL || weir_context_init(&cx) != 0)
@@ -874,7 +879,7 @@ static int run_outside(struct loop *l)
         return -ENOENT;
     }
     cx.permit = pool->gate != NULL;
-    weir_guest_enter(&cx);
+    weir_external_helper_enter(&cx);
     /* Checked after that: a drain that begins later waits for this loop. */
     if (weir_atomic_load(&pool->ring.insiders_only, weir_seq_cst) ||
         weir_ring_is_closed(&pool->ring)) {
@@ -882,18 +887,18 @@ static int run_outside(struct loop *l)
     } else {
         l->cx = &cx;
         cancel = weir_sys_disable_cancel();
-        weir_worker_become(&cx);
-        take_part(l, never);
-        weir_worker_become(before);
+        weir_worker_set_current(&cx);
+        run_caller_part(l, on_thread_exit);
+        weir_worker_set_current(completed_before);
         weir_sys_restore_cancel(cancel);
         if (weir_worker_is_forked(&cx)) {
             weir_context_destroy(&cx);
             return -ECHILD;
         }
     }
-    weir_worker_give_back(&cx);
-    weir_worker_pay(&cx);
-    weir_guest_leave(&cx);
+    weir_worker_release_permit(&cx);
+    weir_worker_release_refs(&cx);
+    weir_external_helper_leave(&cx);
     weir_context_destroy(&cx);
     l->cx = NULL;
     finish(l);
@@ -916,7 +921,7 @@ static int run_elsewhere(struct loop *l)
     fill_helper(l, &job, 1);
     n = weir_group_submit(l->group, &job, 1, WEIR_FOREVER);
     for (int i = 2; n == 1 && i <= helpers; i++)
-        if (!offer(l, part_of(l, i)))
+        if (!submit_helper(l, part_of(l, i)))
             break;
     err = n == 1 ? weir_group_wait(l->group, WEIR_FOREVER) : (int)n;
     free_parts(l);
@@ -982,7 +987,7 @@ static int submit_elements(struct loop *l, struct weir_group *g)
         } else if (n == -EAGAIN) {
             /* Inside a job: the ring is full, and the gate is shut, or all
              * slots are taken by what runs elsewhere. */
-            i += weir_group_queue_aside(g, &job);
+            i += weir_group_queue_for_waiter(g, &job);
             err = weir_group_wait(g, WEIR_FOREVER);
         } else {
             err = (int)n;
@@ -995,7 +1000,8 @@ static int submit_elements(struct loop *l, struct weir_group *g)
 static int run_one_by_one(struct loop *l)
 {
     struct weir_group *g;
-    int threads = l->each.total_bytes != 0 ? l->pool->slots + 1 : 0, err;
+    int threads = l->each.total_bytes != 0 ? l->pool->contexts_count + 1 : 0,
+        err;
 
     if (threads > 0) {
         err = make_parts(l, threads);
@@ -1032,7 +1038,7 @@ static bool is_valid(const struct weir_each *each)
 static bool is_paced(struct weir_pool *pool)
 {
     return pool->gate != NULL &&
-           (weir_gate_press(pool->gate) & WEIR_GATE_PACED) != 0;
+           (weir_gate_pressure(pool->gate) & WEIR_GATE_PACED) != 0;
 }
 
 /* Return the result, after every participant has ended. */

@@ -6,7 +6,7 @@
  * job: the worker that takes the reference, a waiter that helps, or who
  * cancels. A reference whose ticket is not that of a queued job any more is
  * stale: a worker passes over it, and whoever asks the pool for room or for
- * its end takes it out of the ring, see weir_tasks_skip_spent().
+ * its end takes it out of the ring, see weir_deferred_skip_orphaned().
  *
  * Who ends a job does not lock the group where nothing is to be done about it
  * at once: it puts the slot on a stack, `ended`, which the next one takes in
@@ -38,189 +38,193 @@
  */
 #include "group_private.h"
 
-#define STATE(claim) ((enum weir_slot_state)((claim) & 3))
+#define STATE(claim) ((enum weir_member_state)((claim) & 3))
 
 /* ---- lists ---- */
 
-void weir_slot_append_locked(struct weir_slot_list *list,
-                             struct weir_slot *slot)
+void weir_member_append_locked(struct weir_member_list *list,
+                               struct weir_member *member)
 {
-    slot->next = NULL;
-    slot->prev = list->last;
+    member->next = NULL;
+    member->prev = list->last;
     if (list->last != NULL)
-        list->last->next = slot;
+        list->last->next = member;
     else
-        list->first = slot;
-    list->last = slot;
+        list->first = member;
+    list->last = member;
 }
 
-void weir_slot_remove_locked(struct weir_slot_list *list,
-                             struct weir_slot *slot)
+void weir_member_remove_locked(struct weir_member_list *list,
+                               struct weir_member *member)
 {
-    if (slot->prev != NULL)
-        slot->prev->next = slot->next;
+    if (member->prev != NULL)
+        member->prev->next = member->next;
     else
-        list->first = slot->next;
-    if (slot->next != NULL)
-        slot->next->prev = slot->prev;
+        list->first = member->next;
+    if (member->next != NULL)
+        member->next->prev = member->prev;
     else
-        list->last = slot->prev;
+        list->last = member->prev;
 }
 
-static void queue_locked(struct weir_group *g, struct weir_slot *slot)
+static void queue_locked(struct weir_group *g, struct weir_member *member)
 {
-    weir_slot_append_locked(slot->is_task ? &g->tasks : &g->queued, slot);
-    slot->queued = true;
+    weir_member_append_locked(
+        member->is_deferred ? &g->deferred_jobs : &g->queued, member);
+    member->queued = true;
 }
 
-static void unqueue_locked(struct weir_group *g, struct weir_slot *slot)
+static void unqueue_locked(struct weir_group *g, struct weir_member *member)
 {
-    if (slot->queued)
-        weir_slot_remove_locked(slot->is_task ? &g->tasks : &g->queued,
-                                slot);
-    slot->queued = false;
+    if (member->queued)
+        weir_member_remove_locked(
+            member->is_deferred ? &g->deferred_jobs : &g->queued, member);
+    member->queued = false;
 }
 
-struct weir_slot *weir_slot_find_locked(struct weir_group *g, uint64_t index)
+struct weir_member *weir_member_find_locked(struct weir_group *g,
+                                            uint64_t index)
 {
-    struct weir_slot *slot = g->buckets[index & g->bucket_mask];
+    struct weir_member *member = g->buckets[index & g->bucket_mask];
 
-    while (slot != NULL && slot->result.index != index)
-        slot = slot->same;
-    return slot;
+    while (member != NULL && member->result.index != index)
+        member = member->bucket_next;
+    return member;
 }
 
 /* ---- filling and freeing ---- */
 
 /* Move a slot to a state; with a new ticket when a job comes or goes. */
-static void set_state(struct weir_slot *slot, enum weir_slot_state state,
-                      bool new_ticket)
+static void set_state(struct weir_member *member, enum weir_member_state state,
+                      bool new_generation)
 {
-    uint64_t claim = weir_atomic_load(&slot->claim, weir_relaxed);
-    uint64_t ticket = (claim >> 2) + new_ticket;
+    uint64_t claim = weir_atomic_load(&member->claim, weir_relaxed);
+    uint64_t generation = (claim >> 2) + new_generation;
 
     /* Who claims it acquires what was written before. */
-    weir_atomic_store(&slot->claim, ticket << 2 | state, weir_release);
+    weir_atomic_store(&member->claim, generation << 2 | state, weir_release);
 }
 
-struct weir_slot *weir_slot_fill_locked(struct weir_group *g,
-                                        const struct weir_job *job,
-                                        int64_t now, bool is_task)
+struct weir_member *weir_member_add_locked(struct weir_group *g,
+                                           const struct weir_job *job,
+                                           int64_t now, bool is_deferred)
 {
-    struct weir_slot *slot = g->free;
+    struct weir_member *member = g->free;
     uint64_t index = g->next_index++;
-    struct weir_slot **bucket = &g->buckets[index & g->bucket_mask];
+    struct weir_member **bucket = &g->buckets[index & g->bucket_mask];
 
-    if (slot != NULL) {
-        g->free = slot->next;
+    if (member != NULL) {
+        g->free = member->next;
     } else {
-        slot = &g->slots[g->fresh++];
-        slot->group = g;
+        member = &g->members[g->used_count++];
+        member->group = g;
     }
-    slot->fn = job->fn;
-    slot->drop = job->drop;
-    slot->name = job->name;
+    member->fn = job->fn;
+    member->drop = job->drop;
+    member->name = job->name;
     /* Member by member: what is reserved is 0 and stays so. */
-    slot->result.index = index;
-    slot->result.tag = job->tag;
-    slot->result.arg = job->arg;
-    slot->result.status = 0;
-    slot->result.attempts = 0;
-    slot->result.worker = -1;
-    slot->result.queued_at = now;
-    slot->result.began_at = 0;
-    slot->result.ended_at = 0;
-    slot->dropped = false;
-    slot->again_at = 0;
-    slot->is_task = is_task;
-    slot->task = NULL;
-    weir_atomic_store(&slot->stop, 0, weir_relaxed); /* under the lock */
-    slot->same = *bucket;
-    *bucket = slot;
-    queue_locked(g, slot);
+    member->result.index = index;
+    member->result.tag = job->tag;
+    member->result.arg = job->arg;
+    member->result.status = 0;
+    member->result.attempts = 0;
+    member->result.worker = -1;
+    member->result.queued_at = now;
+    member->result.began_at = 0;
+    member->result.ended_at = 0;
+    member->dropped = false;
+    member->rerun_at = 0;
+    member->is_deferred = is_deferred;
+    member->deferred = NULL;
+    weir_atomic_store(&member->stop, 0, weir_relaxed); /* under the lock */
+    member->bucket_next = *bucket;
+    *bucket = member;
+    queue_locked(g, member);
     g->stats.unfinished++;
     g->stats.submitted++;
-    set_state(slot, WEIR_SLOT_QUEUED, true);
-    return slot;
+    set_state(member, WEIR_MEMBER_QUEUED, true);
+    return member;
 }
 
-void weir_slot_free_locked(struct weir_group *g, struct weir_slot *slot)
+void weir_member_free_locked(struct weir_group *g, struct weir_member *member)
 {
-    struct weir_slot **at =
-        &g->buckets[slot->result.index & g->bucket_mask];
+    struct weir_member **at =
+        &g->buckets[member->result.index & g->bucket_mask];
 
-    while (*at != slot)
-        at = &(*at)->same;
-    *at = slot->same;
-    set_state(slot, WEIR_SLOT_FREE, true);
-    slot->next = g->free;
-    g->free = slot;
+    while (*at != member)
+        at = &(*at)->bucket_next;
+    *at = member->bucket_next;
+    set_state(member, WEIR_MEMBER_FREE, true);
+    member->next = g->free;
+    g->free = member;
 }
 
-void weir_slot_undo_locked(struct weir_group *g, struct weir_slot *slot)
+void weir_member_undo_locked(struct weir_group *g, struct weir_member *member)
 {
-    unqueue_locked(g, slot);
+    unqueue_locked(g, member);
     g->next_index--;
     g->stats.unfinished--;
     g->stats.submitted--;
-    weir_slot_free_locked(g, slot);
+    weir_member_free_locked(g, member);
 }
 
 /* Let it be queued again, for the task that will bring it. */
-void weir_slot_queue_again(struct weir_slot *slot, struct weir_task *task)
+void weir_member_requeue(struct weir_member *member,
+                         struct weir_deferred *deferred)
 {
-    struct weir_group *g = slot->group;
+    struct weir_group *g = member->group;
     int reason;
 
     weir_group_lock(g);
-    if (!slot->is_task)
-        unqueue_locked(g, slot);
-    slot->is_task = true;
-    slot->task = task;
-    if (!slot->queued)
-        queue_locked(g, slot);
-    set_state(slot, WEIR_SLOT_QUEUED, false);
+    if (!member->is_deferred)
+        unqueue_locked(g, member);
+    member->is_deferred = true;
+    member->deferred = deferred;
+    if (!member->queued)
+        queue_locked(g, member);
+    set_state(member, WEIR_MEMBER_QUEUED, false);
     /* Who stopped it until now did not find it here; who does so from now on
      * will. */
-    reason = weir_slot_why_stop(slot);
+    reason = weir_member_stop_reason(member);
     if (reason != 0)
-        weir_task_take(task, reason);
+        weir_deferred_take(deferred, reason);
     weir_sys_unlock(&g->lock);
 }
 
-void weir_slot_unqueue(struct weir_slot *slot)
+void weir_member_unqueue(struct weir_member *member)
 {
-    weir_group_lock(slot->group);
-    unqueue_locked(slot->group, slot);
-    weir_sys_unlock(&slot->group->lock);
+    weir_group_lock(member->group);
+    unqueue_locked(member->group, member);
+    weir_sys_unlock(&member->group->lock);
 }
 
 /* ---- claiming ---- */
 
-bool weir_slot_claim_ticket(struct weir_slot *slot, uint64_t ticket)
+bool weir_member_claim_generation(struct weir_member *member,
+                                  uint64_t generation)
 {
-    uint64_t claim = ticket << 2 | WEIR_SLOT_QUEUED;
+    uint64_t claim = generation << 2 | WEIR_MEMBER_QUEUED;
 
-    return weir_atomic_cas_strong(&slot->claim, &claim,
-                                  ticket << 2 | WEIR_SLOT_TAKEN,
+    return weir_atomic_cas_strong(&member->claim, &claim,
+                                  generation << 2 | WEIR_MEMBER_CLAIMED,
                                   weir_seq_cst);
 }
 
-bool weir_slot_claim(struct weir_slot *slot)
+bool weir_member_claim(struct weir_member *member)
 {
-    uint64_t claim = weir_atomic_load(&slot->claim, weir_seq_cst);
+    uint64_t claim = weir_atomic_load(&member->claim, weir_seq_cst);
 
-    return STATE(claim) == WEIR_SLOT_QUEUED &&
-           weir_slot_claim_ticket(slot, claim >> 2);
+    return STATE(claim) == WEIR_MEMBER_QUEUED &&
+           weir_member_claim_generation(member, claim >> 2);
 }
 
 /* Claim a job out of turn: its reference is stale from then on, and whoever
  * asks the pool for room or for its end lets it pass. */
-static bool claim_aside_locked(struct weir_slot *slot)
+static bool claim_out_of_turn_locked(struct weir_member *member)
 {
-    struct weir_pool *pool = slot->group->pool;
+    struct weir_pool *pool = member->group->pool;
 
-    if (!weir_slot_claim(slot))
+    if (!weir_member_claim(member))
         return false;
     /* Loaded first: the line is read by others. */
     if (!weir_atomic_load(&pool->may_be_stale, weir_seq_cst))
@@ -228,76 +232,79 @@ static bool claim_aside_locked(struct weir_slot *slot)
     return true;
 }
 
-bool weir_slot_is_done(const struct weir_slot *slot)
+bool weir_member_is_done(const struct weir_member *member)
 {
-    return STATE(weir_atomic_load(&slot->claim, weir_seq_cst)) ==
-           WEIR_SLOT_DONE;
+    return STATE(weir_atomic_load(&member->claim, weir_seq_cst)) ==
+           WEIR_MEMBER_DONE;
 }
 
 /* The oldest task from `slot` on that this thread may try to start. */
-static struct weir_slot *find_task_locked(struct weir_slot *slot,
-                                          struct weir_context *cx,
-                                          bool look_only)
+static struct weir_member *find_deferred_locked(struct weir_member *member,
+                                                struct weir_context *cx,
+                                                bool look_only)
 {
-    while (slot != NULL && !weir_task_take_to_help(slot->task, cx, look_only))
-        slot = slot->next;
-    return slot;
+    while (member != NULL &&
+           !weir_deferred_take_to_help(member->deferred, cx, look_only))
+        member = member->next;
+    return member;
 }
 
-struct weir_slot *weir_slot_take_task_locked(struct weir_group *g,
-                                             struct weir_slot *after,
-                                             struct weir_context *cx)
+struct weir_member *weir_member_take_deferred_locked(struct weir_group *g,
+                                                     struct weir_member *after,
+                                                     struct weir_context *cx)
 {
-    return find_task_locked(after != NULL ? after->next : g->tasks.first, cx,
-                            false);
+    return find_deferred_locked(
+        after != NULL ? after->next : g->deferred_jobs.first, cx, false);
 }
 
-bool weir_slot_any_queued_locked(struct weir_group *g,
-                                 struct weir_context *cx)
+bool weir_group_has_runnable_locked(struct weir_group *g,
+                                    struct weir_context *cx)
 {
-    struct weir_slot *slot;
+    struct weir_member *member;
 
-    while ((slot = g->queued.first) != NULL) {
-        uint64_t claim = weir_atomic_load(&slot->claim, weir_seq_cst);
+    while ((member = g->queued.first) != NULL) {
+        uint64_t claim = weir_atomic_load(&member->claim, weir_seq_cst);
 
-        if (STATE(claim) == WEIR_SLOT_QUEUED)
+        if (STATE(claim) == WEIR_MEMBER_QUEUED)
             return true;
-        unqueue_locked(g, slot);
+        unqueue_locked(g, member);
     }
-    return find_task_locked(g->tasks.first, cx, true) != NULL;
+    return find_deferred_locked(g->deferred_jobs.first, cx, true) != NULL;
 }
 
-struct weir_slot *weir_slot_claim_oldest_locked(struct weir_group *g)
+struct weir_member *weir_member_claim_oldest_locked(struct weir_group *g)
 {
-    struct weir_slot *slot;
+    struct weir_member *member;
 
-    while ((slot = g->queued.first) != NULL) {
-        unqueue_locked(g, slot);
-        if (claim_aside_locked(slot))
-            return slot;
+    while ((member = g->queued.first) != NULL) {
+        unqueue_locked(g, member);
+        if (claim_out_of_turn_locked(member))
+            return member;
     }
     return NULL;
 }
 
-struct weir_slot *weir_slot_claim_index_locked(struct weir_group *g,
-                                               uint64_t index)
+struct weir_member *weir_member_claim_index_locked(struct weir_group *g,
+                                                   uint64_t index)
 {
-    struct weir_slot *slot = weir_slot_find_locked(g, index);
+    struct weir_member *member = weir_member_find_locked(g, index);
 
-    return slot != NULL && !slot->is_task && claim_aside_locked(slot) ? slot
-                                                                      : NULL;
+    return member != NULL && !member->is_deferred &&
+                   claim_out_of_turn_locked(member)
+               ? member
+               : NULL;
 }
 
 /* ---- ending ---- */
 
 /* Count a job that has ended. Returns whether that stops the group: what is
  * queued is to be dropped then. */
-static bool count_locked(struct weir_group *g, const struct weir_slot *slot)
+static bool count_locked(struct weir_group *g, const struct weir_member *member)
 {
-    int status = slot->result.status, none = 0;
+    int status = member->result.status, none = 0;
 
     g->stats.unfinished--;
-    if (slot->dropped)
+    if (member->dropped)
         g->stats.dropped++;
     else if (status == 0)
         g->stats.succeeded++;
@@ -305,7 +312,7 @@ static bool count_locked(struct weir_group *g, const struct weir_slot *slot)
         g->stats.failed++;
     if (status != 0 && g->first_status == 0)
         g->first_status = status;
-    if (!slot->dropped && status == 0)
+    if (!member->dropped && status == 0)
         g->has_ok = true;
     /* Here, so that who sees this job ended is refused already. */
     return ((g->options.policy == WEIR_FAIL_FAST && status != 0) ||
@@ -315,15 +322,15 @@ static bool count_locked(struct weir_group *g, const struct weir_slot *slot)
 }
 
 /* Keep the result of a job that has ended, if results are kept. */
-static void keep_locked(struct weir_group *g, struct weir_slot *slot)
+static void keep_locked(struct weir_group *g, struct weir_member *member)
 {
     if (g->options.discard) {
-        weir_slot_free_locked(g, slot);
+        weir_member_free_locked(g, member);
         return;
     }
     g->stats.unread++;
-    set_state(slot, WEIR_SLOT_DONE, false);
-    weir_slot_append_locked(&g->done, slot);
+    set_state(member, WEIR_MEMBER_DONE, false);
+    weir_member_append_locked(&g->unread, member);
 }
 
 /* How many ahead of the one that is taken in are fetched. */
@@ -338,36 +345,36 @@ static void fetch_ahead(const struct weir_group *g, uint32_t last,
 
     if (ahead >= g->options.window)
         return;
-    weir_sys_prefetch(&g->slots[ahead]);
-    weir_sys_prefetch(&g->slots[ahead].result);
+    weir_sys_prefetch(&g->members[ahead]);
+    weir_sys_prefetch(&g->members[ahead].result);
 }
 
 /* Take what is on the stack now. */
-static void take_stack_locked(struct weir_group *g)
+static void drain_stack_locked(struct weir_group *g)
 {
-    struct weir_slot *slot, *oldest = NULL;
+    struct weir_member *member, *oldest = NULL;
     uint32_t number =
-        (uint32_t)weir_atomic_exchange(&g->ended, 0, weir_seq_cst);
+        (uint32_t)weir_atomic_exchange(&g->completed, 0, weir_seq_cst);
 
     /* The last one comes first: turn them round. */
     while (number != 0) {
         uint32_t last = number;
 
-        slot = &g->slots[number - 1];
-        number = slot->before;
+        member = &g->members[number - 1];
+        number = member->completed_before;
         fetch_ahead(g, last, number);
-        unqueue_locked(g, slot);
-        slot->next = oldest;
-        oldest = slot;
+        unqueue_locked(g, member);
+        member->next = oldest;
+        oldest = member;
     }
-    while ((slot = oldest) != NULL) {
-        oldest = slot->next;
-        count_locked(g, slot);
-        keep_locked(g, slot);
+    while ((member = oldest) != NULL) {
+        oldest = member->next;
+        count_locked(g, member);
+        keep_locked(g, member);
     }
 }
 
-bool weir_slot_await_all_locked(struct weir_group *g)
+bool weir_group_await_all_locked(struct weir_group *g)
 {
     uint64_t unfinished;
 
@@ -375,79 +382,81 @@ bool weir_slot_await_all_locked(struct weir_group *g)
         unfinished = g->stats.unfinished;
         weir_atomic_store(&g->awaited, unfinished, weir_seq_cst);
         /* Whoever ends the last one from here on sees that, and wakes. */
-        if (unfinished == 0 || weir_atomic_load(&g->ended, weir_seq_cst) <
-                                   unfinished * WEIR_ENDED_ONE)
+        if (unfinished == 0 || weir_atomic_load(&g->completed, weir_seq_cst) <
+                                   unfinished * WEIR_COMPLETED_ONE)
             break;
-        take_stack_locked(g);
+        drain_stack_locked(g);
     }
     if (unfinished == 0)
         weir_ec_notify_all(&g->all);
     return unfinished == 0;
 }
 
-void weir_slot_take_in_locked(struct weir_group *g)
+void weir_group_drain_completed_locked(struct weir_group *g)
 {
     /* Who sleeps has announced itself and now looks: see park.h. */
-    if (weir_atomic_load(&g->ended, weir_seq_cst) == 0)
+    if (weir_atomic_load(&g->completed, weir_seq_cst) == 0)
         return;
-    take_stack_locked(g);
-    weir_slot_await_all_locked(g);
+    drain_stack_locked(g);
+    weir_group_await_all_locked(g);
 }
 
 /* Wake who waits for the end of a job that was in slot `number`. Who sleeps
  * has announced itself, and then has taken in what had ended: either this end
  * was among that, or its announcement is seen here. */
-static void tell_ended(struct weir_group *g, uint64_t number)
+static void notify_completed(struct weir_group *g, uint64_t number)
 {
-    uint64_t wants;
+    uint64_t waited_for;
 
     weir_ec_notify_all(&g->changed);
-    wants = weir_atomic_load(&g->wants, weir_seq_cst);
-    if (wants == number || wants == WEIR_WANTED_MANY)
-        weir_ec_notify_all(&g->wanted);
+    waited_for = weir_atomic_load(&g->waited_for, weir_seq_cst);
+    if (waited_for == number || waited_for == WEIR_WAITED_FOR_MANY)
+        weir_ec_notify_all(&g->result_ended);
 }
 
 /* Where nothing has to be done at once: leave the job for the next one who
  * locks the group. The slot is nobody's from then on. */
-static void leave_ended(struct weir_slot *slot)
+static void push_completed(struct weir_member *member)
 {
-    struct weir_group *g = slot->group;
-    uint64_t number = weir_slot_number(slot);
-    uint64_t ended = weir_atomic_load(&g->ended, weir_relaxed), now;
+    struct weir_group *g = member->group;
+    uint64_t number = weir_member_number(member);
+    uint64_t completed = weir_atomic_load(&g->completed, weir_relaxed), now;
 
     do {
-        slot->before = (uint32_t)ended;
-        now = (ended - slot->before + WEIR_ENDED_ONE) | number;
-    } while (!weir_atomic_cas_weak(&g->ended, &ended, now, weir_seq_cst));
-    tell_ended(g, number);
+        member->completed_before = (uint32_t)completed;
+        now = (completed - member->completed_before + WEIR_COMPLETED_ONE) |
+              number;
+    } while (
+        !weir_atomic_cas_weak(&g->completed, &completed, now, weir_seq_cst));
+    notify_completed(g, number);
     if (now >> 32 >= weir_atomic_load(&g->awaited, weir_seq_cst))
         weir_ec_notify_all(&g->all);
 }
 
 /* Where a task ends, which is free for another job after that, or something
  * may have to be done. */
-static void take_in_ended(struct weir_slot *slot)
+static void complete_locking(struct weir_member *member)
 {
-    struct weir_group *g = slot->group;
-    uint64_t number = weir_slot_number(slot);
+    struct weir_group *g = member->group;
+    uint64_t number = weir_member_number(member);
     bool stop, ready;
 
     weir_group_lock(g);
-    unqueue_locked(g, slot);
-    slot->task = NULL;
-    stop = count_locked(g, slot);
+    unqueue_locked(g, member);
+    member->deferred = NULL;
+    stop = count_locked(g, member);
     ready = !g->options.discard && g->options.on_ready != NULL &&
             g->stats.unread == 0;
-    g->telling += ready;
-    keep_locked(g, slot);
-    weir_slot_await_all_locked(g);
+    g->in_on_ready += ready;
+    keep_locked(g, member);
+    weir_group_await_all_locked(g);
     weir_sys_unlock(&g->lock);
 
-    tell_ended(g, number);
+    notify_completed(g, number);
     if (ready) {
         g->options.on_ready(g->options.user);
         weir_group_lock(g);
-        g->telling--;
+        g->in_on_ready--;
         weir_sys_unlock(&g->lock);
         weir_ec_notify_all(&g->all); /* who destroys waits for this too */
     }
@@ -455,65 +464,66 @@ static void take_in_ended(struct weir_slot *slot)
         weir_group_stop(g, -ECANCELED);
 }
 
-void weir_slot_finish(struct weir_slot *slot)
+void weir_member_finish(struct weir_member *member)
 {
-    const struct weir_group_options *o = &slot->group->options;
+    const struct weir_group_options *o = &member->group->options;
 
-    if (slot->task == NULL && o->policy == WEIR_ALL && o->on_ready == NULL)
-        leave_ended(slot);
+    if (member->deferred == NULL && o->policy == WEIR_ALL &&
+        o->on_ready == NULL)
+        push_completed(member);
     else
-        take_in_ended(slot);
+        complete_locking(member);
 }
 
-struct weir_event weir_slot_who(const struct weir_slot *slot)
+struct weir_event weir_member_event(const struct weir_member *member)
 {
-    return (struct weir_event){ .group = slot->group,
-        .index = slot->result.index, .tag = slot->result.tag,
-        .name = slot->name, .arg = slot->result.arg };
+    return (struct weir_event){ .group = member->group,
+        .index = member->result.index, .tag = member->result.tag,
+        .name = member->name, .arg = member->result.arg };
 }
 
-void weir_slot_end_without_run(struct weir_slot *slot, int reason)
+void weir_member_drop(struct weir_member *member, int reason)
 {
-    struct weir_pool *pool = slot->group->pool;
+    struct weir_pool *pool = member->group->pool;
 
     if (pool->on_event != NULL)
-        weir_event_dropped(pool, weir_slot_who(slot), reason);
-    if (slot->drop != NULL) {
-        slot->drop(slot->result.arg, reason);
-        slot->result.arg = NULL;
+        weir_event_dropped(pool, weir_member_event(member), reason);
+    if (member->drop != NULL) {
+        member->drop(member->result.arg, reason);
+        member->result.arg = NULL;
     }
-    slot->dropped = true;
-    slot->result.status = reason;
-    if (slot->group->options.times)
-        slot->result.ended_at = weir_sys_now();
-    weir_slot_finish(slot);
+    member->dropped = true;
+    member->result.status = reason;
+    if (member->group->options.times)
+        member->result.ended_at = weir_sys_now();
+    weir_member_finish(member);
 }
 
-void weir_slot_drop_aside(struct weir_slot *slot, int reason)
+void weir_member_drop_counted(struct weir_member *member, int reason)
 {
-    weir_atomic_fetch_add(&slot->group->pool->cancelled_aside, 1,
+    weir_atomic_fetch_add(&member->group->pool->dropped_elsewhere, 1,
                           weir_relaxed);
-    weir_slot_end_without_run(slot, reason);
+    weir_member_drop(member, reason);
 }
 
-void weir_slot_cancel(struct weir_group *g, struct weir_slot *slot, int reason)
-    WEIR_RELEASES(g->lock)
+void weir_member_cancel(struct weir_group *g, struct weir_member *member,
+                        int reason) WEIR_RELEASES(g->lock)
 {
     struct weir_pool *pool = g->pool;
-    struct weir_task *task = slot->task;
+    struct weir_deferred *deferred = member->deferred;
     bool mine;
 
-    weir_pool_aside_begin(pool);
-    mine = task != NULL ? weir_task_take(task, reason)
-                        : claim_aside_locked(slot);
+    weir_pool_busy_begin(pool);
+    mine = deferred != NULL ? weir_deferred_take(deferred, reason)
+                        : claim_out_of_turn_locked(member);
 
     /* Its result may wait already: then nobody looks. */
-    weir_atomic_store(&slot->stop, reason, weir_seq_cst);
+    weir_atomic_store(&member->stop, reason, weir_seq_cst);
     weir_sys_unlock(&g->lock);
-    if (mine && task != NULL)
-        weir_task_drop(task, reason);
+    if (mine && deferred != NULL)
+        weir_deferred_drop(deferred, reason);
     else if (mine)
-        weir_slot_drop_aside(slot, reason);
+        weir_member_drop_counted(member, reason);
     weir_ring_notify_room(&pool->ring);
-    weir_pool_aside_end(pool);
+    weir_pool_busy_end(pool);
 }

@@ -6,24 +6,24 @@
 #define CHUNK 16 /* jobs put into the ring at once, kept on the stack */
 
 /* Whether a job cannot go through the ring as it is. */
-static bool is_task(const struct weir_group *g, const struct weir_job *job)
+static bool is_deferred(const struct weir_group *g, const struct weir_job *job)
 {
-    return g->options.gate != NULL || weir_job_is_task(job);
+    return g->options.gate != NULL || weir_job_is_deferred(job);
 }
 
 /* Jobs that will be in the ring, or as tasks: count them before a worker may
  * be done with one. */
-static void expect_locked(struct weir_group *g, size_t count)
+static void add_refs_locked(struct weir_group *g, size_t count)
 {
     weir_atomic_fetch_add(&g->refs, (int64_t)count, weir_seq_cst);
 }
 
 /* Those that were refused. A job that has ended meanwhile was not the last
  * for their sake. */
-static void expect_less_locked(struct weir_group *g, size_t count)
+static void drop_refs_locked(struct weir_group *g, size_t count)
 {
     weir_atomic_fetch_sub(&g->refs, (int64_t)count, weir_seq_cst);
-    weir_slot_await_all_locked(g);
+    weir_group_await_all_locked(g);
 }
 
 /* Queue up to CHUNK jobs in free slots and put references to them into the
@@ -32,52 +32,52 @@ static ssize_t put_plain_locked(struct weir_group *g,
                                 const struct weir_job *jobs, size_t count,
                                 int64_t now)
 {
-    struct weir_slot *slots[CHUNK];
+    struct weir_member *members[CHUNK];
     struct weir_call references[CHUNK];
     size_t n = 0, in;
     ssize_t accepted;
 
-    for (; n < count && n < CHUNK && weir_slot_is_left_locked(g) &&
-           !is_task(g, &jobs[n]);
+    for (; n < count && n < CHUNK && weir_group_has_room_locked(g) &&
+           !is_deferred(g, &jobs[n]);
          n++) {
-        slots[n] = weir_slot_fill_locked(g, &jobs[n], now, false);
-        references[n] = (struct weir_call){ .fn = weir_slot_run,
-            .drop = weir_slot_dropped, .arg = slots[n],
+        members[n] = weir_member_add_locked(g, &jobs[n], now, false);
+        references[n] = (struct weir_call){ .fn = weir_member_run,
+            .drop = weir_member_reference_dropped, .arg = members[n],
             .name = weir_proxy_name,
-            .tag = weir_atomic_load(&slots[n]->claim, weir_relaxed) >> 2 };
+            .tag = weir_atomic_load(&members[n]->claim, weir_relaxed) >> 2 };
     }
-    expect_locked(g, n);
+    add_refs_locked(g, n);
     accepted = weir_pool_submit_calls(g->pool, references, n);
     in = accepted > 0 ? (size_t)accepted : 0;
     for (size_t i = n; i-- > in;)
-        weir_slot_undo_locked(g, slots[i]);
+        weir_member_undo_locked(g, members[i]);
     if (in < n)
-        expect_less_locked(g, n - in);
+        drop_refs_locked(g, n - in);
     return accepted;
 }
 
-static void task_made(void *arg, struct weir_task *task)
+static void deferred_created(void *arg, struct weir_deferred *deferred)
 {
-    struct weir_slot *slot = arg;
+    struct weir_member *member = arg;
 
-    slot->task = task;
+    member->deferred = deferred;
 }
 
-static ssize_t put_task_locked(struct weir_group *g,
-                               const struct weir_job *job, int64_t now)
+static ssize_t put_deferred_locked(struct weir_group *g,
+                                   const struct weir_job *job, int64_t now)
 {
-    struct weir_slot *slot = weir_slot_fill_locked(g, job, now, true);
-    struct weir_proxy proxy = { .fn = weir_slot_run, .arg = slot,
-        .drop = weir_slot_task_dropped, .group = g,
-        .gate = g->options.gate, .made = task_made };
+    struct weir_member *member = weir_member_add_locked(g, job, now, true);
+    struct weir_proxy proxy = { .fn = weir_member_run, .arg = member,
+        .drop = weir_member_deferred_dropped, .group = g,
+        .gate = g->options.gate, .on_created = deferred_created };
     int err;
 
-    expect_locked(g, 1);
-    err = weir_pool_submit_task(g->pool, job, &proxy, WEIR_NO_WAIT);
+    add_refs_locked(g, 1);
+    err = weir_pool_submit_deferred(g->pool, job, &proxy, WEIR_NO_WAIT);
     if (err == 0)
         return 1;
-    weir_slot_undo_locked(g, slot);
-    expect_less_locked(g, 1);
+    weir_member_undo_locked(g, member);
+    drop_refs_locked(g, 1);
     return err;
 }
 
@@ -87,14 +87,14 @@ static ssize_t put_task_locked(struct weir_group *g,
 static ssize_t put_locked(struct weir_group *g, const struct weir_job *jobs,
                           size_t count, int64_t now)
 {
-    bool left = weir_slot_is_left_locked(g);
+    bool left = weir_group_has_room_locked(g);
 
     /* After that: what was dropped for it may have made the room. */
     if (weir_atomic_load(&g->stop, weir_seq_cst) != 0)
         return -ECANCELED;
     if (!left)
         return g->stats.unread > 0 ? -ENOBUFS : -EBUSY;
-    return is_task(g, &jobs[0]) ? put_task_locked(g, &jobs[0], now)
+    return is_deferred(g, &jobs[0]) ? put_deferred_locked(g, &jobs[0], now)
                                 : put_plain_locked(g, jobs, count, now);
 }
 
@@ -104,29 +104,30 @@ static ssize_t put_locked(struct weir_group *g, const struct weir_job *jobs,
 static int run_inline(struct weir_context *cx, struct weir_group *g,
                       const struct weir_job *job)
 {
-    struct weir_slot *slot = NULL;
+    struct weir_member *member = NULL;
     int64_t now = g->options.times ? weir_sys_now() : 0;
-    int64_t opens;
+    int64_t opens_at;
     bool held;
 
     if (cx->depth > cx->depth_max)
         return -EDEADLK;
-    if (is_task(g, job))
+    if (is_deferred(g, job))
         return -EAGAIN;
     weir_group_lock(g);
-    if (weir_slot_is_left_locked(g) &&
+    if (weir_group_has_room_locked(g) &&
         (g->pool->gate == NULL ||
-         weir_gate_spend(g->pool->gate, &opens, &held, NULL, NULL) == 0)) {
-        slot = weir_slot_fill_locked(g, job, now, false);
-        if (!weir_slot_claim(slot))
-            slot = NULL; /* not possible under the lock: GCOVR_EXCL_LINE */
+         weir_gate_try_acquire_tick(g->pool->gate, &opens_at, &held, NULL,
+                                    NULL) == 0)) {
+        member = weir_member_add_locked(g, job, now, false);
+        if (!weir_member_claim(member))
+            member = NULL; /* not possible under the lock: GCOVR_EXCL_LINE */
     }
     weir_sys_unlock(&g->lock);
-    if (slot == NULL)
+    if (member == NULL)
         return -EAGAIN;
     weir_atomic_fetch_add(&g->pool->inlined, 1, weir_relaxed);
-    if (weir_slot_run_aside(cx, slot) && !weir_worker_is_forked(cx))
-        weir_group_see_through(cx, g);
+    if (weir_member_run_nested(cx, member) && !weir_worker_is_forked(cx))
+        weir_group_finish_reruns(cx, g);
     return weir_worker_is_forked(cx) ? -ECHILD : 0;
 }
 
@@ -144,14 +145,14 @@ static bool is_full(struct weir_group *g, size_t enough)
     bool full;
 
     weir_group_lock(g);
-    full = !weir_slot_is_left_locked(g) && g->stats.unread < enough &&
+    full = !weir_group_has_room_locked(g) && g->stats.unread < enough &&
            weir_atomic_load(&g->stop, weir_seq_cst) == 0;
     weir_sys_unlock(&g->lock);
     return full;
 }
 
 /* Sleep until a slot may be free, or a result ready. */
-static int await_slot(struct weir_group *g, int64_t deadline)
+static int await_room_in_window(struct weir_group *g, int64_t deadline)
 {
     size_t some = g->options.window / 8 + 1;
 
@@ -160,7 +161,7 @@ static int await_slot(struct weir_group *g, int64_t deadline)
     /* As at the ring: the window then goes round with some room in it, and
      * nobody sleeps for each job. */
     if (weir_spin_begin(&g->spin))
-        weir_group_look_out(g, some);
+        weir_group_spin(g, some);
     if (!is_full(g, 1))
         return 0;
     /* The workers may need this processor: who sleeps now is woken at the end
@@ -181,15 +182,15 @@ static int await_slot(struct weir_group *g, int64_t deadline)
 
 /* What to do about a refusal: 0, and try again; 1: the job has run; or the
  * error to return. */
-static int overcome(struct weir_group *g, const struct weir_job *job,
-                    ssize_t refusal, int64_t deadline)
+static int handle_refusal(struct weir_group *g, const struct weir_job *job,
+                          ssize_t refusal, int64_t deadline)
 {
     struct weir_context *cx = weir_worker_in(g->pool);
     bool inside = cx != NULL;
     int err;
 
     if (refusal == -EBUSY)
-        return inside ? make_room(cx, g) : await_slot(g, deadline);
+        return inside ? make_room(cx, g) : await_room_in_window(g, deadline);
     if (refusal != -EAGAIN)
         return refusal == -EDQUOT ? -EAGAIN : (int)refusal;
     if (!inside)
@@ -210,12 +211,12 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
         return -ECHILD;
     for (size_t i = 0; i < count; i++)
         if (jobs[i].fn == NULL ||
-            (weir_job_is_task(&jobs[i]) &&
+            (weir_job_is_deferred(&jobs[i]) &&
              (!weir_job_is_valid(&jobs[i]) || jobs[i].period_ns != 0)))
             return -EINVAL;
     while (done < count) {
         int64_t now = g->options.times ? weir_sys_now() : 0;
-        int64_t until = weir_group_mind_deadline(g, deadline);
+        int64_t until = weir_group_check_deadline(g, deadline);
         ssize_t n;
         bool helpers;
 
@@ -226,14 +227,14 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
         if (n > 0 && helpers) {
             /* Waiters inside jobs: they may be the only ones to run it. */
             weir_ec_notify_all(&g->changed);
-            weir_ec_notify_all(&g->wanted);
+            weir_ec_notify_all(&g->result_ended);
             weir_ec_notify_all(&g->all);
         }
         if (n > 0) {
             done += (size_t)n;
             continue;
         }
-        err = overcome(g, &jobs[done], n, until);
+        err = handle_refusal(g, &jobs[done], n, until);
         if (err == -ETIMEDOUT && until != deadline)
             err = 0; /* the group's time is up, not the caller's */
         if (err < 0)
@@ -244,20 +245,22 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
     return (done > 0 && err != -ECHILD) || err == 0 ? (ssize_t)done : err;
 }
 
-bool weir_group_offer_locked(struct weir_group *g, const struct weir_job *job)
+bool weir_group_try_submit_locked(struct weir_group *g,
+                                  const struct weir_job *job)
 {
     return weir_atomic_load(&g->stop, weir_seq_cst) == 0 &&
            put_plain_locked(g, job, 1, 0) == 1;
 }
 
-bool weir_group_queue_aside(struct weir_group *g, const struct weir_job *job)
+bool weir_group_queue_for_waiter(struct weir_group *g,
+                                 const struct weir_job *job)
 {
     bool left;
 
     weir_group_lock(g);
-    left = weir_slot_is_left_locked(g);
+    left = weir_group_has_room_locked(g);
     if (left)
-        weir_slot_fill_locked(g, job, 0, false);
+        weir_member_add_locked(g, job, 0, false);
     weir_sys_unlock(&g->lock);
     if (left)
         weir_atomic_fetch_add(&g->pool->inlined, 1, weir_relaxed);

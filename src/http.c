@@ -237,12 +237,12 @@ const char *weir_http_header(struct weir_http *http, const char *name)
     struct curl_header *header;
 
     if (http->response_easy == NULL ||
-        curl_easy_header(http->response_easy, name, 0, CURLH_HEADER, -1, &header) !=
-            CURLHE_OK)
+        curl_easy_header(http->response_easy, name, 0, CURLH_HEADER, -1,
+                         &header) != CURLHE_OK)
         return NULL;
     if (header->amount > 1 &&
-        curl_easy_header(http->response_easy, name, header->amount - 1, CURLH_HEADER,
-                         -1, &header) != CURLHE_OK)
+        curl_easy_header(http->response_easy, name, header->amount - 1,
+                         CURLH_HEADER, -1, &header) != CURLHE_OK)
         return NULL;
     return header->value;
 }

@@ -75,7 +75,7 @@ static int skip_string(const unsigned char *from, size_t bytes, size_t *at)
 
 /* Step over the header of a member. */
 static enum weir_http_decode_result gzip_header(const unsigned char *from,
-                                          size_t bytes, size_t *taken)
+                                                size_t bytes, size_t *taken)
 {
     static const unsigned char magic[3] = { 0x1f, 0x8b, 8 };
     size_t at = 10, extra;
@@ -110,9 +110,9 @@ static enum weir_http_decode_result gzip_header(const unsigned char *from,
 }
 
 static enum weir_http_decode_result gzip_member(const unsigned char *from,
-                                          size_t bytes, size_t *taken,
-                                          struct weir_http_buffer *to,
-                                          size_t limit)
+                                                size_t bytes, size_t *taken,
+                                                struct weir_http_buffer *to,
+                                                size_t limit)
 {
     size_t start = to->used, at = 0, stream = 0;
     enum weir_http_decode_result got = gzip_header(from, bytes, &at);
@@ -140,8 +140,9 @@ static int all_zero(const unsigned char *from, size_t bytes)
 }
 
 static enum weir_http_decode_result gunzip(struct weir_http *http,
-                                     const unsigned char *from, size_t bytes,
-                                     struct weir_http_buffer *to)
+                                           const unsigned char *from,
+                                           size_t bytes,
+                                           struct weir_http_buffer *to)
 {
     enum weir_http_decode_result got;
     size_t at = 0, taken = 0;
@@ -162,9 +163,9 @@ static enum weir_http_decode_result gunzip(struct weir_http *http,
 
 /* RFC 9110 means zlib's format, and some servers send it bare. */
 static enum weir_http_decode_result decode_deflate(struct weir_http *http,
-                                        const unsigned char *from,
-                                        size_t bytes,
-                                        struct weir_http_buffer *to)
+                                                   const unsigned char *from,
+                                                   size_t bytes,
+                                                   struct weir_http_buffer *to)
 {
     enum weir_http_decode_result got;
     size_t taken = 0;
@@ -230,7 +231,8 @@ static int find_layers(CURL *easy, struct layer *layers)
 /* Undo one layer of http->body.
  * *known is 0 if it has a name that nobody knows here. */
 static enum weir_http_decode_result decode_layer(struct weir_http *http,
-                                   const struct layer *layer, int *known)
+                                                 const struct layer *layer,
+                                                 int *known)
 {
     const unsigned char *from = (const unsigned char *)http->body.at;
     struct weir_http_buffer *to = &http->decoded;
@@ -292,7 +294,8 @@ static void note_layer(struct weir_http *http, const struct layer *layer)
             *at = '?';
 }
 
-enum weir_http_decode_result weir_http_decode(struct weir_http *http, CURL *easy)
+enum weir_http_decode_result weir_http_decode(struct weir_http *http,
+                                              CURL *easy)
 {
     struct layer layers[LAYERS_MAX + 1];
     int count, known;
@@ -314,7 +317,8 @@ enum weir_http_decode_result weir_http_decode(struct weir_http *http, CURL *easy
     if (count > LAYERS_MAX)
         return WEIR_HTTP_DECODE_CORRUPT;
     while (count-- > 0) {
-        enum weir_http_decode_result got = decode_layer(http, &layers[count], &known);
+        enum weir_http_decode_result got =
+            decode_layer(http, &layers[count], &known);
 
         if (!known) {
             note_layer(http, &layers[count]);

@@ -14,7 +14,7 @@
 
 /* Why our callback ended it; libcurl says CURLE_WRITE_ERROR to all. */
 static enum weir_http_error classify_abort(enum weir_http_abort abort_reason,
-                                       const char **text)
+                                           const char **text)
 {
     switch (abort_reason) {
     case WEIR_HTTP_ABORT_BODY_SIZE:
@@ -147,7 +147,7 @@ static enum weir_http_error classify_handshake(const struct weir_http *http)
 }
 
 static enum weir_http_error classify_code(const struct weir_http *http,
-                                     CURLcode code)
+                                          CURLcode code)
 {
     switch ((int)code) {
     case CURLE_OK:
@@ -233,7 +233,7 @@ void weir_http_set_message(struct weir_http *http, const char *text)
 }
 
 int weir_http_classify(struct weir_http *http, CURLcode code,
-                    enum weir_http_error *error)
+                       enum weir_http_error *error)
 {
     const char *text = "";
 
@@ -250,7 +250,7 @@ int weir_http_classify(struct weir_http *http, CURLcode code,
     if (code != CURLE_OK && failure_is_local(http, code)) {
         *error = WEIR_HTTP_LOCAL;
         weir_http_set_message(http, "this machine has no descriptors, ports or "
-                            "threads left");
+                                    "threads left");
         return 0;
     }
     if (code == CURLE_OUT_OF_MEMORY) {
@@ -259,15 +259,16 @@ int weir_http_classify(struct weir_http *http, CURLcode code,
         if (!http->sent)
             return -ENOMEM;
         *error = WEIR_HTTP_PROTOCOL;
-        weir_http_set_message(http, "a line of the answer is too long, or memory ran "
-                            "out");
+        weir_http_set_message(http,
+                              "a line of the answer is too long, or memory ran "
+                              "out");
         return 0;
     }
     if (code == CURLE_OK && !http->headers_done) {
         *error = WEIR_HTTP_CUT;
-        weir_http_set_message(http, http->in_headers
-                                ? "the connection ended within the headers"
-                                : "the connection ended before an answer");
+        weir_http_set_message(
+            http, http->in_headers ? "the connection ended within the headers"
+                                   : "the connection ended before an answer");
         return 0;
     }
     *error = classify_code(http, code);

@@ -32,7 +32,8 @@
 
 /* ---- what comes ---- */
 
-int weir_http_buffer_grow(struct weir_http_buffer *bytes, size_t more, size_t limit)
+int weir_http_buffer_grow(struct weir_http_buffer *bytes, size_t more,
+                          size_t limit)
 {
     size_t wanted = bytes->used + more;
     size_t room = bytes->room == 0 ? ROOM_FIRST : bytes->room;
@@ -127,7 +128,7 @@ static int is_word(const char *value, const char *end, const char *word)
 /* Take note of the headers on which the end of the headers depends. Each
  * header of each answer comes here. */
 static void track_header(struct weir_http *http, const char *line,
-                        size_t count)
+                         size_t count)
 {
     const char *value;
 
@@ -308,8 +309,9 @@ static int sleep_ms(const struct weir_http_connections *connections,
 }
 
 /* Return how it ended; *cancelled is set if weir_stop_requested() ended it. */
-static CURLcode run_transfer(struct weir_http *http, struct weir_http_connections *connections,
-                      struct weir_context *cx, int *cancelled)
+static CURLcode run_transfer(struct weir_http *http,
+                             struct weir_http_connections *connections,
+                             struct weir_context *cx, int *cancelled)
 {
     CURLMcode mcode = curl_multi_add_handle(connections->multi, http->easy);
     CURLcode code = CURLE_FAILED_INIT;
@@ -334,7 +336,8 @@ static CURLcode run_transfer(struct weir_http *http, struct weir_http_connection
          * a server next door; with two or three yields no less. */
         sched_yield();
         /* A wake-up since weir_stop_requested() ends it immediately. */
-        mcode = curl_multi_poll(connections->multi, NULL, 0, sleep_ms(connections, cx), NULL);
+        mcode = curl_multi_poll(connections->multi, NULL, 0,
+                                sleep_ms(connections, cx), NULL);
         if (mcode != CURLM_OK)
             break;
     }

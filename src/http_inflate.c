@@ -83,7 +83,7 @@ static unsigned reversed(unsigned code, int length)
  * Returns 0; -1 it is over-subscribed, or incomplete, which is allowed only
  * to a code of at most one symbol. */
 static int build_code(struct code *code, const unsigned char *lengths,
-                     int symbols)
+                      int symbols)
 {
     uint16_t offset[CODE_BITS + 2];
     unsigned next = 0;
@@ -176,7 +176,7 @@ static enum weir_http_decode_result have_room(struct inflater *s, size_t *count)
 }
 
 static enum weir_http_decode_result copy_back(struct inflater *s, size_t length,
-                                        size_t distance)
+                                              size_t distance)
 {
     struct weir_http_buffer *to = s->to;
     size_t count = length;
@@ -232,7 +232,8 @@ static enum weir_http_decode_result inflate_stored(struct inflater *s)
     s->at += count;
     if (count < length)
         return WEIR_HTTP_DECODE_TOO_LARGE;
-    return length < (size_t)low ? WEIR_HTTP_DECODE_TRUNCATED : WEIR_HTTP_DECODE_OK;
+    return length < (size_t)low ? WEIR_HTTP_DECODE_TRUNCATED
+                                : WEIR_HTTP_DECODE_OK;
 }
 
 static enum weir_http_decode_result inflate_compressed(struct inflater *s)
@@ -306,7 +307,8 @@ static enum weir_http_decode_result read_codes(struct inflater *s)
     static const unsigned char order[] = { 16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
                                            11, 4,  12, 3, 13, 2, 14, 1, 15 };
     unsigned char lengths[LENGTHS + DISTANCES] = { 0 };
-    int literals = take_bits(s, 5), distances = take_bits(s, 5), codes = take_bits(s, 4);
+    int literals = take_bits(s, 5), distances = take_bits(s, 5),
+        codes = take_bits(s, 4);
     int at = 0;
 
     if (literals < 0 || distances < 0 || codes < 0)
@@ -355,9 +357,9 @@ static enum weir_http_decode_result read_codes(struct inflater *s)
 }
 
 enum weir_http_decode_result weir_http_inflate(const unsigned char *from,
-                                         size_t bytes, size_t *taken,
-                                         struct weir_http_buffer *to,
-                                         size_t limit)
+                                               size_t bytes, size_t *taken,
+                                               struct weir_http_buffer *to,
+                                               size_t limit)
 {
     struct inflater s = { .at = from, .end = from + bytes, .to = to,
                         .start = to->used, .limit = limit };

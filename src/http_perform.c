@@ -62,7 +62,7 @@ static int version_of(CURL *easy)
 /* Add what a hop did to the response. The easy handle is kept if it has an
  * answer, and freed if not. */
 static void record_hop(struct weir_http *http,
-                    struct weir_http_response *response)
+                       struct weir_http_response *response)
 {
     CURL *easy = http->easy;
     curl_off_t sent = 0;
@@ -169,8 +169,9 @@ static int set_public_url(struct weir_http *http, const char *url)
     return 0;
 }
 
-static void fail_request(struct weir_http *http, struct weir_http_response *response,
-                   enum weir_http_error error, const char *reason)
+static void fail_request(struct weir_http *http,
+                         struct weir_http_response *response,
+                         enum weir_http_error error, const char *reason)
 {
     response->error = error;
     weir_http_set_message(http, reason);
@@ -179,7 +180,8 @@ static void fail_request(struct weir_http *http, struct weir_http_response *resp
 /* Make `hop` the one that goes to `target`, whose string is `to`; both are
  * then the hop's. */
 static void redirect_hop(struct weir_http *http, struct weir_http_hop *hop,
-                 struct weir_http_target_url *target, char *to, int same_origin)
+                         struct weir_http_target_url *target, char *to,
+                         int same_origin)
 {
     struct curl_slist *cookies = NULL;
 
@@ -189,7 +191,8 @@ static void redirect_hop(struct weir_http *http, struct weir_http_hop *hop,
     hop->cookies = cookies;
     hop->cross_origin |= !same_origin;
     /* The user and password of the request go on within its origin. */
-    if (!hop->cross_origin && target->user == NULL && target->password == NULL) {
+    if (!hop->cross_origin && target->user == NULL &&
+        target->password == NULL) {
         target->user = hop->target.user;
         target->password = hop->target.password;
         hop->target.user = hop->target.password = NULL;
@@ -217,7 +220,7 @@ static int next_hop(struct weir_http *http, struct weir_context *cx,
 
     if (http->redirects == http->redirects_max) {
         fail_request(http, response, WEIR_HTTP_REDIRECTS,
-               "more redirects than were asked for");
+                     "more redirects than were asked for");
         return 0;
     }
     to = copy_of(location);
@@ -245,7 +248,7 @@ fail_shown:
     free(shown);
     if (http->overflow)
         fail_request(http, response, WEIR_HTTP_TOO_LARGE,
-               "the body is larger than was asked for");
+                     "the body is larger than was asked for");
 fail_target:
     weir_http_target_free(&target);
 fail_to:
@@ -279,7 +282,7 @@ static int run_hop(struct weir_http *http, struct weir_context *cx,
         err = weir_http_classify(http, code, &response->error);
     else if (err == -EMFILE) {
         fail_request(http, response, WEIR_HTTP_LOCAL,
-               "this machine has no descriptors left");
+                     "this machine has no descriptors left");
         err = 0;
     }
     if (http->easy != NULL)
@@ -290,8 +293,8 @@ static int run_hop(struct weir_http *http, struct weir_context *cx,
 }
 
 static int follow_redirects(struct weir_http *http, struct weir_context *cx,
-                  struct weir_http_hop *hop,
-                  struct weir_http_response *response)
+                            struct weir_http_hop *hop,
+                            struct weir_http_response *response)
 {
     char *to;
     int err;
@@ -312,7 +315,7 @@ static int follow_redirects(struct weir_http *http, struct weir_context *cx,
             break;
         if (hop->remaining_ns <= 0) {
             fail_request(http, response, WEIR_HTTP_TIMEOUT,
-                   "the redirects took longer than the timeout");
+                         "the redirects took longer than the timeout");
             return 0;
         }
     }
@@ -322,8 +325,8 @@ static int follow_redirects(struct weir_http *http, struct weir_context *cx,
 }
 
 static int perform_checked(struct weir_http *http, struct weir_context *cx,
-                     const struct weir_http_request *request,
-                     struct weir_http_response *response)
+                           const struct weir_http_request *request,
+                           struct weir_http_response *response)
 {
     struct weir_http_hop hop = {
         .request = request, .remaining_ns = http->timeout_ms * WEIR_MS };

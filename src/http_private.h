@@ -33,13 +33,14 @@
 /* Why one of our callbacks told libcurl to stop. */
 enum weir_http_abort {
     WEIR_HTTP_ABORT_NONE = 0,
-    WEIR_HTTP_ABORT_BODY_SIZE,    /* the body is over its bound */
-    WEIR_HTTP_ABORT_HEADER_SIZE, /* the headers are over their bound */
-    WEIR_HTTP_ABORT_MEMORY,  /* no memory for the body */
-    WEIR_HTTP_ABORT_UPGRADE, /* 101: the server left HTTP */
-    WEIR_HTTP_ABORT_FOLDED_HEADER,    /* a first header that continues another */
-    WEIR_HTTP_ABORT_TRANSFER_CODING,  /* a transfer coding that nobody asked for */
-    WEIR_HTTP_ABORT_RESEND   /* libcurl was about to send it again */
+    WEIR_HTTP_ABORT_BODY_SIZE,       /* the body is over its bound */
+    WEIR_HTTP_ABORT_HEADER_SIZE,     /* the headers are over their bound */
+    WEIR_HTTP_ABORT_MEMORY,          /* no memory for the body */
+    WEIR_HTTP_ABORT_UPGRADE,         /* 101: the server left HTTP */
+    WEIR_HTTP_ABORT_FOLDED_HEADER,   /* a first header that continues another */
+    WEIR_HTTP_ABORT_TRANSFER_CODING, /* a transfer coding that nobody asked for
+                                      */
+    WEIR_HTTP_ABORT_RESEND           /* libcurl was about to send it again */
 };
 
 /* (c) constant; (l) under the share's lock; (o) of the thread that uses the
@@ -82,7 +83,8 @@ struct weir_http {
     int no_ca_dir; /* the file is enough: see CURLOPT_CAPATH */
 
     /* the last request (o) */
-    CURL *response_easy;  /* of the last answer, for its headers; NULL: none came */
+    CURL *response_easy; /* of the last answer, for its headers; NULL: none came
+                          */
     struct weir_http_buffer body, decoded;
     int status, redirects;
     int processed; /* a part of it was or may have been sent */
@@ -100,11 +102,12 @@ struct weir_http {
     int in_headers; /* a status line came, and no end of its headers: 1,
                        and 2 when a header has come */
     int line_status; /* of the last status line */
-    int headers_done;   /* a status line that is no interim one came, and the
+    int headers_done; /* a status line that is no interim one came, and the
                        end of its headers */
-    int encoded;      /* the body has a Content-Encoding */
-    int has_location;    /* there is a Location */
-    int bad_transfer_coding; /* there is a transfer coding that is not chunked */
+    int encoded;    /* the body has a Content-Encoding */
+    int has_location; /* there is a Location */
+    int bad_transfer_coding; /* there is a transfer coding that is not chunked
+                              */
     int ignore_body; /* it is a redirect's that will be followed: a body over
                        its bound is no error */
     int overflow;   /* and it was over it */
@@ -127,8 +130,8 @@ struct weir_http_hop {
     const char *method;             /* never NULL */
     struct weir_http_target_url target;
     char *to; /* a redirect's URL, which target.asked may point to */
-    int cross_origin;                    /* not the request's origin */
-    int64_t remaining_ns;                /* of the request's timeout */
+    int cross_origin;               /* not the request's origin */
+    int64_t remaining_ns;           /* of the request's timeout */
     struct curl_slist *headers;     /* set by weir_http_hop_configure() */
     struct curl_slist *cookies;     /* of earlier hops */
 };
@@ -141,9 +144,9 @@ struct weir_http_hop {
  *   -ENOMEM
  *   -EMFILE  this machine has no descriptors left */
 int weir_http_borrow_connections(struct weir_http_share *share,
-                       struct weir_http_connections **connections);
+                                 struct weir_http_connections **connections);
 void weir_http_return_connections(struct weir_http_share *share,
-                        struct weir_http_connections *connections);
+                                  struct weir_http_connections *connections);
 
 /* ---- http_url.c ---- */
 
@@ -154,7 +157,7 @@ void weir_http_return_connections(struct weir_http_share *share,
  *   -EINVAL  it is refused, and *why is set to a constant sentence
  * After a failure nothing must be freed. */
 int weir_http_target_parse(struct weir_http_target_url *target, const char *url,
-                          const char **reason);
+                           const char **reason);
 void weir_http_target_free(struct weir_http_target_url *target);
 
 /* Make the string of weir_http_public_url(): malloc()ed, NULL if there is no
@@ -199,13 +202,14 @@ int weir_http_hop_run(struct weir_http *http, struct weir_context *cx,
  * Returns:
  *   0
  *   -ENOMEM */
-int weir_http_buffer_grow(struct weir_http_buffer *bytes, size_t more, size_t limit);
+int weir_http_buffer_grow(struct weir_http_buffer *bytes, size_t more,
+                          size_t limit);
 
 /* ---- http_decode.c ---- */
 
 enum weir_http_decode_result {
     WEIR_HTTP_DECODE_OK = 0,
-    WEIR_HTTP_DECODE_TRUNCATED,   /* it ends before its end */
+    WEIR_HTTP_DECODE_TRUNCATED, /* it ends before its end */
     WEIR_HTTP_DECODE_CORRUPT, /* it is no such coding, or a sum is wrong */
     WEIR_HTTP_DECODE_TOO_LARGE, /* it is over body_max */
     WEIR_HTTP_DECODE_NO_MEMORY
@@ -213,16 +217,17 @@ enum weir_http_decode_result {
 
 /* Undo the Content-Encoding of http->body, whose last answer's headers are
  * those of `easy`. http->note says what was left as it is. */
-enum weir_http_decode_result weir_http_decode(struct weir_http *http, CURL *easy);
+enum weir_http_decode_result weir_http_decode(struct weir_http *http,
+                                              CURL *easy);
 
 /* ---- http_inflate.c ---- */
 
 /* Decompress one DEFLATE stream (RFC 1951) that begins at `from`, and append
  * it to `to`. *taken is how many bytes it was. */
 enum weir_http_decode_result weir_http_inflate(const unsigned char *from,
-                                         size_t bytes, size_t *taken,
-                                         struct weir_http_buffer *to,
-                                         size_t limit);
+                                               size_t bytes, size_t *taken,
+                                               struct weir_http_buffer *to,
+                                               size_t limit);
 
 /* ---- http_error.c ---- */
 
@@ -232,7 +237,7 @@ enum weir_http_decode_result weir_http_inflate(const unsigned char *from,
  *   0
  *   -ENOMEM */
 int weir_http_classify(struct weir_http *http, CURLcode code,
-                    enum weir_http_error *error);
+                       enum weir_http_error *error);
 
 /* Set http->text to a line without control characters. */
 void weir_http_set_message(struct weir_http *http, const char *text);

@@ -47,18 +47,19 @@ static int create_connections(struct weir_http_connections **out)
         free(connections);
         return weir_http_no_sockets() ? -EMFILE : -ENOMEM;
     }
-    curl_multi_setopt(connections->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT);
+    curl_multi_setopt(connections->multi, CURLMOPT_MAXCONNECTS,
+                      CONNECTIONS_KEPT);
     curl_multi_setopt(connections->multi, MULTI_QUICK_EXIT, 1L);
     /* If the system had no descriptors left, libcurl goes on without the
      * means to be woken. */
-    connections->stop_poll_ms = curl_multi_wakeup(connections->multi) == CURLM_OK ? INT_MAX
-                                                             : LOOK_MS;
+    connections->stop_poll_ms =
+        curl_multi_wakeup(connections->multi) == CURLM_OK ? INT_MAX : LOOK_MS;
     *out = connections;
     return 0;
 }
 
 int weir_http_borrow_connections(struct weir_http_share *share,
-                       struct weir_http_connections **out)
+                                 struct weir_http_connections **out)
 {
     struct weir_http_connections *connections;
 
@@ -74,7 +75,7 @@ int weir_http_borrow_connections(struct weir_http_share *share,
 }
 
 void weir_http_return_connections(struct weir_http_share *share,
-                        struct weir_http_connections *connections)
+                                  struct weir_http_connections *connections)
 {
     int kept;
 

@@ -179,7 +179,7 @@ static const char *find_url_error(const char *url)
 }
 
 /* Move user or password out of `parts`. */
-static CURLUcode take_part(CURLU *parts, CURLUPart part, char **value)
+static CURLUcode run_caller_part(CURLU *parts, CURLUPart part, char **value)
 {
     CURLUcode code = curl_url_get(parts, part, value, CURLU_URLDECODE);
 
@@ -219,7 +219,7 @@ static int is_plain(const char *url)
 }
 
 int weir_http_target_parse(struct weir_http_target_url *target, const char *url,
-                          const char **reason)
+                           const char **reason)
 {
     CURLU *parts;
     CURLUcode code;
@@ -236,9 +236,9 @@ int weir_http_target_parse(struct weir_http_target_url *target, const char *url,
         return -ENOMEM;
     code = curl_url_set(parts, CURLUPART_URL, url, 0);
     if (code == CURLUE_OK)
-        code = take_part(parts, CURLUPART_USER, &target->user);
+        code = run_caller_part(parts, CURLUPART_USER, &target->user);
     if (code == CURLUE_OK)
-        code = take_part(parts, CURLUPART_PASSWORD, &target->password);
+        code = run_caller_part(parts, CURLUPART_PASSWORD, &target->password);
     if (code == CURLUE_OK)
         code = curl_url_get(parts, CURLUPART_URL, &target->url, 0);
     curl_url_cleanup(parts);

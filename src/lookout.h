@@ -12,13 +12,14 @@
  *       weir_spin_end(&lookout, found);
  *   }
  *
- * It takes WEIR_SPIN_BUDGET_NS at most: what it costs to fall asleep and be woken,
- * about twice. That pays where what is waited for is near, and is a loss where
- * it is not: so after each look in vain twice as many waits go by without one,
- * up to 63. It goes on while what is left goes by so fast that it will be done
- * in that time, for nine times as long at most; and while a worker has been
- * woken and is not there yet, for twice as long. It never yields: a thread that
- * does is interrupted by every worker it wakes from then on, for one job each.
+ * It takes WEIR_SPIN_BUDGET_NS at most: what it costs to fall asleep and be
+ * woken, about twice. That pays where what is waited for is near, and is a loss
+ * where it is not: so after each look in vain twice as many waits go by without
+ * one, up to 63. It goes on while what is left goes by so fast that it will be
+ * done in that time, for nine times as long at most; and while a worker has
+ * been woken and is not there yet, for twice as long. It never yields: a thread
+ * that does is interrupted by every worker it wakes from then on, for one job
+ * each.
  *
  * Any thread; a count that is lost in a race does no harm.
  */
@@ -37,8 +38,8 @@ struct weir_spin_history {
 
 /* One wait's; zeroed. */
 struct weir_spin {
-    int64_t budget_used_ns;   /* of what it may */
-    int64_t total_ns;     /* with what did not count */
+    int64_t budget_used_ns; /* of what it may */
+    int64_t total_ns; /* with what did not count */
     int64_t last_ns; /* the last turn */
     uint64_t left;   /* before that */
 };
@@ -52,7 +53,8 @@ static inline bool weir_spin_begin(struct weir_spin_history *history)
         return false; /* in the simulator: GCOVR_EXCL_LINE */
     waits_to_skip = weir_atomic_load(&history->waits_to_skip, weir_relaxed);
     if (waits_to_skip > 0)
-        weir_atomic_store(&history->waits_to_skip, waits_to_skip - 1, weir_relaxed);
+        weir_atomic_store(&history->waits_to_skip, waits_to_skip - 1,
+                          weir_relaxed);
     return waits_to_skip == 0;
 }
 
@@ -61,8 +63,8 @@ static inline bool weir_spin_begin(struct weir_spin_history *history)
  * it is asked for more. `left` is how many are waited for; a number that does
  * not change says nothing. false: it is time to sleep. */
 static inline bool weir_spin_again(struct weir_spin *spin,
-                                      struct weir_event_count *workers,
-                                      uint64_t left)
+                                   struct weir_event_count *workers,
+                                   uint64_t left)
 {
     uint64_t done = spin->left > left ? spin->left - left : 0;
     bool fast = done * WEIR_SPIN_BUDGET_NS > left * (uint64_t)spin->last_ns;
@@ -73,7 +75,9 @@ static inline bool weir_spin_again(struct weir_spin *spin,
         spin->budget_used_ns -= spin->last_ns;
     if (spin->budget_used_ns >= WEIR_SPIN_BUDGET_NS)
         return false;
-    ns = spin->total_ns < 200 ? 200 : spin->total_ns < 1600 ? spin->total_ns : 1600;
+    ns = spin->total_ns < 200    ? 200
+         : spin->total_ns < 1600 ? spin->total_ns
+                                 : 1600;
     weir_sys_spin(ns);
     spin->budget_used_ns += ns;
     spin->total_ns += ns;
@@ -88,7 +92,8 @@ static inline void weir_spin_end(struct weir_spin_history *history, bool found)
 
     misses = found ? 0 : misses < 6 ? misses + 1 : misses;
     weir_atomic_store(&history->misses, misses, weir_relaxed);
-    weir_atomic_store(&history->waits_to_skip, (UINT32_C(1) << misses) - 1, weir_relaxed);
+    weir_atomic_store(&history->waits_to_skip, (UINT32_C(1) << misses) - 1,
+                      weir_relaxed);
 }
 
 #endif

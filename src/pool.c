@@ -22,7 +22,7 @@
 #include <string.h>
 
 #define WORKERS_MAX 16384 /* half the smallest SEM_VALUE_MAX of POSIX */
-#define LENDERS_MAX 1024
+#define CALLERS_MAX 1024
 #define CAPACITY_MAX ((size_t)1 << 28)
 #define HELP_DEPTH_MAX 1000
 #define HELP_DEPTH_DEFAULT 16
@@ -37,7 +37,7 @@ static uint64_t pool_bound(void *owner)
     /* While there is room workers are left alone at the head of the ring. */
     if (weir_ring_distance(weir_ring_tail(&pool->ring), bound) > 0)
         return bound;
-    weir_tasks_skip_spent(pool);
+    weir_deferred_skip_orphaned(pool);
     return WEIR_RING_FIRST_POS +
            2 * (weir_pool_ended(pool) + pool->ring.capacity);
 }
@@ -53,7 +53,7 @@ static int check(const struct weir_pool_options *o)
         o->workers_max < 0 || o->workers_max > WORKERS_MAX ||
         (o->workers_max != 0 && o->workers_max < o->workers) ||
         (o->workers_max != 0 && o->workers == WEIR_NONE) ||
-        o->callers_max < 0 || o->callers_max > LENDERS_MAX || o->idle_ns < 0)
+        o->callers_max < 0 || o->callers_max > CALLERS_MAX || o->idle_ns < 0)
         return -EINVAL;
     if (o->help_depth < 0 || o->help_depth > HELP_DEPTH_MAX)
         return -EINVAL;
@@ -69,8 +69,8 @@ static void gate_changed(void *owner, int limit)
     struct weir_pool *pool = owner;
 
     weir_atomic_store(&pool->limit, limit, weir_seq_cst);
-    weir_ec_notify_all(&pool->spares); /* they may be of use now */
-    weir_tasks_rouse(pool);
+    weir_ec_notify_all(&pool->standbys); /* they may be of use now */
+    weir_deferred_wake_helpers(pool);
 }
 
 static int make_gate(struct weir_pool *pool,
@@ -93,7 +93,7 @@ static int make_gate(struct weir_pool *pool,
         pool->gate = NULL;
         return 0;
     }
-    weir_gate_own(pool->gate, gate_changed, pool);
+    weir_gate_set_owner(pool->gate, gate_changed, pool);
     return 0;
 }
 
@@ -114,15 +114,16 @@ static void copy_options(struct weir_pool *pool,
         workers = weir_processors();
     if (workers > WORKERS_MAX)
         workers = WORKERS_MAX;
-    pool->max = workers < o->workers_max && workers > 0 ? o->workers_max
-                                                        : workers;
-    pool->elastic = pool->max > workers;
-    pool->slots = pool->max + (o->callers_max ? o->callers_max : 1);
+    pool->own_threads_max =
+        workers < o->workers_max && workers > 0 ? o->workers_max : workers;
+    pool->elastic = pool->own_threads_max > workers;
+    pool->contexts_count =
+        pool->own_threads_max + (o->callers_max ? o->callers_max : 1);
     weir_atomic_store(&pool->target, workers, weir_relaxed); /* not shared */
     weir_atomic_store(&pool->active, workers, weir_relaxed); /* the same */
     weir_atomic_store(&pool->idle_ns, o->idle_ns ? o->idle_ns : WEIR_S,
                       weir_relaxed); /* the same */
-    weir_atomic_store(&pool->ask_at, WEIR_FOREVER, weir_relaxed);
+    weir_atomic_store(&pool->start_retry_at, WEIR_FOREVER, weir_relaxed);
     pool->on_event = o->on_event;
     pool->help_depth = o->help_depth ? o->help_depth : HELP_DEPTH_DEFAULT;
     pool->stack_bytes = o->stack_bytes; /* 0: see sys.h */
@@ -141,7 +142,7 @@ static void free_contexts(struct weir_pool *pool, int count)
 
 static int make_contexts(struct weir_pool *pool)
 {
-    for (int i = 0; i < pool->slots; i++) {
+    for (int i = 0; i < pool->contexts_count; i++) {
         struct weir_context *w = &pool->workers[i];
         int err = weir_context_init(w);
 
@@ -152,7 +153,7 @@ static int make_contexts(struct weir_pool *pool)
         w->pool = pool;
         w->fork_guard = pool->fork_guard;
         w->index = i;
-        w->counted = pool->elastic && i < pool->max;
+        w->counted = pool->elastic && i < pool->own_threads_max;
         w->depth_max = pool->help_depth;
         w->frames = pool->frames + (size_t)i * ((size_t)pool->help_depth + 1);
     }
@@ -172,14 +173,14 @@ int weir_pool_start_worker_locked(struct weir_pool *pool,
         return err;
     }
     w->life = WEIR_LIFE_RUNS;
-    if (++pool->threads > pool->threads_max)
-        pool->threads_max = pool->threads;
+    if (++pool->threads > pool->threads_peak)
+        pool->threads_peak = pool->threads;
     return 0;
 }
 
 /* There are fewer threads than asked for. One that may grow asks again for the
  * rest; for another one that is all, until weir_pool_set(). */
-static void be_content(struct weir_pool *pool, int started)
+static void accept_fewer(struct weir_pool *pool, int started)
 {
     weir_sys_lock(&pool->lock);
     if (pool->elastic) {
@@ -203,7 +204,7 @@ static int start_workers(struct weir_pool *pool, int least)
     while (started < count && err == 0) {
         struct weir_context *w = &pool->workers[started];
 
-        weir_atomic_store(&w->spare, started >= target, weir_relaxed);
+        weir_atomic_store(&w->standby, started >= target, weir_relaxed);
         err = weir_pool_start_worker_locked(pool, w);
         started += err == 0;
     }
@@ -219,16 +220,16 @@ static int start_workers(struct weir_pool *pool, int least)
         weir_sys_sem_wait(&pool->started, WEIR_FOREVER);
     for (int i = 0; i < started && err == 0; i++)
         err = pool->workers[i].start_error;
-    for (int i = 0; i < pool->max; i++)
+    for (int i = 0; i < pool->own_threads_max; i++)
         pool->workers[i].late = true;
     if (short_of)
-        be_content(pool, started);
+        accept_fewer(pool, started);
     return err;
 }
 
 void weir_pool_join_workers_locked(struct weir_pool *pool)
 {
-    for (int i = 0; i < pool->max; i++)
+    for (int i = 0; i < pool->own_threads_max; i++)
         if (pool->workers[i].life != WEIR_LIFE_NONE)
             weir_sys_thread_join(&pool->workers[i].thread);
 }
@@ -254,13 +255,13 @@ int weir_pool_create(struct weir_pool **out,
     err = make_gate(pool, o);
     if (err != 0)
         goto no_gate;
-    pool->workers = weir_sys_alloc((size_t)pool->slots,
+    pool->workers = weir_sys_alloc((size_t)pool->contexts_count,
                                    sizeof(*pool->workers));
     err = pool->workers != NULL ? 0 : -ENOMEM;
     if (err != 0)
         goto no_workers;
     pool->frames = weir_sys_alloc_lazy(
-        (size_t)pool->slots * ((size_t)pool->help_depth + 1),
+        (size_t)pool->contexts_count * ((size_t)pool->help_depth + 1),
         sizeof(*pool->frames), &pool->frames_block);
     err = pool->frames != NULL ? 0 : -ENOMEM;
     if (err != 0)
@@ -269,16 +270,16 @@ int weir_pool_create(struct weir_pool **out,
                          sizeof(struct weir_call), true);
     if (err != 0)
         goto no_ring;
-    err = weir_ec_init(&pool->quiet);
+    err = weir_ec_init(&pool->idle);
     if (err != 0)
-        goto no_quiet;
-    err = weir_ec_init(&pool->ended);
+        goto no_idle;
+    err = weir_ec_init(&pool->threads_ended);
     if (err != 0)
         goto no_ended;
-    err = weir_ec_init(&pool->spares);
+    err = weir_ec_init(&pool->standbys);
     if (err != 0)
         goto no_spares;
-    err = weir_sys_sem_init(&pool->place.sem);
+    err = weir_sys_sem_init(&pool->gate_waiter.sem);
     if (err != 0)
         goto no_place;
     err = weir_sys_sem_init(&pool->started);
@@ -287,7 +288,8 @@ int weir_pool_create(struct weir_pool **out,
     err = weir_sys_mutex_init(&pool->lock);
     if (err != 0)
         goto no_lock;
-    err = weir_tasks_init(&pool->tasks, pool->ring.capacity, o->parked_max);
+    err = weir_deferred_init(&pool->deferred_jobs, pool->ring.capacity,
+                             o->parked_max);
     if (err != 0)
         goto no_tasks;
     err = make_contexts(pool);
@@ -302,27 +304,27 @@ int weir_pool_create(struct weir_pool **out,
 no_threads:
     weir_ring_close(&pool->ring);
     weir_ec_notify_all(&pool->ring.items);
-    weir_ec_notify_all(&pool->spares);
+    weir_ec_notify_all(&pool->standbys);
     weir_pool_wait_for_threads(pool, WEIR_FOREVER);
     weir_sys_lock(&pool->lock);
     weir_pool_join_workers_locked(pool);
     weir_sys_unlock(&pool->lock);
-    free_contexts(pool, pool->slots);
+    free_contexts(pool, pool->contexts_count);
 no_contexts:
-    weir_tasks_destroy(&pool->tasks);
+    weir_deferred_destroy(&pool->deferred_jobs);
 no_tasks:
     weir_sys_mutex_destroy(&pool->lock);
 no_lock:
     weir_sys_sem_destroy(&pool->started);
 no_started:
-    weir_sys_sem_destroy(&pool->place.sem);
+    weir_sys_sem_destroy(&pool->gate_waiter.sem);
 no_place:
-    weir_ec_destroy(&pool->spares);
+    weir_ec_destroy(&pool->standbys);
 no_spares:
-    weir_ec_destroy(&pool->ended);
+    weir_ec_destroy(&pool->threads_ended);
 no_ended:
-    weir_ec_destroy(&pool->quiet);
-no_quiet:
+    weir_ec_destroy(&pool->idle);
+no_idle:
     weir_ring_destroy(&pool->ring);
 no_ring:
     weir_sys_free_lazy(&pool->frames_block);
@@ -345,17 +347,17 @@ void weir_pool_destroy(struct weir_pool *pool)
         WEIR_CHECK(!weir_pool_is_own_job(pool),
                    "weir_pool_destroy: called by one of its jobs");
         weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER);
-        free_contexts(pool, pool->slots);
-        weir_tasks_destroy(&pool->tasks);
+        free_contexts(pool, pool->contexts_count);
+        weir_deferred_destroy(&pool->deferred_jobs);
         weir_sys_mutex_destroy(&pool->lock);
         weir_sys_sem_destroy(&pool->started);
-        weir_sys_sem_destroy(&pool->place.sem);
-        weir_ec_destroy(&pool->spares);
-        weir_ec_destroy(&pool->ended);
-        weir_ec_destroy(&pool->quiet);
+        weir_sys_sem_destroy(&pool->gate_waiter.sem);
+        weir_ec_destroy(&pool->standbys);
+        weir_ec_destroy(&pool->threads_ended);
+        weir_ec_destroy(&pool->idle);
         weir_ring_destroy(&pool->ring);
     } else {
-        weir_tasks_free_memory(&pool->tasks);
+        weir_deferred_free_memory(&pool->deferred_jobs);
         weir_ring_free_memory(&pool->ring);
     }
     weir_sys_free(weir_atomic_load(&pool->group_memory, weir_relaxed));
@@ -382,7 +384,8 @@ static bool can_set(const struct weir_pool *pool,
         o->worker_stop != NULL || o->on_event != NULL || o->user != NULL ||
         !weir_is_all_zero(o->reserved, sizeof(o->reserved)))
         return false;
-    return o->workers >= 0 && o->workers <= pool->max && o->idle_ns >= 0;
+    return o->workers >= 0 && o->workers <= pool->own_threads_max &&
+           o->idle_ns >= 0;
 }
 
 static void set_workers(struct weir_pool *pool, int workers)
@@ -394,7 +397,7 @@ static void set_workers(struct weir_pool *pool, int workers)
     weir_sys_unlock(&pool->lock);
     /* One that is too many may stand at the gate for the others. */
     if (pool->gate != NULL)
-        weir_gate_nudge(pool->gate, &pool->place);
+        weir_gate_notify_delegate(pool->gate, &pool->gate_waiter);
 }
 
 int weir_pool_set(struct weir_pool *pool,
@@ -420,6 +423,6 @@ int weir_pool_set(struct weir_pool *pool,
     if (o->workers != 0)
         set_workers(pool, o->workers);
     weir_ec_notify_all(&pool->ring.items);
-    weir_ec_notify_all(&pool->spares);
+    weir_ec_notify_all(&pool->standbys);
     return 0;
 }

@@ -72,21 +72,22 @@ void weir_retry_in(struct weir_context *cx, int64_t ns)
 }
 
 /* Nap until `until` or the job's deadline. Returns whether it should end. */
-static bool nap(struct weir_context *cx, int64_t until)
+static bool sleep_until(struct weir_context *cx, int64_t until)
 {
     int64_t deadline = weir_deadline(cx);
     int64_t end = until < deadline ? until : deadline;
 
     while (!weir_stop_requested(cx) && weir_sys_now() < end) {
-        struct weir_sleeper sleeper = { .park = &cx->nap };
+        struct weir_sleeper sleeper = { .park = &cx->sleep_event };
 
-        weir_ec_prepare_wait(&cx->nap);
-        weir_grow_sleeps(cx->pool, &sleeper);
+        weir_ec_prepare_wait(&cx->sleep_event);
+        weir_grow_sleep_begin(cx->pool, &sleeper);
         if (weir_stop_requested(cx))
-            weir_ec_cancel_wait(&cx->nap);
+            weir_ec_cancel_wait(&cx->sleep_event);
         else
-            weir_ec_commit_wait(&cx->nap, weir_grow_until(cx->pool, end));
-        weir_grow_slept(cx->pool, &sleeper);
+            weir_ec_commit_wait(&cx->sleep_event,
+                                weir_grow_wake_at(cx->pool, end));
+        weir_grow_sleep_end(cx->pool, &sleeper);
     }
     return weir_stop_requested(cx);
 }
@@ -100,15 +101,15 @@ int weir_sleep(struct weir_context *cx, int64_t ns)
 
     if (weir_worker_is_forked(cx))
         return -ECHILD;
-    weir_worker_lend_all();
-    stopping = nap(cx, until);
-    weir_worker_take_all();
+    weir_worker_release_all();
+    stopping = sleep_until(cx, until);
+    weir_worker_reacquire_all();
     return stopping ? -ECANCELED : 0;
 }
 
 void weir_blocking_begin(struct weir_context *cx)
 {
-    weir_grow_declare(cx);
+    weir_grow_block_declared(cx);
 }
 
 void weir_blocking_end(struct weir_context *cx)
@@ -116,66 +117,66 @@ void weir_blocking_end(struct weir_context *cx)
     weir_grow_unblock(cx);
 }
 
-void weir_pool_rouse(struct weir_pool *pool)
+void weir_pool_wake_sleepers(struct weir_pool *pool)
 {
-    for (int i = 0; i < pool->slots; i++)
-        weir_ec_notify_all(&pool->workers[i].nap);
+    for (int i = 0; i < pool->contexts_count; i++)
+        weir_ec_notify_all(&pool->workers[i].sleep_event);
     weir_sys_lock(&pool->lock);
-    for (struct weir_context *cx = pool->guests; cx != NULL;
-         cx = cx->next_guest)
-        weir_ec_notify_all(&cx->nap);
+    for (struct weir_context *cx = pool->external_helpers; cx != NULL;
+         cx = cx->next_external)
+        weir_ec_notify_all(&cx->sleep_event);
     weir_sys_unlock(&pool->lock);
     weir_listeners_call(pool);
 }
 
 int weir_context_init(struct weir_context *cx)
 {
-    int err = weir_sys_sem_init(&cx->place.sem);
+    int err = weir_sys_sem_init(&cx->gate_waiter.sem);
 
     if (err != 0)
         return err;
-    err = weir_ec_init(&cx->nap);
+    err = weir_ec_init(&cx->sleep_event);
     if (err != 0)
-        weir_sys_sem_destroy(&cx->place.sem);
+        weir_sys_sem_destroy(&cx->gate_waiter.sem);
     return err;
 }
 
 void weir_context_destroy(struct weir_context *cx)
 {
-    weir_ec_destroy(&cx->nap);
-    weir_sys_sem_destroy(&cx->place.sem);
+    weir_ec_destroy(&cx->sleep_event);
+    weir_sys_sem_destroy(&cx->gate_waiter.sem);
 }
 
-void weir_pool_aside_begin(struct weir_pool *pool)
+void weir_pool_busy_begin(struct weir_pool *pool)
 {
     /* Before a job is claimed: who then sees the job's reference ended sees
      * this too, and does not call the pool quiet. */
     weir_atomic_fetch_add(&pool->helping, 1, weir_seq_cst);
 }
 
-void weir_pool_aside_end(struct weir_pool *pool)
+void weir_pool_busy_end(struct weir_pool *pool)
 {
     weir_atomic_fetch_sub(&pool->helping, 1, weir_seq_cst);
-    weir_pool_settle(pool);
+    weir_pool_check_idle(pool);
 }
 
-void weir_guest_enter(struct weir_context *cx)
+void weir_external_helper_enter(struct weir_context *cx)
 {
-    weir_pool_aside_begin(cx->pool);
+    weir_pool_busy_begin(cx->pool);
     weir_sys_lock(&cx->pool->lock);
-    cx->next_guest = cx->pool->guests;
-    cx->pool->guests = cx;
+    cx->next_external = cx->pool->external_helpers;
+    cx->pool->external_helpers = cx;
     weir_sys_unlock(&cx->pool->lock);
 }
 
-void weir_guest_leave(struct weir_context *cx)
+void weir_external_helper_leave(struct weir_context *cx)
 {
-    struct weir_context **at = &cx->pool->guests;
+    struct weir_context **at = &cx->pool->external_helpers;
 
     weir_sys_lock(&cx->pool->lock);
     while (*at != cx)
-        at = &(*at)->next_guest;
-    *at = cx->next_guest;
+        at = &(*at)->next_external;
+    *at = cx->next_external;
     weir_sys_unlock(&cx->pool->lock);
-    weir_pool_aside_end(cx->pool);
+    weir_pool_busy_end(cx->pool);
 }

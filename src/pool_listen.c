@@ -13,7 +13,7 @@
  */
 #include "pool_private.h"
 
-static bool is_to_stop(const struct weir_listener *l)
+static bool must_stop(const struct weir_listener *l)
 {
     if (weir_atomic_load(&l->cx->pool->mode, weir_seq_cst) == WEIR_CANCEL)
         return true;
@@ -33,7 +33,7 @@ static void call_locked(struct weir_pool *pool, struct weir_listener *l)
     fn(arg);
     weir_sys_lock(&pool->lock);
     l->calling = false;
-    weir_ec_notify_all(&l->cx->nap);
+    weir_ec_notify_all(&l->cx->sleep_event);
 }
 
 void weir_listeners_call(struct weir_pool *pool)
@@ -43,7 +43,7 @@ void weir_listeners_call(struct weir_pool *pool)
     weir_sys_lock(&pool->lock);
     do {
         l = pool->listeners;
-        while (l != NULL && (l->called || !is_to_stop(l)))
+        while (l != NULL && (l->called || !must_stop(l)))
             l = l->next;
         if (l != NULL)
             call_locked(pool, l);
@@ -59,7 +59,7 @@ void weir_listener_remove(struct weir_listener *l)
     for (;;) {
         bool calling;
 
-        weir_ec_prepare_wait(&l->cx->nap);
+        weir_ec_prepare_wait(&l->cx->sleep_event);
         weir_sys_lock(&pool->lock);
         calling = l->calling;
         if (!calling) {
@@ -70,9 +70,9 @@ void weir_listener_remove(struct weir_listener *l)
         weir_sys_unlock(&pool->lock);
         if (!calling)
             break;
-        weir_ec_commit_wait(&l->cx->nap, WEIR_FOREVER);
+        weir_ec_commit_wait(&l->cx->sleep_event, WEIR_FOREVER);
     }
-    weir_ec_cancel_wait(&l->cx->nap);
+    weir_ec_cancel_wait(&l->cx->sleep_event);
     l->fn = NULL;
 }
 
@@ -97,7 +97,7 @@ void weir_on_stop(struct weir_context *cx, void (*fn)(void *arg), void *arg)
         l->next->prev = l;
     pool->listeners = l;
     weir_sys_unlock(&pool->lock);
-    if (!is_to_stop(l))
+    if (!must_stop(l))
         return;
     weir_sys_lock(&pool->lock);
     if (!l->called)

@@ -28,11 +28,11 @@ struct weir_listener {
 struct weir_frame {
     struct weir_context *cx;                      /* (w) */
     void *group;                                  /* (w) */
-    void *slot;                                   /* (w) */
-    bool token; /* (w) it came from the ring, and not by helping */
-    struct weir_task *task; /* (w) or NULL: it is none */
+    void *member;                                 /* (w) */
+    bool from_ring; /* (w) it came from the ring, and not by helping */
+    struct weir_deferred *deferred; /* (w) or NULL: it is none */
     unsigned held;          /* (w) a bit for each of its gates it is in */
-    unsigned lent;          /* (w) it was, and sleeps */
+    unsigned released;      /* (w) it was, and sleeps */
     unsigned attempt;       /* (w) which run of the job this is, from 1 */
     bool (*stopping)(const struct weir_frame *frame); /* (w) */
     int64_t (*deadline)(const struct weir_frame *frame); /* (w) */
@@ -51,7 +51,8 @@ enum weir_life {
 /* A worker, which is also the context its jobs see. */
 struct weir_context {
     /* On a line of their own: written by the worker at every job. */
-    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) began; /* (w) jobs it ran or runs */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(
+        uint64_t) began;              /* (w) jobs it ran or runs */
     WEIR_ATOMIC(uint64_t) ended;      /* (w) jobs it ran or dropped */
     WEIR_ATOMIC(uint64_t) failed;     /* (w) of these: not 0 */
     WEIR_ATOMIC(uint64_t) cancelled;  /* (w) of these: dropped */
@@ -59,58 +60,60 @@ struct weir_context {
     WEIR_ATOMIC(size_t) queued_peak;   /* (w) sampled */
 
     WEIR_CACHE_ALIGNED struct weir_pool *pool; /* (c) */
-    struct weir_sys_fork_guard fork_guard;     /* (c) the pool's: asked after every job */
+    struct weir_sys_fork_guard
+        fork_guard;                /* (c) the pool's: asked after every job */
     void *local;                   /* (w) the host's */
     struct weir_frame *frames;     /* (c) help_depth + 1 of them */
     int depth_max;                 /* (c) one less than there are */
     int depth;                     /* (w) so many are in use */
     uint64_t tag;                  /* (w) of the job */
     int64_t retry_ns;              /* (w) what it said; -1: nothing */
-    struct weir_task *starting;    /* (w) what its group's code is to run */
-    unsigned starting_held;        /* (w) a bit for each gate it is in */
-    bool goes_on;                  /* (w) it has become a task */
+    struct weir_deferred
+        *starting_deferred;        /* (w) what its group's code is to run */
+    unsigned starting_permits;     /* (w) a bit for each gate it is in */
+    bool became_deferred;          /* (w) it has become a task */
     int exit_status;               /* (w) of the child, after -ECHILD */
-    struct weir_group *owes; /* (w) to which it has to give so many references
-                                back: weir_group_owe() */
-    int64_t owed;            /* (w) */
-    void (*pay)(struct weir_context *cx); /* (w) does that */
-    struct weir_slot *again; /* (w) jobs of groups it helps with that are to
+    struct weir_group *release_group; /* (w) to which it has to give so many
+                                references back: weir_group_release_later() */
+    int64_t release_count;   /* (w) */
+    void (*release_pending)(struct weir_context *cx); /* (w) does that */
+    struct weir_member *reruns; /* (w) jobs of groups it helps with that are to
                                 be run again, by nobody else */
-    void (*drop_again)(struct weir_context *cx); /* (w) its thread ends */
+    void (*drop_reruns)(struct weir_context *cx); /* (w) its thread ends */
     int64_t slept_at;              /* (w) when it last went to sleep */
     uint64_t began_before;         /* (w) jobs it had begun by then */
-    bool settled;                  /* (w) since it last took a job */
+    bool idle_checked;             /* (w) since it last took a job */
     int index;                     /* (c) */
-    struct weir_gate_place place;  /* (w) where it waits to return */
+    struct weir_gate_waiter gate_waiter; /* (w) where it waits to return */
     uint64_t seen;                 /* (w) how far it knows the ring filled */
     bool idle;                     /* (w) it found nothing the last time */
-    bool stays;                    /* (w) another job may follow soon */
-    struct weir_spin_history behind;    /* (w) looks whether more jobs come */
-    struct weir_spin_history idling;    /* (w) looks for one job for long */
-    struct weir_event_count nap;          /* where weir_sleep() sleeps */
-    struct weir_context *next_guest; /* under the pool's lock */
+    bool expects_more;             /* (w) another job may follow soon */
+    struct weir_spin_history batch_spin; /* (w) looks whether more jobs come */
+    struct weir_spin_history idle_spin; /* (w) looks for one job for long */
+    struct weir_event_count sleep_event; /* where weir_sleep() sleeps */
+    struct weir_context *next_external; /* under the pool's lock */
     struct weir_context *outer;    /* (c) what a guest's thread is beside */
-    bool lent;                     /* (w) it had a permit, and sleeps */
+    bool released;                 /* (w) it had a permit, and sleeps */
     bool permit;                   /* (w) it is inside the pool's gate */
     bool in_job;                   /* (w) */
     bool has_old;                  /* (w) `old` is to be joined first */
-    bool leaves;                   /* (w) it is not counted in pool->threads */
+    bool is_leaving;               /* (w) it is not counted in pool->threads */
     int start_error;               /* (w) read by the creator when posted */
     bool late;                     /* (c) started when the pool was made */
     enum weir_life life;           /* under the pool's lock */
     bool counted;                  /* (c) in pool->active: see pool_grow.c */
     int blocks;                    /* (w) blocking begun and not ended */
-    WEIR_ATOMIC(bool) spare;       /* (w) */
-    WEIR_ATOMIC(int) stuck;        /* (a) enum stuck of pool_grow.c */
+    WEIR_ATOMIC(bool) standby;     /* (w) */
+    WEIR_ATOMIC(int) blocked_state; /* (a) enum stuck of pool_grow.c */
     WEIR_ATOMIC(int) cpu_clock;    /* (w) of its thread; -1 */
     WEIR_ATOMIC(int) number;       /* (w) of its thread; -1 */
     uint64_t seen_began;           /* the watcher's, see pool_grow.c */
     int64_t seen_cpu_ns;           /* the same */
-    int still;                     /* the same */
+    int stalled_ticks;             /* the same */
     struct weir_listener listener; /* of a job that is in no frame */
     bool bare;                     /* (w) it runs one that is in no frame */
     struct weir_event who;         /* (w) the job it runs, for on_event */
-    struct weir_event bare_who;    /* (w) the one that is in no frame */
+    struct weir_event bare_event;  /* (w) the one that is in no frame */
     struct weir_sys_thread thread; /* (o) whoever starts it */
     struct weir_sys_thread old;    /* (w) the thread it has replaced */
 };
@@ -122,7 +125,7 @@ struct weir_references {
      * waiter has run it, or it was cancelled. Called with locks held. */
     bool (*is_stale)(const struct weir_call *call);
     /* Stale references have left the ring. Called without locks. */
-    void (*pass)(const struct weir_call *calls, size_t count);
+    void (*release)(const struct weir_call *calls, size_t count);
 };
 
 struct weir_pool {
@@ -132,13 +135,13 @@ struct weir_pool {
     WEIR_ATOMIC(int) alive;        /* (a) threads that have not ended */
     WEIR_ATOMIC(int) helping;      /* (a) threads, not workers, that may be
                                       ending a job of a group */
-    WEIR_ATOMIC(int) lending;      /* (a) threads inside weir_pool_run() */
+    WEIR_ATOMIC(int) callers;      /* (a) threads inside weir_pool_run() */
     WEIR_ATOMIC(uint64_t) dropped; /* (a) jobs dropped by no worker */
-    WEIR_ATOMIC(uint64_t) ended_aside; /* (a) tasks that have ended */
+    WEIR_ATOMIC(uint64_t) ended_elsewhere; /* (a) tasks that have ended */
     /* Jobs of groups that did not end through the ring; what comes through
      * it later counts as a success. Modulo 2^64. */
-    WEIR_ATOMIC(uint64_t) failed_aside;    /* (a) */
-    WEIR_ATOMIC(uint64_t) cancelled_aside; /* (a) */
+    WEIR_ATOMIC(uint64_t) failed_elsewhere; /* (a) */
+    WEIR_ATOMIC(uint64_t) dropped_elsewhere; /* (a) */
     /* (a) NULL: there was no group yet */
     WEIR_ATOMIC(const struct weir_references *) references;
     WEIR_ATOMIC(bool) may_be_stale; /* (a) a job was taken out of turn whose
@@ -148,53 +151,58 @@ struct weir_pool {
                                       through the ring */
     WEIR_ATOMIC(uint64_t) paces[64]; /* (a) how long elements of loops took:
                                         group_each.c */
-    struct weir_event_count quiet;        /* who waits for all jobs to end */
-    struct weir_spin_history spin;   /* its */
-    struct weir_event_count ended;        /* who waits for all threads to end */
+    struct weir_event_count idle;  /* who waits for all jobs to end */
+    struct weir_spin_history spin; /* its */
+    struct weir_event_count
+        threads_ended; /* who waits for all threads to end */
 
     WEIR_CACHE_ALIGNED struct weir_context *workers; /* (c) the array */
-    struct weir_sys_fork_guard fork_guard;     /* (c) */
+    struct weir_sys_fork_guard fork_guard; /* (c) */
     struct weir_frame *frames;     /* (c) of all workers */
     int help_depth;                /* (c) */
-    int slots;                     /* (c) length of workers: threads of its
+    int contexts_count;            /* (c) length of workers: threads of its
                                       own, then lenders */
-    int max;                       /* (c) threads of its own, at most */
+    int own_threads_max;           /* (c) threads of its own, at most */
     bool elastic;                  /* (c) it may grow: pool_grow.c */
-    WEIR_ATOMIC(bool) odd;         /* (a) threads are missing or too many;
+    WEIR_ATOMIC(bool) needs_adjusting; /* (a) threads are missing or too many;
                                       changed under the lock */
     WEIR_ATOMIC(bool) surplus;     /* (a) too many, and it is fixed; likewise */
-    WEIR_ATOMIC(int64_t) ask_at;   /* (a) when a missing thread is asked for
-                                      again; WEIR_FOREVER: none is missing.
-                                      Changed under the lock */
+    WEIR_ATOMIC(int64_t)
+    start_retry_at;                /* (a) when a missing thread is asked for
+                                again; WEIR_FOREVER: none is missing.
+                                Changed under the lock */
     WEIR_ATOMIC(int) missing;      /* (a) whether one is, likewise */
     WEIR_ATOMIC(int) target;       /* (a) threads that should be active */
     WEIR_ATOMIC(int) active;       /* (a) */
     WEIR_ATOMIC(int) limit;        /* (a) its gate's, or WEIR_NONE */
     WEIR_ATOMIC(int) blocked;      /* (a) */
-    WEIR_ATOMIC(int) sparing;      /* (a) threads that are spare */
+    WEIR_ATOMIC(int) standby_count; /* (a) threads that are spare */
     WEIR_ATOMIC(int64_t) idle_ns;  /* (a) */
-    struct weir_event_count spares;       /* where those sleep */
-    WEIR_ATOMIC(uint64_t) woke_at; /* (a) the head of the ring when a worker
+    struct weir_event_count standbys; /* where those sleep */
+    WEIR_ATOMIC(uint64_t) woke_head; /* (a) the head of the ring when a worker
                                       last woke others */
     int threads;                   /* (l) of its own, now */
-    int threads_max;               /* (l) high-water mark */
+    int threads_peak;              /* (l) high-water mark */
     size_t stack_bytes;            /* (c) */
     const char *name;              /* (c) points to name_bytes or NULL */
     struct weir_gate *gate;        /* (c) or NULL */
-    struct weir_gate_place place;  /* the gate's */
+    struct weir_gate_waiter gate_waiter; /* the gate's */
     int (*worker_start)(void *user, int index, void **local);   /* (c) */
     void (*worker_stop)(void *user, int index, void *local);    /* (c) */
     void *user;                    /* (c) */
-    struct weir_tasks tasks;
+    struct weir_deferred_jobs deferred_jobs;
     struct weir_sys_sem started;   /* posted by each worker */
     struct weir_sys_mutex lock;
     bool joined;                   /* (l) */
-    struct weir_context *guests;   /* (l) threads of the host's that help */
+    struct weir_context
+        *external_helpers;           /* (l) threads of the host's that help */
     struct weir_listener *listeners; /* (l) */
     void (*on_event)(void *user, const struct weir_event *event); /* (c) */
     char name_bytes[16];           /* (c) */
-    struct weir_sys_lazy_memory frames_block; /* (c) what the frames are freed with */
-    int64_t ask_pause;             /* (l) how long ask_at was put off last */
+    struct weir_sys_lazy_memory
+        frames_block; /* (c) what the frames are freed with */
+    int64_t
+        start_retry_pause; /* (l) how long start_retry_at was put off last */
     struct weir_sleeper *sleepers; /* (l) threads to wake when one is missing */
 };
 
@@ -202,7 +210,7 @@ struct weir_pool {
  * a missing thread, if no other thread is awake. */
 struct weir_sleeper {
     struct weir_sleeper *next, *prev; /* (l) */
-    struct weir_event_count *park;           /* (c) where it sleeps */
+    struct weir_event_count *park;    /* (c) where it sleeps */
 };
 
 /* A counter only its worker writes. Released: it publishes what the job did
@@ -221,13 +229,13 @@ struct weir_context *weir_worker_in(const struct weir_pool *pool);
  * weir_attempt() reports is what decides whether `drop` is called. */
 static inline bool weir_frame_is_last(const struct weir_frame *frame)
 {
-    const struct weir_task *task = frame->task;
+    const struct weir_deferred *deferred = frame->deferred;
 
-    return task == NULL || task->failures >= task->job.retries;
+    return deferred == NULL || deferred->failures >= deferred->job.retries;
 }
 
 /* Become another one: a thread of the host's that helps. */
-void weir_worker_become(struct weir_context *w);
+void weir_worker_set_current(struct weir_context *w);
 
 /* Whether this process is a child that a job on this context has forked. Asked
  * when the job's function has returned, before anything else is touched: locks
@@ -248,7 +256,8 @@ struct weir_proxy {
     void (*drop)(void *arg, int reason);
     void *group;
     struct weir_gate *gate; /* to pass besides the job's own; or NULL */
-    void (*made)(void *arg, struct weir_task *task); /* before it can run */
+    void (*on_created)(void *arg,
+                       struct weir_deferred *deferred); /* before it can run */
 };
 
 /* Submit what stands for jobs of a group, without waiting; as
@@ -258,16 +267,17 @@ ssize_t weir_pool_submit_calls(struct weir_pool *pool,
 
 /* Submit a task, or what stands for it. 0; -EAGAIN, -ETIMEDOUT no room;
  * -EDQUOT its key has used up what it may; -EPIPE; -EINVAL; -ECHILD. */
-int weir_pool_submit_task(struct weir_pool *pool, const struct weir_job *job,
-                          const struct weir_proxy *proxy, int64_t deadline);
+int weir_pool_submit_deferred(struct weir_pool *pool,
+                              const struct weir_job *job,
+                              const struct weir_proxy *proxy, int64_t deadline);
 
 /* Run a started task inside its gates, and end it or let it wait again. 0; or
  * -ECHILD, as weir_worker_run(). */
-int weir_task_run(struct weir_context *cx, struct weir_task *task);
+int weir_deferred_run(struct weir_context *cx, struct weir_deferred *deferred);
 
 /* A job that is none becomes a task, which has its place in the capacity. */
-struct weir_task *weir_task_adopt(struct weir_pool *pool,
-                                  const struct weir_call *call);
+struct weir_deferred *weir_deferred_adopt(struct weir_pool *pool,
+                                          const struct weir_call *call);
 
 /* Wait until a submit is worth trying, as weir_ring_wait_for_room(). */
 int weir_pool_await_room(struct weir_pool *pool,
@@ -275,13 +285,13 @@ int weir_pool_await_room(struct weir_pool *pool,
 
 /* Wake every job that naps, to look whether it should end, and call those
  * that are to be called for that. */
-void weir_pool_rouse(struct weir_pool *pool);
+void weir_pool_wake_sleepers(struct weir_pool *pool);
 
 /* Whether there is something to take. */
 static inline bool weir_pool_has_jobs(struct weir_pool *pool)
 {
     return weir_ring_count(&pool->ring) > 0 ||
-           weir_atomic_load(&pool->tasks.ready, weir_seq_cst) > 0;
+           weir_atomic_load(&pool->deferred_jobs.ready, weir_seq_cst) > 0;
 }
 
 /* Whether it has permits for no more jobs than it should have workers. Then a
@@ -313,7 +323,7 @@ static inline void weir_pool_wake_some(struct weir_pool *pool, uint64_t most)
         if (state < WEIR_EC_WAKING)
             weir_ec_notify_some(&pool->ring.items, state, most);
     } else if (state == 0 && weir_pool_may_grow(pool)) {
-        weir_ec_notify_one(&pool->spares);
+        weir_ec_notify_one(&pool->standbys);
     }
 }
 
@@ -325,10 +335,10 @@ static inline void weir_pool_wake(struct weir_pool *pool)
 /* ---- missing threads: pool_grow.c ---- */
 
 /* The longest pause between attempts to start a thread that was refused. */
-#define WEIR_ASK_MAX WEIR_S
+#define WEIR_START_RETRY_MAX WEIR_S
 
 /* Start what is missing, if it is time to ask for it again. */
-void weir_grow_ask(struct weir_pool *pool);
+void weir_grow_retry_start(struct weir_pool *pool);
 
 /* Start what is missing now. */
 void weir_grow_start_missing_locked(struct weir_pool *pool);
@@ -343,38 +353,40 @@ void weir_grow_ended_locked(struct weir_context *w, bool left);
 
 /* A worker of a pool of fixed size looks whether there are too many, as long as
  * `odd` is set. true: it is not counted any more, and must end. */
-bool weir_grow_leaves(struct weir_context *w);
+bool weir_grow_try_leave(struct weir_context *w);
 
 /* To be called by a thread that is awake: between jobs, when it submits, and
  * after it has slept in a call on the pool. */
-static inline void weir_grow_mind(struct weir_pool *pool)
+static inline void weir_grow_poll(struct weir_pool *pool)
 {
-    if (weir_atomic_load(&pool->odd, weir_relaxed))
-        weir_grow_ask(pool);
+    if (weir_atomic_load(&pool->needs_adjusting, weir_relaxed))
+        weir_grow_retry_start(pool);
 }
 
 /* Until when a thread may sleep in a call on the pool. Asked after it has
- * announced itself: who finds a thread missing stores ask_at and wakes it. */
-static inline int64_t weir_grow_until(struct weir_pool *pool,
-                                      int64_t deadline)
+ * announced itself: who finds a thread missing stores start_retry_at and wakes
+ * it. */
+static inline int64_t weir_grow_wake_at(struct weir_pool *pool,
+                                        int64_t deadline)
 {
-    int64_t at = weir_atomic_load(&pool->ask_at, weir_seq_cst);
+    int64_t at = weir_atomic_load(&pool->start_retry_at, weir_seq_cst);
 
     return at < deadline ? at : deadline;
 }
 
 /* A thread goes to sleep in a park that is not the pool's, after it has
  * announced itself there; and is awake again. In a pool that can grow it is
- * woken when a thread is found missing; in one of fixed size it sees ask_at
- * only if that was set before it went to sleep. */
-void weir_grow_sleeps(struct weir_pool *pool, struct weir_sleeper *sleeper);
-void weir_grow_slept(struct weir_pool *pool, struct weir_sleeper *sleeper);
+ * woken when a thread is found missing; in one of fixed size it sees
+ * start_retry_at only if that was set before it went to sleep. */
+void weir_grow_sleep_begin(struct weir_pool *pool,
+                           struct weir_sleeper *sleeper);
+void weir_grow_sleep_end(struct weir_pool *pool, struct weir_sleeper *sleeper);
 
 /* ---- growing: pool_grow.c, for elastic pools ---- */
 
 /* A job begins, and ends, to be blocked: it says so, and keeps its permit;
  * or it waits, and is about to hand it on. */
-void weir_grow_declare(struct weir_context *w);
+void weir_grow_block_declared(struct weir_context *w);
 void weir_grow_block(struct weir_context *w);
 void weir_grow_unblock(struct weir_context *w);
 void weir_grow_job_ended(struct weir_context *w);
@@ -439,29 +451,29 @@ void weir_context_destroy(struct weir_context *cx);
 /* Around claiming jobs of a group out of turn and ending them: the pool is not
  * idle meanwhile, though their references may have left the ring. The end
  * notifies whoever waits for that. */
-void weir_pool_aside_begin(struct weir_pool *pool);
-void weir_pool_aside_end(struct weir_pool *pool);
+void weir_pool_busy_begin(struct weir_pool *pool);
+void weir_pool_busy_end(struct weir_pool *pool);
 
 /* A thread of the host's begins and ends to run jobs as `cx`. */
-void weir_guest_enter(struct weir_context *cx);
-void weir_guest_leave(struct weir_context *cx);
+void weir_external_helper_enter(struct weir_context *cx);
+void weir_external_helper_leave(struct weir_context *cx);
 
 /* A worker goes from its last job to something else than the next take or
  * sleep: tell what those would have told. */
-void weir_worker_rests(struct weir_context *w);
+void weir_worker_flush(struct weir_context *w);
 
 /* What a worker has taken: a job, or a task. */
 struct weir_taken {
     struct weir_call call;
-    struct weir_task *task; /* NULL: it is none */
+    struct weir_deferred *deferred; /* NULL: it is none */
     int reason;                /* the task is to be dropped; 0: to be run */
 };
 
 /* Take a job, and with it a permit where there is a gate; give back the last
- * one's permit in any case. `keeper`: as in weir_gate_pass(). 0; -ENOENT there
- * is none; -EAGAIN the gate lets nobody in now. */
+ * one's permit in any case. `keeper`: as in weir_gate_try_acquire_job(). 0;
+ * -ENOENT there is none; -EAGAIN the gate lets nobody in now. */
 int weir_worker_take(struct weir_context *w, struct weir_taken *job,
-                     bool keeper);
+                     bool delegate);
 
 /* Run it, or drop it. 0; or -ECHILD: this is a child that the job has forked,
  * and in which its function has returned; then nothing of the pool may be
@@ -469,12 +481,12 @@ int weir_worker_take(struct weir_context *w, struct weir_taken *job,
 int weir_worker_run(struct weir_context *w, const struct weir_taken *taken);
 
 /* Give the worker's permit back, if it has one. */
-void weir_worker_give_back(struct weir_context *w);
+void weir_worker_release_permit(struct weir_context *w);
 
 /* Give up the permits of all this thread is inside of, gates of jobs too,
  * while it sleeps inside a job; and take them again. */
-void weir_worker_lend_all(void);
-void weir_worker_take_all(void);
+void weir_worker_release_all(void);
+void weir_worker_reacquire_all(void);
 
 /* Run a job on a lender's thread, waiting for one until the deadline, or
  * until the pool is quiet or closed. 0: one was run, or there may be a reason
@@ -483,14 +495,14 @@ int weir_worker_run_one(struct weir_context *w, int64_t deadline);
 
 /* Give back what is owed to a group: before the worker sleeps or ends, for
  * the group's memory waits for that. */
-static inline void weir_worker_pay(struct weir_context *w)
+static inline void weir_worker_release_refs(struct weir_context *w)
 {
-    if (w->owes != NULL)
-        w->pay(w);
+    if (w->release_group != NULL)
+        w->release_pending(w);
 }
 
 /* A thread has ended, or leaves the pool for good. */
-void weir_worker_left(struct weir_pool *pool);
+void weir_worker_exited(struct weir_pool *pool);
 
 /* A thread's main function; `arg` is the struct weir_context. */
 void weir_worker_main(void *arg);
@@ -499,10 +511,10 @@ void weir_worker_main(void *arg);
 uint64_t weir_pool_ended(struct weir_pool *pool);
 
 /* Whether every job accepted has ended. */
-bool weir_pool_is_quiet(struct weir_pool *pool);
+bool weir_pool_is_idle(struct weir_pool *pool);
 
 /* Wait until it is so: 0; -EAGAIN; -ETIMEDOUT. */
-int weir_pool_await_quiet(struct weir_pool *pool, int64_t deadline);
+int weir_pool_wait_idle(struct weir_pool *pool, int64_t deadline);
 
 /* Drop every job that waits in the ring. */
 void weir_pool_drop_queued(struct weir_pool *pool);
@@ -512,6 +524,6 @@ void weir_pool_stop(struct weir_pool *pool);
 
 /* If the pool is quiet: wake who waits for that, and when it is being
  * drained, close it for good. */
-void weir_pool_settle(struct weir_pool *pool);
+void weir_pool_check_idle(struct weir_pool *pool);
 
 #endif

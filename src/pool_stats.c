@@ -13,7 +13,7 @@ static struct sums add_up(struct weir_pool *pool,
 {
     struct sums sums = { .ended = 0 };
 
-    for (int i = 0; i < pool->slots; i++) {
+    for (int i = 0; i < pool->contexts_count; i++) {
         struct weir_context *w = &pool->workers[i];
         size_t depth = weir_atomic_load(&w->queued_peak, weir_relaxed);
 
@@ -43,38 +43,38 @@ static uint64_t less(uint64_t a, uint64_t b)
 int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
 {
     struct sums sums;
-    uint64_t inlined, failed, cancelled, ended_aside;
+    uint64_t inlined, failed, cancelled, ended_elsewhere;
 
     if (!weir_sys_in_creator(&pool->fork_guard))
         return -ECHILD;
-    weir_grow_mind(pool);
-    weir_tasks_skip_spent(pool); /* what has ended is not queued */
+    weir_grow_poll(pool);
+    weir_deferred_skip_orphaned(pool); /* what has ended is not queued */
     *stats = (struct weir_pool_stats){ .workers = 0 };
     sums = add_up(pool, stats);
     weir_sys_lock(&pool->lock);
     stats->workers = pool->threads;
-    stats->workers_peak = pool->threads_max;
+    stats->workers_peak = pool->threads_peak;
     weir_sys_unlock(&pool->lock);
     stats->blocked = weir_atomic_load(&pool->blocked, weir_relaxed);
     /* Counted down before it was counted up, within two instructions of the
      * one that watches: the simulator has that in task-grow-counted. */
     if (stats->blocked < 0)
         stats->blocked = 0; /* GCOVR_EXCL_LINE */
-    weir_sys_lock(&pool->tasks.lock);
+    weir_sys_lock(&pool->deferred_jobs.lock);
     /* Those whose token is still in the ring too. */
-    ended_aside = weir_atomic_load(&pool->ended_aside, weir_seq_cst) +
-                  weir_atomic_load(&pool->tasks.spent, weir_relaxed);
-    stats->delayed = pool->tasks.delayed;
-    stats->parked = pool->tasks.parked;
+    ended_elsewhere = weir_atomic_load(&pool->ended_elsewhere, weir_seq_cst) +
+                  weir_atomic_load(&pool->deferred_jobs.orphaned, weir_relaxed);
+    stats->delayed = pool->deferred_jobs.delayed;
+    stats->parked = pool->deferred_jobs.parked;
     /* Each task that waits once, wherever its token is. */
     stats->queued = (size_t)less(
-        weir_ring_count(&pool->ring) + pool->tasks.waiting,
-        pool->tasks.tokens);
-    weir_sys_unlock(&pool->tasks.lock);
+        weir_ring_count(&pool->ring) + pool->deferred_jobs.waiting,
+        pool->deferred_jobs.placeholders);
+    weir_sys_unlock(&pool->deferred_jobs.lock);
     /* After what has ended: no failure counts as a success meanwhile. */
     inlined = weir_atomic_load(&pool->inlined, weir_relaxed);
-    failed = weir_atomic_load(&pool->failed_aside, weir_relaxed);
-    cancelled = weir_atomic_load(&pool->cancelled_aside, weir_relaxed);
+    failed = weir_atomic_load(&pool->failed_elsewhere, weir_relaxed);
+    cancelled = weir_atomic_load(&pool->dropped_elsewhere, weir_relaxed);
     stats->submitted = weir_ring_accepted(&pool->ring) + inlined;
     stats->wakeups =
         weir_atomic_load(&pool->ring.items.woken, weir_relaxed);
@@ -83,7 +83,7 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
     stats->dropped =
         less(sums.cancelled + cancelled +
                  weir_atomic_load(&pool->dropped, weir_seq_cst), 0);
-    stats->succeeded = less(sums.ended + inlined + ended_aside,
+    stats->succeeded = less(sums.ended + inlined + ended_elsewhere,
                             sums.failed + failed + sums.cancelled + cancelled);
     return 0;
 }

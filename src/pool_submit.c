@@ -10,8 +10,8 @@ bool weir_pool_is_own_job(const struct weir_pool *pool)
     return weir_worker_in(pool) != NULL;
 }
 
-/* As weir_ring_wait_for_room(), and ask for a missing thread meanwhile. That one
- * is missing may be found between the look here and the announcement there:
+/* As weir_ring_wait_for_room(), and ask for a missing thread meanwhile. That
+ * one is missing may be found between the look here and the announcement there:
  * then this flag ends the wait, or, if `stop` does that, it is a short one. */
 static int await_room(struct weir_pool *pool, bool insider,
                       const WEIR_ATOMIC(int) *stop, int64_t deadline,
@@ -23,16 +23,16 @@ static int await_room(struct weir_pool *pool, bool insider,
     if (deadline != WEIR_NO_WAIT) {
         bool missing;
 
-        until = weir_grow_until(pool, deadline);
+        until = weir_grow_wake_at(pool, deadline);
         missing = until != deadline;
         if (!missing && stop == NULL)
             stop = &pool->missing;
         else if (!missing && pool->elastic &&
-                 weir_sys_now() < deadline - WEIR_ASK_MAX)
-            until = weir_sys_now() + WEIR_ASK_MAX;
+                 weir_sys_now() < deadline - WEIR_START_RETRY_MAX)
+            until = weir_sys_now() + WEIR_START_RETRY_MAX;
     }
     err = weir_ring_wait_for_room(&pool->ring, insider, stop, until, slept);
-    weir_grow_mind(pool);
+    weir_grow_poll(pool);
     return err == -ETIMEDOUT && until < deadline ? 0 : err;
 }
 
@@ -58,7 +58,7 @@ static size_t count_plain(const struct weir_job *jobs, size_t count)
 {
     size_t n = 0;
 
-    while (n < count && !weir_job_is_task(&jobs[n]))
+    while (n < count && !weir_job_is_deferred(&jobs[n]))
         n++;
     return n;
 }
@@ -68,7 +68,8 @@ static ssize_t put_plain(struct weir_pool *pool, const struct weir_job *jobs,
 {
     /* Before waiting for room somebody must see what was put: there may be
      * none but spare workers to make it, or too few. */
-    bool looks = pool->elastic || weir_atomic_load(&pool->odd, weir_relaxed);
+    bool looks =
+        pool->elastic || weir_atomic_load(&pool->needs_adjusting, weir_relaxed);
     size_t done = 0;
     int err = 0;
 
@@ -112,46 +113,48 @@ static int claim_position(struct weir_pool *pool, int64_t deadline,
     return err;
 }
 
-int weir_pool_submit_task(struct weir_pool *pool, const struct weir_job *job,
-                          const struct weir_proxy *proxy, int64_t deadline)
+int weir_pool_submit_deferred(struct weir_pool *pool,
+                              const struct weir_job *job,
+                              const struct weir_proxy *proxy, int64_t deadline)
 {
-    struct weir_gate_pass passes[2];
-    struct weir_call token = { .fn = weir_task_token };
-    struct weir_task *task;
+    struct weir_gate_permit permits[2];
+    struct weir_call placeholder = { .fn = weir_deferred_placeholder };
+    struct weir_deferred *deferred;
     uint64_t pos = 0;
     int count;
-    int err = weir_task_expect(pool, job, proxy ? proxy->gate : NULL, passes,
-                               &count);
+    int err = weir_deferred_ref_keys(pool, job, proxy ? proxy->gate : NULL,
+                                     permits, &count);
 
     if (err != 0)
         return err == -EAGAIN ? -EDQUOT : err;
     err = claim_position(pool, deadline, &pos);
     if (err != 0) {
-        weir_task_forget(passes, count);
+        weir_deferred_unref_keys(permits, count);
         return err;
     }
-    task = weir_task_make(pool, job);
-    memcpy(task->passes, passes, sizeof(passes));
-    task->pass_count = count;
-    task->pos = pos;
+    deferred = weir_deferred_create(pool, job);
+    memcpy(deferred->permits, permits, sizeof(permits));
+    deferred->permit_count = count;
+    deferred->pos = pos;
     if (proxy != NULL) {
-        task->job.fn = proxy->fn;
-        task->job.arg = proxy->arg;
-        task->job.drop = proxy->drop;
-        task->group = proxy->group;
-        proxy->made(proxy->arg, task);
+        deferred->job.fn = proxy->fn;
+        deferred->job.arg = proxy->arg;
+        deferred->job.drop = proxy->drop;
+        deferred->group = proxy->group;
+        proxy->on_created(proxy->arg, deferred);
     }
     if (count > 0 && job->start == 0)
-        weir_gate_line_up(&task->passes[0], &task->wait);
-    weir_task_queue(task);
-    token.arg = task;
-    weir_ring_fill(&pool->ring, pos, &token, sizeof(token));
+        weir_gate_enqueue_parked(&deferred->permits[0], &deferred->wait);
+    weir_deferred_enqueue(deferred);
+    placeholder.arg = deferred;
+    weir_ring_fill(&pool->ring, pos, &placeholder, sizeof(placeholder));
     weir_pool_wake(pool);
     /* The task may have ended already. A read-modify-write: if that comes
      * after it, who ends it sees the token in the ring. */
-    if (weir_atomic_fetch_add(&pool->tasks.spent, 0, weir_seq_cst) != 0) {
+    if (weir_atomic_fetch_add(&pool->deferred_jobs.orphaned, 0, weir_seq_cst) !=
+        0) {
         weir_ec_notify_one(&pool->ring.room);
-        weir_pool_settle(pool);
+        weir_pool_check_idle(pool);
     }
     return 0;
 }
@@ -183,7 +186,7 @@ static ssize_t submit_mixed(struct weir_pool *pool,
         if (plain > 0) {
             n = put_plain(pool, jobs + done, plain, insider, deadline);
         } else {
-            n = weir_pool_submit_task(pool, &jobs[done], NULL, deadline);
+            n = weir_pool_submit_deferred(pool, &jobs[done], NULL, deadline);
             n = n == 0 ? 1 : n;
         }
         if (n > 0)
@@ -203,7 +206,7 @@ static bool put_one(struct weir_pool *pool, const struct weir_job *job)
     struct weir_ring *ring = &pool->ring;
     uint64_t pos = 0;
 
-    if (job->fn == NULL || weir_job_is_task(job) ||
+    if (job->fn == NULL || weir_job_is_deferred(job) ||
         weir_atomic_load(&ring->insiders_only, weir_acquire) ||
         weir_ring_claim(ring, 1, &pos) == 0)
         return false;
@@ -219,13 +222,13 @@ ssize_t weir_pool_submit(struct weir_pool *pool, const struct weir_job *jobs,
 
     if (!weir_sys_in_creator(&pool->fork_guard))
         return -ECHILD;
-    weir_grow_mind(pool);
+    weir_grow_poll(pool);
     if (count == 1 && put_one(pool, jobs))
         return 1;
     insider = weir_pool_is_own_job(pool);
     for (size_t i = 0; i < count; i++)
         if (jobs[i].fn == NULL ||
-            (weir_job_is_task(&jobs[i]) && !weir_job_is_valid(&jobs[i])))
+            (weir_job_is_deferred(&jobs[i]) && !weir_job_is_valid(&jobs[i])))
             return -EINVAL;
     if (insider)
         deadline = WEIR_NO_WAIT;

@@ -11,33 +11,33 @@ struct claim {
 };
 
 /* Take a task that is ready, if it is the turn of one. */
-static struct weir_task *ready_task(struct weir_pool *pool)
+static struct weir_deferred *take_ready(struct weir_pool *pool)
 {
-    struct weir_tasks *tasks = &pool->tasks;
+    struct weir_deferred_jobs *deferred_jobs = &pool->deferred_jobs;
 
     /* Relaxed: who must not miss it looks again before it sleeps. */
-    if (weir_atomic_load(&tasks->due, weir_relaxed) != WEIR_FOREVER)
-        weir_tasks_promote(pool);
-    if (weir_atomic_load(&tasks->ready, weir_relaxed) == 0)
+    if (weir_atomic_load(&deferred_jobs->due, weir_relaxed) != WEIR_FOREVER)
+        weir_deferred_promote(pool);
+    if (weir_atomic_load(&deferred_jobs->ready, weir_relaxed) == 0)
         return NULL;
-    return weir_task_take_ready(pool, weir_ring_count(&pool->ring) > 0);
+    return weir_deferred_take_ready(pool, weir_ring_count(&pool->ring) > 0);
 }
 
 /* Take the next cell of the ring. 0: there is none; 1: it is a job, or the
  * token of a task that is taken with it; 2: it is spent. */
-static int take_cell(struct weir_pool *pool, struct weir_taken *taken)
+static int take_entry(struct weir_pool *pool, struct weir_taken *taken)
 {
     struct weir_call *call = &taken->call;
 
-    taken->task = NULL;
+    taken->deferred = NULL;
     if (weir_ring_take(&pool->ring, call, 1, sizeof(*call)) != 1)
         return 0;
-    if (call->fn != weir_task_token)
+    if (call->fn != weir_deferred_placeholder)
         return 1;
-    taken->task = call->arg;
+    taken->deferred = call->arg;
     /* Who waits for a spent one is told when this worker goes to sleep, or
      * ends what it takes next: the gate may be locked here. */
-    return weir_task_pass(taken->task) ? 1 : 2;
+    return weir_deferred_placeholder_taken(taken->deferred) ? 1 : 2;
 }
 
 /* Take what is next, ready task or cell. 0: none; 1: one; 2: a task that is
@@ -45,21 +45,21 @@ static int take_cell(struct weir_pool *pool, struct weir_taken *taken)
 static int take_next(struct weir_pool *pool, struct weir_taken *taken)
 {
     for (;;) {
-        taken->task = ready_task(pool);
-        if (taken->task == NULL) {
+        taken->deferred = take_ready(pool);
+        if (taken->deferred == NULL) {
             int took;
 
             /* The ring's turn is not over with a token that is spent. */
             do
-                took = take_cell(pool, taken);
+                took = take_entry(pool, taken);
             while (took == 2);
             if (took == 0 &&
-                weir_atomic_load(&pool->tasks.ready, weir_relaxed) > 0)
+                weir_atomic_load(&pool->deferred_jobs.ready, weir_relaxed) > 0)
                 continue;
-            if (took == 0 || taken->task == NULL)
+            if (took == 0 || taken->deferred == NULL)
                 return took;
         }
-        taken->reason = weir_task_start(taken->task);
+        taken->reason = weir_deferred_start(taken->deferred);
         if (taken->reason != -EAGAIN)
             return taken->reason == 0 ? 1 : 2;
     }
@@ -75,7 +75,7 @@ static int claim_job(void *user)
     const struct weir_references *references =
         weir_atomic_load(&claim->w->pool->references, weir_seq_cst);
 
-    return took == 1 && taken->task == NULL && references != NULL &&
+    return took == 1 && taken->deferred == NULL && references != NULL &&
                    references->is_stale(&taken->call)
                ? 2
                : took;
@@ -88,7 +88,7 @@ static int claim_job(void *user)
  * has come to where the tail was the last time: that is a line of
  * submitters'. Where none came it looks less and less often, as lookout.h
  * says: a job that submits the next one has nobody to wait for. */
-#define BEHIND 64
+#define BATCH_JOBS 64
 #define LOOK_NS 150
 #define REST_NS 700
 
@@ -97,7 +97,7 @@ static uint64_t filled(struct weir_ring *ring)
     return weir_atomic_load(&ring->tail, weir_relaxed) & ~WEIR_RING_CLOSED;
 }
 
-static void fall_behind(struct weir_context *w)
+static void wait_for_batch(struct weir_context *w)
 {
     struct weir_ring *ring = &w->pool->ring;
     uint64_t head = weir_atomic_load(&ring->head, weir_relaxed), before;
@@ -107,14 +107,14 @@ static void fall_behind(struct weir_context *w)
         return;
     before = w->seen = filled(ring);
     lead = weir_ring_distance(head, before);
-    if (w->idle || lead <= 0 || lead >= BEHIND ||
-        weir_atomic_load(&w->pool->tasks.ready, weir_relaxed) > 0)
+    if (w->idle || lead <= 0 || lead >= BATCH_JOBS ||
+        weir_atomic_load(&w->pool->deferred_jobs.ready, weir_relaxed) > 0)
         return;
-    if (!weir_spin_begin(&w->behind))
+    if (!weir_spin_begin(&w->batch_spin))
         return;
     weir_sys_spin(LOOK_NS);
     w->seen = filled(ring);
-    weir_spin_end(&w->behind, w->seen != before);
+    weir_spin_end(&w->batch_spin, w->seen != before);
     if (w->seen == before)
         return;
     weir_sys_spin(REST_NS);
@@ -124,8 +124,8 @@ static void fall_behind(struct weir_context *w)
 /* Take a job, and with it a permit where there is a gate; give back the last
  * one's permit in any case. 0; -ENOENT there is none; -EAGAIN the gate lets
  * nobody in now. */
-static int take_by_gate(struct weir_context *w, struct weir_taken *job,
-                        bool keeper)
+static int take_with_permit(struct weir_context *w, struct weir_taken *job,
+                            bool delegate)
 {
     struct weir_pool *pool = w->pool;
     struct claim claim = { w, job };
@@ -135,38 +135,38 @@ static int take_by_gate(struct weir_context *w, struct weir_taken *job,
         return take_next(pool, job) ? 0 : -ENOENT;
     /* What is cancelled needs no permit: it will not run. */
     if (weir_atomic_load(&pool->mode, weir_acquire) == WEIR_CANCEL) {
-        weir_worker_give_back(w);
+        weir_worker_release_permit(w);
         return take_next(pool, job) ? 0 : -ENOENT;
     }
-    err = weir_gate_pass(pool->gate, &pool->place, w->permit, keeper,
-                         claim_job, &claim);
+    err = weir_gate_try_acquire_job(pool->gate, &pool->gate_waiter, w->permit,
+                                    delegate, claim_job, &claim);
     w->permit = err == 0;
     if (err == 1)
         return 0;
     if (err != -EAGAIN)
         return err;
     /* A closed gate is no reason to wait at it without a job. */
-    weir_tasks_skip_spent(pool);
+    weir_deferred_skip_orphaned(pool);
     return weir_pool_has_jobs(pool) ? -EAGAIN : -ENOENT;
 }
 
 int weir_worker_take(struct weir_context *w, struct weir_taken *job,
-                     bool keeper)
+                     bool delegate)
 {
     int err;
 
     /* Not with the last job's permit, for which others may wait. */
-    if (!keeper && !w->permit && w->pool->ring.capacity >= 4 * BEHIND &&
+    if (!delegate && !w->permit && w->pool->ring.capacity >= 4 * BATCH_JOBS &&
         weir_sys_can_spin())
-        fall_behind(w);
-    err = take_by_gate(w, job, keeper);
+        wait_for_batch(w);
+    err = take_with_permit(w, job, delegate);
     w->idle = err == -ENOENT;
     return err;
 }
 
 /* ---- running and dropping ---- */
 
-static struct weir_event who_is(const struct weir_call *call)
+static struct weir_event event_of(const struct weir_call *call)
 {
     return (struct weir_event){ .tag = call->tag, .name = call->name,
                                 .arg = call->arg };
@@ -175,7 +175,7 @@ static struct weir_event who_is(const struct weir_call *call)
 static void drop(struct weir_pool *pool, const struct weir_call *call)
 {
     if (pool->on_event != NULL && call->name != weir_proxy_name)
-        weir_event_dropped(pool, who_is(call), -ECANCELED);
+        weir_event_dropped(pool, event_of(call), -ECANCELED);
     if (call->drop != NULL)
         call->drop(call->arg, -ECANCELED);
 }
@@ -183,41 +183,41 @@ static void drop(struct weir_pool *pool, const struct weir_call *call)
 void weir_pool_drop_queued(struct weir_pool *pool)
 {
     struct weir_taken taken;
-    struct weir_task *task;
+    struct weir_deferred *deferred;
     int took;
 
-    while ((took = take_cell(pool, &taken)) != 0) {
+    while ((took = take_entry(pool, &taken)) != 0) {
         if (took == 2)
             continue;
-        if (taken.task != NULL) {
-            weir_task_drop(taken.task, -ECANCELED);
+        if (taken.deferred != NULL) {
+            weir_deferred_drop(taken.deferred, -ECANCELED);
         } else {
             drop(pool, &taken.call);
             weir_atomic_fetch_add(&pool->dropped, 1, weir_seq_cst);
         }
     }
-    while ((task = weir_task_take_ready(pool, false)) != NULL)
-        weir_task_drop(task, -ECANCELED);
-    weir_pool_settle(pool);
+    while ((deferred = weir_deferred_take_ready(pool, false)) != NULL)
+        weir_deferred_drop(deferred, -ECANCELED);
+    weir_pool_check_idle(pool);
 }
 
 /* The job asks for another run: it becomes a task. */
-static void go_round(struct weir_context *w, const struct weir_call *call)
+static void defer_rerun(struct weir_context *w, const struct weir_call *call)
 {
-    struct weir_task *task = weir_task_adopt(w->pool, call);
+    struct weir_deferred *deferred = weir_deferred_adopt(w->pool, call);
     int reason;
 
-    weir_task_wants_again(task, WEIR_RERUN, w->retry_ns);
-    reason = weir_task_requeue(task);
+    weir_deferred_wants_rerun(deferred, WEIR_RERUN, w->retry_ns);
+    reason = weir_deferred_requeue(deferred);
     if (reason != 0)
-        weir_task_drop(task, reason);
-    w->goes_on = true;
+        weir_deferred_drop(deferred, reason);
+    w->became_deferred = true;
 }
 
 /* Run a job that is no task. As weir_worker_run(). */
 static int run_call(struct weir_context *w, const struct weir_call *call)
 {
-    bool told = false;
+    bool traced = false;
     int status;
 
     weir_count_one(&w->began);
@@ -226,9 +226,9 @@ static int run_call(struct weir_context *w, const struct weir_call *call)
     w->tag = call->tag;
     w->retry_ns = -1;
     if (w->pool->on_event != NULL && w->bare) {
-        told = true;
-        w->bare_who = who_is(call);
-        weir_event_began(w, w->bare_who);
+        traced = true;
+        w->bare_event = event_of(call);
+        weir_event_began(w, w->bare_event);
     }
     status = call->fn(w, call->arg);
     if (weir_worker_is_forked(w)) {
@@ -236,13 +236,13 @@ static int run_call(struct weir_context *w, const struct weir_call *call)
         return -ECHILD;
     }
     weir_listener_end(&w->listener);
-    if (told)
+    if (traced)
         weir_event_ended(w, status == WEIR_RERUN ? WEIR_JOB_RERUN
                                                  : WEIR_JOB_ENDED, status);
     w->bare = false;
     w->in_job = false;
     if (status == WEIR_RERUN)
-        go_round(w, call);
+        defer_rerun(w, call);
     else if (status != 0)
         weir_count_one(&w->failed);
     return 0;
@@ -252,10 +252,10 @@ int weir_worker_run(struct weir_context *w, const struct weir_taken *taken)
 {
     const struct weir_call *call = &taken->call;
 
-    if (taken->task != NULL) {
+    if (taken->deferred != NULL) {
         if (taken->reason == 0)
-            return weir_task_run(w, taken->task);
-        weir_task_drop(taken->task, taken->reason);
+            return weir_deferred_run(w, taken->deferred);
+        weir_deferred_drop(taken->deferred, taken->reason);
         return 0;
     }
     if (weir_atomic_load(&w->pool->mode, weir_acquire) == WEIR_CANCEL) {
@@ -264,8 +264,8 @@ int weir_worker_run(struct weir_context *w, const struct weir_taken *taken)
     } else {
         if (run_call(w, call) != 0)
             return -ECHILD;
-        if (w->goes_on) {
-            w->goes_on = false;
+        if (w->became_deferred) {
+            w->became_deferred = false;
             weir_count_one(&w->moved);
             return 0;
         }

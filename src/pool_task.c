@@ -40,40 +40,40 @@
 
 /* ---- making ---- */
 
-int weir_tasks_init(struct weir_tasks *ts, size_t capacity,
-                    size_t parked_max)
+int weir_deferred_init(struct weir_deferred_jobs *ts, size_t capacity,
+                       size_t parked_max)
 {
     int err = weir_sys_mutex_init(&ts->lock);
 
     if (err != 0)
         return err;
     ts->all = weir_sys_alloc_lazy(capacity, sizeof(*ts->all),
-                                       &ts->blocks[0]);
+                                  &ts->blocks[0]);
     ts->heap = weir_sys_alloc_lazy(capacity, sizeof(*ts->heap),
-                                        &ts->blocks[1]);
-    ts->spent_at = weir_sys_alloc_lazy(capacity, sizeof(*ts->spent_at),
-                                            &ts->blocks[2]);
-    if (ts->all == NULL || ts->heap == NULL || ts->spent_at == NULL) {
-        weir_tasks_destroy(ts);
+                                   &ts->blocks[1]);
+    ts->orphan_at = weir_sys_alloc_lazy(capacity, sizeof(*ts->orphan_at),
+                                        &ts->blocks[2]);
+    if (ts->all == NULL || ts->heap == NULL || ts->orphan_at == NULL) {
+        weir_deferred_destroy(ts);
         return -ENOMEM;
     }
     ts->parked_max = parked_max != 0 ? parked_max : (capacity + 3) / 4;
     ts->watched = WEIR_FOREVER;
-    ts->offers = 1;
+    ts->gate_changes = 1;
     weir_atomic_store(&ts->due, WEIR_FOREVER, weir_relaxed); /* not shared */
     return 0;
 }
 
-void weir_tasks_free_memory(struct weir_tasks *ts)
+void weir_deferred_free_memory(struct weir_deferred_jobs *ts)
 {
     for (int i = 0; i < 3; i++)
         weir_sys_free_lazy(&ts->blocks[i]);
 }
 
-void weir_tasks_destroy(struct weir_tasks *ts)
+void weir_deferred_destroy(struct weir_deferred_jobs *ts)
 {
     weir_sys_mutex_destroy(&ts->lock);
-    weir_tasks_free_memory(ts);
+    weir_deferred_free_memory(ts);
 }
 
 bool weir_job_is_valid(const struct weir_job *job)
@@ -87,7 +87,7 @@ bool weir_job_is_valid(const struct weir_job *job)
 /* ---- at gates ---- */
 
 /* Why a task must not wait any more; 0: it may. */
-static int must_end_locked(const struct weir_task *t, bool held)
+static int must_end_locked(const struct weir_deferred *t, bool held)
 {
     int mode = weir_atomic_load(&t->pool->mode, weir_seq_cst);
 
@@ -97,67 +97,68 @@ static int must_end_locked(const struct weir_task *t, bool held)
                                                                : 0;
 }
 
-static bool park(struct weir_gate_wait *wait, int64_t when, bool held)
+static bool park(struct weir_parked_job *wait, int64_t when, bool held)
 {
-    struct weir_task *t = (struct weir_task *)(void *)wait;
-    struct weir_tasks *ts = &t->pool->tasks;
+    struct weir_deferred *t = (struct weir_deferred *)(void *)wait;
+    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
     bool may;
 
     weir_sys_lock(&ts->lock);
-    t->refused = must_end_locked(t, held);
-    may = t->refused == 0;
+    t->refusal = must_end_locked(t, held);
+    may = t->refusal == 0;
     if (may) {
-        t->state = WEIR_TASK_PARKED;
-        t->tried = t->lent ? ts->offers : 0;
+        t->state = WEIR_DEFERRED_PARKED;
+        t->tried_change = t->inherits ? ts->gate_changes : 0;
         ts->parked++;
-        weir_task_set_due_locked(t, when);
-        if (!t->lent)
-            weir_task_wake_group_locked(t); /* they may be luckier */
+        weir_deferred_set_due_locked(t, when);
+        if (!t->inherits)
+            weir_deferred_wake_group_locked(t); /* they may be luckier */
     }
     weir_sys_unlock(&ts->lock);
     return may;
 }
 
-static void look(struct weir_gate_wait *wait, int64_t when, bool held)
+static void notify(struct weir_parked_job *wait, int64_t when, bool held)
 {
-    struct weir_task *t = (struct weir_task *)(void *)wait;
-    struct weir_tasks *ts = &t->pool->tasks;
+    struct weir_deferred *t = (struct weir_deferred *)(void *)wait;
+    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
 
     weir_sys_lock(&ts->lock);
-    if (t->state == WEIR_TASK_PARKED) {
+    if (t->state == WEIR_DEFERRED_PARKED) {
         if (when == WEIR_NO_WAIT || must_end_locked(t, held) != 0)
-            weir_task_ready_locked(t);
+            weir_deferred_make_ready_locked(t);
         else
-            weir_task_set_due_locked(t, when);
+            weir_deferred_set_due_locked(t, when);
     } else {
-        weir_task_offer_locked(ts); /* it may have no worker to look */
+        weir_deferred_gate_changed_locked(
+            ts); /* it may have no worker to look */
     }
     weir_sys_unlock(&ts->lock);
 }
 
 /* With the gate's lock held: others wait behind it, and the gate is open. It
  * leaves the ring's order, so that its place in line does not hold them. */
-static void urge(struct weir_gate_wait *wait)
+static void expedite(struct weir_parked_job *wait)
 {
-    struct weir_task *t = (struct weir_task *)(void *)wait;
+    struct weir_deferred *t = (struct weir_deferred *)(void *)wait;
 
-    weir_sys_lock(&t->pool->tasks.lock);
-    if (t->state == WEIR_TASK_QUEUED)
-        weir_task_ready_locked(t);
-    weir_sys_unlock(&t->pool->tasks.lock);
+    weir_sys_lock(&t->pool->deferred_jobs.lock);
+    if (t->state == WEIR_DEFERRED_QUEUED)
+        weir_deferred_make_ready_locked(t);
+    weir_sys_unlock(&t->pool->deferred_jobs.lock);
 }
 
 /* ---- submitting ---- */
 
-void weir_task_forget(struct weir_gate_pass *passes, int count)
+void weir_deferred_unref_keys(struct weir_gate_permit *permits, int count)
 {
     while (count-- > 0)
-        weir_gate_forget(&passes[count]);
+        weir_gate_key_unref(&permits[count]);
 }
 
-int weir_task_expect(struct weir_pool *pool, const struct weir_job *job,
-                     struct weir_gate *second,
-                     struct weir_gate_pass passes[2], int *count)
+int weir_deferred_ref_keys(struct weir_pool *pool, const struct weir_job *job,
+                           struct weir_gate *second,
+                           struct weir_gate_permit permits[2], int *count)
 {
     struct weir_gate *gates[] = { job->gate, second };
     int err = 0;
@@ -166,21 +167,21 @@ int weir_task_expect(struct weir_pool *pool, const struct weir_job *job,
     for (int i = 0; i < 2 && err == 0; i++) {
         if (gates[i] == NULL || (i == 1 && gates[1] == gates[0]))
             continue;
-        passes[*count] = (struct weir_gate_pass){ .gate = gates[i] };
-        err = weir_gate_expect(&passes[*count], job->key,
-                               pool->tasks.parked_max);
+        permits[*count] = (struct weir_gate_permit){ .gate = gates[i] };
+        err = weir_gate_key_ref(&permits[*count], job->key,
+                                pool->deferred_jobs.parked_max);
         *count += err == 0;
     }
     if (err != 0)
-        weir_task_forget(passes, *count);
+        weir_deferred_unref_keys(permits, *count);
     return err;
 }
 
-struct weir_task *weir_task_make(struct weir_pool *pool,
-                                 const struct weir_job *job)
+struct weir_deferred *weir_deferred_create(struct weir_pool *pool,
+                                           const struct weir_job *job)
 {
-    struct weir_tasks *ts = &pool->tasks;
-    struct weir_task *t;
+    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
+    struct weir_deferred *t;
 
     weir_sys_lock(&ts->lock);
     t = ts->free;
@@ -188,120 +189,125 @@ struct weir_task *weir_task_make(struct weir_pool *pool,
         ts->free = t->next;
     else
         t = &ts->all[ts->used++];
-    *t = (struct weir_task){ .job = *job, .pool = pool, .turn = job->start,
-        .wait = { .owner = pool, .park = park, .look = look, .urge = urge },
-        .state = WEIR_TASK_TAKEN };
+    *t = (struct weir_deferred){ .job = *job,
+                                 .pool = pool,
+                                 .start_due = job->start,
+                                 .wait = { .owner = pool,
+                                           .park = park,
+                                           .notify = notify,
+                                           .expedite = expedite },
+                                 .state = WEIR_DEFERRED_TAKEN };
     weir_sys_unlock(&ts->lock);
     return t;
 }
 
-void weir_task_queue(struct weir_task *t)
+void weir_deferred_enqueue(struct weir_deferred *t)
 {
-    struct weir_tasks *ts = &t->pool->tasks;
+    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
 
     weir_sys_lock(&ts->lock);
     if (t->job.priority != 0 &&
         weir_atomic_load(&t->pool->mode, weir_seq_cst) != WEIR_CANCEL) {
-        weir_task_ready_locked(t);
+        weir_deferred_make_ready_locked(t);
     } else {
-        t->state = WEIR_TASK_QUEUED;
+        t->state = WEIR_DEFERRED_QUEUED;
         ts->waiting++;
-        weir_task_mind_deadline_locked(t);
+        weir_deferred_set_deadline_locked(t);
     }
-    ts->tokens++;
+    ts->placeholders++;
     weir_sys_unlock(&ts->lock);
 }
 
 /* ---- taking ---- */
 
 /* Both its job and its token are done with. */
-static void free_locked(struct weir_task *t)
+static void free_locked(struct weir_deferred *t)
 {
-    struct weir_tasks *ts = &t->pool->tasks;
+    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
 
-    t->state = WEIR_TASK_FREE;
+    t->state = WEIR_DEFERRED_FREE;
     t->next = ts->free;
     ts->free = t;
     /* After that: who sees room finds a free task. */
-    weir_atomic_fetch_add(&t->pool->ended_aside, 1, weir_seq_cst);
+    weir_atomic_fetch_add(&t->pool->ended_elsewhere, 1, weir_seq_cst);
 }
 
 /* Where the task of a spent token at a position is. No two tokens in the ring
  * have the same place; but one that a worker has taken and not let pass yet
  * may have that of a later one. */
-static struct weir_task **spent_at(struct weir_pool *pool, uint64_t pos)
+static struct weir_deferred **orphan_at(struct weir_pool *pool, uint64_t pos)
 {
-    return &pool->tasks.spent_at[(pos - WEIR_RING_FIRST_POS) / 2 %
-                                 pool->ring.capacity];
+    return &pool->deferred_jobs.orphan_at[(pos - WEIR_RING_FIRST_POS) / 2 %
+                                          pool->ring.capacity];
 }
 
 /* It has ended, and its token has not passed. */
-static void spend_locked(struct weir_task *t)
+static void orphan_locked(struct weir_deferred *t)
 {
-    struct weir_task **at = spent_at(t->pool, t->pos);
+    struct weir_deferred **at = orphan_at(t->pool, t->pos);
 
     /* Of two the later one stays: the other one's token is taken. */
     if (*at == NULL || weir_ring_distance((*at)->pos, t->pos) > 0)
         *at = t;
-    weir_atomic_fetch_add(&t->pool->tasks.spent, 1, weir_seq_cst);
+    weir_atomic_fetch_add(&t->pool->deferred_jobs.orphaned, 1, weir_seq_cst);
 }
 
-static void pass_locked(struct weir_task *t)
+static void placeholder_gone_locked(struct weir_deferred *t)
 {
-    struct weir_tasks *ts = &t->pool->tasks;
+    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
 
-    ts->tokens--;
-    t->over |= WEIR_TASK_PASSED;
-    if ((t->over & WEIR_TASK_ENDED) != 0) {
-        struct weir_task **at = spent_at(t->pool, t->pos);
+    ts->placeholders--;
+    t->over |= WEIR_DEFERRED_PLACEHOLDER_GONE;
+    if ((t->over & WEIR_DEFERRED_JOB_ENDED) != 0) {
+        struct weir_deferred **at = orphan_at(t->pool, t->pos);
 
         if (*at == t)
             *at = NULL;
         free_locked(t);
         /* After that: who finds none spent finds this one ended. */
-        weir_atomic_fetch_sub(&ts->spent, 1, weir_seq_cst);
+        weir_atomic_fetch_sub(&ts->orphaned, 1, weir_seq_cst);
     }
 }
 
-bool weir_task_pass(struct weir_task *t)
+bool weir_deferred_placeholder_taken(struct weir_deferred *t)
 {
-    struct weir_tasks *ts = &t->pool->tasks;
+    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
     bool took;
 
     weir_sys_lock(&ts->lock);
-    took = t->state == WEIR_TASK_QUEUED;
+    took = t->state == WEIR_DEFERRED_QUEUED;
     if (took)
-        weir_task_take_locked(t);
-    pass_locked(t);
+        weir_deferred_take_locked(t);
+    placeholder_gone_locked(t);
     weir_sys_unlock(&ts->lock);
     return took;
 }
 
-static void skip_tokens_locked(struct weir_pool *pool)
+static void skip_orphaned_locked(struct weir_pool *pool)
 {
     for (;;) {
         uint64_t head = weir_atomic_load(&pool->ring.head, weir_seq_cst);
-        struct weir_task *t = *spent_at(pool, head);
+        struct weir_deferred *t = *orphan_at(pool, head);
 
         /* One that is not put yet is let pass by who puts it; one that is
          * gone, by the worker that has taken it. */
         if (t == NULL || t->pos != head ||
             !weir_ring_discard(&pool->ring, head))
             break;
-        pass_locked(t);
+        placeholder_gone_locked(t);
     }
 }
 
-static bool item_is_stale(void *user, void *item)
+static bool is_stale_item(void *user, void *item)
 {
     const struct weir_references *references = user;
 
     return references->is_stale(item);
 }
 
-void weir_tasks_skip_spent(struct weir_pool *pool)
+void weir_deferred_skip_orphaned(struct weir_pool *pool)
 {
-    struct weir_tasks *ts = &pool->tasks;
+    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
     const struct weir_references *references = NULL;
     struct weir_call stale[STALE];
     size_t passed;
@@ -309,29 +315,30 @@ void weir_tasks_skip_spent(struct weir_pool *pool)
     if (weir_atomic_load(&pool->may_be_stale, weir_seq_cst))
         references = weir_atomic_load(&pool->references, weir_seq_cst);
     if (references == NULL &&
-        weir_atomic_load(&ts->spent, weir_seq_cst) == 0)
+        weir_atomic_load(&ts->orphaned, weir_seq_cst) == 0)
         return;
     do {
         weir_sys_lock(&ts->lock);
-        skip_tokens_locked(pool);
+        skip_orphaned_locked(pool);
         passed = references == NULL ? 0
                      : weir_ring_take_while(&pool->ring, stale, STALE,
-                                         sizeof(stale[0]), item_is_stale,
-                                         (void *)(uintptr_t)references);
+                                            sizeof(stale[0]), is_stale_item,
+                                            (void *)(uintptr_t)references);
         /* Under the lock: a thread that locks it next and finds nothing to
          * pass finds these ended. */
         if (passed > 0)
-            weir_atomic_fetch_add(&pool->ended_aside, passed, weir_seq_cst);
+            weir_atomic_fetch_add(&pool->ended_elsewhere, passed, weir_seq_cst);
         weir_sys_unlock(&ts->lock);
         if (passed > 0)
-            references->pass(stale, passed);
+            references->release(stale, passed);
     } while (passed > 0);
 }
 
-struct weir_task *weir_task_take_ready(struct weir_pool *pool, bool queued)
+struct weir_deferred *weir_deferred_take_ready(struct weir_pool *pool,
+                                               bool queued)
 {
-    struct weir_tasks *ts = &pool->tasks;
-    struct weir_task *high, *normal, *low, *t = NULL;
+    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
+    struct weir_deferred *high, *normal, *low, *t = NULL;
     unsigned turn;
 
     weir_sys_lock(&ts->lock);
@@ -350,20 +357,20 @@ struct weir_task *weir_task_take_ready(struct weir_pool *pool, bool queued)
         t = low;
     ts->listed = t != NULL && t == normal;
     if (t != NULL)
-        weir_task_take_locked(t);
+        weir_deferred_take_locked(t);
     weir_sys_unlock(&ts->lock);
     return t;
 }
 
-bool weir_task_take(struct weir_task *t, int reason)
+bool weir_deferred_take(struct weir_deferred *t, int reason)
 {
-    struct weir_tasks *ts = &t->pool->tasks;
+    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
     bool took;
 
     weir_sys_lock(&ts->lock);
-    took = t->state != WEIR_TASK_TAKEN;
+    took = t->state != WEIR_DEFERRED_TAKEN;
     if (took)
-        weir_task_take_locked(t);
+        weir_deferred_take_locked(t);
     else
         t->cancel = reason;
     weir_sys_unlock(&ts->lock);
@@ -372,36 +379,38 @@ bool weir_task_take(struct weir_task *t, int reason)
 
 /* Whether a job that this thread is inside of holds the permit. */
 static bool is_held(const struct weir_context *cx,
-                    const struct weir_gate_pass *pass)
+                    const struct weir_gate_permit *permit)
 {
     for (; cx != NULL; cx = cx->outer)
         for (int i = 0; i < cx->depth; i++) {
             const struct weir_frame *f = &cx->frames[i];
 
-            for (int j = 0; f->task != NULL && j < f->task->pass_count; j++)
+            for (int j = 0;
+                 f->deferred != NULL && j < f->deferred->permit_count; j++)
                 if ((f->held & 1u << j) != 0 &&
-                    f->task->passes[j].gate == pass->gate &&
-                    f->task->passes[j].key == pass->key)
+                    f->deferred->permits[j].gate == permit->gate &&
+                    f->deferred->permits[j].key == permit->key)
                     return true;
         }
     return false;
 }
 
-bool weir_task_take_to_help(struct weir_task *t, struct weir_context *cx,
-                            bool look_only)
+bool weir_deferred_take_to_help(struct weir_deferred *t,
+                                struct weir_context *cx, bool look_only)
 {
-    struct weir_tasks *ts = &t->pool->tasks;
+    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
     bool ok;
 
     weir_sys_lock(&ts->lock);
-    ok = t->state == WEIR_TASK_QUEUED || t->state == WEIR_TASK_READY ||
-         (t->state == WEIR_TASK_PARKED && t->tried != ts->offers);
+    ok = t->state == WEIR_DEFERRED_QUEUED || t->state == WEIR_DEFERRED_READY ||
+         (t->state == WEIR_DEFERRED_PARKED &&
+          t->tried_change != ts->gate_changes);
     if (ok && !look_only) {
-        weir_task_take_locked(t);
-        t->lent = true;
+        weir_deferred_take_locked(t);
+        t->inherits = true;
         t->wait.overtakes = true;
-        for (int i = 0; i < t->pass_count; i++)
-            t->passes[i].borrowed = is_held(cx, &t->passes[i]);
+        for (int i = 0; i < t->permit_count; i++)
+            t->permits[i].inherited = is_held(cx, &t->permits[i]);
     }
     weir_sys_unlock(&ts->lock);
     return ok;
@@ -410,47 +419,47 @@ bool weir_task_take_to_help(struct weir_task *t, struct weir_context *cx,
 /* ---- waiting for a turn ---- */
 
 /* Let a taken task wait for its turn: 0; or why it must not. */
-static int wait_for_turn(struct weir_task *t, int64_t now)
+static int wait_for_start(struct weir_deferred *t, int64_t now)
 {
-    struct weir_tasks *ts = &t->pool->tasks;
+    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
     int reason;
 
     weir_sys_lock(&ts->lock);
     /* Draining drops a job whose start time or next period has not come, but
      * waits for the pause before a rerun. */
-    reason = must_end_locked(t, t->turn > now && !t->retries);
-    if (reason == 0 && t->turn <= now) {
-        weir_task_ready_locked(t);
+    reason = must_end_locked(t, t->start_due > now && !t->is_retry_pause);
+    if (reason == 0 && t->start_due <= now) {
+        weir_deferred_make_ready_locked(t);
     } else if (reason == 0) {
-        t->state = WEIR_TASK_DELAYED;
+        t->state = WEIR_DEFERRED_DELAYED;
         ts->delayed++;
-        weir_task_set_due_locked(t, t->turn);
+        weir_deferred_set_due_locked(t, t->start_due);
     }
     weir_sys_unlock(&ts->lock);
     return reason;
 }
 
-int weir_task_start(struct weir_task *t)
+int weir_deferred_start(struct weir_deferred *t)
 {
     int64_t now = 0;
     int err;
 
     if (weir_atomic_load(&t->pool->mode, weir_seq_cst) == WEIR_CANCEL)
         return -ECANCELED;
-    if ((t->turn | t->job.deadline) != 0)
+    if ((t->start_due | t->job.deadline) != 0)
         now = weir_sys_now();
     if (t->job.deadline != 0 && now >= t->job.deadline)
         return -ETIMEDOUT;
-    if (t->turn > now) {
-        err = wait_for_turn(t, now);
+    if (t->start_due > now) {
+        err = wait_for_start(t, now);
         return err != 0 ? err : -EAGAIN;
     }
-    if (t->turn == 0 && t->job.period_ns != 0)
-        t->turn = weir_sys_now();
+    if (t->start_due == 0 && t->job.period_ns != 0)
+        t->start_due = weir_sys_now();
     err = 0;
-    if (t->pass_count > 0)
-        err = weir_gate_admit(t->passes, t->pass_count, &t->wait);
-    return err == -ECANCELED ? t->refused : err;
+    if (t->permit_count > 0)
+        err = weir_gate_acquire_or_park(t->permits, t->permit_count, &t->wait);
+    return err == -ECANCELED ? t->refusal : err;
 }
 
 int64_t weir_backoff_ns(uint32_t failures)
@@ -462,13 +471,14 @@ int64_t weir_backoff_ns(uint32_t failures)
     return ns < BACKOFF_MAX ? ns : BACKOFF_MAX;
 }
 
-bool weir_task_wants_again(struct weir_task *t, int status, int64_t retry_ns)
+bool weir_deferred_wants_rerun(struct weir_deferred *t, int status,
+                               int64_t retry_ns)
 {
     int64_t now = weir_sys_now();
     int64_t wait = retry_ns;
 
     t->again = true;
-    t->retries = status != 0;
+    t->is_retry_pause = status != 0;
     if (status == WEIR_RERUN) {
         wait = retry_ns > 0 ? retry_ns : 0;
     } else if (status != 0) {
@@ -481,56 +491,56 @@ bool weir_task_wants_again(struct weir_task *t, int status, int64_t retry_ns)
         if (!t->again)
             return false;
         /* The next turn from the last one on: those missed are left out. */
-        wait = t->job.period_ns - (now - t->turn) % t->job.period_ns;
+        wait = t->job.period_ns - (now - t->start_due) % t->job.period_ns;
     }
-    t->turn = wait < WEIR_FOREVER - now ? now + wait : WEIR_FOREVER;
+    t->start_due = wait < WEIR_FOREVER - now ? now + wait : WEIR_FOREVER;
     return t->again;
 }
 
-int weir_task_requeue(struct weir_task *t)
+int weir_deferred_requeue(struct weir_deferred *t)
 {
-    return wait_for_turn(t, weir_sys_now());
+    return wait_for_start(t, weir_sys_now());
 }
 
 /* ---- ending ---- */
 
-void weir_task_leave(struct weir_task *t, unsigned held)
+void weir_deferred_release_permits(struct weir_deferred *t, unsigned held)
 {
-    for (int i = 0; i < t->pass_count; i++)
+    for (int i = 0; i < t->permit_count; i++)
         if ((held & 1u << i) != 0)
-            weir_gate_pass_back(&t->passes[i]);
+            weir_gate_release_permit(&t->permits[i]);
 }
 
-void weir_task_part(struct weir_task *t)
+void weir_deferred_detach(struct weir_deferred *t)
 {
     weir_gate_unpark(&t->wait);
-    weir_task_forget(t->passes, t->pass_count);
-    t->pass_count = 0;
+    weir_deferred_unref_keys(t->permits, t->permit_count);
+    t->permit_count = 0;
 }
 
-void weir_task_end(struct weir_task *t)
+void weir_deferred_end(struct weir_deferred *t)
 {
     struct weir_pool *pool = t->pool;
-    struct weir_tasks *ts = &pool->tasks;
+    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
 
     weir_sys_lock(&ts->lock);
-    t->over |= WEIR_TASK_ENDED;
-    if ((t->over & WEIR_TASK_PASSED) != 0)
+    t->over |= WEIR_DEFERRED_JOB_ENDED;
+    if ((t->over & WEIR_DEFERRED_PLACEHOLDER_GONE) != 0)
         free_locked(t);
     else
-        spend_locked(t);
+        orphan_locked(t);
     weir_sys_unlock(&ts->lock);
     weir_ec_notify_one(&pool->ring.room);
-    weir_pool_settle(pool);
+    weir_pool_check_idle(pool);
 }
 
-void weir_task_drop(struct weir_task *t, int reason)
+void weir_deferred_drop(struct weir_deferred *t, int reason)
 {
-    weir_task_part(t);
-    weir_atomic_fetch_add(&t->pool->cancelled_aside, 1, weir_relaxed);
+    weir_deferred_detach(t);
+    weir_atomic_fetch_add(&t->pool->dropped_elsewhere, 1, weir_relaxed);
     if (t->group == NULL && t->pool->on_event != NULL)
-        weir_event_dropped(t->pool, weir_task_who(t), reason);
+        weir_event_dropped(t->pool, weir_deferred_event(t), reason);
     if (t->job.drop != NULL)
         t->job.drop(t->job.arg, reason);
-    weir_task_end(t);
+    weir_deferred_end(t);
 }

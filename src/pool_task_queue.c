@@ -6,13 +6,14 @@
 
 /* ---- lists and heap ---- */
 
-static struct weir_task_list *list_of(struct weir_tasks *ts,
-                                      const struct weir_task *t)
+static struct weir_deferred_list *list_of(struct weir_deferred_jobs *ts,
+                                          const struct weir_deferred *t)
 {
     return &ts->lists[1 - t->job.priority];
 }
 
-static void append_locked(struct weir_task_list *list, struct weir_task *t)
+static void append_locked(struct weir_deferred_list *list,
+                          struct weir_deferred *t)
 {
     t->next = NULL;
     t->prev = list->last;
@@ -20,20 +21,23 @@ static void append_locked(struct weir_task_list *list, struct weir_task *t)
     list->last = t;
 }
 
-static void remove_locked(struct weir_task_list *list, struct weir_task *t)
+static void remove_locked(struct weir_deferred_list *list,
+                          struct weir_deferred *t)
 {
     *(t->prev != NULL ? &t->prev->next : &list->first) = t->next;
     *(t->next != NULL ? &t->next->prev : &list->last) = t->prev;
 }
 
-static void heap_put(struct weir_tasks *ts, size_t at, struct weir_task *t)
+static void heap_put(struct weir_deferred_jobs *ts, size_t at,
+                     struct weir_deferred *t)
 {
     ts->heap[at - 1] = t;
     t->heap_at = at;
 }
 
 /* Move a task from `at` to where its time belongs. */
-static void heap_settle(struct weir_tasks *ts, size_t at, struct weir_task *t)
+static void heap_sift(struct weir_deferred_jobs *ts, size_t at,
+                      struct weir_deferred *t)
 {
     for (; at > 1 && ts->heap[at / 2 - 1]->due > t->due; at /= 2)
         heap_put(ts, at, ts->heap[at / 2 - 1]);
@@ -51,32 +55,33 @@ static void heap_settle(struct weir_tasks *ts, size_t at, struct weir_task *t)
     heap_put(ts, at, t);
 }
 
-static void heap_remove(struct weir_tasks *ts, struct weir_task *t)
+static void heap_remove(struct weir_deferred_jobs *ts, struct weir_deferred *t)
 {
     size_t at = t->heap_at;
 
     t->heap_at = 0;
     if (at != ts->heap_count--)
-        heap_settle(ts, at, ts->heap[ts->heap_count]);
+        heap_sift(ts, at, ts->heap[ts->heap_count]);
 }
 
-static void wake_helpers_locked(struct weir_tasks *ts, const void *group)
+static void wake_helpers_locked(struct weir_deferred_jobs *ts,
+                                const void *group)
 {
     for (struct weir_helper *h = ts->helpers; h != NULL; h = h->next)
         if (group == NULL || h->group == group)
             weir_ec_notify_all(h->park);
 }
 
-void weir_task_wake_group_locked(struct weir_task *t)
+void weir_deferred_wake_group_locked(struct weir_deferred *t)
 {
     if (t->group != NULL)
-        wake_helpers_locked(&t->pool->tasks, t->group);
+        wake_helpers_locked(&t->pool->deferred_jobs, t->group);
 }
 
 /* The heap has changed: tell when its first is due. */
-static void tell_due_locked(struct weir_pool *pool)
+static void publish_due_locked(struct weir_pool *pool)
 {
-    struct weir_tasks *ts = &pool->tasks;
+    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
     int64_t due = ts->heap_count > 0 ? ts->heap[0]->due : WEIR_FOREVER;
     bool sooner;
 
@@ -90,16 +95,16 @@ static void tell_due_locked(struct weir_pool *pool)
         /* One that stands at the gate stands until then. */
         if ((weir_atomic_load(&pool->ring.items.state, weir_seq_cst) &
              WEIR_EC_DELEGATED) != 0)
-            weir_sys_sem_post(&pool->place.sem);
+            weir_sys_sem_post(&pool->gate_waiter.sem);
     }
     /* Who watches may be busy by then: each helper has its own alarm. */
     wake_helpers_locked(ts, NULL);
 }
 
 /* Have a task in the heap until `due` or its deadline. */
-void weir_task_set_due_locked(struct weir_task *t, int64_t due)
+void weir_deferred_set_due_locked(struct weir_deferred *t, int64_t due)
 {
-    struct weir_tasks *ts = &t->pool->tasks;
+    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
 
     if (t->job.deadline != 0 && t->job.deadline < due)
         due = t->job.deadline;
@@ -107,78 +112,78 @@ void weir_task_set_due_locked(struct weir_task *t, int64_t due)
         heap_remove(ts, t);
     t->due = due;
     if (due != WEIR_FOREVER)
-        heap_settle(ts, ++ts->heap_count, t);
-    tell_due_locked(t->pool);
+        heap_sift(ts, ++ts->heap_count, t);
+    publish_due_locked(t->pool);
 }
 
 /* Take a task out of wherever it waits, but for its gate. */
-static void withdraw_locked(struct weir_task *t)
+static void withdraw_locked(struct weir_deferred *t)
 {
-    struct weir_tasks *ts = &t->pool->tasks;
+    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
 
-    if (t->state == WEIR_TASK_READY) {
+    if (t->state == WEIR_DEFERRED_READY) {
         remove_locked(list_of(ts, t), t);
         weir_atomic_fetch_sub(&ts->ready, 1, weir_seq_cst);
     }
-    ts->waiting -= t->state == WEIR_TASK_QUEUED ||
-                   t->state == WEIR_TASK_READY;
-    ts->delayed -= t->state == WEIR_TASK_DELAYED;
-    ts->parked -= t->state == WEIR_TASK_PARKED;
+    ts->waiting -= t->state == WEIR_DEFERRED_QUEUED ||
+                   t->state == WEIR_DEFERRED_READY;
+    ts->delayed -= t->state == WEIR_DEFERRED_DELAYED;
+    ts->parked -= t->state == WEIR_DEFERRED_PARKED;
     if (t->heap_at != 0) {
         heap_remove(ts, t);
-        tell_due_locked(t->pool);
+        publish_due_locked(t->pool);
     }
 }
 
-void weir_task_take_locked(struct weir_task *t)
+void weir_deferred_take_locked(struct weir_deferred *t)
 {
     withdraw_locked(t);
-    t->state = WEIR_TASK_TAKEN;
-    t->lent = false;
+    t->state = WEIR_DEFERRED_TAKEN;
+    t->inherits = false;
     t->wait.overtakes = false;
-    for (int i = 0; i < t->pass_count; i++)
-        t->passes[i].borrowed = false;
+    for (int i = 0; i < t->permit_count; i++)
+        t->permits[i].inherited = false;
 }
 
-void weir_task_offer_locked(struct weir_tasks *ts)
+void weir_deferred_gate_changed_locked(struct weir_deferred_jobs *ts)
 {
-    ts->offers++;
+    ts->gate_changes++;
     wake_helpers_locked(ts, NULL);
 }
 
 /* Put a task into the list of its priority, and wake who could run it. */
-static void make_ready_locked(struct weir_task *t)
+static void make_ready_locked(struct weir_deferred *t)
 {
-    struct weir_tasks *ts = &t->pool->tasks;
+    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
 
-    if (t->state == WEIR_TASK_PARKED)
-        weir_task_offer_locked(ts);
+    if (t->state == WEIR_DEFERRED_PARKED)
+        weir_deferred_gate_changed_locked(ts);
     withdraw_locked(t);
-    t->state = WEIR_TASK_READY;
+    t->state = WEIR_DEFERRED_READY;
     ts->waiting++;
     append_locked(list_of(ts, t), t);
     weir_atomic_fetch_add(&ts->ready, 1, weir_seq_cst);
     weir_pool_wake(t->pool);
-    weir_task_wake_group_locked(t);
+    weir_deferred_wake_group_locked(t);
 }
 
-void weir_task_mind_deadline_locked(struct weir_task *t)
+void weir_deferred_set_deadline_locked(struct weir_deferred *t)
 {
     if (t->job.deadline != 0)
-        weir_task_set_due_locked(t, WEIR_FOREVER);
+        weir_deferred_set_due_locked(t, WEIR_FOREVER);
 }
 
-void weir_task_ready_locked(struct weir_task *t)
+void weir_deferred_make_ready_locked(struct weir_deferred *t)
 {
     make_ready_locked(t);
-    weir_task_mind_deadline_locked(t);
+    weir_deferred_set_deadline_locked(t);
 }
 
 /* ---- times and closing ---- */
 
-void weir_tasks_promote(struct weir_pool *pool)
+void weir_deferred_promote(struct weir_pool *pool)
 {
-    struct weir_tasks *ts = &pool->tasks;
+    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
     int64_t now = weir_sys_now();
 
     if (now < weir_atomic_load(&ts->due, weir_relaxed))
@@ -187,42 +192,42 @@ void weir_tasks_promote(struct weir_pool *pool)
     /* Also tasks that are too late: the worker that takes one drops it. What
      * is due beyond a portion stays due, so that the next worker that takes a
      * job, or is about to sleep, goes on with it. */
-    for (int n = 0; n < WEIR_PORTION && ts->heap_count > 0 &&
+    for (int n = 0; n < WEIR_LOCK_BATCH && ts->heap_count > 0 &&
                     ts->heap[0]->due <= now; n++)
         make_ready_locked(ts->heap[0]);
     weir_sys_unlock(&ts->lock);
 }
 
-void weir_tasks_drop_late(struct weir_pool *pool)
+void weir_deferred_drop_late(struct weir_pool *pool)
 {
-    struct weir_tasks *ts = &pool->tasks;
+    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
     int64_t now = weir_sys_now();
-    struct weir_task *late;
+    struct weir_deferred *late;
     int n;
 
     do {
         late = NULL;
         weir_sys_lock(&ts->lock);
-        for (n = 0; n < WEIR_PORTION && ts->heap_count > 0 &&
+        for (n = 0; n < WEIR_LOCK_BATCH && ts->heap_count > 0 &&
                     ts->heap[0]->due <= now && late == NULL; n++) {
-            struct weir_task *t = ts->heap[0];
+            struct weir_deferred *t = ts->heap[0];
 
             if (t->job.deadline == 0 || t->job.deadline > now) {
-                weir_task_ready_locked(t);
+                weir_deferred_make_ready_locked(t);
             } else {
-                weir_task_take_locked(t);
+                weir_deferred_take_locked(t);
                 late = t;
             }
         }
         weir_sys_unlock(&ts->lock);
         if (late != NULL)
-            weir_task_drop(late, -ETIMEDOUT);
-    } while (late != NULL || n == WEIR_PORTION);
+            weir_deferred_drop(late, -ETIMEDOUT);
+    } while (late != NULL || n == WEIR_LOCK_BATCH);
 }
 
-int64_t weir_tasks_watch(struct weir_pool *pool)
+int64_t weir_deferred_watch_due(struct weir_pool *pool)
 {
-    struct weir_tasks *ts = &pool->tasks;
+    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
     int64_t due = WEIR_FOREVER;
 
     weir_sys_lock(&ts->lock);
@@ -234,9 +239,9 @@ int64_t weir_tasks_watch(struct weir_pool *pool)
     return due;
 }
 
-void weir_tasks_unwatch(struct weir_pool *pool, int64_t until)
+void weir_deferred_unwatch_due(struct weir_pool *pool, int64_t until)
 {
-    struct weir_tasks *ts = &pool->tasks;
+    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
 
     weir_sys_lock(&ts->lock);
     if (ts->watched == until)
@@ -244,9 +249,9 @@ void weir_tasks_unwatch(struct weir_pool *pool, int64_t until)
     weir_sys_unlock(&ts->lock);
 }
 
-bool weir_tasks_unwatched(struct weir_pool *pool)
+bool weir_deferred_due_is_unwatched(struct weir_pool *pool)
 {
-    struct weir_tasks *ts = &pool->tasks;
+    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
     bool unwatched;
 
     if (weir_atomic_load(&ts->due, weir_seq_cst) == WEIR_FOREVER)
@@ -257,13 +262,13 @@ bool weir_tasks_unwatched(struct weir_pool *pool)
     return unwatched;
 }
 
-void weir_tasks_sweep(struct weir_pool *pool)
+void weir_deferred_sweep(struct weir_pool *pool)
 {
-    struct weir_tasks *ts = &pool->tasks;
+    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
 
-    weir_tasks_drop_late(pool); /* what else is due already is to run */
+    weir_deferred_drop_late(pool); /* what else is due already is to run */
     for (size_t i = 0;; i++) {
-        struct weir_task *t = &ts->all[i];
+        struct weir_deferred *t = &ts->all[i];
         bool cancel = weir_atomic_load(&pool->mode, weir_seq_cst) ==
                       WEIR_CANCEL;
         bool took = false;
@@ -273,31 +278,32 @@ void weir_tasks_sweep(struct weir_pool *pool)
             weir_sys_unlock(&ts->lock);
             break;
         }
-        if ((t->state == WEIR_TASK_DELAYED && (cancel || !t->retries)) ||
-            (cancel && (t->state == WEIR_TASK_PARKED ||
-                        t->state == WEIR_TASK_READY))) {
-            weir_task_take_locked(t);
+        if ((t->state == WEIR_DEFERRED_DELAYED &&
+             (cancel || !t->is_retry_pause)) ||
+            (cancel && (t->state == WEIR_DEFERRED_PARKED ||
+                        t->state == WEIR_DEFERRED_READY))) {
+            weir_deferred_take_locked(t);
             took = true;
-        } else if (t->state == WEIR_TASK_PARKED) {
-            weir_task_ready_locked(t); /* its gate may be held */
+        } else if (t->state == WEIR_DEFERRED_PARKED) {
+            weir_deferred_make_ready_locked(t); /* its gate may be held */
         }
         weir_sys_unlock(&ts->lock);
         if (took)
-            weir_task_drop(t, -ECANCELED);
+            weir_deferred_drop(t, -ECANCELED);
     }
-    weir_tasks_rouse(pool); /* what they will run again, they drop */
+    weir_deferred_wake_helpers(pool); /* what they will run again, they drop */
 }
 
-void weir_tasks_rouse(struct weir_pool *pool)
+void weir_deferred_wake_helpers(struct weir_pool *pool)
 {
-    weir_sys_lock(&pool->tasks.lock);
-    wake_helpers_locked(&pool->tasks, NULL);
-    weir_sys_unlock(&pool->tasks.lock);
+    weir_sys_lock(&pool->deferred_jobs.lock);
+    wake_helpers_locked(&pool->deferred_jobs, NULL);
+    weir_sys_unlock(&pool->deferred_jobs.lock);
 }
 
 void weir_helper_enter(struct weir_pool *pool, struct weir_helper *h)
 {
-    struct weir_tasks *ts = &pool->tasks;
+    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
 
     weir_sys_lock(&ts->lock);
     h->prev = NULL;
@@ -310,7 +316,7 @@ void weir_helper_enter(struct weir_pool *pool, struct weir_helper *h)
 
 void weir_helper_leave(struct weir_pool *pool, struct weir_helper *h)
 {
-    struct weir_tasks *ts = &pool->tasks;
+    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
 
     weir_sys_lock(&ts->lock);
     *(h->prev != NULL ? &h->prev->next : &ts->helpers) = h->next;

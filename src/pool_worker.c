@@ -54,7 +54,7 @@ struct weir_context *weir_worker_in(const struct weir_pool *pool)
     return w;
 }
 
-void weir_worker_become(struct weir_context *w)
+void weir_worker_set_current(struct weir_context *w)
 {
     current = w;
 }
@@ -63,17 +63,17 @@ void weir_worker_become(struct weir_context *w)
 
 /* Stand at the gate for the pool until a job could be taken (0), or there is
  * none (-ENOENT), or the deadline (-EAGAIN). */
-static int keep_gate(struct weir_context *w, struct weir_taken *job,
-                     int64_t deadline)
+static int wait_as_delegate(struct weir_context *w, struct weir_taken *job,
+                            int64_t deadline)
 {
     struct weir_pool *pool = w->pool;
     int64_t due;
     int err;
 
-    weir_worker_pay(w);
+    weir_worker_release_refs(w);
     /* In line first: whoever holds the gate or closes the pool from here on
-     * makes weir_gate_stand() return. */
-    weir_gate_step_in(pool->gate, &pool->place);
+     * makes weir_gate_wait_as_delegate() return. */
+    weir_gate_enqueue_delegate(pool->gate, &pool->gate_waiter);
     for (;;) {
         int mode = weir_atomic_load(&pool->mode, weir_seq_cst);
 
@@ -91,15 +91,15 @@ static int keep_gate(struct weir_context *w, struct weir_taken *job,
         }
         if (deadline != WEIR_FOREVER && weir_sys_now() >= deadline)
             break;
-        due = weir_tasks_watch(pool);
-        weir_gate_stand(pool->gate, &pool->place,
-                        due < deadline ? due : deadline);
+        due = weir_deferred_watch_due(pool);
+        weir_gate_wait_as_delegate(pool->gate, &pool->gate_waiter,
+                                   due < deadline ? due : deadline);
         if (due != WEIR_FOREVER) {
-            weir_tasks_unwatch(pool, due);
-            weir_tasks_drop_late(pool);
+            weir_deferred_unwatch_due(pool, due);
+            weir_deferred_drop_late(pool);
         }
     }
-    weir_gate_step_out(pool->gate, &pool->place);
+    weir_gate_dequeue_delegate(pool->gate, &pool->gate_waiter);
     weir_ec_release_delegate(&pool->ring.items);
     return err;
 }
@@ -124,20 +124,20 @@ static bool spin_for_job(struct weir_ring *ring, int64_t from, int64_t until)
  * does it yield where it has been awake for long: it may get its processor back
  * much later, and be far away when the next job comes. A job that has set
  * `stays` was a share of many short ones, and the next share may follow. */
-static bool linger(struct weir_context *w)
+static bool spin_before_sleep(struct weir_context *w)
 {
     struct weir_ring *ring = &w->pool->ring;
     bool awake_for_long = weir_sys_now() - w->slept_at > BUSY_NS;
-    bool stays = w->stays, found;
+    bool expects_more = w->expects_more, found;
 
-    w->stays = false;
-    if (awake_for_long && !stays &&
+    w->expects_more = false;
+    if (awake_for_long && !expects_more &&
         weir_atomic_load(&w->began, weir_relaxed) - w->began_before <= 1)
         return false;
     found = spin_for_job(ring, 50, 800);
-    if (!found && weir_spin_begin(&w->idling)) {
+    if (!found && weir_spin_begin(&w->idle_spin)) {
         found = spin_for_job(ring, 800, 3200);
-        weir_spin_end(&w->idling, found);
+        weir_spin_end(&w->idle_spin, found);
     }
     for (int i = 0; i < 2 && !found && !awake_for_long; i++) {
         weir_sys_yield();
@@ -158,14 +158,14 @@ static bool sleep_until_job(struct weir_context *w, int64_t until,
     bool jobs = weir_pool_has_jobs(pool);
     int64_t due = WEIR_FOREVER;
 
-    weir_worker_pay(w);
+    weir_worker_release_refs(w);
     weir_ec_notify_one(&ring->room);
     /* In a closed pool a worker that has taken nothing since it last settled
      * has changed no counter. Adding up those of all workers once per worker
      * would make closing a large pool quadratic. */
-    if (!jobs && !(closed && w->settled)) {
-        w->settled = true;
-        weir_pool_settle(pool);
+    if (!jobs && !(closed && w->idle_checked)) {
+        w->idle_checked = true;
+        weir_pool_check_idle(pool);
         closed = weir_ring_is_closed(ring);
     }
     /* Jobs are left alone only while somebody is on the way to them. */
@@ -174,20 +174,21 @@ static bool sleep_until_job(struct weir_context *w, int64_t until,
         *slept |= weir_ec_cancel_wait(&ring->items);
         return !closed || weir_pool_has_jobs(pool);
     }
-    if (weir_atomic_load(&pool->tasks.due, weir_seq_cst) != WEIR_FOREVER)
-        due = weir_tasks_watch(pool);
+    if (weir_atomic_load(&pool->deferred_jobs.due, weir_seq_cst) !=
+        WEIR_FOREVER)
+        due = weir_deferred_watch_due(pool);
     weir_ec_commit_wait(&ring->items, due < until ? due : until);
     if (due != WEIR_FOREVER) {
-        weir_tasks_unwatch(pool, due);
+        weir_deferred_unwatch_due(pool, due);
         /* Here too: while the pool's gate is shut nobody claims a job, and
          * what stays due would let nobody sleep. */
-        weir_tasks_drop_late(pool);
+        weir_deferred_drop_late(pool);
     }
     *slept = true;
     return true;
 }
 
-static void sample_depth(struct weir_context *w)
+static void sample_queued(struct weir_context *w)
 {
     uint64_t began = weir_atomic_load(&w->began, weir_relaxed);
     size_t depth;
@@ -212,11 +213,11 @@ static void wake_next(struct weir_context *w)
 {
     struct weir_pool *pool = w->pool;
     uint64_t head = weir_atomic_load(&pool->ring.head, weir_relaxed);
-    uint64_t last = weir_atomic_load(&pool->woke_at, weir_relaxed);
+    uint64_t last = weir_atomic_load(&pool->woke_head, weir_relaxed);
     bool some = weir_ring_distance(last, head) < FEW &&
                 weir_ring_count(&pool->ring) >= SOME;
 
-    weir_atomic_store(&pool->woke_at, head, weir_relaxed);
+    weir_atomic_store(&pool->woke_head, head, weir_relaxed);
     weir_pool_wake_some(pool, some ? SOME : 1);
 }
 
@@ -225,17 +226,17 @@ static void after_take(struct weir_context *w, bool slept)
 {
     struct weir_pool *pool = w->pool;
 
-    w->settled = false;
+    w->idle_checked = false;
     /* This take has moved the head: see Order for the room. */
     weir_ring_notify_room(&pool->ring);
     if ((slept || weir_pool_may_grow(pool)) &&
-        (weir_pool_has_jobs(pool) || weir_tasks_unwatched(pool))) {
+        (weir_pool_has_jobs(pool) || weir_deferred_due_is_unwatched(pool))) {
         if (slept)
             wake_next(w);
         else
             weir_pool_wake(pool);
     }
-    sample_depth(w);
+    sample_queued(w);
 }
 
 int weir_worker_run_one(struct weir_context *w, int64_t deadline)
@@ -247,11 +248,11 @@ int weir_worker_run_one(struct weir_context *w, int64_t deadline)
 
     if (err == -EAGAIN && weir_ec_claim_delegate(&pool->ring.items)) {
         weir_ec_notify_one(&pool->ring.room);
-        err = keep_gate(w, &job, deadline);
+        err = wait_as_delegate(w, &job, deadline);
         slept = true;
     }
     if (err != 0) {
-        weir_worker_give_back(w);
+        weir_worker_release_permit(w);
         if (deadline == WEIR_NO_WAIT)
             return -EAGAIN;
         return sleep_until_job(w, deadline, &slept) ||
@@ -273,9 +274,9 @@ static bool next(struct weir_context *w, struct weir_taken *job)
     for (;;) {
         int err;
 
-        if (weir_atomic_load(&pool->odd, weir_relaxed)) {
-            weir_grow_ask(pool);
-            if (weir_grow_leaves(w))
+        if (weir_atomic_load(&pool->needs_adjusting, weir_relaxed)) {
+            weir_grow_retry_start(pool);
+            if (weir_grow_try_leave(w))
                 return false;
         }
         if (pool->elastic && !weir_grow_stay(w))
@@ -283,12 +284,12 @@ static bool next(struct weir_context *w, struct weir_taken *job)
         err = weir_worker_take(w, job, false);
         if (err == -EAGAIN && weir_ec_claim_delegate(&ring->items)) {
             weir_ec_notify_one(&ring->room);
-            err = keep_gate(w, job, WEIR_FOREVER);
+            err = wait_as_delegate(w, job, WEIR_FOREVER);
             slept = true;
         }
         if (err == 0)
             break;
-        if (err == -ENOENT && linger(w))
+        if (err == -ENOENT && spin_before_sleep(w))
             continue;
         w->slept_at = weir_sys_now();
         w->began_before = weir_atomic_load(&w->began, weir_relaxed);
@@ -301,13 +302,13 @@ static bool next(struct weir_context *w, struct weir_taken *job)
 
 /* ---- the thread ---- */
 
-void weir_worker_left(struct weir_pool *pool)
+void weir_worker_exited(struct weir_pool *pool)
 {
     if (weir_atomic_fetch_sub(&pool->alive, 1, weir_seq_cst) == 1)
-        weir_ec_notify_all(&pool->ended);
+        weir_ec_notify_all(&pool->threads_ended);
 }
 
-static void tell(struct weir_context *w, enum weir_event_kind kind)
+static void emit_event(struct weir_context *w, enum weir_event_kind kind)
 {
     if (w->pool->on_event != NULL)
         weir_event_worker(w, kind);
@@ -318,10 +319,10 @@ static void hand_over(struct weir_context *w)
 {
     struct weir_pool *pool = w->pool;
 
-    weir_worker_rests(w);
+    weir_worker_flush(w);
     /* It may have been woken for a job that others must take now, or have
      * slept on behalf of all until one is due. */
-    if (weir_pool_has_jobs(pool) || weir_tasks_unwatched(pool))
+    if (weir_pool_has_jobs(pool) || weir_deferred_due_is_unwatched(pool))
         weir_ec_notify_one(&pool->ring.items);
 }
 
@@ -333,28 +334,28 @@ static void end_worker(struct weir_context *w)
     struct weir_pool *pool = w->pool;
     bool last, left;
 
-    weir_worker_give_back(w);
-    weir_worker_pay(w);
-    if (w->leaves)
+    weir_worker_release_permit(w);
+    weir_worker_release_refs(w);
+    if (w->is_leaving)
         hand_over(w);
     if (pool->worker_stop != NULL)
         pool->worker_stop(pool->user, w->index, w->local);
-    tell(w, WEIR_WORKER_ENDED);
-    if (w->counted && !weir_atomic_load(&w->spare, weir_relaxed))
+    emit_event(w, WEIR_WORKER_ENDED);
+    if (w->counted && !weir_atomic_load(&w->standby, weir_relaxed))
         weir_atomic_fetch_sub(&pool->active, 1, weir_seq_cst);
     current = NULL;
     weir_sys_lock(&pool->lock);
     w->life = WEIR_LIFE_ENDED;
-    left = w->leaves;
+    left = w->is_leaving;
     if (!left)
         pool->threads--;
-    w->leaves = false;
+    w->is_leaving = false;
     last = pool->threads == 0;
     weir_grow_ended_locked(w, left);
     weir_sys_unlock(&pool->lock);
     if (last && !weir_ring_is_closed(&pool->ring))
         weir_pool_stop(pool);
-    weir_worker_left(pool);
+    weir_worker_exited(pool);
 }
 
 static void work(void *arg)
@@ -371,14 +372,14 @@ static void work(void *arg)
     end_worker(w);
 }
 
-void weir_worker_rests(struct weir_context *w)
+void weir_worker_flush(struct weir_context *w)
 {
-    weir_worker_pay(w);
+    weir_worker_release_refs(w);
     /* Its last job has made room, and may have been the last of all: see
      * Order. */
     weir_atomic_fetch_add(&w->pool->ring.items.state, 0, weir_seq_cst);
     weir_ec_notify_one(&w->pool->ring.room);
-    weir_pool_settle(w->pool);
+    weir_pool_check_idle(w->pool);
 }
 
 /* Join the thread this one has taken over from. */
@@ -392,9 +393,9 @@ static void join_old(struct weir_context *w)
     }
 }
 
-static void replace(void *arg);
+static void replace_thread(void *arg);
 
-static void go_on(void *arg)
+static void run_thread(void *arg)
 {
     struct weir_context *w = arg;
 
@@ -405,14 +406,14 @@ static void go_on(void *arg)
                           weir_release);
     }
     join_old(w);
-    weir_sys_run_with_exit_handler(work, replace, w);
+    weir_sys_run_with_exit_handler(work, replace_thread, w);
 }
 
 /* A job has ended its thread by pthread_exit(). Account for it and let
  * another thread take the worker over, which joins this one first. If there
  * can be none, the worker ends with its thread: running jobs here would let
  * one of them exit once more, in a handler, which POSIX leaves undefined. */
-static void replace(void *arg)
+static void replace_thread(void *arg)
 {
     struct weir_context *w = arg;
     bool bare;
@@ -424,16 +425,16 @@ static void replace(void *arg)
 
         frame->abandon(frame);
     }
-    if (w->again != NULL)
-        w->drop_again(w);
-    weir_worker_pay(w);
+    if (w->reruns != NULL)
+        w->drop_reruns(w);
+    weir_worker_release_refs(w);
     /* Before the job counts as ended: then the host may free what its listener
      * uses. */
     weir_listener_end(&w->listener);
     bare = w->bare;
     w->bare = false;
     if (bare && w->pool->on_event != NULL)
-        weir_event_abandoned(w, w->bare_who, true);
+        weir_event_abandoned(w, w->bare_event, true);
     if (w->in_job) {
         w->in_job = false;
         weir_count_one(&w->failed);
@@ -443,11 +444,11 @@ static void replace(void *arg)
         weir_grow_job_ended(w);
     w->old = weir_sys_thread_self();
     w->has_old = true;
-    if (weir_sys_thread_start(&w->thread, go_on, w, w->pool->stack_bytes,
+    if (weir_sys_thread_start(&w->thread, run_thread, w, w->pool->stack_bytes,
                               w->pool->name) != 0) {
         w->thread = w->old;
         w->has_old = false;
-        weir_worker_rests(w);
+        weir_worker_flush(w);
         end_worker(w);
     }
 }
@@ -478,16 +479,16 @@ void weir_worker_main(void *arg)
             weir_sys_sem_post(&pool->started);
         else if (last && !weir_ring_is_closed(&pool->ring))
             weir_pool_stop(pool);
-        weir_worker_left(pool);
+        weir_worker_exited(pool);
         return;
     }
-    tell(w, WEIR_WORKER_BEGAN);
+    emit_event(w, WEIR_WORKER_BEGAN);
     if (!late) {
         weir_sys_sem_post(&pool->started);
     } else {
         weir_sys_lock(&pool->lock);
-        pool->ask_pause = 0; /* the next refusal is a first one again */
+        pool->start_retry_pause = 0; /* the next refusal is a first one again */
         weir_sys_unlock(&pool->lock);
     }
-    go_on(w);
+    run_thread(w);
 }

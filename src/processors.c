@@ -158,7 +158,8 @@ struct search {
 
 static bool open_line_reader(struct search *s)
 {
-    s->line_reader.fd = weir_sys_open(s->path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
+    s->line_reader.fd =
+        weir_sys_open(s->path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
     s->line_reader.at = 0;
     s->line_reader.begin = s->line_reader.end = 0;
     s->line_reader.too_long = false;
@@ -230,11 +231,13 @@ static void read_v1_quota(struct search *s, const char *folder, size_t length)
 
 /* Look at a group's folder and at those around it, up to the mount point.
  * `inside` is the group's path, `top` that of the folder that is mounted. */
-static void read_quotas_upwards(struct search *s, const char *mount, const char *mount_root,
-                         const char *group_path, bool v2)
+static void read_quotas_upwards(struct search *s, const char *mount,
+                                const char *mount_root, const char *group_path,
+                                bool v2)
 {
     char folder[PATH_BYTES];
-    size_t base = strlen(mount), skip = strcmp(mount_root, "/") == 0 ? 0 : strlen(mount_root);
+    size_t base = strlen(mount),
+           skip = strcmp(mount_root, "/") == 0 ? 0 : strlen(mount_root);
     size_t length;
 
     /* A group outside of the mount, or of this process's namespace: only what

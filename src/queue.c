@@ -24,7 +24,7 @@
 struct weir_queue {
     struct weir_ring ring;
     size_t bytes;                             /* (c) of an item */
-    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) done;  /* (a) items dealt with */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) done; /* (a) items dealt with */
     struct weir_event_count joiners;
 };
 
@@ -103,7 +103,8 @@ int weir_queue_put(struct weir_queue *queue, const void *item,
 
 /* Sleep until there is something to take or nothing will come: 0; or
  * -ETIMEDOUT. */
-static int wait_for_item(struct weir_queue *queue, int64_t deadline, bool *slept)
+static int wait_for_item(struct weir_queue *queue, int64_t deadline,
+                         bool *slept)
 {
     struct weir_ring *ring = &queue->ring;
     unsigned round = 0;

@@ -20,14 +20,15 @@
 int weir_ring_init(struct weir_ring *ring, size_t capacity, size_t bytes,
                    bool cell_per_line)
 {
-    size_t alignment = cell_per_line ? WEIR_CACHE_LINE : sizeof(struct weir_cell);
+    size_t alignment =
+        cell_per_line ? WEIR_CACHE_LINE : sizeof(struct weir_cell);
     size_t cells = 1;
     int err;
 
     while (cells < capacity)
         cells *= 2;
-    ring->stride =
-        (sizeof(struct weir_cell) + bytes + alignment - 1) / alignment * alignment;
+    ring->stride = (sizeof(struct weir_cell) + bytes + alignment - 1) /
+                   alignment * alignment;
     ring->mask = cells - 1;
     ring->capacity = capacity;
     ring->pid = weir_sys_pid();
@@ -96,7 +97,7 @@ bool weir_ring_raise_bound(struct weir_ring *ring)
 
 /* Whether a put is worth trying, or will be refused. */
 static bool put_may_succeed(struct weir_ring *ring, bool insider,
-                          const WEIR_ATOMIC(int) *stop)
+                            const WEIR_ATOMIC(int) *stop)
 {
     return (stop != NULL && weir_atomic_load(stop, weir_seq_cst) != 0) ||
            (!insider && weir_atomic_load(&ring->insiders_only, weir_seq_cst)) ||
@@ -120,7 +121,7 @@ static bool takers_are_ahead(struct weir_ring *ring)
  * ring about one first. Six rounds of pauses, two of yielding. Returns whether
  * a put is worth trying. */
 static bool spin_briefly(struct weir_ring *ring, bool insider,
-                     const WEIR_ATOMIC(int) *stop)
+                         const WEIR_ATOMIC(int) *stop)
 {
     unsigned round = 0;
 
@@ -138,7 +139,7 @@ static bool spin_briefly(struct weir_ring *ring, bool insider,
  * time. How fast it goes shows once the taker that was woken has come, who may
  * need this processor. As spin_briefly(). */
 static bool spin_away_from_head(struct weir_ring *ring, bool insider,
-                     const WEIR_ATOMIC(int) *stop)
+                                const WEIR_ATOMIC(int) *stop)
 {
     uint64_t from = weir_atomic_load(&ring->head, weir_relaxed);
     int64_t enough = (int64_t)(ring->capacity / 8), ns = 200, spent = 0;
@@ -167,12 +168,12 @@ static bool spin_away_from_head(struct weir_ring *ring, bool insider,
     return false;
 }
 
-/* Sleep until half of the ring is free, but no longer than HALF_FREE_WAIT_NS: being woken
- * for each place would cost the takers more than a short job. As
+/* Sleep until half of the ring is free, but no longer than HALF_FREE_WAIT_NS:
+ * being woken for each place would cost the takers more than a short job. As
  * spin_briefly(). */
 static bool wait_until_half_free(struct weir_ring *ring, bool insider,
-                          const WEIR_ATOMIC(int) *stop, int64_t deadline,
-                          bool *slept)
+                                 const WEIR_ATOMIC(int) *stop, int64_t deadline,
+                                 bool *slept)
 {
     int64_t until = weir_sys_now() + HALF_FREE_WAIT_NS;
 
@@ -182,14 +183,14 @@ static bool wait_until_half_free(struct weir_ring *ring, bool insider,
         (!insider && weir_atomic_load(&ring->insiders_only, weir_seq_cst)))
         *slept |= weir_ec_cancel_wait(&ring->half_free);
     else if (weir_ec_commit_wait(&ring->half_free,
-                            until < deadline ? until : deadline) == 0)
+                                 until < deadline ? until : deadline) == 0)
         *slept = true;
     return put_may_succeed(ring, insider, stop);
 }
 
 int weir_ring_wait_for_room(struct weir_ring *ring, bool insider,
-                         const WEIR_ATOMIC(int) *stop, int64_t deadline,
-                         bool *slept)
+                            const WEIR_ATOMIC(int) *stop, int64_t deadline,
+                            bool *slept)
 {
     if (weir_ring_is_closed(ring))
         return -EPIPE;

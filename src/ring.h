@@ -58,13 +58,14 @@ struct weir_ring {
     uint64_t (*current_bound)(void *owner); /* (c) the bound as it is now */
     void *owner;                        /* (c) */
 
-    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) tail;  /* (a) next put | closed */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) tail; /* (a) next put | closed */
     WEIR_ATOMIC(uint64_t) bound;  /* (a) puts lie below; only ever raised */
-    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) head;  /* (a) next take */
-    WEIR_CACHE_ALIGNED struct weir_event_count items;      /* takers sleep here */
-    WEIR_ATOMIC(bool) insiders_only;  /* (a) sticky: only insiders may put */
-    WEIR_CACHE_ALIGNED struct weir_event_count room;       /* putters sleep here */
-    struct weir_event_count half_free; /* they nap here until half of it is free */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) head; /* (a) next take */
+    WEIR_CACHE_ALIGNED struct weir_event_count items; /* takers sleep here */
+    WEIR_ATOMIC(bool) insiders_only; /* (a) sticky: only insiders may put */
+    WEIR_CACHE_ALIGNED struct weir_event_count room; /* putters sleep here */
+    struct weir_event_count
+        half_free; /* they nap here until half of it is free */
     struct weir_sys_lazy_memory block; /* (c) what the cells are freed with */
 };
 
@@ -74,8 +75,8 @@ struct weir_cell {
 };
 
 /* Make a ring of cells for at least `capacity` items of `bytes` each; a cell
- * of the pool's is a line of its own (cell_per_line). The ring is zeroed memory.
- * Returns 0 or -errno. */
+ * of the pool's is a line of its own (cell_per_line). The ring is zeroed
+ * memory. Returns 0 or -errno. */
 int weir_ring_init(struct weir_ring *ring, size_t capacity, size_t bytes,
                    bool cell_per_line);
 void weir_ring_destroy(struct weir_ring *ring);
@@ -121,7 +122,8 @@ static inline uint64_t weir_ring_tail(struct weir_ring *ring)
 /* Items accepted so far. */
 static inline uint64_t weir_ring_accepted(struct weir_ring *ring)
 {
-    return ((weir_ring_tail(ring) & ~WEIR_RING_CLOSED) - WEIR_RING_FIRST_POS) / 2;
+    return ((weir_ring_tail(ring) & ~WEIR_RING_CLOSED) - WEIR_RING_FIRST_POS) /
+           2;
 }
 
 static inline bool weir_ring_is_closed(struct weir_ring *ring)
@@ -172,7 +174,7 @@ static inline void weir_ring_backoff(unsigned *round)
 /* Whether another thread is waited for in vain: this is a child that was
  * forked while it was at a cell, and it is not here. */
 static inline bool weir_ring_peer_lost_in_fork(const struct weir_ring *ring,
-                                     unsigned round)
+                                               unsigned round)
 {
     return round == WEIR_RING_PAUSE_ROUNDS && weir_sys_pid() != ring->pid;
 }
@@ -235,8 +237,8 @@ bool weir_ring_raise_bound(struct weir_ring *ring);
  * returns 0 too when that is not 0: who sets it, seq_cst, then calls
  * weir_ring_notify_putters(). */
 int weir_ring_wait_for_room(struct weir_ring *ring, bool insider,
-                         const WEIR_ATOMIC(int) *stop, int64_t deadline,
-                         bool *slept);
+                            const WEIR_ATOMIC(int) *stop, int64_t deadline,
+                            bool *slept);
 
 /* Whether no more than half of the ring waits to be taken. */
 static inline bool weir_ring_is_half_free(struct weir_ring *ring)
@@ -248,8 +250,8 @@ static inline bool weir_ring_is_half_free(struct weir_ring *ring)
 static inline void weir_ring_notify_room(struct weir_ring *ring)
 {
     weir_ec_notify_one(&ring->room);
-    if (weir_ec_waiters(weir_atomic_load(&ring->half_free.state, weir_seq_cst)) !=
-            0 &&
+    if (weir_ec_waiters(
+            weir_atomic_load(&ring->half_free.state, weir_seq_cst)) != 0 &&
         weir_ring_is_half_free(ring))
         weir_ec_notify_one(&ring->half_free);
 }
@@ -290,7 +292,7 @@ static inline ssize_t weir_ring_put(struct weir_ring *ring,
         n = weir_ring_claim(ring, batch.count - done, &pos);
         if (n == 0) {
             err = weir_ring_wait_for_room(ring, insider, NULL, deadline,
-                                       &slept);
+                                          &slept);
             if (err != 0)
                 break;
             continue;
@@ -372,10 +374,9 @@ static inline bool weir_ring_discard(struct weir_ring *ring, uint64_t pos)
 /* Take up to `count` of the next items, as long as `wanted` says so of the
  * copies. One thread at a time may be in this call, or in weir_ring_discard().
  * Returns how many. `wanted` must not wait. */
-static inline size_t weir_ring_take_while(struct weir_ring *ring, void *items,
-                                       size_t count, size_t bytes,
-                                       bool (*wanted)(void *user, void *item),
-                                       void *user)
+static inline size_t weir_ring_take_while(
+    struct weir_ring *ring, void *items, size_t count, size_t bytes,
+    bool (*wanted)(void *user, void *item), void *user)
 {
     uint64_t head = weir_atomic_load(&ring->head, weir_relaxed);
     size_t n = 0;

@@ -63,7 +63,7 @@ static struct weir_shard *shard_of(struct weir_table *table, uint64_t hash)
 /* Whether a key and its value may be stored together. Every call asks this
  * before it reads a byte of the key: hashing costs time by its length. */
 static bool entry_fits(const struct weir_table *table, size_t key_bytes,
-                 size_t value_bytes)
+                       size_t value_bytes)
 {
     return key_bytes <= table->entry_max &&
            value_bytes <= table->entry_max - key_bytes;
@@ -88,14 +88,16 @@ static void unreserve_entry(struct weir_table *table)
 
 /* Make a slot for a new key, counted, and room for it in the shard; it is
  * not in the shard yet. Returns 0, -ENOSPC or -ENOMEM. */
-static int prepare_slot_locked(struct weir_table *table, struct weir_shard *shard,
-                          struct weir_shard_slot *slot, struct weir_bytes key,
-                          size_t value_bytes)
+static int prepare_slot_locked(struct weir_table *table,
+                               struct weir_shard *shard,
+                               struct weir_shard_slot *slot,
+                               struct weir_bytes key, size_t value_bytes)
     WEIR_REQUIRES(shard->lock);
 
-static int prepare_slot_locked(struct weir_table *table, struct weir_shard *shard,
-                          struct weir_shard_slot *slot, struct weir_bytes key,
-                          size_t value_bytes)
+static int prepare_slot_locked(struct weir_table *table,
+                               struct weir_shard *shard,
+                               struct weir_shard_slot *slot,
+                               struct weir_bytes key, size_t value_bytes)
 {
     int err;
 
@@ -170,7 +172,7 @@ void weir_table_destroy(struct weir_table *table)
 /* Whether a value can take the place of another without wasting more than
  * half of the room. */
 static bool value_fits_slot(const struct weir_shard_slot *slot,
-                      struct weir_bytes value)
+                            struct weir_bytes value)
 {
     size_t room = weir_slot_value_room(slot);
 
@@ -409,7 +411,8 @@ static int copy_all(const struct weir_table *table, struct snapshot *snapshot)
     /* No overflow: a small key takes 42 bytes at least, for a quarter of the
      * slots are empty, and 64 here, or 48 where a pointer has four bytes; so
      * nearly the whole address space would have to be slots. */
-    to = weir_sys_alloc(1, aligned(count * sizeof(struct snapshot_entry)) + bytes);
+    to = weir_sys_alloc(1,
+                        aligned(count * sizeof(struct snapshot_entry)) + bytes);
     if (to == NULL)
         return -ENOMEM;
     snapshot->all = (struct snapshot_entry *)(void *)to;

@@ -20,7 +20,7 @@
 
 #include <string.h>
 
-#define SLOTS_MIN 16 /* of a shard that has a key: eight cache lines */
+#define SLOTS_MIN 16   /* of a shard that has a key: eight cache lines */
 
 /* ---- what is in a slot ---- */
 
@@ -75,7 +75,8 @@ void weir_slot_free(struct weir_shard_slot *slot)
 
 /* Eight bytes at a time, here and not in a function of the library: most
  * keys are short, and there is one comparison a call. */
-static bool key_equals(const struct weir_shard_slot *slot, struct weir_bytes key)
+static bool key_equals(const struct weir_shard_slot *slot,
+                       struct weir_bytes key)
 {
     struct weir_bytes mine = weir_slot_key(slot);
     const unsigned char *a = mine.data;
@@ -113,8 +114,8 @@ struct weir_shard_slot *weir_shard_find_locked(struct weir_shard *shard,
 }
 
 /* Copy a slot to the first empty one from its hash's home on. */
-static void place_slot(struct weir_shard_slot *slots, uint32_t mask, uint32_t hash,
-                  const struct weir_shard_slot *what)
+static void place_slot(struct weir_shard_slot *slots, uint32_t mask,
+                       uint32_t hash, const struct weir_shard_slot *what)
 {
     uint32_t i = hash & mask;
 
@@ -140,7 +141,7 @@ int weir_shard_grow_locked(struct weir_shard *shard)
     for (size_t i = 0; i < have; i++)
         if (shard->slots[i].kind != WEIR_SLOT_EMPTY)
             place_slot(slots, (uint32_t)(want - 1), shard->slots[i].hash,
-                  &shard->slots[i]);
+                       &shard->slots[i]);
     weir_sys_free(shard->slots);
     shard->slots = slots;
     shard->mask = (uint32_t)(want - 1);
@@ -160,7 +161,7 @@ void weir_shard_insert_locked(struct weir_shard *shard, uint64_t hash,
 /* The gap is closed: an entry whose way from home leads over it moves into
  * it, and leaves the next gap. */
 void weir_shard_remove_locked(struct weir_shard *shard,
-                             struct weir_shard_slot *slot)
+                              struct weir_shard_slot *slot)
 {
     uint32_t mask = shard->mask;
     uint32_t gap = (uint32_t)(slot - shard->slots);

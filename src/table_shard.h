@@ -29,8 +29,9 @@ enum weir_slot_kind { WEIR_SLOT_EMPTY = 0, WEIR_SLOT_SMALL, WEIR_SLOT_LARGE };
 /* All under the shard's lock, once it is in a shard. */
 struct weir_shard_slot {
     union {
-        _Alignas(max_align_t) unsigned char data[WEIR_SLOT_DATA_BYTES]; /* small */
-        struct weir_large_entry *entry;                                 /* large */
+        _Alignas(
+            max_align_t) unsigned char data[WEIR_SLOT_DATA_BYTES]; /* small */
+        struct weir_large_entry *entry;                           /* large */
     };
     uint32_t hash;  /* the low half */
     uint8_t kind;   /* enum weir_slot_kind */
@@ -45,7 +46,8 @@ struct weir_shard {
 
     /* What a call can look at while the line above is on its way from
      * another core: written only when the shard grows. */
-    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uintptr_t) hint; /* (a) `slots` as a number */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(
+        uintptr_t) hint;                      /* (a) `slots` as a number */
     WEIR_ATOMIC(uint32_t) hint_mask;          /* (a) */
 };
 
@@ -121,7 +123,7 @@ void weir_shard_insert_locked(struct weir_shard *shard, uint64_t hash,
 
 /* Empty a slot; what it refers to is the caller's, who has a copy. */
 void weir_shard_remove_locked(struct weir_shard *shard,
-                             struct weir_shard_slot *slot)
+                              struct weir_shard_slot *slot)
     WEIR_REQUIRES(shard->lock);
 
 #endif

@@ -130,7 +130,7 @@ static int make_memory(struct weir_writer *w,
     }
     w->ring = weir_sys_alloc_lazy(1, w->ring_bytes, &w->ring_memory);
     w->record_ends = weir_sys_alloc_lazy(w->capacity, sizeof(*w->record_ends),
-                                       &w->ends_memory);
+                                         &w->ends_memory);
     return w->ring != NULL && w->record_ends != NULL ? 0 : -ENOMEM;
 }
 
@@ -146,11 +146,13 @@ static void free_memory(struct weir_writer *w)
 static int open_file(struct weir_writer *w,
                      const struct weir_writer_options *o)
 {
-    const struct weir_file_options file_options = { .path = w->path, .sync = w->sync,
-                                       .recover = w->recover };
+    const struct weir_file_options file_options = { .path = w->path,
+                                                    .sync = w->sync,
+                                                    .recover = w->recover };
 
-    return w->path == NULL ? weir_file_adopt(&w->file, o->fd)
-                           : weir_file_open(&w->file, &file_options, &w->torn_bytes);
+    return w->path == NULL
+               ? weir_file_adopt(&w->file, o->fd)
+               : weir_file_open(&w->file, &file_options, &w->torn_bytes);
 }
 
 int weir_writer_open(struct weir_writer **out,
@@ -182,9 +184,9 @@ int weir_writer_open(struct weir_writer **out,
     /* The thread first: opening may cut the file, and nothing may fail after
      * that. It has nothing to do and stays away from the file until the
      * first call after this one, which hands the file over by the mutex. */
-    err = weir_sys_thread_start(&w->thread, weir_writer_thread_main, w, STACK_BYTES,
-                                options->name ? options->name
-                                              : "weir-writer");
+    err = weir_sys_thread_start(&w->thread, weir_writer_thread_main, w,
+                                STACK_BYTES,
+                                options->name ? options->name : "weir-writer");
     if (err != 0)
         goto no_thread;
     err = open_file(w, options);
@@ -216,7 +218,8 @@ static int accept_error_locked(const struct weir_writer *w)
 }
 
 /* Let go of the lock, and wake the thread if that is the caller's to do. */
-static void unlock_and_post(struct weir_writer *w, bool post) WEIR_RELEASES(w->lock);
+static void unlock_and_post(struct weir_writer *w, bool post)
+    WEIR_RELEASES(w->lock);
 
 static void unlock_and_post(struct weir_writer *w, bool post)
 {

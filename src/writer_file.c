@@ -24,13 +24,14 @@
 
 #include <string.h>
 
-#define BLOCK_BYTES ((size_t)64 * 1024) /* to read at once; a page cache's worth */
+#define BLOCK_BYTES \
+    ((size_t)64 * 1024)     /* to read at once; a page cache's worth */
 #define OPEN_ATTEMPTS_MAX 8 /* in a row between open and lock, before -EBUSY */
 
 /* O_NONBLOCK, so that a FIFO without a reader cannot hold the caller;
  * regular files do not heed it. O_NOCTTY: a terminal stays a file. */
 #define APPEND_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | \
-                O_NOCTTY)
+                      O_NOCTTY)
 #define READ_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
 /* ---- the directory ---- */
@@ -97,7 +98,8 @@ static int write_all(int fd, const unsigned char *from, size_t bytes)
 
 /* Where the last whole line of a file of `size` bytes ends: looked for
  * backwards, block by block. *end is 0 where there is none. */
-static int find_last_line_end(int fd, unsigned char *block, int64_t size, int64_t *end)
+static int find_last_line_end(int fd, unsigned char *block, int64_t size,
+                              int64_t *end)
 {
     int64_t at = size;
 
@@ -126,7 +128,8 @@ static int copy_range(int from, int to, unsigned char *block, int64_t at,
     int err = 0;
 
     while (at < end && err == 0) {
-        size_t bytes = end - at < (int64_t)BLOCK_BYTES ? (size_t)(end - at) : BLOCK_BYTES;
+        size_t bytes =
+            end - at < (int64_t)BLOCK_BYTES ? (size_t)(end - at) : BLOCK_BYTES;
 
         err = read_all(from, block, bytes, at);
         if (err == 0)
@@ -175,7 +178,8 @@ static int save_tail(const struct weir_file_options *file_options, int from,
     err = copy_range(from, to, block, at, st->st_size);
     if (err == 0 && file_options->sync != WEIR_SYNC_NEVER)
         err = weir_sys_fsync(to);
-    if (err == 0 && file_options->sync != WEIR_SYNC_NEVER && before.st_size == 0)
+    if (err == 0 && file_options->sync != WEIR_SYNC_NEVER &&
+        before.st_size == 0)
         err = sync_directory(name);
     if (err != 0)
         weir_sys_ftruncate(to, before.st_size);
@@ -191,8 +195,8 @@ no_file:
 /* Save and cut what follows the last whole line. The cut is not synced: if
  * it is undone by a power cut, the next opening cuts again. */
 static int recover(const struct weir_file *file,
-                   const struct weir_file_options *file_options, const struct stat *st,
-                   uint64_t *torn_bytes)
+                   const struct weir_file_options *file_options,
+                   const struct stat *st, uint64_t *torn_bytes)
 {
     unsigned char *block;
     struct stat seen;
@@ -246,7 +250,8 @@ bool weir_file_same(const struct weir_file *a, const struct weir_file *b)
 
 /* Open and lock once. Returns 0; 1: the path names another file by now; or
  * -errno. Only with 0 is anything left open. */
-static int open_once(struct weir_file *file, const struct weir_file_options *file_options,
+static int open_once(struct weir_file *file,
+                     const struct weir_file_options *file_options,
                      struct stat *st)
 {
     struct stat now;
@@ -268,7 +273,8 @@ static int open_once(struct weir_file *file, const struct weir_file_options *fil
         goto fail;
     }
     set_file_type(file, st);
-    if (file_options->current != NULL && weir_file_same(file, file_options->current))
+    if (file_options->current != NULL &&
+        weir_file_same(file, file_options->current))
         return 0; /* locked by us, by another descriptor */
     /* A terminal or /dev/null is for all; the rest has one owner. */
     if (S_ISCHR(st->st_mode))
@@ -290,7 +296,8 @@ fail:
     return err;
 }
 
-int weir_file_open(struct weir_file *file, const struct weir_file_options *file_options,
+int weir_file_open(struct weir_file *file,
+                   const struct weir_file_options *file_options,
                    uint64_t *torn_bytes)
 {
     struct stat st;
@@ -301,15 +308,18 @@ int weir_file_open(struct weir_file *file, const struct weir_file_options *file_
         err = open_once(file, file_options, &st);
     if (err != 0)
         return err == 1 ? -EBUSY : err;
-    if (file_options->current != NULL && weir_file_same(file, file_options->current)) {
+    if (file_options->current != NULL &&
+        weir_file_same(file, file_options->current)) {
         weir_sys_close(file->fd);
         *file = *file_options->current;
         return 0;
     }
     /* An empty file may be a new one; syncing once too often is harmless. */
-    if (file->regular && st.st_size == 0 && file_options->sync != WEIR_SYNC_NEVER)
+    if (file->regular && st.st_size == 0 &&
+        file_options->sync != WEIR_SYNC_NEVER)
         err = sync_directory(file_options->path);
-    if (err == 0 && file->regular && file_options->recover == WEIR_RECOVER_LINES)
+    if (err == 0 && file->regular &&
+        file_options->recover == WEIR_RECOVER_LINES)
         err = recover(file, file_options, &st, torn_bytes);
     if (err != 0)
         weir_file_close(file);

@@ -41,7 +41,8 @@ struct weir_file_progress {
  * Returns 0; -EISDIR; -EINVAL not a regular file, FIFO or character device;
  * -EBUSY; -ENOMEM; an error of a file call. On failure the file holds what it
  * held. */
-int weir_file_open(struct weir_file *file, const struct weir_file_options *file_options,
+int weir_file_open(struct weir_file *file,
+                   const struct weir_file_options *file_options,
                    uint64_t *torn_bytes);
 
 /* Take a descriptor of somebody else's, who keeps it. Returns 0; -EISDIR; or

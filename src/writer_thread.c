@@ -51,7 +51,7 @@ void weir_waiters_remove(struct weir_waiters *list, struct weir_waiter *self)
 }
 
 void weir_waiters_complete(struct weir_waiters *list, struct weir_waiter *self,
-                         int result)
+                           int result)
 {
     weir_waiters_remove(list, self);
     self->result = result;
@@ -185,11 +185,12 @@ static void mark_flushed_locked(struct weir_writer *w, uint64_t records)
 /* What the thread takes at once. */
 struct batch {
     size_t records;
-    size_t end_index;       /* of its first record's end */
+    size_t end_index;  /* of its first record's end */
     uint64_t from, to; /* byte positions */
 };
 
-static struct batch take_batch_locked(struct weir_writer *w) WEIR_REQUIRES(w->lock);
+static struct batch take_batch_locked(struct weir_writer *w)
+    WEIR_REQUIRES(w->lock);
 
 static struct batch take_batch_locked(struct weir_writer *w)
 {
@@ -212,14 +213,15 @@ static struct batch take_batch_locked(struct weir_writer *w)
 /* How many records of a batch end at or before a byte position, and where
  * the last of these ends. */
 static size_t count_whole_records(const struct weir_writer *w,
-                            const struct batch *batch, uint64_t *position)
+                                  const struct batch *batch, uint64_t *position)
 {
     uint64_t reached = *position;
     size_t records = 0;
 
     *position = batch->from;
     while (records < batch->records) {
-        uint64_t end = w->record_ends[(batch->end_index + records) % w->capacity];
+        uint64_t end =
+            w->record_ends[(batch->end_index + records) % w->capacity];
 
         if (end > reached)
             break;
@@ -304,9 +306,10 @@ static void do_reopen_locked(struct weir_writer *w) WEIR_REQUIRES(w->lock);
 
 static void do_reopen_locked(struct weir_writer *w)
 {
-    const struct weir_file_options file_options = { .path = w->path, .sync = w->sync,
-                                       .recover = w->recover,
-                                       .current = &w->file };
+    const struct weir_file_options file_options = { .path = w->path,
+                                                    .sync = w->sync,
+                                                    .recover = w->recover,
+                                                    .current = &w->file };
     uint64_t torn_bytes = 0;
     bool unflushed = w->sync != WEIR_SYNC_NEVER && w->flushed != w->done;
     struct weir_file file;

@@ -14,7 +14,7 @@
 /* One who waits, on its own stack. */
 struct weir_waiter {
     struct weir_waiter *next;       /* (l) */
-    struct weir_waiter *prev;     /* (l) */
+    struct weir_waiter *prev;       /* (l) */
     struct weir_sys_sem woken;      /* posted with the lock held */
     bool done;                      /* (l) off its list, result is set */
     int result;                     /* (l) */
@@ -37,10 +37,10 @@ enum weir_writer_state {
 struct weir_writer {
     char *path;                     /* (c) or NULL */
     unsigned char *ring;            /* records; (l) but for a batch's */
-    uint64_t *record_ends;                 /* likewise: where each record ends, as
+    uint64_t *record_ends;          /* likewise: where each record ends, as
                                        a position in all bytes ever */
-    struct weir_sys_lazy_memory ring_memory, ends_memory; /* (c) what the two are
-                                                     freed with */
+    struct weir_sys_lazy_memory ring_memory, ends_memory; /* (c) what the two
+                                                     are freed with */
     size_t ring_bytes;              /* (c) */
     size_t capacity;                /* (c) records */
     size_t record_max;              /* (c) */
@@ -49,7 +49,7 @@ struct weir_writer {
     enum weir_recover recover;      /* (c) */
     void (*on_batch)(void *user, size_t records, size_t bytes); /* (c) */
     void *user;                     /* (c) */
-    struct weir_sys_fork_guard fork_guard;      /* (c) */
+    struct weir_sys_fork_guard fork_guard; /* (c) */
     struct weir_sys_thread thread;  /* (c) */
     struct weir_file file;          /* (o) the thread */
 
@@ -59,15 +59,15 @@ struct weir_writer {
     uint64_t done;                  /* (l) records off the buffer, ever */
     uint64_t bytes_in;              /* (l) accepted, ever */
     uint64_t bytes_out;             /* (l) off the buffer, ever */
-    size_t end_index;                    /* (l) of `ends`, for the next record */
-    size_t ring_offset;                      /* (l) of `ring`, for the next record */
+    size_t end_index;               /* (l) of `ends`, for the next record */
+    size_t ring_offset;             /* (l) of `ring`, for the next record */
     size_t waiting_peak;             /* (l) */
     int error;                      /* (l) sticks */
     enum weir_writer_state state;   /* (l) */
-    bool needs_post;                      /* (l) the thread wants a post */
+    bool needs_post;                /* (l) the thread wants a post */
     bool joined;                    /* (l) */
     bool reopening;                 /* (l) a reopen is under way */
-    struct weir_waiters room_waiters;       /* (l) for room, in order of arrival */
+    struct weir_waiters room_waiters; /* (l) for room, in order of arrival */
 
     WEIR_CACHE_ALIGNED struct weir_waiters flushers; /* (l) by target */
     struct weir_waiters reopeners;  /* (l) one at most */
@@ -83,7 +83,8 @@ struct weir_writer {
     uint64_t syncs;                 /* (l) */
     uint64_t torn_bytes;            /* (l) */
 
-    WEIR_CACHE_ALIGNED struct weir_sys_sem work; /* posted by who clears `idle` */
+    WEIR_CACHE_ALIGNED struct weir_sys_sem
+        work; /* posted by who clears `idle` */
 };
 
 /* ---- lists of waiters; the writer's lock is held ---- */
@@ -92,7 +93,7 @@ void weir_waiters_append(struct weir_waiters *list, struct weir_waiter *self);
 void weir_waiters_remove(struct weir_waiters *list, struct weir_waiter *self);
 /* Take a waiter off its list, with its result. */
 void weir_waiters_complete(struct weir_waiters *list, struct weir_waiter *self,
-                         int result);
+                           int result);
 void weir_waiters_complete_all(struct weir_waiters *list, int result);
 
 /* ---- the buffer ---- */
@@ -115,7 +116,8 @@ void weir_writer_accept_locked(struct weir_writer *w,
                                size_t bytes) WEIR_REQUIRES(w->lock);
 
 /* Accept what fits of those in the line. */
-void weir_writer_admit_waiters_locked(struct weir_writer *w) WEIR_REQUIRES(w->lock);
+void weir_writer_admit_waiters_locked(struct weir_writer *w)
+    WEIR_REQUIRES(w->lock);
 
 /* ---- the thread ---- */
 

@@ -875,7 +875,7 @@ static void holding_while_draining(void)
     weir_pool_destroy(pool);
 }
 
-static void *enter_gate(void *arg)
+static void *acquire_gate(void *arg)
 {
     struct weir_pool *pool = arg;
 
@@ -911,7 +911,7 @@ static void drain_ends_who_stands_at_the_gate(void)
     latch_wait(&first.running);
     EXPECT_INT(submit(pool, blocked, &second, WEIR_NO_WAIT), 1);
     AWAIT(waiting_at(pool) == 1);
-    stranger = start(enter_gate, pool);
+    stranger = start(acquire_gate, pool);
     AWAIT(waiting_at(pool) == 2);
     closer = start(close_drained, pool);
     latch_open(&first.go);

@@ -448,7 +448,8 @@ struct weir_sys_thread weir_sys_thread_self(void)
     return (struct weir_sys_thread){ .id = pthread_self() };
 }
 
-void weir_sys_run_with_exit_handler(void (*body)(void *), void (*fn)(void *), void *arg)
+void weir_sys_run_with_exit_handler(void (*body)(void *), void (*fn)(void *),
+                                    void *arg)
 {
     pthread_cleanup_push(fn, arg);
     body(arg);
@@ -464,8 +465,10 @@ void *weir_sys_alloc(size_t count, size_t bytes)
 
     if (bytes != 0 && count > (SIZE_MAX - WEIR_CACHE_LINE) / bytes)
         return NULL;
-    all = (count * bytes + WEIR_CACHE_LINE - 1) & ~(size_t)(WEIR_CACHE_LINE - 1);
-    if (posix_memalign(&memory, WEIR_CACHE_LINE, all != 0 ? all : WEIR_CACHE_LINE) != 0)
+    all =
+        (count * bytes + WEIR_CACHE_LINE - 1) & ~(size_t)(WEIR_CACHE_LINE - 1);
+    if (posix_memalign(&memory, WEIR_CACHE_LINE,
+                       all != 0 ? all : WEIR_CACHE_LINE) != 0)
         return NULL;
     memset(memory, 0, all);
     return memory;
@@ -484,7 +487,7 @@ void weir_sys_free(void *memory)
 /* Mapped, because calloc() writes to memory that was used before, and to all of
  * it where it is made to. */
 void *weir_sys_alloc_lazy(size_t count, size_t bytes,
-                               struct weir_sys_lazy_memory *block)
+                          struct weir_sys_lazy_memory *block)
 {
     void *memory;
 

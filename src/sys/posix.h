@@ -142,21 +142,25 @@ int weir_sys_fork_guard_init(struct weir_sys_fork_guard *fork_guard);
 void weir_sys_fork_guard_destroy(struct weir_sys_fork_guard *fork_guard);
 
 /* Tell whether this process is the one that made the object. */
-static inline bool weir_sys_in_creator(const struct weir_sys_fork_guard *fork_guard)
+static inline bool weir_sys_in_creator(
+    const struct weir_sys_fork_guard *fork_guard)
 {
     /* Relaxed: written before the object was shared, and by the kernel. */
     if (fork_guard->mark != NULL)
-        return atomic_load_explicit(fork_guard->mark, memory_order_relaxed) != 0;
+        return atomic_load_explicit(fork_guard->mark, memory_order_relaxed) !=
+               0;
     return weir_sys_pid() == fork_guard->pid;
 }
 
 /* Lock an object's mutex, unless this is a child forked while a thread that
  * is not here held it. An uncontended lock asks the system nothing.
  * Returns 0, or -ECHILD and the lock is not held. */
-static inline int weir_sys_lock_in_creator(struct weir_sys_mutex *m, int64_t pid)
+static inline int weir_sys_lock_in_creator(struct weir_sys_mutex *m,
+                                           int64_t pid)
     WEIR_TRY_ACQUIRES(*m) WEIR_UNCHECKED_LOCKS;
 
-static inline int weir_sys_lock_in_creator(struct weir_sys_mutex *m, int64_t pid)
+static inline int weir_sys_lock_in_creator(struct weir_sys_mutex *m,
+                                           int64_t pid)
 {
     if (pthread_mutex_trylock(&m->mutex) == 0)
         return 0;
@@ -223,7 +227,8 @@ int weir_sys_disable_cancel(void);
 void weir_sys_restore_cancel(int before);
 /* Call fn(arg) when a function called by `body` ends the thread by
  * pthread_exit(). */
-void weir_sys_run_with_exit_handler(void (*body)(void *), void (*fn)(void *), void *arg);
+void weir_sys_run_with_exit_handler(void (*body)(void *), void (*fn)(void *),
+                                    void *arg);
 
 /* ---- clock, memory, the rest ---- */
 
@@ -245,7 +250,7 @@ struct weir_sys_lazy_memory {
 /* As weir_sys_alloc(), for large arrays: the system provides their pages when
  * they are used first. */
 void *weir_sys_alloc_lazy(size_t count, size_t bytes,
-                               struct weir_sys_lazy_memory *block);
+                          struct weir_sys_lazy_memory *block);
 void weir_sys_free_lazy(struct weir_sys_lazy_memory *block);
 /* Fill `buffer`, of at most 256 bytes. Returns 0 or -errno. */
 int weir_sys_random(void *buffer, size_t bytes);

@@ -216,7 +216,8 @@ static uint32_t runnable_threads(void)
         set = weir_sim.ready;
         weir_sim.yielded = 0;
     }
-    if (weir_sim.timed > 0 && (set == 0 || not_stepped_since(weir_sim.clock_jumps[0]) == 0))
+    if (weir_sim.timed > 0 &&
+        (set == 0 || not_stepped_since(weir_sim.clock_jumps[0]) == 0))
         set |= WEIR_SIM_BIT(WEIR_SIM_TIME_ID);
     return set;
 }

@@ -32,7 +32,7 @@ enum weir_sim_op {
     WEIR_SIM_BEGIN, /* a thread that has not run yet */
     WEIR_SIM_LOAD,
     WEIR_SIM_STORE,
-    WEIR_SIM_RMW, /* any read-modify-write */
+    WEIR_SIM_RMW,    /* any read-modify-write */
     WEIR_SIM_CAS,
     WEIR_SIM_AFTER, /* an operation that others may see the effect of */
     WEIR_SIM_YIELD,
@@ -175,14 +175,16 @@ void weir_sim_lock(struct weir_sys_mutex *m, const char *at)
     WEIR_ACQUIRES(*m) WEIR_UNCHECKED_LOCKS;
 void weir_sim_unlock(struct weir_sys_mutex *m, const char *at)
     WEIR_RELEASES(*m) WEIR_UNCHECKED_LOCKS;
-int weir_sim_lock_in_creator(struct weir_sys_mutex *m, int64_t pid, const char *at)
+int weir_sim_lock_in_creator(struct weir_sys_mutex *m, int64_t pid,
+                             const char *at)
     WEIR_TRY_ACQUIRES(*m) WEIR_UNCHECKED_LOCKS;
 
 #define weir_sys_mutex_init(m) weir_sim_mutex_init(m, WEIR_SIM_HERE)
 #define weir_sys_mutex_destroy(m) weir_sim_mutex_destroy(m, WEIR_SIM_HERE)
 #define weir_sys_lock(m) weir_sim_lock(m, WEIR_SIM_HERE)
 #define weir_sys_unlock(m) weir_sim_unlock(m, WEIR_SIM_HERE)
-#define weir_sys_lock_in_creator(m, pid) weir_sim_lock_in_creator(m, pid, WEIR_SIM_HERE)
+#define weir_sys_lock_in_creator(m, pid) \
+    weir_sim_lock_in_creator(m, pid, WEIR_SIM_HERE)
 
 /* ---- the process: there is one, and it does not fork ---- */
 
@@ -198,7 +200,8 @@ static inline int64_t weir_sys_pid(void)
 int weir_sys_fork_guard_init(struct weir_sys_fork_guard *fork_guard);
 void weir_sys_fork_guard_destroy(struct weir_sys_fork_guard *fork_guard);
 
-static inline bool weir_sys_in_creator(const struct weir_sys_fork_guard *fork_guard)
+static inline bool weir_sys_in_creator(
+    const struct weir_sys_fork_guard *fork_guard)
 {
     return fork_guard->made;
 }
@@ -232,7 +235,8 @@ int weir_sys_thread_start(struct weir_sys_thread *thread, void (*fn)(void *),
                           void *arg, size_t stack_bytes, const char *name);
 void weir_sys_thread_join(struct weir_sys_thread *thread);
 struct weir_sys_thread weir_sys_thread_self(void);
-void weir_sys_run_with_exit_handler(void (*body)(void *), void (*fn)(void *), void *arg);
+void weir_sys_run_with_exit_handler(void (*body)(void *), void (*fn)(void *),
+                                    void *arg);
 
 /* A simulated thread uses no processor time between two looks: only whether
  * it waits tells one that computes from one that is blocked. */
@@ -271,7 +275,7 @@ struct weir_sys_lazy_memory {
 };
 
 static inline void *weir_sys_alloc_lazy(size_t count, size_t bytes,
-                                             struct weir_sys_lazy_memory *block)
+                                        struct weir_sys_lazy_memory *block)
 {
     block->memory = weir_sys_alloc(count, bytes);
     return block->memory;

@@ -87,7 +87,8 @@ void weir_sim_lock(struct weir_sys_mutex *m, const char *at)
     weir_sim_read(m, (uint64_t)weir_sim.current);
 }
 
-int weir_sim_lock_in_creator(struct weir_sys_mutex *m, int64_t pid, const char *at)
+int weir_sim_lock_in_creator(struct weir_sys_mutex *m, int64_t pid,
+                             const char *at)
 {
     (void)pid;
     /* To a check, which cannot wait, the call says so instead. */
@@ -237,7 +238,8 @@ int weir_sys_thread_is_blocked(int number)
     return weir_sim.threads[number].state == WEIR_SIM_BLOCKED;
 }
 
-void weir_sys_run_with_exit_handler(void (*body)(void *), void (*fn)(void *), void *arg)
+void weir_sys_run_with_exit_handler(void (*body)(void *), void (*fn)(void *),
+                                    void *arg)
 {
     struct weir_sim_thread *t = &weir_sim.threads[weir_sim.current];
     struct weir_sim_exit_handler guard = { fn, arg, t->guards };

@@ -15,7 +15,7 @@
 #include <setjmp.h>
 
 #define WEIR_SIM_THREADS_MAX 24
-#define WEIR_SIM_TIME_ID 31 /* who is picked when time shall pass */
+#define WEIR_SIM_TIME_ID 31  /* who is picked when time shall pass */
 #define WEIR_SIM_NO_ID 30
 #define WEIR_SIM_BIT(id) (UINT32_C(1) << (id))
 #define WEIR_SIM_DECISIONS_MAX (1 << 16)
@@ -41,7 +41,7 @@ enum weir_sim_verdict {
     WEIR_SIM_LIVELOCK, /* more steps than the scenario can need */
     WEIR_SIM_LEAK,
     WEIR_SIM_USE_AFTER_FREE, /* used after it was destroyed or freed */
-    WEIR_SIM_VIOLATED,   /* an invariant, or what a scenario expects */
+    WEIR_SIM_VIOLATED, /* an invariant, or what a scenario expects */
     WEIR_SIM_ABORTED,  /* the library's own check, or a misused object */
     WEIR_SIM_CRASHED
 };
@@ -72,7 +72,7 @@ struct weir_sim_config {
 
 struct weir_sim_counts {
     uint64_t steps, switches;
-    uint64_t sleeps;    /* semaphore waits that slept */
+    uint64_t sleeps;   /* semaphore waits that slept */
     uint64_t wakes;    /* of these, ended by a post */
     uint64_t timeouts; /* of these, ended by time */
     uint64_t contended; /* locks that were held by another */
@@ -102,12 +102,12 @@ struct weir_sim_thread {
     const void *object;
     const char *where;
     int64_t deadline;     /* while blocked */
-    bool timed_out;            /* its deadline has ended the block */
+    bool timed_out;       /* its deadline has ended the block */
     uint32_t after;       /* it yielded: who has to make a step before it */
     uint64_t yields[3];   /* when it last did, the last one last */
     uint64_t steps;       /* when it last made one */
     uint64_t hash;        /* of all it has done and seen */
-    uint64_t hash_share;       /* its part of the world's hash */
+    uint64_t hash_share;  /* its part of the world's hash */
     char locals[64];      /* its copies of thread-local variables */
     char *stack;
     void *fake_stack;     /* address sanitizer's */
@@ -124,7 +124,7 @@ struct weir_sim_world {
     int timed;            /* threads blocked with a deadline */
     bool running;         /* false: between runs, or in a check */
     int64_t now;
-    uint64_t clock_jumps[3];   /* when it was made to last, the last one last */
+    uint64_t clock_jumps[3]; /* when it was made to last, the last one last */
     enum weir_sim_verdict verdict;
     char reason[512];
     struct weir_sim_counts counts;

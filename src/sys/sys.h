@@ -27,11 +27,10 @@
  *                             memory until it is used; freed by its block
  *   weir_sys_random           unpredictable bytes
  *   weir_sys_pid              to know a forked child
- *   struct weir_sys_fork_guard      init, destroy; weir_sys_in_creator: the same
- *                             where even asking for the pid is too slow
- *   weir_sys_processors       processors online that this thread may use
- *   weir_sys_open ...         file calls: the result, or -errno
- *   weir_sys_abort            end the process with a message
+ *   struct weir_sys_fork_guard      init, destroy; weir_sys_in_creator: the
+ * same where even asking for the pid is too slow weir_sys_processors processors
+ * online that this thread may use weir_sys_open ...         file calls: the
+ * result, or -errno weir_sys_abort            end the process with a message
  *   weir_sys_end_process      end it without one, and without flushing anything
  *
  * The production implementation passes each on to POSIX; what is inline

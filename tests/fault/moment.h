@@ -3,8 +3,8 @@
  * the compiler, so that inject.h reaches moments in which no call to the
  * system is made: who announces itself in a park calls inject_wait_prepared()
  * before it looks whether it must sleep, and a weak compare-and-swap fails for
- * no reason, as C allows, where inject_cas_fails() says so. In a program without
- * inject.c, which has these, nothing is different. */
+ * no reason, as C allows, where inject_cas_fails() says so. In a program
+ * without inject.c, which has these, nothing is different. */
 #ifndef WEIR_TESTS_MOMENT_H
 #define WEIR_TESTS_MOMENT_H
 
@@ -14,9 +14,9 @@ __attribute__((weak)) void inject_wait_prepared(void);
 __attribute__((weak)) bool inject_cas_fails(void);
 
 #undef weir_atomic_cas_weak
-#define weir_atomic_cas_weak(p, expected, v, order)                         \
-    (inject_cas_fails != NULL && inject_cas_fails()                             \
-         ? (*(expected) = weir_atomic_load(p, weir_relaxed), false)         \
+#define weir_atomic_cas_weak(p, expected, v, order)                 \
+    (inject_cas_fails != NULL && inject_cas_fails()                 \
+         ? (*(expected) = weir_atomic_load(p, weir_relaxed), false) \
          : weir_atomic_cas_strong(p, expected, v, order))
 
 #include "park.h"

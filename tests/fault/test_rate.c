@@ -45,15 +45,15 @@ static void fill(struct weir_rate *rate, int64_t pause_ns, int64_t late_ns)
 
         if (pause_ns > 0 && roll(4) == 0)
             now += (int64_t)roll((uint64_t)pause_ns);
-        opens = weir_rate_opens(rate, now);
+        opens = weir_rate_opens_at(rate, now);
         if (opens > now)
             now = opens;
         if (late_ns > 0 && roll(3) == 0)
             now += (int64_t)roll((uint64_t)late_ns);
         /* What it sees after being late is what it uses. */
-        opens = weir_rate_opens(rate, now);
+        opens = weir_rate_opens_at(rate, now);
         EXPECT(opens <= now);
-        EXPECT(weir_rate_take(rate, now) < INT64_MAX);
+        EXPECT(weir_rate_use_tick(rate, now) < INT64_MAX);
         entries[i] = now;
     }
 }
@@ -115,11 +115,11 @@ static void slow_rates_do_not_overflow(void)
     struct weir_rate rate = { .burst = 1 };
 
     REQUIRE(weir_rate_set(&rate, 1e-6, 1 << 20, 2 * year) == 0);
-    EXPECT(weir_rate_opens(&rate, 2 * year) <= 2 * year);
-    EXPECT(weir_rate_opens(&rate, 2 * year) >= year);
-    weir_rate_take(&rate, 2 * year);
-    EXPECT(!weir_rate_is_fresh(&rate, 2 * year));
-    EXPECT(weir_rate_is_fresh(&rate, 4 * year));
+    EXPECT(weir_rate_opens_at(&rate, 2 * year) <= 2 * year);
+    EXPECT(weir_rate_opens_at(&rate, 2 * year) >= year);
+    weir_rate_use_tick(&rate, 2 * year);
+    EXPECT(!weir_rate_is_unused(&rate, 2 * year));
+    EXPECT(weir_rate_is_unused(&rate, 4 * year));
 }
 
 static void a_long_pause_lays_slots_anew(void)
@@ -129,16 +129,16 @@ static void a_long_pause_lays_slots_anew(void)
 
     REQUIRE(weir_rate_set(&rate, 1000, 3, now) == 0);
     for (int i = 0; i < 3; i++) {
-        EXPECT(weir_rate_opens(&rate, now) <= now);
-        weir_rate_take(&rate, now);
+        EXPECT(weir_rate_opens_at(&rate, now) <= now);
+        weir_rate_use_tick(&rate, now);
     }
-    EXPECT(weir_rate_opens(&rate, now) > now);
+    EXPECT(weir_rate_opens_at(&rate, now) > now);
     now += 1000000000; /* a thousand periods: a burst, and no more */
     for (int i = 0; i < 3; i++) {
-        EXPECT(weir_rate_opens(&rate, now) <= now);
-        weir_rate_take(&rate, now);
+        EXPECT(weir_rate_opens_at(&rate, now) <= now);
+        weir_rate_use_tick(&rate, now);
     }
-    EXPECT(weir_rate_opens(&rate, now) > now);
+    EXPECT(weir_rate_opens_at(&rate, now) > now);
 }
 
 /* The slots after the one used last, all of them. */
@@ -148,16 +148,16 @@ static void another_rate_is_for_all_slots(void)
     int64_t now = 1000000;
 
     REQUIRE(weir_rate_set(&rate, 1, 1, now) == 0);
-    EXPECT(weir_rate_opens(&rate, now) <= now);
-    weir_rate_take(&rate, now);
-    EXPECT_INT(weir_rate_opens(&rate, now), now + 1000000000);
+    EXPECT(weir_rate_opens_at(&rate, now) <= now);
+    weir_rate_use_tick(&rate, now);
+    EXPECT_INT(weir_rate_opens_at(&rate, now), now + 1000000000);
     REQUIRE(weir_rate_set(&rate, 1000, 0, now) == 0);
     for (int i = 1; i <= 3; i++) {
-        int64_t opens = weir_rate_opens(&rate, now);
+        int64_t opens = weir_rate_opens_at(&rate, now);
 
         EXPECT_INT(opens, 1000000 + i * 1000000);
         now = opens;
-        weir_rate_take(&rate, now);
+        weir_rate_use_tick(&rate, now);
     }
 }
 
@@ -166,7 +166,7 @@ static bool is_same(const struct weir_rate *a, const struct weir_rate *b)
     return a->rated == b->rated && a->burst == b->burst &&
            a->period.ns == b->period.ns &&
            a->period.fraction == b->period.fraction &&
-           a->slot.ns == b->slot.ns && a->slot.fraction == b->slot.fraction;
+           a->tick.ns == b->tick.ns && a->tick.fraction == b->tick.fraction;
 }
 
 /* A rate that adopts the bounds of another is what it would be if they had
@@ -184,13 +184,13 @@ static void following_is_setting(void)
         REQUIRE(weir_rate_set(&set, first, 1 + (int)roll(9), now) == 0);
         bounds = follows = set;
         for (uint64_t i = roll(4); i > 0; i--) {
-            int64_t opens = weir_rate_opens(&set, now);
+            int64_t opens = weir_rate_opens_at(&set, now);
 
             now = opens > now ? opens : now;
-            weir_rate_opens(&follows, now);
-            weir_rate_opens(&set, now);
-            weir_rate_take(&follows, now);
-            weir_rate_take(&set, now);
+            weir_rate_opens_at(&follows, now);
+            weir_rate_opens_at(&set, now);
+            weir_rate_use_tick(&follows, now);
+            weir_rate_use_tick(&set, now);
         }
         for (uint64_t i = roll(3); i > 0; i--) {
             double per_s = rates[roll(5)];
@@ -202,7 +202,7 @@ static void following_is_setting(void)
             first = per_s > 0 ? per_s : first;
             REQUIRE(weir_rate_set(&set, per_s, burst, now) == 0);
             REQUIRE(weir_rate_set(&bounds, per_s, burst, now) == 0);
-            weir_rate_follow(&follows, &bounds, false, now);
+            weir_rate_adopt(&follows, &bounds, false, now);
         }
         if (!EXPECT(is_same(&set, &follows)))
             return;
@@ -226,16 +226,17 @@ static void fresh_in_order(void)
 
             REQUIRE(weir_rate_set(&rate[i], per_s, 1 + (int)roll(5), now) ==
                     0);
-            weir_rate_opens(&rate[i], now);
-            weir_rate_take(&rate[i], now);
+            weir_rate_opens_at(&rate[i], now);
+            weir_rate_use_tick(&rate[i], now);
         }
-        first = weir_rate_used_ns(&rate[1]) < weir_rate_used_ns(&rate[0]);
+        first =
+            weir_rate_last_tick_ns(&rate[1]) < weir_rate_last_tick_ns(&rate[0]);
         for (int i = 0; i < 2; i++)
             REQUIRE(weir_rate_set(&rate[i], other, burst, 0) == 0);
         for (int64_t step = INT64_C(1) << 60, now = 0; step > 0; step /= 2) {
             now += step; /* the earliest time at which one is fresh */
-            if (weir_rate_is_fresh(&rate[!first], now)) {
-                EXPECT(weir_rate_is_fresh(&rate[first], now));
+            if (weir_rate_is_unused(&rate[!first], now)) {
+                EXPECT(weir_rate_is_unused(&rate[first], now));
                 now -= step;
             }
         }
@@ -246,8 +247,8 @@ static void rates_out_of_range(void)
 {
     struct weir_rate rate = { .burst = 1 };
 
-    EXPECT(weir_rate_is_fresh(&rate, 0));
-    EXPECT(weir_rate_opens(&rate, 0) == WEIR_NO_WAIT);
+    EXPECT(weir_rate_is_unused(&rate, 0));
+    EXPECT(weir_rate_opens_at(&rate, 0) == WEIR_NO_WAIT);
     EXPECT_INT(weir_rate_set(&rate, 1, -1, 0), -EINVAL);
     EXPECT_INT(weir_rate_set(&rate, 1, (1 << 20) + 1, 0), -EINVAL);
     EXPECT_INT(weir_rate_set(&rate, -2, 1, 0), -EINVAL);
@@ -255,7 +256,7 @@ static void rates_out_of_range(void)
     EXPECT_INT(weir_rate_set(&rate, 2e9, 1, 0), -EINVAL);
     EXPECT_INT(weir_rate_set(&rate, WEIR_NONE, 1, 0), 0);
     EXPECT_INT(weir_rate_set(&rate, 0, 0, 0), 0);
-    EXPECT(weir_rate_opens(&rate, 0) == WEIR_NO_WAIT);
+    EXPECT(weir_rate_opens_at(&rate, 0) == WEIR_NO_WAIT);
 }
 
 static const struct tap_case cases[] = {

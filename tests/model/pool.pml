@@ -138,7 +138,7 @@ inline take(got)
 /* weir_pool_has_jobs() */
 #define has_jobs (tail != head)
 
-/* weir_pool_settle() */
+/* weir_pool_check_idle() */
 inline settle(sum, n)
 {
     if
@@ -302,7 +302,7 @@ proctype worker()
             fi
         fi
     od;
-    /* end_worker(), weir_worker_left() */
+    /* end_worker(), weir_worker_exited() */
     atomic { alive--; shut = (alive == 0); slept = false };
 #if MUTANT != 29 /* the last one does not tell the closers */
     if
@@ -392,13 +392,13 @@ end:
     fi
 }
 
-/* weir_pool_is_quiet() */
+/* weir_pool_is_idle() */
 #define is_quiet(now, sum)                                                  \
     sum = all_ended;                                                        \
     now = (sum == tail);                                                    \
     sum = 0
 
-/* weir_pool_await_quiet() of src/pool_close.c */
+/* weir_pool_wait_idle() of src/pool_close.c */
 inline await_quiet(now, sum, state, chosen)
 {
     do

@@ -82,9 +82,8 @@ struct scenario {
 extern const struct scenario queue_scenarios[], gate_scenarios[],
     event_count_scenarios[], table_scenarios[], pool_scenarios[],
     worker_scenarios[], group_scenarios[], nested_scenarios[],
-    writer_scenarios[], task_scenarios[], lend_scenarios[], life_scenarios[],
-    each_scenarios[],
-    broken_scenarios[];
+    writer_scenarios[], deferred_scenarios[], caller_scenarios[],
+    life_scenarios[], each_scenarios[], broken_scenarios[];
 
 /* Start a thread; a scenario has at most 12. */
 void go(void (*fn)(void *), void *arg);

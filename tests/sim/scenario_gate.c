@@ -67,7 +67,7 @@ static int visit(int64_t deadline)
     return 0;
 }
 
-static void enter(void *arg)
+static void acquire(void *arg)
 {
     (void)arg;
     MUST(visit(WEIR_FOREVER) == 0);
@@ -78,15 +78,15 @@ static void enter(void *arg)
 static void line(void)
 {
     make(1);
-    go(enter, NULL);
-    go(enter, NULL);
-    enter(NULL);
+    go(acquire, NULL);
+    go(acquire, NULL);
+    acquire(NULL);
     join_all();
     MUST(add(&s.entered, 0) == 3);
     end();
 }
 
-static void enter_or_not(void *arg)
+static void acquire_or_not(void *arg)
 {
     int err = weir_gate_acquire(s.gate, 0, WEIR_FOREVER);
 
@@ -105,9 +105,9 @@ static void no_memory(void)
     may_fail(false);
     make(1);
     may_fail(true);
-    go(enter_or_not, NULL);
-    go(enter_or_not, NULL);
-    enter_or_not(NULL);
+    go(acquire_or_not, NULL);
+    go(acquire_or_not, NULL);
+    acquire_or_not(NULL);
     join_all();
     end();
 }
@@ -127,8 +127,8 @@ static void resize(void)
     MUST(weir_gate_acquire(s.gate, 0, WEIR_NO_WAIT) == 0);
     add(&s.entered, 1);
     add(&s.inside, 1);
-    go(enter, NULL);
-    go(enter, NULL);
+    go(acquire, NULL);
+    go(acquire, NULL);
     set_limit(2); /* enough for both, one after the other */
     join_all();
     MUST(add(&s.inside, -1) == 0);
@@ -139,17 +139,17 @@ static void resize(void)
 static void lower(void)
 {
     make(2);
-    go(enter, NULL);
-    go(enter, NULL);
+    go(acquire, NULL);
+    go(acquire, NULL);
     set_limit(1);
-    enter(NULL);
+    acquire(NULL);
     join_all();
     end();
 }
 
 /* ---- a limit that lets two more in at once ---- */
 
-static void enter_and_stay(void *arg)
+static void acquire_and_stay(void *arg)
 {
     (void)arg;
     MUST(weir_gate_acquire(s.gate, 0, WEIR_FOREVER) == 0);
@@ -167,8 +167,8 @@ static void raise_by_two(void)
     MUST(weir_sys_sem_init(&s.may_leave) == 0);
     MUST(weir_gate_acquire(s.gate, 0, WEIR_NO_WAIT) == 0);
     add(&s.entered, 1);
-    go(enter_and_stay, NULL);
-    go(enter_and_stay, NULL);
+    go(acquire_and_stay, NULL);
+    go(acquire_and_stay, NULL);
     set_limit(3);
     for (int i = 0; i < 2; i++) /* nobody leaves before both are in */
         MUST(weir_sys_sem_wait(&s.is_in, WEIR_FOREVER) == 0);
@@ -183,7 +183,7 @@ static void raise_by_two(void)
 
 /* ---- deadlines: who gives up passes its turn on ---- */
 
-static void enter_in_time(void *arg)
+static void acquire_in_time(void *arg)
 {
     int err = visit(weir_after(WEIR_MS));
 
@@ -197,8 +197,8 @@ static void deadlines(void)
     make(1);
     MUST(weir_gate_acquire(s.gate, 0, WEIR_NO_WAIT) == 0);
     add(&s.entered, 1);
-    go(enter_in_time, NULL);
-    go(enter, NULL);
+    go(acquire_in_time, NULL);
+    go(acquire, NULL);
     weir_gate_release(s.gate, 0);
     join_all();
     end();
@@ -210,8 +210,8 @@ static void hold(void)
 {
     make(2);
     MUST(weir_gate_hold(s.gate, 0, WEIR_FOREVER) == 0);
-    go(enter, NULL);
-    go(enter_in_time, NULL);
+    go(acquire, NULL);
+    go(acquire_in_time, NULL);
     MUST(weir_gate_hold(s.gate, 0, WEIR_NO_WAIT) == 0);
     join_all();
     end();
@@ -221,8 +221,8 @@ static void hold_again(void)
 {
     make(1);
     MUST(weir_gate_hold(s.gate, 0, weir_after(WEIR_MS)) == 0);
-    go(enter, NULL);
-    go(enter, NULL);
+    go(acquire, NULL);
+    go(acquire, NULL);
     MUST(weir_gate_hold(s.gate, 0, weir_after(2 * WEIR_MS)) == 0);
     MUST(weir_gate_hold(s.gate, 0, weir_after(WEIR_US)) == 0);
     join_all();
@@ -233,16 +233,16 @@ static void hold_again(void)
 
 static void come_back(void *arg)
 {
-    struct weir_gate_pass pass = { .gate = s.gate };
-    struct weir_gate_place place = { .in_line = false };
+    struct weir_gate_permit pass = { .gate = s.gate };
+    struct weir_gate_waiter place = { .enqueued = false };
 
     (void)arg;
     MUST(weir_sys_sem_init(&place.sem) == 0);
-    weir_gate_return(&pass, &place);
+    weir_gate_reacquire(&pass, &place);
     MUST(add(&s.inside, 1) <= s.most);
     weir_sys_yield();
     add(&s.inside, -1);
-    weir_gate_pass_back(&pass);
+    weir_gate_release_permit(&pass);
     weir_sys_sem_destroy(&place.sem);
 }
 
@@ -254,7 +254,7 @@ static void come_back_late(void)
     MUST(weir_gate_acquire(s.gate, 0, WEIR_NO_WAIT) == 0);
     add(&s.entered, 1);
     MUST(weir_gate_hold(s.gate, 0, weir_after(WEIR_MS)) == 0);
-    go(enter, NULL);
+    go(acquire, NULL);
     go(come_back, NULL);
     weir_gate_release(s.gate, 0);
     pass(WEIR_MS);
@@ -264,7 +264,7 @@ static void come_back_late(void)
 
 /* ---- rate: an entry never comes before its slot ---- */
 
-static void enter_rated(void *arg)
+static void acquire_rated(void *arg)
 {
     int64_t *when = arg;
 
@@ -280,8 +280,8 @@ static void rate(void)
 
     make_rated(3, 1000);
     for (int i = 0; i < 2; i++)
-        go(enter_rated, &s.when[i]);
-    enter_rated(&s.when[2]);
+        go(acquire_rated, &s.when[i]);
+    acquire_rated(&s.when[2]);
     join_all();
     /* Slots lie 1 ms apart, so of k entries the last is k - 1 ms late. */
     for (int i = 0; i < 3; i++) {
@@ -303,7 +303,7 @@ static void make_keys(size_t keys, double rate_per_s)
              .keys_max = keys, .rate_per_s = rate_per_s }) == 0);
 }
 
-static void enter_key(void *arg)
+static void acquire_key(void *arg)
 {
     uint64_t key = (uint64_t)(uintptr_t)arg;
 
@@ -327,7 +327,7 @@ static void keys_set(void)
     for (uint64_t key = 0; key < 2; key++) {
         MUST(weir_gate_acquire(s.gate, key, WEIR_NO_WAIT) == 0);
         add(&s.entered, 1);
-        go(enter_key, (void *)(uintptr_t)key);
+        go(acquire_key, (void *)(uintptr_t)key);
     }
     go(set_two, NULL);
     set_limit(3);
@@ -349,7 +349,7 @@ static void keys_hold(void)
     s.most = 2;
     MUST(weir_gate_hold(s.gate, WEIR_EVERY, WEIR_FOREVER) == 0);
     for (uint64_t key = 0; key < 2; key++)
-        go(enter_key, (void *)(uintptr_t)key);
+        go(acquire_key, (void *)(uintptr_t)key);
     go(hold_all_briefly, NULL);
     MUST(weir_gate_hold(s.gate, WEIR_EVERY, WEIR_NO_WAIT) == 0);
     join_all();
@@ -357,7 +357,7 @@ static void keys_hold(void)
 }
 
 /* A key that has no room while the others owe their rate a tick. */
-static void enter_new_key(void *arg)
+static void acquire_new_key(void *arg)
 {
     int err = weir_gate_acquire(s.gate, 2, WEIR_NO_WAIT);
 
@@ -385,13 +385,13 @@ static void keys_room(void)
         MUST(weir_gate_hold(s.gate, key, weir_after(WEIR_MS)) == 0);
     }
     pass(2 * WEIR_MS);
-    go(enter_new_key, NULL);
-    go(enter_new_key, NULL);
+    go(acquire_new_key, NULL);
+    go(acquire_new_key, NULL);
     MUST(weir_gate_set(s.gate, &(struct weir_gate_options){
              .rate_per_s = WEIR_NONE }) == 0);
-    enter_key(NULL);
+    acquire_key(NULL);
     join_all();
-    enter_key((void *)(uintptr_t)1); /* on real threads its hold may last */
+    acquire_key((void *)(uintptr_t)1); /* on real threads its hold may last */
     MUST(weir_gate_stats(s.gate, &stats) == 0 && stats.keys == 0);
     end();
 }

@@ -20,13 +20,13 @@ static void make(const struct weir_pool_options *options)
 
 /* ---- lenders ---- */
 
-static void lend(void *arg)
+static void run_caller(void *arg)
 {
     (void)arg;
     MUST(weir_pool_run(pool_state.pool, WEIR_FOREVER) == 0);
 }
 
-static void lend_in_time(void *arg)
+static void caller_in_time(void *arg)
 {
     int err = weir_pool_run(pool_state.pool, weir_after(WEIR_MS));
 
@@ -42,14 +42,14 @@ static void submit_one(void *arg)
 }
 
 /* A pool without threads of its own, room for one job, and two lenders. */
-static void lend_alone(void)
+static void caller_alone(void)
 {
     make(&(struct weir_pool_options){ .workers = WEIR_NONE, .capacity = 2,
         .callers_max = 2 });
     submit_one(NULL);
-    go(lend, NULL);
+    go(run_caller, NULL);
     go(submit_one, NULL);
-    lend(NULL);
+    run_caller(NULL);
     join_all();
     pool_close(WEIR_DRAIN); /* runs what the lenders came too early for */
     MUST(add(&pool_state.ran, 0) == 2);
@@ -57,14 +57,14 @@ static void lend_alone(void)
 }
 
 /* Who is lent beside a worker, and they share one permit. */
-static void lend_beside(void)
+static void caller_parallel(void)
 {
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 3,
         .limit = 1 });
     pool_state.most = 1;
     MUST(pool_submit(pool_run_job, 2, WEIR_NO_WAIT) == 2);
     go(submit_one, NULL);
-    lend(NULL);
+    run_caller(NULL);
     join_all();
     pool_close(WEIR_DRAIN);
     MUST(add(&pool_state.ran, 0) == 3);
@@ -78,14 +78,14 @@ static int release(struct weir_context *cx, void *arg)
 }
 
 /* The job that one is stuck in ends only when the other runs the next. */
-static void lend_releases(void)
+static void caller_releases(void)
 {
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 3 });
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
     MUST(pool_submit(pool_wait_for_release, 1, WEIR_NO_WAIT) == 1);
     MUST(pool_submit(release, 1, WEIR_NO_WAIT) == 1);
     go(submit_one, NULL);
-    lend(NULL);
+    run_caller(NULL);
     join_all();
     pool_close(WEIR_DRAIN);
     MUST(add(&pool_state.ran, 0) == 3);
@@ -94,27 +94,27 @@ static void lend_releases(void)
 }
 
 /* Whoever is lent comes back when the pool is closed, or time is up. */
-static void lend_cancel(void)
+static void caller_cancel(void)
 {
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 2,
         .callers_max = 2, .limit = 1 });
     pool_state.most = 1;
     MUST(pool_submit(pool_run_job, 2, WEIR_NO_WAIT) == 2);
-    go(lend, NULL);
-    go(lend_in_time, NULL);
+    go(run_caller, NULL);
+    go(caller_in_time, NULL);
     pool_close(WEIR_CANCEL);
     join_all();
     pool_end();
 }
 
 /* Time is up while the only worker runs a job that has to be waited for. */
-static void lend_deadline(void)
+static void caller_deadline(void)
 {
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 2 });
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
     MUST(pool_submit(pool_wait_for_release, 1, WEIR_NO_WAIT) == 1);
     weir_sys_sem_post(&pool_state.release);
-    go(lend_in_time, NULL);
+    go(caller_in_time, NULL);
     join_all();
     pool_close(WEIR_DRAIN);
     MUST(add(&pool_state.ran, 0) == 1);
@@ -132,8 +132,8 @@ static struct weir_pool *pool_of(int which)
 static void check_shared(void)
 {
 #if defined(WEIR_SIM)
-    if (s.watched &&
-        (pool_state.pool->tasks.parked > 0 || s.other->tasks.parked > 0))
+    if (s.watched && (pool_state.pool->deferred_jobs.parked > 0 ||
+                      s.other->deferred_jobs.parked > 0))
         reached("a job parked");
 #endif
 }
@@ -358,22 +358,22 @@ static void check_threads(void)
     struct weir_pool *pool = pool_state.pool;
 
     pool_check();
-    if (pool != NULL && pool->threads < pool->threads_max &&
+    if (pool != NULL && pool->threads < pool->threads_peak &&
         !weir_ring_is_closed(&pool->ring))
         reached("a thread ended");
 #endif
 }
 
-const struct scenario lend_scenarios[] = {
-    { .name = "lend-alone", .run = lend_alone, .check = pool_check,
+const struct scenario caller_scenarios[] = {
+    { .name = "lend-alone", .run = caller_alone, .check = pool_check,
       .preemptions = 1 },
-    { .name = "lend-beside", .run = lend_beside, .check = pool_check,
+    { .name = "lend-beside", .run = caller_parallel, .check = pool_check,
       .preemptions = 1 },
-    { .name = "lend-releases", .run = lend_releases, .check = pool_check,
+    { .name = "lend-releases", .run = caller_releases, .check = pool_check,
       .preemptions = 1 },
-    { .name = "lend-cancel", .run = lend_cancel, .check = pool_check,
+    { .name = "lend-cancel", .run = caller_cancel, .check = pool_check,
       .preemptions = 1, .marks = { "lent in time", "lent too late" } },
-    { .name = "lend-deadline", .run = lend_deadline, .check = pool_check,
+    { .name = "lend-deadline", .run = caller_deadline, .check = pool_check,
       .preemptions = 1, .marks = { "lent in time", "lent too late" } },
     { .name = "share-gate", .run = shared_gate, .check = check_shared,
       .preemptions = 1, .marks = { "a job parked" } },

@@ -119,7 +119,7 @@ static void helped_gated(void)
 
 /* A thread of the host's that helps with jobs that pass a gate of theirs
  * leaves nothing of the group's behind. */
-static void helped_tasks(void)
+static void helped_deferred(void)
 {
     struct weir_gate *gate;
 
@@ -467,7 +467,7 @@ const struct scenario nested_scenarios[] = {
       .faults = WEIR_SIM_NO_MEMORY, .preemptions = 1, .sim_only = true,
       .marks = { "no group" } },
     { .name = "group-helped-gated", .run = helped_gated, .preemptions = 1 },
-    { .name = "group-helped-tasks", .run = helped_tasks, .preemptions = 1 },
+    { .name = "group-helped-tasks", .run = helped_deferred, .preemptions = 1 },
     { .name = "group-cross-pools", .run = cross_pools, .preemptions = 1 },
     { .name = "group-helped-drained", .run = helped_drained,
       .preemptions = 1 },

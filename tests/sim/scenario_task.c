@@ -202,7 +202,7 @@ static void room_for_two(bool in_group)
     pool_end();
 }
 
-static void room_for_two_tasks(void)
+static void room_for_two_deferred(void)
 {
     room_for_two(false);
 }
@@ -265,7 +265,7 @@ static struct weir_job keyed(int key)
 static void check_parked(void)
 {
 #if defined(WEIR_SIM)
-    if (pool_state.pool != NULL && pool_state.pool->tasks.parked > 0)
+    if (pool_state.pool != NULL && pool_state.pool->deferred_jobs.parked > 0)
         reached("a job parked");
 #endif
 }
@@ -298,7 +298,7 @@ static void key_cancel(void)
     weir_gate_destroy(s.gate);
 }
 
-static void enter_key(void *arg)
+static void acquire_key(void *arg)
 {
     (void)arg;
     MUST(weir_gate_acquire(s.gate, 0, WEIR_FOREVER) == 0);
@@ -312,7 +312,7 @@ static void key_shared(void)
 {
     make(1, 3);
     make_gate();
-    go(enter_key, NULL);
+    go(acquire_key, NULL);
     MUST(submit(keyed(0), WEIR_NO_WAIT) == 1);
     MUST(submit(keyed(0), WEIR_NO_WAIT) == 1);
     pool_close(WEIR_DRAIN);
@@ -386,13 +386,13 @@ static void submit_high_and_tell(void *arg)
     weir_sys_sem_post(&pool_state.release);
 }
 
-static void wait_for_quiet(void *arg)
+static void wait_for_idle(void *arg)
 {
     (void)arg;
     MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
 }
 
-static void lend_once(void *arg)
+static void caller_once(void *arg)
 {
     int err = weir_pool_run(pool_state.pool, weir_now());
 
@@ -402,12 +402,12 @@ static void lend_once(void *arg)
 
 /* Two workers, and a full ring: one takes a token while the other ends its
  * task, and those after it. */
-static void spent(void)
+static void orphaned(void)
 {
     make(2, 2);
     for (int i = 0; i < 3; i++)
         submit_high(NULL);
-    wait_for_quiet(NULL);
+    wait_for_idle(NULL);
     MUST(add(&pool_state.ran, 0) == 3);
     pool_close(WEIR_DRAIN);
     pool_end();
@@ -415,7 +415,7 @@ static void spent(void)
 
 /* Two that are lent for one job each, and so take no token of another's: who
  * waits for room or quiet must not wait for the next one that is lent. */
-static void spent_lent(void)
+static void orphaned_caller(void)
 {
     CLEAR(s);
     pool_make(&(struct weir_pool_options){ .workers = WEIR_NONE,
@@ -423,9 +423,9 @@ static void spent_lent(void)
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
     submit_high(NULL);
     go(submit_high_and_tell, NULL);
-    go(lend_once, NULL);
-    go(wait_for_quiet, NULL);
-    lend_once(NULL);
+    go(caller_once, NULL);
+    go(wait_for_idle, NULL);
+    caller_once(NULL);
     MUST(weir_sys_sem_wait(&pool_state.release, WEIR_FOREVER) == 0);
     reached(add(&pool_state.ran, 0) == 2 ? "both run before both are put"
                                          : "one left to run");
@@ -625,7 +625,7 @@ static void grow_cancel(void)
     pool_end();
 }
 
-const struct scenario task_scenarios[] = {
+const struct scenario deferred_scenarios[] = {
     { .name = "task-timer-runs", .run = timer_runs, .large = true,
       .preemptions = 1 },
     { .name = "task-timer-cancel", .run = timer_cancel, .preemptions = 1,
@@ -636,7 +636,7 @@ const struct scenario task_scenarios[] = {
       .marks = { "a job dropped", "all run" } },
     { .name = "task-room-by-cancel", .run = room_by_cancel,
       .preemptions = 1 },
-    { .name = "task-room-for-two", .run = room_for_two_tasks, .vast = true,
+    { .name = "task-room-for-two", .run = room_for_two_deferred, .vast = true,
       .check = pool_check, .preemptions = 0 },
     { .name = "task-room-in-group", .run = room_for_two_in_group,
       .vast = true, .check = pool_check, .preemptions = 0 },
@@ -652,8 +652,8 @@ const struct scenario task_scenarios[] = {
     { .name = "task-key-held", .run = key_held, .check = check_parked,
       .preemptions = 1, .marks = { "a job parked" } },
     { .name = "task-key-quota", .run = key_quota, .preemptions = 1 },
-    { .name = "task-spent", .run = spent, .large = true, .preemptions = 1 },
-    { .name = "task-spent-lent", .run = spent_lent, .large = true,
+    { .name = "task-spent", .run = orphaned, .large = true, .preemptions = 1 },
+    { .name = "task-spent-lent", .run = orphaned_caller, .large = true,
       .preemptions = 1,
       .marks = { "both run before both are put", "one left to run" } },
     { .name = "task-grow", .run = grow, .faults = WEIR_SIM_WEAK_CAS,

@@ -22,7 +22,7 @@
 static const struct scenario *const all_scenarios[] = {
     queue_scenarios, gate_scenarios, event_count_scenarios, table_scenarios,
     pool_scenarios, worker_scenarios, group_scenarios, nested_scenarios,
-    writer_scenarios, task_scenarios, lend_scenarios, life_scenarios,
+    writer_scenarios, deferred_scenarios, caller_scenarios, life_scenarios,
     each_scenarios
 };
 

@@ -304,7 +304,7 @@ struct entrant {
     uint64_t entered, refused;
 };
 
-static inline void *enter_gate(void *arg)
+static inline void *acquire_gate(void *arg)
 {
     struct entrant *e = arg;
 

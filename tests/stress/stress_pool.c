@@ -251,7 +251,7 @@ static void *submit_jobs(void *arg)
     return NULL;
 }
 
-static void *wait_for_quiet(void *arg)
+static void *wait_for_idle(void *arg)
 {
     struct actor *a = arg;
 
@@ -366,7 +366,7 @@ static void surround(struct around *around, struct place *place,
 {
     *around = (struct around){ 0 };
     around->waiter = (struct actor){ { roll(dice) }, place, 0 };
-    around->waiting = start(wait_for_quiet, &around->waiter);
+    around->waiting = start(wait_for_idle, &around->waiter);
     if (weir_pool_gate(place->pool) == NULL)
         return;
     around->changer = (struct gate_changer){
@@ -384,7 +384,7 @@ static void surround(struct around *around, struct place *place,
             .watched = &place->watched, .dice = { roll(dice) },
             .turns = within(dice, 1, 100),
         };
-        around->entering[i] = start(enter_gate, &around->entrants[i]);
+        around->entering[i] = start(acquire_gate, &around->entrants[i]);
     }
 }
 

@@ -241,7 +241,7 @@ static void gate_round(struct dice *dice)
         entrants[i] = (struct entrant){ .watched = &watched,
                                         .dice = { roll(dice) },
                                         .turns = within(dice, 1, 400) };
-        threads[i] = start(enter_gate, &entrants[i]);
+        threads[i] = start(acquire_gate, &entrants[i]);
     }
     changing = start(change_gate, &changer);
     for (int i = 0; i < count; i++) {
