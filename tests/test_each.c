@@ -256,17 +256,24 @@ static void a_full_gate(void)
     weir_pool_destroy(r.pool);
 }
 
-/* At least 3 us each by the clock: so every element leaves a range alone. */
+/* Element 1000 waits for all others. Every element takes at least 3 us, so a
+ * thread takes elements out of its range one by one, and the other thread can
+ * steal the rest of the range. The elements from 1100 on wait until element
+ * 1000 has begun: otherwise a thread that is preempted just before it publishes
+ * the range of element 1000 could be left alone with it, because the other
+ * thread finds nothing to steal and leaves the loop. */
 static int long_or_last(struct weir_context *cx, void *user, void *element)
 {
     struct run *r = user;
-    int64_t until = weir_after(3 * WEIR_US);
 
     (void)element;
-    while (weir_now() < until)
-        continue;
-    if (weir_tag(cx) == 1000)
+    run_for(3 * WEIR_US);
+    if (weir_tag(cx) == 1000) {
+        atomic_store(&r->flag, 1);
         AWAIT(atomic_load(&r->ended) == (int)r->each.count - 1);
+    } else if (weir_tag(cx) >= 1100) {
+        AWAIT(atomic_load(&r->flag));
+    }
     atomic_fetch_add(&r->ended, 1);
     return 0;
 }
