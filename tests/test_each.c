@@ -563,13 +563,14 @@ static int fail_to_make(void *user, void *accumulator)
     return -ENOMEM;
 }
 
-static int until_made(struct weir_context *cx, void *user, void *element)
+/* No element returns before the loop has failed. If they returned as soon as
+ * init has been called, the calling thread could run all of them before the
+ * helper reports the failure, and the loop would succeed. */
+static int until_stopped(struct weir_context *cx, void *user, void *element)
 {
-    struct run *r = user;
-
-    (void)cx;
+    (void)user;
     (void)element;
-    AWAIT(atomic_load(&r->made) != 0);
+    AWAIT(weir_stop_requested(cx));
     return 0;
 }
 
@@ -582,7 +583,7 @@ static void an_accumulator_that_fails(void)
         run_init(&r);
         r.pool = make_pool(&(struct weir_pool_options){ .workers = 2,
             .rate_per_s = paced ? 1e6 : 0 });
-        r.each = (struct weir_each){ .fn = until_made, .count = 50,
+        r.each = (struct weir_each){ .fn = until_stopped, .count = 50,
             .total = &total, .total_bytes = sizeof(total),
             .init = fail_to_make, .combine = combine_sums };
         EXPECT_INT(loop(&r), -ENOMEM);
