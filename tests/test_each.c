@@ -1118,6 +1118,7 @@ static void a_full_ring(void)
         struct block b;
         struct run r;
         struct weir_job job = { .fn = blocked, .arg = &b };
+        int submitted = 1;
 
         block_init(&b);
         run_init(&r);
@@ -1135,7 +1136,7 @@ static void a_full_ring(void)
             latch_wait(&r.running);
         }
         while (weir_pool_submit(r.pool, &job, 1, WEIR_NO_WAIT) == 1)
-            continue;
+            submitted++;
         if (inside) {
             latch_open(&r.go);
             AWAIT(atomic_load(&r.flag) == 1);
@@ -1143,7 +1144,7 @@ static void a_full_ring(void)
             atomic_store(&r.flag, 1);
             count_elements(&r, 1000, 0);
         }
-        for (int i = 0; i < 8; i++)
+        for (int i = 0; i < submitted; i++)
             latch_open(&b.go);
         EXPECT_INT(weir_pool_wait(r.pool, WEIR_FOREVER), 0);
         EXPECT_INT(r.result, 0);
