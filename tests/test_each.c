@@ -1238,11 +1238,19 @@ static void the_rate(void)
     }
 }
 
+/* Element 300 holds the gate. The elements from 400 on wait for that, as the
+ * other thread could otherwise run all of them while the thread that has
+ * claimed element 300 is preempted. The earlier ones take at least 3 us each,
+ * so that a thread claims only a few at a time. */
 static int hold_at_once(struct weir_context *cx, void *user, void *element)
 {
     struct run *r = user;
 
     (void)element;
+    if (weir_tag(cx) >= 400)
+        AWAIT(atomic_load(&r->flag));
+    else
+        run_for(3 * WEIR_US);
     if (weir_tag(cx) == 300) {
         EXPECT_INT(weir_gate_hold(weir_pool_gate(r->pool), 0, WEIR_FOREVER),
                    0);
@@ -1254,7 +1262,7 @@ static int hold_at_once(struct weir_context *cx, void *user, void *element)
 
 static void a_hold_in_the_middle(void)
 {
-    enum { COUNT = 200000 };
+    enum { COUNT = 3000 };
 
     for (int workers = 1; workers <= 2; workers++)
         for (int inside = 0; inside < 2; inside++) {
