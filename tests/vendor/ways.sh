@@ -236,7 +236,7 @@ by_install() {
         sh -ec "$(echo "$block" | grep '^cc ')"
     ok 'it runs' squares "$(echo "$block" | grep '^\./')"
     took
-    ok 'headers, libraries and the manual are in their places' \
+    ok 'headers, libraries, manual and examples are in their places' \
         in_place "${pc%/pkgconfig}"
     if have_curl; then
         ok 'the program starts where the loader does not look for libraries' \
@@ -306,11 +306,17 @@ in_place() (
         there usr/local/include/weir/"${header##*/}"
     done
     # Without libcurl there is no program, which is what section 1 is about.
-    for page in "$root"/src/man/weir.[0-9]; do
+    for page in "$root"/src/man/weir*.[0-9]; do
         case $page in
         *.1) have_curl || continue ;;
         esac
-        there "usr/local/share/man/man${page##*.}/weir.${page##*.}"
+        there "usr/local/share/man/man${page##*.}/${page##*/}"
+    done
+    for file in "$root"/src/demo/examples/*.[ch]; do
+        case $file in
+        */client.c) have_curl || continue ;;
+        esac
+        there "usr/local/share/doc/weir/examples/${file##*/}"
     done
     there "$1"/libweir.a "$1"/libweir.so "$1"/pkgconfig/weir.pc
     if have_curl; then
