@@ -40,7 +40,7 @@ refuses "a comment with a NUL is refused" "a NUL inside" '# \0'
 refuses "a space inside is refused" "a space inside" "$good/a b"
 refuses "an escape character is refused, and not shown" \
     "a control character inside" "$good/\\033[31m"
-refuses "a JSON object that is torn is refused" "no sound JSON object" \
+refuses "a JSON object that is torn is refused" "not a valid JSON object" \
     '{"url":"http://127.0.0.1/'
 refuses "a JSON object without a url is refused" "a JSON object without a url" \
     '{"method":"GET"}'

@@ -115,7 +115,7 @@ start run -i slow -j 4 -o s1
 await has_lines s1 3
 kill -TERM "$pid"
 ended
-again=$(grep -A 1 '^to go on from here:' err | tail -n 1)
+again=$(grep -A 1 '^to continue this run:' err | tail -n 1)
 ok "what was stopped says how to go on" \
     is "$again" "  $weir run --resume -i slow -j 4 -o s1"
 code=0
@@ -129,7 +129,7 @@ run run -o s3 -H 'Authorization: Basic abc' -H 'X-Key: abc' --proxy "joe:hunter2
     "http://joe:hunter2@$host/status/500"
 ok "but shows no secrets" all is "$(grep -cE 'hunter2|joe|abc' err)" 0 -- \
     says "-H Authorization -H X-Key --proxy $host http://$host/status/500" -- \
-    says "(put in again what is secret)"
+    says "(secrets were left out: add them again)"
 run run -o s4 --proxy "joe:hun/ter2@$host" "http://$host/x"
 proxy=$code
 secrets=$(grep -cE 'ter2|hun|joe' err)
@@ -143,16 +143,17 @@ ok "-q is quiet" test ! -s err
 # Slowly enough for 16 ms a job.
 run run -i fast -j 16 -o s5 -r 1000 --summary s5.json --table
 ok "with a rate it says how evenly jobs started" \
-    grep -qE '^  between starts +[0-9.]+ ms, standard deviation [0-9.]+ ms' \
+    grep -qE \
+    '^  time between starts +[0-9.]+ ms, standard deviation [0-9.]+ ms' \
     err
 ok "quantiles, as far as there are samples enough" \
-    grep -qE '^  a job took +p50 .* p99 .* p99.9 .* longest' err
-ok "what limited it" grep -qE '^  limited by +the rate$' err
+    grep -qE '^  time per job +p50 .* p99 .* p99.9 .* max' err
+ok "what limited it" grep -qE '^  limited by +the rate limit$' err
 ok "--table shows everything that was counted" \
     grep -qE "^  host $host +1000 +1000 +0 +[0-9]+ +0\.00" err
 run run -i slow -j 4 -o s6
 ok "where jobs fill what may run at once, that limited it" \
-    grep -qE '^  limited by +the number of jobs at once$' err
+    grep -qE '^  limited by +the concurrency limit$' err
 run run -n 2 -j 4 --base "$base" -o s7
 ok "where all ran at once, nothing did" \
     grep -qE '^  limited by +nothing' err

@@ -29,9 +29,10 @@ ok "the slowest first" all \
     is "$(sed '1,/^slowest/d' table | wc -l | tr -d ' ')" 10 -- \
     is "$(sed '1,/^slowest/d' table | head -n 1 | grep -c 'delay/0.3$')" 1
 ok "the longest is told, and quantiles as samples allow" \
-    all grep -qE 'a job took .* p99 [0-9.]+ ms, longest [3-9][0-9]{2} ms' table -- \
+    all grep -qE 'time per job .* p99 [0-9.]+ ms, max [3-9][0-9]{2} ms' \
+    table -- \
     is "$(grep -cF 'p99.9' table)" 0
-at_once=$(row 'most jobs at once')
+at_once=$(row 'peak concurrency')
 ok "no more at once than there were workers" \
     all at_least 12 "$at_once" -- at_least "$at_once" 1
 ok "first start to last end is no less than the longest job" \
@@ -71,7 +72,7 @@ fi
 { cat part1; echo hello; head -c 50 part2; } >bad
 run report bad part3
 ok "what is no record is told, makes 2, and the rest is reported" \
-    all is "$code" 2 -- says "bad: 1 line is no record" -- \
+    all is "$code" 2 -- says "bad: 1 line is not a record" -- \
     says "bad: the last line is torn" -- grep -q '^slowest' out
 : >empty
 run report empty
@@ -107,7 +108,7 @@ ok "a member of any name that is too long does not either" test "$code" -lt 3
 { yes '[' | head -n 2000000 | tr -d '\n'; echo; cat part1; } >wide
 run report wide
 ok "a line that is nested too deeply does not either" \
-    all is "$code" 2 -- says "1 line is no record" -- \
+    all is "$code" 2 -- says "1 line is not a record" -- \
     is "$(sed -nE 's/^([0-9]+) jobs.*/\1/p' out)" "$(lines part1)"
 mkfifo fifo
 cat part1 >fifo &

@@ -62,7 +62,7 @@ run run -q -i list -o strange
 run run -i list -o torn --resume
 ok "a torn record is no record: the job is done again" \
     all is "$code" 0 -- says "cut off a torn last line" -- \
-    says "torn: 2 lines are no records" -- is "$(lines torn)" 3 -- \
+    says "torn: 2 lines are not records" -- is "$(lines torn)" 3 -- \
     says "1 job done"
 run run -i list -o new --resume
 ok "without results yet it does all" all is "$code" 0 -- is "$(lines new)" 1
@@ -75,7 +75,7 @@ ok "--resume is refused where results go to standard output" \
     all is "$code" 2 -- says "need a file"
 run run -i list -o /dev/null --retry-failed
 ok "and where they go to something that keeps nothing" \
-    all is "$code" 2 -- says "no regular file"
+    all is "$code" 2 -- says "not a regular file"
 run run -i list -o part --dry-run --resume
 ok "--dry-run tells what there is to do" \
     all is "$code" 0 -- says "0 jobs to do; 1 done before" -- \
