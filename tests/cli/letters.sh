@@ -78,7 +78,7 @@ ended
 ok "Ctrl-C ends it although all are resting, and it dies of SIGINT" \
     is "$code" 130
 ok "it says how many it finishes, and what a second Ctrl-C does" \
-    grep -qE '^finishing [01] in the queue; Ctrl-C again to leave at once$' \
+    grep -qE '^finishing [01] in the queue; Ctrl-C again to exit immediately$' \
     err # the third has been printed, and may not yet have been put
 ok "nothing more is produced, and what was queued is finished" \
     all is "$(count made)" 3 -- in_order -- counted -- only_whole out
@@ -116,7 +116,7 @@ for size in 4096 64 1; do
     done
 done
 kill -INT "$pid"
-await says "Ctrl-C again to leave at once"
+await says "Ctrl-C again to exit immediately"
 kill -INT "$pid"
 ended
 ok "a second Ctrl-C leaves at once although nobody reads" is "$code" 130

@@ -83,7 +83,7 @@ ok "a body of 3 MB fits into a record" \
 run run -q -o big --resume --max-body 3000000 "$base/bytes/3000000"
 ok "and such a record is found again" all is "$code" 0 -- is "$(lines big)" 1
 ok "--body full with an endless --max-body is refused" \
-    refused "--max-body of 16777216" --body full --max-body 16777217
+    refused "--max-body of at most 16777216" --body full --max-body 16777217
 ok "another word than none or full is refused" \
     refused "--body some:" --body some
 run run -q -o saved.ndjson --save kept "$base/bytes/5000" "$base/nothing" \

@@ -161,7 +161,7 @@ if python3 -c pass 2>/dev/null; then
     json() { python3 -c "import json; r = json.load(open('$1')); print($2)"; }
     ok "--summary writes it as JSON" \
         all is "$(json s5.json "r['jobs'], r['ok'], r['not_done']")" \
-        "1000 1000 0" -- is "$(json s5.json "r['limited_by']")" "the rate" -- \
+        "1000 1000 0" -- is "$(json s5.json "r['limited_by']")" "the rate limit" -- \
         is "$(json s5.json "r['go_on']")" None -- \
         at_least "$(json s5.json "r['took_s']")" 0.9 -- \
         is "$(json s5.json "r['ideal_s']")" 1.0
