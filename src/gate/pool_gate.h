@@ -2,8 +2,8 @@
  * pool_gate.h - how a pool and its jobs use gates; the discipline is in
  * gate/gate_private.h.
  *
- * A pool that has a limit or a rate has its own gate, in whose line all its workers
- * share one waiter. One worker at a time, the delegate, sleeps there on
+ * A pool that has a limit or a rate has its own gate, in whose line all its
+ * workers share one waiter. One worker at a time, the delegate, sleeps there on
  * behalf of the others. A job can name further gates. A worker acquires all
  * permits and takes the job in one step, so that no permit is held for a job
  * that does not run. A job that one of its gates does not admit yet is parked
