@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_guest_load.c - the library as a plug-in has it: loaded, used and
+ * test_plugin.c - the library as a plug-in has it: loaded, used and
  * unloaded, again and again; twice in a process; and in a program that has
  * functions of the same names.
  *
