@@ -73,7 +73,7 @@ void weir_gate_destroy(struct weir_gate *g)
         return;
     if (weir_sys_pid() == g->pid) {
         WEIR_CHECK(g->stats.waiting == 0 && g->stats.parked == 0,
-                   "weir_gate_destroy: somebody is in line");
+                   "weir_gate_destroy: a thread or job is waiting");
         weir_sys_mutex_destroy(&g->lock);
     }
     weir_gate_keys_free(g);
@@ -137,7 +137,7 @@ void weir_gate_release(struct weir_gate *g, uint64_t key)
         return;
     k = weir_gate_key_find_locked(g, key);
     WEIR_CHECK(k != NULL && k->inside > 0,
-               "weir_gate_release: nobody is inside");
+               "weir_gate_release: no permit is out");
     weir_gate_release_locked(g, k);
     weir_sys_unlock(&g->lock);
 }
