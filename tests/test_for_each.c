@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_each.c - the promises of parallel loops, of group.h. */
+ * test_for_each.c - the promises of parallel loops, of group.h. */
 #include "jobs.h"
 
 #define ENDLESS ((size_t)-1 / 2) /* elements of no size: the cursor is 64 bits
