@@ -87,11 +87,11 @@
  *        change late only runs a few elements more, or chooses another amount
  *        of work. The final value is read after all helpers have completed.
  *   (l)  the lock of the loop's group
- *   (o)  the thread that runs the part, one after another
+ *   (o)  the thread that runs the part; there is one at a time
  *   (oa) atomic: changed by that thread only
  *   (t)  the calling thread
- *   (h)  the calling thread; helpers read it, after it was set by their
- *        submission
+ *   (h)  set by the calling thread before it submits the first helper, and read
+ *        by helpers
  */
 
 /* What one thread does of a loop. A helper that ends to let other jobs run may
@@ -120,7 +120,11 @@ struct loop {
 
     /* Read for every element, and rarely changed. */
     WEIR_CACHE_ALIGNED WEIR_ATOMIC(
-        int) status;           /* (r) the first that was not 0 */
+        int) status;           /* (r) the first that was not 0. Seq_cst in
+                                  fail(), which then wakes elements that
+                                  sleep, and in frame_stopping(), which those
+                                  call after they have announced the sleep: see
+                                  base/event_count.h */
     WEIR_ATOMIC(bool) paced;   /* (r) the gate must admit each element */
     WEIR_ATOMIC(int) threads;  /* (r) parts that may have a range; all of them
                                   were made before a helper was submitted */
@@ -129,7 +133,7 @@ struct loop {
     struct weir_pool *pool;    /* (c) */
     struct weir_group *group;  /* (h) of the helpers; NULL: none yet */
     struct weir_group *outer_group; /* (c) of the job around the loop */
-    struct weir_context *cx;   /* (h) of the caller; NULL: it runs nothing */
+    struct weir_context *cx;   /* (t) of the caller; NULL: it runs nothing */
     char *others;              /* (h) the parts of the helpers, one block */
     size_t stride;             /* (h) bytes from one of them to the next */
     bool over;                 /* (l) no more helpers are needed */
@@ -515,8 +519,9 @@ static void fill_helper(struct loop *l, struct weir_job *job, int number)
                               .name = l->each.name };
 }
 
-/* Submit a helper that runs a part, without waiting, unless no more are needed.
- * Returns false if the pool had no room for it. */
+/* Submit a helper that runs a part, without waiting. Returns true if it was
+ * accepted, or if no more helpers are needed; false if there was no room, or
+ * the loop is stopped. */
 static bool submit_helper(struct loop *l, struct part *p)
 {
     struct weir_job job;
@@ -744,7 +749,7 @@ static int64_t frame_deadline(const struct weir_frame *frame)
     return p->loop->depth > 0 ? outer->deadline(outer) : WEIR_FOREVER;
 }
 
-/* Not called: end_thread() removes the frame of a loop before it ends. */
+/* Never called: end_thread() removes the loop's frame first. */
 static void frame_abandon(struct weir_frame *frame)
 {
     (void)frame; /* GCOVR_EXCL_LINE */

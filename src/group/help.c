@@ -127,7 +127,7 @@ static int help_once(struct weir_context *cx, struct weir_group_waiter *waiter,
     weir_group_lock(waiter->g);
     err = find_locked(cx, waiter, use_tick, &found);
     weir_sys_unlock(&waiter->g->lock);
-    if (found.member != NULL) /* its entry in the ring is stale: room */
+    if (found.member != NULL) /* its entry is stale, and may leave the ring */
         weir_ring_notify_room(&cx->pool->ring);
     if (found.member != NULL && err == 0)
         *again = weir_member_run_nested(cx, found.member);
@@ -204,7 +204,7 @@ int weir_group_help_external(struct weir_group_waiter *waiter)
     weir_group_lock(waiter->g);
     queued = weir_group_has_runnable_locked(waiter->g, &cx);
     weir_sys_unlock(&waiter->g->lock);
-    /* Without the semaphores of a context it cannot run a job, and sleeps. */
+    /* Without the semaphores of a context it cannot run a job: it sleeps. */
     if (!queued || weir_context_init(&cx) != 0)
         return -ENOENT;
     if (pool->gate != NULL) {
@@ -214,7 +214,7 @@ int weir_group_help_external(struct weir_group_waiter *waiter)
         }
         cx.permit = true;
     }
-    /* A pthread_cancel() of the application's must not end the job. */
+    /* A pthread_cancel() by the application must not end the job. */
     cancel = weir_sys_disable_cancel();
     weir_external_helper_enter(&cx);
     weir_worker_set_current(&cx);
@@ -301,7 +301,7 @@ void weir_group_finish_reruns(struct weir_context *cx, struct weir_group *g)
     while ((at = first_rerun(cx)) != NULL) {
         int64_t until;
 
-        /* Other jobs first: a rerun may wait for what one of them does. */
+        /* Other jobs run first: a rerun may wait for what one of them does. */
         int err = help_once(cx, &waiter, true, &again);
 
         if (err == 0)
