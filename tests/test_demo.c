@@ -81,8 +81,8 @@ static void wholes(void)
     EXPECT_INT(v, INT64_MAX); /* untouched */
 }
 
-/* Every value that a batch system could have in each of its variables: what is
- * accepted is right, and nothing overflows. */
+/* Try every value that each variable of a batch system could have: what is
+ * accepted is correct, and nothing overflows. */
 static void shards_of_the_environment(void)
 {
     static const char *const values[] = {
@@ -339,7 +339,7 @@ static int near(double a, double b)
     return fabs(a - b) < 0.005;
 }
 
-/* The numbers of the contract. */
+/* The numbers of the specification. */
 static void retry_afters(void)
 {
     static const char now[] = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -363,7 +363,7 @@ static void retry_afters(void)
     EXPECT(retry_after("Fri, 31 Dec 9999 23:59:59 GMT", NULL, most) == most);
 }
 
-/* The back-off of one's own goes for all of these. */
+/* The program's own back-off applies to all of these. */
 static void no_retry_afters(void)
 {
     static const char now[] = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -389,7 +389,7 @@ static void retry_resets(void)
     EXPECT(retry_reset("1000000004", now, most) == 4 * WEIR_S);
     EXPECT(retry_reset("1000000004500", now, most) == 4500 * WEIR_MS);
     EXPECT(retry_reset("1000000000", now, most) == 0);
-    EXPECT(retry_reset("999999999", now, most) == most); /* a span */
+    EXPECT(retry_reset("999999999", now, most) == most); /* a duration */
     EXPECT(retry_reset("1000000061", now, most) == most);
     EXPECT(retry_reset("Sun, 09 Sep 2001 01:46:44 GMT", now, most) ==
            4 * WEIR_S);
@@ -645,39 +645,41 @@ static void random_plans(void)
 
 static const struct tap_case cases[] = {
     { "JSON strings escape quotes and control characters", json_escapes },
-    { "JSON strings replace what is no UTF-8, maximal parts", json_replaces },
-    { "what goes to a terminal has no control characters", plain_is_harmless },
-    { "whole numbers are read strictly", wholes },
-    { "decimals and rates are read strictly", decimals },
-    { "a shard from the environment is right or refused, whatever is there",
-      shards_of_the_environment },
-    { "the URL of a proxy is refused if no request could go there", proxies },
-    { "URLs with a port that is no port are refused", ports },
-    { "lists of statuses are read strictly", statuses },
+    { "JSON strings replace invalid UTF-8 by maximal subparts", json_replaces },
+    { "text for a terminal has no control characters", plain_is_harmless },
+    { "whole numbers are parsed strictly", wholes },
+    { "decimals and rates are parsed strictly", decimals },
+    { "a shard from the environment is right or rejected, whatever the "
+      "variables hold", shards_of_the_environment },
+    { "the URL of a proxy is rejected if no request could go there", proxies },
+    { "URLs with an invalid port are rejected", ports },
+    { "lists of statuses are parsed strictly", statuses },
     { "FNV-1a of 128 bits gives the published values", ids },
     { "URLs are http or https with a host, and become ASCII", urls },
-    { "lines lose BOM, line end and blanks, and the last needs none", lines },
-    { "a line of 65,536 bytes is read, a longer one is not", long_lines },
-    { "requests that could be understood in two ways are refused", requests },
-    { "Retry-After is seconds, whole or not, or a date, and clamped",
-      retry_afters },
-    { "a Retry-After of 0, in the past or unreadable is none",
+    { "lines lose BOM, line end and blanks, and the last line needs no line "
+      "end", lines },
+    { "a line of 65,536 bytes is read, and a longer one is rejected",
+      long_lines },
+    { "requests that could be parsed in two ways are rejected", requests },
+    { "Retry-After is a whole or fractional number of seconds or a date, and "
+      "is clamped", retry_afters },
+    { "a Retry-After that is 0, in the past or unreadable is ignored",
       no_retry_afters },
-    { "RateLimit-Reset is a span or a time", retry_resets },
-    { "answers hold their host by the headers that say so", retry_holds },
-    { "pauses are random between a quarter of a bound and the bound",
+    { "RateLimit-Reset is a duration or a time", retry_resets },
+    { "responses hold their host as their headers request", retry_holds },
+    { "pauses are random between a quarter of their bound and the bound",
       retry_pauses },
-    { "the statuses that pass with time and the idempotent methods are those"
-      " of the contract", retry_statuses },
+    { "the transient statuses and the idempotent methods are those of the "
+      "specification", retry_statuses },
     { "SHA-256 gives the published values", sha256 },
-    { "an id covers everything that is sent, and how often it came before",
-      identities },
+    { "an id covers everything that is sent and the number of earlier "
+      "occurrences", identities },
     { "an id does not depend on the order and spelling of header names",
       same_identities },
-    { "a job that sends no more than the first version recorded has its id",
-      old_identities },
-    { "the estimates are those of the contract", plans },
-    { "random delays are different, in range, in order", random_plans },
+    { "a job that sends no more than version 1 recorded has the id of version "
+      "1", old_identities },
+    { "the estimates are those of the specification", plans },
+    { "random delays are distinct, in range and in order", random_plans },
 };
 
 int main(void)

@@ -274,9 +274,8 @@ static void not_before_its_slot(void)
         now = weir_now();
         if (i == 0)
             first = now;
-        /* The first slot lies before the first entry, by no more than the
-         * time it took to get there; slots lost only make later ones later.
-         */
+        /* The first tick comes before the first acquisition by at most the time
+         * it took to get there; lost ticks only make later ones later. */
         EXPECT(now - first >= (i - 1) * WEIR_MS);
     }
     weir_gate_destroy(gate);
@@ -284,7 +283,7 @@ static void not_before_its_slot(void)
 
 static void a_burst_is_there_at_once(void)
 {
-    /* One a day: nothing comes back while the test runs. */
+    /* One a day: no tick passes while the test runs. */
     struct weir_gate *gate = make(WEIR_NONE, 1.0 / 86400, 5);
 
     for (int i = 0; i < 5; i++)
@@ -298,7 +297,7 @@ static void a_burst_is_there_at_once(void)
 
 static void unused_slots_are_lost(void)
 {
-    /* 20 periods of 1 ms go by unused: of them, two are kept. */
+    /* 20 periods of 1 ms pass unused; two of their ticks are kept. */
     struct weir_gate *gate = make(WEIR_NONE, 1000, 2);
     int64_t until = weir_after(20 * WEIR_MS), before, after;
     int entered = 0;
@@ -333,7 +332,7 @@ static void a_new_rate_counts_from_use(void)
 {
     struct weir_gate *gate = make(WEIR_NONE, 1e6, 0);
 
-    /* No slot was used yet: the first is there, whatever the rate. */
+    /* No tick was used yet: the first is available, whatever the rate. */
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
         .rate_per_s = 1.0 / 3600 }), 0);
     EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
@@ -381,8 +380,8 @@ static void *take_slots(void *arg)
 
 static void all_slots_take_their_time(void)
 {
-    /* 300 entries at 3,000 a second, with a burst of 4, by 8 threads: the
-     * last one cannot come before 296 periods have gone by. */
+    /* 300 acquisitions by 8 threads at 3,000 a second with a burst of 4: the
+     * last one cannot come before 296 periods have passed. */
     enum { N = 8, COUNT = 300 };
     static int64_t times[COUNT];
     struct slots s = { .times = times, .count = COUNT };
@@ -480,7 +479,8 @@ static int use_in_child(void *arg)
     struct weir_gate *gate = arg;
     int bad = 0;
 
-    /* The lock is free, so what need not wait works; what must says so. */
+    /* The lock is free, so calls that need not wait work; calls that must wait
+     * return ECHILD. */
     bad += weir_gate_acquire(gate, 0, WEIR_FOREVER) != -ECHILD;
     weir_gate_destroy(gate);
     return bad;
@@ -491,7 +491,8 @@ static int leave_in_child(void *arg)
     struct weir_gate *gate = arg;
     int bad = stats_of(gate).inside != 1;
 
-    /* Those in line are not here; their stacks are not to be written to. */
+    /* The waiters do not exist in the child; their stacks must not be written
+     * to. */
     weir_gate_release(gate, 0);
     bad += stats_of(gate).inside != 0;
     bad += weir_gate_hold(gate, 0, WEIR_NO_WAIT) != 0;
@@ -521,8 +522,8 @@ static void child_leaves_the_line_alone(void)
 
 static void a_cancelled_thread_leaves_nothing(void)
 {
-    /* pthread_cancel() takes effect when the wait is over, and not in it:
-     * else its place would stay in line. */
+    /* pthread_cancel() takes effect after the wait and not inside it: otherwise
+     * the waiter would stay queued. */
     struct weir_gate *gate = make(1, 0, 0);
     atomic_int order = 0;
     struct walker w = { .gate = gate, .order = &order,
@@ -553,37 +554,38 @@ static void child_cannot_wait(void)
 }
 
 static const struct tap_case cases[] = {
-    { "without options one may be inside", defaults },
+    { "a gate without options has one permit", defaults },
     { "an option out of range is EINVAL and changes nothing",
       options_out_of_range },
-    { "a full gate refuses, and a refusal changes nothing", limit_holds },
-    { "no limit admits any number", no_limit },
-    { "leaving without having entered aborts", leave_without_enter },
-    { "first come, first served", first_come },
-    { "who gives up in front does not hold up the next",
+    { "a full gate rejects, and a rejection changes nothing", limit_holds },
+    { "a gate without a limit admits any number", no_limit },
+    { "releasing a permit that was not acquired aborts", leave_without_enter },
+    { "waiters acquire in the order in which they came", first_come },
+    { "a first waiter that gives up does not delay the next one",
       giving_up_in_front },
-    { "raising the limit lets waiters in", raising_lets_in },
+    { "raising the limit admits waiters", raising_lets_in },
     { "lowering the limit interrupts nothing and admits nobody until enough "
       "have left", lowering_interrupts_nothing },
-    { "never more than the limit are inside", never_more_than_the_limit },
-    { "nobody enters before its slot", not_before_its_slot },
-    { "a burst may be used at once, and no more", a_burst_is_there_at_once },
-    { "slots that stay unused are lost beyond the burst",
-      unused_slots_are_lost },
-    { "the rate can be changed and lifted", a_rate_can_change },
-    { "a new rate counts from the last slot that was used",
+    { "a gate never has more permits out than its limit",
+      never_more_than_the_limit },
+    { "no acquisition succeeds before its tick", not_before_its_slot },
+    { "a burst is available immediately, and no more than that",
+      a_burst_is_there_at_once },
+    { "unused ticks beyond the burst are lost", unused_slots_are_lost },
+    { "a rate can be changed and removed", a_rate_can_change },
+    { "a new rate counts from the last tick that was used",
       a_new_rate_counts_from_use },
-    { "who waits for a slot sees a new rate", a_waiter_sees_a_new_rate },
-    { "n entries take at least n - burst periods",
+    { "a waiter for a tick notices a new rate", a_waiter_sees_a_new_rate },
+    { "n acquisitions take at least n - burst periods",
       all_slots_take_their_time },
     { "a held gate admits nobody until it is lifted", hold_and_lift },
-    { "a hold ends at its time", a_hold_ends_by_itself },
-    { "lifting a hold lets the whole line in", lifting_wakes_the_line },
-    { "a key that a gate cannot have is EINVAL", no_such_key },
-    { "in a forked child waiting is ECHILD", child_cannot_wait },
-    { "a forked child leaves its parent's line alone",
+    { "a hold ends at its deadline", a_hold_ends_by_itself },
+    { "lifting a hold admits all waiters", lifting_wakes_the_line },
+    { "a key that the gate cannot have is EINVAL", no_such_key },
+    { "waiting in a forked child returns ECHILD", child_cannot_wait },
+    { "a forked child does not affect its parent's waiters",
       child_leaves_the_line_alone },
-    { "a thread that is cancelled in line leaves nothing behind",
+    { "a thread that is cancelled while it waits leaves nothing behind",
       a_cancelled_thread_leaves_nothing },
 };
 
