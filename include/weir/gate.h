@@ -24,9 +24,11 @@
  * weir_gate_acquire(), or a run of a job that passes the gate.
  *
  * LIMIT. At most `limit` permits are out. Each entry takes a permit, which
- * weir_gate_release() or the end of the job's run gives back. If the limit is
- * lowered, permits that are out stay out, and nobody enters until enough were
- * given back.
+ * weir_gate_release() or the end of the job's run gives back. A job that is run
+ * by a wait for its group inherits the permit of the waiting job, if that has
+ * one of the same gate and key, and takes none. If the limit is lowered,
+ * permits that are out stay out, and nobody enters until enough were given
+ * back.
  *
  * RATE. Ticks lie 1/rate apart. Each entry uses one tick and happens at that
  * tick or later, never earlier. A late entry does not delay the ticks after it,
@@ -73,9 +75,9 @@
  * A thread may pass before a parked job that came earlier. A job passes before
  * a thread that came earlier in two cases only. After weir_sleep() a job needs
  * a permit but no tick and no end of a hold, so it does not wait for threads
- * that wait for those. And a job that is run by a wait for its group uses the
- * permit of the waiting job, if that job has one of the same gate and key.
- * There is no order between the jobs of different pools.
+ * that wait for those. And a job that inherits a permit does not wait for
+ * threads that wait for one. There is no order between the jobs of different
+ * pools.
  *
  * Every call may run concurrently with every other on the same gate, except
  * destroy.
@@ -168,14 +170,14 @@ WEIR_API int weir_gate_acquire(struct weir_gate *gate, uint64_t key,
                              int64_t deadline);
 
 /* Release a permit of this key. Any thread may call this; it never waits. The
- * permit goes to the first in line that can use it now. Aborts when no permit
+ * first in line that can use the permit now is notified. Aborts when no permit
  * of this key is out. In a forked child only the child's copy changes. */
 WEIR_API void weir_gate_release(struct weir_gate *gate, uint64_t key);
 
 /* Change the bounds of all keys. A member that is 0 leaves its bound as it is.
- * WEIR_NONE lifts the limit or the rate. The first tick of a new rate comes one
- * period after the last tick that was used. Options that are NULL change
- * nothing. Waiters that may enter now are notified.
+ * WEIR_NONE lifts the limit or the rate. The first tick of a changed rate comes
+ * one of its periods after the last tick that was used. Options that are NULL
+ * change nothing. Waiters that may enter now are notified.
  * Returns:
  *   0        the bounds have changed
  *   -EINVAL  an option is out of range; nothing has changed
