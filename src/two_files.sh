@@ -13,8 +13,8 @@ LC_ALL=C root=$(dirname "$0")/.. out=$1 depfile=${2-}
 export LC_ALL root out depfile
 
 set --
-for source in "$root"/src/*.c "$root"/src/sys/posix.c; do
-    case ${source##*/} in http*) ;; *) set -- "$@" "$source" ;; esac
+for part in sys base queue table gate writer pool group; do
+    set -- "$@" "$root/src/$part"/*.c
 done
 
 awk '
@@ -81,9 +81,9 @@ function expand(file, to, i, line, n, own, name, here, stem)
     done[file] = 1
     read(file)
     print "\n/* ---- " substr(file, length(root) + 2) " ---- */" > to
-    stem = file
-    sub(/.*\//, "", stem)
+    stem = substr(file, length(root "/src/") + 1)
     sub(/\.c$/, "", stem)
+    sub(/\//, "_", stem)
     for (i = 1; i <= lines[file]; i++) {
         line = text[file, i]
         name = file ~ /\.c$/ ? private_name(line) : ""
@@ -115,8 +115,6 @@ function include(name, to, file)
         file = header
         if (!done[file])
             print "#include \"weir.h\"" > to
-    } else if (name == "sys/sim.h") {
-        print "#error \"it has no simulated system\"" > to
     } else if (!done[file]) {
         expand(file, to)
     }

@@ -1,16 +1,21 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# check_layers.sh ROOT - who may include what, and who may name the system.
+# check_layers.sh ROOT BUILD - which folder may use which, by what its files
+# include and by the functions they call, and who may name the system.
 #
-# The levels are those of the concepts: a header or source uses only what
-# stands below it. Prints TAP.
+# A folder uses the folders before it in one order, and nothing after it:
+#   sys, base, then queue, table, gate and writer, which do not know one
+#   another, then pool, group, http, demo.
+# Which functions are called is read from the object files in BUILD: all of
+# them, those that were inlined as well, are compiled from what was included.
+# Prints TAP.
 set -u
-root=$1
+root=$1 build=$2
 cd "$root" || exit 2
-echo 1..8
-n=0
+echo 1..9
+n=0 failed=0
 
-# report NAME FINDINGS: ok where there are none.
+# report NAME FINDINGS: ok if there are none.
 report() {
     n=$((n + 1))
     if [ -z "$2" ]; then
@@ -21,7 +26,6 @@ report() {
         failed=1
     fi
 }
-failed=0
 
 # includes FILE...: "FILE HEADER" for each header of the project included.
 includes() {
@@ -29,105 +33,132 @@ includes() {
         sed -E 's/^([^:]*):#include [<"]([^>"]*)[>"].*/\1 \2/'
 }
 
-# level NAME: the level of a concept.
-level() {
-    case $1 in
-    base | processors | sys) echo 0 ;;
-    queue* | ring | park | lookout | gate* | table* | siphash | options) echo 10 ;;
-    event | job) echo 15 ;; # what a pool's header is made of
-    pool* | writer*) echo 20 ;;
-    group*) echo 30 ;;
-    http* | weir) echo 40 ;;
-    *) echo unknown ;;
-    esac
+# Keep the lines "FROM TO TEXT" in which FROM may not use TO, as TEXT. FROM and
+# TO are folders.
+upward() {
+    awk '
+        BEGIN {
+            split("sys base queue table gate writer pool group http demo",
+                  order, " ")
+            split("0 1 2 2 2 2 3 4 5 6", level, " ")
+            for (i in order)
+                of[order[i]] = level[i]
+        }
+        !($1 in of) { print "no level is known for " $1; next }
+        !($2 in of) { print "no level is known for " $2; next }
+        $1 != $2 && of[$2] >= of[$1] { sub(/^[^ ]+ [^ ]+ /, ""); print }'
 }
 
-# Public headers include only public headers of a lower level, or base.
-found=$(includes include/weir/*.h | while read -r file header; do
-    case $header in weir/*) ;; *) continue ;; esac
-    from=$(basename "$file" .h) to=$(basename "$header" .h)
-    lf=$(level "$from") lt=$(level "$to")
-    [ "$lf" = unknown ] && echo "$file: no level is known for it"
-    [ "$lt" = unknown ] && echo "$file: includes $header, of no known level"
-    [ "$lf" != unknown ] && [ "$lt" != unknown ] && [ "$lt" -ge "$lf" ] &&
-        echo "$file: includes $header, which does not stand below it"
-done)
-report "public headers include only what stands below them" "$found"
+# The folder that a public header is about.
+sed_concept='s,^weir/(event|job|pool)$,pool,; s,^weir/weir$,http,;
+    s,^weir/,,'
 
-core=$(ls src/*.c src/*.h | grep -v '^src/http')
-# shellcheck disable=SC2086
-found=$(includes $core | while read -r file header; do
-    from=$(basename "$file" | sed 's/\.[ch]$//')
-    case $header in
-    weir/*) to=$(basename "$header" .h) ;;
-    sys/sys.h) to=sys ;;
-    *.h) [ -e "src/$header" ] || continue; to=$(basename "$header" .h) ;;
-    esac
-    lf=$(level "$from") lt=$(level "$to")
-    [ "$lf" = unknown ] && echo "$file: no level is known for it"
-    [ "$lt" = unknown ] && echo "$file: includes $header, of no known level"
-    [ "$lf" != unknown ] && [ "$lt" != unknown ] && [ "$lt" -gt "$lf" ] &&
-        echo "$file: includes $header, which stands above it"
-done)
-report "core sources include nothing that stands above them" "$found"
+# "FROM TO TEXT" for the headers that files of the library include.
+folders() {
+    includes src/sys/* src/base/* src/queue/* src/table/* src/gate/* \
+        src/writer/* src/pool/* src/group/* src/http/* |
+        while read -r file header; do
+            from=${file#src/} from=${from%%/*}
+            case $header in
+            weir/*) to=$(echo "${header%.h}" | sed -E "$sed_concept") ;;
+            */*) [ -e "src/$header" ] || continue
+                to=${header%%/*} ;;
+            *) [ -e "src/$from/$header" ] && echo "$file: $header" \
+                "must be included by its folder's name" >&2
+                continue ;;
+            esac
+            echo "$from $to $file includes $header"
+        done
+}
 
+report "public headers include only what stands before them" "$(
+    includes include/weir/*.h | while read -r file header; do
+        case $header in weir/*) ;; *) continue ;; esac
+        from=$(basename "$file" .h) to=$(basename "$header" .h)
+        # event.h, gate.h and job.h are what the header of the pool is made of.
+        case $from:$to in
+        weir:* | *:base | job:gate | pool:event | pool:gate | pool:job | \
+            group:pool | http:pool) ;;
+        *) echo "$file includes $header" ;;
+        esac
+    done)"
+
+report "no folder includes a header of one that stands after it" \
+    "$(folders 2>&1 | upward)"
+
+# symbols: "FOLDER SYMBOL" of each function or object that a folder defines,
+# and "FOLDER FILE SYMBOL" of each that an object file asks for, by what nm
+# prints.
+objects=$(find "$build/src" -name '*.o' -path '*libweir*' | grep -v '\.a\.p/')
+report "no folder calls a function of one that stands after it" "$(
+    # shellcheck disable=SC2086
+    "${NM:-nm}" -A $objects | sed -E 's,^.*/([a-z]+)_([a-z_]+)\.c\.o:,\1 \2 ,' |
+        awk '
+            { from = $1; file = $2; type = $(NF - 1); name = $NF }
+            type ~ /[TDBRC]/ { home[name] = from }
+            type == "U" && name ~ /^_?weir_/ {
+                users[++n] = from " " name " src/" from "/" file ".c"
+            }
+            END {
+                for (i = 1; i <= n; i++) {
+                    split(users[i], part, " ")
+                    if (part[2] in home)
+                        print part[1], home[part[2]], part[3], "calls",
+                            part[2] "() of src/" home[part[2]]
+                }
+                if (n < 100)
+                    print "sys demo nm names only " n " uses of functions"
+            }' | upward)"
+
+core=$(ls src/base/* src/queue/* src/table/* src/gate/* src/writer/* \
+    src/pool/* src/group/*)
 # shellcheck disable=SC2086
-found=$(includes $core | while read -r file header; do
-    case $header in
-    weir/* | sys/sys.h | string.h | stdlib.h | stdbool.h | stddef.h | stdint.h | \
-        limits.h | errno.h) ;;
-    *) [ -e "src/$header" ] || echo "$file: includes $header" ;;
-    esac
-done)
-report "core sources reach the system only through the seam" "$found"
+report "core sources reach the system only through src/sys" "$(
+    includes $core | while read -r file header; do
+        case $header in
+        weir/* | string.h | stdlib.h | stdbool.h | stddef.h | stdint.h | \
+            limits.h | errno.h) ;;
+        *) [ -e "src/$header" ] || echo "$file includes $header" ;;
+        esac
+    done)"
 
 names='(pthread_|sem_(init|wait|post|trywait|timedwait|clockwait|destroy)|'
 names="$names"'atomic_|memory_order|clock_gettime|nanosleep|fdatasync|fsync|'
 names="$names"'malloc|calloc|realloc|free|writev|ftruncate|flock|getentropy|'
 names="$names"'fork|getpid|sched_yield|abort)\('
 # shellcheck disable=SC2086
-found=$(grep -nE "(^|[^_a-z])$names" $core | grep -vE ':[0-9]+: ?\*|/\*')
-report "core sources name no thread, lock, clock, memory or file call" \
-    "$found"
+report "core sources name no thread, lock, clock, memory or file call" "$(
+    grep -nE "(^|[^_a-z])$names" $core | grep -vE ':[0-9]+: ?\*|/\*')"
 
-found=$(includes src/http*.c src/http*.h | while read -r file header; do
-    case $header in sys/* | *pool_private.h | ring.h | park.h | gate_pool.h)
-        echo "$file: includes $header" ;;
-    esac
-done)
-report "http uses public headers of the core only" "$found"
+report "http uses public headers of the core only" "$(
+    includes src/http/* | while read -r file header; do
+        case $header in http/* | weir/*) continue ;; esac
+        [ -e "src/$header" ] && echo "$file includes $header"
+    done)"
 
-found=$(includes src/demo/*.[ch] src/demo/*/*.[ch] | while read -r file header; do
-    case $header in
-    weir/*) ;;
-    *) [ -e "src/demo/$header" ] && continue
-        [ -e "$(dirname "$file")/$header" ] && continue
-        case $file:$header in *:sys/sys.h | *:../*) echo "$file: $header" ;;
+report "the program uses public headers only" "$(
+    includes src/demo/*.[ch] src/demo/*/*.[ch] | while read -r file header; do
+        case $header in
+        weir/*) ;;
+        *) [ -e "src/demo/$header" ] && continue
+            [ -e "$(dirname "$file")/$header" ] && continue
+            case $header in ../*) echo "$file includes $header" ;; esac
+            [ -e "src/$header" ] && echo "$file includes $header" ;;
         esac
-        [ -e "src/$header" ] && echo "$file: includes $header" ;;
-    esac
-done)
-report "the program uses public headers only" "$found"
+    done)"
 
-found=$(includes tests/*.c tests/*.h | while read -r file header; do
-    case $header in
-    weir/*) ;;
-    *) [ -e "tests/$header" ] && continue
-        [ -e "src/$header" ] && echo "$file: includes $header" ;;
-    esac
-done)
-report "tests outside tests/sim and tests/fault use public headers only" \
-    "$found"
+report "tests outside tests/sim and tests/fault use public headers only" "$(
+    includes tests/*.c tests/*.h | while read -r file header; do
+        [ -e "tests/$header" ] && continue
+        [ -e "src/$header" ] && echo "$file includes $header"
+    done)"
 
-found=$(includes bench/*.[ch] bench/peer/*.[ch]* | while read -r file header
-do
-    case $header in
-    weir/*) ;;
-    *) [ -e "bench/$header" ] || [ -e "bench/peer/$header" ] && continue
-        case $header in sys/sys.h | ../src/*) echo "$file: $header" ;; esac
-        [ -e "src/$header" ] && echo "$file: includes $header" ;;
-    esac
-done)
-report "the benchmarks use public headers, and parts of the program" "$found"
+report "the benchmarks use public headers, and parts of the program" "$(
+    includes bench/*.[ch] bench/peer/*.[ch]* | while read -r file header; do
+        case $header in weir/*) continue ;; esac
+        [ -e "bench/$header" ] || [ -e "bench/peer/$header" ] && continue
+        case $header in ../src/*) echo "$file includes $header" ;; esac
+        [ -e "src/$header" ] && echo "$file includes $header"
+    done)"
 
 exit $failed

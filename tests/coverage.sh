@@ -5,8 +5,7 @@
 #
 # Builds with gcc and --coverage in BUILD (build-coverage), or builds again
 # there, runs the suites unit, fault and stress and the scenarios of the
-# simulator on real threads, and judges src/*.c without http*, src/sys/posix.c
-# and their headers: every line, and 95 % of the branches. What is not
+# simulator on real threads, and judges the core's folders of src: every line, and 95 % of the branches. What is not
 # judged has a GCOVR_EXCL comment with the reason. The simulator itself is
 # left out: it compiles the core against another system, so its branches are
 # others. Needs gcovr 5 and Python 3.
@@ -44,8 +43,7 @@ python3 tests/check_returns.py . --seen "$build/meson-logs/returns.txt" ||
 
 # core ARGUMENT...: gcovr on the core, as it is compiled for the system.
 core() {
-    gcovr --root . --filter 'src/(?!http)[^/]*\.[ch]$' \
-        --filter 'src/sys/posix\.[ch]$' --exclude-unreachable-branches \
+    gcovr --root . --filter 'src/(?!http|demo|man)[^/]*/[^/]*\.[ch]$' --exclude-unreachable-branches \
         --exclude-directories '.*/sim\.p$' "$@" "$build"
 }
 core --txt - --branches | grep -v ' 100% *$'

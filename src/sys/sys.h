@@ -18,24 +18,27 @@
  *   struct weir_sys_thread    start, join, self; start is the only function
  *                             that makes threads
  *   weir_sys_cpu_clock, _ns   how much processor time a thread has used
- *   weir_sys_thread_id, _waits  whether one waits, where that is told
- *   weir_sys_disable_cancel      and _restore_cancel: pthread_cancel() waits
+ *   weir_sys_thread_id        the thread's id
+ *   weir_sys_thread_is_blocked  whether a thread waits, if the system can say
+ *   weir_sys_disable_cancel, _restore_cancel   pthread_cancel() takes effect
+ *                             later
  *   weir_sys_now              the monotonic clock
- *   weir_sys_alloc, _free     zeroed memory on cache lines of its own
- *   weir_sys_alloc_small      zeroed memory packed as closely as may be
- *   weir_sys_alloc_lazy  zeroed memory for large arrays, which takes no
- *                             memory until it is used; freed by its block
+ *   weir_sys_alloc, _free     zeroed memory, aligned to cache lines
+ *   weir_sys_alloc_small      zeroed memory, packed as closely as possible
+ *   weir_sys_alloc_lazy, _free_lazy   zeroed memory for large arrays, whose
+ *                             pages take memory only once they are used
  *   weir_sys_random           unpredictable bytes
- *   weir_sys_pid              to know a forked child
- *   struct weir_sys_fork_guard      init, destroy; weir_sys_in_creator: the
- * same where even asking for the pid is too slow weir_sys_processors processors
- * online that this thread may use weir_sys_open ...         file calls: the
- * result, or -errno weir_sys_abort            end the process with a message
- *   weir_sys_end_process      end it without one, and without flushing anything
+ *   weir_sys_pid              the process id, to recognize a forked child
+ *   struct weir_sys_fork_guard  init, destroy; weir_sys_in_creator: the same
+ *                             where a call of getpid() would be too slow
+ *   weir_sys_processors       processors online that this thread may use
+ *   weir_sys_open ...         file calls: the result, or -errno
+ *   weir_sys_abort            end the process with a message
+ *   weir_sys_end_process      end it without a message, flushing nothing
  *
  * The production implementation passes each on to POSIX; what is inline
- * there costs nothing. Another one is chosen by a macro here and nowhere
- * else.
+ * there costs nothing. A program that brings another one, as the simulator of
+ * tests/sim does, names its header: -DWEIR_SYSTEM='"system/sim.h"'.
  */
 #ifndef WEIR_SYS_SYS_H
 #define WEIR_SYS_SYS_H
@@ -72,8 +75,8 @@
 #define WEIR_UNCHECKED_LOCKS
 #endif
 
-#if defined(WEIR_SIM)
-#include "sys/sim.h"
+#if defined(WEIR_SYSTEM)
+#include WEIR_SYSTEM
 #else
 #include "sys/posix.h"
 #endif

@@ -2,7 +2,7 @@
  * test_processors.c - how many processors the control groups of a process
  * allow, by trees of files like those of /proc and /sys. */
 #define _GNU_SOURCE 1
-#include "processors.h"
+#include "base/processors.h"
 #include "tap.h"
 
 #include <limits.h>

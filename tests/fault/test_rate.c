@@ -3,7 +3,7 @@
  * of time is chosen, so that what is promised about windows is exact. */
 #include "tap.h"
 
-#include "gate_rate.h"
+#include "gate/rate.h"
 
 #include <weir/gate.h>
 

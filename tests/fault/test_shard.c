@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_shard.c - what a hash table does with hashes that a test chooses: a
  * table's own are random. */
-#include "table_shard.h"
+#include "table/shard.h"
 
 #include "tap.h"
 

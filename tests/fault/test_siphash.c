@@ -2,7 +2,7 @@
  * test_siphash.c - SipHash-1-3 against what CPython 3.11 makes of the same
  * bytes, with the key 0 that PYTHONHASHSEED=0 gives it: a table works with
  * any hash, but is safe only with this one. */
-#include "siphash.h"
+#include "base/siphash.h"
 #include "tap.h"
 
 static void as_others_have_it(void)

@@ -3,7 +3,7 @@
  * a stream that was decoded once is decoded from its own bytes alone. */
 #include "fuzz.h"
 
-#include "http_private.h"
+#include "http/http_private.h"
 
 #define MOST 5000
 

@@ -101,7 +101,7 @@ inline refresh(sum, worth)
     }
 }
 
-/* put_may_succeed() of src/ring.c */
+/* put_may_succeed() of src/base/ring.c */
 inline can_go(insider, sum, worth)
 {
     if
@@ -196,7 +196,7 @@ inline stop(got, sum, n)
 }
 
 /* A worker's thread: next(), sleep_until_job() and after_take() of
- * src/pool_worker.c, weir_worker_run() of src/pool_take.c */
+ * src/pool/worker.c, weir_worker_run() of src/pool/take.c */
 proctype worker()
 {
     bool got, slept = false, chosen, shut, jobs;
@@ -398,7 +398,7 @@ end:
     now = (sum == tail);                                                    \
     sum = 0
 
-/* weir_pool_wait_idle() of src/pool_close.c */
+/* weir_pool_wait_idle() of src/pool/close.c */
 inline await_quiet(now, sum, state, chosen)
 {
     do

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * sleepers.pml - parking by itself: sleepers take things, makers make them,
- * as the top of src/park.h says they must.
+ * as the top of src/base/event_count.h says they must.
  *
  * Shown: no sleeper stays behind (every run comes to its end), no post
  * outlives its sleeper, at most one wake-up that wake() sent is on its way
@@ -15,7 +15,7 @@
 byte things = 0, taken = 0, made = 0;
 bool over = false;
 
-/* A taker, as weir_queue_take_many() and wait_for_item() of src/queue.c */
+/* A taker, as weir_queue_take_many() and wait_for_item() of src/queue/queue.c */
 proctype sleeper(bool timed)
 {
     bool chosen, slept = false;

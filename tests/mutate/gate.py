@@ -17,7 +17,7 @@ is no mutant. `weaker` and `early` mutants are run with ThreadSanitizer too, on
 real threads: it alone can catch most of the `weaker` ones, for the simulator's
 schedules are sequentially consistent, and some processors order most accesses
 by themselves. It sees data that is no longer published, but not a wake-up that
-is lost for want of a total order: that is for src/park.h to argue.
+is lost for want of a total order: that is for src/base/event_count.h to argue.
 
 Every survivor must be argued in survivors.txt: exit status 1 if one is not.
 """
@@ -45,41 +45,43 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 CC = os.environ.get('CC', 'cc')
 FLAGS = ['-std=c11', '-O1', '-w', '-fPIC', '-fvisibility=hidden',
          '-D_GNU_SOURCE', '-pthread']
-VARIANTS = {'real': [], 'sim': ['-DWEIR_SIM'], 'tsan': ['-fsanitize=thread'],
-            'fault': ['-include', 'tests/fault/moment.h']}
+VARIANTS = {'real': [], 'sim': ['-DWEIR_SYSTEM="system/sim.h"', '-Itests/sim'], 'tsan': ['-fsanitize=thread'],
+            'fault': ['-include', 'tests/fault/hooks.h']}
 
-# By the beginning of a file's name, the longest first: its unit tests, its
-# scenarios (the beginnings of their names), fault programs, stress.
+# By folder, or by the beginning of a file's name in it, the longest first: its
+# unit tests, its scenarios (the beginnings of their names), fault programs,
+# stress.
 MODULES = {
-    'base': (['base'], [], [], []),
-    'options': (['pool', 'gate', 'queue'], ['pool'], [], []),
-    'lookout': (['pool', 'group'], [], ['park'], ['pool', 'group']),
-    'park': (['queue', 'pool'], ['park', 'queue', 'pool'],
-             ['core', 'park'], ['queue_gate', 'pool']),
-    'ring': (['queue', 'pool'], ['queue', 'pool', 'group-room'],
-             ['core', 'park'], ['queue_gate', 'pool']),
+    'base/base': (['base'], [], [], []),
+    'base/options': (['pool', 'gate', 'queue'], ['pool'], [], []),
+    'base/spin': (['pool', 'group'], [], ['races'], ['pool', 'group']),
+    'base/event_count': (['queue', 'pool'], ['event-count', 'queue', 'pool'],
+                         ['core', 'races'], ['queue_gate', 'pool']),
+    'base/ring': (['queue', 'pool'], ['queue', 'pool', 'group-room'],
+                  ['core', 'races'], ['queue_gate', 'pool']),
+    'base/siphash': (['table'], ['table'], ['siphash'], []),
+    'base/processors': (['base', 'pool'], [], ['processors'], []),
     'queue': (['queue'], ['queue'], ['core'], ['queue_gate']),
     'gate': (['gate', 'gate_key', 'task', 'pool'], ['gate', 'pool', 'task'],
              ['core', 'rate'], ['queue_gate', 'task']),
     'table': (['table'], ['table'], ['table'], []),
-    'siphash': (['table'], ['table'], ['siphash'], []),
     'writer': (['writer'], ['writer'], ['writer'], []),
-    'pool_grow': (['grow', 'pool'], ['task-grow', 'pool'], ['core'],
+    'pool/grow': (['grow', 'pool'], ['task-grow', 'pool'], ['core'],
                   ['grow']),
-    'pool_lend': (['lend'], ['group-helped', 'pool'], [], ['pool']),
-    'pool_listen': (['listen'], ['pool', 'group'], [], ['pool']),
-    'pool_trace': (['trace'], ['pool'], [], []),
-    'pool_task': (['task', 'group_task', 'gate_key'], ['task'], ['core'],
-                  ['task']),
+    'pool/caller': (['lend'], ['group-helped', 'pool'], [], ['pool']),
+    'pool/stop_listener': (['listen'], ['pool', 'group'], [], ['pool']),
+    'pool/trace': (['trace'], ['pool'], [], []),
+    'pool/deferred': (['task', 'group_task', 'gate_key'], ['task'], ['core'],
+                      ['task']),
     'pool': (['pool', 'task'], ['pool', 'task'], ['core'], ['pool']),
     'group': (['group', 'group_task'], ['group'], ['core'], ['group']),
-    'processors': (['base', 'pool'], [], ['processors'], []),
-    'posix': (['base', 'small', 'pool', 'queue', 'table', 'writer'], [],
-              ['core', 'table', 'writer'], ['pool']),
+    'sys': (['base', 'small', 'pool', 'queue', 'table', 'writer'], [],
+            ['core', 'table', 'writer'], ['pool']),
 }
+FOLDERS = sorted({name.split('/')[0] for name in MODULES})
 # Programs that test arithmetic alone, and the sources they are linked of.
-PURE = {'rate': ['src/gate_rate.c'], 'siphash': [],
-        'processors': ['src/processors.c', 'src/sys/posix.c']}
+PURE = {'rate': ['src/gate/rate.c'], 'siphash': [],
+        'processors': ['src/base/processors.c', 'src/sys/posix.c']}
 WRAPPED = re.compile(r"'(\w+)'")
 
 
@@ -88,16 +90,17 @@ class Broken(Exception):
 
 
 def module_of(path):
-    stem = os.path.basename(path).rsplit('.', 1)[0]
-    fits = [m for m in MODULES if stem == m or stem.startswith(m + '_')]
+    part = path.removeprefix('src/').rsplit('.', 1)[0]
+    fits = [m for m in MODULES if part == m or
+            part.startswith((m + '/', m + '_'))]
     return MODULES[max(fits, key=len)]
 
 
 def sources():
     """The core: what the library is made of, but for libcurl."""
-    found = [p for p in glob.glob('src/*.c') + glob.glob('src/*.h')
-             if not os.path.basename(p).startswith('http')]
-    return sorted(found + ['src/sys/posix.c', 'src/sys/posix.h'])
+    return sorted(p for folder in FOLDERS
+                  for p in glob.glob('src/%s/*.[ch]' % folder)
+                  if p != 'src/sys/sys.h')
 
 
 def all_mutants():
@@ -251,7 +254,7 @@ class Base:
         scenarios = sorted(glob.glob('tests/sim/*.c'))
         if kind == 'sim':
             return [p for p in scenarios if not p.endswith('threads.c')] + \
-                sorted(glob.glob('src/sys/sim*.c'))
+                sorted(glob.glob('tests/sim/system/*.c'))
         return [p for p in scenarios if p.endswith('threads.c') or
                 'scenario_' in p and 'broken' not in p]
 
@@ -271,7 +274,7 @@ class Build:
         self.tree = os.path.join(base.work, name)
         shutil.rmtree(self.tree, ignore_errors=True)
         os.makedirs(self.tree)
-        for part in ('src', 'include', 'tests/fault'):
+        for part in ('src', 'include', 'tests/fault', 'tests/sim/system'):
             shutil.copytree(os.path.join(base.tree, part),
                             os.path.join(self.tree, part))
 

@@ -45,7 +45,7 @@
 
 #include "sys/sys.h"
 #if defined(WEIR_SIM)
-#include "sys/sim_world.h"
+#include "system/world.h"
 #else
 enum weir_sim_fault { /* on real threads nothing is made to fail */
     WEIR_SIM_WEAK_CAS, WEIR_SIM_NO_MEMORY, WEIR_SIM_NO_THREAD,

@@ -2,7 +2,7 @@
  * scenario_gate.c - the gate: line, limits that change, hold, rate. */
 #include "scenario.h"
 
-#include "gate_pool.h"
+#include "gate/pool_gate.h"
 
 static struct {
     struct weir_gate *gate;

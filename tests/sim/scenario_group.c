@@ -2,7 +2,7 @@
  * scenario_group.c - groups: results, room, cancelling. */
 #include "scenario_group.h"
 
-#include "group_private.h"
+#include "group/group_private.h"
 
 struct group_state group_state;
 

@@ -3,7 +3,7 @@
  * when its reference is left behind in the ring. */
 #include "scenario_group.h"
 
-#include "group_private.h"
+#include "group/group_private.h"
 
 static struct {
     COUNTER told_fn, told_drop, accepted, runs;

@@ -2,7 +2,7 @@
  * scenario_pool.c - the pool: submit, park, room, closing. */
 #include "scenario_pool.h"
 
-#include "pool_private.h"
+#include "pool/pool_private.h"
 
 struct pool_state pool_state;
 

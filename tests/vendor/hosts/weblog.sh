@@ -28,12 +28,11 @@ cd "$work" || exit 2
 # As a stranger does it: the sources of the core, copied and compiled.
 mkdir -p host/weir
 cp -r "$root/include" "$root/src" host/weir
-rm -r host/weir/src/http* host/weir/src/demo host/weir/src/man \
-    host/weir/src/sys/sim*
+rm -r host/weir/src/http host/weir/src/demo host/weir/src/man
 # shellcheck disable=SC2086 # CC and CFLAGS may be several words
 ${CC:-cc} ${CFLAGS:--O2} -std=c11 -pthread -Wall -Wextra -o weblog \
     -Ihost/weir/include -Ihost/weir/src "$here/weblog/weblog.c" \
-    host/weir/src/*.c host/weir/src/sys/*.c >log 2>&1 && ! [ -s log ]
+    host/weir/src/*/*.c >log 2>&1 && ! [ -s log ]
 status=$?
 report "it compiles together with the sources without a warning" $status
 if [ $status != 0 ]; then

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ * event_count.c - the slow half of base/event_count.h, which has the discipline. */
+#include "base/event_count.h"
+
+int weir_ec_init(struct weir_event_count *ec)
+{
+    return weir_sys_sem_init(&ec->sem);
+}
+
+void weir_ec_destroy(struct weir_event_count *ec)
+{
+    weir_sys_sem_destroy(&ec->sem);
+}
+
+bool weir_ec_cancel_wait(struct weir_event_count *ec)
+{
+    for (;;) {
+        uint64_t state = weir_atomic_load(&ec->state, weir_seq_cst);
+
+        /* The count is of sleepers without names: while it is not 0, taking
+         * one off is as good as taking ourselves off. At 0 all have been
+         * chosen, and so have we. */
+        while (weir_ec_waiters(state) != 0)
+            if (weir_atomic_cas_weak(&ec->state, &state, state - 1,
+                                     weir_seq_cst))
+                return false;
+        /* Our post is there, or on its way: not for long, so look again
+         * rather than wait. For one who comes to sleep now may take it, and
+         * then its count stands for us; nobody would post for us any more. */
+        if (weir_sys_sem_wait(&ec->sem, INT64_MIN) == 0) {
+            weir_atomic_fetch_and(&ec->state, ~WEIR_EC_WAKING,
+                                  weir_seq_cst);
+            return true;
+        }
+        weir_sys_yield();
+    }
+}
+
+int weir_ec_commit_wait(struct weir_event_count *ec, int64_t deadline)
+{
+    if (weir_sys_sem_wait(&ec->sem, deadline) == 0) {
+        weir_atomic_fetch_and(&ec->state, ~WEIR_EC_WAKING, weir_seq_cst);
+        return 0;
+    }
+    return weir_ec_cancel_wait(ec) ? 0 : -ETIMEDOUT;
+}
+
+void weir_ec_notify_some(struct weir_event_count *ec, uint64_t state,
+                         uint64_t most)
+{
+    while (weir_ec_waiters(state) != 0 && state < WEIR_EC_WAKING) {
+        uint64_t n = weir_ec_waiters(state) < most ? weir_ec_waiters(state)
+                                                   : most;
+
+        if (weir_atomic_cas_weak(&ec->state, &state,
+                                 (state - n) | WEIR_EC_WAKING,
+                                 weir_seq_cst)) {
+            weir_atomic_fetch_add(&ec->woken, n, weir_relaxed);
+            while (n-- > 0)
+                weir_sys_sem_post(&ec->sem);
+            return;
+        }
+    }
+}
+
+void weir_ec_notify_all(struct weir_event_count *ec)
+{
+    uint64_t state = weir_atomic_load(&ec->state, weir_seq_cst);
+    uint64_t count;
+
+    if (weir_ec_waiters(state) == 0)
+        return;
+    while (!weir_atomic_cas_weak(&ec->state, &state,
+                                 state - weir_ec_waiters(state),
+                                 weir_seq_cst))
+        ;
+    count = weir_ec_waiters(state);
+    weir_atomic_fetch_add(&ec->woken, count, weir_relaxed);
+    while (count-- > 0)
+        weir_sys_sem_post(&ec->sem);
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT
+ * gate.c - admission: permits, slots, hold, and one line of those who wait.
+ *
+ * Owns: its counts and its line; a place in line is its thread's, on the
+ *   stack, or its pool's. The semaphore of a place is where its owner parks.
+ * Locks: one mutex over everything. No callback of a user's runs under it;
+ *   a pool's `claim` does, which takes from a ring and waits for nobody but
+ *   a putter in the middle of filling a cell.
+ * Invariants: inside = entries - leaves; entering needs inside < limit, now
+ *   >= held_until, now >= slot, and nobody in front. Only the first in line
+ *   moves.
+ * Wake-ups: every change that may let the first in line go posts it, at most
+ *   once until it has looked; it decides for itself, and when it leaves the
+ *   line it posts the next one, if that one has something to look at. So the
+ *   first in line always has a post, or waits for the time at which its slot
+ *   or the hold's end comes, or can do nothing until someone leaves.
+ *   Posts happen under the lock, and a place's owner takes the lock before
+ *   it destroys the semaphore: no poster is still inside it then.
+ * Not guaranteed: that a permit is used at once. It goes to the first in
+ *   line, which may need some microseconds to wake up.
+ */
+#include "gate/gate_private.h"
+#include "base/options.h"
+
+/* ---- making ---- */
+
+/* Check options and lay them over the gate's; 0 or -EINVAL. */
+static int apply_locked(struct weir_gate *g,
+                        const struct weir_gate_options *o)
+    WEIR_REQUIRES(g->lock)
+{
+    bool was_rated = g->own.rate.rated;
+    int err;
+
+    if (o->limit < WEIR_NONE ||
+        !weir_is_all_zero(o->reserved, sizeof(o->reserved)))
+        return -EINVAL;
+    err = weir_rate_set(&g->own.rate, o->rate_per_s, o->burst,
+                        weir_sys_now());
+    if (err != 0)
+        return err;
+    g->epoch += g->own.rate.rated && !was_rated;
+    if (o->limit != 0)
+        g->limit = o->limit;
+    return 0;
+}
+
+int weir_gate_create(struct weir_gate **out,
+                     const struct weir_gate_options *options)
+{
+    static const struct weir_gate_options defaults;
+    const struct weir_gate_options *o = options ? options : &defaults;
+    struct weir_gate *g;
+    int err;
+
+    *out = NULL;
+    g = weir_sys_alloc(1, sizeof(*g));
+    if (g == NULL)
+        return -ENOMEM;
+    g->pid = weir_sys_pid();
+    g->limit = 1;
+    g->round = 1;
+    g->own.rate.burst = 1;
+    g->own.held_until = WEIR_NO_WAIT;
+    g->held_until = WEIR_NO_WAIT;
+    err = weir_gate_keys_init(g, o->keys_max);
+    if (err != 0)
+        goto no_keys;
+    err = weir_sys_mutex_init(&g->lock);
+    if (err != 0)
+        goto no_lock;
+    weir_sys_lock(&g->lock);
+    err = apply_locked(g, o);
+    weir_sys_unlock(&g->lock);
+    if (err != 0)
+        goto no_options;
+    *out = g;
+    return 0;
+
+no_options:
+    weir_sys_mutex_destroy(&g->lock);
+no_lock:
+    weir_gate_keys_free(g);
+no_keys:
+    weir_sys_free(g);
+    return err;
+}
+
+void weir_gate_destroy(struct weir_gate *g)
+{
+    if (g == NULL)
+        return;
+    if (weir_sys_pid() == g->pid) {
+        WEIR_CHECK(g->stats.waiting == 0 && g->stats.parked == 0,
+                   "weir_gate_destroy: somebody is in line");
+        weir_sys_mutex_destroy(&g->lock);
+    }
+    weir_gate_keys_free(g);
+    weir_sys_free(g);
+}
+
+/* ---- entering ---- */
+
+/* Enter in line; the key is kept by the place. */
+static int acquire_in_line_locked(struct weir_gate *g, struct weir_gate_key *k,
+                                  int64_t deadline) WEIR_REQUIRES(g->lock)
+{
+    struct weir_gate_waiter waiter = { .enqueued = false };
+    int err;
+
+    if (weir_sys_pid() != g->pid)
+        return -ECHILD;
+    err = weir_sys_sem_init(&waiter.sem);
+    if (err != 0)
+        return err;
+    weir_gate_enqueue_locked(g, k, &waiter);
+    err = weir_gate_wait_locked(g, k, &waiter, deadline);
+    weir_gate_dequeue_locked(g, k, &waiter);
+    if (err == 0)
+        g->stats.waited++;
+    weir_gate_notify_locked(g, k);
+    weir_sys_sem_destroy(&waiter.sem);
+    return err;
+}
+
+int weir_gate_acquire(struct weir_gate *g, uint64_t key, int64_t deadline)
+{
+    struct weir_gate_key *k;
+    struct weir_gate_state state;
+    int err = weir_sys_lock_in_creator(&g->lock, g->pid);
+
+    if (err != 0)
+        return err;
+    err = weir_gate_key_get_locked(g, key, &k);
+    if (err != 0)
+        goto out;
+    state = weir_gate_state_locked(g, k, false);
+    if (k->first == NULL && weir_gate_is_open(state))
+        weir_gate_acquire_locked(g, k, &state, false);
+    else
+        err = deadline == WEIR_NO_WAIT ? -EAGAIN
+                                   : acquire_in_line_locked(g, k, deadline);
+    weir_gate_key_retire_locked(g, k);
+out:
+    g->stats.rejected += err == -EAGAIN || err == -ETIMEDOUT;
+    weir_sys_unlock(&g->lock);
+    return err;
+}
+
+void weir_gate_release(struct weir_gate *g, uint64_t key)
+{
+    struct weir_gate_key *k;
+
+    if (weir_sys_lock_in_creator(&g->lock, g->pid) != 0)
+        return;
+    k = weir_gate_key_find_locked(g, key);
+    WEIR_CHECK(k != NULL && k->inside > 0,
+               "weir_gate_release: nobody is inside");
+    weir_gate_release_locked(g, k);
+    weir_sys_unlock(&g->lock);
+}
+
+/* ---- changing and watching ---- */
+
+static void notify_owner_locked(struct weir_gate *g) WEIR_REQUIRES(g->lock)
+{
+    if (g->changed != NULL && weir_gate_is_own_process(g))
+        g->changed(g->owner, g->limit);
+}
+
+int weir_gate_set(struct weir_gate *g,
+                  const struct weir_gate_options *options)
+{
+    static const struct weir_gate_options same;
+    const struct weir_gate_options *o = options ? options : &same;
+    int err = weir_sys_lock_in_creator(&g->lock, g->pid);
+    int limit;
+
+    if (err != 0)
+        return err;
+    limit = g->limit;
+    err = apply_locked(g, o);
+    /* A lower limit alone opens nothing. */
+    if (err == 0 && (o->rate_per_s != 0 || o->burst != 0 ||
+                     (limit != WEIR_NONE &&
+                      (g->limit == WEIR_NONE || g->limit > limit))))
+        weir_gate_notify_all_locked(g);
+    notify_owner_locked(g);
+    weir_sys_unlock(&g->lock);
+    return err;
+}
+
+/* The first in line waits for another time now, and a pool that is being
+ * drained gives up what is held, wherever it stands in line at its own gate.
+ */
+static void notify_key_locked(struct weir_gate *g, struct weir_gate_key *k)
+    WEIR_REQUIRES(g->lock)
+{
+    if (!weir_gate_is_own_process(g))
+        return;
+    for (struct weir_gate_waiter *p = k->first; p != NULL; p = p->next)
+        weir_gate_notify_waiter_locked(p);
+    weir_gate_notify_parked_locked(g, k);
+}
+
+int weir_gate_hold(struct weir_gate *g, uint64_t key, int64_t until)
+{
+    struct weir_gate_key *k;
+    int err = weir_sys_lock_in_creator(&g->lock, g->pid);
+
+    if (err != 0)
+        return err;
+    if (key == WEIR_EVERY || (g->keys_max == 0 && key == 0)) {
+        g->held_until = until;
+        if (g->keys_max != 0)
+            weir_gate_notify_all_locked(g);
+        else
+            notify_key_locked(g, &g->own);
+        notify_owner_locked(g);
+        goto out;
+    }
+    err = weir_gate_key_get_locked(g, key, &k);
+    if (err == 0) {
+        k->held_until = until;
+        notify_key_locked(g, k);
+        weir_gate_key_retire_locked(g, k);
+    }
+out:
+    weir_sys_unlock(&g->lock);
+    return err;
+}
+
+int weir_gate_stats(struct weir_gate *g, struct weir_gate_stats *stats)
+{
+    int err = weir_sys_lock_in_creator(&g->lock, g->pid);
+
+    if (err != 0)
+        return err;
+    while (g->keys_live > 0 && weir_gate_keys_reclaim_locked(g, weir_sys_now()))
+        weir_gate_yield_locked(g);
+    *stats = g->stats;
+    stats->limit = g->limit;
+    stats->held_until = g->held_until;
+    stats->keys = g->keys_live;
+    weir_sys_unlock(&g->lock);
+    return 0;
+}

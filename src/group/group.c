@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT
+ * group.c - groups: making, stopping, watching, freeing.
+ *
+ * Owns: the group's memory, by a count of references.
+ * Locks: the group's, see group/member.c. No two groups' locks are held at
+ *   once.
+ * Order: as group/member.c and group/wait.c.
+ * Invariants: a group is made inside a job if and only if it has a parent,
+ *   which lives as long as it does. It is among the parent's children until
+ *   it is destroyed, and is stopped no later than the parent has been.
+ * Wake-ups: as group/member.c; stopping wakes who waits for room or a result.
+ * Not guaranteed: that the group's deadline takes effect at once: a job that
+ *   is queued is dropped when somebody comes to it, and waiters come then.
+ */
+#include "group/group_private.h"
+
+#include "base/options.h"
+
+#include <string.h>
+
+#define WINDOW_MAX ((size_t)1 << 24)
+#define WINDOW_DEFAULT 1024
+
+/* ---- making ---- */
+
+/* The innermost group whose job this thread runs on the pool. */
+static struct weir_group *group_here(const struct weir_pool *pool)
+{
+    const struct weir_context *cx = weir_worker_in(pool);
+
+    if (cx == NULL || cx->depth == 0)
+        return NULL;
+    return cx->frames[cx->depth - 1].group;
+}
+
+/* The buckets and, behind them, the slots, which are touched only as far as
+ * they are used. The pool keeps those of the last group with the usual window
+ * for the next one: a group is often made for one batch of jobs, and having
+ * its pages made takes longer than running short ones. */
+static int make_memory(struct weir_group *g)
+{
+    size_t window = g->options.window;
+    size_t buckets = 1;
+    uintptr_t batch_spin;
+
+    while (buckets < window)
+        buckets *= 2;
+    g->bucket_mask = buckets - 1;
+    /* The sum below does not overflow, also where size_t has 32 bits. */
+    _Static_assert(sizeof(*g->members) + 2 * sizeof(*g->buckets) < 256,
+                   "a group with a window of 2^24 overflows");
+    if (window == WINDOW_DEFAULT)
+        g->buckets = weir_atomic_exchange(&g->pool->group_memory, NULL,
+                                          weir_seq_cst);
+    if (g->buckets != NULL)
+        memset(g->buckets, 0, buckets * sizeof(*g->buckets));
+    else
+        g->buckets = weir_sys_alloc_small(buckets * sizeof(*g->buckets) +
+                                          WEIR_CACHE_LINE +
+                                          window * sizeof(*g->members));
+    if (g->buckets == NULL)
+        return -ENOMEM;
+    batch_spin = (uintptr_t)(g->buckets + buckets);
+    g->members = (struct weir_member *)((batch_spin + WEIR_CACHE_LINE - 1) &
+                                        ~(uintptr_t)(WEIR_CACHE_LINE - 1));
+    return 0;
+}
+
+/* Its slots are free or done, and no reference to one is left. */
+static void keep_memory(struct weir_group *g)
+{
+    void *memory = g->buckets;
+
+    if (g->options.window == WINDOW_DEFAULT)
+        memory = weir_atomic_exchange(&g->pool->group_memory, memory,
+                                      weir_seq_cst);
+    weir_sys_free(memory);
+}
+
+static int make_parks(struct weir_group *g)
+{
+    int err = weir_ec_init(&g->changed);
+
+    if (err != 0)
+        return err;
+    err = weir_ec_init(&g->result_ended);
+    if (err != 0)
+        goto no_wanted;
+    err = weir_ec_init(&g->all);
+    if (err != 0)
+        goto no_all;
+    return 0;
+
+no_all:
+    weir_ec_destroy(&g->result_ended);
+no_wanted:
+    weir_ec_destroy(&g->changed);
+    return err;
+}
+
+/* Let the parent's stop reach the group, the one that was already too. */
+static void join_parent(struct weir_group *g)
+{
+    struct weir_group *p = g->parent;
+
+    weir_atomic_fetch_add(&p->refs, 1, weir_seq_cst);
+    weir_group_lock(p);
+    g->next_child = p->children;
+    if (g->next_child != NULL)
+        g->next_child->prev_child = g;
+    p->children = g;
+    weir_atomic_store(&g->stop, weir_atomic_load(&p->stop, weir_seq_cst),
+                      weir_relaxed); /* not shared yet but by this lock */
+    weir_sys_unlock(&p->lock);
+}
+
+static void leave_parent(struct weir_group *g)
+{
+    struct weir_group *p = g->parent;
+
+    weir_group_lock(p);
+    *(g->prev_child != NULL ? &g->prev_child->next_child : &p->children) =
+        g->next_child;
+    if (g->next_child != NULL)
+        g->next_child->prev_child = g->prev_child;
+    weir_sys_unlock(&p->lock);
+}
+
+int weir_group_create(struct weir_group **out, struct weir_pool *pool,
+                      const struct weir_group_options *options)
+{
+    static const struct weir_group_options defaults;
+    const struct weir_group_options *o = options ? options : &defaults;
+    struct weir_group *g;
+    int err;
+
+    *out = NULL;
+    if (o->window > WINDOW_MAX || o->policy < WEIR_ALL ||
+        o->policy > WEIR_FIRST_OK ||
+        (o->discard | o->help | o->times) >> 1 != 0 ||
+        !weir_is_all_zero(o->reserved, sizeof(o->reserved)))
+        return -EINVAL;
+    if (!weir_sys_in_creator(&pool->fork_guard))
+        return -ECHILD;
+    g = weir_sys_alloc(1, sizeof(*g));
+    if (g == NULL)
+        return -ENOMEM;
+    g->pool = pool;
+    g->options = *o;
+    if (g->options.window == 0)
+        g->options.window = WINDOW_DEFAULT;
+    if (g->options.deadline == 0)
+        g->options.deadline = WEIR_FOREVER;
+    weir_atomic_store(&g->refs, 1, weir_relaxed); /* not shared yet */
+    err = make_memory(g);
+    if (err != 0)
+        goto no_memory;
+    err = weir_sys_mutex_init(&g->lock);
+    if (err != 0)
+        goto no_lock;
+    err = make_parks(g);
+    if (err != 0)
+        goto no_parks;
+    weir_atomic_store(&pool->references, &weir_member_references,
+                      weir_seq_cst);
+    g->parent = group_here(pool);
+    if (g->parent != NULL)
+        join_parent(g);
+    *out = g;
+    return 0;
+
+no_parks:
+    weir_sys_mutex_destroy(&g->lock);
+no_lock:
+    keep_memory(g);
+no_memory:
+    weir_sys_free(g);
+    return err;
+}
+
+void weir_group_release_many(struct weir_group *g, int64_t count)
+{
+    while (g != NULL && weir_atomic_fetch_sub(&g->refs, count,
+                                              weir_seq_cst) == count) {
+        struct weir_group *parent = g->parent;
+
+        count = 1;
+        weir_ec_destroy(&g->all);
+        weir_ec_destroy(&g->result_ended);
+        weir_ec_destroy(&g->changed);
+        weir_sys_mutex_destroy(&g->lock);
+        keep_memory(g);
+        weir_sys_free(g);
+        g = parent;
+    }
+}
+
+void weir_group_release(struct weir_group *g)
+{
+    weir_group_release_many(g, 1);
+}
+
+static void release_refs(struct weir_context *cx)
+{
+    struct weir_group *g = cx->release_group;
+    int64_t count = cx->release_count;
+
+    cx->release_group = NULL;
+    cx->release_count = 0;
+    weir_group_release_many(g, count);
+}
+
+void weir_group_release_later(struct weir_context *cx, struct weir_group *g)
+{
+    if (cx->release_group != g) {
+        weir_worker_release_refs(cx);
+        cx->release_group = g;
+        cx->release_pending = release_refs;
+    }
+    cx->release_count++;
+}
+
+/* ---- stopping ---- */
+
+int weir_group_stopping(struct weir_group *group)
+{
+    for (struct weir_group *g = group; g != NULL; g = g->parent) {
+        int reason = weir_atomic_load(&g->stop, weir_seq_cst);
+
+        if (reason != 0)
+            return reason;
+        if (g->options.deadline != WEIR_FOREVER &&
+            weir_sys_now() >= g->options.deadline)
+            return -ETIMEDOUT;
+    }
+    return 0;
+}
+
+/* Drop the tasks that wait; those that are being started find out. */
+static void drop_deferred(struct weir_group *g, int reason)
+{
+    struct weir_member *member;
+
+    do {
+        struct weir_deferred *deferred = NULL;
+
+        weir_group_lock(g);
+        for (member = g->deferred_jobs.first;
+             member != NULL && deferred == NULL;)
+            if (weir_deferred_take(member->deferred, reason))
+                deferred = member->deferred;
+            else
+                member = member->next;
+        weir_sys_unlock(&g->lock);
+        if (deferred != NULL)
+            weir_deferred_drop(deferred, reason);
+    } while (member != NULL);
+}
+
+/* Stop the groups below: their jobs wait for times and gates, where nobody
+ * would come to look whether an outer group has been stopped. */
+static void stop_children(struct weir_group *g, int reason)
+{
+    struct weir_group *child;
+
+    do {
+        weir_group_lock(g);
+        child = g->children;
+        while (child != NULL &&
+               weir_atomic_load(&child->stop, weir_seq_cst) != 0)
+            child = child->next_child;
+        if (child != NULL)
+            weir_atomic_fetch_add(&child->refs, 1, weir_seq_cst);
+        weir_sys_unlock(&g->lock);
+        if (child != NULL) {
+            weir_group_stop(child, reason);
+            weir_group_release(child);
+        }
+    } while (child != NULL);
+}
+
+void weir_group_stop(struct weir_group *g, int reason)
+{
+    int none = 0;
+
+    weir_pool_busy_begin(g->pool);
+    weir_atomic_cas_strong(&g->stop, &none, reason, weir_seq_cst);
+    for (;;) {
+        struct weir_member *member;
+
+        weir_group_lock(g);
+        member = weir_member_claim_oldest_locked(g);
+        weir_sys_unlock(&g->lock);
+        if (member == NULL)
+            break;
+        weir_member_drop_counted(member, reason);
+    }
+    drop_deferred(g, reason);
+    stop_children(g, reason);
+    weir_ec_notify_all(&g->changed);
+    weir_ring_notify_putters(&g->pool->ring); /* who submits to this group */
+    weir_pool_wake_sleepers(g->pool);
+    weir_deferred_wake_helpers(g->pool);
+    weir_pool_busy_end(g->pool);
+}
+
+int weir_group_cancel(struct weir_group *g, uint64_t index, int reason)
+{
+    struct weir_member *member;
+
+    if (reason >= 0)
+        return -EINVAL;
+    if (!weir_sys_in_creator(&g->pool->fork_guard))
+        return -ECHILD;
+    if (index == WEIR_EVERY) {
+        weir_group_stop(g, reason);
+        return 0;
+    }
+    weir_group_lock(g);
+    member = weir_member_find_locked(g, index);
+    if (member == NULL) {
+        int err = index < g->next_index ? -ESTALE : -ENOENT;
+
+        weir_sys_unlock(&g->lock);
+        return err;
+    }
+    weir_member_cancel(g, member, reason);
+    weir_pool_wake_sleepers(g->pool);
+    weir_deferred_wake_helpers(g->pool);
+    return 0;
+}
+
+/* ---- watching and freeing ---- */
+
+int weir_group_status(struct weir_group *g)
+{
+    int status;
+
+    if (!weir_sys_in_creator(&g->pool->fork_guard))
+        return -ECHILD;
+    weir_group_lock(g);
+    status = g->first_status;
+    if (g->options.policy == WEIR_FIRST_OK && g->has_ok)
+        status = 0;
+    weir_sys_unlock(&g->lock);
+    return status;
+}
+
+int weir_group_stats(struct weir_group *g, struct weir_group_stats *stats)
+{
+    if (!weir_sys_in_creator(&g->pool->fork_guard))
+        return -ECHILD;
+    weir_group_lock(g);
+    *stats = g->stats;
+    weir_sys_unlock(&g->lock);
+    return 0;
+}
+
+void weir_group_destroy(struct weir_group *g)
+{
+    if (g == NULL)
+        return;
+    if (!weir_sys_in_creator(&g->pool->fork_guard)) {
+        weir_sys_free(g->buckets);
+        weir_sys_free(g);
+        return;
+    }
+    WEIR_CHECK(!weir_group_is_own(g),
+               "weir_group_destroy: called by one of its jobs");
+    weir_group_stop(g, -ECANCELED);
+    weir_group_wait_end(g);
+    if (g->parent != NULL)
+        leave_parent(g);
+    weir_group_release(g);
+}

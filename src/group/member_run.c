@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT
+ * member_run.c - running a group's jobs, whoever brings them; group/member.c has
+ * the discipline. */
+#include "group/group_private.h"
+
+int weir_member_stop_reason(const struct weir_member *member)
+{
+    int reason = weir_atomic_load(&member->stop, weir_seq_cst);
+
+    return reason != 0 ? reason : weir_group_stopping(member->group);
+}
+
+static bool frame_stopping(const struct weir_frame *frame)
+{
+    if (frame->deferred != NULL && frame->deferred->job.deadline != 0 &&
+        weir_sys_now() >= frame->deferred->job.deadline)
+        return true;
+    return weir_member_stop_reason(frame->member) != 0;
+}
+
+static int64_t frame_deadline(const struct weir_frame *frame)
+{
+    int64_t deadline = WEIR_FOREVER;
+
+    if (frame->deferred != NULL && frame->deferred->job.deadline != 0)
+        deadline = frame->deferred->job.deadline;
+    for (const struct weir_group *g = frame->group; g != NULL; g = g->parent)
+        if (g->options.deadline < deadline)
+            deadline = g->options.deadline;
+    return deadline;
+}
+
+/* Its gates are left and have forgotten it before its end can be seen: who
+ * sees that may destroy them. */
+static void leave_gates(struct weir_deferred *deferred, unsigned held)
+{
+    if (deferred == NULL)
+        return;
+    weir_deferred_release_permits(deferred, held);
+    weir_deferred_detach(deferred);
+}
+
+/* The thread of a job ends inside it: the job ends with it. */
+static void frame_abandon(struct weir_frame *frame)
+{
+    struct weir_member *member = frame->member;
+    struct weir_group *g = frame->group;
+    bool last = weir_frame_is_last(frame);
+
+    member->result.status = -ECANCELED;
+    if (g->options.times)
+        member->result.ended_at = weir_sys_now();
+    weir_listener_end(&frame->listener);
+    if (g->pool->on_event != NULL)
+        weir_event_abandoned(frame->cx, weir_member_event(member), last);
+    if (last && (!frame->from_ring || frame->deferred != NULL))
+        weir_atomic_fetch_add(&g->pool->failed_elsewhere, 1, weir_relaxed);
+    leave_gates(frame->deferred, frame->held);
+    if (frame->deferred != NULL)
+        weir_count_one(&frame->cx->moved); /* weir_deferred_run() will not */
+    if (last)
+        weir_member_finish(member);
+    else /* the retry that weir_attempt() has promised will not come */
+        weir_member_drop_counted(member, -ECANCELED);
+    if (frame->from_ring)
+        weir_group_release(g);
+    if (frame->deferred != NULL)
+        weir_deferred_end(frame->deferred);
+}
+
+/* Call the function of a claimed job once. *forked: this is a child that it
+ * has forked, and the slot may be gone. */
+static int call(struct weir_context *cx, struct weir_member *member,
+                bool *forked)
+{
+    struct weir_frame *frame = &cx->frames[cx->depth - 1];
+    int status;
+
+    cx->tag = member->result.tag;
+    cx->retry_ns = -1;
+    member->result.worker = cx->index;
+    frame->attempt = ++member->result.attempts;
+    if (cx->pool->on_event != NULL)
+        weir_event_began(cx, weir_member_event(member));
+    if (member->group->options.times)
+        member->result.began_at = weir_sys_now();
+    status = member->fn(cx, member->result.arg);
+    *forked = weir_worker_is_forked(cx);
+    if (*forked)
+        return status;
+    weir_listener_end(&frame->listener);
+    if (member->group->options.times)
+        member->result.ended_at = weir_sys_now();
+    member->result.status = status;
+    return status;
+}
+
+/* A job that no task brought asks for another run, and gets one. */
+static void defer_rerun(struct weir_context *cx, struct weir_member *member)
+{
+    struct weir_deferred *deferred = weir_deferred_adopt(
+        cx->pool, &(struct weir_call){ .fn = weir_member_run,
+                                       .arg = member,
+                                       .drop = weir_member_deferred_dropped });
+    int reason;
+
+    deferred->group = member->group;
+    weir_deferred_wants_rerun(deferred, WEIR_RERUN, cx->retry_ns);
+    weir_member_requeue(member, deferred);
+    cx->became_deferred = true;
+    reason = weir_deferred_requeue(deferred);
+    if (reason != 0)
+        weir_deferred_drop(deferred, reason);
+}
+
+/* What a run has led to. */
+enum outcome {
+    OVER,
+    AGAIN,
+    DROPPED,
+    FORKED /* to this child, which does no more about it */
+};
+
+static enum outcome run_frame(struct weir_context *cx,
+                              struct weir_frame *frame, int *result)
+{
+    struct weir_member *member = frame->member;
+    struct weir_deferred *deferred = frame->deferred;
+    bool forked, again;
+    int status = call(cx, member, &forked), reason;
+
+    *result = status;
+    if (forked)
+        return FORKED;
+    again = deferred != NULL
+                ? weir_deferred_wants_rerun(deferred, status, cx->retry_ns)
+                : status == WEIR_RERUN;
+    reason = again ? weir_member_stop_reason(member) : 0;
+    if (cx->pool->on_event != NULL)
+        weir_event_ended(cx, again ? WEIR_JOB_RERUN : WEIR_JOB_ENDED,
+                         status);
+    if (again && reason == 0)
+        return AGAIN;
+    leave_gates(deferred, frame->held);
+    if (deferred != NULL)
+        deferred->again = false;
+    if (reason == 0) {
+        weir_member_finish(member);
+        return OVER;
+    }
+    weir_member_drop_counted(member, reason);
+    return DROPPED;
+}
+
+/* The thread of a helper ends: what it was to run again ends too. */
+static void drop_reruns(struct weir_context *cx)
+{
+    while (cx->reruns != NULL) {
+        struct weir_member *member = cx->reruns;
+
+        cx->reruns = member->next;
+        weir_member_drop_counted(member, -ECANCELED);
+    }
+}
+
+/* A job that is helped with asks for another run: its place in the ring may
+ * be gone, so it stays with the helper. */
+static void rerun_by_helper(struct weir_context *cx, struct weir_member *member)
+{
+    weir_member_unqueue(member);
+    member->rerun_at = weir_after(cx->retry_ns);
+    member->rerun_depth = cx->depth;
+    member->next = cx->reruns;
+    cx->reruns = member;
+    cx->drop_reruns = drop_reruns;
+}
+
+/* It is to run again: with the task that brought it, as a task of its own,
+ * or by who helps with it. */
+static void run_again_later(struct weir_context *cx,
+                            const struct weir_frame *frame)
+{
+    if (frame->deferred != NULL) {
+        weir_deferred_release_permits(frame->deferred, frame->held);
+        weir_member_requeue(frame->member, frame->deferred);
+    } else if (frame->from_ring) {
+        defer_rerun(cx, frame->member);
+    } else {
+        rerun_by_helper(cx, frame->member);
+    }
+}
+
+/* How a claimed job has come to who runs it. */
+struct origin {
+    bool from_ring; /* from the ring */
+    struct weir_deferred *deferred;
+    unsigned held;
+};
+
+/* Run a claimed job. There is a frame left. Returns its status; 0 where it
+ * is not over, or was counted as dropped, but not where it has forked. */
+static int run_claimed(struct weir_context *cx, struct weir_member *member,
+                       struct origin origin, enum outcome *outcome)
+{
+    struct weir_frame *frame = &cx->frames[cx->depth++];
+    uint64_t outer_tag = cx->tag;
+    int64_t outer_retry = cx->retry_ns;
+    struct weir_event outer;
+    int status = 0, blocks = weir_grow_pause(cx);
+
+    frame->cx = cx;
+    frame->group = member->group;
+    frame->member = member;
+    frame->from_ring = origin.from_ring;
+    frame->deferred = origin.deferred;
+    frame->held = origin.held;
+    frame->released = 0;
+    frame->part = NULL;
+    frame->stopping = frame_stopping;
+    frame->deadline = frame_deadline;
+    frame->abandon = frame_abandon;
+    frame->listener.fn = NULL;
+    if (cx->pool->on_event != NULL)
+        outer = cx->who;
+    *outcome = run_frame(cx, frame, &status);
+    cx->depth--;
+    /* No job runs here until this is done: the frame stays as it is. */
+    if (*outcome == AGAIN)
+        run_again_later(cx, frame);
+    cx->tag = outer_tag;
+    cx->retry_ns = outer_retry;
+    if (*outcome != FORKED)
+        weir_grow_resume(cx, blocks);
+    if (cx->pool->on_event != NULL)
+        cx->who = outer;
+    return *outcome == OVER || *outcome == FORKED ? status : 0;
+}
+
+int weir_member_end_reason(const struct weir_member *member)
+{
+    int mode = weir_atomic_load(&member->group->pool->mode, weir_seq_cst);
+    int reason = weir_member_stop_reason(member);
+
+    if (reason == 0 && mode == WEIR_CANCEL)
+        reason = -ECANCELED;
+    return reason;
+}
+
+bool weir_member_run_nested(struct weir_context *cx, struct weir_member *member)
+{
+    struct weir_pool *pool = member->group->pool;
+    int reason = weir_member_end_reason(member);
+    enum outcome outcome = DROPPED;
+
+    if (reason != 0)
+        weir_member_drop_counted(member, reason);
+    else if (run_claimed(cx, member, (struct origin){ .from_ring = false },
+                         &outcome) != 0)
+        weir_atomic_fetch_add(&pool->failed_elsewhere, 1, weir_relaxed);
+    return outcome == AGAIN;
+}
+
+/* Whether what the ring or a task brings is this one's to run. */
+static bool claim_for_run(struct weir_context *cx, struct weir_member *member,
+                          const struct weir_deferred *deferred)
+{
+    return deferred != NULL ? weir_member_claim(member)
+                        : weir_member_claim_generation(member, cx->tag);
+}
+
+int weir_member_run(struct weir_context *cx, void *arg)
+{
+    struct weir_member *member = arg;
+    struct weir_group *g = member->group;
+    struct origin origin = { .from_ring = true,
+                             .deferred = cx->starting_deferred };
+    enum outcome outcome = DROPPED;
+    int status = 0;
+
+    if (origin.deferred != NULL)
+        origin.held = cx->starting_permits;
+    cx->starting_deferred = NULL;
+    if (claim_for_run(cx, member, origin.deferred)) {
+        int reason = weir_member_stop_reason(member);
+
+        if (reason != 0) {
+            leave_gates(origin.deferred, origin.held);
+            weir_member_drop_counted(member, reason);
+        } else {
+            status = run_claimed(cx, member, origin, &outcome);
+        }
+    } else {
+        leave_gates(origin.deferred, origin.held);
+    }
+    if (outcome != AGAIN && outcome != FORKED)
+        weir_group_release_later(cx, g);
+    return status;
+}
+
+/* Whether a job of the ring's is a reference to what is not queued. */
+static bool is_stale(const struct weir_call *call)
+{
+    const struct weir_member *member = call->arg;
+
+    return call->drop == weir_member_reference_dropped &&
+           weir_atomic_load(&member->claim, weir_seq_cst) !=
+               (call->tag << 2 | WEIR_MEMBER_QUEUED);
+}
+
+/* Give the references back, those of one group together. */
+static void release_references(const struct weir_call *calls, size_t count)
+{
+    for (size_t i = 0, n; i < count; i += n) {
+        const struct weir_member *member = calls[i].arg;
+        struct weir_group *g = member->group;
+
+        /* The slots are there as long as the references are. */
+        for (n = 1; i + n < count; n++) {
+            member = calls[i + n].arg;
+            if (member->group != g)
+                break;
+        }
+        weir_group_release_many(g, (int64_t)n);
+    }
+}
+
+const struct weir_references weir_member_references = { is_stale,
+                                                        release_references };
+
+void weir_member_deferred_dropped(void *arg, int reason)
+{
+    struct weir_member *member = arg;
+    struct weir_group *g = member->group;
+
+    if (weir_member_claim(member))
+        weir_member_drop(member, reason);
+    weir_group_release(g);
+}
+
+/* The pool drops a reference. It drops all it holds, so if the job is queued
+ * its own reference goes too, whichever this one is. */
+void weir_member_reference_dropped(void *arg, int reason)
+{
+    struct weir_member *member = arg;
+    struct weir_group *g = member->group;
+    bool claimed;
+
+    /* Under the lock, so that a job which is being submitted has been
+     * accepted by the ring, or taken back. */
+    weir_group_lock(g);
+    claimed = !member->is_deferred && weir_member_claim(member);
+    weir_sys_unlock(&g->lock);
+    /* The pool counts a job as dropped for this reference, so a job that
+     * was not is taken off, and one that was is not counted twice. */
+    if (claimed)
+        weir_member_drop(member, reason);
+    else
+        weir_atomic_fetch_sub(&g->pool->dropped_elsewhere, 1, weir_relaxed);
+    weir_group_release(g);
+}

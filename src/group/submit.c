@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT
+ * submit.c - putting jobs into a group; the discipline is that of
+ * group.c and group/member.c. */
+#include "group/group_private.h"
+
+#define CHUNK 16 /* jobs put into the ring at once, kept on the stack */
+
+/* Whether a job cannot go through the ring as it is. */
+static bool is_deferred(const struct weir_group *g, const struct weir_job *job)
+{
+    return g->options.gate != NULL || weir_job_is_deferred(job);
+}
+
+/* Jobs that will be in the ring, or as tasks: count them before a worker may
+ * be done with one. */
+static void add_refs_locked(struct weir_group *g, size_t count)
+{
+    weir_atomic_fetch_add(&g->refs, (int64_t)count, weir_seq_cst);
+}
+
+/* Those that were refused. A job that has ended meanwhile was not the last
+ * for their sake. */
+static void drop_refs_locked(struct weir_group *g, size_t count)
+{
+    weir_atomic_fetch_sub(&g->refs, (int64_t)count, weir_seq_cst);
+    weir_group_await_all_locked(g);
+}
+
+/* Queue up to CHUNK jobs in free slots and put references to them into the
+ * ring. Returns how many were accepted, or -EAGAIN, -EPIPE as the pool says. */
+static ssize_t put_plain_locked(struct weir_group *g,
+                                const struct weir_job *jobs, size_t count,
+                                int64_t now)
+{
+    struct weir_member *members[CHUNK];
+    struct weir_call references[CHUNK];
+    size_t n = 0, in;
+    ssize_t accepted;
+
+    for (; n < count && n < CHUNK && weir_group_has_room_locked(g) &&
+           !is_deferred(g, &jobs[n]);
+         n++) {
+        members[n] = weir_member_add_locked(g, &jobs[n], now, false);
+        references[n] = (struct weir_call){ .fn = weir_member_run,
+            .drop = weir_member_reference_dropped, .arg = members[n],
+            .name = weir_proxy_name,
+            .tag = weir_atomic_load(&members[n]->claim, weir_relaxed) >> 2 };
+    }
+    add_refs_locked(g, n);
+    accepted = weir_pool_submit_calls(g->pool, references, n);
+    in = accepted > 0 ? (size_t)accepted : 0;
+    for (size_t i = n; i-- > in;)
+        weir_member_undo_locked(g, members[i]);
+    if (in < n)
+        drop_refs_locked(g, n - in);
+    return accepted;
+}
+
+static void deferred_created(void *arg, struct weir_deferred *deferred)
+{
+    struct weir_member *member = arg;
+
+    member->deferred = deferred;
+}
+
+static ssize_t put_deferred_locked(struct weir_group *g,
+                                   const struct weir_job *job, int64_t now)
+{
+    struct weir_member *member = weir_member_add_locked(g, job, now, true);
+    struct weir_proxy proxy = { .fn = weir_member_run, .arg = member,
+        .drop = weir_member_deferred_dropped, .group = g,
+        .gate = g->options.gate, .on_created = deferred_created };
+    int err;
+
+    add_refs_locked(g, 1);
+    err = weir_pool_submit_deferred(g->pool, job, &proxy, WEIR_NO_WAIT);
+    if (err == 0)
+        return 1;
+    weir_member_undo_locked(g, member);
+    drop_refs_locked(g, 1);
+    return err;
+}
+
+/* Put the first job, or some, into slots and the pool. Returns how many, or
+ * -errno if none: -ENOBUFS no slot is free and results wait; -EBUSY no slot
+ * is free and none waits; -EAGAIN, -EDQUOT, -EPIPE as the pool says. */
+static ssize_t put_locked(struct weir_group *g, const struct weir_job *jobs,
+                          size_t count, int64_t now)
+{
+    bool left = weir_group_has_room_locked(g);
+
+    /* After that: what was dropped for it may have made the room. */
+    if (weir_atomic_load(&g->stop, weir_seq_cst) != 0)
+        return -ECANCELED;
+    if (!left)
+        return g->stats.unread > 0 ? -ENOBUFS : -EBUSY;
+    return is_deferred(g, &jobs[0]) ? put_deferred_locked(g, &jobs[0], now)
+                                : put_plain_locked(g, jobs, count, now);
+}
+
+/* Run a job at once, inside the one that submits it: the ring is full. 0;
+ * -EDEADLK: this is too deep; -EAGAIN: the window is full, or the job may not
+ * start now. */
+static int run_inline(struct weir_context *cx, struct weir_group *g,
+                      const struct weir_job *job)
+{
+    struct weir_member *member = NULL;
+    int64_t now = g->options.times ? weir_sys_now() : 0;
+    int64_t opens_at;
+    bool held;
+
+    if (cx->depth > cx->depth_max)
+        return -EDEADLK;
+    if (is_deferred(g, job))
+        return -EAGAIN;
+    weir_group_lock(g);
+    if (weir_group_has_room_locked(g) &&
+        (g->pool->gate == NULL ||
+         weir_gate_try_acquire_tick(g->pool->gate, &opens_at, &held, NULL,
+                                    NULL) == 0)) {
+        member = weir_member_add_locked(g, job, now, false);
+        if (!weir_member_claim(member))
+            member = NULL; /* not possible under the lock: GCOVR_EXCL_LINE */
+    }
+    weir_sys_unlock(&g->lock);
+    if (member == NULL)
+        return -EAGAIN;
+    weir_atomic_fetch_add(&g->pool->inlined, 1, weir_relaxed);
+    if (weir_member_run_nested(cx, member) && !weir_worker_is_forked(cx))
+        weir_group_finish_reruns(cx, g);
+    return weir_worker_is_forked(cx) ? -ECHILD : 0;
+}
+
+/* Make room for a submitter inside a job: run a job of the group. */
+static int make_room(struct weir_context *cx, struct weir_group *g)
+{
+    int err = weir_group_help(cx, g);
+
+    return err == 0 || err == -ECHILD ? err : -EAGAIN;
+}
+
+/* Whether no slot is free and fewer results wait than `enough`. */
+static bool is_full(struct weir_group *g, size_t enough)
+{
+    bool full;
+
+    weir_group_lock(g);
+    full = !weir_group_has_room_locked(g) && g->stats.unread < enough &&
+           weir_atomic_load(&g->stop, weir_seq_cst) == 0;
+    weir_sys_unlock(&g->lock);
+    return full;
+}
+
+/* Sleep until a slot may be free, or a result ready. */
+static int await_room_in_window(struct weir_group *g, int64_t deadline)
+{
+    size_t some = g->options.window / 8 + 1;
+
+    if (deadline == WEIR_NO_WAIT)
+        return -EAGAIN;
+    /* As at the ring: the window then goes round with some room in it, and
+     * nobody sleeps for each job. */
+    if (weir_spin_begin(&g->spin))
+        weir_group_spin(g, some);
+    if (!is_full(g, 1))
+        return 0;
+    /* The workers may need this processor: who sleeps now is woken at the end
+     * of the next job already, and would be so for each. */
+    weir_sys_yield();
+    if (!is_full(g, some))
+        return 0;
+    weir_sys_yield();
+    if (!is_full(g, 1))
+        return 0;
+    weir_ec_prepare_wait(&g->changed);
+    if (!is_full(g, 1)) {
+        weir_ec_cancel_wait(&g->changed);
+        return 0;
+    }
+    return weir_ec_commit_wait(&g->changed, deadline);
+}
+
+/* What to do about a refusal: 0, and try again; 1: the job has run; or the
+ * error to return. */
+static int handle_refusal(struct weir_group *g, const struct weir_job *job,
+                          ssize_t refusal, int64_t deadline)
+{
+    struct weir_context *cx = weir_worker_in(g->pool);
+    bool inside = cx != NULL;
+    int err;
+
+    if (refusal == -EBUSY)
+        return inside ? make_room(cx, g) : await_room_in_window(g, deadline);
+    if (refusal != -EAGAIN)
+        return refusal == -EDQUOT ? -EAGAIN : (int)refusal;
+    if (!inside)
+        return deadline == WEIR_NO_WAIT ? -EAGAIN
+                                    : weir_pool_await_room(g->pool, &g->stop,
+                                                           deadline);
+    err = run_inline(cx, g, job);
+    return err == 0 ? 1 : err;
+}
+
+ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
+                          size_t count, int64_t deadline)
+{
+    size_t done = 0;
+    int err = 0;
+
+    if (!weir_sys_in_creator(&g->pool->fork_guard))
+        return -ECHILD;
+    for (size_t i = 0; i < count; i++)
+        if (jobs[i].fn == NULL ||
+            (weir_job_is_deferred(&jobs[i]) &&
+             (!weir_job_is_valid(&jobs[i]) || jobs[i].period_ns != 0)))
+            return -EINVAL;
+    while (done < count) {
+        int64_t now = g->options.times ? weir_sys_now() : 0;
+        int64_t until = weir_group_check_deadline(g, deadline);
+        ssize_t n;
+        bool helpers;
+
+        weir_sys_lock(&g->lock); /* what has ended is of no interest yet */
+        n = put_locked(g, jobs + done, count - done, now);
+        helpers = g->helpers > 0;
+        weir_sys_unlock(&g->lock);
+        if (n > 0 && helpers) {
+            /* Waiters inside jobs: they may be the only ones to run it. */
+            weir_ec_notify_all(&g->changed);
+            weir_ec_notify_all(&g->result_ended);
+            weir_ec_notify_all(&g->all);
+        }
+        if (n > 0) {
+            done += (size_t)n;
+            continue;
+        }
+        err = handle_refusal(g, &jobs[done], n, until);
+        if (err == -ETIMEDOUT && until != deadline)
+            err = 0; /* the group's time is up, not the caller's */
+        if (err < 0)
+            break;
+        done += (size_t)err;
+    }
+    /* A child that a job has forked has submitted nothing. */
+    return (done > 0 && err != -ECHILD) || err == 0 ? (ssize_t)done : err;
+}
+
+bool weir_group_try_submit_locked(struct weir_group *g,
+                                  const struct weir_job *job)
+{
+    return weir_atomic_load(&g->stop, weir_seq_cst) == 0 &&
+           put_plain_locked(g, job, 1, 0) == 1;
+}
+
+bool weir_group_queue_for_waiter(struct weir_group *g,
+                                 const struct weir_job *job)
+{
+    bool left;
+
+    weir_group_lock(g);
+    left = weir_group_has_room_locked(g);
+    if (left)
+        weir_member_add_locked(g, job, 0, false);
+    weir_sys_unlock(&g->lock);
+    if (left)
+        weir_atomic_fetch_add(&g->pool->inlined, 1, weir_relaxed);
+    return left;
+}

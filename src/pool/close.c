@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT
+ * close.c - waiting until a pool is quiet, and closing it; pool.c and
+ * pool/worker.c have the discipline. */
+#include "pool/pool_private.h"
+
+/* ---- quiet ---- */
+
+uint64_t weir_pool_ended(struct weir_pool *pool)
+{
+    uint64_t sum = weir_atomic_load(&pool->dropped, weir_seq_cst) +
+                   weir_atomic_load(&pool->ended_elsewhere, weir_seq_cst);
+
+    /* See Order above: these two make the counters visible. */
+    (void)weir_atomic_load(&pool->ring.head, weir_seq_cst);
+    (void)weir_atomic_load(&pool->ring.items.state, weir_seq_cst);
+    for (int i = 0; i < pool->contexts_count; i++)
+        sum += weir_atomic_load(&pool->workers[i].ended, weir_acquire);
+    return sum;
+}
+
+bool weir_pool_is_idle(struct weir_pool *pool)
+{
+    uint64_t ended;
+
+    weir_deferred_skip_orphaned(pool);
+    /* Ended first: it never passes what was accepted before it was read, so
+     * if the two are equal they were equal at the second load. */
+    ended = weir_pool_ended(pool);
+    /* Before what was accepted: a guest may submit and leave. */
+    if (weir_atomic_load(&pool->helping, weir_seq_cst) != 0)
+        return false;
+    return ended == weir_ring_accepted(&pool->ring);
+}
+
+void weir_pool_check_idle(struct weir_pool *pool)
+{
+    struct weir_ring *ring = &pool->ring;
+    int mode = weir_atomic_load(&pool->mode, weir_seq_cst);
+    uint64_t waiting = weir_atomic_load(&pool->idle.state, weir_seq_cst);
+    uint64_t tail, ended;
+
+    if (mode != WEIR_DRAIN && weir_ec_waiters(waiting) == 0 &&
+        weir_atomic_load(&pool->callers, weir_seq_cst) == 0)
+        return;
+    weir_deferred_skip_orphaned(pool);
+    ended = weir_pool_ended(pool);
+    if (weir_atomic_load(&pool->helping, weir_seq_cst) != 0)
+        return; /* it settles when it leaves */
+    tail = WEIR_RING_FIRST_POS + 2 * ended;
+    if (mode == WEIR_DRAIN) {
+        /* Quiet and closed in one step: a job that is accepted meanwhile
+         * moves the tail, and then nothing is closed. */
+        if (weir_atomic_cas_strong(&ring->tail, &tail,
+                                   tail | WEIR_RING_CLOSED, weir_seq_cst)) {
+            weir_ec_notify_all(&ring->items);
+            weir_ring_notify_putters(ring);
+            weir_ec_notify_all(&pool->standbys);
+            /* One may stand at the gate for jobs that others have taken. */
+            if (pool->gate != NULL)
+                weir_gate_notify_delegate(pool->gate, &pool->gate_waiter);
+        }
+    }
+    if (ended == weir_ring_accepted(ring)) {
+        weir_ec_notify_all(&pool->idle);
+        if (weir_atomic_load(&pool->callers, weir_seq_cst) != 0) {
+            weir_ec_notify_all(&ring->items);
+            /* One of them may stand at the gate for jobs that are gone. */
+            if (pool->gate != NULL)
+                weir_gate_notify_delegate(pool->gate, &pool->gate_waiter);
+        }
+    }
+}
+
+/* ---- waiting and closing ---- */
+
+/* Whether it becomes quiet soon enough not to sleep. */
+static bool is_idle_soon(struct weir_pool *pool)
+{
+    struct weir_spin spin = { .budget_used_ns = 0 };
+    bool idle = false;
+
+    if (!weir_spin_begin(&pool->spin))
+        return false;
+    while (!idle && weir_spin_again(&spin, &pool->ring.items,
+                                    weir_ring_count(&pool->ring)))
+        idle = weir_pool_is_idle(pool);
+    weir_spin_end(&pool->spin, idle);
+    return idle;
+}
+
+int weir_pool_wait_idle(struct weir_pool *pool, int64_t deadline)
+{
+    while (!weir_pool_is_idle(pool)) {
+        if (deadline == WEIR_NO_WAIT)
+            return -EAGAIN;
+        if (is_idle_soon(pool))
+            return 0;
+        weir_ec_prepare_wait(&pool->idle);
+        if (weir_pool_is_idle(pool)) {
+            weir_ec_cancel_wait(&pool->idle);
+            return 0;
+        }
+        if (weir_ec_commit_wait(&pool->idle,
+                                weir_grow_wake_at(pool, deadline)) != 0 &&
+            deadline != WEIR_FOREVER && weir_sys_now() >= deadline)
+            return weir_pool_is_idle(pool) ? 0 : -ETIMEDOUT;
+        weir_grow_poll(pool);
+    }
+    return 0;
+}
+
+int weir_pool_wait(struct weir_pool *pool, int64_t deadline)
+{
+    if (!weir_sys_in_creator(&pool->fork_guard))
+        return -ECHILD;
+    if (weir_pool_is_own_job(pool))
+        return -EDEADLK;
+    return weir_pool_wait_idle(pool, deadline);
+}
+
+static void raise_mode(struct weir_pool *pool, int mode)
+{
+    int before = weir_atomic_load(&pool->mode, weir_seq_cst);
+
+    while (before < mode && !weir_atomic_cas_weak(&pool->mode, &before, mode,
+                                                  weir_seq_cst))
+        ;
+}
+
+void weir_pool_stop(struct weir_pool *pool)
+{
+    raise_mode(pool, WEIR_CANCEL);
+    weir_ring_close(&pool->ring);
+    weir_pool_drop_queued(pool);
+    weir_deferred_sweep(pool);
+    weir_ec_notify_all(&pool->ring.items);
+    weir_ring_notify_putters(&pool->ring);
+    weir_ec_notify_all(&pool->standbys);
+    weir_pool_wake_sleepers(pool);
+}
+
+int weir_pool_wait_for_threads(struct weir_pool *pool, int64_t deadline)
+{
+    while (weir_atomic_load(&pool->alive, weir_seq_cst) > 0) {
+        if (deadline == WEIR_NO_WAIT)
+            return -EAGAIN;
+        weir_ec_prepare_wait(&pool->threads_ended);
+        if (weir_atomic_load(&pool->alive, weir_seq_cst) == 0) {
+            weir_ec_cancel_wait(&pool->threads_ended);
+            break;
+        }
+        if (weir_ec_commit_wait(&pool->threads_ended,
+                                weir_grow_wake_at(pool, deadline)) != 0 &&
+            deadline != WEIR_FOREVER && weir_sys_now() >= deadline &&
+            weir_atomic_load(&pool->alive, weir_seq_cst) > 0)
+            return -ETIMEDOUT;
+        weir_grow_poll(pool);
+    }
+    return 0;
+}
+
+/* Drain a pool without threads. While others are at it wait: until it is
+ * quiet, or one of them leaves before that. */
+static int drain_here(struct weir_pool *pool, int64_t deadline)
+{
+    for (;;) {
+        int err = weir_pool_run(pool, deadline);
+
+        if (err != -EBUSY)
+            return err;
+        if (deadline == WEIR_NO_WAIT)
+            return -EAGAIN;
+        weir_ec_prepare_wait(&pool->idle);
+        if (weir_pool_is_idle(pool) ||
+            weir_atomic_load(&pool->callers, weir_seq_cst) <
+                pool->contexts_count)
+            weir_ec_cancel_wait(&pool->idle);
+        else if (weir_ec_commit_wait(&pool->idle, deadline) != 0)
+            return weir_pool_is_idle(pool) ? 0 : -ETIMEDOUT;
+    }
+}
+
+int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
+                    int64_t deadline)
+{
+    struct weir_ring *ring = &pool->ring;
+    int err;
+
+    if (mode != WEIR_DRAIN && mode != WEIR_CANCEL)
+        return -EINVAL;
+    if (!weir_sys_in_creator(&pool->fork_guard))
+        return -ECHILD;
+    if (weir_pool_is_own_job(pool))
+        return -EDEADLK;
+    if (mode == WEIR_CANCEL) {
+        weir_pool_stop(pool);
+    } else {
+        raise_mode(pool, WEIR_DRAIN);
+        weir_atomic_store(&ring->insiders_only, true, weir_seq_cst);
+        weir_deferred_sweep(pool);
+        weir_pool_check_idle(pool);
+        weir_ring_notify_putters(ring);
+        err = pool->own_threads_max == 0 ? drain_here(pool, deadline) : 0;
+        if (err != 0)
+            return err;
+    }
+    /* Who stands at the gate looks at the mode. */
+    if (pool->gate != NULL)
+        weir_gate_notify_delegate(pool->gate, &pool->gate_waiter);
+
+    err = weir_pool_wait_for_threads(pool, deadline);
+    /* A thread beside this one may still be dropping what it took. */
+    if (err == 0)
+        err = weir_pool_wait_idle(pool, deadline);
+    if (err != 0)
+        return err;
+    weir_sys_lock(&pool->lock);
+    if (!pool->joined)
+        weir_pool_join_workers_locked(pool);
+    pool->joined = true;
+    weir_sys_unlock(&pool->lock);
+    return 0;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT
+ * queue.c - the bounded queue: a ring, and a count of items dealt with.
+ *
+ * Owns: the ring (with the parks of putters and takers), the park of those
+ *   who join.
+ * Locks: none.
+ * Order: as base/ring.h. weir_queue_done() adds to `done` by a seq_cst
+ *   read-modify-write, which is the "making" of base/event_count.h for joiners.
+ * Invariants: done <= accepted. The bound of the ring is head + capacity.
+ * Wake-ups: a put wakes a taker, a take a putter, in flight one at a time;
+ *   who was woken and leaves more behind wakes the next. The last `done`
+ *   wakes all joiners. Closing wakes all putters and takers.
+ * Not guaranteed: order among sleepers.
+ */
+#include "base/options.h"
+#include "base/ring.h"
+#include "sys/sys.h"
+
+#include <weir/queue.h>
+
+#define ITEM_BYTES_MAX ((size_t)1 << 20)
+#define CAPACITY_MAX ((size_t)1 << 30)
+
+struct weir_queue {
+    struct weir_ring ring;
+    size_t bytes;                             /* (c) of an item */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) done; /* (a) items dealt with */
+    struct weir_event_count joiners;
+};
+
+static uint64_t current_queue_bound(void *owner)
+{
+    struct weir_queue *queue = owner;
+
+    return weir_atomic_load(&queue->ring.head, weir_seq_cst) +
+           2 * queue->ring.capacity;
+}
+
+int weir_queue_create(struct weir_queue **out,
+                      const struct weir_queue_options *options)
+{
+    static const struct weir_queue_options defaults;
+    const struct weir_queue_options *o = options ? options : &defaults;
+    struct weir_queue *queue;
+    size_t capacity = o->capacity ? o->capacity : 1024;
+    int err;
+
+    *out = NULL;
+    if (capacity > CAPACITY_MAX || o->item_bytes > ITEM_BYTES_MAX ||
+        !weir_is_all_zero(o->reserved, sizeof(o->reserved)))
+        return -EINVAL;
+    queue = weir_sys_alloc(1, sizeof(*queue));
+    if (queue == NULL)
+        return -ENOMEM;
+    queue->bytes = o->item_bytes ? o->item_bytes : sizeof(void *);
+    queue->ring.current_bound = current_queue_bound;
+    queue->ring.owner = queue;
+    err = weir_ring_init(&queue->ring, capacity, queue->bytes, false);
+    if (err != 0)
+        goto no_ring;
+    err = weir_ec_init(&queue->joiners);
+    if (err != 0)
+        goto no_joiners;
+    *out = queue;
+    return 0;
+
+no_joiners:
+    weir_ring_destroy(&queue->ring);
+no_ring:
+    weir_sys_free(queue);
+    return err;
+}
+
+void weir_queue_destroy(struct weir_queue *queue)
+{
+    if (queue == NULL)
+        return;
+    if (weir_sys_pid() == queue->ring.pid) {
+        weir_ec_destroy(&queue->joiners);
+        weir_ring_destroy(&queue->ring);
+    } else {
+        weir_ring_free_memory(&queue->ring);
+    }
+    weir_sys_free(queue);
+}
+
+ssize_t weir_queue_put_many(struct weir_queue *queue, const void *items,
+                            size_t count, int64_t deadline)
+{
+    return weir_ring_put(&queue->ring, (struct weir_ring_batch){
+        .items = items, .count = count, .bytes = queue->bytes,
+        .stride = queue->bytes }, false,
+                         deadline);
+}
+
+int weir_queue_put(struct weir_queue *queue, const void *item,
+                   int64_t deadline)
+{
+    ssize_t n = weir_queue_put_many(queue, item, 1, deadline);
+
+    return n < 0 ? (int)n : 0;
+}
+
+/* Sleep until there is something to take or nothing will come: 0; or
+ * -ETIMEDOUT. */
+static int wait_for_item(struct weir_queue *queue, int64_t deadline,
+                         bool *slept)
+{
+    struct weir_ring *ring = &queue->ring;
+    unsigned round = 0;
+
+    if (weir_sys_pid() != ring->pid)
+        return -ECHILD;
+    /* As for putters: about a microsecond before going to sleep. */
+    for (int i = 0; i < 8; i++) {
+        weir_ring_backoff(&round);
+        if (weir_ring_has_item(ring))
+            return 0;
+    }
+    weir_ec_prepare_wait(&ring->items);
+    if (weir_ring_count(ring) > 0 || weir_ring_is_closed(ring)) {
+        *slept |= weir_ec_cancel_wait(&ring->items);
+        return 0;
+    }
+    if (weir_ec_commit_wait(&ring->items, deadline) == 0) {
+        *slept = true;
+        return 0;
+    }
+    return weir_ring_count(ring) > 0 ? 0 : -ETIMEDOUT;
+}
+
+ssize_t weir_queue_take_many(struct weir_queue *queue, void *items,
+                             size_t count, int64_t deadline)
+{
+    struct weir_ring *ring = &queue->ring;
+    bool slept = false;
+    size_t n;
+
+    if (count == 0)
+        return 0;
+    while ((n = weir_ring_take(ring, items, count, queue->bytes)) == 0) {
+        int err = 0;
+
+        /* Something is inside, but whoever was putting it is not here. */
+        if (weir_ring_count(ring) > 0 && weir_sys_pid() != ring->pid)
+            return -ECHILD;
+        /* Closed, and then still nothing there: nothing will come. */
+        if (weir_ring_is_closed(ring)) {
+            /* A put and a close within a few instructions of this thread's:
+             * the simulator has them in queue-close. */
+            if (weir_ring_count(ring) > 0)
+                continue; /* GCOVR_EXCL_LINE */
+            return -EPIPE;
+        }
+        err = deadline == WEIR_NO_WAIT ? -EAGAIN
+                                   : wait_for_item(queue, deadline, &slept);
+        if (err != 0)
+            return err;
+    }
+    weir_ring_notify_room(ring);
+    if (slept && weir_ring_count(ring) > 0)
+        weir_ec_notify_one(&ring->items);
+    return (ssize_t)n;
+}
+
+int weir_queue_take(struct weir_queue *queue, void *item, int64_t deadline)
+{
+    ssize_t n = weir_queue_take_many(queue, item, 1, deadline);
+
+    return n < 0 ? (int)n : 0;
+}
+
+int weir_queue_close(struct weir_queue *queue)
+{
+    if (weir_sys_pid() != queue->ring.pid)
+        return -ECHILD;
+    weir_ring_close(&queue->ring);
+    weir_ec_notify_all(&queue->ring.items);
+    weir_ring_notify_putters(&queue->ring);
+    return 0;
+}
+
+void weir_queue_done(struct weir_queue *queue, size_t count)
+{
+    uint64_t more = count, done, accepted;
+
+    /* Larger counts would wrap `done` to a value that looks possible. */
+    WEIR_CHECK(more <= INT64_MAX,
+               "weir_queue_done: more are done than were put");
+    done = weir_atomic_fetch_add(&queue->done, more, weir_seq_cst) + more;
+    accepted = weir_ring_accepted(&queue->ring);
+    WEIR_CHECK(accepted - done <= INT64_MAX,
+               "weir_queue_done: more are done than were put");
+    if (done == accepted)
+        weir_ec_notify_all(&queue->joiners);
+}
+
+static bool all_done(struct weir_queue *queue)
+{
+    /* Done first: it never passes what was accepted before it was read. */
+    uint64_t done = weir_atomic_load(&queue->done, weir_seq_cst);
+
+    return done == weir_ring_accepted(&queue->ring);
+}
+
+int weir_queue_join(struct weir_queue *queue, int64_t deadline)
+{
+    while (!all_done(queue)) {
+        if (deadline == WEIR_NO_WAIT)
+            return -EAGAIN;
+        if (weir_sys_pid() != queue->ring.pid)
+            return -ECHILD;
+        weir_ec_prepare_wait(&queue->joiners);
+        if (all_done(queue)) {
+            weir_ec_cancel_wait(&queue->joiners);
+            return 0;
+        }
+        if (weir_ec_commit_wait(&queue->joiners, deadline) != 0)
+            return all_done(queue) ? 0 : -ETIMEDOUT;
+    }
+    return 0;
+}
+
+size_t weir_queue_count(const struct weir_queue *queue)
+{
+    /* Counting loads and changes nothing. */
+    return weir_ring_count((struct weir_ring *)(uintptr_t)&queue->ring);
+}
