@@ -2,8 +2,9 @@
  * gate.h - admission: a concurrency limit, a rate limit, and a hold.
  *
  * A gate protects a resource that tolerates only a limited load, such as a web
- * service or a disk. A thread that may not enter waits in line. All three
- * bounds can be changed while the gate is in use.
+ * service or a disk. A thread that may not enter waits in line. A job that may
+ * not enter is parked: it waits in line without a thread. All three bounds can
+ * be changed while the gate is in use.
  *
  *   struct weir_gate *gate;
  *   int err = weir_gate_create(&gate, &(struct weir_gate_options){
@@ -18,10 +19,10 @@
  *   weir_gate_destroy(gate);
  *
  * A gate with limit 1 serializes, a gate with a rate is a rate limiter, and a
- * held gate is a pause. Jobs can pass gates without a thread: a pool can have a
- * gate for all of its jobs (`limit` and `rate_per_s` in pool.h), and a job can
- * name one more (`gate` in job.h). In this header an entry is a successful
- * weir_gate_acquire(), or a run of a job that passes the gate.
+ * held gate is a pause. A pool can have a gate for all of its jobs (`limit` and
+ * `rate_per_s` in pool.h), and a job can name another one (`gate` in job.h). In
+ * this header an entry is a successful weir_gate_acquire(), or a run of a job
+ * that passes the gate.
  *
  * LIMIT. At most `limit` permits are out. Each entry takes a permit, which
  * weir_gate_release() or the end of the job's run gives back. A job that is run
@@ -33,9 +34,9 @@
  * RATE. Ticks lie 1/rate apart. Each entry uses one tick and happens at that
  * tick or later, never earlier. A late entry does not delay the ticks after it,
  * but a tick that stays unused for `burst` periods is lost. So any k/rate
- * seconds see at most k + burst entries. A new gate, and each key that is new
- * to it, starts with `burst` ticks that may be used immediately. So does every
- * key if a rate is set and there was none before.
+ * seconds see at most k + burst entries. A new gate, and each key that comes
+ * into use, starts with `burst` ticks that may be used immediately. So does
+ * every key if a rate is set and there was none before.
  *
  * A rate is reached only if `burst` periods are longer than entries are late. A
  * thread that waits for a tick wakes up about 0.1 ms late, and several ms late
@@ -50,7 +51,7 @@
  * key run one after the other. A key is any 64-bit number except WEIR_EVERY. A
  * gate without keys has the single key 0.
  *
- * A key occupies one of keys_max entries while one of these is true:
+ * At most keys_max keys are in use. A key is in use while one of these is true:
  *   - a permit of the key is out, or a thread waits for one
  *   - a job that names the key has not ended
  *   - the key is held
@@ -127,7 +128,7 @@ struct weir_gate_stats {
     size_t parked;     /* jobs now in line without a thread, because they named
                           this gate: parked jobs, and jobs that no worker has
                           tried to start yet */
-    size_t keys;       /* keys that occupy an entry now */
+    size_t keys;       /* keys in use now, see KEYS */
     uint64_t reserved[4];
 };
 
@@ -158,8 +159,8 @@ WEIR_API void weir_gate_destroy(struct weir_gate *gate);
  *   0           the caller has a permit; any thread may release it
  *   -EAGAIN     the call would have to wait, and the deadline is WEIR_NO_WAIT
  *   -ETIMEDOUT  it could not enter before the deadline
- *   -EAGAIN     whatever the deadline, immediately: the key is new, and
- *               keys_max others occupy all entries
+ *   -EAGAIN     whatever the deadline, immediately: the key is not in use, and
+ *               keys_max others are
  *   -EINVAL     the key is WEIR_EVERY, or is not 0 in a gate without keys
  *   -ECHILD     in a forked child: the call would have to wait, or the gate was
  *               locked at the time of the fork
@@ -199,7 +200,7 @@ WEIR_API int weir_gate_set(struct weir_gate *gate,
  * weir_pool_close().
  * Returns:
  *   0        done
- *   -EAGAIN  the key is new, and keys_max others occupy all entries
+ *   -EAGAIN  the key is not in use, and keys_max others are
  *   -EINVAL  the key is not 0 in a gate without keys
  *   -ECHILD  in a forked child: the gate was locked at the time of the fork */
 WEIR_API int weir_gate_hold(struct weir_gate *gate, uint64_t key,

@@ -139,11 +139,11 @@ struct weir_job {
     const char *name; /* for on_event. Not copied: the string must outlive the
                          job */
 
-    /* A gate that each run passes, besides the gate of the pool and that of
-     * the group. The job is parked while it may not enter. It enters all
-     * gates in one step, or holds no permit. The permit is given back when
-     * the run has returned. The gate must outlive the job. One that
-     * weir_pool_gate() returns is -EINVAL. NULL: none. */
+    /* A gate that each run passes, besides the gate of the pool and that of the
+     * group. The job is parked while it may not enter. It enters all gates in
+     * one step, or holds no permit. The permit is given back when the run has
+     * returned. The gate must outlive the job. One that weir_pool_gate()
+     * returns is -EINVAL. NULL: none. */
     struct weir_gate *gate;
     uint64_t key; /* in that gate, except WEIR_EVERY; ignored if the gate has no
                      keys */
@@ -196,10 +196,9 @@ WEIR_API struct weir_pool *weir_pool_of(const struct weir_context *cx);
  *   N to N + C - 1    a thread inside weir_pool_run(), with C as callers_max
  *   -1                an application thread that waits for a group
  *
- * An array indexed by this number needs N + C elements. If the option `workers`
- * is 0, N is at least weir_processors(), and worker_start can run before
- * weir_pool_create() has returned: what each worker needs then goes into
- * *worker_local. */
+ * An array indexed by this number needs N + C elements. If `workers` is 0, N
+ * depends on weir_processors(), and worker_start runs before the application
+ * can ask the pool: keep what each worker needs in *worker_local instead. */
 WEIR_API int weir_worker_index(const struct weir_context *cx);
 
 /* Return the tag of the job. */

@@ -71,8 +71,8 @@
  * weir_sleep(), a wait for a group. If all workers are blocked outside of Weir
  * and no thread is in such a call, the next call makes the attempt.
  *
- * STACK. stack_bytes is what jobs can use; glibc takes thread-local variables
- * out of a thread's stack, and they come on top. The default is that of the
+ * STACK. stack_bytes is what jobs can use: thread-local variables, which glibc
+ * places on the stack of a thread, come on top. The default is that of the
  * system, usually 8 MiB, or 8 MiB if that is less than 256 KiB (as with musl).
  * Address space is reserved for the whole stack, memory only for what jobs have
  * touched. Use less if address space is scarce: with RLIMIT_AS, with
@@ -81,9 +81,9 @@
  * SIGNALS. Workers block every signal except SIGSEGV, SIGBUS, SIGFPE, SIGILL,
  * SIGTRAP, SIGSYS, SIGABRT and SIGPROF. So the application's own threads
  * receive its signals, and a job that writes to a closed pipe gets EPIPE.
- * Threads inside weir_pool_run(), and threads that help a group, keep their
- * mask. A program that a job starts inherits the mask, and would not react to
- * SIGTERM. Clear it with posix_spawn():
+ * Threads inside weir_pool_run(), and application threads that run jobs while
+ * they wait for a group, keep their mask. A program that a job starts inherits
+ * the mask, and would not react to SIGTERM. Clear it with posix_spawn():
  *
  *   sigemptyset(&none);
  *   posix_spawnattr_setsigmask(&attr, &none);
@@ -94,9 +94,9 @@
  *   sigemptyset(&none);
  *   pthread_sigmask(SIG_SETMASK, &none, NULL);
  *
- * MEMORY. All memory is reserved when the pool is created, which fails with
- * -ENOMEM if the system does not promise the whole. It becomes resident when it
- * is touched; on a 64-bit system:
+ * MEMORY. All memory except stacks is reserved when the pool is created, which
+ * fails with -ENOMEM if the system does not promise the whole. It becomes
+ * resident when it is touched; on a 64-bit system:
  *   64 bytes   for each of `capacity`, rounded up to a power of two. They are
  *              touched in turn, so that all are resident after that many jobs
  *   384 bytes  for each job with a gate, start, deadline, period, retries or
@@ -271,7 +271,7 @@ WEIR_API void weir_pool_destroy(struct weir_pool *pool);
  *   -ETIMEDOUT  no room before the deadline
  *   -EAGAIN     whatever the deadline, immediately: the first job names a gate
  *               with keys, and parked_max jobs wait there with its key, or
- *               keys_max other keys occupy that gate
+ *               keys_max other keys are in use there
  *   -EPIPE      the pool is closed; or is being drained, and the caller is none
  *               of its jobs
  *   -EINVAL     one of the jobs has no fn or a member out of range
