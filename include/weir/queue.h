@@ -6,6 +6,10 @@
  * producers down to the pace of the consumers (back-pressure). A take from an
  * empty queue waits for an item. A program with one consumer:
  *
+ *   #include <pthread.h>
+ *   #include <stdio.h>
+ *   #include <weir/queue.h>
+ *
  *   static void *consume(void *arg)
  *   {
  *       struct weir_queue *queue = arg;

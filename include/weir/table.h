@@ -5,6 +5,9 @@
  * walk a sorted snapshot of all entries. Mutexes inside the table protect it.
  * A program that counts:
  *
+ *   #include <stdio.h>
+ *   #include <weir/table.h>
+ *
  *   static int add_one(void *user, void *value, size_t bytes)
  *   {
  *       uint64_t *count = value;
@@ -49,12 +52,12 @@
  * that each table draws when it is created, so adversarial keys (hash flooding)
  * do not make it slow.
  *
- * MEMORY. An entry takes 64 to 128 bytes on systems with 64 bits. If its key
- * and its value exceed 24 bytes together, it takes another allocation of 16
- * bytes plus key and value. Removing a key frees that allocation; the rest of
- * its memory serves later keys and is freed by destroy. A call that adds a key
- * may have to enlarge its part of the table: it then moves a 32nd of all
- * entries, while other calls on that part wait.
+ * MEMORY. An entry of a large table takes 64 to 128 bytes on systems with 64
+ * bits. If its key and its value exceed 24 bytes together, it takes another
+ * allocation of 16 bytes plus key and value. Removing a key frees that
+ * allocation; the rest of its memory serves later keys until destroy. A call
+ * that adds a key may have to enlarge its part of the table: it then moves a
+ * 32nd of all entries, while other calls on that part wait.
  *
  * CONCURRENCY. Every call may run concurrently with every other call on the
  * same table, except destroy. Calls wait for each other only while one copies

@@ -6,6 +6,10 @@
  * they were accepted, as many per system call as are waiting. Records never
  * mix. A program that writes one:
  *
+ *   #include <stdio.h>
+ *   #include <string.h>
+ *   #include <weir/writer.h>
+ *
  *   int main(void)
  *   {
  *       static char line[] = "{\"status\": 200}\n";
