@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_embedding.c - the library in a program that has plans of its own: for
- * signals, for descriptors, and for fork() and exec().
+ * test_embedding.c - the library in an application that uses signals,
+ * descriptors, fork() and exec() for other purposes.
  *
  * With the arguments "descriptors N" it is the program that is executed, and
  * fails unless it was given N of them. */
@@ -341,15 +341,15 @@ static void a_job_forks(void)
 }
 
 static const struct tap_case cases[] = {
-    { "no signal's disposition or mask is changed, ever",
+    { "the library never changes the disposition or mask of a signal",
       signals_stay_the_hosts },
-    { "no signal is raised by what a writer cannot write",
+    { "a writer that cannot write raises no signal",
       no_signal_is_raised },
-    { "signals sent to the process reach the host's thread",
+    { "signals sent to the process reach an application thread",
       signals_reach_the_host },
-    { "a child forked under load is told, and the parent loses nothing",
+    { "a child forked under load gets ECHILD, and the parent loses nothing",
       a_child_is_told },
-    { "a child forked under load may become another program, which gets no "
+    { "a program executed by a child forked under load inherits no "
       "descriptor", a_child_executes },
     { "a job may fork", a_job_forks },
 };

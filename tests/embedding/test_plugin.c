@@ -123,7 +123,7 @@ static void loaded_again_and_again(void)
     EXPECT_INT(mappings("libweir"), 0);
 }
 
-/* ---- two at once ---- */
+/* ---- two copies ---- */
 
 struct two {
     const struct copy *mine, *other;
@@ -295,10 +295,10 @@ static void beside_strangers(void)
 }
 
 static const struct tap_case cases[] = {
-    { "loaded and unloaded 1,000 times it leaves nothing behind",
+    { "the library leaves nothing behind if it is loaded 1,000 times",
       loaded_again_and_again },
-    { "two copies in a process do not know of each other", two_at_once },
-    { "it calls its own functions where the program has others of that name",
+    { "two copies of the library in a process are independent", two_at_once },
+    { "the library calls its own functions, not the program's of that name",
       beside_strangers },
 };
 

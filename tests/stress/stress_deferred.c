@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * stress_task.c - random programs of jobs that wait: times, deadlines,
+ * stress_deferred.c - random programs of jobs that wait: times, deadlines,
  * periods, reruns, priorities and gates with keys that two pools share, in
  * groups and inside jobs, while gates are held and set, jobs cancelled, and
  * pools closed. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_group_task.c - jobs of groups that wait for a time or a gate, and
+ * test_group_deferred.c - jobs of groups that wait for a time or a gate, and
  * who helps with them. */
 #include "asleep.h"
 #include "jobs.h"

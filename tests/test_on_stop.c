@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_listen.c - the promises of weir_on_stop(). */
+ * test_on_stop.c - the promises of weir_on_stop(). */
 #include "asleep.h"
 
 #include <weir/group.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_task.c - what a job may ask for in struct weir_job: times,
+ * test_deferred.c - what a job may ask for in struct weir_job: times,
  * reruns, priorities, and how they end. */
 #include "jobs.h"
 

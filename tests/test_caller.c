@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_lend.c - the promises of weir_pool_run(), and of pools without
+ * test_caller.c - the promises of weir_pool_run(), and of pools without
  * threads. */
 #include "asleep.h"
 #include "jobs.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_each.c - the promises of parallel loops, of group.h. */
+ * test_for_each.c - the promises of parallel loops, of group.h. */
 #include "jobs.h"
 
 #define ENDLESS ((size_t)-1 / 2) /* elements of no size: the cursor is 64 bits
@@ -180,6 +180,9 @@ static void as_many_threads_as_workers(void)
         }
 }
 
+/* With `flag` the loop lasts long enough for all helpers to join, and for the
+ * system to preempt threads inside. An element does not call sched_yield(): if
+ * all processors are busy, that takes tens of milliseconds. */
 static int enter_and_leave(struct weir_context *cx, void *user,
                            void *element)
 {
@@ -189,7 +192,7 @@ static int enter_and_leave(struct weir_context *cx, void *user,
 
     while (most < now && !atomic_compare_exchange_weak(&r->most, &most, now))
         continue;
-    sched_yield();
+    run_for(atomic_load(&r->flag) ? 200 * WEIR_US : 2 * WEIR_US);
     atomic_fetch_sub(&r->inside, 1);
     return add_one(cx, user, element);
 }
@@ -203,8 +206,10 @@ static void no_more_threads(void)
             run_init(&r);
             r.pool = make_limited(4, limit);
             r.each = (struct weir_each){ .fn = enter_and_leave, .size = 1 };
-            for (int i = 0; i < 50; i++)
+            for (int i = 0; i < 50; i++) {
+                atomic_store(&r.flag, i == 0);
                 count_elements(&r, 200, inside);
+            }
             EXPECT(atomic_load(&r.most) <= (limit != 0 ? limit : 4));
             /* A worker gives its permit back before it sleeps. */
             if (limit != 0)
@@ -492,7 +497,7 @@ static void sum_up(struct run *r, size_t count, int inside)
 static int accumulate_slowly(struct weir_context *cx, void *user,
                              void *element)
 {
-    sched_yield();
+    run_for(2 * WEIR_US);
     return accumulate(cx, user, element);
 }
 
