@@ -478,8 +478,8 @@ static void random_programs(void)
 }
 
 static const struct tap_case cases[] = {
-    { "random programs: what waits ends once, inside its gates",
-      random_programs },
+    { "random programs: each deferred job ends exactly once and runs only "
+      "with its permits", random_programs },
 };
 
 int main(void)
