@@ -194,6 +194,13 @@ static void a_failing_hook(void)
     EXPECT_INT(atomic_load(&ran), 0);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 1);
+
+    submit_fn(pool, count_run, &ran);
+    atomic_store(&starts, 0);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), -EXDEV);
+    EXPECT_INT(atomic_load(&ran), 1);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 2);
     weir_pool_destroy(pool);
 }
 
