@@ -271,7 +271,12 @@ struct weir_ring_batch {
 };
 
 /* Put copies of items, waiting for room. Insiders may put when outsiders are
- * refused. As weir_queue_put_many(). */
+ * refused. Returns the number put, always a prefix, or if none was:
+ *   0           the batch is empty
+ *   -EAGAIN     no room, and the deadline was WEIR_NO_WAIT
+ *   -ETIMEDOUT  no room before the deadline
+ *   -EPIPE      the ring is closed, or outsiders are refused
+ *   -ECHILD     this is a forked child, and there is no room */
 static inline ssize_t weir_ring_put(struct weir_ring *ring,
                                     struct weir_ring_batch batch, bool insider,
                                     int64_t deadline)

@@ -22,7 +22,7 @@ bool weir_group_is_own(const struct weir_group *group)
 
     for (; cx != NULL; cx = cx->outer)
         for (int i = cx->depth; i-- > 0;)
-            for (const struct weir_group *g = cx->frames[i].group; g != NULL;
+            for (const struct weir_group *g = cx->frames[i].owner; g != NULL;
                  g = g->parent)
                 if (g == group)
                     return true;
@@ -77,8 +77,8 @@ bool weir_group_sleep(struct weir_group_waiter *waiter, bool helps,
                       int64_t until)
 {
     struct weir_group *g = waiter->g;
-    struct weir_helper helper = { .group = g, .park = waiter->park };
-    struct weir_sleeper sleeper = { .park = waiter->park };
+    struct weir_helper helper = { .owner = g, .event = waiter->park };
+    struct weir_sleeper sleeper = { .event = waiter->park };
     bool over, queued;
 
     weir_ec_prepare_wait(waiter->park);
