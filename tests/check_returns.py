@@ -20,7 +20,7 @@ VALUE is what stands behind "Returns" in the function's comment:
   count       a number above 0: "how many", "length", "1 after"
   NULL        of a function that returns a pointer
   call()=-EXXX  "an error of call()", and the one that the case makes happen
-  own=-EXXX   "what fn returned", "the error that sticks": so too
+  own=-EXXX   "what fn returned", "the sticky error": so too
   abort       "Aborts when"
   called      of a function that documents none of these
 "as weir_x()" stands for all errors that weir_x() documents.
@@ -79,7 +79,7 @@ def documented(f, every):
             values['count'] = 1
         for of in re.findall(r'\berrors? of ([^;:]*)', text):
             values.update(set(re.findall(r'\b[a-z_]+\(\)', of)))
-        for phrase in ('what [^;:]*returned', 'the error that sticks',
+        for phrase in ('what [^;:]*returned', 'the sticky error',
                        'status that was not 0'):
             values['own'] += len(re.findall(phrase, text))
         for other in re.findall(r'\bas (weir_\w+)\(\)', text):

@@ -11,6 +11,16 @@ static struct weir_pool *make_limited(int workers, int limit)
         .limit = limit });
 }
 
+/* Spin for at least ns. A busy machine only makes this longer, so the loop
+ * never measures less. */
+static void run_for(int64_t ns)
+{
+    int64_t until = weir_after(ns);
+
+    while (weir_now() < until)
+        continue;
+}
+
 /* What a loop is about, and what its elements noted. */
 struct run {
     struct weir_pool *pool;
@@ -73,10 +83,7 @@ static int add_one(struct weir_context *cx, void *user, void *element)
 
 static int add_one_slowly(struct weir_context *cx, void *user, void *element)
 {
-    int64_t until = weir_after((int64_t)(weir_tag(cx) % 7) * WEIR_US);
-
-    while (weir_now() < until)
-        continue;
+    run_for((int64_t)(weir_tag(cx) % 7) * WEIR_US);
     return add_one(cx, user, element);
 }
 
@@ -249,17 +256,24 @@ static void a_full_gate(void)
     weir_pool_destroy(r.pool);
 }
 
-/* At least 3 us each by the clock: so every element leaves a range alone. */
+/* Element 1000 waits for all others. Every element takes at least 3 us, so a
+ * thread takes elements out of its range one by one, and the other thread can
+ * steal the rest of the range. The elements from 1100 on wait until element
+ * 1000 has begun: otherwise a thread that is preempted just before it publishes
+ * the range of element 1000 could be left alone with it, because the other
+ * thread finds nothing to steal and leaves the loop. */
 static int long_or_last(struct weir_context *cx, void *user, void *element)
 {
     struct run *r = user;
-    int64_t until = weir_after(3 * WEIR_US);
 
     (void)element;
-    while (weir_now() < until)
-        continue;
-    if (weir_tag(cx) == 1000)
+    run_for(3 * WEIR_US);
+    if (weir_tag(cx) == 1000) {
+        atomic_store(&r->flag, 1);
         AWAIT(atomic_load(&r->ended) == (int)r->each.count - 1);
+    } else if (weir_tag(cx) >= 1100) {
+        AWAIT(atomic_load(&r->flag));
+    }
     atomic_fetch_add(&r->ended, 1);
     return 0;
 }
@@ -373,21 +387,27 @@ static void elements_that_block(void)
     }
 }
 
-/* The first elements are short, or last until the calling thread has run one;
- * the others meet in eight threads. */
+/* In the loop over 100 elements each takes a microsecond. In the loop over 70
+ * the first ten take 200 us each, and each of the others waits until eight
+ * threads run one. That happens on a machine of any speed, because:
+ * - The first ten take at least 200 us in every thread, so that all threads
+ *   claim elements one by one. A thread that has measured an element of less
+ *   than a microsecond claims up to 16 in one step, and others cannot steal
+ *   them.
+ * - A worker returns from one of the first ten only after the calling thread
+ *   has run one. So there is one left for the calling thread, which submits
+ *   more helpers after it. */
 static int short_then_meet(struct weir_context *cx, void *user, void *element)
 {
     struct run *r = user;
-    int64_t until = weir_after(r->each.count == 100 ? WEIR_US
-                                                    : 200 * WEIR_US);
 
     (void)element;
-    if (r->each.count == 100 || (weir_tag(cx) < 10 &&
-                                 weir_worker_index(cx) < 0)) {
-        while (weir_now() < until)
-            continue;
-        atomic_store(&r->flag, 1);
+    if (r->each.count == 100) {
+        run_for(WEIR_US);
     } else if (weir_tag(cx) < 10) {
+        run_for(200 * WEIR_US);
+        if (weir_worker_index(cx) < 0)
+            atomic_store(&r->flag, 1);
         AWAIT(atomic_load(&r->flag));
     } else {
         atomic_fetch_add(&r->begun, 1);
@@ -405,7 +425,6 @@ static void elements_that_take_longer(void)
     /* Teach the pool how long the function takes. */
     r.each = (struct weir_each){ .fn = short_then_meet, .count = 100 };
     EXPECT_INT(loop(&r), 0);
-    atomic_store(&r.flag, 0);
     r.each.count = 70;
     EXPECT_INT(loop(&r), 0);
     EXPECT_INT(atomic_load(&r.begun), 60);
@@ -544,13 +563,14 @@ static int fail_to_make(void *user, void *accumulator)
     return -ENOMEM;
 }
 
-static int until_made(struct weir_context *cx, void *user, void *element)
+/* No element returns before the loop has failed. If they returned as soon as
+ * init has been called, the calling thread could run all of them before the
+ * helper reports the failure, and the loop would succeed. */
+static int until_stopped(struct weir_context *cx, void *user, void *element)
 {
-    struct run *r = user;
-
-    (void)cx;
+    (void)user;
     (void)element;
-    AWAIT(atomic_load(&r->made) != 0);
+    AWAIT(weir_stop_requested(cx));
     return 0;
 }
 
@@ -563,7 +583,7 @@ static void an_accumulator_that_fails(void)
         run_init(&r);
         r.pool = make_pool(&(struct weir_pool_options){ .workers = 2,
             .rate_per_s = paced ? 1e6 : 0 });
-        r.each = (struct weir_each){ .fn = until_made, .count = 50,
+        r.each = (struct weir_each){ .fn = until_stopped, .count = 50,
             .total = &total, .total_bytes = sizeof(total),
             .init = fail_to_make, .combine = combine_sums };
         EXPECT_INT(loop(&r), -ENOMEM);
@@ -753,14 +773,20 @@ static void cancelled_around(void)
 static void late_around(void)
 {
     for (int workers = 1; workers <= 3; workers++) {
+        int64_t ns = 20 * WEIR_MS;
         struct run r;
 
         run_init(&r);
         r.pool = make_limited(workers, 0);
         r.each = (struct weir_each){ .fn = open_running, .count = ENDLESS };
-        submit_to(r.pool, &(struct weir_job){ .fn = loop_in_job, .arg = &r,
-            .deadline = weir_after(20 * WEIR_MS) });
-        EXPECT_INT(weir_pool_wait(r.pool, WEIR_FOREVER), 0);
+        /* On a busy machine the deadline may pass before the first element
+         * begins: try again with a later one. */
+        do {
+            submit_to(r.pool, &(struct weir_job){ .fn = loop_in_job,
+                .arg = &r, .deadline = weir_after(ns) });
+            EXPECT_INT(weir_pool_wait(r.pool, WEIR_FOREVER), 0);
+            ns *= 2;
+        } while (!atomic_load(&r.flag));
         EXPECT_INT(r.result, -ETIMEDOUT);
         weir_pool_destroy(r.pool);
     }
@@ -1092,6 +1118,7 @@ static void a_full_ring(void)
         struct block b;
         struct run r;
         struct weir_job job = { .fn = blocked, .arg = &b };
+        int submitted = 1;
 
         block_init(&b);
         run_init(&r);
@@ -1109,7 +1136,7 @@ static void a_full_ring(void)
             latch_wait(&r.running);
         }
         while (weir_pool_submit(r.pool, &job, 1, WEIR_NO_WAIT) == 1)
-            continue;
+            submitted++;
         if (inside) {
             latch_open(&r.go);
             AWAIT(atomic_load(&r.flag) == 1);
@@ -1117,7 +1144,7 @@ static void a_full_ring(void)
             atomic_store(&r.flag, 1);
             count_elements(&r, 1000, 0);
         }
-        for (int i = 0; i < 8; i++)
+        for (int i = 0; i < submitted; i++)
             latch_open(&b.go);
         EXPECT_INT(weir_pool_wait(r.pool, WEIR_FOREVER), 0);
         EXPECT_INT(r.result, 0);
@@ -1211,11 +1238,19 @@ static void the_rate(void)
     }
 }
 
+/* Element 300 holds the gate. The elements from 400 on wait for that, as the
+ * other thread could otherwise run all of them while the thread that has
+ * claimed element 300 is preempted. The earlier ones take at least 3 us each,
+ * so that a thread claims only a few at a time. */
 static int hold_at_once(struct weir_context *cx, void *user, void *element)
 {
     struct run *r = user;
 
     (void)element;
+    if (weir_tag(cx) >= 400)
+        AWAIT(atomic_load(&r->flag));
+    else
+        run_for(3 * WEIR_US);
     if (weir_tag(cx) == 300) {
         EXPECT_INT(weir_gate_hold(weir_pool_gate(r->pool), 0, WEIR_FOREVER),
                    0);
@@ -1227,7 +1262,7 @@ static int hold_at_once(struct weir_context *cx, void *user, void *element)
 
 static void a_hold_in_the_middle(void)
 {
-    enum { COUNT = 200000 };
+    enum { COUNT = 3000 };
 
     for (int workers = 1; workers <= 2; workers++)
         for (int inside = 0; inside < 2; inside++) {

@@ -1,24 +1,114 @@
 /* SPDX-License-Identifier: MIT
- * group.h - jobs that belong together, and a result for each.
+ * group.h - jobs that belong together, with a result for each; parallel loops.
  *
- *   struct weir_group *group;
- *   struct weir_result r;
- *   int err = weir_group_create(&group, pool, NULL);
- *   ...
- *   for (int i = 0; i < 10; i++)
- *       weir_group_submit(group, &(struct weir_job){ .fn = fetch,
- *           .arg = &pages[i] }, 1, WEIR_FOREVER);
- *   while (weir_group_next(group, &r, WEIR_FOREVER) == 0) {  // as they end
- *       struct page *page = r.arg;  // where fetch has put what it found
- *       printf("%s: %s\n", page->url, r.status == 0 ? page->title : "failed");
+ * A group collects the results of its jobs, in the order in which they end or
+ * in the order in which they were submitted. It can be waited for, cancelled,
+ * and given a deadline. A program that computes ten squares:
+ *
+ *   #include <stdio.h>
+ *   #include <weir/group.h>
+ *
+ *   struct task {
+ *       int number, square;
+ *   };
+ *
+ *   static int square(struct weir_context *cx, void *arg)
+ *   {
+ *       struct task *task = arg;
+ *
+ *       (void)cx;
+ *       task->square = task->number * task->number;
+ *       return 0;
  *   }
- *   weir_group_destroy(group);
  *
- * With weir_group_get(group, i, ...) instead of next, results come in the
- * order of the input. A loop over an array is a single call:
+ *   int main(void)
+ *   {
+ *       struct task tasks[10];
+ *       struct weir_pool *pool;
+ *       struct weir_group *group;
+ *       struct weir_result r;
+ *
+ *       if (weir_pool_create(&pool, NULL) != 0 ||
+ *           weir_group_create(&group, pool, NULL) != 0)
+ *           return 1;
+ *       for (int i = 0; i < 10; i++) {
+ *           tasks[i].number = i;
+ *           weir_group_submit(group, &(struct weir_job){ .fn = square,
+ *               .arg = &tasks[i] }, 1, WEIR_FOREVER);
+ *       }
+ *       while (weir_group_next(group, &r, WEIR_FOREVER) == 0) {
+ *           struct task *task = r.arg;
+ *
+ *           if (r.status == 0)
+ *               printf("%d * %d = %d\n", task->number, task->number,
+ *                      task->square);
+ *       }
+ *       weir_group_destroy(group);
+ *       weir_pool_destroy(pool);
+ *       return 0;
+ *   }
+ *
+ * weir_group_next() returns results in the order in which jobs end. With
+ * weir_group_get(group, i, &r, WEIR_FOREVER) for i from 0 they come in the
+ * order of submission.
+ *
+ * WINDOW. At most `window` jobs of a group are unfinished, or finished and
+ * unread, at a time. If all of them are unfinished, weir_group_submit() waits.
+ * If some are unread, waiting could last for ever, because only the caller can
+ * read them: then it returns -ENOBUFS, or the number of jobs that did fit.
+ * weir_group_next() and weir_group_get() make room. So one thread can run an
+ * endless input in constant memory:
+ *
+ *   while ((n = weir_group_submit(group, &job, 1, WEIR_FOREVER)) == -ENOBUFS &&
+ *          weir_group_get(group, oldest, &r, WEIR_FOREVER) == 0) {
+ *       use(&r);  // in the order of the input
+ *       oldest++;
+ *   }
+ *
+ * With `discard` the group keeps no results, so nothing has to be read.
+ *
+ * MEMORY. Creating a group allocates 200 to 208 bytes for each job of `window`
+ * and 0.7 KiB more (on systems with 64 bits): 201 KiB for the default. A job
+ * that creates a group for a few jobs should ask for a small window. The jobs
+ * of a group also count against the capacity of the pool.
+ *
+ * WAITING OUTSIDE THE POOL. A thread that is neither a worker nor a caller
+ * thread of the pool sleeps while it waits for a group. If the group has `help`
+ * and the wait has no deadline, the thread runs jobs of the group instead. For
+ * that it takes a permit from the gate of the pool, and it sleeps while it gets
+ * none or there is no job to run. Those jobs may in turn wait for groups, at
+ * most 16 levels deep, or help_depth if that is less.
+ *
+ * WAITING INSIDE A JOB. A job may create a group on its own pool, submit jobs
+ * to it and wait for it:
+ *   - With WEIR_FOREVER the worker that waits runs jobs of that group, oldest
+ *     first, and no other jobs. They run with the permits that the waiting job
+ *     holds. So the wait ends even in a pool of one worker and a limit of 1.
+ *     A job that needs a tick of a rate, or passes a held gate, does not start
+ *     earlier for that.
+ *   - With a deadline the worker sleeps.
+ *   - A worker that sleeps in a wait releases the permits of its job, and
+ *     reacquires them before the wait returns.
+ *   - A wait returns -EDEADLK if it would have to run a job more than
+ *     help_depth waits deep (an option of the pool, 16 by default). Nothing is
+ *     lost: the jobs are still queued, and other workers run them. A deeper
+ *     wait succeeds if other workers have run all of them.
+ *   - A wait for a group returns -EDEADLK at any depth if the waiting job
+ *     belongs to that group or to a group below it, or runs inside the wait of
+ *     such a job.
+ *
+ * WAITING FOR ANOTHER POOL. A job that waits for a group on another pool than
+ * its own releases its permits and sleeps while that pool's threads run the
+ * group. With `help` it runs jobs of the group, as a thread outside the pool
+ * does. Weir does not detect every deadlock here: two pools whose workers all
+ * wait for groups on the other pool wait for ever.
+ *
+ * NESTING. A group that a job creates on its own pool is a child of the group
+ * that the job belongs to. Cancelling a group cancels its children too, also
+ * those that are created later.
  *
  * PARALLEL LOOPS. weir_for_each() calls a function for every element of an
- * array, and returns when all are done:
+ * array and returns when all calls have returned:
  *
  *   static int square_root(struct weir_context *cx, void *user, void *element)
  *   {
@@ -30,10 +120,10 @@
  *   ...
  *   double numbers[1000] = { ... };
  *   int err = weir_for_each(pool, &(struct weir_each){ .fn = square_root,
- *       .array = numbers, .count = 1000, .size = sizeof numbers[0] });
+ *       .array = numbers, .count = 1000, .size = sizeof(numbers[0]) });
  *
- * A reduction gives each thread a private accumulator, so that no call waits
- * for another:
+ * A reduction gives each thread a private accumulator, so that threads do not
+ * wait for each other:
  *
  *   static int add(struct weir_context *cx, void *user, void *element)
  *   {
@@ -49,69 +139,42 @@
  *   ...
  *   double sum = 0;
  *   err = weir_for_each(pool, &(struct weir_each){ .fn = add,
- *       .array = numbers, .count = 1000, .size = sizeof numbers[0],
- *       .total = &sum, .total_bytes = sizeof sum, .combine = combine });
+ *       .array = numbers, .count = 1000, .size = sizeof(numbers[0]),
+ *       .total = &sum, .total_bytes = sizeof(sum), .combine = combine });
  *
- * Threads. The calling thread runs elements itself, from the first one on. If
- * the loop takes longer than waking a worker, jobs are submitted that run
- * elements too: as many as make, with the calling thread, as many threads as
- * the pool has, or as its limit allows. So a short loop costs what the plain
- * loop costs, and a pool of one worker or none is enough. There is no order
- * among elements, and neighbouring elements may run in different threads. An
- * element must not wait for another one: they may all run in one thread.
+ * THREADS OF A LOOP. The calling thread runs elements, from the first one on.
+ * If the loop takes longer than waking a worker does, jobs are submitted that
+ * run elements as well. Together with the calling thread these are as many as
+ * the pool has threads, or as its limit allows. So a short loop costs what a
+ * plain loop costs. Elements run in no particular order, and neighbouring
+ * elements may run in different threads. An element must not wait for another
+ * one, because all of them may run in one thread.
  *
- * Inside fn, weir_tag() is the index of the element. weir_worker_index() is
- * that of the worker, or -1 in a calling thread that is none. If the pool has
- * a worker_start, a thread outside the pool runs no elements, so that
- * weir_local() is always what worker_start has stored. weir_stop_requested(),
- * weir_on_stop(), weir_sleep(), weir_deadline() and groups work as in any job;
- * loops may be nested, up to help_depth. No element allocates memory.
+ * A thread outside the pool runs no elements if the pool has a worker_start,
+ * because weir_local() would be NULL in it, or if the gate of the pool is full.
+ * It then waits until the pool has run them, which takes a worker, or a thread
+ * inside weir_pool_run().
  *
- * Limits. Each thread holds a permit of the pool's gate while it runs elements
- * of the loop, and gives it up at least every millisecond if others want it.
- * If the gate is full, a thread outside the pool leaves all elements to
- * workers and waits. If the gate has a rate or is held, also from the middle
- * of the loop on, each element becomes a job, which passes the gate.
- * Otherwise elements are not jobs: weir_pool_stats() and on_event see only the
- * jobs that run them. Those give way to other jobs that wait in the pool, at
- * least every millisecond between elements.
+ * INSIDE AN ELEMENT. weir_tag() is the index of the element.
+ * weir_worker_index() is that of the worker, or -1 in a thread outside the
+ * pool. weir_stop_requested(), weir_on_stop(), weir_sleep(), weir_deadline()
+ * and groups work as in any job. Loops may be nested, up to help_depth. No
+ * element allocates memory.
  *
- * Closing. A loop that has begun before the pool is drained runs to its end.
+ * LIMITS OF A LOOP. If the pool has a gate, each thread holds a permit while it
+ * runs elements, and releases it at least every millisecond, between two
+ * elements, if others want it. If the gate has a rate or a hold, or gets one in
+ * the middle of the loop, each remaining element becomes a job that passes the
+ * gate. Otherwise elements are not jobs: weir_pool_stats() and on_event count
+ * only the jobs that run them. Those jobs let other jobs of the pool run, at
+ * least every millisecond, between two elements.
  *
- * WINDOW. At most `window` jobs of a group are unfinished or unread at a
- * time; next and get make room by handing results out. So an endless input
- * runs in constant memory, in one thread:
+ * CLOSING. Draining a pool waits for a loop that has begun, with one exception:
+ * a loop of a thread outside the pool whose elements are jobs, because of a
+ * rate or a hold. It skips the elements that have not begun and returns -EPIPE.
  *
- *   while ((n = weir_group_submit(group, &job, 1, WEIR_FOREVER)) == -ENOBUFS &&
- *          weir_group_get(group, out, &r, WEIR_FOREVER) == 0)
- *       out++, use(&r);  // in order of the input, until the job has room
- *
- * With `discard` no results are kept, and nothing need be read. Making a
- * group costs as much as its window: jobs that make small ones say so.
- *
- * WAITING INSIDE A JOB. A job may make a group on its own pool, submit to it
- * and wait for it. The waiting worker runs jobs of that very group, oldest
- * first, and no others; so this ends on a pool of one worker and a limit of
- * 1 too, since what it runs uses the permits its waiting job holds. Nothing
- * starts before its slot of a rate, or at a gate that is held. It helps only
- * with WEIR_FOREVER: a wait with a deadline sleeps. A waiter with nothing to
- * run gives its permits up and takes them again before it returns.
- * A wait that would have to run a job itself more than the pool's help_depth
- * levels deep is refused with -EDEADLK, and nothing is lost: the jobs still
- * run. If other workers run them all, a deeper wait succeeds. A wait for a
- * group that the waiting job, or a job that waits for it, belongs to is
- * -EDEADLK at any depth.
- * A job that waits for a group on another pool than its own gives its permits
- * up and sleeps while that pool's threads run the group; with `help` it runs
- * the group's jobs, as a thread outside any pool does. That is -EDEADLK only
- * for its own groups: two pools whose workers all wait for groups on the other
- * one wait for ever.
- *
- * A group made inside a job is a child of that job's group: cancelling the
- * outer one cancels the inner one, and one that is made after that.
- *
- * Every call may run beside every other on the same group, but for destroy.
- * Groups are destroyed before their pool.
+ * CONCURRENCY. Every call may run concurrently with every other call on the
+ * same group, except destroy. All groups must be destroyed before their pool.
  */
 #ifndef WEIR_GROUP_H
 #define WEIR_GROUP_H
@@ -125,184 +188,258 @@ extern "C" {
 
 struct weir_group;
 
+/* When the end of one job cancels the other jobs of its group. */
 enum weir_policy {
-    WEIR_ALL = 0,       /* run every job, whatever the others return */
-    WEIR_FAIL_FAST = 1, /* the first job that ends with a status other than 0
-                           cancels the rest, also if it was cancelled itself;
-                           a failed run that is retried cancels nothing */
-    WEIR_FIRST_OK = 2   /* the first status that is 0 cancels the rest */
+    WEIR_ALL = 0,       /* never */
+    WEIR_FAIL_FAST = 1, /* when a job ends with a status other than 0, or is
+                           dropped; a failed run that is followed by a retry
+                           cancels nothing */
+    WEIR_FIRST_OK = 2   /* when a job ends with the status 0 */
 };
 
 struct weir_group_options {
-    size_t window;   /* jobs unfinished or unread, to 2^24; 0: 1,024 */
+    size_t window;   /* jobs unfinished or unread, at most 2^24; 0: 1,024 */
     enum weir_policy policy;
-    int discard;     /* 1: keep no results, only counts, so that next and get
-                        have nothing to return: -ENOENT and -ESTALE; 0: keep
-                        them */
-    int help;        /* 1: threads outside the pool run jobs of the group,
-                        which must not end their thread, while they wait
-                        without a deadline; 0: they sleep */
-    int times;       /* 1: results tell when, for three looks at the clock a
-                        job; 0: their times are 0 */
-    struct weir_gate *gate; /* that its jobs pass besides their own, with their
-                        key where it has keys; NULL: none */
-    int64_t deadline; /* a time: jobs not begun by then are dropped with
-                         -ETIMEDOUT, running ones are told to stop; 0: none */
-    /* Called when a result has become ready and none was before, by the
-     * thread that made it so, with no lock held: for a host that has an event
-     * loop to wake. Must not wait. NULL: nothing. */
+    int discard;     /* 1: keep no results, only counts and the first status.
+                        weir_group_next() then returns -ENOENT and
+                        weir_group_get() -ESTALE, once the jobs have ended.
+                        0: keep results */
+    int help;        /* 1: a thread outside the pool that waits without a
+                        deadline runs jobs of the group, which must not end
+                        their thread. 0: it sleeps */
+    int times;       /* 1: fill in the times of results, which costs three clock
+                        reads per job. 0: they are 0 */
+    struct weir_gate *gate; /* a gate that each job passes in addition to its
+                               own, with the key of the job if the gate has
+                               keys. It must outlive the group. NULL: none */
+    int64_t deadline; /* a time as of weir_now(). From then on the group accepts
+                         no jobs, jobs that have not begun are dropped with
+                         -ETIMEDOUT by the next thread that takes them, and
+                         running jobs see weir_stop_requested(). 0: none */
+    /* Called when a result becomes ready and no other is unread, by the thread
+     * that has made it ready, with no lock held: to wake an event loop, for
+     * example. It must not wait: see CALLBACKS in pool.h. Never called with
+     * `discard`. NULL: not called. */
     void (*on_ready)(void *user);
-    void *user;
+    void *user; /* passed to on_ready */
     uint64_t reserved[5];
 };
 
 struct weir_result {
-    uint64_t index;    /* of the job in its group, from 0 in order of
+    uint64_t index;    /* of the job in its group, from 0 in the order of
                           submission */
-    uint64_t tag;      /* the job's */
-    void *arg;         /* the job's; NULL if `drop` was called with it */
-    int status;        /* what fn returned last; or why it was dropped:
-                          -ECANCELED, -ETIMEDOUT, or what cancel said */
-    unsigned attempts; /* runs, also of a job that was dropped after some */
-    int worker;        /* that ran it; -1: none, or a thread of the host's */
-    /* Of weir_now() and the last run, if the group has `times`; else 0. Of a
-     * dropped job ended_at is when it was dropped, and began_at 0 if it never
-     * ran. */
+    uint64_t tag;      /* the tag of the job */
+    void *arg;         /* the argument of the job; NULL if drop() was called
+                          with it. A dropped job without a drop keeps it */
+    int status;        /* what the last run of fn returned; of a dropped job
+                          the reason: -ECANCELED, -ETIMEDOUT, or that of
+                          weir_group_cancel() */
+    unsigned attempts; /* runs of fn; a dropped job may have had some */
+    int worker;        /* weir_worker_index() of the last run; -1: there was
+                          none, or a thread outside the pool ran it */
+    /* Times of weir_now(), if the group has `times`; otherwise 0. began_at and
+     * ended_at belong to the last run. Of a dropped job, ended_at is when it
+     * was dropped, and began_at is 0 if it never ran. */
     int64_t queued_at, began_at, ended_at;
     uint64_t reserved[4];
 };
 
 struct weir_group_stats {
-    uint64_t submitted;  /* accepted */
+    uint64_t submitted;  /* jobs accepted */
     uint64_t succeeded;  /* jobs whose last run returned 0 */
-    uint64_t failed;     /* jobs whose last run failed: not their retries */
-    uint64_t dropped;  /* jobs dropped, before a run or after some */
-    size_t unfinished;   /* queued or running, now */
-    size_t unread;       /* results that wait to be read, now */
+    uint64_t failed;     /* jobs whose last run returned another status; runs
+                            that were followed by a retry are not counted */
+    uint64_t dropped;    /* jobs dropped, before their first run or later */
+    size_t unfinished;   /* jobs queued or running now */
+    size_t unread;       /* results that wait to be read now */
     uint64_t reserved[6];
 };
 
-/* Make a group on a pool, which must outlive it.
- * Returns 0; -EINVAL an option is out of range; -ENOMEM; -ECHILD; an error
- * of sem_init() or pthread_mutex_init(). */
+/* Create a group on a pool. NULL options mean all defaults. If a job of the
+ * pool makes the call, the group becomes a child of that job's group.
+ * Requires: the pool outlives the group.
+ * Returns:
+ *   0        *group is a group; the caller destroys it
+ *   -EINVAL  an option is out of range
+ *   -ENOMEM  there is no memory for it
+ *   -ECHILD  this is a forked child, and the pool is the parent's
+ *   or an error of sem_init() or pthread_mutex_init(). After an error *group
+ *   is NULL. */
 WEIR_API int weir_group_create(struct weir_group **group,
                                struct weir_pool *pool,
                                const struct weir_group_options *options);
 
-/* Cancel, wait for running jobs to end, forget unread results, free. NULL is
- * fine. Its memory stays until what the pool's ring still holds of it has
- * come out. Requires: nobody is inside a call on it; not called by one of its
- * jobs, nor by a job of a group below it. */
+/* Cancel all jobs of a group with -ECANCELED, wait until the running ones have
+ * ended, however long that takes, discard unread results, and free the group.
+ * NULL is ignored. The pool's queue may still refer to dropped jobs; the memory
+ * is freed when the last such entry has left the queue.
+ * Requires: no thread is inside a call on the group. The caller is not one of
+ * its jobs, nor a job of a group below it; otherwise the call aborts. */
 WEIR_API void weir_group_destroy(struct weir_group *group);
 
-/* Submit an array of jobs, waiting for room in the pool and in the window.
- * A window that is full of results which only the caller can read is not
- * waited for: of more jobs than fit, those that fit are accepted.
- * Returns how many were accepted, always the first ones. If none were: 0
- * where count is 0; -ENOBUFS the window is full and results wait to be read;
- * -EAGAIN or -ETIMEDOUT no room; -EAGAIN, at once, a key of a gate has used
- * up parked_max; -ECANCELED the group was cancelled; -EPIPE the pool is
- * closed; -EINVAL a job has no fn, a period, or a member out of range;
- * -ECHILD. From inside a job of the pool nothing waits: what the pool has no
- * room for runs at once, in this call; -EAGAIN is said only where the window
- * is full of jobs that run elsewhere, the job has a gate, a time, a priority
- * or retries, or the pool's rate or hold lets nothing start; -EDEADLK where
- * help_depth forbids to run it here. */
+/* Submit an array of jobs to a group, and wait for room in the pool and in the
+ * window. Jobs are copied. The caller keeps the array, and the arguments of
+ * jobs that were not accepted.
+ *
+ * Inside a job of the pool this call does not wait. If the window is full, it
+ * runs jobs of the group to make room. If the pool is full, it runs the
+ * submitted job itself, before it returns.
+ * Returns how many jobs were accepted, always the first ones of the array.
+ * They may be fewer than `count` even with WEIR_FOREVER, see WINDOW. If no job
+ * was accepted, it returns:
+ *   0           `count` is 0
+ *   -ENOBUFS    the window is full, and results wait to be read
+ *   -EAGAIN     the pool or the window is full, and the deadline was
+ *               WEIR_NO_WAIT
+ *   -ETIMEDOUT  the pool or the window was full until the deadline
+ *   -EAGAIN     whatever the deadline, without waiting: parked_max jobs with
+ *               the same key wait at a gate, or the gate has keys_max keys
+ *   -EAGAIN     inside a job, whatever the deadline: the window is full and
+ *               the caller can run none of its jobs, or the pool is full and
+ *               the job cannot be run by this call, because it or the group
+ *               has a gate, because it has a start, a deadline, a priority or
+ *               retries, or because the rate or a hold of the pool lets no job
+ *               start now
+ *   -EDEADLK    inside a job: the pool is full, and running the job in this
+ *               call would exceed help_depth
+ *   -ECANCELED  the group accepts no more: it was cancelled, its policy has
+ *               cancelled it, or its deadline has passed
+ *   -EPIPE      the pool is closed, or it is being drained and the caller is
+ *               not one of its jobs
+ *   -EINVAL     a job has no fn, has a period_ns, or has a member out of range
+ *   -ECHILD     this is a forked child */
 WEIR_API ssize_t weir_group_submit(struct weir_group *group,
                                    const struct weir_job *jobs, size_t count,
                                    int64_t deadline);
 
-/* Take the result that became ready first.
- * Returns 0; -ENOENT nothing is submitted that was not read; -EAGAIN or
- * -ETIMEDOUT none is ready; -EDEADLK; -ECHILD. */
+/* Take the result that became ready first, and wait for one if none is ready.
+ * Returns:
+ *   0           *result is the result, and its place in the window is free
+ *   -ENOENT     every job has ended and its result was read or discarded
+ *   -EAGAIN     no result is ready, and the deadline was WEIR_NO_WAIT
+ *   -ETIMEDOUT  no result was ready by the deadline
+ *   -EDEADLK    the caller waits for its own end, or its wait is nested too
+ *               deep: see WAITING INSIDE A JOB
+ *   -ECHILD     this is a forked child */
 WEIR_API int weir_group_next(struct weir_group *group,
                              struct weir_result *result, int64_t deadline);
 
-/* Take the result of the job with this index.
- * Returns 0; -ESTALE it was taken before; -ENOENT no such job yet; -EAGAIN
- * or -ETIMEDOUT it has not ended; -EDEADLK; -ECHILD. */
+/* Take the result of the job with this index, and wait until that job has
+ * ended.
+ * Returns:
+ *   0           *result is the result, and its place in the window is free
+ *   -ESTALE     the result was read or discarded
+ *   -ENOENT     no job with this index has been submitted
+ *   -EAGAIN     the job has not ended, and the deadline was WEIR_NO_WAIT
+ *   -ETIMEDOUT  the job had not ended by the deadline
+ *   -EDEADLK    the caller waits for its own end, or its wait is nested too
+ *               deep: see WAITING INSIDE A JOB
+ *   -ECHILD     this is a forked child */
 WEIR_API int weir_group_get(struct weir_group *group, uint64_t index,
                             struct weir_result *result, int64_t deadline);
 
-/* Wait until no job is unfinished; results stay to be read, after a timeout
- * too.
- * Returns 0: all have ended; -EAGAIN or -ETIMEDOUT not yet; -EDEADLK;
- * -ECHILD. What the jobs returned is for weir_group_status(). */
+/* Wait until no job of the group is unfinished, those included that are
+ * submitted meanwhile. Results stay to be read. What the jobs returned does not
+ * matter: see weir_group_status().
+ * Returns:
+ *   0           no job is unfinished
+ *   -EAGAIN     a job is unfinished, and the deadline was WEIR_NO_WAIT
+ *   -ETIMEDOUT  a job was unfinished at the deadline
+ *   -EDEADLK    the caller waits for its own end, or its wait is nested too
+ *               deep: see WAITING INSIDE A JOB
+ *   -ECHILD     this is a forked child */
 WEIR_API int weir_group_wait(struct weir_group *group, int64_t deadline);
 
-/* Tell how it went so far. Returns with WEIR_FIRST_OK 0 once a job has; else
- * what the first job returned that did not return 0, or why it was dropped; 0
- * where there is none; -ECHILD. */
+/* Return the status of the group so far, without waiting.
+ * Returns:
+ *   0           no job has ended with another status, or the policy is
+ *               WEIR_FIRST_OK and a job has succeeded
+ *   or the first status that was not 0, of a job that has run or was dropped
+ *   -ECHILD     this is a forked child */
 WEIR_API int weir_group_status(struct weir_group *group);
 
-/* Cancel the job with this index, or WEIR_EVERY: then the group accepts
- * nothing more. Jobs not begun are dropped with `reason`, which is negative, as
- * their status: by this call, or by a worker that has just taken one and
- * finds out; running ones see weir_stop_requested(), and are called where they
- * asked for that by weir_on_stop().
- * Returns 0, also where the job has already ended; -ESTALE and -ENOENT as
- * weir_group_get(); -EINVAL reason is not negative; -ECHILD. */
+/* Cancel the job with this index, or with WEIR_EVERY all jobs of the group and
+ * of the groups below it, which then accept no more. A job that has not begun
+ * is dropped, with the negative `reason` as its status: by this call, or by the
+ * worker that has just taken it. A running job sees weir_stop_requested(), and
+ * the function that it has given to weir_on_stop() is called.
+ * Returns:
+ *   0        the job is cancelled or had ended already
+ *   -ESTALE  the result of the job was read or discarded
+ *   -ENOENT  no job with this index has been submitted
+ *   -EINVAL  `reason` is not negative
+ *   -ECHILD  this is a forked child */
 WEIR_API int weir_group_cancel(struct weir_group *group, uint64_t index,
                                int reason);
 
-/* Fill in *stats, all of one moment.
- * Returns 0; -ECHILD. */
+/* Fill in *stats. All members are of the same moment.
+ * Returns:
+ *   0        *stats is filled in
+ *   -ECHILD  this is a forked child */
 WEIR_API int weir_group_stats(struct weir_group *group,
                               struct weir_group_stats *stats);
 
-/* A loop over an array. Members that are 0 ask for nothing. */
+/* A loop over an array, for weir_for_each(). A member that is 0 requests
+ * nothing. */
 struct weir_each {
-    /* Called for each element; 0, or a status that ends the loop. With
-     * WEIR_RERUN it is called again for the same element, after the pause of
-     * weir_retry_in(), in which its thread sleeps. */
+    /* Called for each element. It returns 0, or a status that ends the loop.
+     * After WEIR_RERUN it is called again for the same element, after the
+     * pause of weir_retry_in(), during which its thread sleeps. */
     int (*fn)(struct weir_context *cx, void *user, void *element);
-    void *user;
-    void *array;  /* of count elements */
-    size_t count;
-    size_t size;  /* bytes of an element; without an array 0, and fn knows
-                     the element by weir_tag() */
+    void *user;   /* passed to fn, init and combine */
+    void *array;  /* `count` elements; NULL, together with `size` 0: there is
+                     no array, fn is called `count` times with NULL and gets
+                     the index from weir_tag() */
+    size_t count; /* elements */
+    size_t size;  /* bytes of one element */
 
-    /* A reduction. Each thread has an accumulator of `total_bytes` bytes, in
-     * which fn accumulates by weir_accumulator(): the calling thread has
-     * *total itself, with what the caller has put there, and others one that
-     * is zeroed and then passed to `init`, whose status ends the loop if it is
-     * not 0. In the end `combine` is called in the calling thread, once for
-     * each accumulator of another thread whose init has returned 0, to add it
-     * to *total and free what it holds; also if the loop has failed. */
+    /* A reduction, if total_bytes is not 0. The calling thread accumulates in
+     * *total, which keeps what the caller has put there. Every other thread
+     * gets an accumulator of total_bytes zero bytes, for which `init` is called
+     * in that thread; a status of init that is not 0 ends the loop. At the end
+     * the calling thread calls `combine` once for each accumulator whose init
+     * has succeeded, even if the loop has failed. combine adds the accumulator
+     * to *total and frees what it holds. */
     void *total;
     size_t total_bytes;                         /* 0: no accumulators */
-    int (*init)(void *user, void *accumulator); /* NULL: zeroed */
+    int (*init)(void *user, void *accumulator); /* NULL: zero bytes */
     void (*combine)(void *user, void *total, void *accumulator);
 
-    const char *name; /* for on_event, of the jobs that run elements; must
-                         outlive the pool's use of it: a literal */
+    const char *name; /* for on_event, of the jobs that run elements. It is not
+                         copied: use a string literal */
     uint64_t reserved[4];
 };
 
 /* Call a function for every element of an array, in parallel, and return when
- * all calls have returned: see PARALLEL LOOPS above. The first status that is
- * not 0 ends the loop: calls that have begun are told by weir_stop_requested(),
- * and elements that have not begun are skipped.
+ * all calls have returned: see PARALLEL LOOPS. The first status that is not 0
+ * ends the loop: calls that are running see weir_stop_requested(), and elements
+ * that have not begun are skipped. *each is copied. The call waits as long as
+ * the elements take; it has no deadline, except that of the job that makes it.
  * Requires: an element does not end its thread, unless that is a worker.
  * Returns:
- *   0         fn has returned 0 for every element
- *   a status  the first one, in time, that was not 0
- *   -ECANCELED, or the reason  the job around the loop was told to stop, the
- *             pool was cancelled, or a call ended its thread
- *   -ETIMEDOUT the deadline of the job around the loop has passed
- *   -EPIPE    the pool is closed, or is being drained and this is none of its
- *             jobs
- *   -EDEADLK  inside a job: deeper than help_depth
- *   -EINVAL   no fn, total_bytes without total or combine, or a reserved
- *             member is not 0
- *   -ENOMEM, an error of sem_init() or pthread_mutex_init()  only if the
- *             calling thread cannot run elements itself
- *   -ECHILD                                                               */
+ *   0           fn has returned 0 for every element
+ *   or the first status that was not 0, of fn or init
+ *   -ECANCELED  the job that made the call was asked to stop (or the reason of
+ *               weir_group_cancel()), the pool was cancelled, or an element has
+ *               ended its thread
+ *   -ETIMEDOUT  the deadline of the job that made the call has passed
+ *   -EPIPE      the pool is closed, or it is being drained and the caller is
+ *               not one of its jobs
+ *   -EDEADLK    inside a job: the loop is nested deeper than help_depth
+ *   -EINVAL     there is no fn, total_bytes is set without total or combine,
+ *               or a reserved member is not zero
+ *   -ECHILD     this is a forked child
+ *   -ENOMEM     there is no memory for the jobs of the loop, and the calling
+ *               thread cannot run all elements itself
+ *   or in the same case an error of sem_init() or pthread_mutex_init() */
 WEIR_API int weir_for_each(struct weir_pool *pool,
                              const struct weir_each *each);
 
-/* Return the accumulator of the calling thread, inside fn of a loop that has
- * accumulators, or in what fn calls. Returns NULL in any other job. */
+/* Return the accumulator of the calling thread: for fn of a loop with
+ * total_bytes, and functions that it calls. It is valid until fn returns.
+ * Returns:
+ *   the accumulator
+ *   NULL in any other job */
 WEIR_API void *weir_accumulator(const struct weir_context *cx);
 
 #ifdef __cplusplus

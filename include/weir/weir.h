@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * weir.h - the whole core: everything but HTTP. */
+ * weir.h - includes every public header of the core: all except http.h. */
 #ifndef WEIR_WEIR_H
 #define WEIR_WEIR_H
 

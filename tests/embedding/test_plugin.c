@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_guest_load.c - the library as a plug-in has it: loaded, used and
+ * test_plugin.c - the library as a plug-in has it: loaded, used and
  * unloaded, again and again; twice in a process; and in a program that has
  * functions of the same names.
  *
@@ -123,7 +123,7 @@ static void loaded_again_and_again(void)
     EXPECT_INT(mappings("libweir"), 0);
 }
 
-/* ---- two at once ---- */
+/* ---- two copies ---- */
 
 struct two {
     const struct copy *mine, *other;
@@ -295,10 +295,10 @@ static void beside_strangers(void)
 }
 
 static const struct tap_case cases[] = {
-    { "loaded and unloaded 1,000 times it leaves nothing behind",
+    { "the library leaves nothing behind if it is loaded 1,000 times",
       loaded_again_and_again },
-    { "two copies in a process do not know of each other", two_at_once },
-    { "it calls its own functions where the program has others of that name",
+    { "two copies of the library in a process are independent", two_at_once },
+    { "the library calls its own functions, not the program's of that name",
       beside_strangers },
 };
 

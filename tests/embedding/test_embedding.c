@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_guest.c - the library in a program that has plans of its own: for
- * signals, for descriptors, and for fork() and exec().
+ * test_embedding.c - the library in an application that uses signals,
+ * descriptors, fork() and exec() for other purposes.
  *
  * With the arguments "descriptors N" it is the program that is executed, and
  * fails unless it was given N of them. */
@@ -18,7 +18,7 @@ static int given;        /* descriptors it was started with */
 
 /* ---- one of everything ---- */
 
-struct guests {
+struct objects {
     struct weir_pool *pool;   /* grows, has a gate, sleeps */
     struct weir_group *group;
     struct weir_gate *gate;
@@ -31,7 +31,7 @@ struct guests {
 
 static int some_work(struct weir_context *cx, void *arg)
 {
-    struct guests *g = arg;
+    struct objects *g = arg;
     uint64_t tag = weir_tag(cx);
     char line[32];
     int n = snprintf(line, sizeof(line), "%d\n", (int)tag);
@@ -45,12 +45,12 @@ static int some_work(struct weir_context *cx, void *arg)
     return 0;
 }
 
-static void guests_make(struct guests *g)
+static void objects_make(struct objects *g)
 {
     int fd;
 
     memset(g, 0, sizeof(*g));
-    snprintf(g->path, sizeof(g->path), "/tmp/weir-guest-XXXXXX");
+    snprintf(g->path, sizeof(g->path), "/tmp/weir-embed-XXXXXX");
     fd = mkstemp(g->path);
     REQUIRE(fd >= 0 && close(fd) == 0);
     g->pool = make_pool(&(struct weir_pool_options){ .workers = 2,
@@ -63,14 +63,14 @@ static void guests_make(struct guests *g)
         .path = g->path, .recover = WEIR_RECOVER_LINES }) == 0);
 }
 
-static void guests_work(struct guests *g, int jobs)
+static void objects_work(struct objects *g, int jobs)
 {
     for (int i = 0; i < jobs; i++)
         submit_in(g->group, &(struct weir_job){ .fn = some_work, .arg = g,
             .tag = (uint64_t)i, .gate = i % 2 ? g->gate : NULL });
 }
 
-static void guests_free(struct guests *g)
+static void objects_free(struct objects *g)
 {
     weir_group_destroy(g->group);
     weir_pool_destroy(g->pool);
@@ -126,7 +126,7 @@ static void signals_stay_the_hosts(void)
     struct sigaction mine = { .sa_handler = catch, .sa_flags = SA_RESTART };
     struct sigaction ignore = { .sa_handler = SIG_IGN }, usr1, usr2, hup;
     struct dispositions before, now;
-    struct guests g;
+    struct objects g;
 
     sigemptyset(&mine.sa_mask);
     sigaddset(&mine.sa_mask, SIGTERM);
@@ -135,17 +135,17 @@ static void signals_stay_the_hosts(void)
     mine.sa_flags = (int)SA_RESETHAND;
     REQUIRE(sigaction(SIGHUP, &mine, &hup) == 0);
     look(&before);
-    guests_make(&g);
+    objects_make(&g);
     look(&now);
     expect_same(&before, &now);
-    guests_work(&g, 50);
+    objects_work(&g, 50);
     look(&now);
     expect_same(&before, &now);
     EXPECT_INT(weir_group_wait(g.group, WEIR_FOREVER), 0);
     EXPECT_INT(weir_writer_reopen(g.writer, WEIR_FOREVER), 0);
     look(&now);
     expect_same(&before, &now);
-    guests_free(&g);
+    objects_free(&g);
     look(&now);
     expect_same(&before, &now);
     unlink(g.path);
@@ -160,7 +160,7 @@ static void no_signal_is_raised(void)
     struct sigaction mine = { .sa_handler = catch }, pipe_was, size_was;
     struct rlimit was, limit;
     struct weir_writer *writer;
-    char path[] = "/tmp/weir-guest-XXXXXX";
+    char path[] = "/tmp/weir-embed-XXXXXX";
     int ends[2], fd = mkstemp(path);
 
     REQUIRE(fd >= 0 && close(fd) == 0);
@@ -200,20 +200,20 @@ static void signals_reach_the_host(void)
 {
     /* Sent to the process: they find the one thread that is not ours. */
     struct sigaction mine = { .sa_handler = catch }, was;
-    struct guests g;
+    struct objects g;
 
     sigemptyset(&mine.sa_mask);
     REQUIRE(sigaction(SIGUSR1, &mine, &was) == 0);
     atomic_store(&caught, 0);
-    guests_make(&g);
-    guests_work(&g, 100);
+    objects_make(&g);
+    objects_work(&g, 100);
     for (int i = 1; i <= 100; i++) {
         REQUIRE(kill(getpid(), SIGUSR1) == 0);
         AWAIT(atomic_load(&caught) == i); /* if not here, then nowhere */
     }
     EXPECT_INT(weir_group_wait(g.group, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&g.ran), 100);
-    guests_free(&g);
+    objects_free(&g);
     unlink(g.path);
     REQUIRE(sigaction(SIGUSR1, &was, NULL) == 0);
 }
@@ -224,7 +224,7 @@ static void signals_reach_the_host(void)
  * everything can be freed. Returns how often it was otherwise. */
 static int in_a_child(void *arg)
 {
-    struct guests *g = arg;
+    struct objects *g = arg;
     struct weir_result r;
     struct weir_pool_stats pool_now;
     struct weir_writer_stats writer_now;
@@ -250,7 +250,7 @@ static int in_a_child(void *arg)
     bad += weir_writer_flush(g->writer, WEIR_FOREVER) != -ECHILD;
     bad += weir_writer_close(g->writer, WEIR_FOREVER) != -ECHILD;
     bad += weir_writer_stats(g->writer, &writer_now) != -ECHILD;
-    guests_free(g);
+    objects_free(g);
     return bad;
 }
 
@@ -290,10 +290,10 @@ static int whole_lines(const char *path, int jobs)
 
 static void forks_under_load(int (*child)(void *))
 {
-    struct guests g;
+    struct objects g;
 
-    guests_make(&g);
-    guests_work(&g, 500);
+    objects_make(&g);
+    objects_work(&g, 500);
     for (int i = 0; i < 20; i++)
         EXPECT_INT(in_child(child, &g), 0);
     EXPECT_INT(weir_group_wait(g.group, WEIR_FOREVER), 0);
@@ -301,7 +301,7 @@ static void forks_under_load(int (*child)(void *))
     EXPECT_INT(weir_table_count(g.table), 500);
     EXPECT_INT(weir_writer_close(g.writer, WEIR_FOREVER), 0);
     EXPECT_INT(whole_lines(g.path, 500), 500);
-    guests_free(&g);
+    objects_free(&g);
     unlink(g.path);
 }
 
@@ -324,10 +324,10 @@ static int fork_in_job(struct weir_context *cx, void *arg)
 
 static void a_job_forks(void)
 {
-    struct guests g;
+    struct objects g;
 
-    guests_make(&g);
-    guests_work(&g, 100);
+    objects_make(&g);
+    objects_work(&g, 100);
     for (int i = 0; i < 10; i++)
         submit_in(g.group, &(struct weir_job){ .fn = fork_in_job,
             .arg = &g });
@@ -336,20 +336,20 @@ static void a_job_forks(void)
     EXPECT_INT(atomic_load(&g.ran), 100);
     EXPECT_INT(weir_writer_close(g.writer, WEIR_FOREVER), 0);
     EXPECT_INT(whole_lines(g.path, 100), 100);
-    guests_free(&g);
+    objects_free(&g);
     unlink(g.path);
 }
 
 static const struct tap_case cases[] = {
-    { "no signal's disposition or mask is changed, ever",
+    { "the library never changes the disposition or mask of a signal",
       signals_stay_the_hosts },
-    { "no signal is raised by what a writer cannot write",
+    { "a writer that cannot write raises no signal",
       no_signal_is_raised },
-    { "signals sent to the process reach the host's thread",
+    { "signals sent to the process reach an application thread",
       signals_reach_the_host },
-    { "a child forked under load is told, and the parent loses nothing",
+    { "a child forked under load gets ECHILD, and the parent loses nothing",
       a_child_is_told },
-    { "a child forked under load may become another program, which gets no "
+    { "a program executed by a child forked under load inherits no "
       "descriptor", a_child_executes },
     { "a job may fork", a_job_forks },
 };
