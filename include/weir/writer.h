@@ -29,9 +29,9 @@
  *   }
  *
  * STICKY ERRORS. After a failed write or sync nothing more is written, and
- * every later call except stats and destroy returns that error; so does close.
- * After a failed write, a regular file that was opened by its path is first
- * cut back to the end of its last whole record. Records that were accepted and
+ * every later call, close included, returns that error; only stats and destroy
+ * do not. After a failed write, a regular file that was opened by its path is
+ * first cut back to the end of its last whole record. Records that were accepted and
  * will not be written are counted in stats.lost.
  *
  * TORN TAILS. A crash or a power cut can leave half a record at the end of a

@@ -1,17 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * group.c - groups: making, stopping, watching, freeing.
- *
- * Owns: the group's memory, by a count of references.
- * Locks: the group's, see group/member.c. No two groups' locks are held at
- *   once.
- * Order: as group/member.c and group/wait.c.
- * Invariants: a group is made inside a job if and only if it has a parent,
- *   which lives as long as it does. It is among the parent's children until
- *   it is destroyed, and is stopped no later than the parent has been.
- * Wake-ups: as group/member.c; stopping wakes who waits for room or a result.
- * Not guaranteed: that the group's deadline takes effect at once: a job that
- *   is queued is dropped when somebody comes to it, and waiters come then.
- */
+ * group.c - creating, stopping and destroying groups, and their reference
+ * counts. */
 #include "group/group_private.h"
 
 #include "base/options.h"
@@ -21,9 +10,10 @@
 #define WINDOW_MAX ((size_t)1 << 24)
 #define WINDOW_DEFAULT 1024
 
-/* ---- making ---- */
+/* ---- creating ---- */
 
-/* The innermost group whose job this thread runs on the pool. */
+/* Return the group of the innermost job that this thread runs on the pool, or
+ * NULL. */
 static struct weir_group *group_here(const struct weir_pool *pool)
 {
     const struct weir_context *cx = weir_worker_in(pool);
@@ -33,20 +23,21 @@ static struct weir_group *group_here(const struct weir_pool *pool)
     return cx->frames[cx->depth - 1].owner;
 }
 
-/* The buckets and, behind them, the slots, which are touched only as far as
- * they are used. The pool keeps those of the last group with the usual window
- * for the next one: a group is often made for one batch of jobs, and having
- * its pages made takes longer than running short ones. */
+/* Allocate the buckets, followed by the members. Members are touched only when
+ * they are used. The pool keeps this memory of one group with the default
+ * window for the next such group, because an application often creates a group
+ * for each batch of jobs, and the page faults of new memory take longer than
+ * short jobs. */
 static int make_memory(struct weir_group *g)
 {
     size_t window = g->options.window;
     size_t buckets = 1;
-    uintptr_t batch_spin;
+    uintptr_t buckets_end;
 
     while (buckets < window)
         buckets *= 2;
     g->bucket_mask = buckets - 1;
-    /* The sum below does not overflow, also where size_t has 32 bits. */
+    /* The sum below does not overflow, even if size_t has 32 bits. */
     _Static_assert(sizeof(*g->members) + 2 * sizeof(*g->buckets) < 256,
                    "a group with a window of 2^24 overflows");
     if (window == WINDOW_DEFAULT)
@@ -60,13 +51,15 @@ static int make_memory(struct weir_group *g)
                                           window * sizeof(*g->members));
     if (g->buckets == NULL)
         return -ENOMEM;
-    batch_spin = (uintptr_t)(g->buckets + buckets);
-    g->members = (struct weir_member *)((batch_spin + WEIR_CACHE_LINE - 1) &
+    buckets_end = (uintptr_t)(g->buckets + buckets);
+    g->members = (struct weir_member *)((buckets_end + WEIR_CACHE_LINE - 1) &
                                         ~(uintptr_t)(WEIR_CACHE_LINE - 1));
     return 0;
 }
 
-/* Its slots are free or done, and no reference to one is left. */
+/* Give this memory to the pool, or free it. Requires: no member is in use, and
+ * the pool holds no reference to one. The next group uses the members as they
+ * are. */
 static void keep_memory(struct weir_group *g)
 {
     void *memory = g->buckets;
@@ -77,7 +70,7 @@ static void keep_memory(struct weir_group *g)
     weir_sys_free(memory);
 }
 
-static int make_parks(struct weir_group *g)
+static int make_event_counts(struct weir_group *g)
 {
     int err = weir_ec_init(&g->changed);
 
@@ -85,7 +78,7 @@ static int make_parks(struct weir_group *g)
         return err;
     err = weir_ec_init(&g->result_ended);
     if (err != 0)
-        goto no_wanted;
+        goto no_result_ended;
     err = weir_ec_init(&g->all);
     if (err != 0)
         goto no_all;
@@ -93,12 +86,15 @@ static int make_parks(struct weir_group *g)
 
 no_all:
     weir_ec_destroy(&g->result_ended);
-no_wanted:
+no_result_ended:
     weir_ec_destroy(&g->changed);
     return err;
 }
 
-/* Let the parent's stop reach the group, the one that was already too. */
+/* Add a group to its parent's children, so that stopping the parent stops it
+ * too. weir_group_stop() stores the reason and then locks the parent to look
+ * for children: either it finds this one, or this thread locks later and sees
+ * the reason. */
 static void join_parent(struct weir_group *g)
 {
     struct weir_group *p = g->parent;
@@ -109,8 +105,10 @@ static void join_parent(struct weir_group *g)
     if (g->next_child != NULL)
         g->next_child->prev_child = g;
     p->children = g;
+    /* Relaxed: no thread knows the group yet, except those that find it under
+     * the parent's lock. */
     weir_atomic_store(&g->stop, weir_atomic_load(&p->stop, weir_seq_cst),
-                      weir_relaxed); /* not shared yet but by this lock */
+                      weir_relaxed);
     weir_sys_unlock(&p->lock);
 }
 
@@ -151,16 +149,16 @@ int weir_group_create(struct weir_group **out, struct weir_pool *pool,
         g->options.window = WINDOW_DEFAULT;
     if (g->options.deadline == 0)
         g->options.deadline = WEIR_FOREVER;
-    weir_atomic_store(&g->refs, 1, weir_relaxed); /* not shared yet */
+    weir_atomic_store(&g->refs, 1, weir_relaxed); /* no thread knows it yet */
     err = make_memory(g);
     if (err != 0)
         goto no_memory;
     err = weir_sys_mutex_init(&g->lock);
     if (err != 0)
         goto no_lock;
-    err = make_parks(g);
+    err = make_event_counts(g);
     if (err != 0)
-        goto no_parks;
+        goto no_event_counts;
     weir_atomic_store(&pool->references, &weir_member_references,
                       weir_seq_cst);
     g->parent = group_here(pool);
@@ -169,7 +167,7 @@ int weir_group_create(struct weir_group **out, struct weir_pool *pool,
     *out = g;
     return 0;
 
-no_parks:
+no_event_counts:
     weir_sys_mutex_destroy(&g->lock);
 no_lock:
     keep_memory(g);
@@ -236,7 +234,8 @@ int weir_group_stopping(struct weir_group *group)
     return 0;
 }
 
-/* Drop the tasks that wait; those that are being started find out. */
+/* Drop the deferred jobs that wait. One that a thread has taken is marked, and
+ * dropped by that thread instead of waiting again. */
 static void drop_deferred(struct weir_group *g, int reason)
 {
     struct weir_member *member;
@@ -257,8 +256,8 @@ static void drop_deferred(struct weir_group *g, int reason)
     } while (member != NULL);
 }
 
-/* Stop the groups below: their jobs wait for times and gates, where nobody
- * would come to look whether an outer group has been stopped. */
+/* Stop the child groups. Their jobs may wait for a time or at a gate, where no
+ * thread would check whether an outer group has been stopped. */
 static void stop_children(struct weir_group *g, int reason)
 {
     struct weir_group *child;
@@ -298,7 +297,7 @@ void weir_group_stop(struct weir_group *g, int reason)
     drop_deferred(g, reason);
     stop_children(g, reason);
     weir_ec_notify_all(&g->changed);
-    weir_ring_notify_putters(&g->pool->ring); /* who submits to this group */
+    weir_ring_notify_putters(&g->pool->ring); /* submitters to this group */
     weir_pool_wake_sleepers(g->pool);
     weir_deferred_wake_helpers(g->pool);
     weir_pool_busy_end(g->pool);
@@ -330,7 +329,7 @@ int weir_group_cancel(struct weir_group *g, uint64_t index, int reason)
     return 0;
 }
 
-/* ---- watching and freeing ---- */
+/* ---- statistics and destroying ---- */
 
 int weir_group_status(struct weir_group *g)
 {

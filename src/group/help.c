@@ -11,7 +11,7 @@ static struct weir_member *claim_for_locked(
 {
     struct weir_group *g = waiter->g;
 
-    if (waiter->park == &g->result_ended) {
+    if (waiter->ec == &g->result_ended) {
         struct weir_member *member =
             weir_member_claim_index_locked(g, waiter->index);
 
@@ -292,7 +292,7 @@ static int64_t run_rerun(struct weir_context *cx,
 void weir_group_finish_reruns(struct weir_context *cx, struct weir_group *g)
 {
     struct weir_group_waiter waiter = { .g = g, .over_locked = must_end_locked,
-                         .park = &g->all };
+                         .ec = &g->all };
     struct weir_member *member;
     bool again;
 

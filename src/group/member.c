@@ -1,41 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * member.c - the life of one job of a group.
- *
- * A job lives in a slot of its group's; the pool's ring holds a reference to
- * it, with a ticket. Whoever turns the slot from QUEUED to TAKEN owns the
- * job: the worker that takes the reference, a waiter that helps, or who
- * cancels. A reference whose ticket is not that of a queued job any more is
- * stale: a worker passes over it, and whoever asks the pool for room or for
- * its end takes it out of the ring, see weir_deferred_skip_orphaned().
- *
- * Who ends a job does not lock the group where nothing is to be done about it
- * at once: it puts the slot on a stack, `ended`, which the next one takes in
- * who needs a slot or a result, or looks at the whole group. So workers never
- * wait for one another, or for readers.
- *
- * Owns: the slots; each job whoever has claimed it.
- * Locks: the group's, over lists, indices and counts. It is held while
- *   references are put into the ring, which never waits; no callback runs
- *   under it.
- * Order: claim is a seq_cst compare-and-swap. What submit writes into a slot
- *   is published by the ring to the worker, and by the lock to everybody
- *   else. What ends a job writes is published by the seq_cst
- *   compare-and-swap of `ended`, whose whole stack is taken at once, so that
- *   no slot on it can have been used again.
- * Invariants: unfinished = QUEUED + TAKEN, those on the stack included;
- *   unread = DONE; together with the free ones they are all slots. The count
- *   in `ended` is that of the stack, and all have ended where it is as large
- *   as `unfinished`. Whoever lowers that lowers `awaited` to it and then looks
- *   at the stack, so that of him and who ends the last job one sees it. A
- *   slot's ticket grows at each use, so that a reference never claims a later
- *   job. A group lives until its owner has destroyed it, the last reference to
- *   it has left the ring, and the last group below it is gone.
- * Wake-ups: ending a job wakes all who wait for any result, or for room; who
- *   waits for that one; and if it was the last, who waits for all.
- * Not guaranteed: that the queued list holds only queued jobs: what was
- *   claimed through the ring leaves it when it ends, or when it is passed
- *   over.
- */
+ * member.c - the states of a group's members, from submit until the result is
+ * read. */
 #include "group/group_private.h"
 
 #define STATE(claim) ((enum weir_member_state)((claim) & 3))
@@ -92,16 +57,20 @@ struct weir_member *weir_member_find_locked(struct weir_group *g,
     return member;
 }
 
-/* ---- filling and freeing ---- */
+/* ---- adding and freeing ---- */
 
-/* Move a slot to a state; with a new ticket when a job comes or goes. */
+/* Change the state of a member; to a new generation if a job enters or leaves
+ * it. */
 static void set_state(struct weir_member *member, enum weir_member_state state,
                       bool new_generation)
 {
+    /* Relaxed: no other thread changes it now. A claim needs QUEUED, and the
+     * other changes need the lock, or are the owner's. */
     uint64_t claim = weir_atomic_load(&member->claim, weir_relaxed);
     uint64_t generation = (claim >> 2) + new_generation;
 
-    /* Who claims it acquires what was written before. */
+    /* Release: publishes the job to the compare-and-swap that claims the
+     * member, in weir_member_claim_generation(). */
     weir_atomic_store(&member->claim, generation << 2 | state, weir_release);
 }
 
@@ -122,7 +91,7 @@ struct weir_member *weir_member_add_locked(struct weir_group *g,
     member->fn = job->fn;
     member->drop = job->drop;
     member->name = job->name;
-    /* Member by member: what is reserved is 0 and stays so. */
+    /* Not a struct assignment: `reserved` is 0 and stays 0. */
     member->result.index = index;
     member->result.tag = job->tag;
     member->result.arg = job->arg;
@@ -136,7 +105,9 @@ struct weir_member *weir_member_add_locked(struct weir_group *g,
     member->rerun_at = 0;
     member->is_deferred = is_deferred;
     member->deferred = NULL;
-    weir_atomic_store(&member->stop, 0, weir_relaxed); /* under the lock */
+    /* Relaxed: published by the lock to threads that cancel, and by
+     * set_state() below to the thread that claims the member. */
+    weir_atomic_store(&member->stop, 0, weir_relaxed);
     member->bucket_next = *bucket;
     *bucket = member;
     queue_locked(g, member);
@@ -168,7 +139,6 @@ void weir_member_undo_locked(struct weir_group *g, struct weir_member *member)
     weir_member_free_locked(g, member);
 }
 
-/* Let it be queued again, for the task that will bring it. */
 void weir_member_requeue(struct weir_member *member,
                          struct weir_deferred *deferred)
 {
@@ -183,8 +153,9 @@ void weir_member_requeue(struct weir_member *member,
     if (!member->queued)
         queue_locked(g, member);
     set_state(member, WEIR_MEMBER_QUEUED, false);
-    /* Who stopped it until now did not find it here; who does so from now on
-     * will. */
+    /* A thread that stopped the job or the group before did not find it queued,
+     * but has stored the reason, which is visible here. One that does so later
+     * finds it queued. */
     reason = weir_member_stop_reason(member);
     if (reason != 0)
         weir_deferred_take(deferred, reason);
@@ -218,15 +189,17 @@ bool weir_member_claim(struct weir_member *member)
            weir_member_claim_generation(member, claim >> 2);
 }
 
-/* Claim a job out of turn: its reference is stale from then on, and whoever
- * asks the pool for room or for its end lets it pass. */
+/* Claim a member that the pool has not brought. The entry in the ring is stale
+ * from now on: `may_be_stale` makes the pool look for such entries when it is
+ * asked for room, or whether it is idle. */
 static bool claim_out_of_turn_locked(struct weir_member *member)
 {
     struct weir_pool *pool = member->group->pool;
 
     if (!weir_member_claim(member))
         return false;
-    /* Loaded first: the line is read by others. */
+    /* Loaded first, because a store would take the cache line from the threads
+     * that read it. */
     if (!weir_atomic_load(&pool->may_be_stale, weir_seq_cst))
         weir_atomic_store(&pool->may_be_stale, true, weir_seq_cst);
     return true;
@@ -238,7 +211,8 @@ bool weir_member_is_done(const struct weir_member *member)
            WEIR_MEMBER_DONE;
 }
 
-/* The oldest task from `slot` on that this thread may try to start. */
+/* Find the first member, from `member` on, whose deferred job this thread may
+ * try to start; and take that job, unless `look_only`. */
 static struct weir_member *find_deferred_locked(struct weir_member *member,
                                                 struct weir_context *cx,
                                                 bool look_only)
@@ -295,10 +269,10 @@ struct weir_member *weir_member_claim_index_locked(struct weir_group *g,
                : NULL;
 }
 
-/* ---- ending ---- */
+/* ---- completing ---- */
 
-/* Count a job that has ended. Returns whether that stops the group: what is
- * queued is to be dropped then. */
+/* Count a completed job. Returns whether it stops the group: then the caller
+ * must call weir_group_stop(), to drop what is queued. */
 static bool count_locked(struct weir_group *g, const struct weir_member *member)
 {
     int status = member->result.status, none = 0;
@@ -314,14 +288,16 @@ static bool count_locked(struct weir_group *g, const struct weir_member *member)
         g->first_status = status;
     if (!member->dropped && status == 0)
         g->has_ok = true;
-    /* Here, so that who sees this job ended is refused already. */
+    /* Set under the lock, so that a thread that finds this job completed can
+     * no longer submit. */
     return ((g->options.policy == WEIR_FAIL_FAST && status != 0) ||
             (g->options.policy == WEIR_FIRST_OK && g->has_ok)) &&
            weir_atomic_cas_strong(&g->stop, &none, -ECANCELED,
                                   weir_seq_cst);
 }
 
-/* Keep the result of a job that has ended, if results are kept. */
+/* Keep the result of a completed job, or free its member if the group discards
+ * results. */
 static void keep_locked(struct weir_group *g, struct weir_member *member)
 {
     if (g->options.discard) {
@@ -333,11 +309,12 @@ static void keep_locked(struct weir_group *g, struct weir_member *member)
     weir_member_append_locked(&g->unread, member);
 }
 
-/* How many ahead of the one that is taken in are fetched. */
+/* Prefetch distance in members. */
 #define AHEAD 4
 
-/* Have the slot fetched that will be the next but some, if they go on as the
- * last two: one behind the other, for workers take jobs in order. */
+/* Prefetch a member that will be drained soon. Workers take jobs in order, so
+ * the members on the stack are often equally far apart in the array: the guess
+ * is that they continue as the last two. */
 static void fetch_ahead(const struct weir_group *g, uint32_t last,
                         uint32_t number)
 {
@@ -349,14 +326,14 @@ static void fetch_ahead(const struct weir_group *g, uint32_t last,
     weir_sys_prefetch(&g->members[ahead].result);
 }
 
-/* Take what is on the stack now. */
+/* Count and keep what is on the stack now. */
 static void drain_stack_locked(struct weir_group *g)
 {
     struct weir_member *member, *oldest = NULL;
     uint32_t number =
         (uint32_t)weir_atomic_exchange(&g->completed, 0, weir_seq_cst);
 
-    /* The last one comes first: turn them round. */
+    /* The stack begins with the latest: reverse it. */
     while (number != 0) {
         uint32_t last = number;
 
@@ -381,7 +358,8 @@ bool weir_group_await_all_locked(struct weir_group *g)
     for (;;) {
         unfinished = g->stats.unfinished;
         weir_atomic_store(&g->awaited, unfinished, weir_seq_cst);
-        /* Whoever ends the last one from here on sees that, and wakes. */
+        /* The thread that pushes the last member after this store sees it, and
+         * notifies. */
         if (unfinished == 0 || weir_atomic_load(&g->completed, weir_seq_cst) <
                                    unfinished * WEIR_COMPLETED_ONE)
             break;
@@ -394,16 +372,16 @@ bool weir_group_await_all_locked(struct weir_group *g)
 
 void weir_group_drain_completed_locked(struct weir_group *g)
 {
-    /* Who sleeps has announced itself and now looks: see base/event_count.h. */
+    /* Seq_cst: of this load and the push of a completing thread, see Memory
+     * ordering in group_private.h. */
     if (weir_atomic_load(&g->completed, weir_seq_cst) == 0)
         return;
     drain_stack_locked(g);
     weir_group_await_all_locked(g);
 }
 
-/* Wake who waits for the end of a job that was in slot `number`. Who sleeps
- * has announced itself, and then has taken in what had ended: either this end
- * was among that, or its announcement is seen here. */
+/* Notify the threads that wait for any result, for room, or for the job of
+ * this member. Called after the push, or after the lock was released. */
 static void notify_completed(struct weir_group *g, uint64_t number)
 {
     uint64_t waited_for;
@@ -414,12 +392,14 @@ static void notify_completed(struct weir_group *g, uint64_t number)
         weir_ec_notify_all(&g->result_ended);
 }
 
-/* Where nothing has to be done at once: leave the job for the next one who
- * locks the group. The slot is nobody's from then on. */
+/* Complete a job without the lock, if nothing must be done immediately: push
+ * its member onto `completed`, for the next thread that drains that. After the
+ * compare-and-swap the caller no longer owns the member. */
 static void push_completed(struct weir_member *member)
 {
     struct weir_group *g = member->group;
     uint64_t number = weir_member_number(member);
+    /* Relaxed: the compare-and-swap fails if the value is old. */
     uint64_t completed = weir_atomic_load(&g->completed, weir_relaxed), now;
 
     do {
@@ -433,8 +413,8 @@ static void push_completed(struct weir_member *member)
         weir_ec_notify_all(&g->all);
 }
 
-/* Where a task ends, which is free for another job after that, or something
- * may have to be done. */
+/* Complete a job with the lock: a deferred job brought it, which will be used
+ * for another job after this; or something may have to be done immediately. */
 static void complete_locking(struct weir_member *member)
 {
     struct weir_group *g = member->group;
@@ -458,7 +438,7 @@ static void complete_locking(struct weir_member *member)
         weir_group_lock(g);
         g->in_on_ready--;
         weir_sys_unlock(&g->lock);
-        weir_ec_notify_all(&g->all); /* who destroys waits for this too */
+        weir_ec_notify_all(&g->all); /* weir_group_destroy() waits for it */
     }
     if (stop)
         weir_group_stop(g, -ECANCELED);
@@ -501,6 +481,7 @@ void weir_member_drop(struct weir_member *member, int reason)
 
 void weir_member_drop_counted(struct weir_member *member, int reason)
 {
+    /* Relaxed: a statistic, which publishes nothing. */
     weir_atomic_fetch_add(&member->group->pool->dropped_elsewhere, 1,
                           weir_relaxed);
     weir_member_drop(member, reason);
@@ -515,9 +496,8 @@ void weir_member_cancel(struct weir_group *g, struct weir_member *member,
 
     weir_pool_busy_begin(pool);
     mine = deferred != NULL ? weir_deferred_take(deferred, reason)
-                        : claim_out_of_turn_locked(member);
-
-    /* Its result may wait already: then nobody looks. */
+                            : claim_out_of_turn_locked(member);
+    /* If the job has completed, nothing reads this any more. */
     weir_atomic_store(&member->stop, reason, weir_seq_cst);
     weir_sys_unlock(&g->lock);
     if (mine && deferred != NULL)

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * member_run.c - running a group's jobs, whoever brings them; group/member.c has
- * the discipline. */
+ * member_run.c - running the job of a member, and the functions that the pool
+ * calls for its references to members.
+ *
+ * A job is brought to its thread in one of three ways, and reruns in the same
+ * way: by an entry of the ring, by a deferred job, or by a helper, which has
+ * claimed it without the pool. */
 #include "group/group_private.h"
 
 int weir_member_stop_reason(const struct weir_member *member)
@@ -30,8 +34,8 @@ static int64_t frame_deadline(const struct weir_frame *frame)
     return deadline;
 }
 
-/* Its gates are left and have forgotten it before its end can be seen: who
- * sees that may destroy them. */
+/* Release the permits and keys of a job's gates. Done before the job is
+ * completed, because a thread that finds it completed may destroy the gates. */
 static void leave_gates(struct weir_deferred *deferred, unsigned held)
 {
     if (deferred == NULL)
@@ -40,7 +44,7 @@ static void leave_gates(struct weir_deferred *deferred, unsigned held)
     weir_deferred_detach(deferred);
 }
 
-/* The thread of a job ends inside it: the job ends with it. */
+/* Complete a job whose thread ends inside it. */
 static void frame_abandon(struct weir_frame *frame)
 {
     struct weir_member *member = frame->record;
@@ -54,13 +58,14 @@ static void frame_abandon(struct weir_frame *frame)
     if (g->pool->on_event != NULL)
         weir_event_abandoned(frame->cx, weir_member_event(member), last);
     if (last && (!frame->from_ring || frame->deferred != NULL))
+        /* Relaxed: a statistic, which publishes nothing. */
         weir_atomic_fetch_add(&g->pool->failed_elsewhere, 1, weir_relaxed);
     leave_gates(frame->deferred, frame->held);
     if (frame->deferred != NULL)
         weir_count_one(&frame->cx->moved); /* weir_deferred_run() will not */
     if (last)
         weir_member_finish(member);
-    else /* the retry that weir_attempt() has promised will not come */
+    else /* weir_attempt() has said that a retry would come: drop it */
         weir_member_drop_counted(member, -ECANCELED);
     if (frame->from_ring)
         weir_group_release(g);
@@ -68,8 +73,8 @@ static void frame_abandon(struct weir_frame *frame)
         weir_deferred_end(frame->deferred);
 }
 
-/* Call the function of a claimed job once. *forked: this is a child that it
- * has forked, and the slot may be gone. */
+/* Call the function of a claimed job once. *forked: this process is a child
+ * that the function has forked, and the member's memory may be gone. */
 static int call(struct weir_context *cx, struct weir_member *member,
                 bool *forked)
 {
@@ -95,7 +100,8 @@ static int call(struct weir_context *cx, struct weir_member *member,
     return status;
 }
 
-/* A job that no task brought asks for another run, and gets one. */
+/* Let a job that the ring brought, and that returned WEIR_RERUN, wait for its
+ * next run as a deferred job. */
 static void defer_rerun(struct weir_context *cx, struct weir_member *member)
 {
     struct weir_deferred *deferred = weir_deferred_adopt(
@@ -115,10 +121,10 @@ static void defer_rerun(struct weir_context *cx, struct weir_member *member)
 
 /* What a run has led to. */
 enum outcome {
-    OVER,
-    AGAIN,
-    DROPPED,
-    FORKED /* to this child, which does no more about it */
+    OVER,    /* the job has completed */
+    AGAIN,   /* it must run again */
+    DROPPED, /* it asked for a rerun, but must end */
+    FORKED   /* this process is a child, which must not touch the job */
 };
 
 static enum outcome run_frame(struct weir_context *cx,
@@ -152,7 +158,7 @@ static enum outcome run_frame(struct weir_context *cx,
     return DROPPED;
 }
 
-/* The thread of a helper ends: what it was to run again ends too. */
+/* The thread of a helper ends: drop the jobs that it should have rerun. */
 static void drop_reruns(struct weir_context *cx)
 {
     while (cx->reruns != NULL) {
@@ -163,9 +169,10 @@ static void drop_reruns(struct weir_context *cx)
     }
 }
 
-/* A job that is helped with asks for another run: its place in the ring may
- * be gone, so it stays with the helper. */
-static void rerun_by_helper(struct weir_context *cx, struct weir_member *member)
+/* Let the helper rerun a job that it has claimed without the pool: the entry in
+ * the ring may be gone. */
+static void rerun_by_helper(struct weir_context *cx,
+                            struct weir_member *member)
 {
     weir_member_unqueue(member);
     member->rerun_at = weir_after(cx->retry_ns);
@@ -175,8 +182,8 @@ static void rerun_by_helper(struct weir_context *cx, struct weir_member *member)
     cx->drop_reruns = drop_reruns;
 }
 
-/* It is to run again: with the task that brought it, as a task of its own,
- * or by who helps with it. */
+/* Arrange the next run of a job: by the deferred job that brought it, by a new
+ * one if the ring brought it, or by the helper. */
 static void run_again_later(struct weir_context *cx,
                             const struct weir_frame *frame)
 {
@@ -190,15 +197,15 @@ static void run_again_later(struct weir_context *cx,
     }
 }
 
-/* How a claimed job has come to who runs it. */
+/* What has brought a claimed job to the thread that runs it. */
 struct origin {
-    bool from_ring; /* from the ring */
-    struct weir_deferred *deferred;
-    unsigned held;
+    bool from_ring; /* the pool, and not a helper */
+    struct weir_deferred *deferred; /* NULL: not by a deferred job */
+    unsigned held; /* a bit for each of the job's gates whose permit it holds */
 };
 
-/* Run a claimed job. There is a frame left. Returns its status; 0 where it
- * is not over, or was counted as dropped, but not where it has forked. */
+/* Run a claimed job. Requires: a frame is free. Returns its status if it has
+ * completed or forked; otherwise 0. */
 static int run_claimed(struct weir_context *cx, struct weir_member *member,
                        struct origin origin, enum outcome *outcome)
 {
@@ -224,7 +231,7 @@ static int run_claimed(struct weir_context *cx, struct weir_member *member,
         outer = cx->event;
     *outcome = run_frame(cx, frame, &status);
     cx->depth--;
-    /* No job runs here until this is done: the frame stays as it is. */
+    /* The frame is still valid: this thread has run no other job since. */
     if (*outcome == AGAIN)
         run_again_later(cx, frame);
     cx->tag = outer_tag;
@@ -246,7 +253,8 @@ int weir_member_end_reason(const struct weir_member *member)
     return reason;
 }
 
-bool weir_member_run_nested(struct weir_context *cx, struct weir_member *member)
+bool weir_member_run_nested(struct weir_context *cx,
+                            struct weir_member *member)
 {
     struct weir_pool *pool = member->group->pool;
     int reason = weir_member_end_reason(member);
@@ -256,16 +264,18 @@ bool weir_member_run_nested(struct weir_context *cx, struct weir_member *member)
         weir_member_drop_counted(member, reason);
     else if (run_claimed(cx, member, (struct origin){ .from_ring = false },
                          &outcome) != 0)
+        /* Relaxed: a statistic, which publishes nothing. */
         weir_atomic_fetch_add(&pool->failed_elsewhere, 1, weir_relaxed);
     return outcome == AGAIN;
 }
 
-/* Whether what the ring or a task brings is this one's to run. */
+/* Claim the member that the ring (with its generation in cx->tag) or a deferred
+ * job brings. Returns false if there is nothing to run. */
 static bool claim_for_run(struct weir_context *cx, struct weir_member *member,
                           const struct weir_deferred *deferred)
 {
     return deferred != NULL ? weir_member_claim(member)
-                        : weir_member_claim_generation(member, cx->tag);
+                            : weir_member_claim_generation(member, cx->tag);
 }
 
 int weir_member_run(struct weir_context *cx, void *arg)
@@ -297,7 +307,7 @@ int weir_member_run(struct weir_context *cx, void *arg)
     return status;
 }
 
-/* Whether a job of the ring's is a reference to what is not queued. */
+/* Return whether an entry of the ring is a stale reference to a member. */
 static bool is_stale(const struct weir_call *call)
 {
     const struct weir_member *member = call->arg;
@@ -307,14 +317,14 @@ static bool is_stale(const struct weir_call *call)
                (call->tag << 2 | WEIR_MEMBER_QUEUED);
 }
 
-/* Give the references back, those of one group together. */
+/* Drop the references of stale entries, those of one group in one step. */
 static void release_references(const struct weir_call *calls, size_t count)
 {
     for (size_t i = 0, n; i < count; i += n) {
         const struct weir_member *member = calls[i].arg;
         struct weir_group *g = member->group;
 
-        /* The slots are there as long as the references are. */
+        /* The members exist: these references still keep their groups. */
         for (n = 1; i + n < count; n++) {
             member = calls[i + n].arg;
             if (member->group != g)
@@ -337,21 +347,23 @@ void weir_member_deferred_dropped(void *arg, int reason)
     weir_group_release(g);
 }
 
-/* The pool drops a reference. It drops all it holds, so if the job is queued
- * its own reference goes too, whichever this one is. */
+/* The pool drops an entry of the ring, and with it all others. So the member is
+ * dropped if it is queued, even if this entry is stale: its valid entry, which
+ * is dropped too, then finds nothing to do. */
 void weir_member_reference_dropped(void *arg, int reason)
 {
     struct weir_member *member = arg;
     struct weir_group *g = member->group;
     bool claimed;
 
-    /* Under the lock, so that a job which is being submitted has been
-     * accepted by the ring, or taken back. */
+    /* Under the lock: a submit in progress has finished, so that the job was
+     * accepted by the ring, or undone. */
     weir_group_lock(g);
     claimed = !member->is_deferred && weir_member_claim(member);
     weir_sys_unlock(&g->lock);
-    /* The pool counts a job as dropped for this reference, so a job that
-     * was not is taken off, and one that was is not counted twice. */
+    /* The pool counts this entry as a dropped job. If it was stale that is
+     * corrected; if not, weir_member_drop() does not count the job again.
+     * Relaxed: a statistic, which publishes nothing. */
     if (claimed)
         weir_member_drop(member, reason);
     else

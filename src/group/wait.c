@@ -38,7 +38,7 @@ static bool is_over(struct weir_group_waiter *waiter)
 
     weir_sys_lock(&g->lock);
     /* While there are results, leave alone what workers are writing. */
-    if (waiter->park != &g->changed || g->unread.first == NULL)
+    if (waiter->ec != &g->changed || g->unread.first == NULL)
         weir_group_drain_completed_locked(g);
     over = waiter->over_locked(waiter);
     weir_sys_unlock(&g->lock);
@@ -77,11 +77,11 @@ bool weir_group_sleep(struct weir_group_waiter *waiter, bool helps,
                       int64_t until)
 {
     struct weir_group *g = waiter->g;
-    struct weir_helper helper = { .owner = g, .event = waiter->park };
-    struct weir_sleeper sleeper = { .event = waiter->park };
+    struct weir_helper helper = { .owner = g, .ec = waiter->ec };
+    struct weir_sleeper sleeper = { .ec = waiter->ec };
     bool over, queued;
 
-    weir_ec_prepare_wait(waiter->park);
+    weir_ec_prepare_wait(waiter->ec);
     if (helps)
         weir_helper_enter(g->pool, &helper);
     weir_group_lock(g);
@@ -90,7 +90,7 @@ bool weir_group_sleep(struct weir_group_waiter *waiter, bool helps,
     g->helpers += helps && !over && !queued;
     weir_sys_unlock(&g->lock);
     if (over || queued) {
-        weir_ec_cancel_wait(waiter->park);
+        weir_ec_cancel_wait(waiter->ec);
         if (helps)
             weir_helper_leave(g->pool, &helper);
         return over;
@@ -99,7 +99,7 @@ bool weir_group_sleep(struct weir_group_waiter *waiter, bool helps,
         weir_worker_release_all();
     weir_grow_sleep_begin(g->pool, &sleeper);
     weir_ec_commit_wait(
-        waiter->park,
+        waiter->ec,
         weir_grow_wake_at(g->pool,
                           helps ? sleep_until_at(waiter, until) : until));
     weir_grow_sleep_end(g->pool, &sleeper);
@@ -161,7 +161,7 @@ static bool spin_until_over(struct weir_group_waiter *waiter)
     if (waiter->has_spun || !weir_spin_begin(&g->spin))
         return false;
     waiter->has_spun = true;
-    return weir_group_spin(g, waiter->park == &g->all
+    return weir_group_spin(g, waiter->ec == &g->all
         ? weir_atomic_load(&g->awaited, weir_relaxed) : 1);
 }
 
@@ -244,7 +244,7 @@ int weir_group_next(struct weir_group *g, struct weir_result *result,
                     int64_t deadline)
 {
     struct weir_group_waiter waiter = { .g = g, .over_locked = next_over_locked,
-                         .park = &g->changed, .result = result };
+                         .ec = &g->changed, .result = result };
     int err = wait_for(&waiter, deadline);
 
     if (err == 0)
@@ -299,7 +299,7 @@ int weir_group_get(struct weir_group *g, uint64_t index,
                    struct weir_result *result, int64_t deadline)
 {
     struct weir_group_waiter waiter = { .g = g, .over_locked = get_over_locked,
-                         .park = &g->result_ended, .index = index,
+                         .ec = &g->result_ended, .index = index,
                          .result = result };
     int err = wait_for(&waiter, deadline);
 
@@ -318,7 +318,7 @@ static bool all_over_locked(struct weir_group_waiter *waiter)
 int weir_group_wait(struct weir_group *g, int64_t deadline)
 {
     struct weir_group_waiter waiter = { .g = g, .over_locked = all_over_locked,
-                         .park = &g->all };
+                         .ec = &g->all };
 
     return wait_for(&waiter, deadline);
 }
@@ -333,7 +333,7 @@ static bool end_over_locked(struct weir_group_waiter *waiter)
 void weir_group_wait_end(struct weir_group *g)
 {
     struct weir_group_waiter waiter = { .g = g, .over_locked = end_over_locked,
-                         .park = &g->all };
+                         .ec = &g->all };
 
     while (!is_over(&waiter))
         if (weir_group_sleep(&waiter, false, WEIR_FOREVER))

@@ -196,7 +196,7 @@ static bool sleep_until(struct weir_context *cx, int64_t until)
     int64_t end = until < deadline ? until : deadline;
 
     while (!weir_stop_requested(cx) && weir_sys_now() < end) {
-        struct weir_sleeper sleeper = { .event = &cx->sleep_event };
+        struct weir_sleeper sleeper = { .ec = &cx->sleep_event };
 
         weir_ec_prepare_wait(&cx->sleep_event);
         weir_grow_sleep_begin(cx->pool, &sleeper);

@@ -130,7 +130,7 @@ struct weir_deferred_list {
 struct weir_helper {
     struct weir_helper *next, *prev; /* (d) */
     const void *owner;               /* (c) */
-    struct weir_event_count *event;  /* (c) where it sleeps */
+    struct weir_event_count *ec;     /* (c) where it sleeps */
 };
 
 struct weir_deferred_jobs {

@@ -68,7 +68,7 @@ static void wake_helpers_locked(struct weir_deferred_jobs *ts,
 {
     for (struct weir_helper *h = ts->helpers; h != NULL; h = h->next)
         if (owner == NULL || h->owner == owner)
-            weir_ec_notify_all(h->event);
+            weir_ec_notify_all(h->ec);
 }
 
 void weir_deferred_wake_owner_locked(struct weir_deferred *t)

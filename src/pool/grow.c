@@ -351,7 +351,7 @@ void weir_grow_refused_locked(struct weir_pool *pool)
     weir_ec_notify_all(&pool->threads_ended);
     weir_ring_notify_putters(&pool->ring);
     for (struct weir_sleeper *s = pool->sleepers; s != NULL; s = s->next)
-        weir_ec_notify_all(s->event);
+        weir_ec_notify_all(s->ec);
 }
 
 void weir_grow_start_missing_locked(struct weir_pool *pool)

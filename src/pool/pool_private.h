@@ -412,7 +412,7 @@ struct weir_pool {
  * missing thread, if no other thread is awake. */
 struct weir_sleeper {
     struct weir_sleeper *next, *prev; /* (l) */
-    struct weir_event_count *event;   /* (c) where it sleeps */
+    struct weir_event_count *ec;      /* (c) where it sleeps */
 };
 
 /* Add one to a counter that only this worker writes. Release: it publishes
