@@ -2,7 +2,7 @@
  * bench.h - what the benchmarks, the harness and the reports share.
  *
  * A benchmark adds cases to a suite; the harness in suite.c runs them by one
- * protocol; the reports in report_*.c tell the rows that come of it. */
+ * protocol; the reports in report_*.c print the resulting rows. */
 #ifndef WEIR_BENCH_BENCH_H
 #define WEIR_BENCH_BENCH_H
 

@@ -70,7 +70,7 @@ const struct column columns[] = {
     { "latency_max_ns", "latest", worst, SHOW_TIME, 0 },
     { "cpu_ns", "CPU", cpu, SHOW_TIME, 0 },
     { "switches", "switches", switches, SHOW_PLAIN, 0 },
-    { "batch", "at once", batch, SHOW_COUNT, 0 },
+    { "batch", "batch size", batch, SHOW_COUNT, 0 },
     { "calls", "syscalls", calls, SHOW_COUNT, 0 },
     { "bytes", "bytes", bytes, SHOW_COUNT, 0 },
     { "bound_ns", "bound", bound, SHOW_TIME, 1 },

@@ -9,7 +9,7 @@
 struct crew {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    int go; /* (l) 1: begin; -1: end at once */
+    int go; /* (l) 1: begin; -1: end immediately */
     int count;
     const struct crew_work *work;
 };

@@ -20,9 +20,9 @@ struct crew_work {
  * Returns 0; what fn returned; -EAGAIN; -ENOMEM. */
 int crew_start(int count, const struct crew_work *work, struct meter *meter);
 
-/* The same to the end, for work that is done when they are; each operation's
- * number is told to meter_job() by whoever carries it out. Returns -EPROTO
- * too. */
+/* As above, up to the end, for work that is done when all operations are. The
+ * thread that performs an operation passes its number to meter_job(). Returns
+ * -EPROTO too. */
 int crew_run(int count, const struct crew_work *work, struct sample *sample);
 
 /* The part of `ops` operations that is this thread's: [*from, *to). */

@@ -69,7 +69,7 @@ static void post(sem_t *sem, int count)
         sem_post(sem);
 }
 
-/* Give each of so many workers a job that stays, and wait until all of them
+/* Give each of `workers` workers a job that stays, and wait until all of them
  * are there. Returns 0 or an error. */
 static int occupy(struct weir_pool *pool, int workers)
 {
@@ -209,8 +209,8 @@ static int memory_run(const struct bench_case *c, struct sample *sample)
 int bench_memory(struct suite *suite)
 {
     static const struct kind items[] = {
-        { "a place that is taken", "job of a pool", queued_jobs },
-        { "a place that is taken", "item of a queue", queued_items },
+        { "memory per entry", "job of a pool", queued_jobs },
+        { "memory per entry", "item of a queue", queued_items },
     };
     static const struct kind worker = { "a parked worker", "weir",
                                         parked_workers };

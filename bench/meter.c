@@ -23,7 +23,7 @@ static struct meter_slot *slots, *free_slots; /* (l) */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 
-/* Of the sample that runs; constant meanwhile but for the times, each of
+/* Of the current sample. Constant while it runs, except the times, each of
  * which is written once, by the submitter or by the job. */
 static _Atomic int64_t *submitted, *ended;
 static unsigned shift;

@@ -11,7 +11,7 @@
  *   meter_stop(&meter);
  *   err = meter_end(&meter, &sample);
  *
- * EXACTLY ONCE. Jobs have the numbers 0 to ops - 1. A mark of its own for
+ * EXACTLY ONCE. Jobs have the numbers 0 to ops - 1. A separate mark for
  * each would make neighbours fight for cache lines and be the slowest part of
  * an empty job. So each thread counts its jobs, and adds up their numbers
  * after a mixing function; both totals must come out. A job that is missing
@@ -36,7 +36,7 @@ struct sample {
     double p50, p99, max; /* latencies in ns; p50 0: not measured */
 
     /* What the benchmark adds; 0: nothing. */
-    double batch; /* operations carried out at once, on average */
+    double batch; /* operations carried out together, on average */
     double calls; /* of the system to write, for an operation */
     double bytes; /* of memory, for an operation */
 };

@@ -48,7 +48,7 @@ struct discipline {
     int counts[8];
     uint64_t ops, ops_max;
     double job_ns;    /* the bound, see `computes` */
-    int computes;     /* no more at once than there are cores */
+    int computes;     /* no more at the same time than there are cores */
     int spread;
 };
 

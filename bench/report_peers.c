@@ -15,7 +15,7 @@ static int is_memory(const char *bench)
 }
 
 /* The mean time of a series, or mean memory, over the rows of its block; 0:
- * no such rows. With `workers` only rows with so many. */
+ * no such rows. If `workers` is not 0, only rows with that number of workers. */
 static double mean_of(const struct suite *suite, const char *bench,
                       const char *workload, const char *series, int workers)
 {
@@ -129,7 +129,7 @@ static const struct goal goals[] = {
       "1 MiB at a time", 4, 0, 3 },
     { "change in a table", "peers", "table of 100,000 keys", "weir", "GLib",
       4, 0, 0.5 },
-    { "a queued job", "memory", "a place that is taken", "job of a pool",
+    { "a queued job", "memory", "memory per entry", "job of a pool",
       NULL, 0, 0, 64 },
     { "a parked worker", "memory", "a parked worker", "weir", NULL, 64, 0,
       16384 },

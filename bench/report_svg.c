@@ -153,7 +153,7 @@ static void draw_latency(FILE *to, const struct suite *suite, size_t from,
     static const struct series all[] = {
         { .name = "median", .value = p50, .colour = "#0b5fff",
           .heavy = 1 },
-        { .name = "99 of 100", .value = p99, .colour = "#7a5cff" },
+        { .name = "p99", .value = p99, .colour = "#7a5cff" },
         { .name = "slowest", .value = latest, .colour = "#c0392b" },
     };
     const struct bench_case *c = &suite->cases[from];

@@ -158,7 +158,8 @@ static void draw_labels(FILE *to, const struct panel *p)
     }
 }
 
-/* Some air, and at least a factor of four, lest noise look like more. */
+/* Leave some margin, and show at least a factor of four, so that noise does
+ * not look like a difference. */
 static void round_axes(struct panel *p)
 {
     struct axes *a = &p->axes;
@@ -188,7 +189,7 @@ static void draw_lines(FILE *to, struct panel *p)
     svg_grid(to, a, p->x, p->x_count, p->show);
     svg_text(to, (a->left + a->right) / 2, a->bottom + 36, "small middle",
              p->x_title);
-    /* A picture of its own cuts what lies beyond. */
+    /* A nested picture clips what lies outside. */
     fprintf(to, "<svg x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\""
             " viewBox=\"%.1f %.1f %.1f %.1f\">\n", a->left, a->top,
             a->right - a->left, a->bottom - a->top, a->left, a->top,

@@ -10,7 +10,7 @@
 #define KEYS 100000
 
 static struct weir_table *table;
-static uint64_t updates; /* so many ones were added */
+static uint64_t updates; /* how many ones were added */
 
 static int add_one(void *user, void *value, size_t bytes)
 {

@@ -119,8 +119,8 @@ int work_loop(const struct work *work, uint64_t ops)
     return 0;
 }
 
-/* One thread that puts jobs into a ring of its own, takes them out and calls
- * them: no producer of a pool can do with less. */
+/* One thread that puts jobs into a private ring, takes them out and calls
+ * them: no producer of a pool can need less. */
 static int ring_alone(const struct work *work, uint64_t ops)
 {
     enum { RING = 1024 };

@@ -44,15 +44,15 @@ struct cost {
 int work_cost(const struct work *work, const struct options *options,
               struct cost *cost);
 
-/* No pool of so many workers can take less for an operation. */
+/* The least time per operation that a pool of `workers` workers can need. */
 double work_bound(const struct work *work, const struct cost *cost,
                   int workers);
 
 /* The usual `alone`: call the job in a loop. */
 int work_loop(const struct work *work, uint64_t ops);
 
-/* Compute for so long: a loop whose speed was measured when nothing else
- * ran. Call work_calibrate() first. */
+/* Compute for `ns` nanoseconds: a loop whose speed was measured when nothing
+ * else ran. Call work_calibrate() first. */
 void work_calibrate(void);
 void work_burn(double ns);
 uint64_t work_turns(double ns); /* of that loop */

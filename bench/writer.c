@@ -104,7 +104,7 @@ static int append_blocks(void *user, int index, int count)
     return err;
 }
 
-/* Tell the meter what is in the file. */
+/* Report the lines in the file to the meter. */
 static int read_back(void)
 {
     char lines[256][LINE];

@@ -457,19 +457,19 @@ static void around_a_wait(void)
 }
 
 static const struct tap_case cases[] = {
-    { "a worker's job tells exactly one of fn and drop that it has ended",
+    { "a worker's job ends with exactly one of a last run and a drop",
       by_worker },
-    { "a caller thread's job tells exactly one of fn and drop that it has "
-      "ended", by_caller },
-    { "a group's job tells exactly one of fn and drop that it has ended",
+    { "a caller thread's job ends with exactly one of a last run and a drop",
+      by_caller },
+    { "a group's job ends with exactly one of a last run and a drop",
       in_group },
-    { "a job run by its waiter tells exactly one of fn and drop that it has "
-      "ended", by_waiter },
-    { "a job run by an external helper tells exactly one of fn and drop that "
-      "it has ended", by_guest },
+    { "a job run by its waiter ends with exactly one of a last run and a drop",
+      by_waiter },
+    { "a job run by an external helper ends with exactly one of a last run "
+      "and a drop", by_guest },
     { "failing fast drops a job that has a retry left", fail_fast },
-    { "the deadline of a group or its parent drops a job in its pause",
-      deadlines_of_groups },
+    { "the deadline of a group or its parent drops a job that pauses before a "
+      "retry", deadlines_of_groups },
     { "a job keeps its own attempt number while it runs others inside it",
       around_a_wait },
 };

@@ -73,11 +73,13 @@ static void versions_agree(void)
 static const struct tap_case cases[] = {
     { "the clock never goes back", clock_never_goes_back },
     { "the clock is CLOCK_MONOTONIC", clock_is_monotonic },
-    { "a deadline lies as far ahead as asked for", after_adds },
-    { "a deadline past the end of time is forever", after_saturates },
-    { "a negative distance is now", after_negative_is_now },
-    { "now lies before every time, forever after", order_of_times },
-    { "header and library tell the same version", versions_agree },
+    { "weir_after returns a deadline as far ahead as requested", after_adds },
+    { "a deadline that overflows is WEIR_FOREVER", after_saturates },
+    { "weir_after with a negative distance returns the current time",
+      after_negative_is_now },
+    { "WEIR_NO_WAIT is less than every time, and WEIR_FOREVER greater",
+      order_of_times },
+    { "the header and the library report the same version", versions_agree },
 };
 
 int main(void)

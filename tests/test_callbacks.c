@@ -336,9 +336,9 @@ static const struct tap_case cases[] = {
     { "on_event may make every call that does not wait", event_calls },
     { "the function of weir_on_stop may make every call that does not wait",
       stop_calls },
-    { "in worker_start and worker_stop submit does not wait, and waits are "
+    { "submit does not wait in worker_start and worker_stop, and waits return "
       "EDEADLK", hooks_do_not_wait },
-    { "a job that waits for a group on another pool gives its permits up",
+    { "a job that waits for a group on another pool releases its permits",
       across_pools },
     { "the name of a pool is copied, and that of a job is not", names },
 };

@@ -645,39 +645,41 @@ static void random_plans(void)
 
 static const struct tap_case cases[] = {
     { "JSON strings escape quotes and control characters", json_escapes },
-    { "JSON strings replace what is no UTF-8, maximal parts", json_replaces },
-    { "what goes to a terminal has no control characters", plain_is_harmless },
-    { "whole numbers are read strictly", wholes },
-    { "decimals and rates are read strictly", decimals },
-    { "a shard from the environment is right or refused, whatever is there",
-      shards_of_the_environment },
-    { "the URL of a proxy is refused if no request could go there", proxies },
-    { "URLs with a port that is no port are refused", ports },
-    { "lists of statuses are read strictly", statuses },
+    { "JSON strings replace invalid UTF-8 by maximal subparts", json_replaces },
+    { "text for a terminal has no control characters", plain_is_harmless },
+    { "whole numbers are parsed strictly", wholes },
+    { "decimals and rates are parsed strictly", decimals },
+    { "a shard from the environment is right or rejected, whatever the "
+      "variables hold", shards_of_the_environment },
+    { "the URL of a proxy is rejected if no request could go there", proxies },
+    { "URLs with an invalid port are rejected", ports },
+    { "lists of statuses are parsed strictly", statuses },
     { "FNV-1a of 128 bits gives the published values", ids },
     { "URLs are http or https with a host, and become ASCII", urls },
-    { "lines lose BOM, line end and blanks, and the last needs none", lines },
-    { "a line of 65,536 bytes is read, a longer one is not", long_lines },
-    { "requests that could be understood in two ways are refused", requests },
-    { "Retry-After is seconds, whole or not, or a date, and clamped",
-      retry_afters },
-    { "a Retry-After of 0, in the past or unreadable is none",
+    { "lines lose BOM, line end and blanks, and the last line needs no line "
+      "end", lines },
+    { "a line of 65,536 bytes is read, and a longer one is rejected",
+      long_lines },
+    { "requests that could be parsed in two ways are rejected", requests },
+    { "Retry-After is a whole or fractional number of seconds or a date, and "
+      "is clamped", retry_afters },
+    { "a Retry-After that is 0, in the past or unreadable is ignored",
       no_retry_afters },
-    { "RateLimit-Reset is a span or a time", retry_resets },
-    { "answers hold their host by the headers that say so", retry_holds },
-    { "pauses are random between a quarter of a bound and the bound",
+    { "RateLimit-Reset is a duration or a time", retry_resets },
+    { "responses hold their host as their headers request", retry_holds },
+    { "pauses are random between a quarter of their bound and the bound",
       retry_pauses },
-    { "the statuses that pass with time and the idempotent methods are those"
-      " of the contract", retry_statuses },
+    { "the transient statuses and the idempotent methods are those of the "
+      "specification", retry_statuses },
     { "SHA-256 gives the published values", sha256 },
-    { "an id covers everything that is sent, and how often it came before",
-      identities },
+    { "an id covers everything that is sent and the number of earlier "
+      "occurrences", identities },
     { "an id does not depend on the order and spelling of header names",
       same_identities },
-    { "a job that sends no more than the first version recorded has its id",
-      old_identities },
-    { "the estimates are those of the contract", plans },
-    { "random delays are different, in range, in order", random_plans },
+    { "a job that sends no more than version 1 recorded has the id of version "
+      "1", old_identities },
+    { "the estimates are those of the specification", plans },
+    { "random delays are distinct, in range and in order", random_plans },
 };
 
 int main(void)

@@ -306,17 +306,17 @@ static void shells(void)
 }
 
 static const struct tap_case cases[] = {
-    { "JSON objects are read member by member", json_reads },
-    { "what is no JSON object is refused", json_refuses },
-    { "a record that was written is read again", records },
-    { "a record is read again whatever time the clock said", strange_times },
-    { "a record of version 1 is read", old_records },
+    { "JSON objects are parsed member by member", json_reads },
+    { "text that is not a JSON object is rejected", json_refuses },
+    { "a record that was written is parsed back", records },
+    { "a record is parsed back whatever the clock said", strange_times },
+    { "a record of version 1 is parsed", old_records },
     { "no prefix of a record is a record", torn_records },
-    { "what is no record of ours is told", other_records },
-    { "ids are found again with their numbers, and no others", many_ids },
-    { "ids fall into equal parts", parts },
-    { "quantiles are right to within 1.6 % and half a rank", times },
-    { "words go through a shell unchanged", shells },
+    { "a line that is not a record is recognised", other_records },
+    { "ids are found with their numbers, and no others are found", many_ids },
+    { "ids are distributed evenly over the shards", parts },
+    { "quantiles are accurate to 1.6 % and half a rank", times },
+    { "quoted words pass through a shell unchanged", shells },
 };
 
 int main(void)

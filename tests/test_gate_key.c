@@ -791,40 +791,40 @@ static void a_new_rate_is_for_every_key(void)
 }
 
 static const struct tap_case cases[] = {
-    { "a gate of limit one is a queue, for each of its keys",
+    { "a gate with limit 1 runs the jobs of each key one after another",
       limit_one_is_a_queue },
-    { "what is parked holds no worker", parked_hold_no_worker },
-    { "a held key holds its own jobs only", a_held_key_holds_its_own },
-    { "the hold of a key ends at its time", a_hold_of_a_key_ends },
-    { "a hold of every key ends for each, however many there may be",
+    { "a parked job occupies no worker", parked_hold_no_worker },
+    { "the hold of a key holds only the jobs of that key",
+      a_held_key_holds_its_own },
+    { "the hold of a key ends at its deadline", a_hold_of_a_key_ends },
+    { "a hold of every key ends for each key, however many there are",
       a_hold_of_every_key_ends },
-    { "a key over its quota, and one key too many, is EAGAIN at once",
+    { "a key over its quota, and one key too many, returns EAGAIN immediately",
       a_key_has_a_quota },
-    { "held keys keep their room, and one that is lifted gives it up",
+    { "held keys keep their entries, and a lifted hold frees one",
       keys_that_are_remembered },
-    { "a new rate is for every key, and is lifted for every one",
+    { "a new rate applies to every key and is removed for every key",
       a_new_rate_is_for_every_key },
-    { "a new gate, each new key, and each key that had no rate before have a "
-      "full burst", a_full_burst_at_first },
-    { "a key that owes its rate keeps its room until a burst is saved up",
-      a_key_is_remembered },
-    { "jobs that were not tried yet are in line at their gate",
+    { "a new gate, each new key and each key that had no rate have a full "
+      "burst", a_full_burst_at_first },
+    { "a key that has used its rate keeps its entry until its burst is full "
+      "again", a_key_is_remembered },
+    { "jobs that have not tried to acquire wait in order at their gate",
       untried_jobs_are_in_line },
     { "the memory of a key is touched when the key is first used",
       keys_are_touched_when_used },
-    { "no job passes a gate before a thread that came earlier, but a thread "
-      "may before a job", threads_before_jobs },
+    { "no job passes a gate before a thread that came earlier, while a thread "
+      "may pass before a job", threads_before_jobs },
     { "a wrong key, the pool's own gate and members out of range are EINVAL",
       a_wrong_key },
-    { "a job enters all of its gates or none", all_gates_or_none },
-    { "a busy pool keeps no other from a gate",
+    { "a job acquires all of its gates or none", all_gates_or_none },
+    { "a busy pool does not keep another pool from a gate",
       a_busy_pool_blocks_no_other },
-    { "inside a gate of limit one a job is alone between two sleeps",
+    { "a job inside a gate of limit 1 runs alone between two sleeps",
       alone_between_sleeps },
-    { "no job starts before its slot", a_rate_spaces_jobs },
-    { "a host that does not answer keeps none of the others waiting",
-      a_stuck_host },
-    { "10,000 slots through 8 threads keep the rate", a_rate_measured },
+    { "no job starts before its tick", a_rate_spaces_jobs },
+    { "an HTTP host that does not respond delays no other host", a_stuck_host },
+    { "10,000 ticks used by 8 threads keep the rate", a_rate_measured },
 };
 
 int main(void)

@@ -103,9 +103,8 @@ static void threads_have_the_name(void)
 }
 
 static const struct tap_case cases[] = {
-    { "a job's thread is not cancelled, whosever it is",
-      jobs_are_not_cancelled },
-    { "threads have the pool's name, or its first 15 bytes",
+    { "a thread is not cancelled while it runs a job", jobs_are_not_cancelled },
+    { "threads have the first 15 bytes of the pool's name",
       threads_have_the_name },
     { "a thread is as cancellable after a call as before",
       cancelling_is_left_as_it_was },

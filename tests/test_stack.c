@@ -201,8 +201,8 @@ static void a_forked_child_is_unblocked(void)
 }
 
 static const struct tap_case cases[] = {
-    { "a job can use the stack that was asked for next to large thread-local "
-      "variables", a_small_stack_is_whole },
+    { "a job can use the requested stack next to large thread-local variables",
+      a_small_stack_is_whole },
     { "by default a job can use 4 MiB of stack",
       the_default_stack_is_the_systems },
     { "a job can use 4 MiB even if the system's default is 128 KiB",

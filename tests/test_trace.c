@@ -446,18 +446,18 @@ static void nobody_watches(void)
 }
 
 static const struct tap_case cases[] = {
-    { "progress that nobody watches is nothing", nobody_watches },
-    { "a job's events tell who it is, where, when and how it went",
+    { "progress without an observer has no effect", nobody_watches },
+    { "a job's events report its identity, worker, time and status",
       each_kind },
-    { "a job that is run again says so at the end of each run",
+    { "a job that reruns reports a rerun event at the end of each run",
       again_and_again },
-    { "a job that is dropped has this one event, and why", dropped_ones },
-    { "jobs inside jobs have a depth of one more each", depths },
-    { "a job that ends its thread ends those around it, each by its name",
+    { "a dropped job has exactly one event, which holds the reason",
+      dropped_ones },
+    { "each level of nested jobs has a depth one greater", depths },
+    { "a job that ends its thread ends its enclosing jobs, each with its name",
       exiting_inside },
-    { "a job that has waited and ends its thread says that it ended",
-      exiting_late },
-    { "while a job waits its worker runs jobs of its groups and no others",
+    { "a delayed job that ends its thread has an ended event", exiting_late },
+    { "the worker of a waiting job runs jobs of its groups and no others",
       no_stranger },
 };
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * peer.h - what a pool must be able to do to be compared.
+ * peer.h - what a pool must provide to be compared.
  *
- * Each pool is a program of its own, main.c and one adapter: some can have
- * only one number of workers in a process, and several are fast in one
- * process and slow in the next, so that every sample gets a process. */
+ * Each pool is a separate program, main.c and one adapter: some pools can have
+ * only one number of workers in a process, and several are fast in one process
+ * and slow in the next. So every sample runs in a new process. */
 #ifndef WEIR_BENCH_PEER_H
 #define WEIR_BENCH_PEER_H
 

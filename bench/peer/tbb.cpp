@@ -18,7 +18,7 @@ static std::unique_ptr<tbb::task_arena> arena;
 static std::unique_ptr<tbb::task_group> tasks;
 static void (*job)(void *arg);
 
-#define PRODUCERS 4 /* at most so many threads submit */
+#define PRODUCERS 4 /* the most threads that submit */
 
 static void start_with(int workers, int places, void (*fn)(void *arg))
 {

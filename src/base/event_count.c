@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * event_count.c - the slow half of base/event_count.h, which has the discipline. */
+ * event_count.c - the paths of an event count that sleep or wake; the
+ * discipline is in base/event_count.h. */
 #include "base/event_count.h"
 
 int weir_ec_init(struct weir_event_count *ec)
@@ -17,16 +18,17 @@ bool weir_ec_cancel_wait(struct weir_event_count *ec)
     for (;;) {
         uint64_t state = weir_atomic_load(&ec->state, weir_seq_cst);
 
-        /* The count is of sleepers without names: while it is not 0, taking
-         * one off is as good as taking ourselves off. At 0 all have been
-         * chosen, and so have we. */
+        /* The count does not say which threads it counts, so while it is not
+         * 0, decrementing it cancels this thread's wait. At 0 every waiter has
+         * been chosen, and so has this thread. */
         while (weir_ec_waiters(state) != 0)
             if (weir_atomic_cas_weak(&ec->state, &state, state - 1,
                                      weir_seq_cst))
                 return false;
-        /* Our post is there, or on its way: not for long, so look again
-         * rather than wait. For one who comes to sleep now may take it, and
-         * then its count stands for us; nobody would post for us any more. */
+        /* A post for this thread was made or is about to be. Poll instead of
+         * sleeping: a thread that prepares to wait now may take that post, and
+         * then its own count is left for this thread to decrement; nobody
+         * would post again. */
         if (weir_sys_sem_wait(&ec->sem, INT64_MIN) == 0) {
             weir_atomic_fetch_and(&ec->state, ~WEIR_EC_WAKING,
                                   weir_seq_cst);
@@ -55,6 +57,7 @@ void weir_ec_notify_some(struct weir_event_count *ec, uint64_t state,
         if (weir_atomic_cas_weak(&ec->state, &state,
                                  (state - n) | WEIR_EC_WAKING,
                                  weir_seq_cst)) {
+            /* Relaxed: a statistic. */
             weir_atomic_fetch_add(&ec->woken, n, weir_relaxed);
             while (n-- > 0)
                 weir_sys_sem_post(&ec->sem);
@@ -75,6 +78,7 @@ void weir_ec_notify_all(struct weir_event_count *ec)
                                  weir_seq_cst))
         ;
     count = weir_ec_waiters(state);
+    /* Relaxed: a statistic. */
     weir_atomic_fetch_add(&ec->woken, count, weir_relaxed);
     while (count-- > 0)
         weir_sys_sem_post(&ec->sem);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * options.h - what every reader of an options struct does. */
+ * options.h - the check of reserved members that every options struct needs. */
 #ifndef WEIR_OPTIONS_H
 #define WEIR_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whether `bytes` bytes are all 0: the members this version does not know. */
+/* Return whether `bytes` bytes are all 0. Reserved members must be: a later
+ * version may give them a meaning that this version cannot honour. */
 static inline bool weir_is_all_zero(const void *memory, size_t bytes)
 {
     const unsigned char *byte = memory;

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT
- * processors.c - how many processors this process may use.
+ * processors.c - the number of processors that this process may use.
  *
- * The system counts those that are online and that the thread's affinity mask
- * allows (sys/). A container is more often limited by a CPU quota: a share of
- * the processor time in each period. Linux shows the quota in files of the
- * control group's folder:
+ * sys/ counts the processors that are online and that the thread's affinity
+ * mask allows. A container is more often limited by a CPU quota: an amount of
+ * processor time per period. Linux shows the quota in files in the control
+ * group's folder:
  *
  *   /proc/self/cgroup      the group of this process in each hierarchy:
  *                          "0::/a/b" (version 2) or "4:cpu,cpuacct:/a/b"
  *   /proc/self/mountinfo   where the hierarchies are mounted, and which of
  *                          their folders is the root of the mount
  *   cpu.max                version 2: "QUOTA PERIOD", QUOTA may be "max"
- *   cpu.cfs_quota_us       version 1: the quota, -1 for none
- *   cpu.cfs_period_us      and its period
+ *   cpu.cfs_quota_us       version 1: the quota, or -1 for none
+ *   cpu.cfs_period_us      version 1: the period
  *
- * A group is bound by the quotas of all groups around it, as far as the mount
- * shows them. Whatever cannot be read or understood is no limit.
+ * A group is bound by the quotas of all its ancestors too, as far as the mount
+ * shows them. A file that cannot be read or understood sets no limit.
  *
- * Owns: nothing. Any thread, any time.
+ * Nothing is shared: any thread may call this at any time.
  */
 #include "base/processors.h"
 
@@ -29,20 +29,20 @@
 #include <string.h>
 
 #define PATH_BYTES 4096
-#define LINE_BYTES 4096 /* a longer line of /proc names no folder of ours */
-#define FIELDS 64       /* of a line of mountinfo: 10, and optional ones */
+#define LINE_BYTES 4096 /* longer lines name folders longer than PATH_BYTES */
+#define FIELDS 64       /* mountinfo has 10 fields a line, and optional ones */
 
 /* ---- text ---- */
 
 struct line_reader {
     int fd;
-    int64_t at;          /* in the file, of what is read next */
-    size_t begin, end;   /* of the text that is not used yet */
-    bool too_long;       /* it is the rest of a line that did not fit */
+    int64_t at;          /* offset in the file of the next read */
+    size_t begin, end;   /* bounds in `text` of what was not returned yet */
+    bool too_long;       /* the text is the rest of a line that did not fit */
     char text[LINE_BYTES + 1];
 };
 
-/* Read on, behind the text there is. Returns false at the end. */
+/* Append what comes next in the file to the text. Returns false at the end. */
 static bool read_more(struct line_reader *in)
 {
     ssize_t n;
@@ -65,7 +65,7 @@ static bool read_more(struct line_reader *in)
     return true;
 }
 
-/* Return the next line that fits, without its newline; NULL: there is none. */
+/* Return the next line that fits, without its newline, or NULL at the end. */
 static char *next_line(struct line_reader *in)
 {
     for (;;) {
@@ -91,8 +91,8 @@ static char *next_line(struct line_reader *in)
     }
 }
 
-/* Read a number; *text moves past it. Returns -1 if there is none, or none
- * that fits. */
+/* Read a number and move *text past it. Returns -1 if there is no number or it
+ * does not fit. */
 static int64_t parse_number(const char **text)
 {
     const char *digit = *text;
@@ -109,7 +109,7 @@ static int64_t parse_number(const char **text)
     return n;
 }
 
-/* Whether a list of names with commas between them has the name. */
+/* Return whether a comma-separated list contains the name. */
 static bool list_has_name(const char *list, const char *name)
 {
     size_t length = strlen(name);
@@ -125,7 +125,8 @@ static bool list_has_name(const char *list, const char *name)
     }
 }
 
-/* Replace \ooo, in place: so mountinfo writes spaces and the like. */
+/* Replace each \ooo by its character, in place: mountinfo escapes white space
+ * and backslashes in this way. */
 static void unescape(char *text)
 {
     char *to = text;
@@ -148,10 +149,10 @@ static void unescape(char *text)
 
 struct search {
     const char *root;
-    int limit;              /* processors, of what was read so far */
+    int limit;              /* lowest quota read so far, in processors */
     bool has_v1, has_v2;    /* whether this process is in such a group */
-    char v1[PATH_BYTES], v2[PATH_BYTES]; /* which one */
-    char path[PATH_BYTES];  /* of the file that is open, or comes next */
+    char v1[PATH_BYTES], v2[PATH_BYTES]; /* the path of that group */
+    char path[PATH_BYTES];  /* the file that is open or will be opened next */
     struct line_reader line_reader;
     char line[LINE_BYTES];
 };
@@ -166,7 +167,8 @@ static bool open_line_reader(struct search *s)
     return s->line_reader.fd >= 0;
 }
 
-/* Set the path to `root`, `folder` and `name`. false: it is too long. */
+/* Set the path to `root`, `folder` and `name`. Returns false if the path is too
+ * long. */
 static bool set_path(struct search *s, const char *folder, size_t length,
                      const char *name)
 {
@@ -180,7 +182,7 @@ static bool set_path(struct search *s, const char *folder, size_t length,
     return true;
 }
 
-/* Read the first line of a file into s->line; "": there is none. */
+/* Read the first line of a file into s->line, or "" if there is none. */
 static const char *first_line(struct search *s, const char *folder,
                               size_t length, const char *name)
 {
@@ -229,8 +231,9 @@ static void read_v1_quota(struct search *s, const char *folder, size_t length)
     apply_quota(s, quota, parse_number(&text));
 }
 
-/* Look at a group's folder and at those around it, up to the mount point.
- * `inside` is the group's path, `top` that of the folder that is mounted. */
+/* Read the quotas of a group and of its ancestors, up to the mount point.
+ * `group_path` is the path of the group in its hierarchy, `mount_root` that of
+ * the folder that is mounted. */
 static void read_quotas_upwards(struct search *s, const char *mount,
                                 const char *mount_root, const char *group_path,
                                 bool v2)
@@ -240,8 +243,8 @@ static void read_quotas_upwards(struct search *s, const char *mount,
            skip = strcmp(mount_root, "/") == 0 ? 0 : strlen(mount_root);
     size_t length;
 
-    /* A group outside of the mount, or of this process's namespace: only what
-     * is mounted can be seen. */
+    /* The group is outside of the mount or of this process's namespace: only
+     * the root of the mount can be read. */
     if (strncmp(group_path, mount_root, skip) != 0 ||
         (group_path[skip] != '/' && group_path[skip] != '\0') ||
         strstr(group_path, "/..") != NULL)
@@ -268,7 +271,7 @@ static void read_quotas_upwards(struct search *s, const char *mount,
     }
 }
 
-/* A line of /proc/self/cgroup. */
+/* Parse a line of /proc/self/cgroup. */
 static void read_group(struct search *s, const char *line)
 {
     const char *names = strchr(line, ':');
@@ -288,7 +291,7 @@ static void read_group(struct search *s, const char *line)
     }
 }
 
-/* A line of /proc/self/mountinfo: ID PARENT DEVICE ROOT MOUNT OPTIONS
+/* Parse a line of /proc/self/mountinfo: ID PARENT DEVICE ROOT MOUNT OPTIONS
  * [OPTIONAL...] - TYPE SOURCE OPTIONS. */
 static void read_mount(struct search *s, char *line)
 {
@@ -327,7 +330,8 @@ static void read_groups(struct search *s)
     weir_sys_close(s->line_reader.fd);
 }
 
-/* What is looked at meanwhile uses s->lines: `mounts` keeps these. */
+/* read_mount() opens other files with s->line_reader, so the reader of the
+ * mounts is moved to `mounts` first. */
 static void read_mounts(struct search *s, struct line_reader *mounts)
 {
     char *line;

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: MIT
- * ring.c - making a ring, and waiting for room in it; see base/ring.h. */
+ * ring.c - creating a ring, and waiting for room in it; the discipline is in
+ * base/ring.h. */
 #include "base/ring.h"
 
 #include <weir/base.h>
 
-/* In a ring of MEDIUM places it is worth sleeping until more than one is free;
- * in one of LARGE even looking is too dear for who takes short jobs, and to
- * yield for who takes long ones: the ring is empty before this thread has its
- * processor back. */
+/* How a producer waits depends on the capacity:
+ * - From HALF_FREE_WAIT_MIN on, it is worth sleeping until half of the ring is
+ *   free instead of being woken for one free cell.
+ * - From LARGE_CAPACITY on, polling the head slows down consumers of short
+ *   jobs too much. Yielding does not pay with long jobs either: the ring is
+ *   empty before this thread gets its processor back. */
 #define HALF_FREE_WAIT_MIN 16
 #define LARGE_CAPACITY 256
 #define SPIN_NS (8 * WEIR_US)
 #define YIELDS_MAX 64
 #define HALF_FREE_WAIT_NS WEIR_MS
 
-/* Positions before the one at which 64 bits wrap. */
+/* Number of positions before the one at which 64 bits wrap. */
 #define POSITIONS_BEFORE_ZERO ((size_t)(0 - WEIR_RING_FIRST_POS) / 2)
 
 int weir_ring_init(struct weir_ring *ring, size_t capacity, size_t bytes,
@@ -35,7 +38,8 @@ int weir_ring_init(struct weir_ring *ring, size_t capacity, size_t bytes,
     ring->cells = weir_sys_alloc_lazy(cells, ring->stride, &ring->block);
     if (ring->cells == NULL)
         return -ENOMEM;
-    /* Those before position 0: the others are free as they are. */
+    /* Only the positions before 0: zero makes the others free. Relaxed, here
+     * and below: the owner publishes the ring as a whole. */
     for (size_t i = 0; i < cells && i < POSITIONS_BEFORE_ZERO; i++) {
         uint64_t pos = WEIR_RING_FIRST_POS + 2 * i;
 
@@ -85,7 +89,8 @@ bool weir_ring_raise_bound(struct weir_ring *ring)
     uint64_t bound = weir_atomic_load(&ring->bound, weir_relaxed);
     uint64_t tail;
 
-    /* Relaxed: the bound carries no data, see weir_ring_claim. */
+    /* Relaxed, here and below: the bound publishes nothing; weir_ring_fill()
+     * waits for the cell itself. */
     while (weir_ring_distance(bound, now) > 0 &&
            !weir_atomic_cas_weak(&ring->bound, &bound, now, weir_relaxed))
         ;
@@ -95,7 +100,8 @@ bool weir_ring_raise_bound(struct weir_ring *ring)
                                                      weir_relaxed)) > 0;
 }
 
-/* Whether a put is worth trying, or will be refused. */
+/* Return whether the producer need not wait: there is room, or the put will be
+ * rejected or stopped. */
 static bool put_may_succeed(struct weir_ring *ring, bool insider,
                             const WEIR_ATOMIC(int) *stop)
 {
@@ -104,22 +110,23 @@ static bool put_may_succeed(struct weir_ring *ring, bool insider,
            weir_ring_raise_bound(ring);
 }
 
-/* Whether takers are an eighth of the ring ahead. A putter that follows them
- * at one cell's distance takes each line from the processor that still writes
- * it: across two processors that more than doubles the time a job takes. */
+/* Return whether an eighth of the ring is free. A producer that follows the
+ * consumers one cell behind takes each cache line from a processor that still
+ * writes it; with two processors that more than doubles the time per job. */
 static bool takers_are_ahead(struct weir_ring *ring)
 {
     uint64_t tail = weir_ring_tail(ring);
 
+    /* Relaxed: as in weir_ring_raise_bound(). */
     return (tail & WEIR_RING_CLOSED) != 0 ||
            weir_ring_distance(tail, weir_atomic_load(&ring->bound,
                                                      weir_relaxed)) >=
                (int64_t)(ring->capacity / 8);
 }
 
-/* Sleeping and being woken costs microseconds: give the takers of a smaller
- * ring about one first. Six rounds of pauses, two of yielding. Returns whether
- * a put is worth trying. */
+/* In a ring smaller than LARGE_CAPACITY, wait awake for about one microsecond:
+ * sleeping and being woken costs several. Six rounds pause and two yield.
+ * Returns whether a put is worth trying. */
 static bool spin_briefly(struct weir_ring *ring, bool insider,
                          const WEIR_ATOMIC(int) *stop)
 {
@@ -134,13 +141,15 @@ static bool spin_briefly(struct weir_ring *ring, bool insider,
     return false;
 }
 
-/* In a large one leave the takers alone until they are ahead, if it goes so
- * fast that this takes no more than SPIN_NS: looking costs them a line each
- * time. How fast it goes shows once the taker that was woken has come, who may
- * need this processor. As spin_briefly(). */
+/* In a larger ring, wait awake until consumers have freed an eighth of it, if
+ * their progress suggests that this takes at most SPIN_NS. The head is read
+ * rarely, because each read costs the consumers a cache miss. Time does not
+ * count while a woken consumer has not arrived: it may need this processor, so
+ * yield to it. Returns whether a put is worth trying. */
 static bool spin_away_from_head(struct weir_ring *ring, bool insider,
                                 const WEIR_ATOMIC(int) *stop)
 {
+    /* Relaxed, here and below: only the distance is used. */
     uint64_t from = weir_atomic_load(&ring->head, weir_relaxed);
     int64_t enough = (int64_t)(ring->capacity / 8), ns = 200, spent = 0;
     int yields = 0;
@@ -160,7 +169,7 @@ static bool spin_away_from_head(struct weir_ring *ring, bool insider,
             continue;
         }
         spent += ns;
-        /* At twice this speed it would not do. */
+        /* Even at twice this rate it would take longer than SPIN_NS. */
         if (spent > 200 && moved * 2 * SPIN_NS < enough * spent)
             break;
         ns = ns < 1600 ? 2 * ns : ns;
@@ -168,9 +177,9 @@ static bool spin_away_from_head(struct weir_ring *ring, bool insider,
     return false;
 }
 
-/* Sleep until half of the ring is free, but no longer than HALF_FREE_WAIT_NS:
- * being woken for each place would cost the takers more than a short job. As
- * spin_briefly(). */
+/* Sleep until half of the ring is free, but no longer than HALF_FREE_WAIT_NS. A
+ * wake-up per free cell would cost the consumers more than a short job does.
+ * Returns whether a put is worth trying. */
 static bool wait_until_half_free(struct weir_ring *ring, bool insider,
                                  const WEIR_ATOMIC(int) *stop, int64_t deadline,
                                  bool *slept)
@@ -215,6 +224,7 @@ int weir_ring_wait_for_room(struct weir_ring *ring, bool insider,
         *slept = true;
         return 0;
     }
-    /* Too late, but whoever made room last may have counted on us. */
+    /* The deadline has passed, but a thread that made room just before may
+     * have seen this one as the waiter to notify. */
     return put_may_succeed(ring, insider, stop) ? 0 : -ETIMEDOUT;
 }

@@ -1,38 +1,56 @@
 /* SPDX-License-Identifier: MIT
- * ring.h - a bounded ring for many putters and many takers, without a lock.
+ * ring.h - a bounded ring for many producers and many consumers, without a
+ * lock.
  *
- * After Dmitry Vyukov's bounded MPMC queue (2010): each cell has a sequence
- * number that says whose turn it is. Two things differ. Positions count in
- * twos, and the lowest bit of `tail` says closed, so that accepting and
- * closing are steps of one variable: nothing is accepted after the close.
- * And how far may be put is a bound of the owner's, `bound`, cached beside
- * the tail, so that a putter need not read what takers write.
+ * Purpose: hold the queued items of a queue or a pool in the order in which
+ *   they were accepted. After Dmitry Vyukov's bounded MPMC queue (2010), in
+ *   which each cell has a sequence number that says whose turn it is. Two
+ *   things differ:
+ *   - Positions count in steps of two, and the lowest bit of `tail` says
+ *     closed. Accepting and closing are therefore changes of one variable, and
+ *     nothing is accepted after the close.
+ *   - How far producers may put is a bound that the owner of the ring defines.
+ *     It is cached in `bound`, next to the tail, so that a producer need not
+ *     read what consumers write.
+ * Ownership: the ring owns its cells and three event counts. An item belongs
+ *   to the thread that claimed its position until the cell is published, and to
+ *   the thread that took it from then on.
+ * Locks: none, but this is not lock-free. A producer that is preempted between
+ *   claiming a position and filling it delays the consumers that come to that
+ *   cell; they pause, then yield. The lowest bit of `head` locks the head for
+ *   a thread that inspects the next item before it decides whether to take it:
+ *   no consumer's compare-and-swap succeeds meanwhile, and consumers back off
+ *   as they do for a producer.
+ * Memory ordering:
+ *   - cell.seq is stored with release by the thread that is finished with the
+ *     cell, and loaded with acquire by the next one. turn(pos) means free for
+ *     the producer of pos; turn(pos) + 1 means full, for its consumer. The turn
+ *     is pos without the bits that select the cell, so that a zeroed cell is
+ *     free for positions 0 to `mask`, and a cell that is never used is never
+ *     written.
+ *   - `tail` and `head` move by seq_cst read-modify-writes. These are the
+ *     changes of the condition in base/event_count.h, for consumers and for
+ *     producers. A thread that has prepared to wait compares tail and head, not
+ *     the cell: an item whose position is claimed but not filled counts as
+ *     there.
+ * Invariants, modulo 2^64:
+ *   - head <= tail <= bound <= capacity + (positions whose capacity the owner
+ *     has given back).
+ *   - Each position below the tail is filled exactly once, by the thread that
+ *     moved the tail past it, and emptied exactly once, by the thread that
+ *     moved the head past it.
+ *   - Positions start three puts before 2^64, so that every ring wraps in its
+ *     first puts and wrapping is not a special case.
+ * Who notifies whom: a put notifies one waiter of `items`. The owner of the
+ *   ring calls weir_ring_notify_room() when it gives capacity back; that
+ *   notifies one waiter of `room`, and one of `half_free` if half of the ring
+ *   is free. A wait for half_free has a short time limit, because the consumer
+ *   may not be able to make that much room before another item is put.
  *
- * Owns: the cells, the three parks.
- * Order: cell.seq is released by whoever has finished with the cell and
- *   acquired by the next: == turn(pos), free for the putter of pos;
- *   == turn(pos) + 1, full for its taker. The turn is pos without the bits
- *   that choose the cell, so that the zeroes of a new cell mean "free for
- *   position number 0 to `mask`", and a cell that was never used is never
- *   written to. tail and head move by seq_cst compare-and-swap; that
- *   is the "making" of base/event_count.h, for takers and putters. A thread that has
- *   announced itself checks tail against head, not the cell: a put that has
- *   its position but has not filled the cell yet is as good as there.
- *   The lowest bit of head locks it for a thread that looks at the next item
- *   before it decides whether to take it: no compare-and-swap of a taker
- *   succeeds meanwhile, and takers pause as for a putter.
- * Invariants: head <= tail <= bound <= (all that ended or was taken) +
- *   capacity, all modulo 2^64. A position below tail is filled, once, by who
- *   moved tail past it, and emptied, once, by who moved head past it.
- * Wake-ups: a put wakes a taker; a taker's owner wakes putters, those that
- *   nap when half of the ring is free. A nap ends by itself, so that who can
- *   make no room before a putter comes back waits no longer than that.
- * Not guaranteed: lock freedom. A putter that is descheduled between moving
- *   tail and filling its cell delays the takers behind it; they pause, then
- *   yield.
- *
- * Positions begin just short of the wrap of 64 bits: every ring crosses it
- * within its first puts, so that wrapping is nothing special.
+ * Guard keys:
+ *   (c)  constant after weir_ring_init()
+ *   (a)  atomic, accessed by any thread
+ *   (s)  synchronizes itself
  */
 #ifndef WEIR_RING_H
 #define WEIR_RING_H
@@ -46,41 +64,41 @@
 #define WEIR_RING_HEAD_LOCKED UINT64_C(1) /* of head */
 #define WEIR_RING_FIRST_POS (UINT64_C(0) - 6) /* three puts before the wrap */
 
-/* Cells ahead that are asked for, to be written: a taker writes them too. */
+/* Prefetch distance in cells. Cells are prefetched for writing, by consumers
+ * too: they write the sequence number. */
 #define WEIR_RING_PREFETCH_CELLS 6
 
 struct weir_ring {
     char *cells;     /* (c) */
     size_t stride;   /* (c) bytes from cell to cell */
-    uint64_t mask;   /* (c) cells - 1, cells a power of two */
+    uint64_t mask;   /* (c) number of cells - 1; that number is a power of 2 */
     size_t capacity; /* (c) */
-    int64_t pid;     /* (c) */
-    uint64_t (*current_bound)(void *owner); /* (c) the bound as it is now */
-    void *owner;                        /* (c) */
+    int64_t pid;     /* (c) the process that made the ring */
+    uint64_t (*current_bound)(void *owner); /* (c) computes the bound */
+    void *owner;                            /* (c) */
 
     WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) tail; /* (a) next put | closed */
-    WEIR_ATOMIC(uint64_t) bound;  /* (a) puts lie below; only ever raised */
-    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) head; /* (a) next take */
-    WEIR_CACHE_ALIGNED struct weir_event_count items; /* takers sleep here */
+    WEIR_ATOMIC(uint64_t) bound; /* (a) end of what may be put; only raised */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) head; /* (a) next take | locked */
+    WEIR_CACHE_ALIGNED struct weir_event_count items; /* (s) consumers wait */
     WEIR_ATOMIC(bool) insiders_only; /* (a) sticky: only insiders may put */
-    WEIR_CACHE_ALIGNED struct weir_event_count room; /* putters sleep here */
-    struct weir_event_count
-        half_free; /* they nap here until half of it is free */
-    struct weir_sys_lazy_memory block; /* (c) what the cells are freed with */
+    WEIR_CACHE_ALIGNED struct weir_event_count room; /* (s) producers wait */
+    struct weir_event_count half_free; /* (s) producers wait for more room */
+    struct weir_sys_lazy_memory block; /* (c) the memory of the cells */
 };
 
 struct weir_cell {
-    WEIR_ATOMIC(uint64_t) seq; /* (a) whose turn, see above */
-    /* the item's bytes follow */
+    WEIR_ATOMIC(uint64_t) seq; /* (a) whose turn it is, see above */
+    /* the bytes of the item follow */
 };
 
-/* Make a ring of cells for at least `capacity` items of `bytes` each; a cell
- * of the pool's is a line of its own (cell_per_line). The ring is zeroed
- * memory. Returns 0 or -errno. */
+/* Initialize a ring, in zeroed memory, with cells for at least `capacity` items
+ * of `bytes` each. `cell_per_line` gives each cell cache lines that it shares
+ * with no other. Returns 0 or -errno. */
 int weir_ring_init(struct weir_ring *ring, size_t capacity, size_t bytes,
                    bool cell_per_line);
 void weir_ring_destroy(struct weir_ring *ring);
-/* Free what a forked child may free. */
+/* Free only the cells: all that a forked child may free. */
 void weir_ring_free_memory(struct weir_ring *ring);
 
 /* ---- positions ---- */
@@ -93,22 +111,23 @@ static inline struct weir_cell *weir_ring_cell(struct weir_ring *ring,
                                             ring->stride);
 }
 
-/* The number that says whose turn a cell is: the same for each position of one
- * round of the ring. */
+/* Return the sequence number that makes a cell free for the producer of `pos`.
+ * All positions of one round of the ring have the same. */
 static inline uint64_t weir_ring_turn(const struct weir_ring *ring,
                                       uint64_t pos)
 {
     return pos & ~(2 * ring->mask);
 }
 
-/* The same for the next round. */
+/* Return that number for the next round. */
 static inline uint64_t weir_ring_next_turn(const struct weir_ring *ring,
                                            uint64_t pos)
 {
     return weir_ring_turn(ring, pos) + 2 * (ring->mask + 1);
 }
 
-/* How many items a position lies behind another; negative if before. */
+/* Return the number of positions from `from` to `to`; negative if `to` is the
+ * earlier one. */
 static inline int64_t weir_ring_distance(uint64_t from, uint64_t to)
 {
     return (int64_t)(to - from) / 2;
@@ -119,7 +138,7 @@ static inline uint64_t weir_ring_tail(struct weir_ring *ring)
     return weir_atomic_load(&ring->tail, weir_seq_cst);
 }
 
-/* Items accepted so far. */
+/* Return the number of items accepted so far. */
 static inline uint64_t weir_ring_accepted(struct weir_ring *ring)
 {
     return ((weir_ring_tail(ring) & ~WEIR_RING_CLOSED) - WEIR_RING_FIRST_POS) /
@@ -131,9 +150,10 @@ static inline bool weir_ring_is_closed(struct weir_ring *ring)
     return (weir_ring_tail(ring) & WEIR_RING_CLOSED) != 0;
 }
 
-/* Items inside, about; 0 is exact. Head first: it never passes the tail read
- * after it, so where the two are equal there was nothing inside then. What
- * is taken between the two loads makes the difference too large. */
+/* Return the approximate number of items in the ring; 0 is exact. The head is
+ * loaded first: it never passes the tail, so if the two values are equal, the
+ * ring was empty when the tail was loaded. Items taken between the two loads
+ * make the result too large. */
 static inline size_t weir_ring_count(struct weir_ring *ring)
 {
     uint64_t head = weir_atomic_load(&ring->head, weir_seq_cst) &
@@ -144,10 +164,12 @@ static inline size_t weir_ring_count(struct weir_ring *ring)
     return (uint64_t)count < ring->capacity ? (size_t)count : ring->capacity;
 }
 
-/* Whether the next item is there to be taken, asked without touching what
- * putters write but the cell itself: for who waits and looks often. */
+/* Return whether the next item can be taken. For threads that spin: of what
+ * producers write, this reads only the cell. */
 static inline bool weir_ring_has_item(struct weir_ring *ring)
 {
+    /* Relaxed: a hint. The caller takes the item by weir_ring_take(), whose
+     * acquire load pairs with the store that filled the cell. */
     uint64_t head = weir_atomic_load(&ring->head, weir_relaxed);
 
     return weir_atomic_load(&weir_ring_cell(ring, head)->seq, weir_relaxed) ==
@@ -156,8 +178,8 @@ static inline bool weir_ring_has_item(struct weir_ring *ring)
 
 /* ---- waiting without sleeping ---- */
 
-/* Pause longer each time; after that let others run: whoever is waited for
- * may need this processor. */
+/* Rounds that pause, each twice as long as the one before. Later rounds yield:
+ * the thread that is waited for may need this processor. */
 #define WEIR_RING_PAUSE_ROUNDS 6
 
 static inline void weir_ring_backoff(unsigned *round)
@@ -171,8 +193,9 @@ static inline void weir_ring_backoff(unsigned *round)
     }
 }
 
-/* Whether another thread is waited for in vain: this is a child that was
- * forked while it was at a cell, and it is not here. */
+/* Return whether this process is a forked child, in which the thread that is
+ * waited for does not exist. Asks the system only in the first round that
+ * yields. */
 static inline bool weir_ring_peer_lost_in_fork(const struct weir_ring *ring,
                                                unsigned round)
 {
@@ -181,17 +204,19 @@ static inline bool weir_ring_peer_lost_in_fork(const struct weir_ring *ring,
 
 /* ---- put ---- */
 
-/* Move the tail past up to `count` positions. Returns how many, from *pos
- * on; 0 where the bound, as far as is known, or the close forbids it. */
+/* Claim up to `count` consecutive positions. Returns how many were claimed and
+ * sets *pos to the first; 0 if the cached bound leaves no room or the ring is
+ * closed. */
 static inline size_t weir_ring_claim(struct weir_ring *ring, size_t count,
                                      uint64_t *pos)
 {
+    /* Relaxed, here and below: the compare-and-swap checks the value. */
     uint64_t tail = weir_atomic_load(&ring->tail, weir_relaxed);
     unsigned round = 0;
 
     for (;;) {
-        /* Relaxed: an old bound is a lower one. That the cells below it are
-         * free is what their own seq says. */
+        /* Relaxed: an old bound is a lower one, and weir_ring_fill() waits
+         * until the sequence number says that the cell is free. */
         uint64_t bound = weir_atomic_load(&ring->bound, weir_relaxed);
         int64_t room = weir_ring_distance(tail, bound);
         size_t n;
@@ -208,7 +233,7 @@ static inline size_t weir_ring_claim(struct weir_ring *ring, size_t count,
     }
 }
 
-/* Fill and publish a claimed position. */
+/* Copy an item into a claimed position and publish it. */
 static inline void weir_ring_fill(struct weir_ring *ring, uint64_t pos,
                                   const void *item, size_t bytes)
 {
@@ -217,36 +242,45 @@ static inline void weir_ring_fill(struct weir_ring *ring, uint64_t pos,
     unsigned round = 0;
 
     weir_sys_prefetch(weir_ring_cell(ring, pos + 2 * WEIR_RING_PREFETCH_CELLS));
-    /* Below the bound the cell's last taker has moved the head past it, and
-     * is at most still copying. Pairs with the release in weir_ring_take. */
+    /* The cell's previous consumer has moved the head past it, because the
+     * position is below the bound, but may still be copying. Acquire: pairs
+     * with the release store of weir_ring_take(), weir_ring_take_while() or
+     * weir_ring_discard(). */
     while (weir_atomic_load(&cell->seq, weir_acquire) != turn &&
            !weir_ring_peer_lost_in_fork(ring, round))
         weir_ring_backoff(&round);
     memcpy(cell + 1, item, bytes);
-    /* Publishes the item to the taker's acquire load. */
+    /* Release: publishes the item to the acquire load of its consumer. */
     weir_atomic_store(&cell->seq, turn + 1, weir_release);
 }
 
-/* Raise the bound to what it is now. Returns true where that leaves room, or
- * the ring is closed: a put is worth trying. */
+/* Recompute the bound. Returns true if there is room or the ring is closed, so
+ * that a put is worth trying. */
 bool weir_ring_raise_bound(struct weir_ring *ring);
 
-/* Wait until a put is worth trying: 0; or -EAGAIN, -ETIMEDOUT, -EPIPE,
- * -ECHILD. Whoever was made to sleep must call weir_ring_notify_room() after
- * its put if there is room left; *slept says so. Where `stop` is not NULL it
- * returns 0 too when that is not 0: who sets it, seq_cst, then calls
- * weir_ring_notify_putters(). */
+/* Wait until a put is worth trying.
+ * A caller that finds *slept set was notified, and must call
+ * weir_ring_notify_room() after its put if there is room left.
+ * `stop` may be NULL. A thread that sets *stop, seq_cst, must call
+ * weir_ring_notify_putters() afterwards.
+ * Returns:
+ *   0            there is room, only insiders may put and this is none, or
+ *                *stop is not 0
+ *   -EAGAIN      there is no room, and the deadline was WEIR_NO_WAIT
+ *   -ETIMEDOUT   there was no room before the deadline
+ *   -EPIPE       the ring is closed
+ *   -ECHILD      this process is a forked child */
 int weir_ring_wait_for_room(struct weir_ring *ring, bool insider,
                             const WEIR_ATOMIC(int) *stop, int64_t deadline,
                             bool *slept);
 
-/* Whether no more than half of the ring waits to be taken. */
+/* Return whether at most half of the capacity is occupied by items. */
 static inline bool weir_ring_is_half_free(struct weir_ring *ring)
 {
     return weir_ring_count(ring) <= ring->capacity / 2;
 }
 
-/* Room was made: wake a putter that waits for it. */
+/* Notify a producer that room was made. */
 static inline void weir_ring_notify_room(struct weir_ring *ring)
 {
     weir_ec_notify_one(&ring->room);
@@ -256,26 +290,26 @@ static inline void weir_ring_notify_room(struct weir_ring *ring)
         weir_ec_notify_one(&ring->half_free);
 }
 
-/* Wake all putters, to look whether they may go on. */
+/* Make all producers that wait for room check again whether they may go on. */
 static inline void weir_ring_notify_putters(struct weir_ring *ring)
 {
     weir_ec_notify_all(&ring->room);
     weir_ec_notify_all(&ring->half_free);
 }
 
-/* What is put: the first `bytes` bytes of each of `count` items that lie
+/* Items to put: the first `bytes` bytes of each of `count` items, which are
  * `stride` bytes apart. */
 struct weir_ring_batch {
     const void *items;
     size_t count, bytes, stride;
 };
 
-/* Put copies of items, waiting for room. Insiders may put when outsiders are
- * refused. Returns the number put, always a prefix, or if none was:
+/* Put copies of items, waiting for room. Only an `insider` may put once
+ * insiders_only is set. Returns the number put, always a prefix, or if none was:
  *   0           the batch is empty
  *   -EAGAIN     no room, and the deadline was WEIR_NO_WAIT
  *   -ETIMEDOUT  no room before the deadline
- *   -EPIPE      the ring is closed, or outsiders are refused
+ *   -EPIPE      the ring is closed, or insiders_only is set
  *   -ECHILD     this is a forked child, and there is no room */
 static inline ssize_t weir_ring_put(struct weir_ring *ring,
                                     struct weir_ring_batch batch, bool insider,
@@ -290,6 +324,8 @@ static inline ssize_t weir_ring_put(struct weir_ring *ring,
         uint64_t pos = 0;
         size_t n;
 
+        /* Acquire: pairs with the store that closes a pool to outsiders, in
+         * src/pool. */
         if (!insider && weir_atomic_load(&ring->insiders_only, weir_acquire)) {
             err = -EPIPE;
             break;
@@ -314,17 +350,19 @@ static inline ssize_t weir_ring_put(struct weir_ring *ring,
 
 /* ---- take ---- */
 
-/* Take up to `count` items; 0: there are none, or none that will ever be
- * there in this child of fork(). */
+/* Take up to `count` items. Returns how many; 0 if there are none, or if this
+ * is a forked child and the thread that claimed the next position does not
+ * exist here. */
 static inline size_t weir_ring_take(struct weir_ring *ring, void *items,
                                     size_t count, size_t bytes)
 {
+    /* Relaxed, here and below: the compare-and-swap checks the value. */
     uint64_t head = weir_atomic_load(&ring->head, weir_relaxed);
     unsigned round = 0;
     size_t n;
 
     for (;;) {
-        /* Acquire: pairs with the release in weir_ring_fill. */
+        /* Acquire: pairs with the release store of weir_ring_fill(). */
         for (n = 0; n < count && n <= ring->mask; n++)
             if (weir_atomic_load(&weir_ring_cell(ring, head + 2 * n)->seq,
                                  weir_acquire) !=
@@ -337,8 +375,8 @@ static inline size_t weir_ring_take(struct weir_ring *ring, void *items,
         } else {
             uint64_t tail = weir_ring_tail(ring) & ~WEIR_RING_CLOSED;
 
-            /* The head never passes the tail: if the tail is where the head
-             * was, the head is still there, and there was nothing. */
+            /* The head never passes the tail: if the tail now equals the head
+             * loaded before, the head has not moved and the ring was empty. */
             if (tail == head || weir_ring_peer_lost_in_fork(ring, round))
                 return 0;
         }
@@ -351,22 +389,23 @@ static inline size_t weir_ring_take(struct weir_ring *ring, void *items,
         weir_sys_prefetch(
             weir_ring_cell(ring, head + 2 * (i + WEIR_RING_PREFETCH_CELLS)));
         memcpy((char *)items + i * bytes, cell + 1, bytes);
-        /* Hands the cell to the putter one round later, whose acquire load
-         * pairs with this: our reading is done before its writing. */
+        /* Release: gives the cell to the producer of the next round, whose
+         * acquire load in weir_ring_fill() pairs with this. The copy above
+         * ends before that producer writes. */
         weir_atomic_store(&cell->seq, weir_ring_next_turn(ring, head + 2 * i),
                           weir_release);
     }
     return n;
 }
 
-/* Take the item at `pos` and forget it. false: it is not the next one any
- * more, or not there yet. */
+/* Take the item at `pos` without copying it. Returns false if another thread
+ * has taken it, or if it is not the next one or not published yet. */
 static inline bool weir_ring_discard(struct weir_ring *ring, uint64_t pos)
 {
     struct weir_cell *cell = weir_ring_cell(ring, pos);
     uint64_t head = pos;
 
-    /* Acquire, and release below: as in weir_ring_take. */
+    /* Acquire, and release below: paired as in weir_ring_take(). */
     if (weir_atomic_load(&cell->seq, weir_acquire) !=
             weir_ring_turn(ring, pos) + 1 ||
         !weir_atomic_cas_strong(&ring->head, &head, pos + 2, weir_seq_cst))
@@ -376,9 +415,10 @@ static inline bool weir_ring_discard(struct weir_ring *ring, uint64_t pos)
     return true;
 }
 
-/* Take up to `count` of the next items, as long as `wanted` says so of the
- * copies. One thread at a time may be in this call, or in weir_ring_discard().
- * Returns how many. `wanted` must not wait. */
+/* Take up to `count` items, in order, and stop before the first one of which
+ * `wanted` returns false. `wanted` gets a copy, which it may change, and must
+ * not wait. Only one thread at a time may be in this call or in
+ * weir_ring_discard(). Returns how many items were taken. */
 static inline size_t weir_ring_take_while(
     struct weir_ring *ring, void *items, size_t count, size_t bytes,
     bool (*wanted)(void *user, void *item), void *user)
@@ -389,7 +429,7 @@ static inline size_t weir_ring_take_while(
     for (;;) {
         uint64_t before = head;
 
-        /* Acquire, and release below: as in weir_ring_take. */
+        /* Acquire, and release below: paired as in weir_ring_take(). */
         if (weir_atomic_load(&weir_ring_cell(ring, head)->seq,
                              weir_acquire) !=
             weir_ring_turn(ring, head) + 1) {
@@ -424,7 +464,8 @@ static inline size_t weir_ring_take_while(
 
 /* ---- closing ---- */
 
-/* Accept nothing more. The caller wakes who sleeps. */
+/* Close the ring: nothing is accepted any more. The caller must notify the
+ * threads that wait. */
 static inline void weir_ring_close(struct weir_ring *ring)
 {
     weir_atomic_fetch_or(&ring->tail, WEIR_RING_CLOSED, weir_seq_cst);

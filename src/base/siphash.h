@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * siphash.h - SipHash-1-3, a hash keyed by a secret.
  *
- * By Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012); one
- * round a word and three at the end is the variant its authors propose for
- * hash tables, where an attacker sees no hash values. */
+ * By Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012). One
+ * round per word and three at the end is the variant its authors propose for
+ * hash tables, whose hash values an attacker does not see. */
 #ifndef WEIR_SIPHASH_H
 #define WEIR_SIPHASH_H
 
@@ -34,7 +34,8 @@ static inline void weir_sip_round(struct weir_sip_state *s)
     s->c = weir_sip_rotl(s->c, 32);
 }
 
-/* Up to 8 bytes as a little-endian number, whatever the machine's order. */
+/* Read up to 8 bytes as a little-endian number, whatever the machine's byte
+ * order. */
 static inline uint64_t weir_sip_word(const unsigned char *at, size_t bytes)
 {
     uint64_t word = 0;

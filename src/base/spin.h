@@ -1,27 +1,37 @@
 /* SPDX-License-Identifier: MIT
- * spin.h - looking out awake before going to sleep, for what may take
- * microseconds only.
+ * spin.h - adaptive spinning: wait awake for a few microseconds before going
+ * to sleep, if such waits have succeeded lately.
  *
- *   struct weir_spin watch = { .spent = 0 };
+ *   struct weir_spin spin = { .budget_used_ns = 0 };
  *   bool found = false;
  *
- *   if (weir_spin_begin(&lookout)) {
- *       while (!found && weir_spin_again(&watch, &pool's ring.items,
- *                                           how many are left))
- *           found = whether it is there;
- *       weir_spin_end(&lookout, found);
+ *   if (weir_spin_begin(&history)) {
+ *       while (!found && weir_spin_again(&spin, &pool->ring.items, left))
+ *           found = is_there();
+ *       weir_spin_end(&history, found);
  *   }
  *
- * It takes WEIR_SPIN_BUDGET_NS at most: what it costs to fall asleep and be
- * woken, about twice. That pays where what is waited for is near, and is a loss
- * where it is not: so after each look in vain twice as many waits go by without
- * one, up to 63. It goes on while what is left goes by so fast that it will be
- * done in that time, for nine times as long at most; and while a worker has
- * been woken and is not there yet, for twice as long. It never yields: a thread
- * that does is interrupted by every worker it wakes from then on, for one job
- * each.
+ * Purpose: falling asleep and being woken costs about half of
+ *   WEIR_SPIN_BUDGET_NS. Spinning for at most that budget pays if the event is
+ *   near, and is a loss if it is not. The policy:
+ *   - After each unsuccessful spin in a row, twice as many waits skip
+ *     spinning: 1, 3, 7, and up to 63.
+ *   - Time in which the remaining work shrinks at a rate that will finish it
+ *     within one budget is not charged, up to eight budgets.
+ *   - Time in which a woken worker has not arrived yet is not charged, up to
+ *     one budget.
+ *   - It never yields: a thread that has yielded is preempted from then on by
+ *     every worker it wakes, for one job each.
+ * Ownership: one history per kind of wait, shared by its threads; one
+ *   struct weir_spin per wait, on the stack of its thread.
+ * Locks: none.
+ * Memory ordering: the history is relaxed throughout. It only steers how long
+ *   threads spin, and publishes no other data. An update that is lost in a
+ *   race changes one decision.
  *
- * Any thread; a count that is lost in a race does no harm.
+ * Guard keys:
+ *   (a)  atomic, accessed by any thread
+ *   (t)  accessed only by the thread that waits
  */
 #ifndef WEIR_SPIN_H
 #define WEIR_SPIN_H
@@ -32,19 +42,19 @@
 #define WEIR_SPIN_BUDGET_NS INT64_C(12800)
 
 struct weir_spin_history {
-    WEIR_ATOMIC(uint32_t) misses; /* (a) looks in vain in a row, at most 6 */
-    WEIR_ATOMIC(uint32_t) waits_to_skip; /* (a) waits that go by without */
+    WEIR_ATOMIC(uint32_t) misses; /* (a) unsuccessful in a row, at most 6 */
+    WEIR_ATOMIC(uint32_t) waits_to_skip; /* (a) next waits that do not spin */
 };
 
-/* One wait's; zeroed. */
+/* The state of one wait, initially zero. */
 struct weir_spin {
-    int64_t budget_used_ns; /* of what it may */
-    int64_t total_ns; /* with what did not count */
-    int64_t last_ns; /* the last turn */
-    uint64_t left;   /* before that */
+    int64_t budget_used_ns; /* (t) time charged so far */
+    int64_t total_ns;       /* (t) all time so far, charged or not */
+    int64_t last_ns;        /* (t) duration of the last round */
+    uint64_t left;          /* (t) remaining work before the last round */
 };
 
-/* Whether this wait may look out. */
+/* Return whether this wait may spin. */
 static inline bool weir_spin_begin(struct weir_spin_history *history)
 {
     uint32_t waits_to_skip;
@@ -58,10 +68,11 @@ static inline bool weir_spin_begin(struct weir_spin_history *history)
     return waits_to_skip == 0;
 }
 
-/* Burn a while: longer each time, so that what is looked at is left alone, but
- * 1.6 us at most, so that a worker that comes to its end still looks out when
- * it is asked for more. `left` is how many are waited for; a number that does
- * not change says nothing. false: it is time to sleep. */
+/* Spin for one round. The rounds get longer, so that the memory the caller
+ * polls is left alone meanwhile, but none takes more than 1.6 us, so that a
+ * worker that runs out of jobs still spins when it is needed again. `left` is
+ * the amount of remaining work; pass a constant if it is unknown.
+ * Returns false, without spinning, if it is time to sleep. */
 static inline bool weir_spin_again(struct weir_spin *spin,
                                    struct weir_event_count *workers,
                                    uint64_t left)
@@ -86,6 +97,7 @@ static inline bool weir_spin_again(struct weir_spin *spin,
     return true;
 }
 
+/* Record in the history whether the spin was successful. */
 static inline void weir_spin_end(struct weir_spin_history *history, bool found)
 {
     uint32_t misses = weir_atomic_load(&history->misses, weir_relaxed);

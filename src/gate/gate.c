@@ -1,30 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * gate.c - admission: permits, slots, hold, and one line of those who wait.
- *
- * Owns: its counts and its line; a place in line is its thread's, on the
- *   stack, or its pool's. The semaphore of a place is where its owner parks.
- * Locks: one mutex over everything. No callback of a user's runs under it;
- *   a pool's `claim` does, which takes from a ring and waits for nobody but
- *   a putter in the middle of filling a cell.
- * Invariants: inside = entries - leaves; entering needs inside < limit, now
- *   >= held_until, now >= slot, and nobody in front. Only the first in line
- *   moves.
- * Wake-ups: every change that may let the first in line go posts it, at most
- *   once until it has looked; it decides for itself, and when it leaves the
- *   line it posts the next one, if that one has something to look at. So the
- *   first in line always has a post, or waits for the time at which its slot
- *   or the hold's end comes, or can do nothing until someone leaves.
- *   Posts happen under the lock, and a place's owner takes the lock before
- *   it destroys the semaphore: no poster is still inside it then.
- * Not guaranteed: that a permit is used at once. It goes to the first in
- *   line, which may need some microseconds to wake up.
- */
+ * gate.c - the calls of the gate; the discipline is in gate/gate_private.h. */
 #include "gate/gate_private.h"
 #include "base/options.h"
 
-/* ---- making ---- */
+/* ---- create and destroy ---- */
 
-/* Check options and lay them over the gate's; 0 or -EINVAL. */
+/* Check the options and apply those that are not 0. Returns 0 or -EINVAL. */
 static int apply_locked(struct weir_gate *g,
                         const struct weir_gate_options *o)
     WEIR_REQUIRES(g->lock)
@@ -92,16 +73,16 @@ void weir_gate_destroy(struct weir_gate *g)
         return;
     if (weir_sys_pid() == g->pid) {
         WEIR_CHECK(g->stats.waiting == 0 && g->stats.parked == 0,
-                   "weir_gate_destroy: somebody is in line");
+                   "weir_gate_destroy: a thread or job is waiting");
         weir_sys_mutex_destroy(&g->lock);
     }
     weir_gate_keys_free(g);
     weir_sys_free(g);
 }
 
-/* ---- entering ---- */
+/* ---- acquire and release ---- */
 
-/* Enter in line; the key is kept by the place. */
+/* Wait in line. The waiter in the line keeps the key in use meanwhile. */
 static int acquire_in_line_locked(struct weir_gate *g, struct weir_gate_key *k,
                                   int64_t deadline) WEIR_REQUIRES(g->lock)
 {
@@ -138,8 +119,9 @@ int weir_gate_acquire(struct weir_gate *g, uint64_t key, int64_t deadline)
     if (k->first == NULL && weir_gate_is_open(state))
         weir_gate_acquire_locked(g, k, &state, false);
     else
-        err = deadline == WEIR_NO_WAIT ? -EAGAIN
-                                   : acquire_in_line_locked(g, k, deadline);
+        err = deadline == WEIR_NO_WAIT
+                  ? -EAGAIN
+                  : acquire_in_line_locked(g, k, deadline);
     weir_gate_key_retire_locked(g, k);
 out:
     g->stats.rejected += err == -EAGAIN || err == -ETIMEDOUT;
@@ -155,12 +137,12 @@ void weir_gate_release(struct weir_gate *g, uint64_t key)
         return;
     k = weir_gate_key_find_locked(g, key);
     WEIR_CHECK(k != NULL && k->inside > 0,
-               "weir_gate_release: nobody is inside");
+               "weir_gate_release: no permit is out");
     weir_gate_release_locked(g, k);
     weir_sys_unlock(&g->lock);
 }
 
-/* ---- changing and watching ---- */
+/* ---- set, hold and statistics ---- */
 
 static void notify_owner_locked(struct weir_gate *g) WEIR_REQUIRES(g->lock)
 {
@@ -180,7 +162,7 @@ int weir_gate_set(struct weir_gate *g,
         return err;
     limit = g->limit;
     err = apply_locked(g, o);
-    /* A lower limit alone opens nothing. */
+    /* A lower limit alone admits nobody. */
     if (err == 0 && (o->rate_per_s != 0 || o->burst != 0 ||
                      (limit != WEIR_NONE &&
                       (g->limit == WEIR_NONE || g->limit > limit))))
@@ -190,9 +172,9 @@ int weir_gate_set(struct weir_gate *g,
     return err;
 }
 
-/* The first in line waits for another time now, and a pool that is being
- * drained gives up what is held, wherever it stands in line at its own gate.
- */
+/* Notify all waiters of a key and its parked jobs after a change of the hold.
+ * The first in line has to wait for another time now. A pool that is draining
+ * drops jobs that are held, wherever its waiter is in the line. */
 static void notify_key_locked(struct weir_gate *g, struct weir_gate_key *k)
     WEIR_REQUIRES(g->lock)
 {

@@ -1,31 +1,32 @@
 /* SPDX-License-Identifier: MIT
- * keys.c - which keys a gate knows; gate.c has the discipline.
+ * keys.c - the keys a gate knows: finding, creating and forgetting them.
  *
- * Owns: the memory of all keys. It is reserved when the gate is created, and
- *   touched when a key is used for the first time.
- * Locks: the gate's.
- * Invariants: a key is in its bucket or free. A key in a bucket is in use
- *   (inside, in line, or expected by a job), or it is in one of two heaps
- *   because it still remembers something: in `held` until its hold ends, else
- *   in `owing` until its rate has forgotten the last tick. What remembers
- *   nothing is as good as a key that was never seen, and is freed.
- * Cost: `held` is ordered by the end of the hold, `owing` by the last tick
- *   used. Neither order depends on the bounds of the gate, so a change of the
- *   bounds costs the same with any number of keys: a key adopts them when it
- *   is looked at next. Every call is O(log keys); forgetting many keys is
- *   done in portions, with the lock released between them.
+ * The memory of all keys is reserved when the gate is created, and touched when
+ * a key is used for the first time.
+ *
+ * A key is in its bucket or in the free list. A key in a bucket is in use, that
+ * is, it has a permit out, a waiter, or a job that refers to it; or it is in
+ * one of two heaps, because its state still matters: in `held` until its hold
+ * ends, else in `recovering` until its rate has forgotten the last tick. After
+ * that its state is that of a key never seen, and it is freed.
+ *
+ * `held` is ordered by the end of the hold, `recovering` by the last tick used.
+ * Neither order depends on the bounds of the gate, so changing the bounds costs
+ * the same with any number of keys: a key adopts the bounds when it is used
+ * next. Every call is O(log keys). Many keys are forgotten in batches, with the
+ * lock released in between.
  */
 #include "gate/gate_private.h"
 #include "base/siphash.h"
 
 #define KEYS_MAX ((size_t)1 << 24)
 
-/* Keys come from outside, from the names of clients for example, and whoever
- * chooses them must not be able to choose a bucket. A multiplicative or
- * tabulated hash with a random factor is enough against keys that are chosen
- * in advance, but its secret can be found by timing collisions; SipHash is a
- * pseudorandom function also for somebody who chooses each key after seeing
- * the effect of the last (Aumasson and Bernstein, "SipHash", 2012, 1). */
+/* Keys come from outside, for example from the names of clients, and an
+ * attacker who chooses them must not be able to choose a bucket. A
+ * multiplicative or tabulated hash with a random factor resists keys that are
+ * chosen in advance, but its secret can be found by timing collisions. SipHash
+ * is a pseudorandom function even if each key is chosen after seeing the effect
+ * of the previous one (Aumasson and Bernstein, "SipHash", 2012, section 1). */
 static struct weir_gate_key **bucket_of(struct weir_gate *g, uint64_t key)
 {
     uint64_t hash = weir_siphash(g->hash_key, &key, sizeof(key));
@@ -62,7 +63,8 @@ int weir_gate_keys_init(struct weir_gate *g, size_t keys_max)
         weir_gate_keys_free(g);
         return -ENOMEM;
     }
-    /* A key is in one heap at most, so both fit into one array. */
+    /* A key is in at most one heap, so both share one array and grow from its
+     * two ends. */
     g->held = (struct weir_gate_heap){ .items = g->heap_items, .step = 1 };
     g->recovering =
         (struct weir_gate_heap){ .items = g->heap_items + keys_max - 1,
@@ -97,7 +99,7 @@ static void heap_place(struct weir_gate_heap *heap, size_t at,
     item->key->heap_at = (uint32_t)at;
 }
 
-/* Put an item at `at`, or where it belongs above or below. */
+/* Place an item at index `at`, or above or below if the order demands it. */
 static void heap_sift(struct weir_gate_heap *heap, size_t at,
                       const struct weir_gate_heap_item *item)
 {
@@ -133,7 +135,7 @@ static void heap_remove(struct weir_gate_heap *heap, struct weir_gate_key *k)
         heap_sift(heap, at, &last);
 }
 
-/* ---- making, using, forgetting ---- */
+/* ---- create, find and forget ---- */
 
 struct weir_gate_key *weir_gate_keyed_find_locked(struct weir_gate *g,
                                                   uint64_t key)
@@ -145,8 +147,8 @@ struct weir_gate_key *weir_gate_keyed_find_locked(struct weir_gate *g,
     return k;
 }
 
-/* Use the memory of a key that was freed, or some that never was used; NULL:
- * all of it is in use. */
+/* Create a key in the memory of a freed key, or in memory that was never used.
+ * Returns NULL if there is none. */
 static struct weir_gate_key *make_locked(struct weir_gate *g, uint64_t key)
     WEIR_REQUIRES(g->lock)
 {
@@ -197,7 +199,7 @@ void weir_gate_keyed_retire_locked(struct weir_gate *g,
         free_locked(g, k);
 }
 
-/* Whether a key that owes its rate a tick has been forgiven. */
+/* Return whether the last tick that a key used has no effect any more. */
 static bool has_recovered_locked(struct weir_gate *g, struct weir_gate_key *k,
                                  int64_t now) WEIR_REQUIRES(g->lock)
 {
@@ -249,7 +251,8 @@ int weir_gate_keyed_get_locked(struct weir_gate *g, uint64_t key,
             break;
         if (!weir_gate_keys_reclaim_locked(g, weir_sys_now()))
             return -EAGAIN;
-        /* All that was forgotten may be holds of keys that owe a tick. */
+        /* Possibly only holds have ended, of keys that must still recover: then
+         * no key was freed yet. */
         if (g->free == NULL)
             weir_gate_yield_locked(g);
     }

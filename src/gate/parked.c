@@ -1,27 +1,24 @@
 /* SPDX-License-Identifier: MIT
  * parked.c - jobs that wait at a gate without a thread.
  *
- * Owns: nothing; what is parked is its pool's.
- * Locks: those of at most two gates, in the order of their addresses. Inside
- *   them a pool's park() and look() take its lock of tasks. A pool's own gate
- *   may be held around them; it is never one of them.
- * Invariants: what is parked, or lined up to be tried, is at one gate, holds
- *   nothing, and stands behind what its owner has put there before. Only the
- *   first of each owner's is told to look, so that one pool whose workers are
- *   busy does not keep another's jobs from a gate that both use.
- * Wake-ups: every change that may let somebody in has the first of each
- *   owner's look. One that gets in has the next one look; one that does not
- *   is refused and parked again under the lock, so that no change is missed.
- * Not guaranteed: order between pools, and between jobs and the threads in
- *   line, but that a job never overtakes a thread that has waited longer. A
- *   job that a waiter runs overtakes others of the pool's: the first may have
- *   no worker to look, because all of them wait for those behind it.
+ * A parked job is at one gate, after the jobs that its owner has parked there
+ * before. Only the first job of each owner is notified, so that a pool whose
+ * workers are busy does not keep the jobs of another pool from a gate that both
+ * use. A job that is admitted causes the next one to be notified. A job that is
+ * refused is parked again under the lock, so that it misses no change.
+ *
+ * A job never overtakes a thread that has waited longer. Apart from that, the
+ * order between pools, and between jobs and threads, is not guaranteed. A job
+ * run by a thread that waits for it overtakes earlier jobs of its pool: there
+ * may be no worker to try the first one, because all of them wait for jobs that
+ * come after it.
  */
 #include "gate/gate_private.h"
 
 /* ---- the lines ---- */
 
-/* Where the first of an owner's stands; what is there may be NULL. */
+/* Return the link to the first parked job of an owner. It points to NULL if
+ * there is none. */
 static struct weir_parked_job **first_parked_of(struct weir_gate_key *k,
                                                 const void *owner)
 {
@@ -89,7 +86,7 @@ void weir_gate_notify_parked_locked(struct weir_gate *g,
         return;
     state = weir_gate_state_locked(g, k, false);
     if (state.opens_at == WEIR_FOREVER && !state.held)
-        return; /* until somebody leaves */
+        return; /* not before a permit is released */
     for (struct weir_parked_job *w = k->parked; w != NULL; w = w->next_owner)
         w->notify(w, weir_gate_is_open(state) ? WEIR_NO_WAIT : state.opens_at,
                   state.held);
@@ -106,14 +103,15 @@ int weir_gate_key_ref(struct weir_gate_permit *permit, uint64_t key,
 
     if (err != 0)
         return err;
-    /* A job's key is for those of its gates that have keys. */
+    /* The key of a job applies to those of its gates that have keys. */
     err = g->changed != NULL
               ? -EINVAL
               : weir_gate_key_get_locked(g, g->keys_max != 0 ? key : 0, &k);
     if (err != 0)
         goto out;
     permit->key = g->keys_max != 0 ? k : NULL;
-    /* Those inside are not all jobs, but then the quota is only larger. */
+    /* Permits held by threads make the quota larger than asked for, never
+     * smaller. */
     if (g->keys_max != 0 && k->jobs >= quota + (size_t)k->inside) {
         err = -EAGAIN;
         weir_gate_key_retire_locked(g, k);
@@ -171,8 +169,8 @@ static void unlock_all(struct weir_gate_permit *permits, int count)
     weir_sys_unlock(&permits[0].gate->lock);
 }
 
-/* Whether it may enter this one now; if not, view->opens is when it may, as
- * far as is known. */
+/* Return whether the job may acquire the permit of this gate now. If not,
+ * state->opens_at is the time from which it may, as far as is known. */
 static bool may_acquire_locked(const struct weir_gate_permit *permit,
                                const struct weir_parked_job *w,
                                struct weir_gate_state *state)
@@ -190,12 +188,12 @@ static bool may_acquire_locked(const struct weir_gate_permit *permit,
     if (permit->inherited ||
         (first && (k->first == NULL || (here && k->first->order > w->order))))
         return weir_gate_is_open(*state);
-    /* Who is in front goes first, and has it look when it has gone. */
+    /* The waiter or job ahead of this one notifies it when it leaves. */
     state->opens_at = WEIR_FOREVER;
     return false;
 }
 
-/* With the lock of the gate it is parked at held. */
+/* Dequeue a job and notify the next one. The lock of its gate is held. */
 static void dequeue_parked_locked(struct weir_parked_job *w)
     WEIR_UNCHECKED_LOCKS;
 
@@ -207,7 +205,8 @@ static void dequeue_parked_locked(struct weir_parked_job *w)
     weir_gate_notify_locked(permit->gate, weir_gate_key_of(permit));
 }
 
-/* With the locks of all its gates held. */
+/* Park a job at the gate that refuses it. The locks of all its gates are held.
+ * Returns -EAGAIN, or -ECANCELED if the job must not be parked. */
 static int park_locked(struct weir_gate_permit *permit,
                        struct weir_parked_job *w,
                        struct weir_gate_state state) WEIR_UNCHECKED_LOCKS;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * pool_gate.c - a pool's own gate, and how its jobs leave theirs and come
- * back; gate.c has the discipline. */
+ * pool_gate.c - a pool's own gate, and permits that jobs release and
+ * reacquire. */
 #include "gate/gate_private.h"
 
 void weir_gate_set_owner(struct weir_gate *g,
@@ -36,8 +36,8 @@ int weir_gate_try_acquire_job(struct weir_gate *g,
         if (err == 0)
             weir_gate_acquire_locked(g, k, &state, false);
     }
-    /* The pool had its turn: if another worker stands for it, that one goes
-     * to the end of the line. */
+    /* The pool has used its turn. If another worker is its delegate, the pool's
+     * waiter goes to the end of the line, with what that worker waits for. */
     if (err == 0 && waiter->enqueued) {
         struct weir_gate_waiter was = *waiter;
 
@@ -102,7 +102,7 @@ void weir_gate_wait_as_delegate(struct weir_gate *g,
         return;
     weir_sys_sem_wait(&waiter->sem,
                       state.opens_at < deadline ? state.opens_at : deadline);
-    /* Before the caller looks: who changes something after that posts anew. */
+    /* Before the caller looks: a change after this posts again. */
     weir_sys_lock(&g->lock);
     waiter->notified = false;
     weir_sys_unlock(&g->lock);
@@ -153,7 +153,7 @@ unsigned weir_gate_pressure(struct weir_gate *g)
     return pressure;
 }
 
-/* ---- leaving, and coming back ---- */
+/* ---- release and reacquire ---- */
 
 void weir_gate_release_permit(struct weir_gate_permit *permit)
 {

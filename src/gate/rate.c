@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT
- * rate.c - see gate/rate.h. Owns nothing, locks nothing. */
+ * rate.c - the arithmetic of rates; see gate/rate.h. */
 #include "gate/rate.h"
 
 #include <weir/gate.h>
 
 #define BURST_MAX (1 << 20)
 
-/* As a constant of an expression it would be more precise than a double on
- * 32-bit x86, and the least rate would be below it. */
+/* A variable, because on 32-bit x86 a constant in an expression would be more
+ * precise than a double, and a rate of 1e-6 would be below it. */
 static const double RATE_LEAST = 1e-6;
 #define YEAR_NS (INT64_C(31536000) * WEIR_S)
 
-static struct weir_fine_time next_waiting(struct weir_fine_time t,
-                                          struct weir_fine_time by)
+static struct weir_fine_time add_time(struct weir_fine_time t,
+                                      struct weir_fine_time by)
 {
     uint64_t fraction = (uint64_t)t.fraction + by.fraction;
 
@@ -21,9 +21,9 @@ static struct weir_fine_time next_waiting(struct weir_fine_time t,
     return t;
 }
 
-/* How long `count` periods are, rounded down to the nanosecond. A million
- * periods of 1e15 ns would overflow: at most a year, so a burst that takes
- * longer to save up is cut to what a year saves. */
+/* Return the duration of `count` periods, rounded down to nanoseconds and at
+ * most a year, because a million periods of 1e15 ns would overflow. A burst
+ * that would take longer to accumulate is cut to what a year accumulates. */
 static int64_t periods_ns(struct weir_fine_time period, int count)
 {
     if (count != 0 && period.ns >= YEAR_NS / count)
@@ -34,7 +34,7 @@ static int64_t periods_ns(struct weir_fine_time period, int count)
 
 void weir_rate_reset(struct weir_rate *r, int64_t now)
 {
-    /* The slots of a first burst are there from the start. */
+    /* The ticks of a first burst can be used from the start. */
     r->any_used = false;
     r->tick.ns = now - periods_ns(r->period, r->burst - 1);
     r->tick.fraction = 0;
@@ -47,7 +47,8 @@ int64_t weir_rate_last_tick_ns(const struct weir_rate *r)
 
 bool weir_rate_is_unused(const struct weir_rate *r, int64_t now)
 {
-    /* Then the first tick of a fresh burst is a period after that one. */
+    /* Then the first tick after a reset would be at least one period after the
+     * last one used. */
     return !r->rated || !r->any_used ||
            now - weir_rate_last_tick_ns(r) >=
                periods_ns(r->period, r->burst - 1) + r->period.ns +
@@ -66,14 +67,14 @@ void weir_rate_adopt(struct weir_rate *r, const struct weir_rate *bounds,
     if (anew)
         weir_rate_reset(r, now);
     else if (!same && r->any_used)
-        r->tick = next_waiting(r->last_tick, r->period);
+        r->tick = add_time(r->last_tick, r->period);
     else if (!same)
         weir_rate_reset(r, now);
 }
 
 int weir_rate_set(struct weir_rate *r, double per_s, int burst, int64_t now)
 {
-    /* Written so that what is not a number is refused too. */
+    /* The inner condition is negated so that NaN is rejected too. */
     if (burst < 0 || burst > BURST_MAX ||
         (per_s != 0 && per_s != WEIR_NONE &&
          !(per_s >= RATE_LEAST && per_s <= 1e9)))
@@ -87,8 +88,8 @@ int weir_rate_set(struct weir_rate *r, double per_s, int burst, int64_t now)
         period.fraction =
             (uint32_t)((ns - (double)period.ns) * 4294967296.0);
         if (r->rated && r->any_used) {
-            /* The next slot is a new period behind the last one used. */
-            r->tick = next_waiting(r->last_tick, period);
+            /* The next tick is one new period after the last one used. */
+            r->tick = add_time(r->last_tick, period);
         } else {
             r->period = period;
             weir_rate_reset(r, now);
@@ -100,15 +101,16 @@ int weir_rate_set(struct weir_rate *r, double per_s, int burst, int64_t now)
     return 0;
 }
 
-/* Lose slots that stayed unused for `burst` whole periods. Few are stepped
- * over one by one, so that the others stay where they were; after a longer
- * pause they are laid anew, at least a period behind the last one used. */
+/* Drop ticks that have stayed unused for `burst` periods. Up to 64 are skipped
+ * one by one, so that the other ticks stay where they were. After a longer
+ * pause the sequence starts anew, at least one period after the last tick
+ * used. */
 static void drop_stale_ticks(struct weir_rate *r, int64_t now)
 {
     int64_t keep = periods_ns(r->period, r->burst);
 
     for (int i = 0; i < 64 && now - r->tick.ns >= keep; i++)
-        r->tick = next_waiting(r->tick, r->period);
+        r->tick = add_time(r->tick, r->period);
     if (now - r->tick.ns >= keep) {
         r->tick.ns = now - periods_ns(r->period, r->burst - 1);
         r->tick.fraction = 0;
@@ -129,6 +131,6 @@ uint64_t weir_rate_use_tick(struct weir_rate *r, int64_t now)
 
     r->last_tick = r->tick;
     r->any_used = true;
-    r->tick = next_waiting(r->tick, r->period);
+    r->tick = add_time(r->tick, r->period);
     return late;
 }

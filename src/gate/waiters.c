@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * waiters.c - who may enter a gate, and the line of those who wait; gate.c
- * has the discipline. */
+ * waiters.c - admission, and the line of waiters of each key. */
 #include "gate/gate_private.h"
 
 struct weir_gate_state weir_gate_state_at_time_locked(struct weir_gate *g,
@@ -16,7 +15,8 @@ struct weir_gate_state weir_gate_state_at_time_locked(struct weir_gate *g,
         state.now = weir_sys_now();
         state.held = held > state.now;
     }
-    /* Held and full it is both: who drains gives up what is held. */
+    /* A key that is full may be held too, and `held` says so: a pool that is
+     * draining drops the jobs that are held. */
     if (full) {
         state.opens_at = WEIR_FOREVER;
         return state;
@@ -160,9 +160,9 @@ void weir_gate_notify_all_locked(struct weir_gate *g)
     uint64_t round = ++g->round;
     struct weir_gate_key *k;
 
-    /* A thread or job that begins to wait meanwhile sees what has changed. Its
-     * key is put after all keys that are still to be notified; so is a key that
-     * another thread notifies, of a later change. */
+    /* A thread or job that starts to wait while the lock is released sees the
+     * change. Its key is listed after all keys that have yet to be notified,
+     * and so is a key that another thread notifies of a later change. */
     for (int n = 1; (k = g->first_waiting) != NULL && k->notified_round < round;
          n++) {
         g->first_waiting = k->next_waiting;
@@ -198,8 +198,8 @@ int weir_gate_wait_locked(struct weir_gate *g, struct weir_gate_key *k,
         if (late)
             return -ETIMEDOUT;
         p->until = until;
-        /* It may have been our turn when we were posted, and have become
-         * another's since, by time alone: the post is passed on. */
+        /* Between the post to this thread and now the turn may have passed to
+         * another waiter, by time alone: forward the wake-up. */
         weir_gate_notify_next_locked(g, k);
         weir_sys_unlock(&g->lock);
         if (weir_sys_sem_wait(&p->sem, until) != 0)

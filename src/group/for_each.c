@@ -1,32 +1,30 @@
 /* SPDX-License-Identifier: MIT
- * for_each.c - a parallel loop over an array: weir_for_each().
+ * for_each.c - parallel loops over arrays: weir_for_each().
  *
- * The calling thread runs elements itself. If the loop is worth it, it also
- * submits helper jobs, the members of a group made for the loop, whose workers
- * run elements too. Every participant has a part: a range of
- * elements, and an accumulator. A participant whose range is empty claims the
- * next range at the loop's cursor; when the cursor has reached the end it
- * steals half of another participant's range.
+ * Each thread that takes part in a loop has a part of it: a range of elements,
+ * and an accumulator. The calling thread runs elements itself. If the loop is
+ * long enough, it also submits helpers, which are members of a group made for
+ * the loop, and which run elements on workers. A thread whose range is empty
+ * claims the next range at the loop's cursor, and once the cursor has reached
+ * the end it steals half of another part's range.
  *
- * Ownership: the loop is on the stack of the calling thread, which does not
- *   return before every helper has ended. The parts of helpers are one block
- *   of memory, made with the group.
- * Locks: the group's, over `over`. No element runs under a lock.
- * Memory ordering: `cursor` and `status` publish nothing. A range is published
- *   by the release store of `range`, after its `base`; a thief loads `range`
- *   with acquire, then `base`, then takes elements by a compare-and-swap of
- *   `range`. The owner changes `base` only after `range` is empty, and then
- *   counts the generation in it, so a compare-and-swap that succeeds proves
- *   that the base belongs to the range. What elements and helpers wrote is
- *   published to the caller by the end of the helper's job.
- * Invariants: an element is claimed once, at the cursor, and then belongs to
- *   one range; it leaves the range by one compare-and-swap, to be run by the
- *   thread that made it, or to become part of another range. If the loop was
- *   not stopped, the numbers in `done` add up to the count. A helper ends only
- *   with an empty range, unless the loop is stopped.
- * Notification: submitting a helper wakes a worker, which wakes others.
- *   The calling thread waits for helpers as for any group.
- * Not guaranteed: which thread runs an element, and in which order.
+ * If the pool's gate has a rate or is held, each element that is left becomes a
+ * job, which passes the gate.
+ *
+ * The sections of this file, from the bottom layer up: paces that the pool
+ * remembers; stopping; claiming elements; running them; helpers; the calling
+ * thread; elements admitted one by one; the call.
+ *
+ * An element is claimed once, at the cursor, and then belongs to one range. It
+ * leaves that range by one compare-and-swap: to be run by the thread whose part
+ * that is, or to become part of a thief's range. So every element runs once,
+ * and if the loop was not stopped the `done` of all parts add up to the count.
+ * A helper ends only with an empty range, unless the loop is stopped.
+ *
+ * What the caller wrote before is published to helpers by their submission, and
+ * what elements and helpers wrote is published to the caller by the completion
+ * of the helpers' jobs: see group_private.h. No order among elements is
+ * guaranteed, nor which thread runs one.
  */
 #include "group/group_private.h"
 
@@ -34,94 +32,120 @@
 
 #include <string.h>
 
-/* One helper is submitted for each such amount of work: its share is then worth
- * a few microseconds for the submission and the end of its job. */
+/* One helper is submitted per this much work. Submitting and completing its job
+ * takes a few microseconds. */
 #define WORTH_NS 20000
 
-/* With less work than this no sleeping worker is woken. Waking one costs the
- * calling thread 10 to 15 us on a virtual machine, and the worker comes 30 us
- * after the call: measured, a loop of 45 us takes as long with one as alone. */
+/* With less work than this no sleeping worker is woken. On a virtual machine
+ * waking one takes the calling thread 10 to 15 us, and the worker starts 30 us
+ * later: a loop of 45 us was measured to take as long with a helper as
+ * without. */
 #define WAKE_NS 60000
 
-/* How long the calling thread measures elements alone, if they may be short:
- * the first ones find cold caches. */
+/* How long the calling thread measures short elements before it decides: the
+ * first ones are slower, since they find cold caches. */
 #define PROBE_NS 3000
 
-/* A range lasts this long by the pace measured so far: then claiming it and
- * reading the clock cost less than a hundredth. */
+/* The time that a range should take, by the pace measured so far: claiming it
+ * and reading the clock then take less than 1 % of it. */
 #define RANGE_NS 20000
 #define RANGE_MAX 0xffff
 
-/* A range of the calling thread's while it is alone, and could have helpers:
- * should its elements take longer than those before, nobody else is there to
- * steal them. */
+/* The largest range of the calling thread before it has submitted helpers: if
+ * its elements take longer than those before, no other thread can steal them
+ * yet. */
 #define RANGE_ALONE 32
 
-/* Elements that leave a range in one step, and cannot be stolen any more. */
+/* Elements that leave a range in one step; from then on they cannot be
+ * stolen. */
 #define BATCH_NS 2000
 #define BATCH_MAX 16
 
-/* A helper that has run for this long lets other jobs of the pool run. */
+/* How long a helper runs before it lets other jobs of the pool run. */
 #define TURN_NS WEIR_MS
 
-/* The number of other parts a thief looks at. */
+/* The number of parts that a thief looks at. */
 #define VICTIMS 32
 
-/* Most memory that is made in advance, for helpers submitted later. */
+/* The most memory allocated in advance, for helpers submitted later. */
 #define ROOM_BYTES 32768
 
-/* With fewer elements for each thread than this a single one is a large share
- * of the loop: then helpers are submitted before the first has been measured,
- * unless the pool remembers how long they take. */
+/* With fewer elements per thread than this, one element is a large share of the
+ * loop: then helpers are submitted before the first element has been measured,
+ * unless the pool remembers the pace. */
 #define FEW 32
 
-/* Paces are in ns for 1,024 elements. */
+/* A pace is the time in ns that 1,024 elements take. */
 #define PACE_ONE 1024
 #define PACE_MAX UINT32_MAX
 
-/* One participant. */
+/* GUARD KEYS of the fields below.
+ *
+ *   (c)  constant once the first helper has been submitted
+ *   (a)  atomic: read and changed by any thread
+ *   (r)  atomic, and relaxed: it publishes nothing, and a thread that sees a
+ *        change late only runs a few elements more, or chooses another amount
+ *        of work. The final value is read after all helpers have completed.
+ *   (l)  the lock of the loop's group
+ *   (o)  the thread that runs the part; there is one at a time
+ *   (oa) atomic: changed by that thread only
+ *   (t)  the calling thread
+ *   (h)  set by the calling thread before it submits the first helper, and read
+ *        by helpers
+ */
+
+/* What one thread does of a loop. A helper that ends to let other jobs run may
+ * hand its part over to another helper. */
 struct part {
     /* (a) generation * 2^32 + first * 2^16 + end, both counted from base */
     WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) range;
-    WEIR_ATOMIC(uint64_t) base; /* (a) changed by the owner alone */
+    WEIR_ATOMIC(uint64_t) base; /* (oa) */
     uint64_t done;              /* (o) elements that returned 0 */
     uint64_t pace;              /* (o) as last measured; 0: not yet */
-    uint64_t size;              /* (o) of the last range */
-    int number;                 /* (c) the calling thread's is 0 */
+    uint64_t size;              /* (o) of the last range claimed */
+    int number;                 /* (c) index; the calling thread has 0 */
     bool initialized;           /* (o) the accumulator */
-    WEIR_ATOMIC(bool) taken;    /* (a) by an element that is a job */
+    WEIR_ATOMIC(bool) taken;    /* (a) an element that is a job uses it */
     struct loop *loop;          /* (c) */
     void *accumulator;          /* (c) or NULL */
-    void (*abandon)(struct weir_frame *frame); /* (o) the job's */
+    void (*abandon)(struct weir_frame *frame); /* (o) that of the helper's
+                                                  frame */
 };
 
+/* A loop, on the stack of the calling thread, which does not return before
+ * every helper has completed. */
 struct loop {
     /* Changed by every claim. */
-    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) cursor; /* (a) first not claimed */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) cursor; /* (r) first not claimed */
 
-    /* Read by every element, and hardly ever changed. */
+    /* Read for every element, and rarely changed. */
     WEIR_CACHE_ALIGNED WEIR_ATOMIC(
-        int) status;           /* (a) the first that was not 0 */
-    WEIR_ATOMIC(bool) paced;   /* (a) the gate wants to admit each element */
-    WEIR_ATOMIC(int) threads;  /* (a) parts that may have a range */
-    WEIR_ATOMIC(uint64_t) pace; /* (a) as last measured by anybody */
+        int) status;           /* (r) the first that was not 0. Seq_cst in
+                                  fail(), which then wakes elements that
+                                  sleep, and in frame_stopping(), which those
+                                  call after they have announced the sleep: see
+                                  base/event_count.h */
+    WEIR_ATOMIC(bool) paced;   /* (r) the gate must admit each element */
+    WEIR_ATOMIC(int) threads;  /* (r) parts that may have a range; all of them
+                                  were made before a helper was submitted */
+    WEIR_ATOMIC(uint64_t) pace; /* (r) as last measured by any thread */
     struct weir_each each;     /* (c) */
     struct weir_pool *pool;    /* (c) */
-    struct weir_group *group;  /* (o) the caller; of the helpers; or NULL */
-    struct weir_group *outer_group; /* (c) the group of the job that calls */
-    struct weir_context *cx;   /* (c) the caller's; NULL: it runs nothing */
-    char *others;              /* (o) the caller; parts of the helpers */
-    size_t stride;             /* (c) from one of them to the next */
-    bool over;                 /* the group's lock: no more helpers */
-    bool helpers_made;         /* (o) the caller has asked for help */
-    int room;                  /* (o) helpers there are parts for */
-    int helpers;               /* (o) the caller has submitted */
+    struct weir_group *group;  /* (h) of the helpers; NULL: none yet */
+    struct weir_group *outer_group; /* (c) of the job around the loop */
+    struct weir_context *cx;   /* (t) of the caller; NULL: it runs nothing */
+    char *others;              /* (h) the parts of the helpers, one block */
+    size_t stride;             /* (h) bytes from one of them to the next */
+    bool over;                 /* (l) no more helpers are needed */
+    bool helpers_made;         /* (t) the caller has tried to make helpers */
+    int room;                  /* (t) number of helpers that have parts */
+    int helpers;               /* (t) number of helpers submitted */
     bool helping;              /* (c) the caller runs elements too */
-    int most;                  /* (c) helpers */
-    int depth;                 /* (o) index of the frame of the caller */
-    int64_t began_at;          /* (o) */
+    int most;                  /* (c) the most helpers */
+    int depth;                 /* (c) index of the frame of the caller */
+    int64_t began_at;          /* (t) */
 
-    struct part own;           /* the caller's */
+    struct part own;           /* of the caller */
 };
 
 static struct part *part_of(struct loop *l, int number)
@@ -131,19 +155,19 @@ static struct part *part_of(struct loop *l, int number)
                              (size_t)(number - 1) * l->stride);
 }
 
-/* ---- what the pool remembers ---- */
+/* ---- paces that the pool remembers ---- */
 
-/* The pool remembers the pace of a function, by the depth of the loop: a
- * function that recurses through loops has less to do the deeper it is. An
- * entry is key * 2^32 + pace. The upper 6 bits of what this returns select the
- * entry, and 32 others are its key. */
+/* Hash the function and the depth of the loop: a function that recurses through
+ * loops has less to do the deeper it is. The upper 6 bits select one of the
+ * pool's entries, and 32 others are its key. An entry is key * 2^32 + pace. */
 static uint64_t pace_hash(const struct loop *l)
 {
     return ((uint64_t)(uintptr_t)l->each.fn + (uint64_t)l->depth) *
            UINT64_C(0x9e3779b97f4a7c15);
 }
 
-/* Return the pace of an earlier loop, or 0. */
+/* Return the pace of an earlier loop, or 0. Relaxed here and below: an entry is
+ * one word, and its key says for which loop it is. */
 static uint64_t recall_pace(const struct loop *l)
 {
     uint64_t mixed = pace_hash(l);
@@ -166,7 +190,7 @@ static void store_pace(const struct loop *l)
                           weir_relaxed);
 }
 
-/* Return how long that many elements take, at most WEIR_S. */
+/* Return the time that `elements` take, at most WEIR_S. */
 static int64_t time_of(uint64_t elements, uint64_t pace)
 {
     if (elements > (uint64_t)WEIR_S || pace > (uint64_t)WEIR_S)
@@ -175,7 +199,7 @@ static int64_t time_of(uint64_t elements, uint64_t pace)
     return elements < (uint64_t)WEIR_S ? (int64_t)elements : WEIR_S;
 }
 
-/* Return how many elements take that long. */
+/* Return the number of elements that take `ns`. */
 static uint64_t elements_in(int64_t ns, uint64_t pace)
 {
     return (uint64_t)ns * PACE_ONE / pace;
@@ -183,6 +207,7 @@ static uint64_t elements_in(int64_t ns, uint64_t pace)
 
 /* ---- stopping ---- */
 
+/* Stop the loop. The first status is the loop's result. */
 static void fail(struct loop *l, int status)
 {
     int none = 0;
@@ -192,15 +217,15 @@ static void fail(struct loop *l, int status)
         weir_group_stop(l->group, -ECANCELED);
 }
 
-/* Return why the loop must end, after weir_stop_requested() has returned 1. */
+/* Return the reason to end the loop, after weir_stop_requested() returned 1. */
 static int stop_reason(const struct loop *l, const struct weir_context *cx)
 {
     struct weir_group *g = l->group != NULL ? l->group : l->outer_group;
-    int stop_reason = g != NULL ? weir_group_stopping(g) : 0;
+    int reason = g != NULL ? weir_group_stopping(g) : 0;
 
-    if (stop_reason == 0 && weir_deadline(cx) <= weir_sys_now())
-        stop_reason = -ETIMEDOUT;
-    return stop_reason != 0 ? stop_reason : -ECANCELED;
+    if (reason == 0 && weir_deadline(cx) <= weir_sys_now())
+        reason = -ETIMEDOUT;
+    return reason != 0 ? reason : -ECANCELED;
 }
 
 static bool may_continue(struct loop *l, const struct weir_context *cx)
@@ -214,8 +239,8 @@ static bool may_continue(struct loop *l, const struct weir_context *cx)
     return false;
 }
 
-/* No element is left to be claimed: helpers that have not begun are not
- * needed. They count as jobs that succeeded. */
+/* Complete the helpers that have not begun, because no element is left to be
+ * claimed. They count as jobs that succeeded. */
 static void cancel_helpers(struct loop *l)
 {
     struct weir_group *g = l->group;
@@ -235,20 +260,38 @@ static void cancel_helpers(struct loop *l)
     } while (member != NULL);
 }
 
-/* ---- claiming ---- */
+/* ---- claiming ----
+ *
+ * A range and its base are two words, which a thief reads one after the other.
+ * It must not combine a range with the base of another one.
+ *   - set_range() stores `base` and then `range` with release; steal_from()
+ *     loads `range` with acquire and then `base`, so it sees this base or a
+ *     later one. (The compare-and-swaps in between, which take elements away,
+ *     continue the release.) If its compare-and-swap fails, it goes on with the
+ *     range which that has loaded. That load is relaxed, so there the order of
+ *     the two loads is the processor's: x86 keeps it, and on ARM the
+ *     instruction acquires even if it fails.
+ *   - A later base is stored only by the owner of the part, after the range has
+ *     become empty; and the next range has a new generation. So `range` has
+ *     changed by then, and the thief's compare-and-swap fails.
+ */
 
+/* Give a part a new range. Requires: its range is empty, and the caller runs
+ * the part. */
 static void set_range(struct part *p, uint64_t base, uint64_t count)
 {
+    /* Relaxed: a range that is empty is changed by its owner only. */
     uint64_t range = weir_atomic_load(&p->range, weir_relaxed);
 
-    /* Between the two stores the range is empty. */
+    /* Between the two stores the range is still empty. Release: publishes
+     * `base` to the acquire load of steal_from(). */
     weir_atomic_store(&p->base, base, weir_relaxed);
     weir_atomic_store(&p->range,
                       ((range >> 32) + 1) << 32 | (count & RANGE_MAX),
                       weir_release);
 }
 
-/* Return how many elements leave the range in one step. */
+/* Return the number of elements that leave the range in one step. */
 static uint64_t batch_size(const struct part *p)
 {
     uint64_t size = p->pace != 0 ? elements_in(BATCH_NS, p->pace) : 1;
@@ -256,8 +299,8 @@ static uint64_t batch_size(const struct part *p)
     return size < 1 ? 1 : size < BATCH_MAX ? size : BATCH_MAX;
 }
 
-/* Return how many of the elements that are left to claim: as many as take
- * RANGE_NS by the pace measured, but no more than half of a fair share. */
+/* Return the number of elements to claim of those left: what takes RANGE_NS by
+ * the pace measured, but at most half of a fair share. */
 static uint64_t range_size(const struct loop *l, const struct part *p,
                            uint64_t left)
 {
@@ -265,7 +308,7 @@ static uint64_t range_size(const struct loop *l, const struct part *p,
     uint64_t least = batch_size(p);
     uint64_t size = p->pace != 0 ? elements_in(RANGE_NS, p->pace) : 1;
 
-    /* One measurement is trusted for eight times as many. */
+    /* Extrapolate a measurement to at most eight times as many elements. */
     if (p->size != 0 && size > 8 * p->size)
         size = 8 * p->size;
     if (threads > 1 && size > left / (2 * threads))
@@ -279,7 +322,7 @@ static uint64_t range_size(const struct loop *l, const struct part *p,
     return size < left ? size : left;
 }
 
-/* Take the upper half of what another part has left. */
+/* Steal the upper half of what another part has left. */
 static bool steal_from(struct part *victim, struct part *p)
 {
     uint64_t range = weir_atomic_load(&victim->range, weir_acquire);
@@ -329,8 +372,7 @@ static bool claim(struct loop *l, struct part *p)
 
 /* ---- running ---- */
 
-/* By a number: there may be no array, and then there is no pointer to add to.
- */
+/* Computed as a number: without an array there is no pointer to add to. */
 static void *element_at(const struct loop *l, uint64_t index)
 {
     return (void *)((uintptr_t)l->each.array +
@@ -360,7 +402,7 @@ static int run_element_again(struct loop *l, struct weir_context *cx,
     return status;
 }
 
-/* -ECHILD: in a child that it has forked, or it has returned that. */
+/* Run an element. Returns its status; -ECHILD in a child that it has forked. */
 static int run_element(struct loop *l, struct weir_context *cx,
                        uint64_t index)
 {
@@ -381,6 +423,8 @@ static int run_element(struct loop *l, struct weir_context *cx,
 static void run_range(struct loop *l, struct weir_context *cx,
                       struct part *p)
 {
+    /* Relaxed, as all of this function: this thread has set base and range, and
+     * thieves only take elements away. */
     uint64_t base = weir_atomic_load(&p->base, weir_relaxed);
     uint64_t most = batch_size(p);
     uint64_t range = weir_atomic_load(&p->range, weir_relaxed);
@@ -391,7 +435,7 @@ static void run_range(struct loop *l, struct weir_context *cx,
 
         if (first >= end)
             return;
-        /* Relaxed: what a thief has taken it will not give back. */
+        /* It fails if a thief has taken elements in between. */
         if (!weir_atomic_cas_weak(&p->range, &range, range + (n << 16),
                                   weir_relaxed))
             continue;
@@ -428,8 +472,8 @@ static void measure(struct loop *l, struct part *p, int64_t ns,
     weir_atomic_store(&l->pace, p->pace, weir_relaxed);
 }
 
-/* Claim a range and run it. Returns false if there was none. *now is moved to
- * its end. */
+/* Claim a range and run it. Returns false if there was none. Sets *now to the
+ * time at its end. */
 static bool run_next(struct loop *l, struct weir_context *cx, struct part *p,
                      int64_t *now)
 {
@@ -444,8 +488,8 @@ static bool run_next(struct loop *l, struct weir_context *cx, struct part *p,
     return true;
 }
 
-/* Return 0, or the status of an `init` that failed: then there is nothing to
- * combine. */
+/* Initialize the accumulator of a part, once. Returns 0, or the status of an
+ * `init` that failed: then there is nothing to combine. */
 static int make_accumulator(struct loop *l, struct part *p)
 {
     int status = 0;
@@ -458,7 +502,7 @@ static int make_accumulator(struct loop *l, struct part *p)
 
 /* ---- helpers ---- */
 
-/* The thread of a helper has ended inside an element. */
+/* The thread of a helper ends inside an element: stop the loop. */
 static void abandon_helper(struct weir_frame *frame)
 {
     struct part *p = frame->job_data;
@@ -475,8 +519,9 @@ static void fill_helper(struct loop *l, struct weir_job *job, int number)
                               .name = l->each.name };
 }
 
-/* Submit a helper without waiting, unless the loop is over. Returns whether
- * the loop can do without the caller. */
+/* Submit a helper that runs a part, without waiting. Returns true if it was
+ * accepted, or if no more helpers are needed; false if there was no room, or
+ * the loop is stopped. */
 static bool submit_helper(struct loop *l, struct part *p)
 {
     struct weir_job job;
@@ -489,7 +534,8 @@ static bool submit_helper(struct loop *l, struct part *p)
     return goes;
 }
 
-/* Whether a participant should let others have its worker or its permit. */
+/* Return whether a thread should let others use its worker or its permit; also
+ * notice that the gate has become paced. */
 static bool must_yield(struct loop *l, bool turn_is_over)
 {
     struct weir_pool *pool = l->pool;
@@ -501,7 +547,7 @@ static bool must_yield(struct loop *l, bool turn_is_over)
                             weir_pool_has_jobs(pool));
 }
 
-/* A helper's job. */
+/* The job of a helper. */
 static int help(struct weir_context *cx, void *arg)
 {
     struct part *p = arg;
@@ -520,8 +566,9 @@ static int help(struct weir_context *cx, void *arg)
         fail(l, status);
     while (may_continue(l, cx) && run_next(l, cx, p, &now) &&
            !weir_worker_is_forked(cx)) {
-        /* Another helper goes on with this part, at the end of the line. If
-         * the ring is full the calling thread can do without. */
+        /* Let another helper, at the end of the ring, continue with this part.
+         * If the ring is full, and the calling thread runs elements too, it
+         * can finish the loop without this part. */
         if (must_yield(l, now - since >= TURN_NS)) {
             goes = submit_helper(l, p) || l->helping;
             if (goes)
@@ -531,15 +578,17 @@ static int help(struct weir_context *cx, void *arg)
     }
     if (!goes && !weir_worker_is_forked(cx))
         cancel_helpers(l);
-    cx->expects_more = true; /* programs often run one loop after another */
+    cx->expects_more = true; /* a program often runs several loops in a row */
     return 0;
 }
 
-/* Set how many helpers the loop may have: with the calling thread as many
- * threads as the pool has, or its limit allows, and no more than elements. */
+/* Set the most helpers of the loop. Together with the calling thread they are
+ * as many as the threads of the pool, or its limit, or the elements, whichever
+ * is least. */
 static void set_most(struct loop *l)
 {
     const struct weir_pool *pool = l->pool;
+    /* Relaxed: estimates, as are the other values of the pool used here. */
     int most = weir_atomic_load(&pool->target, weir_relaxed);
     int limit = weir_atomic_load(&pool->limit, weir_relaxed);
 
@@ -555,9 +604,10 @@ static void set_most(struct loop *l)
     l->most = most - (l->helping ? 1 : 0);
 }
 
-/* Return how many helpers to submit for this much work. */
+/* Return the number of helpers to submit for this much work. */
 static int helpers_for(const struct loop *l, int64_t work_ns)
 {
+    /* Relaxed: a hint, whether a worker would have to be woken. */
     uint64_t state = weir_atomic_load(&l->pool->ring.items.state,
                                       weir_relaxed);
 
@@ -567,7 +617,7 @@ static int helpers_for(const struct loop *l, int64_t work_ns)
                                         : l->most;
 }
 
-/* Make the parts of other threads. */
+/* Allocate the parts of other threads. */
 static int make_parts(struct loop *l, int count)
 {
     size_t bytes = l->each.total_bytes;
@@ -590,7 +640,7 @@ static int make_parts(struct loop *l, int count)
     return 0;
 }
 
-/* Make the parts of helpers, and their group. */
+/* Allocate the parts of helpers, and create their group. */
 static int make_helpers(struct loop *l, int count)
 {
     int64_t deadline = l->cx != NULL ? weir_deadline(l->cx) : WEIR_FOREVER;
@@ -598,8 +648,8 @@ static int make_helpers(struct loop *l, int count)
 
     if (err != 0)
         return err;
-    /* A helper that goes on with a part may begin before the one that had it
-     * has ended. */
+    /* Twice the number of parts: a helper that continues with a part is
+     * submitted before the one that had it has completed. */
     err = weir_group_create(&l->group, l->pool, &(struct weir_group_options){
         .window = 2 * (size_t)count, .discard = 1,
         .deadline = deadline == WEIR_FOREVER ? 0 : deadline });
@@ -610,9 +660,9 @@ static int make_helpers(struct loop *l, int count)
     return err;
 }
 
-/* Return for how many helpers to make parts if `count` are submitted now: for
- * more, in case the elements turn out to take longer than the first ones, but
- * no more than are made in a microsecond or two. */
+/* Return the number of helpers to allocate parts for if `count` are submitted
+ * now. It is larger, because the elements may turn out to take longer than the
+ * first ones, but limited to what is allocated in a microsecond or two. */
 static int room_for(const struct loop *l, int count)
 {
     size_t each = sizeof(struct part) + sizeof(struct weir_member) * 2;
@@ -626,8 +676,8 @@ static int room_for(const struct loop *l, int count)
     return room < l->most ? room : l->most;
 }
 
-/* Let `count` others help in all. Without memory, or room in the ring, the
- * calling thread does it all. */
+/* Submit helpers until there are `count` of them. Without memory, or without
+ * room in the ring, there are fewer, and the calling thread runs the rest. */
 static void submit_helpers(struct loop *l, int count)
 {
     if (!l->helpers_made) {
@@ -636,7 +686,7 @@ static void submit_helpers(struct loop *l, int count)
         l->helpers_made = true;
         if (make_helpers(l, room) == 0) {
             l->room = room;
-            /* What elements make from here on stops with the loop. */
+            /* Groups that elements create from now on stop with the loop. */
             l->cx->frames[l->depth].owner = l->group;
         }
     }
@@ -650,8 +700,8 @@ static void submit_helpers(struct loop *l, int count)
     }
 }
 
-/* Before the first element: whether to ask for help with no more than what
- * the pool remembers. */
+/* Before the first element: submit helpers if the pool remembers a pace that
+ * makes it worthwhile, or if there are few elements. */
 static void submit_helpers_early(struct loop *l)
 {
     uint64_t pace = recall_pace(l), count = l->each.count;
@@ -665,7 +715,8 @@ static void submit_helpers_early(struct loop *l)
         submit_helpers(l, helpers);
 }
 
-/* After a range of the calling thread's. */
+/* After the calling thread has run a range: submit the helpers that the pace
+ * measured so far makes worthwhile. */
 static void submit_helpers_late(struct loop *l, int64_t now)
 {
     uint64_t cursor = weir_atomic_load(&l->cursor, weir_relaxed);
@@ -698,7 +749,7 @@ static int64_t frame_deadline(const struct weir_frame *frame)
     return p->loop->depth > 0 ? outer->deadline(outer) : WEIR_FOREVER;
 }
 
-/* The loop ends before its frame does: end_thread(). */
+/* Never called: end_thread() removes the loop's frame first. */
 static void frame_abandon(struct weir_frame *frame)
 {
     (void)frame; /* GCOVR_EXCL_LINE */
@@ -715,7 +766,7 @@ static void push_frame(struct loop *l)
         .abandon = frame_abandon };
 }
 
-/* Go out of the gate and to the end of its line, as one that sleeps would. */
+/* Release the permit and reacquire it, after the threads that wait for one. */
 static void yield_permit(struct loop *l)
 {
     struct weir_context *cx = l->cx;
@@ -726,6 +777,7 @@ static void yield_permit(struct loop *l)
     cx->permit = true;
 }
 
+/* Run elements in the calling thread until none can be claimed. */
 static void run_here(void *arg)
 {
     struct loop *l = arg;
@@ -746,7 +798,8 @@ static void run_here(void *arg)
     }
 }
 
-/* Wait until no helper is left. It may be a matter of the last element. */
+/* Wait until all helpers have completed: spin first, because each may have just
+ * one element left. */
 static void await_helpers(struct loop *l)
 {
     struct weir_group *g = l->group;
@@ -765,7 +818,7 @@ static void await_helpers(struct loop *l)
     weir_group_wait_end(g);
 }
 
-/* Combine what the parts have accumulated, and free them. */
+/* Combine the accumulators of the parts, and free those. */
 static void free_parts(struct loop *l)
 {
     int threads = weir_atomic_load(&l->threads, weir_relaxed);
@@ -779,7 +832,8 @@ static void free_parts(struct loop *l)
     }
     weir_sys_free(l->others);
     l->others = NULL;
-    weir_atomic_store(&l->threads, 1, weir_relaxed); /* of this thread only */
+    /* Relaxed: no other thread takes part any more. */
+    weir_atomic_store(&l->threads, 1, weir_relaxed);
 }
 
 static void finish(struct loop *l)
@@ -788,8 +842,9 @@ static void finish(struct loop *l)
     free_parts(l);
 }
 
-/* An element has ended the calling thread, a worker: what is above the loop's
- * frame ends, then the loop, and then the job that called it. */
+/* An element has ended the calling thread, which is a worker. The jobs in
+ * frames above that of the loop end first, then the loop, then the job that
+ * called it. */
 static void end_thread(void *arg)
 {
     struct loop *l = arg;
@@ -819,8 +874,8 @@ static void on_thread_exit(void *arg)
                                        "ended a thread of the application");
 }
 
-/* Run elements in the calling thread, inside a job or as a helper of the
- * pool's from outside. */
+/* Run elements in the calling thread, which is inside a job or is an
+ * application thread that helps. `ended` is called if an element ends it. */
 static void run_caller_part(struct loop *l, void (*ended)(void *arg))
 {
     struct weir_context *cx = l->cx;
@@ -854,18 +909,19 @@ static int run_inside(struct loop *l, struct weir_context *cx)
     return 0;
 }
 
-/* 0; -ENOENT: this thread cannot take part now; -EPIPE. */
+/* Run the loop in an application thread. Returns 0; -ENOENT if this thread
+ * cannot run elements now; -EPIPE; -ECHILD. */
 static int run_outside(struct loop *l)
 {
     enum { DEPTH = 16 };
     struct weir_pool *pool = l->pool;
-    struct weir_context *completed_before = weir_worker_current();
+    struct weir_context *outer = weir_worker_current();
     struct weir_frame frames[DEPTH + 1];
     struct weir_context cx = { .pool = pool,
                                .fork_guard = pool->fork_guard,
                                .index = -1,
                                .frames = frames,
-                               .outer = completed_before,
+                               .outer = outer,
                                .depth_max = DEPTH };
     int cancel, err = 0;
 
@@ -880,7 +936,8 @@ static int run_outside(struct loop *l)
     }
     cx.permit = pool->gate != NULL;
     weir_external_helper_enter(&cx);
-    /* Checked after that: a drain that begins later waits for this loop. */
+    /* Checked after weir_external_helper_enter(): a drain that begins later
+     * waits for this loop. */
     if (weir_atomic_load(&pool->ring.insiders_only, weir_seq_cst) ||
         weir_ring_is_closed(&pool->ring)) {
         err = -EPIPE;
@@ -889,7 +946,7 @@ static int run_outside(struct loop *l)
         cancel = weir_sys_disable_cancel();
         weir_worker_set_current(&cx);
         run_caller_part(l, on_thread_exit);
-        weir_worker_set_current(completed_before);
+        weir_worker_set_current(outer);
         weir_sys_restore_cancel(cancel);
         if (weir_worker_is_forked(&cx)) {
             weir_context_destroy(&cx);
@@ -905,7 +962,8 @@ static int run_outside(struct loop *l)
     return err;
 }
 
-/* Leave it to helpers: at least one, which may have to wait for room. */
+/* Let helpers run the loop: at least one, for which this call may have to wait
+ * for room. */
 static int run_elsewhere(struct loop *l)
 {
     struct weir_job job;
@@ -928,10 +986,11 @@ static int run_elsewhere(struct loop *l)
     return err;
 }
 
-/* ---- elements that are admitted one by one ---- */
+/* ---- elements admitted one by one ---- */
 
-/* Take a part whose accumulator nobody uses now. There is one for each thread;
- * an element that ends its thread keeps it, and stops the loop. */
+/* Take a part whose accumulator no element uses now. There is one for each
+ * thread. An element that ends its thread keeps its part, and stops the
+ * loop. */
 static struct part *take_accumulator(struct loop *l)
 {
     int threads = weir_atomic_load(&l->threads, weir_relaxed);
@@ -940,6 +999,8 @@ static struct part *take_accumulator(struct loop *l)
         struct part *p = part_of(l, i);
         bool no = false;
 
+        /* Relaxed: the compare-and-swap decides. Its acquire pairs with the
+         * release in element_job(), which publishes the accumulator. */
         if (!weir_atomic_load(&p->taken, weir_relaxed) &&
             weir_atomic_cas_strong(&p->taken, &no, true, weir_acquire))
             return p;
@@ -947,6 +1008,7 @@ static struct part *take_accumulator(struct loop *l)
     return NULL;
 }
 
+/* The job of one element. */
 static int element_job(struct weir_context *cx, void *arg)
 {
     struct weir_frame *frame = &cx->frames[cx->depth - 1];
@@ -985,8 +1047,8 @@ static int submit_elements(struct loop *l, struct weir_group *g)
         if (n == 1) {
             i++;
         } else if (n == -EAGAIN) {
-            /* Inside a job: the ring is full, and the gate is shut, or all
-             * slots are taken by what runs elsewhere. */
+            /* This is inside a job, and the ring is full. Either the gate is
+             * closed, or other threads run jobs in all members. */
             i += weir_group_queue_for_waiter(g, &job);
             err = weir_group_wait(g, WEIR_FOREVER);
         } else {
@@ -1013,12 +1075,12 @@ static int run_one_by_one(struct loop *l)
         .policy = WEIR_FAIL_FAST, .discard = 1, .user = l });
     if (err == 0) {
         err = submit_elements(l, g);
-        /* Refused because an element has failed: its status is the result. */
+        /* -ECANCELED: an element has failed, and its status is the result. */
         if (err == 0 || err == -ECANCELED)
             err = weir_group_wait(g, WEIR_FOREVER);
         if (err == 0)
             err = weir_group_status(g);
-        weir_group_destroy(g); /* waits for what began */
+        weir_group_destroy(g); /* waits for running elements */
     }
     if (err != -ECHILD)
         free_parts(l);
@@ -1041,13 +1103,13 @@ static bool is_paced(struct weir_pool *pool)
            (weir_gate_pressure(pool->gate) & WEIR_GATE_PACED) != 0;
 }
 
-/* Return the result, after every participant has ended. */
+/* Return the result of a loop, after all helpers have completed. */
 static int result(struct loop *l)
 {
     int status = weir_atomic_load(&l->status, weir_seq_cst);
 
     if (l->own.done == l->each.count)
-        return 0; /* a reason to stop came too late */
+        return 0; /* even if a reason to stop came too late */
     if (status == 0 && l->group != NULL)
         status = weir_group_status(l->group);
     if (status == 0 && !weir_atomic_load(&l->paced, weir_relaxed))

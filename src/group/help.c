@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * help.c - who waits for a group runs its jobs meanwhile; group/wait.c
- * has the discipline. */
+ * help.c - running jobs of a group while waiting for it.
+ *
+ * A worker helps in the frames of its context; an application thread (external
+ * helper) has a context and frames on its stack while it runs one job. Jobs
+ * that a helper has claimed without the pool and that ask for a rerun stay
+ * with it, in cx->reruns, and it cannot return before they have completed. */
 #include "group/group_private.h"
 
 /* ---- finding a job ---- */
 
-/* Claim a job for a waiter: the very one it waits for, or the oldest. */
+/* Claim a job in the ring for a waiter: the one it waits for, or otherwise the
+ * oldest. */
 static struct weir_member *claim_for_locked(
     const struct weir_group_waiter *waiter)
 {
@@ -21,17 +26,19 @@ static struct weir_member *claim_for_locked(
     return weir_member_claim_oldest_locked(g);
 }
 
-/* What a waiter has taken to run: at most one of the two. */
+/* What a waiter has taken to run: a member, or a deferred job, or neither. */
 struct found {
     struct weir_context *cx;
     const struct weir_group_waiter *waiter;
     struct weir_member *member;
     struct weir_deferred *deferred;
-    int reason; /* that task is to be dropped; 0: it is inside its gates */
+    int reason; /* to drop the deferred job; 0: it holds its permits; -EAGAIN:
+                   the last one tried must wait */
 };
 
-/* Take something that may start now. 0: there is nothing; 1: that needs a
- * slot of the pool's rate; 2: that does not: it is to be dropped. */
+/* Take a job that may start now. This is the `claim` function of
+ * weir_gate_try_acquire_tick(). Returns 0 if there is none; 1 if it uses a tick
+ * of the rate; 2 if it does not, because it must be dropped. */
 static int claim_found(void *user)
 {
     struct found *found = user;
@@ -40,8 +47,9 @@ static int claim_found(void *user)
     found->member = claim_for_locked(found->waiter);
     if (found->member != NULL)
         return 1;
-    /* One that waits has used nothing, and the next is tried. What becomes
-     * ready before it meanwhile is found before this thread sleeps. */
+    /* One that must wait again has taken no permit; the next is tried. If an
+     * earlier one becomes ready meanwhile, this thread finds it before it
+     * sleeps. */
     while ((member = weir_member_take_deferred_locked(found->waiter->g, member,
                                                       found->cx)) != NULL) {
         found->reason = weir_deferred_start(member->deferred);
@@ -53,12 +61,16 @@ static int claim_found(void *user)
     return 0;
 }
 
-/* Find something to run, and use a slot of the pool's rate for it, if `spend`
- * says so. 0; -ENOENT there is nothing, or want->shut: the pool's gate lets
- * nothing start before want->opens; -EDEADLK there is, and this is too deep;
- * -ECANCELED what was found is to be dropped. */
+/* Find a job to run and, if `use_tick`, use a tick of the pool rate for it.
+ * Returns:
+ *   0         run *found
+ *   -ENOENT   there is none; or waiter->gate_closed, and the pool's gate
+ *             admits nothing before waiter->opens_at
+ *   -EDEADLK  there is one, but this wait is nested too deeply
+ *   -EAGAIN   what was found must wait
+ *   a reason  drop *found, for this reason                                */
 static int find_locked(struct weir_context *cx,
-                       struct weir_group_waiter *waiter, bool spend,
+                       struct weir_group_waiter *waiter, bool use_tick,
                        struct found *found)
 {
     struct weir_group *g = waiter->g;
@@ -67,8 +79,9 @@ static int find_locked(struct weir_context *cx,
     int mode;
 
     *found = (struct found){ .cx = cx, .waiter = waiter };
-    /* What has become due since this thread slept comes first: it is older,
-     * and looking past it costs time for each. */
+    /* Make ready what has become due: it is older than the rest, and each
+     * search would have to pass over it. Relaxed: weir_group_sleep() loads it
+     * again before it sleeps. */
     if (weir_atomic_load(&g->pool->deferred_jobs.due, weir_relaxed) !=
         WEIR_FOREVER)
         weir_deferred_promote(g->pool);
@@ -76,7 +89,7 @@ static int find_locked(struct weir_context *cx,
         return -ENOENT;
     if (cx->depth > cx->depth_max)
         return -EDEADLK;
-    if (!spend || gate == NULL) {
+    if (!use_tick || gate == NULL) {
         claim_found(found);
         return found->reason;
     }
@@ -88,8 +101,8 @@ static int find_locked(struct weir_context *cx,
         waiter->gate_closed = true;
         return -ENOENT;
     }
-    /* What is held when a pool drains will not run, and when it is cancelled
-     * nothing that is queued. */
+    /* A pool that drains does not run what a hold keeps from starting, and a
+     * cancelled one runs nothing that is queued. */
     found->member = claim_for_locked(waiter);
     if (found->member == NULL) {
         struct weir_member *member =
@@ -100,11 +113,11 @@ static int find_locked(struct weir_context *cx,
     return -ECANCELED;
 }
 
-/* Run a job of the group inside this one. 0, also where another has taken
- * it; -ENOENT or -EDEADLK as find_locked(). *again: it is to be run again, as
- * weir_member_run_nested() says. */
+/* Run one job of the group inside this one. Returns 0 also if another thread
+ * was faster; -ENOENT or -EDEADLK as find_locked(); -ECHILD. *again: it asked
+ * for a rerun, see weir_member_run_nested(). */
 static int help_once(struct weir_context *cx, struct weir_group_waiter *waiter,
-                     bool spend, bool *again)
+                     bool use_tick, bool *again)
 {
     struct found found;
     int err;
@@ -112,9 +125,9 @@ static int help_once(struct weir_context *cx, struct weir_group_waiter *waiter,
     *again = false;
     waiter->gate_closed = false;
     weir_group_lock(waiter->g);
-    err = find_locked(cx, waiter, spend, &found);
+    err = find_locked(cx, waiter, use_tick, &found);
     weir_sys_unlock(&waiter->g->lock);
-    if (found.member != NULL) /* its reference may leave the ring now */
+    if (found.member != NULL) /* its entry is stale, and may leave the ring */
         weir_ring_notify_room(&cx->pool->ring);
     if (found.member != NULL && err == 0)
         *again = weir_member_run_nested(cx, found.member);
@@ -130,10 +143,10 @@ static int help_once(struct weir_context *cx, struct weir_group_waiter *waiter,
 }
 
 int weir_group_help_waiter(struct weir_context *cx,
-                           struct weir_group_waiter *waiter, bool spend)
+                           struct weir_group_waiter *waiter, bool use_tick)
 {
     bool again;
-    int err = help_once(cx, waiter, spend, &again);
+    int err = help_once(cx, waiter, use_tick, &again);
 
     if (err == 0 && again)
         weir_group_finish_reruns(cx, waiter->g);
@@ -167,20 +180,20 @@ static void on_thread_exit(void *arg)
     if (weir_worker_is_forked(v->cx))
         weir_sys_end_process(1);
     weir_sys_abort(__FILE__, __LINE__,
-                   "a job of a group has ended a thread of the host's");
+                   "a job of a group has ended an application thread");
 }
 
 int weir_group_help_external(struct weir_group_waiter *waiter)
 {
     enum { DEPTH = 16 };
     struct weir_pool *pool = waiter->g->pool;
-    struct weir_context *completed_before = weir_worker_current();
+    struct weir_context *outer = weir_worker_current();
     struct weir_frame frames[DEPTH + 1];
     struct weir_context cx = { .pool = pool,
                                .fork_guard = pool->fork_guard,
                                .index = -1,
                                .frames = frames,
-                               .outer = completed_before,
+                               .outer = outer,
                                .depth_max = DEPTH };
     int cancel, err;
     struct external_help v = { .cx = &cx, .waiter = waiter };
@@ -191,7 +204,7 @@ int weir_group_help_external(struct weir_group_waiter *waiter)
     weir_group_lock(waiter->g);
     queued = weir_group_has_runnable_locked(waiter->g, &cx);
     weir_sys_unlock(&waiter->g->lock);
-    /* Without a semaphore to return by it sleeps instead. */
+    /* Without the semaphores of a context it cannot run a job: it sleeps. */
     if (!queued || weir_context_init(&cx) != 0)
         return -ENOENT;
     if (pool->gate != NULL) {
@@ -201,12 +214,13 @@ int weir_group_help_external(struct weir_group_waiter *waiter)
         }
         cx.permit = true;
     }
-    cancel = weir_sys_disable_cancel(); /* the job is not this thread's own */
+    /* A pthread_cancel() by the application must not end the job. */
+    cancel = weir_sys_disable_cancel();
     weir_external_helper_enter(&cx);
     weir_worker_set_current(&cx);
     weir_sys_run_with_exit_handler(external_help, on_thread_exit, &v);
     err = v.err;
-    weir_worker_set_current(completed_before);
+    weir_worker_set_current(outer);
     if (err != -ECHILD) {
         weir_worker_release_permit(&cx);
         weir_worker_release_refs(&cx);
@@ -218,7 +232,7 @@ out:
     return err;
 }
 
-/* ---- running again ---- */
+/* ---- reruns ---- */
 
 /* The job that this wait of the worker's must rerun next: one that must end
  * comes first, then the one whose time comes first. NULL: there is none. */
@@ -252,8 +266,9 @@ static void remove_rerun(struct weir_context *cx, struct weir_member *member)
     before->next = member->next;
 }
 
-/* Whether one must end that would be slept for: who stops it wakes only those
- * that it finds asleep, or on the way there. */
+/* Return whether a job that this wait would sleep for must end instead. Checked
+ * after weir_ec_prepare_wait(): a thread that stops jobs wakes only those
+ * helpers that are registered by then. */
 static bool must_end_locked(struct weir_group_waiter *waiter)
 {
     const struct weir_member *member =
@@ -262,8 +277,8 @@ static bool must_end_locked(struct weir_group_waiter *waiter)
     return member != NULL && weir_member_end_reason(member) != 0;
 }
 
-/* Run it, if its time has come and the pool's rate has a slot. Returns until
- * when to sleep; WEIR_NO_WAIT: not at all. */
+/* Rerun a job if its time has come and the pool's rate has a tick, or drop it
+ * if it must end. Returns until when to sleep; WEIR_NO_WAIT: not at all. */
 static int64_t run_rerun(struct weir_context *cx,
                          struct weir_group_waiter *waiter,
                          struct weir_member *member)
@@ -291,15 +306,15 @@ static int64_t run_rerun(struct weir_context *cx,
 
 void weir_group_finish_reruns(struct weir_context *cx, struct weir_group *g)
 {
-    struct weir_group_waiter waiter = { .g = g, .over_locked = must_end_locked,
-                         .ec = &g->all };
+    struct weir_group_waiter waiter = { .g = g,
+        .over_locked = must_end_locked, .ec = &g->all };
     struct weir_member *member;
     bool again;
 
     while ((member = first_rerun(cx)) != NULL) {
         int64_t until;
 
-        /* What it waits for may be among the others. */
+        /* Other jobs run first: a rerun may wait for what one of them does. */
         int err = help_once(cx, &waiter, true, &again);
 
         if (err == 0)

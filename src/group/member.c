@@ -372,8 +372,8 @@ bool weir_group_await_all_locked(struct weir_group *g)
 
 void weir_group_drain_completed_locked(struct weir_group *g)
 {
-    /* Seq_cst: of this load and the push of a completing thread, see Memory
-     * ordering in group_private.h. */
+    /* Seq_cst: it pairs with the push of a completing thread, see "Memory
+     * ordering" in group_private.h. */
     if (weir_atomic_load(&g->completed, weir_seq_cst) == 0)
         return;
     drain_stack_locked(g);

@@ -1,33 +1,34 @@
 /* SPDX-License-Identifier: MIT
- * submit.c - putting jobs into a group; the discipline is that of
- * group.c and group/member.c. */
+ * submit.c - putting jobs into members of a group and into its pool. */
 #include "group/group_private.h"
 
-#define CHUNK 16 /* jobs put into the ring at once, kept on the stack */
+#define CHUNK 16 /* entries put into the ring in one step, on the stack */
 
-/* Whether a job cannot go through the ring as it is. */
+/* Return whether a deferred job must bring this one, instead of an entry of the
+ * ring. */
 static bool is_deferred(const struct weir_group *g, const struct weir_job *job)
 {
     return g->options.gate != NULL || weir_job_is_deferred(job);
 }
 
-/* Jobs that will be in the ring, or as tasks: count them before a worker may
- * be done with one. */
+/* Count the references that the pool will hold: before it gets them, because a
+ * worker may drop one before this call returns. */
 static void add_refs_locked(struct weir_group *g, size_t count)
 {
     weir_atomic_fetch_add(&g->refs, (int64_t)count, weir_seq_cst);
 }
 
-/* Those that were refused. A job that has ended meanwhile was not the last
- * for their sake. */
+/* Drop the references that the pool has refused. `awaited` may count their
+ * members, which were undone, so it is set anew. */
 static void drop_refs_locked(struct weir_group *g, size_t count)
 {
     weir_atomic_fetch_sub(&g->refs, (int64_t)count, weir_seq_cst);
     weir_group_await_all_locked(g);
 }
 
-/* Queue up to CHUNK jobs in free slots and put references to them into the
- * ring. Returns how many were accepted, or -EAGAIN, -EPIPE as the pool says. */
+/* Put up to CHUNK jobs into free members, and references to those into the
+ * ring. Returns the number accepted, or an error of the pool: -EAGAIN or
+ * -EPIPE. */
 static ssize_t put_plain_locked(struct weir_group *g,
                                 const struct weir_job *jobs, size_t count,
                                 int64_t now)
@@ -41,6 +42,7 @@ static ssize_t put_plain_locked(struct weir_group *g,
            !is_deferred(g, &jobs[n]);
          n++) {
         members[n] = weir_member_add_locked(g, &jobs[n], now, false);
+        /* Relaxed: this thread has just stored it. */
         references[n] = (struct weir_call){ .fn = weir_member_run,
             .drop = weir_member_reference_dropped, .arg = members[n],
             .name = weir_proxy_name,
@@ -81,26 +83,33 @@ static ssize_t put_deferred_locked(struct weir_group *g,
     return err;
 }
 
-/* Put the first job, or some, into slots and the pool. Returns how many, or
- * -errno if none: -ENOBUFS no slot is free and results wait; -EBUSY no slot
- * is free and none waits; -EAGAIN, -EDQUOT, -EPIPE as the pool says. */
+/* Put the first job, or several, into members and the pool. Returns the number
+ * accepted, or if none was:
+ *   -ECANCELED  the group is stopped
+ *   -ENOBUFS    no member is free, and results wait to be read
+ *   -EBUSY      no member is free, and no result waits
+ *   -EAGAIN, -EDQUOT, -EPIPE, ...  errors of the pool                    */
 static ssize_t put_locked(struct weir_group *g, const struct weir_job *jobs,
                           size_t count, int64_t now)
 {
-    bool left = weir_group_has_room_locked(g);
+    bool has_room = weir_group_has_room_locked(g);
 
-    /* After that: what was dropped for it may have made the room. */
+    /* In this order: the room may be that of jobs that a stop has dropped. */
     if (weir_atomic_load(&g->stop, weir_seq_cst) != 0)
         return -ECANCELED;
-    if (!left)
+    if (!has_room)
         return g->stats.unread > 0 ? -ENOBUFS : -EBUSY;
-    return is_deferred(g, &jobs[0]) ? put_deferred_locked(g, &jobs[0], now)
-                                : put_plain_locked(g, jobs, count, now);
+    return is_deferred(g, &jobs[0])
+               ? put_deferred_locked(g, &jobs[0], now)
+               : put_plain_locked(g, jobs, count, now);
 }
 
-/* Run a job at once, inside the one that submits it: the ring is full. 0;
- * -EDEADLK: this is too deep; -EAGAIN: the window is full, or the job may not
- * start now. */
+/* Run a job immediately, inside the job that submits it, because the ring is
+ * full. Returns:
+ *   0         it has run
+ *   -EDEADLK  it would be nested too deeply
+ *   -EAGAIN   the window is full, or the job may not start now
+ *   -ECHILD   this process is a child that the job has forked            */
 static int run_inline(struct weir_context *cx, struct weir_group *g,
                       const struct weir_job *job)
 {
@@ -125,13 +134,15 @@ static int run_inline(struct weir_context *cx, struct weir_group *g,
     weir_sys_unlock(&g->lock);
     if (member == NULL)
         return -EAGAIN;
+    /* Relaxed: a statistic, which publishes nothing. */
     weir_atomic_fetch_add(&g->pool->inlined, 1, weir_relaxed);
     if (weir_member_run_nested(cx, member) && !weir_worker_is_forked(cx))
         weir_group_finish_reruns(cx, g);
     return weir_worker_is_forked(cx) ? -ECHILD : 0;
 }
 
-/* Make room for a submitter inside a job: run a job of the group. */
+/* Make room in the window for a submitter inside a job, by running a job of the
+ * group. */
 static int make_room(struct weir_context *cx, struct weir_group *g)
 {
     int err = weir_group_help(cx, g);
@@ -139,7 +150,8 @@ static int make_room(struct weir_context *cx, struct weir_group *g)
     return err == 0 || err == -ECHILD ? err : -EAGAIN;
 }
 
-/* Whether no slot is free and fewer results wait than `enough`. */
+/* Return whether a submitter must wait: no member is free, fewer results than
+ * `enough` can be read, and the group is not stopped. */
 static bool is_full(struct weir_group *g, size_t enough)
 {
     bool full;
@@ -151,21 +163,22 @@ static bool is_full(struct weir_group *g, size_t enough)
     return full;
 }
 
-/* Sleep until a slot may be free, or a result ready. */
+/* Wait until a member may be free, or a result can be read. */
 static int await_room_in_window(struct weir_group *g, int64_t deadline)
 {
     size_t some = g->options.window / 8 + 1;
 
     if (deadline == WEIR_NO_WAIT)
         return -EAGAIN;
-    /* As at the ring: the window then goes round with some room in it, and
-     * nobody sleeps for each job. */
+    /* Wait for several jobs to complete, so that the submitter does not have to
+     * sleep for each job. */
     if (weir_spin_begin(&g->spin))
         weir_group_spin(g, some);
     if (!is_full(g, 1))
         return 0;
-    /* The workers may need this processor: who sleeps now is woken at the end
-     * of the next job already, and would be so for each. */
+    /* The workers may need this processor. Yield before sleeping: a thread that
+     * sleeps here is woken by the next job that completes, and then by each
+     * one after that. */
     weir_sys_yield();
     if (!is_full(g, some))
         return 0;
@@ -180,8 +193,8 @@ static int await_room_in_window(struct weir_group *g, int64_t deadline)
     return weir_ec_commit_wait(&g->changed, deadline);
 }
 
-/* What to do about a refusal: 0, and try again; 1: the job has run; or the
- * error to return. */
+/* Handle an error of put_locked(). Returns 0 if the caller should try again; 1
+ * if the job has run; otherwise the error to return. */
 static int handle_refusal(struct weir_group *g, const struct weir_job *job,
                           ssize_t refusal, int64_t deadline)
 {
@@ -194,9 +207,9 @@ static int handle_refusal(struct weir_group *g, const struct weir_job *job,
     if (refusal != -EAGAIN)
         return refusal == -EDQUOT ? -EAGAIN : (int)refusal;
     if (!inside)
-        return deadline == WEIR_NO_WAIT ? -EAGAIN
-                                    : weir_pool_await_room(g->pool, &g->stop,
-                                                           deadline);
+        return deadline == WEIR_NO_WAIT
+                   ? -EAGAIN
+                   : weir_pool_await_room(g->pool, &g->stop, deadline);
     err = run_inline(cx, g, job);
     return err == 0 ? 1 : err;
 }
@@ -220,12 +233,13 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
         ssize_t n;
         bool helpers;
 
-        weir_sys_lock(&g->lock); /* what has ended is of no interest yet */
+        weir_sys_lock(&g->lock); /* drained only if no member is free */
         n = put_locked(g, jobs + done, count - done, now);
         helpers = g->helpers > 0;
         weir_sys_unlock(&g->lock);
         if (n > 0 && helpers) {
-            /* Waiters inside jobs: they may be the only ones to run it. */
+            /* Waiters inside jobs may be the only threads that are free to
+             * run them. */
             weir_ec_notify_all(&g->changed);
             weir_ec_notify_all(&g->result_ended);
             weir_ec_notify_all(&g->all);
@@ -236,12 +250,12 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
         }
         err = handle_refusal(g, &jobs[done], n, until);
         if (err == -ETIMEDOUT && until != deadline)
-            err = 0; /* the group's time is up, not the caller's */
+            err = 0; /* the group's deadline has passed, not the caller's */
         if (err < 0)
             break;
         done += (size_t)err;
     }
-    /* A child that a job has forked has submitted nothing. */
+    /* In a child that a job has forked nothing counts as submitted. */
     return (done > 0 && err != -ECHILD) || err == 0 ? (ssize_t)done : err;
 }
 
@@ -255,14 +269,15 @@ bool weir_group_try_submit_locked(struct weir_group *g,
 bool weir_group_queue_for_waiter(struct weir_group *g,
                                  const struct weir_job *job)
 {
-    bool left;
+    bool has_room;
 
     weir_group_lock(g);
-    left = weir_group_has_room_locked(g);
-    if (left)
+    has_room = weir_group_has_room_locked(g);
+    if (has_room)
         weir_member_add_locked(g, job, 0, false);
     weir_sys_unlock(&g->lock);
-    if (left)
+    if (has_room)
+        /* Relaxed: a statistic, which publishes nothing. */
         weir_atomic_fetch_add(&g->pool->inlined, 1, weir_relaxed);
-    return left;
+    return has_room;
 }

@@ -1,19 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * wait.c - waiting for jobs of a group, and running them meanwhile.
- *
- * Owns: nothing; the frames of a thread of the host's that helps are on its
- *   stack.
- * Locks: the group's. Nothing is run, and nobody sleeps, under it.
- * Order: who waits announces itself in a park, then looks under the lock,
- *   then sleeps; who ends a job changes the counts under the lock and then
- *   loads the park's state. If the look came before the change, so did the
- *   announcement, and the lock makes it visible to the load.
- * Invariants: a worker sleeps in a wait only where no job of the group is
- *   queued, or the wait has a deadline, and without its permit. Frames of a
- *   worker never exceed help_depth + 1.
- * Wake-ups: as group/member.c.
- * Not guaranteed: order among those who wait.
- */
+ * wait.c - waiting for jobs of a group, and reading results. What a waiter runs
+ * meanwhile is found by help.c. */
 #include "group/group_private.h"
 
 bool weir_group_is_own(const struct weir_group *group)
@@ -37,7 +24,8 @@ static bool is_over(struct weir_group_waiter *waiter)
     bool over;
 
     weir_sys_lock(&g->lock);
-    /* While there are results, leave alone what workers are writing. */
+    /* If there is a result already, do not touch the cache line of `completed`,
+     * which workers write. */
     if (waiter->ec != &g->changed || g->unread.first == NULL)
         weir_group_drain_completed_locked(g);
     over = waiter->over_locked(waiter);
@@ -45,8 +33,9 @@ static bool is_over(struct weir_group_waiter *waiter)
     return over;
 }
 
-/* When a helper that may sleep until `until` has to look: its group's next
- * task may be due, and every other worker busy. */
+/* Return when a helper that sleeps must wake up, at the latest: when the pool's
+ * next deferred job is due, since it may belong to the group while all other
+ * workers are busy; or when the gate opens. */
 static int64_t sleep_until_at(const struct weir_group_waiter *waiter,
                               int64_t until)
 {
@@ -58,21 +47,20 @@ static int64_t sleep_until_at(const struct weir_group_waiter *waiter,
     return due < until ? due : until;
 }
 
-/* Whether there is something to run after all, where the gate is not shut. */
+/* Return whether there is a job to run, and the gate admits it now. */
 static bool may_help_locked(struct weir_group_waiter *waiter)
 {
     struct weir_pool *pool = waiter->g->pool;
 
-    /* It may open sooner than it did when it was found shut: who sees to that
-     * wakes only those that have announced themselves before. */
+    /* Ask again when the gate opens. It may have changed since it was found
+     * closed, and a change wakes only the helpers that were registered before,
+     * by weir_helper_enter(). */
     if (waiter->gate_closed)
         waiter->opens_at = weir_gate_opens_at(pool->gate);
     return weir_group_has_runnable_locked(waiter->g, weir_worker_in(pool)) &&
            (!waiter->gate_closed || waiter->opens_at <= weir_sys_now());
 }
 
-/* Sleep until something has changed, or `until`. Returns true: the wait is
- * over; false: look again. */
 bool weir_group_sleep(struct weir_group_waiter *waiter, bool helps,
                       int64_t until)
 {
@@ -127,10 +115,13 @@ int64_t weir_group_check_deadline(struct weir_group *g, int64_t deadline)
     return deadline;
 }
 
-/* A job of another pool could not help here. It hands its permits on and then
- * tries once more: who is inside this pool's gate may wait for one of them,
- * and then the later of the two to hand its own on finds the other's. False:
- * it has done so already, or there are none. */
+/* Release the permits that this thread holds as a job of another pool, until
+ * the wait is over. Called when it found no job to run, or no permit in this
+ * pool's gate; then it tries once more. The job that holds that permit may be
+ * waiting for one of those released here: if two jobs wait for groups on each
+ * other's pools, the second one to release its permits finds those of the
+ * first. Returns false if they
+ * were released before, or if this thread runs no job. */
 static bool release_to_help(struct weir_group_waiter *waiter)
 {
     if (waiter->released || weir_worker_current() == NULL)
@@ -147,13 +138,15 @@ bool weir_group_spin(struct weir_group *g, uint64_t enough)
 
     while (completed < enough && weir_spin_again(&spin, &g->pool->ring.items,
                                                  enough - completed))
+        /* Relaxed: it only ends the spinning. The caller looks under the
+         * lock. */
         completed = weir_atomic_load(&g->completed, weir_relaxed) >> 32;
     weir_spin_end(&g->spin, completed >= enough);
     return completed >= enough;
 }
 
-/* Whether what is waited for may be there soon enough not to sleep. Asked once
- * in a wait. */
+/* Spin before the first sleep of a wait. Returns whether something has
+ * completed: then the caller must look again. */
 static bool spin_until_over(struct weir_group_waiter *waiter)
 {
     struct weir_group *g = waiter->g;
@@ -161,6 +154,7 @@ static bool spin_until_over(struct weir_group_waiter *waiter)
     if (waiter->has_spun || !weir_spin_begin(&g->spin))
         return false;
     waiter->has_spun = true;
+    /* Relaxed: a hint, how many to spin for. */
     return weir_group_spin(g, waiter->ec == &g->all
         ? weir_atomic_load(&g->awaited, weir_relaxed) : 1);
 }
@@ -170,8 +164,8 @@ static int wait_until_over(struct weir_group_waiter *waiter, int64_t deadline)
     struct weir_group *g = waiter->g;
     struct weir_context *cx = weir_worker_in(g->pool);
     bool inside = cx != NULL;
-    /* A helper cannot be called back: it helps only who has the time. From
-     * outside a full gate may send it to sleep with jobs queued. */
+    /* A waiter cannot interrupt the job that it runs, so it helps only if it
+     * has no deadline. */
     bool helps = deadline == WEIR_FOREVER && (inside || g->options.help);
 
     if (!weir_sys_in_creator(&g->pool->fork_guard))
@@ -196,9 +190,11 @@ static int wait_until_over(struct weir_group_waiter *waiter, int64_t deadline)
             return err;
         if (deadline != WEIR_FOREVER && weir_sys_now() >= deadline)
             return is_over(waiter) ? waiter->err : -ETIMEDOUT;
-        /* Not with the permits of a job, for which others may wait. */
+        /* A job of the pool does not spin: others may wait for its permits. */
         if (!inside && spin_until_over(waiter))
             continue;
+        /* An external helper comes here if it found no job, or no permit. It
+         * does not sleep as a helper: a queued job would keep it awake. */
         if (weir_group_sleep(waiter, helps && inside, until))
             break;
     }
@@ -214,7 +210,7 @@ static int wait_for(struct weir_group_waiter *waiter, int64_t deadline)
     return err;
 }
 
-/* Hand a result out and its slot back. */
+/* Return a result to the waiter, and free its member. */
 static void read_locked(struct weir_group_waiter *waiter,
                         struct weir_member *member)
 {
@@ -243,17 +239,17 @@ static bool next_over_locked(struct weir_group_waiter *waiter)
 int weir_group_next(struct weir_group *g, struct weir_result *result,
                     int64_t deadline)
 {
-    struct weir_group_waiter waiter = { .g = g, .over_locked = next_over_locked,
-                         .ec = &g->changed, .result = result };
+    struct weir_group_waiter waiter = { .g = g,
+        .over_locked = next_over_locked, .ec = &g->changed, .result = result };
     int err = wait_for(&waiter, deadline);
 
     if (err == 0)
-        weir_ec_notify_all(&g->changed); /* there is room */
+        weir_ec_notify_all(&g->changed); /* there is room now */
     return err;
 }
 
-/* Let the end of that job wake who waits for it: what ended too early to know
- * of that is taken in. */
+/* Make the completion of a member notify `result_ended`. Drains the stack after
+ * that, because a thread that pushed the member before has not seen it. */
 static void list_locked(struct weir_group_waiter *waiter,
                         const struct weir_member *member)
 {
@@ -298,15 +294,15 @@ static bool get_over_locked(struct weir_group_waiter *waiter)
 int weir_group_get(struct weir_group *g, uint64_t index,
                    struct weir_result *result, int64_t deadline)
 {
-    struct weir_group_waiter waiter = { .g = g, .over_locked = get_over_locked,
-                         .ec = &g->result_ended, .index = index,
-                         .result = result };
+    struct weir_group_waiter waiter = { .g = g,
+        .over_locked = get_over_locked, .ec = &g->result_ended, .index = index,
+        .result = result };
     int err = wait_for(&waiter, deadline);
 
     if (waiter.listed && err != -ECHILD)
         unlist(&waiter);
     if (err == 0)
-        weir_ec_notify_all(&g->changed); /* there is room */
+        weir_ec_notify_all(&g->changed); /* there is room now */
     return err;
 }
 
@@ -317,23 +313,24 @@ static bool all_over_locked(struct weir_group_waiter *waiter)
 
 int weir_group_wait(struct weir_group *g, int64_t deadline)
 {
-    struct weir_group_waiter waiter = { .g = g, .over_locked = all_over_locked,
-                         .ec = &g->all };
+    struct weir_group_waiter waiter = { .g = g,
+        .over_locked = all_over_locked, .ec = &g->all };
 
     return wait_for(&waiter, deadline);
 }
 
 static bool end_over_locked(struct weir_group_waiter *waiter)
 {
-    /* Not a wake-up of its own that finds it cannot end yet. */
+    /* In this order: weir_group_await_all_locked() would notify `all`, and so
+     * this thread, while the wait is not over. */
     return waiter->g->in_on_ready == 0 &&
            weir_group_await_all_locked(waiter->g);
 }
 
 void weir_group_wait_end(struct weir_group *g)
 {
-    struct weir_group_waiter waiter = { .g = g, .over_locked = end_over_locked,
-                         .ec = &g->all };
+    struct weir_group_waiter waiter = { .g = g,
+        .over_locked = end_over_locked, .ec = &g->all };
 
     while (!is_over(&waiter))
         if (weir_group_sleep(&waiter, false, WEIR_FOREVER))

@@ -1,34 +1,36 @@
 /* SPDX-License-Identifier: MIT
- * connections.c - what handles share: sets of connections, TLS sessions and
- * looked-up names.
+ * connections.c - what handles share: connections, TLS sessions and resolved
+ * names.
  *
- * A request borrows a set and returns it at its end, so that an idle worker
- * holds no descriptor, and a set's connections and parsed certificates serve
- * the next request. The set that was used last is taken first: its
- * connections are the least likely to have been closed. */
+ * A hop borrows a multi handle with its connections, so that an idle worker
+ * holds no descriptor, and the connections and parsed certificates serve the
+ * next request. The most recently used one is taken first: its connections are
+ * the least likely to have been closed. */
 #include "http/http_private.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Idle sets that are kept. 64 is the default of programs that fetch in
- * parallel; each may hold 4 connections and 4 descriptors of libcurl's. */
+/* Idle multi handles that are kept. 64 is a common default of programs that
+ * fetch in parallel. Each may hold 4 connections and 4 descriptors of
+ * libcurl. */
 #define IDLE_MAX 64
 
-/* Connections a set keeps: as libcurl would for one easy handle. */
+/* Connections that a multi handle keeps: libcurl's default for one easy
+ * handle. */
 #define CONNECTIONS_KEPT 4L
 
-/* How soon weir_stop_requested() is seen by a request that cannot be woken:
- * half of what is promised. */
-#define LOOK_MS 50
+/* How often a transfer that cannot be woken checks for a stop request: twice as
+ * often as promised. */
+#define STOP_POLL_MS 50
 
-/* CURLMOPT_QUICK_EXIT, of libcurl 8.20: curl_multi_cleanup() does not wait
- * for the threads of its resolver. By number, because the library that is
- * loaded may be newer than the header; older ones refuse it. */
+/* CURLMOPT_QUICK_EXIT of libcurl 8.20: curl_multi_cleanup() does not wait for
+ * resolver threads. The option is given by number, because the library that is
+ * loaded may be newer than the header; older ones reject it. */
 #define MULTI_QUICK_EXIT ((CURLMoption)(CURLOPTTYPE_LONG + 21))
 
-/* ---- sets ---- */
+/* ---- connections ---- */
 
 static void free_connections(struct weir_http_connections *connections)
 {
@@ -50,10 +52,11 @@ static int create_connections(struct weir_http_connections **out)
     curl_multi_setopt(connections->multi, CURLMOPT_MAXCONNECTS,
                       CONNECTIONS_KEPT);
     curl_multi_setopt(connections->multi, MULTI_QUICK_EXIT, 1L);
-    /* If the system had no descriptors left, libcurl goes on without the
-     * means to be woken. */
+    /* If the system has no descriptors left, libcurl makes a multi handle that
+     * cannot be woken. */
     connections->stop_poll_ms =
-        curl_multi_wakeup(connections->multi) == CURLM_OK ? INT_MAX : LOOK_MS;
+        curl_multi_wakeup(connections->multi) == CURLM_OK ? INT_MAX
+                                                          : STOP_POLL_MS;
     *out = connections;
     return 0;
 }
@@ -80,7 +83,8 @@ void weir_http_return_connections(struct weir_http_share *share,
     int kept;
 
     pthread_mutex_lock(&share->lock);
-    /* One that cannot be woken was made in need: a new one may be better. */
+    /* One that cannot be woken was made during a shortage: a new one may be
+     * better. */
     kept = share->idle_count < IDLE_MAX && connections->stop_poll_ms == INT_MAX;
     if (kept) {
         connections->next = share->idle;
@@ -112,8 +116,8 @@ static void unlock_for_curl(CURL *easy, curl_lock_data data, void *user)
     pthread_mutex_unlock(&share->curl_locks[data]);
 }
 
-/* Connections and cookies are not safe to share between threads; sessions
- * and names are, with locks. */
+/* Share TLS sessions and names, which is safe between threads with locks.
+ * Sharing connections or cookies is not. */
 static int set_share(struct weir_http_share *share)
 {
     CURLSH *curl = share->curl;
@@ -153,8 +157,8 @@ void weir_http_share_destroy(struct weir_http_share *share)
 
     if (share == NULL)
         return;
-    /* In a forked child libcurl's part is left alone: closing a TLS
-     * connection would end the parent's, which is the same. */
+    /* A forked child leaves libcurl's objects alone: closing a TLS connection
+     * would close it for the parent too. */
     while ((connections = share->idle) != NULL) {
         share->idle = connections->next;
         if (share->pid == getpid())

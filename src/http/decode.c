@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: MIT
  * decode.c - undo the Content-Encoding of a body.
  *
- * gzip, of any number of members, and deflate, with or without its zlib
- * header, one over the other in up to 5 layers. A coding of another name
- * ends it: the body is left as it is from there on, and the note says so.
- * Sums and lengths are checked, so that what is wrong or ends early is never
- * taken for the whole. */
+ * It knows gzip with any number of members, and deflate with or without a zlib
+ * header, in up to 5 layers. At an unknown coding it stops: the body is left as
+ * it is from there on, and the note says so. Checksums and lengths are checked,
+ * so that a body that is damaged or truncated is never taken for complete. */
 #include "http/http_private.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* As many as libcurl would undo. */
+/* The limit of libcurl. */
 #define LAYERS_MAX 5
 
-/* ---- sums ---- */
+/* ---- checksums ---- */
 
 /* CRC-32 (RFC 1952), four bits at a time. */
 static uint32_t crc_of(const char *bytes, size_t count)
@@ -34,7 +33,7 @@ static uint32_t crc_of(const char *bytes, size_t count)
     return ~crc;
 }
 
-/* Adler-32 (RFC 1950). 5552 sums fit in 32 bits. */
+/* Adler-32 (RFC 1950). The sums of 5552 bytes fit into 32 bits. */
 static uint32_t adler_of(const char *bytes, size_t count)
 {
     uint32_t a = 1, b = 0;
@@ -62,7 +61,7 @@ static uint32_t read_le32(const unsigned char *at)
            (uint32_t)at[3] << 24;
 }
 
-/* Step over a string and its NUL. Returns 0; -1 it has no end. */
+/* Skip a string and its NUL. Returns 0, or -1 if the string has no end. */
 static int skip_string(const unsigned char *from, size_t bytes, size_t *at)
 {
     const unsigned char *end = memchr(from + *at, 0, bytes - *at);
@@ -73,7 +72,7 @@ static int skip_string(const unsigned char *from, size_t bytes, size_t *at)
     return 0;
 }
 
-/* Step over the header of a member. */
+/* Skip the header of a member. */
 static enum weir_http_decode_result gzip_header(const unsigned char *from,
                                                 size_t bytes, size_t *taken)
 {
@@ -151,7 +150,7 @@ static enum weir_http_decode_result gunzip(struct weir_http *http,
         got = gzip_member(from + at, bytes - at, &taken, to, http->body_max);
         at += taken;
     } while (got == WEIR_HTTP_DECODE_OK && at < bytes && from[at] == 0x1f);
-    /* Zeros are padding, of tapes for instance. */
+    /* Zeros are padding, for example of tapes. */
     if (got == WEIR_HTTP_DECODE_OK && !all_zero(from + at, bytes - at))
         snprintf(http->note, sizeof(http->note),
                  "%zu bytes after the compressed body were ignored",
@@ -161,7 +160,7 @@ static enum weir_http_decode_result gunzip(struct weir_http *http,
 
 /* ---- deflate ---- */
 
-/* RFC 9110 means zlib's format, and some servers send it bare. */
+/* RFC 9110 means zlib's format, but some servers send bare DEFLATE. */
 static enum weir_http_decode_result decode_deflate(struct weir_http *http,
                                                    const unsigned char *from,
                                                    size_t bytes,
@@ -203,8 +202,8 @@ static int is_layer(const struct layer *layer, const char *name)
            curl_strnequal(layer->name, name, layer->length);
 }
 
-/* List the codings of an answer in the order in which they were applied.
- * Returns how many, at most LAYERS_MAX + 1. */
+/* List the codings of a response in the order in which they were applied.
+ * Returns their number, at most LAYERS_MAX + 1. */
 static int find_layers(CURL *easy, struct layer *layers)
 {
     struct curl_header *header;
@@ -228,8 +227,8 @@ static int find_layers(CURL *easy, struct layer *layers)
     return count;
 }
 
-/* Undo one layer of http->body.
- * *known is 0 if it has a name that nobody knows here. */
+/* Undo one layer of http->body. Sets *known to 0, and does nothing, if its
+ * coding is unknown. */
 static enum weir_http_decode_result decode_layer(struct weir_http *http,
                                                  const struct layer *layer,
                                                  int *known)
@@ -257,8 +256,8 @@ static enum weir_http_decode_result decode_layer(struct weir_http *http,
     return got;
 }
 
-/* A body that is left as it is was allowed to be larger only while it might
- * be decoded. */
+/* Leave the body as it is. A size above body_max was acceptable only as long as
+ * the body might be decoded. */
 static enum weir_http_decode_result keep_encoded(struct weir_http *http)
 {
     if (http->body.used <= http->body_max)
@@ -268,8 +267,8 @@ static enum weir_http_decode_result keep_encoded(struct weir_http *http)
     return WEIR_HTTP_DECODE_TOO_LARGE;
 }
 
-/* Nothing came of a compressed body. That is a whole one if the server said
- * that it was empty, or that there is none. */
+/* Return 1 if a compressed body of no bytes is complete: the server has said
+ * that it is empty, or that there is none. */
 static int may_be_empty(const struct weir_http *http, CURL *easy)
 {
     struct curl_header *header;

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * error.c - what a result of libcurl means, and how it may be said.
+ * error.c - classification of libcurl's results, and messages for them.
  *
- * Owns: nothing. Invariant: no text has a control character or a part of
- * some userinfo, whatever libcurl wrote. */
+ * No message has a control character or a part of userinfo, whatever libcurl
+ * wrote. */
 #include "http/http_private.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-/* As newer libcurls call a header line over their bound. */
+/* CURLE_TOO_LARGE of newer versions of libcurl: a header line is too long. */
 #define CODE_TOO_LARGE 100
 
-/* Why our callback ended it; libcurl says CURLE_WRITE_ERROR to all. */
+/* Classify a hop that a callback has aborted. libcurl reports CURLE_WRITE_ERROR
+ * for all of them. */
 static enum weir_http_error classify_abort(enum weir_http_abort abort_reason,
                                            const char **text)
 {
@@ -43,7 +44,7 @@ static enum weir_http_error classify_abort(enum weir_http_abort abort_reason,
     return WEIR_HTTP_OTHER;
 }
 
-/* ---- what this machine lacks ---- */
+/* ---- shortages of this machine ---- */
 
 int weir_http_is_shortage(int err)
 {
@@ -69,9 +70,9 @@ int weir_http_no_sockets(void)
     return weir_http_is_shortage(probe(NULL, 0));
 }
 
-/* No connection came about: was it this machine's fault? EADDRNOTAVAIL says
- * that it has no free port for TCP, or no address at all of the kind that is
- * needed; only the latter stops UDP as well. */
+/* Return 1 if a connection failed because this machine lacks a resource.
+ * EADDRNOTAVAIL means that it has no free TCP port, or no address of the needed
+ * family; only the latter makes UDP fail too. */
 static int connect_is_local(const struct weir_http *http)
 {
     long err = 0;
@@ -85,8 +86,8 @@ static int connect_is_local(const struct weir_http *http)
     return weir_http_is_shortage((int)err);
 }
 
-/* Whether what libcurl says of itself comes from a lack of this machine's:
- * names need descriptors and a thread, certificates a descriptor. */
+/* Return 1 if a failure comes from a shortage of this machine: resolving a name
+ * needs descriptors and a thread, reading certificates a descriptor. */
 static int failure_is_local(const struct weir_http *http, CURLcode code)
 {
     switch ((int)code) {
@@ -107,12 +108,12 @@ static int failure_is_local(const struct weir_http *http, CURLcode code)
     }
 }
 
-/* ---- what libcurl says ---- */
+/* ---- libcurl's results ---- */
 
-/* libcurl says CURLE_RECV_ERROR to a connection that breaks, to a proxy that
- * refuses to connect, and to a chunk that is malformed. Its errno value may
- * be an older request's, so only its words tell the last. Should they
- * change, a bad chunk is called a cut. */
+/* libcurl reports CURLE_RECV_ERROR for a connection that breaks, a proxy that
+ * refuses to connect, and a malformed chunk. Its errno value may be that of an
+ * older request, so only its message identifies a malformed chunk. If the
+ * message changes, a malformed chunk is reported as a cut connection. */
 static enum weir_http_error classify_receive(const struct weir_http *http)
 {
     long proxy = 0;
@@ -120,7 +121,7 @@ static enum weir_http_error classify_receive(const struct weir_http *http)
     curl_easy_getinfo(http->easy, CURLINFO_HTTP_CONNECTCODE, &proxy);
     if (proxy >= 300)
         return WEIR_HTTP_CONNECT;
-    /* With TLS 1.3 a server that refuses a certificate says so only after the
+    /* With TLS 1.3 a server rejects a client's certificate only after the
      * handshake. */
     if (strstr(http->curl_text, "SSL") != NULL &&
         strstr(http->curl_text, " alert ") != NULL)
@@ -129,9 +130,10 @@ static enum weir_http_error classify_receive(const struct weir_http *http)
                                                     : WEIR_HTTP_CUT;
 }
 
-/* libcurl says CURLE_SSL_CONNECT_ERROR to every handshake that fails. That the
- * connection ended within it, which can pass, only its words and those of
- * OpenSSL and GnuTLS say. Should they change, it is a failure of TLS. */
+/* libcurl reports CURLE_SSL_CONNECT_ERROR for every failed handshake. Only the
+ * messages of libcurl, OpenSSL and GnuTLS identify a connection that ended
+ * during the handshake, which may be transient. If the messages change, it is
+ * reported as an error of TLS. */
 static enum weir_http_error classify_handshake(const struct weir_http *http)
 {
     static const char *const ends[] = {
@@ -153,7 +155,8 @@ static enum weir_http_error classify_code(const struct weir_http *http,
     case CURLE_OK:
         return WEIR_HTTP_OK;
     case CURLE_UNSUPPORTED_PROTOCOL:
-        /* HTTP/0.9, which is anything at all, is none that is supported. */
+        /* Any response without a status line is HTTP/0.9 to libcurl, and is not
+         * supported. */
         return http->sent ? WEIR_HTTP_PROTOCOL : WEIR_HTTP_URL;
     case CURLE_URL_MALFORMAT:
         return WEIR_HTTP_URL;
@@ -193,7 +196,7 @@ static enum weir_http_error classify_code(const struct weir_http *http,
         return classify_receive(http);
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING:
-    case CURLE_BAD_FUNCTION_ARGUMENT: /* a header that continues none */
+    case CURLE_BAD_FUNCTION_ARGUMENT: /* a first header that is folded */
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
     case CURLE_HTTP3:
@@ -204,9 +207,9 @@ static enum weir_http_error classify_code(const struct weir_http *http,
     }
 }
 
-/* libcurl's own words tell most, but they quote: proxies with passwords,
- * certificates, what a server sent. A text with an '@' may have a password
- * in it and is not quoted. */
+/* Return libcurl's message, or a general one if that may contain a password: it
+ * quotes proxies with passwords, certificates, and what a server sent, so a
+ * message with an '@' is not used. */
 static const char *describe(const struct weir_http *http, CURLcode code)
 {
     const char *text = http->curl_text;
@@ -241,7 +244,7 @@ int weir_http_classify(struct weir_http *http, CURLcode code,
     if (http->abort_reason == WEIR_HTTP_ABORT_MEMORY)
         return -ENOMEM;
     if (http->abort_reason == WEIR_HTTP_ABORT_RESEND && http->headers_done) {
-        code = CURLE_OK; /* it would have asked again after the answer */
+        code = CURLE_OK; /* it would have sent again after a response */
     } else if (http->abort_reason != WEIR_HTTP_ABORT_NONE) {
         *error = classify_abort(http->abort_reason, &text);
         weir_http_set_message(http, text);
@@ -254,8 +257,8 @@ int weir_http_classify(struct weir_http *http, CURLcode code,
         return 0;
     }
     if (code == CURLE_OUT_OF_MEMORY) {
-        /* Up to 8.5 libcurl says so, too, if a line of the answer is over
-         * its bound, and no server may make this call fail. */
+        /* Up to version 8.5 libcurl also reports this if a line of the response
+         * is too long, and no server may make this call fail. */
         if (!http->sent)
             return -ENOMEM;
         *error = WEIR_HTTP_PROTOCOL;

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * hop.c - one hop: an easy handle that is used once.
+ * hop.c - one transfer, by an easy handle that is used once.
  *
- * Once. libcurl sends a request again by itself if a kept connection turns
- * out to be closed, if an HTTP/2 server refuses the stream, and after some
- * answers (401, 417). Before each sending it calls weir_http_on_request():
- * the second call refuses, so that the hop ends as cut, or with the answer
- * that has come.
- * Wake-ups. The thread that cancels the job calls curl_multi_wakeup(), by
- * weir_on_stop(); of libcurl's functions only that one may be called by
- * another thread. A deadline bounds the sleep itself, as libcurl's timers do.
- * Not guaranteed: that a resolver is stopped. libcurl's resolver thread is
- * left behind by a cancelled or timed out request and ends by itself, with
- * libcurl 7.87 or newer; an older one waits for it. */
+ * A hop sends its request at most once. libcurl would send it again on its own
+ * if a kept connection turns out to be closed, if an HTTP/2 server refuses the
+ * stream, and after some responses (401, 417). It calls on_request() before
+ * each attempt. The second call refuses, so that the hop ends as cut, or with
+ * the response that has come.
+ *
+ * The thread that cancels the job calls curl_multi_wakeup(), the only function
+ * of libcurl that another thread may call. A deadline limits the time to sleep,
+ * as libcurl's timers do.
+ *
+ * A resolver cannot be stopped. With libcurl 7.87 or newer a request that was
+ * cancelled or timed out leaves the resolver's thread behind, which ends later;
+ * an older libcurl waits for it. */
 #include "http/http_private.h"
 
 #include <limits.h>
@@ -19,18 +21,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* All headers of a hop, interim answers and trailers included. Below the
- * 300 KiB of an answer that newer libcurls allow, so that ours is the message.
- */
+/* Limit for all headers of a hop, including interim responses and trailers. It
+ * is below the 300 KiB that newer versions of libcurl allow, so that the
+ * message is that of Weir. */
 #define HEADERS_MAX (256 * 1024)
 
-/* A coded body may be larger than the decoded one: by 5 bytes for each stored
- * block, which a server ends whenever it flushes. */
+/* An encoded body may be larger than the decoded one, by 5 bytes for each
+ * stored block, which a server ends whenever it flushes. */
 #define ENCODED_EXTRA (64 * 1024)
 
 #define ROOM_FIRST 4096
 
-/* ---- what comes ---- */
+/* ---- receiving ---- */
 
 int weir_http_buffer_grow(struct weir_http_buffer *bytes, size_t more,
                           size_t limit)
@@ -53,8 +55,8 @@ int weir_http_buffer_grow(struct weir_http_buffer *bytes, size_t more,
     return 0;
 }
 
-/* Callbacks of libcurl: `user` is the handle, `one` is 1. Less than `count`
- * ends the hop. */
+/* A callback of libcurl, as on_header() is: `user` is the handle and `one` is
+ * 1. Returning less than `count` ends the hop. */
 static size_t on_body(char *bytes, size_t one, size_t count, void *user)
 {
     struct weir_http *http = user;
@@ -83,7 +85,7 @@ static size_t on_body(char *bytes, size_t one, size_t count, void *user)
     return 0;
 }
 
-/* Return the status of a status line, 0: there is none in it. */
+/* Return the status in a status line, or 0 if there is none. */
 static int status_of(const char *line, size_t count)
 {
     size_t at = 0;
@@ -101,8 +103,8 @@ static int status_of(const char *line, size_t count)
     return status;
 }
 
-/* If `line` is a header of that name, return its value, NULL otherwise.
- * libcurl gives lines that are no strings. */
+/* Return the value if `line` is a header of that name, else NULL. The line is
+ * not terminated by a NUL. */
 static const char *value_of(const char *line, size_t count, const char *name,
                             size_t length)
 {
@@ -112,7 +114,7 @@ static const char *value_of(const char *line, size_t count, const char *name,
                : NULL;
 }
 
-/* Ask whether a value is this word, with blanks around it. */
+/* Return 1 if a value is this word, apart from white space around it. */
 static int is_word(const char *value, const char *end, const char *word)
 {
     size_t length = strlen(word);
@@ -125,8 +127,8 @@ static int is_word(const char *value, const char *end, const char *word)
            curl_strnequal(value, word, length);
 }
 
-/* Take note of the headers on which the end of the headers depends. Each
- * header of each answer comes here. */
+/* Record the headers that end_headers() needs. Called for each header of each
+ * response. */
 static void track_header(struct weir_http *http, const char *line,
                          size_t count)
 {
@@ -142,7 +144,8 @@ static void track_header(struct weir_http *http, const char *line,
             http->has_location = 1;
         break;
     case 't':
-        /* libcurl would undo others, and not say if they end early. */
+        /* libcurl would undo other codings, without reporting that they end
+         * too early. */
         value = value_of(line, count, "Transfer-Encoding", 17);
         if (value != NULL && !is_word(value, line + count, "chunked") &&
             !is_word(value, line + count, "identity"))
@@ -153,7 +156,7 @@ static void track_header(struct weir_http *http, const char *line,
     }
 }
 
-/* The headers of an answer to the request have ended. */
+/* Act on the end of the headers of a response, final or interim. */
 static void end_headers(struct weir_http *http)
 {
     int status = http->line_status;
@@ -187,10 +190,10 @@ static size_t on_header(char *line, size_t one, size_t count, void *user)
         http->encoded = http->has_location = http->bad_transfer_coding = 0;
     } else if (http->in_headers && (*line == '\r' || *line == '\n')) {
         http->in_headers = 0;
-        if (http->sent) /* or it was a proxy's answer to CONNECT */
+        if (http->sent) /* else it was a proxy's response to CONNECT */
             end_headers(http);
     } else if (http->in_headers) {
-        /* Newer libcurls skip it. */
+        /* Newer versions of libcurl skip such a line. */
         if (http->in_headers == 1 && (*line == ' ' || *line == '\t'))
             http->abort_reason = WEIR_HTTP_ABORT_FOLDED_HEADER;
         http->in_headers = 2;
@@ -199,9 +202,9 @@ static size_t on_header(char *line, size_t one, size_t count, void *user)
     return http->abort_reason == WEIR_HTTP_ABORT_NONE ? count : 0;
 }
 
-/* ---- what goes ---- */
+/* ---- sending ---- */
 
-/* Called before libcurl sends the request; the other arguments are the
+/* A callback of libcurl before it sends the request. The other arguments are
  * addresses. */
 static int on_request(void *user, char *to, char *from, int to_port,
                       int from_port)
@@ -220,7 +223,8 @@ static int on_request(void *user, char *to, char *from, int to_port,
     return CURL_PREREQFUNC_OK;
 }
 
-/* libcurl needs a socket. Remember for whom, and why there is none. */
+/* A callback of libcurl that makes a socket. Records its address, and why there
+ * is no socket if it fails. */
 static curl_socket_t on_socket(void *user, curlsocktype purpose,
                                struct curl_sockaddr *a)
 {
@@ -229,7 +233,7 @@ static curl_socket_t on_socket(void *user, curlsocktype purpose,
     int fd;
 
     (void)purpose;
-    if (http->sent) { /* it is about to send again: see on_request() */
+    if (http->sent) { /* libcurl is about to send again: see on_request() */
         http->abort_reason = WEIR_HTTP_ABORT_RESEND;
         return CURL_SOCKET_BAD;
     }
@@ -246,7 +250,7 @@ static curl_socket_t on_socket(void *user, curlsocktype purpose,
     return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
-/* ---- running it ---- */
+/* ---- running a hop ---- */
 
 static void reset_hop(struct weir_http *http)
 {
@@ -284,14 +288,14 @@ static CURLcode code_of(CURLMcode code)
                                          : CURLE_FAILED_INIT;
 }
 
-/* Called by the thread that cancels the job, while drive() runs. */
+/* Called by the thread that cancels the job, while run_transfer() runs. */
 static void wake_transfer(void *multi)
 {
     curl_multi_wakeup(multi);
 }
 
-/* How long to sleep if nothing comes: libcurl makes it less if one of its
- * timers ends sooner, and the timeout of the whole request always does. */
+/* Return how long to sleep if nothing comes. libcurl sleeps less if one of its
+ * timers, such as that of the whole request, expires sooner. */
 static int sleep_ms(const struct weir_http_connections *connections,
                     const struct weir_context *cx)
 {
@@ -308,7 +312,8 @@ static int sleep_ms(const struct weir_http_connections *connections,
     return ms < limit ? (int)ms : limit;
 }
 
-/* Return how it ended; *cancelled is set if weir_stop_requested() ended it. */
+/* Run a transfer. Returns libcurl's result. *cancelled is set if a stop request
+ * ended the transfer. */
 static CURLcode run_transfer(struct weir_http *http,
                              struct weir_http_connections *connections,
                              struct weir_context *cx, int *cancelled)
@@ -330,25 +335,27 @@ static CURLcode run_transfer(struct weir_http *http,
         mcode = curl_multi_perform(connections->multi, &running);
         if (mcode != CURLM_OK || running == 0)
             break;
-        /* Others first: when many requests share a processor the answer is
-         * often there at this one's next turn, and then no thread sleeps or is
-         * woken. 64 threads on two processors needed 7 to 16 % less CPU with
-         * a server next door; with two or three yields no less. */
+        /* Yield first: if many requests share a processor, the response is
+         * often there when this thread runs again, and no thread has to sleep
+         * and be woken. With 64 threads on two processors and a server on the
+         * same machine this saved 7 to 16 % CPU time; two or three yields did
+         * not save more. */
         sched_yield();
-        /* A wake-up since weir_stop_requested() ends it immediately. */
+        /* A wake-up after the call of weir_stop_requested() makes this return
+         * immediately. */
         mcode = curl_multi_poll(connections->multi, NULL, 0,
                                 sleep_ms(connections, cx), NULL);
         if (mcode != CURLM_OK)
             break;
     }
     if (cx != NULL)
-        weir_on_stop(cx, NULL, NULL); /* nobody is in wake() after this */
+        weir_on_stop(cx, NULL, NULL); /* no thread calls wake_transfer() now */
     if (mcode != CURLM_OK)
         code = code_of(mcode);
     while ((message = curl_multi_info_read(connections->multi, &left)) != NULL)
         if (message->msg == CURLMSG_DONE)
             code = message->data.result;
-    /* Closes the connection if the request was not done. */
+    /* This closes the connection if the transfer has not ended. */
     curl_multi_remove_handle(connections->multi, http->easy);
     return code;
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * http.c - handles: their options, their making and end, their answers.
+ * http.c - handles and their options, and the headers of a response.
  *
- * Between requests a handle holds its options and the last answer: at most
- * twice body_max, the headers and the URL. It has no lock: it is used by one
- * thread at a time. */
+ * Between requests a handle holds its options and the last response: at most
+ * twice body_max, the headers and the URL. */
 #include "http/http_private.h"
 
 #include <limits.h>
@@ -48,8 +47,8 @@ void weir_http_global_cleanup(void)
 
 /* ---- options ---- */
 
-/* Rounded up, for 0 would mean "no limit" to libcurl; and as much as it
- * takes, which is 24 days. */
+/* Convert to milliseconds, rounded up, because 0 means "no limit" to libcurl,
+ * and limited to what libcurl accepts, which is 24 days. */
 static long to_ms(int64_t ns)
 {
     int64_t ms = (ns - 1) / WEIR_MS + 1;
@@ -107,8 +106,8 @@ static int copy_text(char **copy, const char *text)
     return 0;
 }
 
-/* Return 1 if there is a file of certificates to trust, so that libcurl's
- * folder of them is not needed. */
+/* Return 1 if there is a file of trusted certificates, so that libcurl's folder
+ * of them is not needed. */
 static int has_ca_file(const char *file)
 {
     if (file == NULL)
@@ -116,7 +115,8 @@ static int has_ca_file(const char *file)
     return file != NULL && access(file, R_OK) == 0;
 }
 
-/* Requires: *o is in range, *http is zero. */
+/* Copy the options. Requires that *o is valid and *http zeroed. Returns 0 or
+ * -ENOMEM. */
 static int set_options(struct weir_http *http,
                        const struct weir_http_options *o)
 {
@@ -131,7 +131,7 @@ static int set_options(struct weir_http *http,
     http->timeout_ms = to_ms(timeout);
     http->connect_ms = to_ms(connect < timeout ? connect : timeout);
     http->idle_s = to_s(idle);
-    /* An eighth of what can be addressed, so that doubling never wraps. */
+    /* At most an eighth of the address space, so that doubling never wraps. */
     http->body_max = (uint64_t)body < SIZE_MAX / 8 ? (size_t)body
                                                    : SIZE_MAX / 8;
     http->redirects_max = o->redirects == 0           ? REDIRECTS_MAX
@@ -201,7 +201,7 @@ void weir_http_destroy(struct weir_http *http)
 {
     if (http == NULL)
         return;
-    /* In a forked child libcurl's part is left alone. */
+    /* A forked child leaves libcurl's objects alone. */
     if (http->pid == getpid())
         curl_easy_cleanup(http->response_easy);
     weir_http_share_destroy(http->own_share);
@@ -230,7 +230,7 @@ void weir_http_worker_stop(void *user, int index, void *local)
     weir_http_destroy(local);
 }
 
-/* ---- answers ---- */
+/* ---- responses ---- */
 
 const char *weir_http_header(struct weir_http *http, const char *name)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * inflate.c - decompress DEFLATE (RFC 1951), in one step.
+ * inflate.c - decompress DEFLATE (RFC 1951) in one call.
  *
  * libcurl's own decoder stops after the first member of a gzip file and does
- * not say if a body ends early, so it is not used; and Weir uses nothing but
- * POSIX and libcurl. The whole input is in memory, so nothing is kept from
- * one call to the next.
+ * not report a body that ends too early, so it is not used; and Weir uses
+ * nothing except POSIX and libcurl. The whole input is in memory, so there is
+ * no state between calls.
  *
- * Invariants. No byte before the stream's first output byte is copied: a
- * distance that reaches beyond it is an error. The output never exceeds
- * `most`. Each step of a loop consumes input or produces output. */
+ * No byte before the first output byte of the stream is copied: a distance that
+ * reaches before it is an error. The output never exceeds `limit`. Each step of
+ * a loop consumes input or produces output. */
 #include "http/http_private.h"
 
 #include <string.h>
@@ -16,20 +16,20 @@
 #define CODE_BITS 15   /* longest code */
 #define LENGTHS 286    /* literals, the end of a block, and length codes */
 #define DISTANCES 30
-#define FAST_BITS 9    /* codes up to here are found in one step */
+#define FAST_BITS 9    /* codes up to this length are decoded in one step */
 #define COPY_MAX 258
 
-/* A canonical code. `fast` is indexed by the next FAST_BITS bits: symbol
- * times 16 plus length, 0: the code is longer. */
+/* A canonical code. */
 struct code {
-    uint16_t fast[1 << FAST_BITS];
-    uint16_t count[CODE_BITS + 1]; /* of codes of each length */
+    uint16_t fast[1 << FAST_BITS]; /* by the next FAST_BITS bits: 16 * symbol +
+                                    * length, or 0 if the code is longer */
+    uint16_t count[CODE_BITS + 1]; /* number of codes of each length */
     uint16_t symbol[LENGTHS + 2];  /* in the order of their codes */
 };
 
 struct inflater {
     const unsigned char *at, *end;
-    uint64_t bits; /* the next one lowest */
+    uint64_t bits; /* the next bit is the lowest */
     int bit_count;
     struct weir_http_buffer *to;
     size_t start, limit; /* of the output */
@@ -38,7 +38,7 @@ struct inflater {
 
 /* ---- bits ---- */
 
-/* Have 32 bits or all that are left. */
+/* Provide at least 32 bits, or all that are left. */
 static void refill(struct inflater *s)
 {
     while (s->bit_count <= 56 && s->at < s->end) {
@@ -53,7 +53,7 @@ static void drop_bits(struct inflater *s, int count)
     s->bit_count -= count;
 }
 
-/* Take up to 16 bits. Returns them, or -1: the input ends before. */
+/* Take up to 16 bits. Returns their value, or -1 if the input ends before. */
 static int take_bits(struct inflater *s, int count)
 {
     int value;
@@ -79,9 +79,9 @@ static unsigned reversed(unsigned code, int length)
     return to;
 }
 
-/* Make a code of the lengths of its symbols' codes, 0: it has none.
- * Returns 0; -1 it is over-subscribed, or incomplete, which is allowed only
- * to a code of at most one symbol. */
+/* Build a code from the lengths of the codes of its symbols; 0 means that a
+ * symbol has no code. Returns 0, or -1 if the code is over-subscribed, or
+ * incomplete with more than one symbol. */
 static int build_code(struct code *code, const unsigned char *lengths,
                       int symbols)
 {
@@ -114,7 +114,7 @@ static int build_code(struct code *code, const unsigned char *lengths,
     return 0;
 }
 
-/* Decode a symbol, bit by bit. */
+/* Decode a symbol bit by bit. Returns as decode() does. */
 static int decode_bitwise(struct inflater *s, const struct code *code)
 {
     int first = 0, value = 0, index = 0;
@@ -136,7 +136,10 @@ static int decode_bitwise(struct inflater *s, const struct code *code)
     return s->bit_count < CODE_BITS ? -1 : -2;
 }
 
-/* Return a symbol; -1 the input ends before; -2 there is no such code. */
+/* Decode a symbol. Returns:
+ *   0 or more   the symbol
+ *   -1          the input ends too early
+ *   -2          there is no such code */
 static int decode(struct inflater *s, const struct code *code)
 {
     unsigned entry;
@@ -152,7 +155,7 @@ static int decode(struct inflater *s, const struct code *code)
     return (int)(entry >> 4);
 }
 
-/* What -1 and -2 mean. */
+/* Return the result for -1 or -2 of decode(). */
 static enum weir_http_decode_result failure_result(int value)
 {
     return value == -1 ? WEIR_HTTP_DECODE_TRUNCATED : WEIR_HTTP_DECODE_CORRUPT;
@@ -160,8 +163,7 @@ static enum weir_http_decode_result failure_result(int value)
 
 /* ---- output ---- */
 
-/* Have room for `count` bytes, or as many as are allowed: *count is then
- * less. */
+/* Make room for *count bytes. Reduces *count to what the limit allows. */
 static enum weir_http_decode_result have_room(struct inflater *s, size_t *count)
 {
     struct weir_http_buffer *to = s->to;
@@ -194,7 +196,7 @@ static enum weir_http_decode_result copy_back(struct inflater *s, size_t length,
         if (count > 0)
             memcpy(at, at - distance, count);
     } else {
-        for (size_t i = 0; i < count; i++) /* it repeats itself */
+        for (size_t i = 0; i < count; i++) /* source and target overlap */
             at[i] = at[(ptrdiff_t)i - (ptrdiff_t)distance];
     }
     return count == length ? WEIR_HTTP_DECODE_OK : WEIR_HTTP_DECODE_TOO_LARGE;
@@ -215,7 +217,7 @@ static enum weir_http_decode_result inflate_stored(struct inflater *s)
         return WEIR_HTTP_DECODE_TRUNCATED;
     if ((low ^ inverted) != 0xffff)
         return WEIR_HTTP_DECODE_CORRUPT;
-    /* Whole bytes that wait among the bits are input again. */
+    /* Return whole bytes that were read into `bits` to the input. */
     s->at -= s->bit_count / 8;
     s->bits = 0;
     s->bit_count = 0;
@@ -301,7 +303,7 @@ static void fixed_codes(struct inflater *s)
     build_code(&s->distances, lengths, 32);
 }
 
-/* Read the lengths of the two codes, which are coded themselves. */
+/* Read the lengths of the two codes, which are encoded by a third code. */
 static enum weir_http_decode_result read_codes(struct inflater *s)
 {
     static const unsigned char order[] = { 16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
@@ -349,7 +351,7 @@ static enum weir_http_decode_result read_codes(struct inflater *s)
         memset(lengths + at, value, (size_t)times);
         at += times;
     }
-    if (lengths[256] == 0 || /* it would have no end */
+    if (lengths[256] == 0 || /* the block could not end */
         build_code(&s->lengths, lengths, literals) != 0 ||
         build_code(&s->distances, lengths + literals, distances) != 0)
         return WEIR_HTTP_DECODE_CORRUPT;

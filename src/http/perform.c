@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * perform.c - one request, from its check to its answer.
+ * perform.c - one request, from its check to its response.
  *
- * Redirects are followed here, not by libcurl: each is a hop of its own,
- * with its own easy handle, and the caller is asked before each. Whatever
- * may be a secret is not sent to another origin, nor anywhere after it. */
+ * Redirects are followed here, not by libcurl: each is a separate hop with its
+ * own easy handle, and the caller is asked before each. Headers that may hold a
+ * secret are not sent to another origin, or to any hop after that. */
 #include "http/http_private.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* What a handle may keep of its bodies' room for the next one. */
+/* A handle keeps buffers up to this size for the next request. */
 #define BODY_KEPT (64 * 1024)
 
-/* ---- before ---- */
+/* ---- before a request ---- */
 
 static void trim_buffer(struct weir_http_buffer *bytes)
 {
@@ -38,7 +38,7 @@ static void reset_response(struct weir_http *http)
     http->text[0] = http->note[0] = '\0';
 }
 
-/* ---- after ---- */
+/* ---- after a hop ---- */
 
 static int64_t time_of(CURL *easy, CURLINFO info)
 {
@@ -59,8 +59,8 @@ static int version_of(CURL *easy)
                                               : 11;
 }
 
-/* Add what a hop did to the response. The easy handle is kept if it has an
- * answer, and freed if not. */
+/* Add the figures of a hop to the response. The easy handle is kept if a
+ * response came, and freed if not. */
 static void record_hop(struct weir_http *http,
                        struct weir_http_response *response)
 {
@@ -87,8 +87,8 @@ static void record_hop(struct weir_http *http,
     response->http_version = version_of(easy);
 }
 
-/* Undo the coding of the body. A hop that failed for another reason keeps
- * that one, and what could be decoded. */
+/* Undo the encoding of the body. If the hop has failed already, that error
+ * stays, and the body is what could be decoded. Returns 0 or -ENOMEM. */
 static int decode(struct weir_http *http, struct weir_http_response *response)
 {
     enum weir_http_decode_result decoded;
@@ -139,7 +139,7 @@ static int read_content_type(struct weir_http *http)
 
 /* ---- redirects ---- */
 
-/* Ask whether an answer to a method is a redirect that is followed. */
+/* Return 1 if a response to this method is a redirect that is followed. */
 static int is_redirect(int status, const char *method)
 {
     if (status == 307 || status == 308)
@@ -148,8 +148,8 @@ static int is_redirect(int status, const char *method)
            (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0);
 }
 
-/* Set *to to where the answer that has come sends a hop; NULL: nowhere. It
- * is the easy handle's. */
+/* Set *to to the URL to which the response redirects the hop, or NULL. The easy
+ * handle owns the string. */
 static void find_redirect(const struct weir_http *http,
                           const struct weir_http_hop *hop, char **to)
 {
@@ -177,8 +177,8 @@ static void fail_request(struct weir_http *http,
     weir_http_set_message(http, reason);
 }
 
-/* Make `hop` the one that goes to `target`, whose string is `to`; both are
- * then the hop's. */
+/* Direct `hop` to `target`, which was parsed from `to`. The hop owns both from
+ * then on. */
 static void redirect_hop(struct weir_http *http, struct weir_http_hop *hop,
                          struct weir_http_target_url *target, char *to,
                          int same_origin)
@@ -190,7 +190,7 @@ static void redirect_hop(struct weir_http *http, struct weir_http_hop *hop,
     curl_slist_free_all(hop->cookies);
     hop->cookies = cookies;
     hop->cross_origin |= !same_origin;
-    /* The user and password of the request go on within its origin. */
+    /* The user and password of the request are used within its origin. */
     if (!hop->cross_origin && target->user == NULL &&
         target->password == NULL) {
         target->user = hop->target.user;
@@ -205,9 +205,9 @@ static void redirect_hop(struct weir_http *http, struct weir_http_hop *hop,
 
 /* Follow a redirect, if the caller agrees.
  * Returns:
- *   1        `hop` goes there
- *   0        it does not: *response is how the request ends
- *   -ENOMEM */
+ *   1        `hop` is directed to it
+ *   0        it is not followed, and *response says how the request ends
+ *   -ENOMEM  there was not enough memory */
 static int next_hop(struct weir_http *http, struct weir_context *cx,
                     struct weir_http_hop *hop, const char *location,
                     struct weir_http_response *response)
@@ -262,10 +262,10 @@ fail_to:
 
 /* ---- a request ---- */
 
-/* Run a hop and read what it brought.
+/* Run a hop and record its result.
  * Returns:
  *   0        *response says how it ended
- *   -ENOMEM */
+ *   -ENOMEM  there was not enough memory */
 static int run_hop(struct weir_http *http, struct weir_context *cx,
                    struct weir_http_hop *hop,
                    struct weir_http_response *response)
@@ -287,7 +287,7 @@ static int run_hop(struct weir_http *http, struct weir_context *cx,
     }
     if (http->easy != NULL)
         record_hop(http, response);
-    curl_slist_free_all(hop->headers); /* no easy handle reads it any more */
+    curl_slist_free_all(hop->headers); /* no easy handle uses it any more */
     hop->headers = NULL;
     return err;
 }
@@ -362,7 +362,7 @@ int weir_http_perform(struct weir_http *http, struct weir_context *cx,
                       const struct weir_http_request *request,
                       struct weir_http_response *response)
 {
-    /* Something to print, whatever happens. */
+    /* The strings can be printed after any result. */
     static const struct weir_http_response none = {
         .error = WEIR_HTTP_OTHER, .error_text = "", .note = "", .url = "",
         .content_type = "", .body = "" };

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * request.c - what a request may be, and what libcurl is told of it.
+ * request.c - validation of a request, and the options that libcurl gets.
  *
- * Owns: nothing; the list of headers is the hop's, to be freed after it.
- * Each hop has a new easy handle, so no option of one request is left for
- * the next. */
+ * Each hop has a new easy handle, so no option of one request affects the
+ * next. */
 #include "http/http_private.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what a request may be ---- */
+/* ---- validation ---- */
 
 static int is_token(const char *at, size_t length)
 {
@@ -73,7 +72,7 @@ int weir_http_request_check(const struct weir_http_request *r)
     return 0;
 }
 
-/* Names of headers that may go to another origin than the request's. */
+/* Return 1 if a header may be sent to an origin other than the request's. */
 static int is_harmless(const char *line)
 {
     static const char *const names[] = {
@@ -99,11 +98,11 @@ int weir_http_idempotent(const char *method)
     return 0;
 }
 
-/* ---- what libcurl is told ---- */
+/* ---- options ---- */
 
-/* The first failure of many settings, none of which is worth an `if`. The
- * parentheses call the function: libcurl's macro of the same name wants to see
- * the type that each option takes. */
+/* Keeps the first failure of many settings, so that callers need not check each
+ * one. The parentheses below call the function: libcurl's macro of the same
+ * name needs to see the type that each option takes. */
 struct setting {
     CURL *easy;
     CURLcode code;
@@ -115,7 +114,7 @@ static void set_long(struct setting *s, CURLoption option, long value)
         s->code = (curl_easy_setopt)(s->easy, option, value);
 }
 
-/* NULL leaves libcurl's default. */
+/* Set a pointer; NULL leaves libcurl's default. */
 static void set_pointer(struct setting *s, CURLoption option,
                         const void *value)
 {
@@ -131,8 +130,8 @@ static void set_tls(struct setting *s, const struct weir_http *http)
     set_pointer(s, CURLOPT_CAPATH, http->ca_dir);
     set_pointer(s, CURLOPT_SSLCERT, http->cert_file);
     set_pointer(s, CURLOPT_SSLKEY, http->key_file);
-    /* libcurl keeps the parsed file for the next connection, but not if it
-     * has a folder as well, and Debian's has one by default. */
+    /* libcurl caches the parsed file for the next connection, but not if it
+     * also has a folder, which Debian's has by default. */
     if (http->no_ca_dir && s->code == CURLE_OK)
         s->code = curl_easy_setopt(s->easy, CURLOPT_CAPATH, NULL);
 }
@@ -144,8 +143,9 @@ static long to_ms(int64_t ns)
     return (long)(ms < INT_MAX ? ms : INT_MAX);
 }
 
-/* Which schemes are allowed, weir_http_target_parse() has seen to, of each
- * hop; libcurl would compare with all that it knows, for each request. */
+/* Set the options of the handle. The allowed schemes are not among them:
+ * weir_http_target_parse() has checked the scheme of each hop, and libcurl
+ * would compare it with all it knows for each request. */
 static void set_handle(struct setting *s, const struct weir_http *http,
                        const struct weir_http_hop *hop)
 {
@@ -163,14 +163,14 @@ static void set_handle(struct setting *s, const struct weir_http *http,
     set_pointer(s, CURLOPT_PROXY, http->proxy);
     set_tls(s, http);
 #if LIBCURL_VERSION_NUM >= 0x075700
-    /* Do not wait for the resolver of a request that is over. The library
-     * that is loaded may be older and not know it. */
+    /* Do not wait for the resolver of a request that has ended. The library
+     * that is loaded may be older and not know this option. */
     (void)curl_easy_setopt(s->easy, CURLOPT_QUICK_EXIT, 1L);
 #endif
 }
 
-/* Return 1 if a request has a body, if only an empty one: the servers of
- * these methods expect a length. */
+/* Return 1 if a request has a body, even an empty one: for these methods
+ * servers expect a length. */
 static int has_body(const struct weir_http_hop *hop)
 {
     return hop->request->body != NULL || strcmp(hop->method, "POST") == 0 ||
@@ -194,11 +194,11 @@ static void set_method(struct setting *s, const struct weir_http_hop *hop)
             s->code = curl_easy_setopt(s->easy, CURLOPT_POSTFIELDSIZE_LARGE,
                                        (curl_off_t)r->body_bytes);
     }
-    /* The others are what libcurl sends anyway. */
+    /* libcurl sends the other methods without being told. */
     if (strcmp(method, "HEAD") != 0 &&
         strcmp(method, with_body ? "POST" : "GET") != 0)
         set_pointer(s, CURLOPT_CUSTOMREQUEST, method);
-    /* A kept connection may have been closed by now, and then nobody knows
+    /* A kept connection may have been closed meanwhile, and then it is unknown
      * whether the request arrived. */
     if (!weir_http_idempotent(method))
         set_long(s, CURLOPT_FRESH_CONNECT, 1);
@@ -214,7 +214,7 @@ static int append(struct curl_slist **list, const char *header)
     return 0;
 }
 
-/* To libcurl "Name:" takes back a header it would send, and "Name;" sends one
+/* To libcurl "Name:" removes a header it would send, and "Name;" sends one
  * without a value. */
 static int append_empty(struct curl_slist **list, const char *line)
 {
@@ -239,8 +239,8 @@ static int append_own(struct curl_slist **list, const char *line)
     return *value == '\0' ? append_empty(list, line) : append(list, line);
 }
 
-/* Make the list of headers; *cookie is the caller's own Cookie header, if
- * cookies are kept: libcurl must then join it to the others. */
+/* Build the list of headers. If cookies are kept, the caller's Cookie header is
+ * returned in *cookie instead: libcurl must merge it with the others. */
 static int make_headers(struct weir_http_hop *hop, int with_body, int raw,
                         int cookies, const char **cookie)
 {
@@ -264,9 +264,10 @@ static int make_headers(struct weir_http_hop *hop, int with_body, int raw,
     }
     if (err == 0 && decode)
         err = append(&hop->headers, "Accept-Encoding: gzip, deflate");
-    /* A header without a value takes back the one libcurl would send; the
-     * first of a name counts, which is the caller's. libcurl would call any
-     * body a form, and wait a second for servers that do not know Expect. */
+    /* A header without a value removes the one libcurl would send. The first
+     * header of a name counts, which is the caller's if there is one. libcurl
+     * would declare any body to be a form, and wait a second for servers that
+     * do not support Expect. */
     if (err == 0 && with_body)
         err = append(&hop->headers, "Content-Type:");
     if (err == 0 && with_body)
@@ -277,7 +278,7 @@ static int make_headers(struct weir_http_hop *hop, int with_body, int raw,
 static void set_cookies(struct setting *s, const struct weir_http_hop *hop,
                         const char *cookie)
 {
-    set_pointer(s, CURLOPT_COOKIEFILE, ""); /* keep them, read none */
+    set_pointer(s, CURLOPT_COOKIEFILE, ""); /* keep cookies, read no file */
     set_pointer(s, CURLOPT_COOKIE, cookie);
     for (const struct curl_slist *c = hop->cookies; c != NULL; c = c->next)
         set_pointer(s, CURLOPT_COOKIELIST, c->data);
@@ -300,6 +301,6 @@ int weir_http_hop_configure(struct weir_http *http, struct weir_http_hop *hop)
     set_pointer(&s, CURLOPT_URL, hop->target.asked);
     set_pointer(&s, CURLOPT_USERNAME, hop->target.user);
     set_pointer(&s, CURLOPT_PASSWORD, hop->target.password);
-    /* weir_http_global_init() has seen to it that libcurl knows them all. */
+    /* weir_http_global_init() has checked that libcurl knows all options. */
     return s.code == CURLE_OK ? 0 : -ENOMEM;
 }

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: MIT
- * url.c - which URLs are asked for, and how they may be shown.
+ * url.c - validation of URLs, and their public form.
  *
- * Owns: nothing. Invariant: what weir_http_public_url() makes is printable
- * ASCII, and has no part of the userinfo a URL parser would find in it.
- * Not guaranteed: that a secret written elsewhere in a URL, as in its query,
- * is found. */
+ * The public form is printable ASCII, and contains no part of the userinfo that
+ * any URL parser would find. A secret elsewhere in a URL, for example in its
+ * query, is not found. */
 #include "http/http_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- to be shown ---- */
+/* ---- the public form ---- */
 
 struct sink {
     char *buffer;
-    size_t bytes;  /* of the buffer */
-    size_t length; /* of all that was put, which may be more */
+    size_t bytes;  /* size of the buffer */
+    size_t length; /* of the whole output, which may be more */
 };
 
 static void put_char(struct sink *sink, char c)
@@ -26,7 +25,8 @@ static void put_char(struct sink *sink, char c)
     sink->length++;
 }
 
-/* What may not stand in a URL could be an escape sequence of a terminal. */
+/* Append characters; those that are not allowed in a URL are percent-encoded,
+ * because they could be an escape sequence of a terminal. */
 static void put_public(struct sink *sink, const char *at, const char *end)
 {
     static const char digits[] = "0123456789ABCDEF";
@@ -54,9 +54,9 @@ static int is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Where the authority of `url` begins: behind "SCHEME:" and its slashes, or
- * at the start where there is no such thing. *whole tells whether it had the
- * form SCHEME://, so that the rules for an authority hold. */
+/* Return where the authority of `url` begins: after "SCHEME:" and the slashes,
+ * or at the start if there is no scheme. Sets *whole to 1 if the URL has the
+ * form SCHEME://, so that the rules for an authority apply. */
 static const char *authority_of(const char *url, int *whole)
 {
     const char *at = url;
@@ -75,8 +75,8 @@ static const char *authority_of(const char *url, int *whole)
     return at;
 }
 
-/* Ask whether "HOST:PORT" has a port that is none. Somebody's password with
- * a slash in it looks so: http://user:se/cret@host/ */
+/* Return 1 if "HOST:PORT" has an invalid port. A password that contains a slash
+ * looks like this: http://user:se/cret@host/ */
 static int port_is_invalid(const char *at, const char *end)
 {
     const char *port = end;
@@ -99,8 +99,8 @@ static const char *last_at_sign(const char *at, const char *end)
     return NULL;
 }
 
-/* Return the length of a URL that is shown as it is, as nearly all are: it
- * has no '@', so no userinfo, and nothing to be encoded. 0: it may not be. */
+/* Return the length of a URL that is its own public form, as most are: it has
+ * no '@', so no userinfo, and nothing to encode. Returns 0 for other URLs. */
 static size_t public_length(const char *url)
 {
     const char *at = url;
@@ -127,8 +127,8 @@ size_t weir_http_public_url(const char *url, char *buffer, size_t bytes)
     stop = from + strcspn(from, "/?#");
     end = url + strlen(url);
     sign = last_at_sign(from, stop);
-    /* Where it is no sound URL, rather too much is left out than a part of
-     * a password shown. */
+    /* If the URL is not well-formed, leave out too much rather than show a part
+     * of a password. */
     if (sign == NULL && (!whole || port_is_invalid(from, stop)))
         sign = last_at_sign(from, end);
     put_public(&sink, url, from);
@@ -148,10 +148,10 @@ char *weir_http_public_copy(const char *url)
     return copy;
 }
 
-/* ---- to be asked for ---- */
+/* ---- validation ---- */
 
-/* The grounds of a refusal that libcurl would not give, or not in words that
- * help; NULL: none. */
+/* Return why a URL is rejected, for reasons that libcurl would not find, or not
+ * report clearly. Returns NULL if there is none. */
 static const char *find_url_error(const char *url)
 {
     const unsigned char *at = (const unsigned char *)url;
@@ -178,8 +178,8 @@ static const char *find_url_error(const char *url)
     return NULL;
 }
 
-/* Move user or password out of `parts`. */
-static CURLUcode run_caller_part(CURLU *parts, CURLUPart part, char **value)
+/* Move user or password out of `parts` into *value. */
+static CURLUcode extract_part(CURLU *parts, CURLUPart part, char **value)
 {
     CURLUcode code = curl_url_get(parts, part, value, CURLU_URLDECODE);
 
@@ -192,16 +192,16 @@ static CURLUcode run_caller_part(CURLU *parts, CURLUPart part, char **value)
 
 void weir_http_target_free(struct weir_http_target_url *target)
 {
-    /* The password is libcurl's as well by now: wiping this copy of it
-     * would promise what cannot be kept. */
+    /* libcurl has a copy of the password too, so wiping this one would not
+     * protect it. */
     curl_free(target->password);
     curl_free(target->user);
     curl_free(target->url);
     *target = (struct weir_http_target_url){ 0 };
 }
 
-/* Ask whether the authority is a plain host, and a port if any, so that there
- * is nothing to take out of it nor to object to. */
+/* Return 1 if the authority is a plain host with or without a port, so that
+ * there is nothing to extract or reject. */
 static int is_plain(const char *url)
 {
     int whole;
@@ -229,16 +229,16 @@ int weir_http_target_parse(struct weir_http_target_url *target, const char *url,
     if (*reason != NULL)
         return -EINVAL;
     target->asked = url;
-    if (is_plain(url)) /* libcurl takes it apart once more by itself */
+    if (is_plain(url)) /* libcurl parses it anyway */
         return 0;
     parts = curl_url();
     if (parts == NULL)
         return -ENOMEM;
     code = curl_url_set(parts, CURLUPART_URL, url, 0);
     if (code == CURLUE_OK)
-        code = run_caller_part(parts, CURLUPART_USER, &target->user);
+        code = extract_part(parts, CURLUPART_USER, &target->user);
     if (code == CURLUE_OK)
-        code = run_caller_part(parts, CURLUPART_PASSWORD, &target->password);
+        code = extract_part(parts, CURLUPART_PASSWORD, &target->password);
     if (code == CURLUE_OK)
         code = curl_url_get(parts, CURLUPART_URL, &target->url, 0);
     curl_url_cleanup(parts);
@@ -252,7 +252,7 @@ int weir_http_target_parse(struct weir_http_target_url *target, const char *url,
     return -EINVAL;
 }
 
-/* ---- whose it is ---- */
+/* ---- origins ---- */
 
 static CURLUcode parse(CURLU **parts, const char *url)
 {

@@ -1,16 +1,31 @@
 /* SPDX-License-Identifier: MIT
- * queue.c - the bounded queue: a ring, and a count of items dealt with.
+ * queue.c - the bounded queue: a ring, and a count of the items that were
+ * processed.
  *
- * Owns: the ring (with the parks of putters and takers), the park of those
- *   who join.
+ * Purpose: implement include/weir/queue.h. The whole folder is this file; the
+ *   algorithm is in base/ring.h.
+ * Ownership: a queue owns its ring, with the event counts of producers and
+ *   consumers, and the event count of the threads in weir_queue_join(). Items
+ *   are copied in and out.
  * Locks: none.
- * Order: as base/ring.h. weir_queue_done() adds to `done` by a seq_cst
- *   read-modify-write, which is the "making" of base/event_count.h for joiners.
- * Invariants: done <= accepted. The bound of the ring is head + capacity.
- * Wake-ups: a put wakes a taker, a take a putter, in flight one at a time;
- *   who was woken and leaves more behind wakes the next. The last `done`
- *   wakes all joiners. Closing wakes all putters and takers.
- * Not guaranteed: order among sleepers.
+ * Memory ordering: as in base/ring.h. weir_queue_done() adds to `done` by a
+ *   seq_cst read-modify-write: that is the change of the condition in
+ *   base/event_count.h for joiners.
+ * Invariants:
+ *   - done <= number of items accepted.
+ *   - The bound of the ring is head + capacity: an item that was taken frees
+ *     its capacity immediately.
+ * Who notifies whom: a put notifies one consumer and a take one producer, with
+ *   at most one wake-up of each kind in flight. A woken thread that leaves
+ *   items or room notifies the next one. The call of weir_queue_done() that
+ *   completes the count notifies all joiners. Closing notifies all producers
+ *   and consumers.
+ * Not guaranteed: the order in which sleeping threads are served.
+ *
+ * Guard keys:
+ *   (c)  constant after weir_queue_create()
+ *   (a)  atomic, accessed by any thread
+ *   (s)  synchronizes itself
  */
 #include "base/options.h"
 #include "base/ring.h"
@@ -22,10 +37,10 @@
 #define CAPACITY_MAX ((size_t)1 << 30)
 
 struct weir_queue {
-    struct weir_ring ring;
-    size_t bytes;                             /* (c) of an item */
-    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) done; /* (a) items dealt with */
-    struct weir_event_count joiners;
+    struct weir_ring ring; /* (s) */
+    size_t bytes;          /* (c) size of an item */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) done; /* (a) items processed */
+    struct weir_event_count joiners;               /* (s) */
 };
 
 static uint64_t current_queue_bound(void *owner)
@@ -87,10 +102,11 @@ void weir_queue_destroy(struct weir_queue *queue)
 ssize_t weir_queue_put_many(struct weir_queue *queue, const void *items,
                             size_t count, int64_t deadline)
 {
-    return weir_ring_put(&queue->ring, (struct weir_ring_batch){
-        .items = items, .count = count, .bytes = queue->bytes,
-        .stride = queue->bytes }, false,
-                         deadline);
+    struct weir_ring_batch batch = { .items = items, .count = count,
+                                     .bytes = queue->bytes,
+                                     .stride = queue->bytes };
+
+    return weir_ring_put(&queue->ring, batch, false, deadline);
 }
 
 int weir_queue_put(struct weir_queue *queue, const void *item,
@@ -101,8 +117,11 @@ int weir_queue_put(struct weir_queue *queue, const void *item,
     return n < 0 ? (int)n : 0;
 }
 
-/* Sleep until there is something to take or nothing will come: 0; or
- * -ETIMEDOUT. */
+/* Wait until there may be an item or the queue is closed. Sets *slept if this
+ * thread was notified. Returns:
+ *   0            look again
+ *   -ETIMEDOUT   there was no item before the deadline
+ *   -ECHILD      this process is a forked child */
 static int wait_for_item(struct weir_queue *queue, int64_t deadline,
                          bool *slept)
 {
@@ -111,7 +130,7 @@ static int wait_for_item(struct weir_queue *queue, int64_t deadline,
 
     if (weir_sys_pid() != ring->pid)
         return -ECHILD;
-    /* As for putters: about a microsecond before going to sleep. */
+    /* Wait awake for about a microsecond first, as producers do. */
     for (int i = 0; i < 8; i++) {
         weir_ring_backoff(&round);
         if (weir_ring_has_item(ring))
@@ -141,19 +160,21 @@ ssize_t weir_queue_take_many(struct weir_queue *queue, void *items,
     while ((n = weir_ring_take(ring, items, count, queue->bytes)) == 0) {
         int err = 0;
 
-        /* Something is inside, but whoever was putting it is not here. */
+        /* An item is counted, but the thread that was putting it does not exist
+         * in this forked child. */
         if (weir_ring_count(ring) > 0 && weir_sys_pid() != ring->pid)
             return -ECHILD;
-        /* Closed, and then still nothing there: nothing will come. */
+        /* Closed and, counted after that, still empty: nothing will come. */
         if (weir_ring_is_closed(ring)) {
-            /* A put and a close within a few instructions of this thread's:
-             * the simulator has them in queue-close. */
+            /* A put and a close both came between the take and these lines.
+             * The simulator reaches this in the scenario queue-close. */
             if (weir_ring_count(ring) > 0)
                 continue; /* GCOVR_EXCL_LINE */
             return -EPIPE;
         }
-        err = deadline == WEIR_NO_WAIT ? -EAGAIN
-                                   : wait_for_item(queue, deadline, &slept);
+        err = deadline == WEIR_NO_WAIT
+                  ? -EAGAIN
+                  : wait_for_item(queue, deadline, &slept);
         if (err != 0)
             return err;
     }
@@ -184,7 +205,7 @@ void weir_queue_done(struct weir_queue *queue, size_t count)
 {
     uint64_t more = count, done, accepted;
 
-    /* Larger counts would wrap `done` to a value that looks possible. */
+    /* A larger count would wrap `done` to a value that looks valid. */
     WEIR_CHECK(more <= INT64_MAX,
                "weir_queue_done: more are done than were put");
     done = weir_atomic_fetch_add(&queue->done, more, weir_seq_cst) + more;
@@ -197,7 +218,8 @@ void weir_queue_done(struct weir_queue *queue, size_t count)
 
 static bool all_done(struct weir_queue *queue)
 {
-    /* Done first: it never passes what was accepted before it was read. */
+    /* `done` is loaded first: it never exceeds the number of items that had
+     * been accepted when it was loaded. */
     uint64_t done = weir_atomic_load(&queue->done, weir_seq_cst);
 
     return done == weir_ring_accepted(&queue->ring);
@@ -223,6 +245,6 @@ int weir_queue_join(struct weir_queue *queue, int64_t deadline)
 
 size_t weir_queue_count(const struct weir_queue *queue)
 {
-    /* Counting loads and changes nothing. */
+    /* weir_ring_count() only loads, so the constant may be cast away. */
     return weir_ring_count((struct weir_ring *)(uintptr_t)&queue->ring);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * posix.c - the parts of the seam that are no mere pass-through. */
+ * posix.c - the functions of the seam that are too long to be inline. */
 #include "sys/sys.h"
 
-#if !defined(WEIR_SIM) /* then this file is no part of the program */
+#if !defined(WEIR_SIM) /* the simulator replaces this file */
 
 #include <limits.h>
 #if defined(__GLIBC__)
@@ -30,8 +30,8 @@
 #define WEIR_TSAN 1
 #endif
 
-/* glibc has sem_clockwait() since 2.30. Thread sanitizer does not know it
- * and would report every hand-over as a race. */
+/* glibc has sem_clockwait() since 2.30. The thread sanitizer does not intercept
+ * it, and would report a race for everything a semaphore orders. */
 #if defined(__GLIBC__) && defined(__GLIBC_PREREQ) && !defined(WEIR_TSAN)
 #if __GLIBC_PREREQ(2, 30)
 #define WEIR_SEM_CLOCKWAIT 1
@@ -40,11 +40,11 @@
 
 #define NS_PER_S INT64_C(1000000000)
 
-#define MAP_MIN ((size_t)128 << 10) /* from here on malloc() maps memory too */
+#define MAP_MIN ((size_t)128 << 10) /* glibc's malloc() maps from here on */
 
-#define STACK_SMALL ((size_t)256 << 10) /* less than this is no default */
+#define STACK_SMALL ((size_t)256 << 10) /* too little to be a default */
 #define STACK_DEFAULT ((size_t)8 << 20) /* Linux's default RLIMIT_STACK */
-#define STACK_UNIT ((size_t)64 << 10)   /* the largest page of Linux */
+#define STACK_UNIT ((size_t)64 << 10)   /* the largest page size of Linux */
 #define STACK_LEAST (192L << 10) /* the largest minimum of glibc's ports */
 
 _Noreturn void weir_sys_abort(const char *file, int line, const char *text)
@@ -84,8 +84,8 @@ void weir_sys_spin(int64_t ns)
     } while (weir_sys_now() < end);
 }
 
-/* A timespec of `ns`; time_t may be narrower than what ns can say, and no
- * clock gets that far. */
+/* Convert `ns` to a timespec. If time_t has 32 bits, the result is limited to
+ * its range, which no monotonic clock exceeds. */
 static struct timespec to_timespec(int64_t ns)
 {
     struct timespec ts;
@@ -132,7 +132,8 @@ void weir_sys_sem_post(struct weir_sys_sem *s)
 {
     pthread_mutex_lock(&s->mutex);
     s->value++;
-    /* Under the lock: the waiter may destroy the semaphore at once. */
+    /* Under the lock, because the waiter may destroy the semaphore as soon as
+     * it has locked the mutex and seen the value. */
     pthread_cond_signal(&s->cond);
     pthread_mutex_unlock(&s->mutex);
 }
@@ -183,7 +184,7 @@ void weir_sys_sem_post(struct weir_sys_sem *s)
         weir_sys_abort(__FILE__, __LINE__, "a semaphore overflowed");
 }
 
-/* One wait of sem_timedwait's kind; 0, or the errno. */
+/* Wait once, possibly for less than the whole time. Returns 0 or the errno. */
 static int wait_until(struct weir_sys_sem *s, int64_t deadline)
 {
 #if defined(WEIR_SEM_CLOCKWAIT)
@@ -191,9 +192,9 @@ static int wait_until(struct weir_sys_sem *s, int64_t deadline)
 
     return sem_clockwait(&s->sem, CLOCK_MONOTONIC, &until) == 0 ? 0 : errno;
 #else
-    /* sem_timedwait() follows the wall clock. Wait in pieces, so that a
-     * step of that clock costs at most one of them, or the step where it
-     * went back; the caller checks the monotonic clock between them. */
+    /* sem_timedwait() uses the wall clock. Wait in pieces, between which the
+     * caller checks the monotonic clock. A step of the wall clock then costs
+     * at most one piece if it goes forward, and the step if it goes back. */
     const int64_t piece = NS_PER_S / 4;
     int64_t left = deadline - weir_sys_now();
     struct timespec until =
@@ -230,8 +231,8 @@ static int sem_take(struct weir_sys_sem *s, int64_t deadline)
 
 int weir_sys_sem_wait(struct weir_sys_sem *s, int64_t deadline)
 {
-    /* A thread that is cancelled here would leave its place in a line, or a
-     * permit, behind. */
+    /* A thread cancelled in the wait would stay counted as a waiter or keep a
+     * permit. */
     int before = weir_sys_disable_cancel();
     int err = sem_take(s, deadline);
 
@@ -250,7 +251,7 @@ struct start {
 
 static void set_thread_name(const char *name)
 {
-    char shown[16]; /* what Linux shows, with the NUL */
+    char shown[16]; /* the limit of Linux, including the NUL */
 
     snprintf(shown, sizeof(shown), "%.15s", name);
 #if defined(__linux__)
@@ -286,9 +287,9 @@ static int add_tls_bytes(struct dl_phdr_info *info, size_t bytes, void *sum)
 }
 #endif
 
-/* What the system takes out of a thread's stack. glibc: the thread-local
- * variables of all that is loaded, the thread's own record and room for
- * libraries loaded later (2 to 7 KiB in 2.36), and before 2.27 the guard.
+/* Return what the system takes out of a thread's stack. In glibc these are the
+ * thread-local variables of all loaded objects, the thread descriptor and room
+ * for libraries loaded later (2 to 7 KiB in 2.36), and before 2.27 the guard.
  * musl and macOS take nothing. */
 static size_t stack_overhead(void)
 {
@@ -301,7 +302,8 @@ static size_t stack_overhead(void)
     return bytes;
 }
 
-/* Give a thread the stack that was asked for. Returns 0 or the error. */
+/* Set the stack size that leaves `stack_bytes` usable. Returns 0 or the error
+ * number. */
 static int set_stack(pthread_attr_t *attr, size_t stack_bytes)
 {
     size_t overhead = stack_overhead();
@@ -321,7 +323,7 @@ static int set_stack(pthread_attr_t *attr, size_t stack_bytes)
         stack_bytes = (size_t)least;
     if (stack_bytes > SIZE_MAX - overhead - STACK_UNIT)
         return EINVAL;
-    /* In whole pages, whatever their size. */
+    /* Whole pages, whatever their size. */
     stack_bytes = (stack_bytes + overhead + STACK_UNIT - 1) / STACK_UNIT *
                   STACK_UNIT;
     return pthread_attr_setstacksize(attr, stack_bytes);
@@ -331,7 +333,7 @@ int weir_sys_thread_start(struct weir_sys_thread *thread, void (*fn)(void *),
                           void *arg, size_t stack_bytes, const char *name)
 {
     struct start shared = { .fn = fn, .arg = arg, .name = name };
-    /* SIGPROF goes to whichever thread uses the processor. */
+    /* SIGPROF profiles the thread that uses the processor. */
     const int unblocked[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP,
                               SIGSYS, SIGABRT, SIGPROF };
     pthread_attr_t attr;
@@ -347,8 +349,8 @@ int weir_sys_thread_start(struct weir_sys_thread *thread, void (*fn)(void *),
     if (err != 0)
         goto out;
 
-    /* The thread inherits the mask: there is no moment at which it could
-     * take a signal meant for the application. */
+    /* The thread inherits the mask, so at no moment can it receive a signal
+     * that is meant for the application's threads. */
     sigfillset(&block);
     for (size_t i = 0; i < sizeof(unblocked) / sizeof(unblocked[0]); i++)
         sigdelset(&block, unblocked[i]);
@@ -404,8 +406,8 @@ int weir_sys_thread_id(void)
 #endif
 }
 
-/* Linux shows the state behind the name, which ends with the last ")": R is
- * running or ready to, see proc(5). */
+/* Linux shows the state after the name, which ends with the last ")". R is
+ * running or ready to run, see proc(5). */
 int weir_sys_thread_is_blocked(int number)
 {
     char path[64], text[128];
@@ -484,8 +486,8 @@ void weir_sys_free(void *memory)
     free(memory);
 }
 
-/* Mapped, because calloc() writes to memory that was used before, and to all of
- * it where it is made to. */
+/* This maps memory, because calloc() writes to memory that was used before, and
+ * always does so if malloc() is configured to fill memory. */
 void *weir_sys_alloc_lazy(size_t count, size_t bytes,
                           struct weir_sys_lazy_memory *block)
 {
@@ -531,10 +533,10 @@ int weir_sys_fork_guard_init(struct weir_sys_fork_guard *fork_guard)
     fork_guard->pid = weir_sys_pid();
     fork_guard->mark = NULL;
 #if defined(MADV_WIPEONFORK)
-    /* mmap() hands out whole pages, whatever their size. Before Linux 4.14
-     * the advice is not known, and the pid has to do; so it has where any
-     * advice at all is taken and forgotten, as qemu's user mode does up to
-     * 7.2. */
+    /* mmap() returns whole pages, whatever their size. Linux before 4.14 does
+     * not know the advice, and qemu's user mode up to 7.2 accepts every advice,
+     * even an invalid one, and ignores it. Both leave `mark` NULL, and the pid
+     * is compared. */
     void *page = mmap(NULL, sizeof(*fork_guard->mark), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -546,6 +548,7 @@ int weir_sys_fork_guard_init(struct weir_sys_fork_guard *fork_guard)
         return 0;
     }
     fork_guard->mark = page;
+    /* Relaxed: the object is not shared yet. */
     atomic_store_explicit(fork_guard->mark, 1, memory_order_relaxed);
 #endif
     return 0;
@@ -560,12 +563,12 @@ void weir_sys_fork_guard_destroy(struct weir_sys_fork_guard *fork_guard)
     fork_guard->mark = NULL;
 }
 
-/* The processors of the calling thread's affinity mask; INT_MAX: there is no
- * such thing here, or it cannot be read. */
+/* Return the number of processors in the calling thread's affinity mask, or
+ * INT_MAX if the system has no such mask or it cannot be read. */
 static int allowed_processors(void)
 {
 #if defined(__linux__)
-    unsigned long mask[1024]; /* 65,536 processors; as many as 8,192 exist */
+    unsigned long mask[1024]; /* 65,536 processors; Linux supports 8,192 */
     int n = 0;
 
     if (sched_getaffinity(0, sizeof(mask), (cpu_set_t *)(void *)mask) != 0)
@@ -602,7 +605,7 @@ int weir_sys_open(const char *path, int flags, unsigned mode)
 
 int weir_sys_close(int fd)
 {
-    /* Never again after EINTR: on Linux the descriptor is gone. */
+    /* Not repeated after EINTR: on Linux the descriptor is closed then. */
     return close(fd) == 0 || errno == EINTR ? 0 : -errno;
 }
 

@@ -1,44 +1,66 @@
 /* SPDX-License-Identifier: MIT
- * sys.h - the one seam to the system.
+ * sys.h - the seam to the system: everything that Weir asks of it.
  *
- * Nothing above this folder names a thread, mutex, semaphore, atomic, clock,
- * allocation or file call of the system. An implementation provides:
+ * Purpose: no file outside this folder names a thread, mutex, semaphore,
+ *   atomic, clock, allocation or file call of the system. posix.h and posix.c
+ *   map the names below to POSIX; what is inline there costs nothing. A program
+ *   can bring its own implementation, as the simulator in tests/sim does, by
+ *   naming its header: -DWEIR_SYSTEM='"system/sim.h"'.
+ *
+ *   An implementation provides:
  *
  *   WEIR_ATOMIC(T)            an atomic variable of type T
- *   weir_atomic_load/store/exchange/fetch_add/fetch_sub/fetch_or/fetch_and/
- *     cas_strong/cas_weak     on it; the order is one of weir_relaxed,
- *                             weir_acquire, weir_release, weir_acq_rel,
- *                             weir_seq_cst. There are no fences.
- *   WEIR_THREAD_LOCAL         storage class of a variable per thread
- *   weir_sys_pause            a short wait of one who spins
+ *   weir_atomic_load, _store, _exchange, _fetch_add, _fetch_sub, _fetch_or,
+ *     _fetch_and, _cas_strong, _cas_weak
+ *                             operations on it; the order is weir_relaxed,
+ *                             weir_acquire, weir_release, weir_acq_rel or
+ *                             weir_seq_cst
+ *   WEIR_THREAD_LOCAL         the storage class of a thread-local variable
+ *   weir_sys_pause            a short pause in a loop that spins
+ *   weir_sys_spin             spin for a given time
+ *   weir_sys_can_spin         whether spinning is of use
  *   weir_sys_yield            let another thread run
- *   weir_sys_prefetch         have a line fetched to be written, or nothing
- *   struct weir_sys_mutex     init, destroy, lock, trylock, unlock
+ *   weir_sys_prefetch         prefetch a cache line for writing, or do nothing
+ *   struct weir_sys_mutex     init, destroy, lock, unlock, lock_in_creator
  *   struct weir_sys_sem       init, destroy, post, wait with a deadline
  *   struct weir_sys_thread    start, join, self; start is the only function
- *                             that makes threads
- *   weir_sys_cpu_clock, _ns   how much processor time a thread has used
- *   weir_sys_thread_id        the thread's id
- *   weir_sys_thread_is_blocked  whether a thread waits, if the system can say
- *   weir_sys_disable_cancel, _restore_cancel   pthread_cancel() takes effect
- *                             later
+ *                             that creates threads
+ *   weir_sys_cpu_clock, _cpu_ns
+ *                             the processor time that a thread has used
+ *   weir_sys_thread_id        the id of the calling thread
+ *   weir_sys_thread_is_blocked
+ *                             whether a thread is blocked, if known
+ *   weir_sys_disable_cancel, _restore_cancel
+ *                             defer pthread_cancel()
+ *   weir_sys_run_with_exit_handler
+ *                             run a function even on pthread_exit()
  *   weir_sys_now              the monotonic clock
  *   weir_sys_alloc, _free     zeroed memory, aligned to cache lines
- *   weir_sys_alloc_small      zeroed memory, packed as closely as possible
- *   weir_sys_alloc_lazy, _free_lazy   zeroed memory for large arrays, whose
- *                             pages take memory only once they are used
+ *   weir_sys_alloc_small      zeroed memory, packed closely
+ *   weir_sys_alloc_lazy, _free_lazy
+ *                             zeroed memory for large arrays, whose pages take
+ *                             memory only once they are used
  *   weir_sys_random           unpredictable bytes
- *   weir_sys_pid              the process id, to recognize a forked child
- *   struct weir_sys_fork_guard  init, destroy; weir_sys_in_creator: the same
- *                             where a call of getpid() would be too slow
- *   weir_sys_processors       processors online that this thread may use
+ *   weir_sys_pid              the process id
+ *   struct weir_sys_fork_guard
+ *                             init, destroy; weir_sys_in_creator detects a
+ *                             forked child without a system call
+ *   weir_sys_processors       the number of processors this thread may use
  *   weir_sys_open ...         file calls: the result, or -errno
  *   weir_sys_abort            end the process with a message
- *   weir_sys_end_process      end it without a message, flushing nothing
+ *   weir_sys_end_process      end the process without flushing anything
  *
- * The production implementation passes each on to POSIX; what is inline
- * there costs nothing. A program that brings another one, as the simulator of
- * tests/sim does, names its header: -DWEIR_SYSTEM='"system/sim.h"'.
+ * Ownership: the seam has no state. An object belongs to the part
+ *   that initialized it.
+ * Locks and lock order: mutexes are not recursive, and the seam holds none
+ *   while it calls back. Each part states its own lock order.
+ * Memory ordering: that of C11. There are no fences: every order is that of an
+ *   access to one variable. Mutexes and semaphores order as usual: an unlock
+ *   or post happens before the lock or wait that it enables.
+ * Invariants: the seam reports errors as -errno. What can only be a bug ends
+ *   the process by weir_sys_abort().
+ * Who notifies whom: nobody; threads wait only in weir_sys_sem_wait(),
+ *   weir_sys_lock(), weir_sys_thread_join() and in calls on files.
  */
 #ifndef WEIR_SYS_SYS_H
 #define WEIR_SYS_SYS_H
@@ -55,7 +77,7 @@
 #define _FILE_OFFSET_BITS 64 /* files of 2 GiB and more on 32-bit systems */
 #endif
 
-/* Locking discipline, checked by clang's -Wthread-safety. */
+/* Annotations of the locking discipline, checked by clang's -Wthread-safety. */
 #if defined(__clang__)
 #define WEIR_LOCK_TYPE __attribute__((capability("mutex")))
 #define WEIR_GUARDED_BY(lock) __attribute__((guarded_by(lock)))
@@ -81,11 +103,11 @@
 #include "sys/posix.h"
 #endif
 
-/* The size two threads' data must be apart, so as not to share a line. */
+/* The distance that keeps the data of two threads in different cache lines. */
 #define WEIR_CACHE_LINE 64
 #define WEIR_CACHE_ALIGNED _Alignas(WEIR_CACHE_LINE)
 
-/* A broken precondition of the caller's, in release builds too. */
+/* Abort if a precondition does not hold, in release builds too. */
 #define WEIR_CHECK(condition, text)                                         \
     ((condition) ? (void)0 : weir_sys_abort(__FILE__, __LINE__, text))
 

@@ -1,17 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * shard.c - one of the hash tables a table is made of: open addressing
- * with linear probing.
- *
- * Owns: the slots, and an entry for each key that is not small.
- * Locks: the shard's, held by the caller throughout.
- * Order: everything is under that lock.
- * Invariants: a key's home is its hash's low bits. Slots are probed one by
- *   one from the home on, and none between a key's home and its slot is
- *   empty: emptying one moves later entries back instead of leaving a mark.
- *   At least a quarter of the slots are empty, so probing ends.
- * Wake-ups: none.
- * Not guaranteed: slots shrink when keys are removed.
- */
+ * shard.c - the hash table of a shard: open addressing, linear probing, and
+ * backward-shift deletion. */
 #include "sys/sys.h"
 
 #include <weir/table.h>
@@ -20,9 +9,9 @@
 
 #include <string.h>
 
-#define SLOTS_MIN 16   /* of a shard that has a key: eight cache lines */
+#define SLOTS_MIN 16 /* of a shard that has a key: eight cache lines */
 
-/* ---- what is in a slot ---- */
+/* ---- the content of a slot ---- */
 
 int weir_slot_init(struct weir_shard_slot *slot, struct weir_bytes key,
                    size_t value_bytes)
@@ -73,8 +62,8 @@ void weir_slot_free(struct weir_shard_slot *slot)
 
 /* ---- slots ---- */
 
-/* Eight bytes at a time, here and not in a function of the library: most
- * keys are short, and there is one comparison a call. */
+/* Compare eight bytes at a time. This is inline, unlike memcmp(): most keys are
+ * short, and each call of the table makes one comparison. */
 static bool key_equals(const struct weir_shard_slot *slot,
                        struct weir_bytes key)
 {
@@ -99,7 +88,8 @@ static bool key_equals(const struct weir_shard_slot *slot,
 }
 
 struct weir_shard_slot *weir_shard_find_locked(struct weir_shard *shard,
-                                         uint64_t hash, struct weir_bytes key)
+                                               uint64_t hash,
+                                               struct weir_bytes key)
 {
     if (shard->slots == NULL)
         return NULL;
@@ -113,7 +103,7 @@ struct weir_shard_slot *weir_shard_find_locked(struct weir_shard *shard,
     }
 }
 
-/* Copy a slot to the first empty one from its hash's home on. */
+/* Copy a slot to the first empty one, starting at the home of its hash. */
 static void place_slot(struct weir_shard_slot *slots, uint32_t mask,
                        uint32_t hash, const struct weir_shard_slot *what)
 {
@@ -145,7 +135,8 @@ int weir_shard_grow_locked(struct weir_shard *shard)
     weir_sys_free(shard->slots);
     shard->slots = slots;
     shard->mask = (uint32_t)(want - 1);
-    /* Relaxed: weir_shard_prefetch() relies on nothing. */
+    /* Relaxed: these publish nothing; weir_shard_prefetch() does not depend on
+     * their values. */
     weir_atomic_store(&shard->hint, (uintptr_t)slots, weir_relaxed);
     weir_atomic_store(&shard->hint_mask, shard->mask, weir_relaxed);
     return 0;
@@ -158,8 +149,9 @@ void weir_shard_insert_locked(struct weir_shard *shard, uint64_t hash,
     shard->used++;
 }
 
-/* The gap is closed: an entry whose way from home leads over it moves into
- * it, and leaves the next gap. */
+/* Backward-shift deletion: instead of leaving a mark, move a later entry whose
+ * probe sequence crosses the gap into the gap, and go on with the gap that it
+ * leaves. */
 void weir_shard_remove_locked(struct weir_shard *shard,
                               struct weir_shard_slot *slot)
 {

@@ -1,18 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * table.c - the shared table: 32 hash tables, each under its own mutex.
- *
- * Owns: the shards (table/shard.h), with a slot per key.
- * Locks: one mutex per shard. A call takes one; weir_table_for_each() takes all
- *   of them, in the order of the array, which is the only nesting there is.
- * Order: `count` is a number and publishes nothing, so it is relaxed
- *   throughout; what it counts is published by the shards' mutexes.
- * Invariants: the top bits of a key's hash choose the shard, the low bits
- *   its place there (table/shard.c). `count` never exceeds `entries_max`, and
- *   is the number of entries plus that of calls about to make one.
- * Wake-ups: none.
- * Not guaranteed: slots shrink when keys are removed; a bound on how long a
- *   call waits for one that doubles its shard (moving 32 bytes a key).
- */
+ * table.c - the calls of the shared table; the discipline is in
+ * table/shard.h. */
 #include "sys/sys.h"
 
 #include <weir/table.h>
@@ -23,10 +11,10 @@
 
 #include <stdlib.h>
 
-/* Measured with four threads on two cores that do nothing but update
- * 100,000 keys: 16 shards 85 ns a call, 32 72, 64 65. Not 64, because
- * weir_table_for_each() holds all their mutexes at once, and thread sanitizer
- * gives up on a thread that holds more than 64. */
+/* With four threads on two processors that do nothing but update 100,000 keys,
+ * a call takes 85 ns with 16 shards, 72 ns with 32 and 65 ns with 64. It is not
+ * 64, because weir_table_for_each() holds all these mutexes together, and the
+ * thread sanitizer fails if a thread holds more than 64. */
 #define SHARDS_LOG2 5
 #define SHARDS (1 << SHARDS_LOG2)
 
@@ -36,11 +24,11 @@
 #define ENTRY_BYTES_DEFAULT ((size_t)1 << 20)
 
 struct weir_table {
-    uint64_t hash_key[2]; /* (c) */
+    uint64_t hash_key[2]; /* (c) the secret of the hash */
     size_t entries_max;   /* (c) */
-    size_t entry_max;     /* (c) */
-    int64_t pid;          /* (c) of the creator */
-    WEIR_CACHE_ALIGNED WEIR_ATOMIC(size_t) count; /* (a) */
+    size_t entry_max;     /* (c) bytes of key and value together */
+    int64_t pid;          /* (c) the process that made the table */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(size_t) count; /* (a) entries */
     struct weir_shard shards[SHARDS];
 };
 
@@ -49,7 +37,7 @@ static uint64_t hash_of(const struct weir_table *table, struct weir_bytes key)
     return weir_siphash(table->hash_key, key.data, key.bytes);
 }
 
-/* The shard of a hash, with what the call will need on its way. */
+/* Return the shard of a hash, and prefetch the memory that the call needs. */
 static struct weir_shard *shard_of(struct weir_table *table, uint64_t hash)
 {
     struct weir_shard *shard = &table->shards[hash >> (64 - SHARDS_LOG2)];
@@ -60,8 +48,9 @@ static struct weir_shard *shard_of(struct weir_table *table, uint64_t hash)
 
 /* ---- new keys ---- */
 
-/* Whether a key and its value may be stored together. Every call asks this
- * before it reads a byte of the key: hashing costs time by its length. */
+/* Return whether a key and its value are within the size limit. Every call
+ * checks this before it reads the key, because the time for hashing grows with
+ * its length. */
 static bool entry_fits(const struct weir_table *table, size_t key_bytes,
                        size_t value_bytes)
 {
@@ -72,6 +61,8 @@ static bool entry_fits(const struct weir_table *table, size_t key_bytes,
 /* Count one more entry, unless the table is full. */
 static bool reserve_entry(struct weir_table *table)
 {
+    /* Relaxed, here and in the other places: `count` only limits a number. The
+     * entries themselves are published by the lock of their shard. */
     size_t count = weir_atomic_load(&table->count, weir_relaxed);
 
     while (count < table->entries_max)
@@ -86,8 +77,8 @@ static void unreserve_entry(struct weir_table *table)
     weir_atomic_fetch_sub(&table->count, 1, weir_relaxed);
 }
 
-/* Make a slot for a new key, counted, and room for it in the shard; it is
- * not in the shard yet. Returns 0, -ENOSPC or -ENOMEM. */
+/* Prepare the slot of a new key: count it, make room for it in the shard, and
+ * fill it in. The slot is not inserted yet. Returns 0, -ENOSPC or -ENOMEM. */
 static int prepare_slot_locked(struct weir_table *table,
                                struct weir_shard *shard,
                                struct weir_shard_slot *slot,
@@ -155,7 +146,8 @@ void weir_table_destroy(struct weir_table *table)
 
     if (table == NULL)
         return;
-    /* A child may have a mutex held by a thread that it does not have. */
+    /* In a forked child a mutex may be locked by a thread that does not exist
+     * there. */
     here = weir_sys_pid() == table->pid;
     for (int i = 0; i < SHARDS; i++) {
         struct weir_shard *shard = &table->shards[i];
@@ -169,8 +161,8 @@ void weir_table_destroy(struct weir_table *table)
     weir_sys_free(table);
 }
 
-/* Whether a value can take the place of another without wasting more than
- * half of the room. */
+/* Return whether a value fits into a slot and uses at least half of the room
+ * there. */
 static bool value_fits_slot(const struct weir_shard_slot *slot,
                             struct weir_bytes value)
 {
@@ -245,7 +237,8 @@ ssize_t weir_table_get(struct weir_table *table, struct weir_bytes key,
     return length;
 }
 
-/* Make a new key whose value is what the edit makes of zeroes. */
+/* Insert a new key whose value is zeroed and then edited. Returns 0, -errno, or
+ * what the edit function returns if that is not 0. */
 static int insert_edited_locked(struct weir_table *table,
                                 struct weir_shard *shard, uint64_t hash,
                                 struct weir_bytes key,
@@ -341,8 +334,8 @@ struct snapshot_entry {
     struct weir_bytes value;
 };
 
-/* One allocation: the views, then values and keys, each value aligned for
- * any type. */
+/* One allocation holds the array of entries, and then values and keys. Each
+ * value is aligned for any type. */
 struct snapshot {
     struct snapshot_entry *all;
     size_t count;
@@ -355,7 +348,7 @@ static size_t aligned(size_t bytes)
     return (bytes + mask) & ~mask;
 }
 
-/* How the sorted walk orders keys: by their bytes, a prefix first. */
+/* Order keys by their bytes, a prefix before what it is a prefix of. */
 static int compare(const void *a, const void *b)
 {
     const struct weir_bytes *x = &((const struct snapshot_entry *)a)->key;
@@ -390,7 +383,7 @@ static unsigned char *copy_shard(const struct weir_shard *shard,
     return to;
 }
 
-/* Copy everything, with all locks held. Returns 0 or -ENOMEM. */
+/* Copy all entries. All locks are held. Returns 0 or -ENOMEM. */
 static int copy_all(const struct weir_table *table, struct snapshot *snapshot)
 {
     size_t count = 0, bytes = 0;
@@ -408,9 +401,10 @@ static int copy_all(const struct weir_table *table, struct snapshot *snapshot)
                                  weir_slot_key(slot).bytes);
         }
     }
-    /* No overflow: a small key takes 42 bytes at least, for a quarter of the
-     * slots are empty, and 64 here, or 48 where a pointer has four bytes; so
-     * nearly the whole address space would have to be slots. */
+    /* This cannot overflow. A small key takes at least 42 bytes in its shard,
+     * because a quarter of the slots are empty, and 64 bytes here, or 48 if
+     * pointers have 4 bytes. So slots would have to fill nearly the whole
+     * address space. */
     to = weir_sys_alloc(1,
                         aligned(count * sizeof(struct snapshot_entry)) + bytes);
     if (to == NULL)
@@ -422,7 +416,8 @@ static int copy_all(const struct weir_table *table, struct snapshot *snapshot)
     return 0;
 }
 
-/* The analysis cannot follow locks in an array. */
+/* Lock all shards, copy them, and unlock them. clang's analysis cannot follow
+ * locks in an array. */
 static int take_snapshot(struct weir_table *table, struct snapshot *snapshot)
     WEIR_UNCHECKED_LOCKS;
 
@@ -443,9 +438,9 @@ static int take_snapshot(struct weir_table *table, struct snapshot *snapshot)
 }
 
 int weir_table_for_each(struct weir_table *table,
-                    int (*fn)(void *user, struct weir_bytes key,
-                              struct weir_bytes value),
-                    void *user)
+                        int (*fn)(void *user, struct weir_bytes key,
+                                  struct weir_bytes value),
+                        void *user)
 {
     struct snapshot snapshot = { 0 };
     int result = take_snapshot(table, &snapshot);

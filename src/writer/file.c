@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT
- * file.c - the file a writer owns.
+ * file.c - the file of a writer.
  *
- * Owns: the descriptor, and the flock() on it.
- * Locks: no mutex. flock() keeps other writers out, of this process too: it
- *   belongs to the open file, not to the process. It is taken before a byte
- *   of the file is looked at, and dropped by name before closing, because a
- *   forked child may have a copy of the descriptor, which keeps it.
- * Order: open, lock, check that the path still names what is locked (else
- *   somebody renamed it in between: again), save the torn tail, cut it. The
- *   cut is the last thing that can fail.
- * Invariants: `regular` files that are owned end at a record's end, but
- *   during a write. Nothing is cut that is not locked.
- * Wake-ups: none.
- * Not guaranteed: anything against writers that do not use flock(), or where
- *   the file system does not honour it. A cut that fails leaves the torn
- *   record, for the next opening with recovery to find.
+ * flock() keeps other writers out, also those of the same process: the lock
+ * belongs to the open file, not to the process. It is taken before any byte of
+ * the file is read. It is released explicitly before the descriptor is closed,
+ * because a forked child may have a copy of the descriptor, which would keep
+ * the lock.
+ *
+ * Opening takes these steps: open; lock; check that the path still names the
+ * locked file, and if not, because it was renamed in between, start again; save
+ * the torn tail; cut it. The cut is the last step that can fail. No file is cut
+ * that is not locked.
+ *
+ * An owned regular file ends at the end of a record except during a write. If
+ * cutting a torn record fails, it stays for the next opening with recovery.
+ * There is no protection against writers that do not use flock(), or on a file
+ * system that ignores it.
  */
 #include "sys/sys.h"
 
@@ -24,19 +25,19 @@
 
 #include <string.h>
 
-#define BLOCK_BYTES \
-    ((size_t)64 * 1024)     /* to read at once; a page cache's worth */
-#define OPEN_ATTEMPTS_MAX 8 /* in a row between open and lock, before -EBUSY */
+#define BLOCK_BYTES ((size_t)64 * 1024) /* read and copied in one call */
+#define OPEN_ATTEMPTS_MAX 8 /* renamed between open and lock, before -EBUSY */
 
-/* O_NONBLOCK, so that a FIFO without a reader cannot hold the caller;
- * regular files do not heed it. O_NOCTTY: a terminal stays a file. */
+/* O_NONBLOCK, so that a FIFO without a reader cannot block the caller; regular
+ * files ignore it. O_NOCTTY, so that a terminal does not become the controlling
+ * one. */
 #define APPEND_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | \
                       O_NOCTTY)
 #define READ_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
 /* ---- the directory ---- */
 
-/* Make a name in a directory last: sync the directory that `path` is in. */
+/* Make a new name durable: sync the directory that contains `path`. */
 static int sync_directory(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -58,13 +59,13 @@ static int sync_directory(const char *path)
         return fd;
     err = weir_sys_fsync(fd);
     weir_sys_close(fd);
-    return err == -EINVAL ? 0 : err; /* a file system that has no need */
+    return err == -EINVAL ? 0 : err; /* not needed on this file system */
 }
 
 /* ---- the torn tail ---- */
 
-/* Read `bytes` bytes at `at`, all of them. Returns 0 or -errno; -EIO where
- * the file ends early, which nobody but us may make it do. */
+/* Read all of the `bytes` bytes at offset `at`. Returns 0 or -errno; -EIO if
+ * the file ends early, because only the owner of the lock may shorten it. */
 static int read_all(int fd, unsigned char *to, size_t bytes, int64_t at)
 {
     while (bytes > 0) {
@@ -96,8 +97,8 @@ static int write_all(int fd, const unsigned char *from, size_t bytes)
     return 0;
 }
 
-/* Where the last whole line of a file of `size` bytes ends: looked for
- * backwards, block by block. *end is 0 where there is none. */
+/* Set *end to the offset at which the last whole line of a file of `size` bytes
+ * ends, or 0 if there is none. Reads backwards, block by block. */
 static int find_last_line_end(int fd, unsigned char *block, int64_t size,
                               int64_t *end)
 {
@@ -139,7 +140,8 @@ static int copy_range(int from, int to, unsigned char *block, int64_t at,
     return err;
 }
 
-/* The name the torn tail is kept under; NULL: no memory. */
+/* Return the name of the file for the torn tail, or NULL if there is no
+ * memory. */
 static char *torn_name(const char *path)
 {
     static const char suffix[] = ".torn";
@@ -153,8 +155,9 @@ static char *torn_name(const char *path)
     return name;
 }
 
-/* Append the bytes from `at` to `end` to PATH.torn, all or none, with the
- * permissions of the file they are from, and sync it if that is wanted. */
+/* Append the bytes from offset `at` to the end of the file to PATH.torn, all or
+ * none of them, and sync that file if wanted. It gets the permissions of the
+ * file that the bytes come from. */
 static int save_tail(const struct weir_file_options *file_options, int from,
                      unsigned char *block, int64_t at, const struct stat *st)
 {
@@ -164,7 +167,7 @@ static int save_tail(const struct weir_file_options *file_options, int from,
 
     if (name == NULL)
         return -ENOMEM;
-    /* Not through a link, which somebody could have laid there. */
+    /* Not through a symbolic link, which an attacker could have created. */
     to = weir_sys_open(name, APPEND_FLAGS | O_NOFOLLOW, st->st_mode & 0777);
     if (to < 0) {
         err = to;
@@ -192,8 +195,8 @@ no_file:
     return err;
 }
 
-/* Save and cut what follows the last whole line. The cut is not synced: if
- * it is undone by a power cut, the next opening cuts again. */
+/* Save and cut what follows the last whole line. The cut is not synced: if a
+ * power failure undoes it, the next opening cuts again. */
 static int recover(const struct weir_file *file,
                    const struct weir_file_options *file_options,
                    const struct stat *st, uint64_t *torn_bytes)
@@ -216,7 +219,7 @@ static int recover(const struct weir_file *file,
     err = weir_sys_fstat(fd, &seen);
     if (err == 0 &&
         (seen.st_dev != file->device || seen.st_ino != file->inode))
-        err = -EBUSY; /* renamed under our hands */
+        err = -EBUSY; /* renamed meanwhile */
     if (err == 0)
         err = find_last_line_end(fd, block, st->st_size, &end);
     if (err == 0 && end < st->st_size) {
@@ -237,7 +240,7 @@ no_file:
 static void set_file_type(struct weir_file *file, const struct stat *st)
 {
     file->regular = S_ISREG(st->st_mode);
-    /* Where syncing fails for want of a meaning, not of a disk. */
+    /* If syncing these fails, it is not because of an error of the disk. */
     file->unsyncable = !S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode);
     file->device = st->st_dev;
     file->inode = st->st_ino;
@@ -248,8 +251,11 @@ bool weir_file_same(const struct weir_file *a, const struct weir_file *b)
     return a->device == b->device && a->inode == b->inode;
 }
 
-/* Open and lock once. Returns 0; 1: the path names another file by now; or
- * -errno. Only with 0 is anything left open. */
+/* Open and lock once.
+ * Returns:
+ *   0          the file is open
+ *   1          the path names another file by now; nothing is open
+ *   -errno     nothing is open */
 static int open_once(struct weir_file *file,
                      const struct weir_file_options *file_options,
                      struct stat *st)
@@ -275,8 +281,8 @@ static int open_once(struct weir_file *file,
     set_file_type(file, st);
     if (file_options->current != NULL &&
         weir_file_same(file, file_options->current))
-        return 0; /* locked by us, by another descriptor */
-    /* A terminal or /dev/null is for all; the rest has one owner. */
+        return 0; /* already locked, by another descriptor of this writer */
+    /* Any number of writers may use a terminal or /dev/null. */
     if (S_ISCHR(st->st_mode))
         return 0;
     err = weir_sys_flock(file->fd);
@@ -288,7 +294,7 @@ static int open_once(struct weir_file *file,
                                         now.st_ino != st->st_ino)))
         err = 1;
     if (err == 0)
-        err = weir_sys_fstat(file->fd, st); /* its size, now it is ours */
+        err = weir_sys_fstat(file->fd, st); /* the size may have changed */
     if (err == 0)
         return 0;
 fail:
@@ -314,7 +320,7 @@ int weir_file_open(struct weir_file *file,
         *file = *file_options->current;
         return 0;
     }
-    /* An empty file may be a new one; syncing once too often is harmless. */
+    /* An empty file may be new. Syncing an old one too is harmless. */
     if (file->regular && st.st_size == 0 &&
         file_options->sync != WEIR_SYNC_NEVER)
         err = sync_directory(file_options->path);
@@ -361,7 +367,7 @@ int weir_file_write(const struct weir_file *file, struct iovec *pieces,
         if (n == -EAGAIN)
             n = weir_sys_wait_writable(file->fd);
         else if (n == 0)
-            return -EIO; /* asking again would only spin */
+            return -EIO; /* trying again would loop forever */
         if (n < 0 && n != -EINTR)
             return (int)n;
         if (n > 0)

@@ -1,28 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * writer.c - the buffer between those who write and the thread that does.
- *
- * Owns: the thread; a ring of bytes with the accepted records behind one
- *   another; a ring of the positions they end at; the file (writer/file.h),
- *   which is the thread's alone until it has ended.
- * Locks: one mutex. It is never held over a call to the file or the user.
- * Order: everything shared is under the mutex; there are no atomics. The
- *   thread reads the bytes and ends of its batch without the mutex: they
- *   were published by the mutex when it took the batch, and nobody writes
- *   there until it has given the room back, under the mutex again.
- * Invariants: a record's number is how many were accepted before it.
- *   done <= written + lost, done <= accepted; what is between `done` and
- *   `accepted` waits in the rings. settled <= done. Somebody is in the line
- *   only while the first one's record does not fit. After an error nothing
- *   waits, is in the line or will be flushed.
- * Wake-ups: `idle` says that the thread sleeps or is about to; who clears it
- *   posts `work`, so there is one post per sleep. Each waiter has a
- *   semaphore on its own stack, posted under the mutex, once, by whoever
- *   takes it off its list; it takes the mutex before it destroys the
- *   semaphore, so the poster is out of it by then. Who is in the line for
- *   room is served by the thread, which copies the record for them: so the
- *   order is that of arrival, and those woken need not fight for the room.
- * Not guaranteed: a bound on how long on_batch or a call to the file takes.
- */
+ * writer.c - the calls of the writer; the discipline is in
+ * writer/writer_private.h. */
 #include "sys/sys.h"
 
 #include <weir/writer.h>
@@ -38,12 +16,12 @@
 #define CAPACITY_DEFAULT ((size_t)16384)
 #define BUFFER_BYTES_MAX ((uint64_t)1 << 40)
 #define BUFFER_BYTES_DEFAULT ((size_t)1 << 20)
-#define STACK_BYTES ((size_t)0) /* the system's: on_batch is the user's code */
+#define STACK_BYTES ((size_t)0) /* the default: on_batch is application code */
 
 /* ---- waiting ---- */
 
-/* Have the thread look, if it sleeps. Returns whether the caller must post
- * `work`, best when it has let go of the lock. */
+/* Claim the wake-up of the thread. Returns true if the thread sleeps and the
+ * caller must post `work`, preferably after it has released the lock. */
 static bool claim_wakeup_locked(struct weir_writer *w) WEIR_REQUIRES(w->lock);
 
 static bool claim_wakeup_locked(struct weir_writer *w)
@@ -54,15 +32,16 @@ static bool claim_wakeup_locked(struct weir_writer *w)
     return was;
 }
 
-/* Make ready to wait until a deadline, which takes a semaphore where there
- * is anything to wait for. Returns 0 or -errno; wait_locked() undoes it. */
+/* Prepare to wait until a deadline: this makes a semaphore unless the deadline
+ * is WEIR_NO_WAIT. Returns 0 or -errno. wait_locked() undoes it. */
 static int prepare_waiter(struct weir_waiter *self, int64_t deadline)
 {
     return deadline == WEIR_NO_WAIT ? 0 : weir_sys_sem_init(&self->woken);
 }
 
-/* Wait on a list until somebody finishes it, or the deadline. The lock is
- * let go meanwhile; `post`: the thread is to be woken. */
+/* Wait on a list until another thread completes the waiter, or until the
+ * deadline. The lock is released meanwhile. With `post` the writer's thread is
+ * woken first. Returns the waiter's result, -EAGAIN or -ETIMEDOUT. */
 static int wait_locked(struct weir_writer *w, struct weir_waiters *list,
                        struct weir_waiter *self, bool post, int64_t deadline)
     WEIR_REQUIRES(w->lock);
@@ -95,8 +74,8 @@ static bool options_are_valid(const struct weir_writer_options *o)
 {
     uint64_t buffer = o->buffer_bytes ? o->buffer_bytes : BUFFER_BYTES_DEFAULT;
 
-    /* A torn tail can only be saved and cut where there is a path; lines
-     * appended after one that stays would be glued to it. */
+    /* A torn tail can only be saved and cut if there is a path. If it stayed,
+     * the next line appended would continue it. */
     if (o->path == NULL &&
         (o->fd < 0 || o->recover != WEIR_RECOVER_NONE))
         return false;
@@ -107,8 +86,8 @@ static bool options_are_valid(const struct weir_writer_options *o)
            weir_is_all_zero(o->reserved, sizeof(o->reserved));
 }
 
-/* Copy the options and make the memory. Returns 0 or -ENOMEM; what was made
- * is freed by free_memory() in both cases. */
+/* Copy the options and allocate the memory. Returns 0 or -ENOMEM. In both cases
+ * free_memory() frees what was allocated. */
 static int make_memory(struct weir_writer *w,
                        const struct weir_writer_options *o)
 {
@@ -181,9 +160,10 @@ int weir_writer_open(struct weir_writer **out,
     err = weir_sys_sem_init(&w->work);
     if (err != 0)
         goto no_sem;
-    /* The thread first: opening may cut the file, and nothing may fail after
-     * that. It has nothing to do and stays away from the file until the
-     * first call after this one, which hands the file over by the mutex. */
+    /* The thread is started first, because opening may cut the file, and
+     * nothing may fail after that. The thread has nothing to do and does not
+     * touch the file before the first call after this one. The mutex of that
+     * call makes the file visible to it. */
     err = weir_sys_thread_start(&w->thread, weir_writer_thread_main, w,
                                 STACK_BYTES,
                                 options->name ? options->name : "weir-writer");
@@ -208,7 +188,7 @@ no_fork_guard:
 
 /* ---- the calls ---- */
 
-/* 0, or why nothing more is accepted. */
+/* Return 0, or the error of a call that comes after a failure or a close. */
 static int accept_error_locked(const struct weir_writer *w)
     WEIR_REQUIRES(w->lock);
 
@@ -217,7 +197,7 @@ static int accept_error_locked(const struct weir_writer *w)
     return w->error != 0 ? w->error : w->state != WEIR_WRITER_OPEN ? -EPIPE : 0;
 }
 
-/* Let go of the lock, and wake the thread if that is the caller's to do. */
+/* Release the lock, and then wake the writer's thread if `post`. */
 static void unlock_and_post(struct weir_writer *w, bool post)
     WEIR_RELEASES(w->lock);
 
@@ -228,7 +208,7 @@ static void unlock_and_post(struct weir_writer *w, bool post)
         weir_sys_sem_post(&w->work);
 }
 
-/* Whether the pieces make up one line, whose newline is its last byte. */
+/* Return whether the pieces form one line, whose last byte is its newline. */
 static bool is_one_line(const struct iovec *pieces, size_t count, size_t bytes)
 {
     for (size_t i = 0; i < count; i++) {
@@ -245,7 +225,8 @@ static bool is_one_line(const struct iovec *pieces, size_t count, size_t bytes)
     return false;
 }
 
-/* Add up and judge a record. */
+/* Check a record and set *bytes to its size. Returns 0, -EINVAL or
+ * -EMSGSIZE. */
 static int check_record(const struct weir_writer *w,
                         const struct iovec *pieces, size_t count,
                         size_t *bytes)
@@ -289,7 +270,8 @@ int weir_writer_write(struct weir_writer *w, const struct iovec *pieces,
         err = prepare_waiter(&self, deadline);
         if (err == 0)
             err = wait_locked(w, &w->room_waiters, &self, false, deadline);
-        /* Who was first and gave up may have kept out a smaller one. */
+        /* If this thread was first and timed out, its record may have kept
+         * out a smaller one. */
         weir_writer_admit_waiters_locked(w);
         if (w->done != w->accepted)
             post = claim_wakeup_locked(w);
@@ -375,8 +357,8 @@ int weir_writer_close(struct weir_writer *w, int64_t deadline)
                               deadline);
     }
     if (err == 0 && !w->joined) {
-        /* Under the lock, so that it is done once: the thread wants the lock
-         * no more. */
+        /* Under the lock, so that only one caller joins. The thread does not
+         * need the lock any more. */
         weir_sys_thread_join(&w->thread);
         w->joined = true;
     }
@@ -391,8 +373,9 @@ void weir_writer_destroy(struct weir_writer *w)
     if (w == NULL)
         return;
     if (weir_sys_in_creator(&w->fork_guard)) {
-        /* Unlike a close this cannot fail for want of a semaphore: nobody
-         * else is here, so joining is all the waiting there is. */
+        /* Unlike weir_writer_close() this needs no semaphore, which could
+         * fail: no other call is in progress, so joining the thread is
+         * enough. */
         weir_sys_lock(&w->lock);
         begin_close_locked(w);
         unlock_and_post(w, claim_wakeup_locked(w));

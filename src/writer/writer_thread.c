@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * writer_thread.c - the writer's thread, and the buffer it empties.
+ * writer_thread.c - the buffer of a writer, and the thread that empties it.
  *
- * Owns: nothing; the writer's parts are made and freed by writer.c.
- * Locks: the writer's one mutex. Each do_..._locked() lets go of it while it
- *   calls the file or the user, and has it again when it returns.
- * Order: as writer.c. The file is touched by this thread alone.
- * Invariants: as writer.c. One step at a time, in this order: sync what has
- *   to be, reopen where its place in the records is reached, write a batch,
- *   end if closing, sleep.
- * Wake-ups: a batch that is done serves the line and the flushes it covers.
- * Not guaranteed: that a batch is large: what waits is taken at once.
+ * The thread takes one step at a time, the first of these that applies: sync
+ * what a flush waits for, reopen the file if all records before the reopen are
+ * done, write a batch, sync and end if the writer is closing, sleep. Each
+ * do_..._locked() releases the lock while it calls the file or the
+ * application, and holds it again when it returns.
  */
 #include "sys/sys.h"
 
@@ -20,9 +16,10 @@
 
 #include <string.h>
 
-/* Looks at an empty buffer, letting others run before each, until the thread
- * sleeps: waking it costs a producer some 20 records' time. Measured with
- * four producers on two cores none and one are alike, 16 is no better. */
+/* How often the thread yields and checks an empty buffer again before it
+ * sleeps: waking it costs a producer as much time as about 20 records. With
+ * four producers on two processors there is no measurable difference between
+ * 0 and 1, and 16 is no better. */
 #define IDLE_YIELDS 1
 
 /* ---- lists of waiters ---- */
@@ -120,8 +117,9 @@ void weir_writer_admit_waiters_locked(struct weir_writer *w)
 
 enum step { SLEEP, WRITE, SYNC, REOPEN, END };
 
-/* Whether what is in the file has to be synced now: when someone waits for
- * it who waits for nothing else, and at the end. */
+/* Return whether what is in the file must be synced now: after each batch with
+ * WEIR_SYNC_BATCH, or if a flush, waiting or timed out, covers only records
+ * that are in the file. */
 static bool sync_due_locked(const struct weir_writer *w)
     WEIR_REQUIRES(w->lock);
 
@@ -156,7 +154,8 @@ static enum step next_step_locked(const struct weir_writer *w)
     return closing ? END : SLEEP;
 }
 
-/* Let an error stick: what waits is lost, and everybody hears of it. */
+/* Set the sticky error: the records in the buffer are lost, and all waiters
+ * get the error. */
 static void fail_locked(struct weir_writer *w, int error)
     WEIR_REQUIRES(w->lock);
 
@@ -171,7 +170,8 @@ static void fail_locked(struct weir_writer *w, int error)
     weir_waiters_complete_all(&w->reopeners, error);
 }
 
-/* So many records are as safe as the policy has it. */
+/* The first `records` records are as safe as the sync policy demands: complete
+ * the flushes that wait for them. */
 static void mark_flushed_locked(struct weir_writer *w, uint64_t records)
     WEIR_REQUIRES(w->lock);
 
@@ -182,11 +182,11 @@ static void mark_flushed_locked(struct weir_writer *w, uint64_t records)
         weir_waiters_complete(&w->flushers, w->flushers.first, 0);
 }
 
-/* What the thread takes at once. */
+/* The records that are written together. */
 struct batch {
     size_t records;
-    size_t end_index;  /* of its first record's end */
-    uint64_t from, to; /* byte positions */
+    size_t end_index;  /* in record_ends, of the first record */
+    uint64_t from, to; /* positions, counted in bytes accepted */
 };
 
 static struct batch take_batch_locked(struct weir_writer *w)
@@ -202,16 +202,17 @@ static struct batch take_batch_locked(struct weir_writer *w)
     if (records > w->batch_max)
         records = w->batch_max;
     batch.records = records;
-    /* `slot` is where the next record's end goes; count back from there. */
-    batch.end_index = w->end_index >= waiting ? w->end_index - waiting
-                                    : w->end_index + w->capacity - waiting;
+    /* w->end_index is that of the next record: count back from there. */
+    batch.end_index = w->end_index >= waiting
+                          ? w->end_index - waiting
+                          : w->end_index + w->capacity - waiting;
     batch.from = w->bytes_out;
     batch.to = w->record_ends[(batch.end_index + records - 1) % w->capacity];
     return batch;
 }
 
-/* How many records of a batch end at or before a byte position, and where
- * the last of these ends. */
+/* Return how many records of a batch end at or before *position, and set
+ * *position to the end of the last of them. */
 static size_t count_whole_records(const struct weir_writer *w,
                                   const struct batch *batch, uint64_t *position)
 {
@@ -231,7 +232,7 @@ static size_t count_whole_records(const struct weir_writer *w,
     return records;
 }
 
-/* Write a batch; after an error cut the torn record off again. */
+/* Write a batch. After an error, truncate the file to the last whole record. */
 static void do_write_locked(struct weir_writer *w) WEIR_REQUIRES(w->lock);
 
 static void do_write_locked(struct weir_writer *w)
@@ -276,8 +277,8 @@ static void do_write_locked(struct weir_writer *w)
     weir_writer_admit_waiters_locked(w);
 }
 
-/* Sync what is written. An error is never followed by another try: the
- * system may have dropped the pages, and would say yes. */
+/* Sync what is written. After an error there is no second attempt: the system
+ * may have dropped the pages, and would then report success. */
 static void do_sync_locked(struct weir_writer *w) WEIR_REQUIRES(w->lock);
 
 static void do_sync_locked(struct weir_writer *w)
@@ -299,9 +300,9 @@ static void do_sync_locked(struct weir_writer *w)
     mark_flushed_locked(w, records);
 }
 
-/* Go over to the file that has the path now. The old one is synced and
- * closed once the new one is open and locked; if that is not to be had,
- * nothing has changed. */
+/* Switch to the file that the path names now. The old file is synced first, and
+ * closed once the new one is open and locked. If that fails, the old file stays
+ * in use. */
 static void do_reopen_locked(struct weir_writer *w) WEIR_REQUIRES(w->lock);
 
 static void do_reopen_locked(struct weir_writer *w)
@@ -340,7 +341,7 @@ static void do_reopen_locked(struct weir_writer *w)
     weir_waiters_complete_all(&w->reopeners, err);
 }
 
-/* Sleep until there is something to do, after a few looks. */
+/* Yield, and then sleep until there is something to do. */
 static void wait_for_work_locked(struct weir_writer *w) WEIR_REQUIRES(w->lock);
 
 static void wait_for_work_locked(struct weir_writer *w)

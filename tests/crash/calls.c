@@ -356,10 +356,12 @@ static void batch_torn(void)
 
 static const struct tap_case cases[] = {
     { "a kill at any file call loses nothing that was flushed", no_sync },
-    { "so it is where a torn tail is recovered first, which is kept",
-      no_sync_torn },
-    { "and with a sync at each flush", flush_torn },
-    { "and with a sync at each batch", batch_torn },
+    { "a kill at any file call of an open that recovers loses nothing that "
+      "was flushed and keeps the torn tail", no_sync_torn },
+    { "a kill at any file call loses nothing that was flushed if each flush "
+      "syncs", flush_torn },
+    { "a kill at any file call loses nothing that was flushed if each batch "
+      "syncs", batch_torn },
 };
 
 int main(int argc, char **argv)

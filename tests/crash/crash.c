@@ -354,9 +354,9 @@ static void kill_loop(void)
 }
 
 static const struct tap_case cases[] = {
-    { "after each SIGKILL whole records stay, in order, all that were told "
-      "of among them, and the next opening keeps the torn tail and goes on",
-      kill_loop },
+    { "after each SIGKILL the file holds whole records in order, including "
+      "all that were reported as flushed, and the next open saves the torn "
+      "tail", kill_loop },
 };
 
 /* Returns 0 where it is no number. */

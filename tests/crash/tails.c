@@ -236,15 +236,15 @@ static void record_trace(void)
 
 static const struct tap_case cases[] = {
     { "every prefix of a trace is recovered", every_prefix },
-    { "so is one of records longer than what is read at once",
-      long_prefixes },
-    { "zeros behind any prefix are cut, with the record they are in",
+    { "every prefix of a trace whose records exceed the read buffer is "
+      "recovered", long_prefixes },
+    { "zeros after any prefix are cut off together with the record they are in",
       zeros_behind },
-    { "zeros instead of the last bytes are cut, with the record they are in",
-      zeros_instead },
-    { "garbage behind any prefix is cut from its last newline on",
+    { "zeros in place of the last bytes are cut off together with the record "
+      "they are in", zeros_instead },
+    { "garbage after any prefix is cut off after its last newline",
       garbage_behind },
-    { "a hole in the midst of a file costs no whole line", hole_inside },
+    { "a hole in the middle of a file loses no whole line", hole_inside },
 };
 
 int main(int argc, char **argv)

@@ -184,11 +184,12 @@ static void queues(void)
 }
 
 static const struct tap_case cases[] = {
-    { "pools leave nothing behind, used or not, drained or cancelled",
+    { "pools leave nothing behind, whether used or not, drained or cancelled",
       pools },
     { "pools that grow, with a gate, leave nothing behind", other_pools },
-    { "groups leave nothing behind, read or not", groups },
-    { "writers leave nothing behind, closed or not", writers },
+    { "groups leave nothing behind, whether their results are read or not",
+      groups },
+    { "writers leave nothing behind, whether closed or not", writers },
     { "gates leave nothing behind", gates },
     { "tables leave nothing behind", tables },
     { "queues leave nothing behind", queues },

@@ -260,11 +260,12 @@ static void fork_while_taking(void)
 }
 
 static const struct tap_case cases[] = {
-    { "a child forked in the middle of a put is told by a take",
+    { "a take in a child that was forked in the middle of a put returns ECHILD",
       fork_while_putting },
-    { "a child forked in the middle of a take can put", fork_while_taking },
-    { "children forked while everything is busy hang nowhere, and the "
-      "parent goes on", fork_while_busy },
+    { "a child that was forked in the middle of a take can put",
+      fork_while_taking },
+    { "children forked under load never hang, and the parent goes on",
+      fork_while_busy },
 };
 
 int main(int argc, char **argv)

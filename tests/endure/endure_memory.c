@@ -190,12 +190,12 @@ static void table(void)
 
 static const struct tap_case cases[] = {
     { "a pool runs ten million jobs in constant memory", pool },
-    { "so it does through a gate", gated },
-    { "jobs with keys that park keep nothing", keyed },
-    { "jobs with a start time keep nothing", timed },
-    { "a window of 64 takes ten million results", window },
-    { "a queue hands ten million items over", queue },
-    { "a table whose keys come and go stays small", table },
+    { "a pool with a limit runs ten million jobs in constant memory", gated },
+    { "jobs that park at a gate with keys use constant memory", keyed },
+    { "jobs with a start time use constant memory", timed },
+    { "a window of 64 takes ten million results in constant memory", window },
+    { "a queue passes ten million items in constant memory", queue },
+    { "a table whose keys come and go uses constant memory", table },
 };
 
 int main(int argc, char **argv)

@@ -262,20 +262,19 @@ static void interrupted_files(void)
 }
 
 static const struct tap_case cases[] = {
-    { "a clock that is missing and a lock that is none abort",
-      broken_promises },
+    { "a missing clock and an invalid lock abort", broken_promises },
 #if !defined(WEIR_SEM_FALLBACK)
-    { "a semaphore that overflows or is none aborts", broken_semaphores },
-    { "an interrupted wait goes on", interrupted_waits },
+    { "a semaphore that overflows or is invalid aborts", broken_semaphores },
+    { "an interrupted wait continues", interrupted_waits },
 #endif
     { "an error of starting a thread is passed on", starting_fails },
     { "a thread starts with any stack size that fits into memory",
       any_stack_starts },
-    { "of a thread that cannot be looked at nothing is told",
+    { "the state and processor time of an unreadable thread are unknown",
       unknown_threads },
-    { "sizes at the ends of what there is", odd_sizes },
-    { "an interrupted call to a file is made again, close is not",
-      interrupted_files },
+    { "allocation sizes and processor counts work at the ends of their ranges",
+      odd_sizes },
+    { "an interrupted file call is retried, except close", interrupted_files },
 };
 
 int main(void)

@@ -223,17 +223,17 @@ static void every_call_of_a_life(void)
 }
 
 static const struct tap_case cases[] = {
-    { "without memory there is no table, and ENOMEM", no_memory },
+    { "creating a table without memory returns ENOMEM", no_memory },
     { "an error of getentropy is passed on", no_random_bytes },
     { "an error of pthread_mutex_init is passed on", no_mutex },
     { "create fails as a whole at each call that can fail",
       every_call_of_create },
-    { "a key that finds no memory is ENOMEM and leaves the table as it was",
-      every_allocation_of_growing },
-    { "a value that finds no memory leaves the old one", replacing },
-    { "each without memory is ENOMEM and calls nobody",
+    { "adding a key without memory returns ENOMEM and leaves the table "
+      "unchanged", every_allocation_of_growing },
+    { "replacing a value without memory keeps the old value", replacing },
+    { "weir_table_for_each without memory returns ENOMEM and calls nothing",
       no_memory_for_each },
-    { "a table survives every fault, once and for good",
+    { "a table survives every fault, transient or permanent",
       every_call_of_a_life },
 };
 

@@ -443,9 +443,9 @@ static void helping(void)
 }
 
 static const struct tap_case cases[] = {
-    { "entering and leaving costs the same with any number of keys",
+    { "acquiring and releasing costs the same with any number of keys",
       entering },
-    { "refusing a key costs the same with any number of keys", refusing },
+    { "rejecting a key costs the same with any number of keys", refusing },
     { "admitting a new key costs the same with any number of held keys",
       admitting },
     { "bounds, holds and statistics of all keys cost the same with any number",
@@ -453,10 +453,10 @@ static const struct tap_case cases[] = {
     { "no call locks a gate for longer when many keys are forgotten",
       forgetting },
     { "creating a gate costs the same with any number of keys", creating },
-    { "keys that are chosen to collide do not", chosen_keys },
+    { "keys that are chosen to collide do not collide", chosen_keys },
     { "no call locks a gate for longer when many keys have parked jobs",
       parked },
-    { "a job that waits for parked jobs does the same for each of any number",
+    { "a job that waits for parked jobs does constant work for each of them",
       helping },
 };
 

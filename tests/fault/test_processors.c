@@ -232,22 +232,22 @@ static void at_least_one(void)
 }
 
 static const struct tap_case cases[] = {
-    { "a quota counts as so many processors, rounded up", a_quota_counts },
-    { "of nested groups the least quota counts",
+    { "a quota is converted to processors, rounded up", a_quota_counts },
+    { "the smallest quota of nested control groups applies",
       the_least_of_nested_quotas_counts },
-    { "the quotas of version 1 count as those of version 2 do",
+    { "the quotas of version 1 apply like those of version 2",
       version_1_counts },
-    { "a container's quota is found where its files show it",
+    { "a container's quota is found in the files that its mounts show",
       a_container_sees_its_own_quota },
     { "a mount point with a space in its name is found",
       names_are_unescaped },
-    { "what cannot be read or understood is no limit",
+    { "a file that cannot be read or parsed sets no limit",
       what_cannot_be_read_is_no_limit },
-    { "lines that are too long are left out and the others are read",
+    { "overlong lines are skipped and the other lines are read",
       long_lines_are_left_out },
     { "files of any content are read without harm", garbage_does_no_harm },
-    { "a process may use at least one processor, and no more than are online",
-      at_least_one },
+    { "weir_processors returns at least one processor and no more than are "
+      "online", at_least_one },
 };
 
 int main(void)

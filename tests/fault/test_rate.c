@@ -260,17 +260,17 @@ static void rates_out_of_range(void)
 }
 
 static const struct tap_case cases[] = {
-    { "no window of k periods holds more than k + burst of 10,000 entries",
+    { "no window of k periods holds more than k + burst of 10,000 acquisitions",
       windows_hold },
-    { "10,000 slots take as long as their rate says, to the nanosecond",
+    { "10,000 ticks take exactly as long as their rate says, to the nanosecond",
       nothing_is_lost },
-    { "being late does not delay the slots after it",
+    { "a late acquisition does not delay the ticks after it",
       lateness_is_not_carried_on },
     { "a burst of a slow rate is bounded, and does not overflow",
       slow_rates_do_not_overflow },
-    { "after a long pause there is a burst, and no more",
+    { "a long pause allows one burst and no more",
       a_long_pause_lays_slots_anew },
-    { "another rate is one for all slots from the last one used on",
+    { "a new rate applies to all ticks after the last one that was used",
       another_rate_is_for_all_slots },
     { "a rate that adopts the bounds of another is as if they had been set",
       following_is_setting },

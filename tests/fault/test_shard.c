@@ -85,8 +85,9 @@ static void the_largest(void)
 }
 
 static const struct tap_case cases[] = {
-    { "keys of one hash are told apart", keys_of_one_hash },
-    { "a shard that is as large as its hashes reach is full", the_largest },
+    { "keys with the same hash are distinguished", keys_of_one_hash },
+    { "a shard that is as large as its hashes can address is full",
+      the_largest },
 };
 
 int main(void)

@@ -41,7 +41,7 @@ static void the_key_matters(void)
 
 static const struct tap_case cases[] = {
     { "the hash is SipHash-1-3", as_others_have_it },
-    { "both halves of the key change the hash", the_key_matters },
+    { "both halves of the key affect the hash", the_key_matters },
 };
 
 int main(void)

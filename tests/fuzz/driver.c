@@ -212,8 +212,8 @@ static void chance(void)
 }
 
 static const struct tap_case cases[] = {
-    { "what is kept in the corpus breaks no promise", replay },
-    { "nor do inputs made of it by chance", chance },
+    { "no input of the corpus violates a checked property", replay },
+    { "no random mutation of the corpus violates a checked property", chance },
 };
 
 int main(int argc, char **argv)

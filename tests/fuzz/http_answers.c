@@ -532,7 +532,7 @@ static void all_answers(void)
 int main(int argc, char **argv)
 {
     static const struct tap_case cases[] = {
-        { "every mutated answer has a status or a named error", all_answers }
+        { "every mutated response has a status or a named error", all_answers }
     };
 
     total = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000;

@@ -1,27 +1,29 @@
 /* SPDX-License-Identifier: MIT
- * pool.pml - a pool that is closed while jobs are submitted to it and workers
- * go to sleep: a pool of fixed size, without a gate, of plain jobs.
+ * pool.pml - closing a pool while jobs are submitted and workers go to sleep.
+ * The pool has a fixed size, no gate, and plain jobs.
  *
- * Shown, for what the macros below choose: every call returns and every
- * thread ends (no lost wake-up), accepted = run + dropped, nothing is accepted
- * from an outsider who comes after draining began, weir_pool_wait() returns
- * only after a moment at which all was quiet, and the parks are left clean.
+ * For the configuration that the macros below choose, it shows:
+ * - Every call returns and every thread ends: no wake-up is lost.
+ * - Every accepted job is run or dropped.
+ * - Nothing is accepted from a submitter outside the pool after draining began.
+ * - weir_pool_wait() returns only after a moment at which the pool was idle.
+ * - At the end no event count has a waiter or a post.
  *
- * The ring's positions are counted from 0 and its cells are never used again;
- * that `bound` is a variable of its own is kept. weir_pool_ended() is one step
- * here: a sum of counters that only ever go up by one is what it was at some
- * moment of the adding up. Left out are pauses before sleeping: they only
- * look earlier. */
+ * Positions of the ring are counted from 0, and no cell is reused. `bound` is a
+ * separate variable, as in the ring. weir_pool_ended() is one step: the sum of
+ * counters that only grow by one is the value they had at some moment during
+ * the summation. Spinning before sleeping is left out: it only checks the
+ * condition earlier. */
 #ifndef WORKERS
 #define WORKERS 2
 #endif
 #ifndef SUBMITTERS
 #define SUBMITTERS 2
 #endif
-#ifndef EACH /* jobs that each of them submits, one after the other */
+#ifndef EACH /* number of jobs of each submitter, one after the other */
 #define EACH 1
 #endif
-#ifndef TIMED /* so many of them have a deadline */
+#ifndef TIMED /* number of submitters with a deadline */
 #define TIMED 0
 #endif
 #ifndef CAPACITY
@@ -30,56 +32,56 @@
 #ifndef INSIDE /* the first job submits another one from inside */
 #define INSIDE 0
 #endif
-#ifndef STUCK /* this job of the pool, from 1, runs until all submitters have */
-#define STUCK 0 /* returned; 0: none does */
+#ifndef STUCK /* number, from 1, of the job that runs until all submitters */
+#define STUCK 0 /* have returned; 0: none does */
 #endif
 #ifndef MEET /* the first job runs until a second one has begun */
 #define MEET 0
 #endif
-#ifndef LATE /* they close when the submitters have returned */
+#ifndef LATE /* the closers wait until the submitters have returned */
 #define LATE 0
 #endif
 #ifndef WAITERS /* threads in weir_pool_wait() */
 #define WAITERS 0
 #endif
-#ifndef DRAINERS /* threads that close by draining, and by cancelling */
+#ifndef DRAINERS /* threads that close by draining */
 #define DRAINERS 1
 #endif
-#ifndef CANCELLERS
+#ifndef CANCELLERS /* threads that close by cancelling */
 #define CANCELLERS 0
 #endif
 
 #define ITEMS 0
 #define ROOM 1
-#define QUIET 2
+#define IDLE 2
 #define ENDED 3
-#define PARKS 4
+#define EVENT_COUNTS 4
 #define JOBS (SUBMITTERS * EACH + INSIDE)
 
-#include "park.pml"
+#include "event_count.pml"
 
 #define DRAIN 1
 #define CANCEL 2
 
 /* struct weir_ring */
 byte tail = 0, head = 0, bound = CAPACITY;
-bool closed = false, refusing = false;
+bool closed = false, insiders_only = false;
 bool filled[JOBS];
 
 /* struct weir_pool */
 byte mode = 0, alive = WORKERS;
 byte all_ended = 0; /* the sum of its counters `ended` and `dropped` */
 
-/* What the properties are about. */
-byte ran = 0, thrown = 0, returned = 0;
-bool quiet[WAITERS + 1]; /* all was quiet since that one began to wait */
+/* Recorded for the properties. */
+byte ran = 0, dropped = 0, returned = 0;
+bool was_idle[WAITERS + 1]; /* the pool was idle since that waiter began */
 
-inline note_quiet()
+inline note_idle()
 {
     if
     :: all_ended == tail ->
 #if WAITERS
-        quiet[0] = true
+        was_idle[0] = true
 #else
         skip
 #endif
@@ -88,7 +90,7 @@ inline note_quiet()
 }
 
 /* weir_ring_raise_bound(); `worth` is what it returns. */
-inline refresh(sum, worth)
+inline raise_bound(sum, worth)
 {
     sum = all_ended;
     d_step {
@@ -102,19 +104,19 @@ inline refresh(sum, worth)
 }
 
 /* put_may_succeed() of src/base/ring.c */
-inline can_go(insider, sum, worth)
+inline put_may_succeed(insider, sum, worth)
 {
     if
-    :: !insider && refusing -> worth = true
-    :: else -> refresh(sum, worth)
+    :: !insider && insiders_only -> worth = true
+    :: else -> raise_bound(sum, worth)
     fi
 }
 
-/* weir_ring_claim() of one position; at 0 it is not gone */
+/* weir_ring_claim() of one position */
 inline claim(pos, got)
 {
     atomic {
-#if MUTANT == 20 /* whether it is closed was asked before */
+#if MUTANT == 20 /* claiming does not check whether the ring is closed */
         got = tail < bound;
 #else
         got = !closed && tail < bound;
@@ -139,29 +141,29 @@ inline take(got)
 #define has_jobs (tail != head)
 
 /* weir_pool_check_idle() */
-inline settle(sum, n)
+inline check_idle(sum, n)
 {
     if
-    :: mode != DRAIN && sleepers[QUIET] == 0
+    :: mode != DRAIN && waiters[IDLE] == 0
     :: else ->
         sum = all_ended;
         if
         :: mode == DRAIN ->
             if
-#if MUTANT == 21 /* closed some time after all was quiet */
+#if MUTANT == 21 /* it closes some time after the pool was idle */
             :: tail == sum && !closed ->
                 closed = true;
 #else
             :: atomic { tail == sum && !closed -> closed = true };
 #endif
-                wake_all(ITEMS, n);
-                wake_all(ROOM, n)
+                notify_all(ITEMS, n);
+                notify_all(ROOM, n)
             :: tail != sum || closed
             fi
         :: else
         fi;
         if
-        :: sum == tail -> sum = 0; wake_all(QUIET, n)
+        :: sum == tail -> sum = 0; notify_all(IDLE, n)
         :: else -> sum = 0
         fi
     fi
@@ -174,11 +176,11 @@ inline drop_queued(got, sum, n)
     :: take(got);
         if
         :: got ->
-            d_step { thrown++; all_ended++; note_quiet() }
+            d_step { dropped++; all_ended++; note_idle() }
         :: else -> break
         fi
     od;
-    settle(sum, n)
+    check_idle(sum, n)
 }
 
 /* weir_pool_stop() */
@@ -187,16 +189,16 @@ inline stop(got, sum, n)
     mode = CANCEL; /* raise_mode() */
     closed = true;
     drop_queued(got, sum, n);
-#if MUTANT != 23 /* workers are left asleep */
-    wake_all(ITEMS, n);
+#if MUTANT != 23 /* it does not notify workers */
+    notify_all(ITEMS, n);
 #endif
-#if MUTANT != 24 /* submitters are left asleep */
-    wake_all(ROOM, n);
+#if MUTANT != 24 /* it does not notify submitters */
+    notify_all(ROOM, n);
 #endif
 }
 
-/* A worker's thread: next(), sleep_until_job() and after_take() of
- * src/pool/worker.c, weir_worker_run() of src/pool/take.c */
+/* The thread of a worker: next(), sleep_until_job() and after_take() of
+ * src/pool/worker.c, and weir_worker_run() of src/pool/take.c */
 proctype worker()
 {
     bool got, slept = false, chosen, shut, jobs;
@@ -208,18 +210,18 @@ proctype worker()
         if
         :: got ->
             /* after_take() */
-#if MUTANT != 25 /* nobody is told of the room it makes */
-            wake(ROOM);
+#if MUTANT != 25 /* it does not notify submitters of the room it makes */
+            notify(ROOM);
 #endif
-#if MUTANT != 22 /* who was woken and leaves jobs behind wakes nobody */
+#if MUTANT != 22 /* a woken worker that leaves jobs notifies nobody */
             if
-            :: slept && has_jobs -> wake(ITEMS)
+            :: slept && has_jobs -> notify(ITEMS)
             :: else
             fi;
 #endif
             d_step { slept = false; got = false };
             if
-            :: mode == CANCEL -> thrown++
+            :: mode == CANCEL -> dropped++
             :: else ->
 #if STUCK || MEET
                 atomic {
@@ -237,13 +239,13 @@ proctype worker()
                 !jobs || ran > 1 -> jobs = false
 #elif INSIDE
                 if
-                :: ran == 0 -> /* submits one more, without waiting */
+                :: ran == 0 -> /* submit one more, without waiting */
                     ran++;
                     claim(pos, got);
                     if
                     :: !got ->
-                        /* weir_ring_wait_for_room(): it looks once more */
-                        refresh(sum, got);
+                        /* weir_ring_wait_for_room() checks once more */
+                        raise_bound(sum, got);
                         if
                         :: got -> claim(pos, got)
                         :: else
@@ -254,7 +256,7 @@ proctype worker()
                     :: got ->
                         filled[pos] = true;
                         d_step { pos = 0; got = false };
-                        wake(ITEMS)
+                        notify(ITEMS)
                     :: else -> assert(!closed || mode == CANCEL)
                     fi
                 :: else -> ran++
@@ -263,10 +265,10 @@ proctype worker()
                 ran++
 #endif
             fi;
-            d_step { all_ended++; note_quiet() }
+            d_step { all_ended++; note_idle() }
         :: else ->
             /* sleep_until_job() */
-#if MUTANT == 26 /* it looks first and announces itself then */
+#if MUTANT == 26 /* it checks the condition before prepare_wait() */
             jobs = has_jobs;
             shut = closed;
             prepare_wait(ITEMS, state);
@@ -275,13 +277,13 @@ proctype worker()
             shut = closed;
             jobs = has_jobs;
 #endif
-#if MUTANT != 27 /* nobody is told of the room its last job has made */
-            wake(ROOM);
+#if MUTANT != 27 /* it does not notify submitters of its last job's room */
+            notify(ROOM);
 #endif
             if
             :: !jobs ->
-#if MUTANT != 28 /* the last one does not see that all is quiet */
-                settle(sum, n);
+#if MUTANT != 28 /* the last worker does not check whether the pool is idle */
+                check_idle(sum, n);
 #endif
                 shut = closed
             :: else
@@ -304,15 +306,15 @@ proctype worker()
     od;
     /* end_worker(), weir_worker_exited() */
     atomic { alive--; shut = (alive == 0); slept = false };
-#if MUTANT != 29 /* the last one does not tell the closers */
+#if MUTANT != 29 /* the last worker does not notify the closers */
     if
-    :: shut -> shut = false; wake_all(ENDED, n)
+    :: shut -> shut = false; notify_all(ENDED, n)
     :: else
     fi
 #endif
 }
 
-/* An outsider's weir_pool_submit() of one job: weir_ring_put() */
+/* weir_pool_submit() of one job from outside the pool: weir_ring_put() */
 proctype submitter(bool timed)
 {
     bool got, slept = false, chosen, too_late;
@@ -320,11 +322,11 @@ proctype submitter(bool timed)
     byte sum, pos, each;
 
 more:
-    too_late = refusing; /* draining began before this call */
+    too_late = insiders_only; /* draining began before this call */
     do
-#if MUTANT != 30 /* outsiders are not refused */
-    :: refusing -> goto end
-    :: !refusing ->
+#if MUTANT != 30 /* a submitter outside the pool is not rejected */
+    :: insiders_only -> goto end
+    :: !insiders_only ->
 #else
     :: true ->
 #endif
@@ -334,7 +336,7 @@ more:
             assert(!too_late);
             filled[pos] = true;
             pos = 0;
-            wake(ITEMS);
+            notify(ITEMS);
             break
         :: else
         fi;
@@ -343,16 +345,16 @@ more:
         :: closed -> goto end
         :: else
         fi;
-        refresh(sum, got);
+        raise_bound(sum, got);
         if
         :: got -> skip
         :: else ->
-#if MUTANT == 31 /* it looks first and announces itself then */
-            can_go(false, sum, got);
+#if MUTANT == 31 /* it checks the condition before prepare_wait() */
+            put_may_succeed(false, sum, got);
             prepare_wait(ROOM, state);
 #else
             prepare_wait(ROOM, state);
-            can_go(false, sum, got);
+            put_may_succeed(false, sum, got);
 #endif
             state = 0;
             if
@@ -365,7 +367,7 @@ more:
                 if
                 :: chosen -> chosen = false
                 :: else ->
-                    can_go(false, sum, got);
+                    put_may_succeed(false, sum, got);
                     if
                     :: !got -> goto end /* too late */
                     :: else
@@ -378,9 +380,9 @@ more:
 end:
     if
     :: slept ->
-        refresh(sum, got);
+        raise_bound(sum, got);
         if
-        :: got -> wake(ROOM)
+        :: got -> notify(ROOM)
         :: else
         fi
     :: else
@@ -393,26 +395,26 @@ end:
 }
 
 /* weir_pool_is_idle() */
-#define is_quiet(now, sum)                                                  \
+#define is_idle(now, sum)                                                  \
     sum = all_ended;                                                        \
     now = (sum == tail);                                                    \
     sum = 0
 
 /* weir_pool_wait_idle() of src/pool/close.c */
-inline await_quiet(now, sum, state, chosen)
+inline wait_idle(now, sum, state, chosen)
 {
     do
-    :: is_quiet(now, sum);
+    :: is_idle(now, sum);
         if
         :: now -> break
         :: else
         fi;
-        prepare_wait(QUIET, state);
-        is_quiet(now, sum);
+        prepare_wait(IDLE, state);
+        is_idle(now, sum);
         state = 0;
         if
-        :: now -> cancel_wait(QUIET, chosen); break
-        :: else -> commit_wait(QUIET, false, chosen); chosen = false
+        :: now -> cancel_wait(IDLE, chosen); break
+        :: else -> commit_wait(IDLE, false, chosen); chosen = false
         fi
     od;
     atomic { chosen = false; now = false }
@@ -425,9 +427,9 @@ proctype waiter()
     bit state;
     byte sum;
 
-    d_step { quiet[0] = false; note_quiet() };
-    await_quiet(now, sum, state, chosen);
-    assert(quiet[0])
+    d_step { was_idle[0] = false; note_idle() };
+    wait_idle(now, sum, state, chosen);
+    assert(was_idle[0])
 }
 
 /* weir_pool_close() and weir_pool_wait_for_threads(), without a deadline */
@@ -449,12 +451,12 @@ proctype closer(byte how)
             :: else
             fi
         };
-        refusing = true;
-#if MUTANT != 32 /* a pool that is quiet already stays open */
-        settle(sum, n);
+        insiders_only = true;
+#if MUTANT != 32 /* a pool that is idle already stays open */
+        check_idle(sum, n);
 #endif
-#if MUTANT != 33 /* outsiders who wait for room are left asleep */
-        wake_all(ROOM, n)
+#if MUTANT != 33 /* it does not notify submitters that wait for room */
+        notify_all(ROOM, n)
 #endif
     fi;
     do
@@ -467,8 +469,8 @@ proctype closer(byte how)
         :: else -> commit_wait(ENDED, false, chosen); chosen = false
         fi
     od;
-#if MUTANT != 34 /* it does not ask what a thread beside it still drops */
-    await_quiet(got, sum, state, chosen);
+#if MUTANT != 34 /* it does not wait for what other threads still drop */
+    wait_idle(got, sum, state, chosen);
 #endif
     assert(all_ended == tail)
 }
@@ -499,7 +501,7 @@ init
 #endif
     };
     _nr_pr == 1;
-    assert(head == tail && tail == ran + thrown);
+    assert(head == tail && tail == ran + dropped);
     assert(left_clean(ITEMS) && left_clean(ROOM));
-    assert(left_clean(QUIET) && left_clean(ENDED))
+    assert(left_clean(IDLE) && left_clean(ENDED))
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Check every configuration of the models in spin, and that spin finds what is
-# wrong with every mutant of them. With --full also larger configurations, and
-# that no run goes round in a circle.
+# Check every configuration of the models with spin, and that spin finds an
+# error in every mutant. With --full, check larger configurations too, and that
+# every run ends.
 # Needs spin and a C compiler; without them it is skipped (77).
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,8 +16,8 @@ trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 start=$(date +%s) checked=0 mutants=0 states=0 failed=0
 
-# explore MODEL CFLAGS PAN_OPTIONS MACRO...: 0 where nothing is wrong, 1 where
-# something is; anything else ends this.
+# explore MODEL CFLAGS PAN_OPTIONS MACRO...: return 0 if spin finds no error and
+# 1 if it finds one. Any other result ends this script.
 explore() {
     model=$1 cflags=$2 options=$3
     shift 3
@@ -26,7 +26,7 @@ explore() {
         cc -w $cflags -o pan pan.c &&
         ./pan -m100000 -w20 $options >pan.txt 2>&1 ||
         { cat spin.txt pan.txt >&2; exit 1; }
-    # An error, or a search that was cut short, must not pass for one.
+    # A search that was cut short must not count as one without an error.
     grep -q 'max search depth too small\|out of memory' pan.txt &&
         { cat pan.txt >&2; exit 1; }
     found=$(sed -n 's/.*, errors: \([0-9]*\)$/\1/p' pan.txt)
@@ -35,9 +35,9 @@ explore() {
     [ "$found" = 0 ]
 }
 
-# right MODEL MACRO...: every run keeps what it promises, and leaves nothing
-# asleep. With --full also that every run ends: -DNP looks for cycles without
-# progress, and nothing is marked as progress.
+# right MODEL MACRO...: in every run all properties hold and no thread is left
+# asleep. With --full, every run also ends: -DNP finds cycles without progress,
+# and nothing is marked as progress.
 right() {
     name=$1
     shift
@@ -54,11 +54,11 @@ right() {
     fi
 }
 
-# Compiling takes longer than most searches.
+# Without optimisation: compiling takes longer than most searches.
 fast='-O0 -DSAFETY'
 $full && fast='-O2 -DSAFETY'
 
-# wrong MUTANTS MODEL MACRO...: something is wrong with each of them.
+# wrong MUTANTS MODEL MACRO...: spin finds an error in each of the mutants.
 wrong() {
     list=$1 name=$2
     shift 2
@@ -96,11 +96,11 @@ one='-DWORKERS=1 -DSUBMITTERS=1 -DEACH=2'
     right pool $one -DSTUCK=1 -DDRAINERS=0 -DCANCELLERS=1
     wrong '24' pool $one -DSTUCK=1 -DDRAINERS=0 -DCANCELLERS=1
 }
-# A job submits another one; a thread waits for quiet.
+# A job submits another one, and a thread waits until the pool is idle.
 set -- -DWORKERS=1 -DSUBMITTERS=1 -DCAPACITY=2 -DINSIDE=1 -DWAITERS=1
 right pool "$@"
 wrong '21' pool "$@"
-# Room for more than the worker will get to.
+# A capacity for more jobs than the worker takes.
 set -- -DWORKERS=1 -DSUBMITTERS=1 -DEACH=3 -DCAPACITY=2 -DSTUCK=2 -DLATE
 right pool "$@"
 wrong '25' pool "$@"
@@ -109,7 +109,7 @@ set -- -DWORKERS=2 -DSUBMITTERS=1 -DEACH=2 -DCAPACITY=2 -DMEET -DLATE
 right pool "$@"
 wrong '22' pool "$@"
 right pool "$@" -DSOME
-# One drains and one cancels.
+# One thread drains and one cancels.
 set -- -DWORKERS=1 -DSUBMITTERS=1 -DDRAINERS=1 -DCANCELLERS=1
 right pool "$@"
 wrong '34' pool "$@"
@@ -121,7 +121,7 @@ if $full; then
     right pool -DWORKERS=2 -DSUBMITTERS=1 -DCAPACITY=2 -DINSIDE=1
 fi
 
-echo "tally: spin model | parking and closing, every interleaving |" \
+echo "tally: spin model | sleeping and closing, every interleaving |" \
     "$checked models, $mutants mutants, $states states |" \
     "$failed | $(($(date +%s) - start))"
 [ "$failed" = 0 ]

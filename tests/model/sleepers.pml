@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT
- * sleepers.pml - parking by itself: sleepers take things, makers make them,
- * as the top of src/base/event_count.h says they must.
+ * sleepers.pml - an event count alone: sleepers take things and makers make
+ * them, by the protocol in src/base/event_count.h.
  *
- * Shown: no sleeper stays behind (every run comes to its end), no post
- * outlives its sleeper, at most one wake-up that wake() sent is on its way
- * (but with -DSOME, where it may be for two).
+ * It shows that no sleeper sleeps forever (every run ends), that no post
+ * outlives its sleeper, and that at most one post of notify() is there (except
+ * with -DSOME, where it may be two).
  * Two sleepers take one thing each and two makers make one each, while a
- * visitor comes to sleep and goes. Or (-DOVER) there is one thing for two
- * sleepers, of whom one has a deadline, and at some time it is over. */
-#define PARKS 1
+ * visitor prepares to wait and cancels. Or (-DOVER) there is one thing for two
+ * sleepers, one of which has a deadline, and at some time it is over. */
+#define EVENT_COUNTS 1
 
-#include "park.pml"
+#include "event_count.pml"
 
 byte things = 0, taken = 0, made = 0;
 bool over = false;
 
-/* A taker, as weir_queue_take_many() and wait_for_item() of src/queue/queue.c */
+/* A consumer: weir_queue_take_many() and wait_for_item() of queue.c */
 proctype sleeper(bool timed)
 {
     bool chosen, slept = false;
@@ -25,7 +25,7 @@ proctype sleeper(bool timed)
     :: atomic { things > 0 -> things--; taken++; break }
     :: over && things == 0 -> goto end
     :: !over && things == 0 ->
-#if MUTANT == 10 /* it announces itself after it has looked */
+#if MUTANT == 10 /* it checks the condition before prepare_wait() */
         if
         :: things > 0 || over -> skip
         :: else ->
@@ -37,7 +37,7 @@ proctype sleeper(bool timed)
 #else
         prepare_wait(0, state);
         if
-#if MUTANT != 11 /* it does not look again */
+#if MUTANT != 11 /* it does not check the condition again */
         :: things > 0 || over ->
             cancel_wait(0, chosen);
             slept = slept || chosen
@@ -54,9 +54,9 @@ proctype sleeper(bool timed)
         fi
 #endif
     od;
-#if MUTANT != 12 /* who was woken and leaves more behind wakes nobody */
+#if MUTANT != 12 /* a woken sleeper that leaves things notifies nobody */
     if
-    :: slept && things > 0 -> wake(0)
+    :: slept && things > 0 -> notify(0)
     :: else
     fi;
 #endif
@@ -66,19 +66,19 @@ end:
 
 proctype maker()
 {
-#if MUTANT == 13 /* it wakes first */
-    wake(0);
+#if MUTANT == 13 /* it notifies before it makes the thing */
+    notify(0);
     d_step { things++; made++ }
 #else
     d_step { things++; made++ };
-    wake(0);
+    notify(0);
 #if !defined(OVER) && !defined(SOME)
     assert(posts[0] <= 1)
 #endif
 #endif
 }
 
-/* Who finds a reason not to sleep, as a worker that is surplus */
+/* A thread that finds a reason not to sleep, such as a surplus worker */
 proctype visitor()
 {
     bit state;
@@ -87,7 +87,7 @@ proctype visitor()
     prepare_wait(0, state);
     cancel_wait(0, chosen);
     if
-    :: chosen && things > 0 -> wake(0)
+    :: chosen && things > 0 -> notify(0)
     :: else
     fi
 }
@@ -97,8 +97,8 @@ proctype closer()
     byte n;
 
     over = true;
-#if MUTANT != 14 /* nobody is told that it is over */
-    wake_all(0, n)
+#if MUTANT != 14 /* nobody is notified that it is over */
+    notify_all(0, n)
 #endif
 }
 

@@ -64,7 +64,7 @@ static void print_tally(const struct tally *t, int64_t ns)
     all_runs += t->runs;
     all_ns += ns;
     printf("# %llu runs, %.0f a second, %.0f steps each; %d threads, %llu "
-           "parks, %llu wakes, %llu timeouts, %llu faults\n",
+           "sleeps, %llu wakes, %llu timeouts, %llu faults\n",
            (unsigned long long)t->runs, (double)t->runs / seconds,
            (double)t->steps / (double)t->runs, t->threads,
            (unsigned long long)t->sleeps, (unsigned long long)t->wakes,

@@ -25,7 +25,7 @@
  *   queue: put, take, close      queue-close, queue-close-takers
  *   gate: another limit          gate-resize, gate-lower, gate-raise-by-two
  *   gate: changes of all keys    gate-keys-set, gate-keys-hold
- *   park against submit          park-make-two, pool-park-submit
+ *   sleep against submit         event-count-make-two, pool-park-submit
  *   submit against close         pool-submit-close
  *   group: cancel against end    group-cancel-finish, group-cancel-one
  *   waits inside jobs            group-nested, group-nested-gated

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * scenario_each.c - parallel loops: every element once, whatever others do
- * to the loop, its pool and its threads meanwhile. */
+ * scenario_each.c - parallel loops: every element runs once, whatever other
+ * threads do to the loop, its pool and its workers meanwhile. */
 #include "scenario.h"
 
 #define ELEMENTS 9
@@ -20,7 +20,8 @@ static void each_make(const struct weir_pool_options *options, int count)
     may_fail(true);
 }
 
-/* Not atomic: it is one thread's at a time, and the caller's at the end. */
+/* Change the element without an atomic: one thread has it at a time, and the
+ * caller at the end. */
 static int run_element(struct weir_context *cx, void *user, void *element)
 {
     (void)user;
@@ -31,7 +32,8 @@ static int run_element(struct weir_context *cx, void *user, void *element)
     return 0;
 }
 
-/* Takes time: then elements leave a range one by one, and others can steal. */
+/* An element that takes time, so that elements leave a range one by one, and
+ * the others can be stolen. */
 static int long_element(struct weir_context *cx, void *user, void *element)
 {
     pass(3 * WEIR_US);
@@ -68,7 +70,7 @@ static void once(void)
     each_make(&two, 2);
     each = loop_of(run_element);
     err = weir_for_each(s.pool, &each);
-    /* Only if this thread cannot run elements, nor have others do so. */
+    /* It fails only if neither this thread nor a worker could run one. */
     MUST(err == 0 || add(&s.ran, 0) == 0);
     each_end(err == 0);
 }
@@ -121,7 +123,7 @@ static void combine_sum(void *user, void *total, void *accumulator)
     (void)user;
     *(int *)total += *(int *)accumulator;
     add(&s.combined, 1);
-    reached("two sums");
+    reached("two accumulators");
 }
 
 static int reduce_in_job(struct weir_context *cx, void *arg)
@@ -155,13 +157,13 @@ static void reduced(void)
     each_end(true);
 }
 
-static void draining(void *arg)
+static void drain_pool(void *arg)
 {
     (void)arg;
     MUST(weir_pool_close(s.pool, WEIR_DRAIN, WEIR_FOREVER) == 0);
 }
 
-static void cancelling(void *arg)
+static void cancel_pool(void *arg)
 {
     (void)arg;
     MUST(weir_pool_close(s.pool, WEIR_CANCEL, WEIR_FOREVER) == 0);
@@ -174,7 +176,7 @@ static void drained(void)
 
     each_make(&two, 2);
     each = loop_of(run_element);
-    go(draining, NULL);
+    go(drain_pool, NULL);
     err = weir_for_each(s.pool, &each);
     MUST(err == 0 || err == -EPIPE);
     MUST(add(&s.ran, 0) == (err == 0 ? 2 : 0));
@@ -190,7 +192,7 @@ static void cancelled(void)
 
     each_make(&two, 2);
     each = loop_of(run_element);
-    go(cancelling, NULL);
+    go(cancel_pool, NULL);
     err = weir_for_each(s.pool, &each);
     MUST(err == 0 || err == -EPIPE || err == -ECANCELED);
     MUST((add(&s.ran, 0) == 2) == (err == 0));
@@ -202,7 +204,7 @@ static const struct weir_pool_options gated = { .workers = 2, .capacity = 2,
                                                 .help_depth = 2,
                                                 .limit = 1 };
 
-static void lifting(void *arg)
+static void hold_and_lift(void *arg)
 {
     struct weir_gate *gate = weir_pool_gate(s.pool);
 
@@ -225,7 +227,7 @@ static void held(void)
 
     each_make(&gated, 2);
     each = loop_of(run_alone);
-    go(lifting, NULL);
+    go(hold_and_lift, NULL);
     MUST(weir_for_each(s.pool, &each) == 0);
     join_all();
     each_end(true);
@@ -260,7 +262,7 @@ const struct scenario each_scenarios[] = {
     { .name = "each-failed", .run = failed, .preemptions = 1,
       .marks = { "an element on a worker", "an element skipped" } },
     { .name = "each-reduced", .run = reduced, .preemptions = 1,
-      .marks = { "two sums" } },
+      .marks = { "two accumulators" } },
     { .name = "each-drained", .run = drained, .preemptions = 1,
       .large = true,
       .marks = { "a loop before the drain", "a loop after it" } },

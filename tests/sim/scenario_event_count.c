@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * scenario_event_count.c - the parking protocol of base/event_count.h by itself. */
+ * scenario_event_count.c - the protocol of base/event_count.h, without a ring
+ * or a pool around it. */
 #include "scenario.h"
 
 #include "base/event_count.h"
@@ -21,12 +22,12 @@ static void destroy_event_count(void)
 {
     uint64_t state = weir_atomic_load(&s.ec.state, weir_seq_cst);
 
-    /* Whoever was chosen has taken its post: nothing is left behind. */
+    /* Every thread that was chosen has taken its post, so none is left. */
     MUST(weir_ec_waiters(state) == 0);
     weir_ec_destroy(&s.ec);
 }
 
-/* At most one wake-up is on its way: WAKING, and then one post. */
+/* The count of waiters never exceeds the number of threads that wait. */
 static void check(void)
 {
     MUST(weir_ec_waiters(s.ec.state) <= 2);
@@ -55,7 +56,8 @@ static void wake_two(void)
                         2);
 }
 
-/* Who leaves more behind wakes the next; `two`, not NULL: the next two. */
+/* Take one thing. A woken thread that leaves things notifies the next waiter,
+ * or the next two if `two` is not NULL. */
 static void take(void *two)
 {
     bool slept = false;
@@ -67,7 +69,7 @@ static void take(void *two)
         } else {
             MUST(weir_ec_commit_wait(&s.ec, WEIR_FOREVER) == 0);
             slept = true;
-            reached("a sleeper woken");
+            reached("a waiter woken");
         }
     }
     if (slept && weir_atomic_load(&s.things, weir_seq_cst) > 0) {
@@ -108,16 +110,15 @@ static void two_makers(void)
     destroy_event_count();
 }
 
-/* ---- some at once ---- */
+/* ---- waking several threads ---- */
 
-/* A third sleeper is left to those two. */
-static void check_some(void)
+static void check_three(void)
 {
     MUST(weir_ec_waiters(s.ec.state) <= 3);
 }
 
-/* Three things are made in two steps; each step wakes two, or nobody while
- * somebody is on the way. */
+/* Three things are made in two steps. Each step wakes two threads, or none
+ * while a wake-up is in flight. */
 static void some_of_three(void)
 {
     init_event_count();
@@ -134,7 +135,7 @@ static void some_of_three(void)
     destroy_event_count();
 }
 
-/* One woken in vain: both were, for one thing, and the other sleeps again. */
+/* Both threads may be woken for one thing: then one of them sleeps again. */
 static void some_for_one(void)
 {
     init_event_count();
@@ -147,11 +148,11 @@ static void some_for_one(void)
     join_all();
     MUST(add(&s.taken, 0) == 2);
     if (weir_atomic_load(&s.ec.woken, weir_relaxed) > 2)
-        reached("one woken in vain");
+        reached("one woken for nothing");
     destroy_event_count();
 }
 
-/* ---- all at once, and deadlines ---- */
+/* ---- waking all threads, and deadlines ---- */
 
 static void sleep_until_over(void *arg)
 {
@@ -165,13 +166,13 @@ static void sleep_until_over(void *arg)
             return;
         }
         if (weir_ec_commit_wait(&s.ec, deadline) != 0) {
-            reached("a sleeper too late");
+            reached("a wait too late");
             return;
         }
     }
 }
 
-static void all_at_once(void)
+static void wake_all(void)
 {
     static int64_t short_ns = WEIR_MS, long_ns = WEIR_FOREVER;
 
@@ -186,19 +187,19 @@ static void all_at_once(void)
 }
 
 const struct scenario event_count_scenarios[] = {
-    { .name = "park-make-two", .run = make_two, .check = check,
+    { .name = "event-count-make-two", .run = make_two, .check = check,
       .faults = WEIR_SIM_WEAK_CAS, .preemptions = 2,
-      .marks = { "a sleeper woken" } },
-    { .name = "park-two-makers", .run = two_makers, .check = check,
-      .preemptions = 2, .marks = { "a sleeper woken" } },
-    { .name = "park-some-of-three", .run = some_of_three,
-      .check = check_some, .preemptions = 2,
-      .marks = { "a sleeper woken", "all woken" } },
-    { .name = "park-some-for-one", .run = some_for_one, .check = check,
+      .marks = { "a waiter woken" } },
+    { .name = "event-count-two-makers", .run = two_makers, .check = check,
+      .preemptions = 2, .marks = { "a waiter woken" } },
+    { .name = "event-count-some-of-three", .run = some_of_three,
+      .check = check_three, .preemptions = 2,
+      .marks = { "a waiter woken", "all woken" } },
+    { .name = "event-count-some-for-one", .run = some_for_one,
+      .check = check, .faults = WEIR_SIM_WEAK_CAS, .preemptions = 2,
+      .marks = { "a waiter woken", "one woken for nothing" } },
+    { .name = "event-count-wake-all", .run = wake_all, .check = check,
       .faults = WEIR_SIM_WEAK_CAS, .preemptions = 2,
-      .marks = { "a sleeper woken", "one woken in vain" } },
-    { .name = "park-all-at-once", .run = all_at_once, .check = check,
-      .faults = WEIR_SIM_WEAK_CAS, .preemptions = 2,
-      .marks = { "a sleeper too late" } },
+      .marks = { "a wait too late" } },
     { 0 }
 };

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * scenario_gate.c - the gate: line, limits that change, hold, rate. */
+ * scenario_gate.c - the gate: line, changes of the limit, hold, rate, keys. */
 #include "scenario.h"
 
 #include "gate/pool_gate.h"
 
 static struct {
     struct weir_gate *gate;
-    COUNTER inside, entered, refused;
-    int most; /* at once */
-    int64_t when[3]; /* entries */
-    struct weir_sys_sem is_in, may_leave;
+    COUNTER inside, acquired, rejected;
+    int most;        /* largest number of permits out */
+    int64_t when[3]; /* times of admission */
+    struct weir_sys_sem has_acquired, may_release;
 } s;
 
 static void make_rated(int limit, double rate_per_s)
@@ -39,29 +39,29 @@ static void end(void)
 {
     struct weir_gate *gate = s.gate;
     struct weir_gate_stats stats;
-    int entered = add(&s.entered, 0), refused = add(&s.refused, 0);
+    int acquired = add(&s.acquired, 0), rejected = add(&s.rejected, 0);
 
     MUST(weir_gate_stats(s.gate, &stats) == 0);
     MUST(stats.inside == 0 && stats.waiting == 0);
-    MUST(stats.acquired == (uint64_t)entered);
-    MUST(stats.rejected == (uint64_t)refused);
+    MUST(stats.acquired == (uint64_t)acquired);
+    MUST(stats.rejected == (uint64_t)rejected);
     MUST(stats.inside_peak <= s.most);
     s.gate = NULL;
     weir_gate_destroy(gate);
 }
 
-/* Enters and leaves; returns what entering said. */
+/* Acquire and release a permit. Returns what weir_gate_acquire() returned. */
 static int visit(int64_t deadline)
 {
     int err = weir_gate_acquire(s.gate, 0, deadline);
 
     if (err != 0) {
-        add(&s.refused, 1);
+        add(&s.rejected, 1);
         return err;
     }
-    add(&s.entered, 1);
+    add(&s.acquired, 1);
     MUST(add(&s.inside, 1) <= s.most);
-    weir_sys_yield(); /* somebody else may see it inside */
+    weir_sys_yield(); /* another thread may acquire meanwhile */
     add(&s.inside, -1);
     weir_gate_release(s.gate, 0);
     return 0;
@@ -73,7 +73,7 @@ static void acquire(void *arg)
     MUST(visit(WEIR_FOREVER) == 0);
 }
 
-/* ---- one at a time ---- */
+/* ---- a limit of one ---- */
 
 static void line(void)
 {
@@ -82,7 +82,7 @@ static void line(void)
     go(acquire, NULL);
     acquire(NULL);
     join_all();
-    MUST(add(&s.entered, 0) == 3);
+    MUST(add(&s.acquired, 0) == 3);
     end();
 }
 
@@ -92,7 +92,7 @@ static void acquire_or_not(void *arg)
 
     (void)arg;
     if (err == 0) {
-        add(&s.entered, 1);
+        add(&s.acquired, 1);
         weir_gate_release(s.gate, 0);
     } else {
         MUST(err == -ENOMEM);
@@ -112,7 +112,7 @@ static void no_memory(void)
     end();
 }
 
-/* ---- another limit while it is in use ---- */
+/* ---- changing the limit while permits are out ---- */
 
 static void set_limit(int limit)
 {
@@ -125,11 +125,11 @@ static void resize(void)
     make(1);
     s.most = 2;
     MUST(weir_gate_acquire(s.gate, 0, WEIR_NO_WAIT) == 0);
-    add(&s.entered, 1);
+    add(&s.acquired, 1);
     add(&s.inside, 1);
     go(acquire, NULL);
     go(acquire, NULL);
-    set_limit(2); /* enough for both, one after the other */
+    set_limit(2); /* the two threads share one permit */
     join_all();
     MUST(add(&s.inside, -1) == 0);
     weir_gate_release(s.gate, 0);
@@ -147,15 +147,15 @@ static void lower(void)
     end();
 }
 
-/* ---- a limit that lets two more in at once ---- */
+/* ---- a higher limit that admits two waiters ---- */
 
-static void acquire_and_stay(void *arg)
+static void acquire_and_keep(void *arg)
 {
     (void)arg;
     MUST(weir_gate_acquire(s.gate, 0, WEIR_FOREVER) == 0);
-    add(&s.entered, 1);
-    weir_sys_sem_post(&s.is_in);
-    MUST(weir_sys_sem_wait(&s.may_leave, WEIR_FOREVER) == 0);
+    add(&s.acquired, 1);
+    weir_sys_sem_post(&s.has_acquired);
+    MUST(weir_sys_sem_wait(&s.may_release, WEIR_FOREVER) == 0);
     weir_gate_release(s.gate, 0);
 }
 
@@ -163,25 +163,25 @@ static void raise_by_two(void)
 {
     make(1);
     s.most = 3;
-    MUST(weir_sys_sem_init(&s.is_in) == 0);
-    MUST(weir_sys_sem_init(&s.may_leave) == 0);
+    MUST(weir_sys_sem_init(&s.has_acquired) == 0);
+    MUST(weir_sys_sem_init(&s.may_release) == 0);
     MUST(weir_gate_acquire(s.gate, 0, WEIR_NO_WAIT) == 0);
-    add(&s.entered, 1);
-    go(acquire_and_stay, NULL);
-    go(acquire_and_stay, NULL);
+    add(&s.acquired, 1);
+    go(acquire_and_keep, NULL);
+    go(acquire_and_keep, NULL);
     set_limit(3);
-    for (int i = 0; i < 2; i++) /* nobody leaves before both are in */
-        MUST(weir_sys_sem_wait(&s.is_in, WEIR_FOREVER) == 0);
+    for (int i = 0; i < 2; i++) /* both acquire before one releases */
+        MUST(weir_sys_sem_wait(&s.has_acquired, WEIR_FOREVER) == 0);
     for (int i = 0; i < 2; i++)
-        weir_sys_sem_post(&s.may_leave);
+        weir_sys_sem_post(&s.may_release);
     join_all();
     weir_gate_release(s.gate, 0);
-    weir_sys_sem_destroy(&s.is_in);
-    weir_sys_sem_destroy(&s.may_leave);
+    weir_sys_sem_destroy(&s.has_acquired);
+    weir_sys_sem_destroy(&s.may_release);
     end();
 }
 
-/* ---- deadlines: who gives up passes its turn on ---- */
+/* ---- deadlines: a waiter that times out passes its turn on ---- */
 
 static void acquire_in_time(void *arg)
 {
@@ -189,14 +189,14 @@ static void acquire_in_time(void *arg)
 
     (void)arg;
     MUST(err == 0 || err == -ETIMEDOUT);
-    reached(err == 0 ? "an entry in time" : "an entry too late");
+    reached(err == 0 ? "a permit in time" : "a permit too late");
 }
 
 static void deadlines(void)
 {
     make(1);
     MUST(weir_gate_acquire(s.gate, 0, WEIR_NO_WAIT) == 0);
-    add(&s.entered, 1);
+    add(&s.acquired, 1);
     go(acquire_in_time, NULL);
     go(acquire, NULL);
     weir_gate_release(s.gate, 0);
@@ -229,40 +229,41 @@ static void hold_again(void)
     end();
 }
 
-/* ---- who comes back needs a permit only ---- */
+/* ---- reacquiring needs only a permit ---- */
 
-static void come_back(void *arg)
+static void reacquire(void *arg)
 {
-    struct weir_gate_permit pass = { .gate = s.gate };
-    struct weir_gate_waiter place = { .enqueued = false };
+    struct weir_gate_permit permit = { .gate = s.gate };
+    struct weir_gate_waiter waiter = { .enqueued = false };
 
     (void)arg;
-    MUST(weir_sys_sem_init(&place.sem) == 0);
-    weir_gate_reacquire(&pass, &place);
+    MUST(weir_sys_sem_init(&waiter.sem) == 0);
+    weir_gate_reacquire(&permit, &waiter);
     MUST(add(&s.inside, 1) <= s.most);
     weir_sys_yield();
     add(&s.inside, -1);
-    weir_gate_release_permit(&pass);
-    weir_sys_sem_destroy(&place.sem);
+    weir_gate_release_permit(&permit);
+    weir_sys_sem_destroy(&waiter.sem);
 }
 
-/* While the first in line waits for the hold's end, who comes back goes
- * before it; but it may wake up for that after this time. */
-static void come_back_late(void)
+/* While the first in line waits for the end of the hold, a thread that
+ * reacquires its permit goes before it. It may be woken for that, and run only
+ * after the hold has ended. */
+static void reacquire_late(void)
 {
     make(1);
     MUST(weir_gate_acquire(s.gate, 0, WEIR_NO_WAIT) == 0);
-    add(&s.entered, 1);
+    add(&s.acquired, 1);
     MUST(weir_gate_hold(s.gate, 0, weir_after(WEIR_MS)) == 0);
     go(acquire, NULL);
-    go(come_back, NULL);
+    go(reacquire, NULL);
     weir_gate_release(s.gate, 0);
     pass(WEIR_MS);
     join_all();
     end();
 }
 
-/* ---- rate: an entry never comes before its slot ---- */
+/* ---- rate: no admission comes before its tick ---- */
 
 static void acquire_rated(void *arg)
 {
@@ -270,7 +271,7 @@ static void acquire_rated(void *arg)
 
     MUST(weir_gate_acquire(s.gate, 0, WEIR_FOREVER) == 0);
     *when = weir_now();
-    add(&s.entered, 1);
+    add(&s.acquired, 1);
     weir_gate_release(s.gate, 0);
 }
 
@@ -283,7 +284,8 @@ static void rate(void)
         go(acquire_rated, &s.when[i]);
     acquire_rated(&s.when[2]);
     join_all();
-    /* Slots lie 1 ms apart, so of k entries the last is k - 1 ms late. */
+    /* Ticks are 1 ms apart: the last of k admissions is at least k - 1 ms after
+     * the gate was made. */
     for (int i = 0; i < 3; i++) {
         int no_later = 0;
 
@@ -294,7 +296,7 @@ static void rate(void)
     end();
 }
 
-/* ---- keys: what changes for all of them is seen by each ---- */
+/* ---- keys: a change of the gate reaches each key ---- */
 
 static void make_keys(size_t keys, double rate_per_s)
 {
@@ -308,7 +310,7 @@ static void acquire_key(void *arg)
     uint64_t key = (uint64_t)(uintptr_t)arg;
 
     MUST(weir_gate_acquire(s.gate, key, WEIR_FOREVER) == 0);
-    add(&s.entered, 1);
+    add(&s.acquired, 1);
     weir_gate_release(s.gate, key);
 }
 
@@ -318,15 +320,15 @@ static void set_two(void *arg)
     set_limit(2);
 }
 
-/* Two keys are full, and two threads wait for one each. Nothing lets them in
- * but the higher limits, which two threads set at the same time. */
+/* Two keys are full, and a thread waits for each. They are admitted only by the
+ * higher limits, which two threads set concurrently. */
 static void keys_set(void)
 {
     make_keys(2, 0);
     s.most = 3 * 2;
     for (uint64_t key = 0; key < 2; key++) {
         MUST(weir_gate_acquire(s.gate, key, WEIR_NO_WAIT) == 0);
-        add(&s.entered, 1);
+        add(&s.acquired, 1);
         go(acquire_key, (void *)(uintptr_t)key);
     }
     go(set_two, NULL);
@@ -356,7 +358,7 @@ static void keys_hold(void)
     end();
 }
 
-/* A key that has no room while the others owe their rate a tick. */
+/* There is no room for a key while the rate of the others has not recovered. */
 static void acquire_new_key(void *arg)
 {
     int err = weir_gate_acquire(s.gate, 2, WEIR_NO_WAIT);
@@ -365,13 +367,13 @@ static void acquire_new_key(void *arg)
     MUST(err == 0 || err == -EAGAIN);
     if (err == 0)
         weir_gate_release(s.gate, 2);
-    add(err == 0 ? &s.entered : &s.refused, 1);
-    reached(err == 0 ? "a new key that found room" : "one that did not");
+    add(err == 0 ? &s.acquired : &s.rejected, 1);
+    reached(err == 0 ? "room for a new key" : "no room for a new key");
 }
 
-/* The holds of both keys are over, and they go on owing. Looking for room
- * finds that out, with the lock released in between: then one of them may be
- * in use, or no key may owe anything any more. */
+/* The holds of both keys have ended, but their rate has not recovered. The
+ * search for room finds this out and releases the lock in between: then one of
+ * the keys may be in use, or the gate may have no rate any more. */
 static void keys_room(void)
 {
     struct weir_gate_stats stats;
@@ -381,7 +383,7 @@ static void keys_room(void)
     for (uint64_t key = 0; key < 2; key++) {
         MUST(weir_gate_acquire(s.gate, key, WEIR_NO_WAIT) == 0);
         weir_gate_release(s.gate, key);
-        add(&s.entered, 1);
+        add(&s.acquired, 1);
         MUST(weir_gate_hold(s.gate, key, weir_after(WEIR_MS)) == 0);
     }
     pass(2 * WEIR_MS);
@@ -391,7 +393,7 @@ static void keys_room(void)
              .rate_per_s = WEIR_NONE }) == 0);
     acquire_key(NULL);
     join_all();
-    acquire_key((void *)(uintptr_t)1); /* on real threads its hold may last */
+    acquire_key((void *)(uintptr_t)1); /* on real threads it may be held yet */
     MUST(weir_gate_stats(s.gate, &stats) == 0 && stats.keys == 0);
     end();
 }
@@ -410,13 +412,13 @@ const struct scenario gate_scenarios[] = {
       .preemptions = 2 },
     { .name = "gate-deadlines", .run = deadlines, .check = check,
       .preemptions = 2,
-      .marks = { "an entry in time", "an entry too late" } },
+      .marks = { "a permit in time", "a permit too late" } },
     { .name = "gate-hold", .run = hold, .check = check,
       .preemptions = 2,
-      .marks = { "an entry in time", "an entry too late" } },
+      .marks = { "a permit in time", "a permit too late" } },
     { .name = "gate-hold-again", .run = hold_again, .check = check,
       .preemptions = 2 },
-    { .name = "gate-come-back", .run = come_back_late, .check = check,
+    { .name = "gate-reacquire", .run = reacquire_late, .check = check,
       .preemptions = 2 },
     { .name = "gate-rate", .run = rate, .check = check,
       .preemptions = 2 },
@@ -424,10 +426,10 @@ const struct scenario gate_scenarios[] = {
       .preemptions = 2 },
     { .name = "gate-keys-hold", .run = keys_hold, .check = check,
       .preemptions = 2 },
-    /* Without a check: statistics of keys that owe something change what is
-     * explored. */
+    /* Without a check: asking for statistics forgets keys, which would change
+     * what is explored. */
     { .name = "gate-keys-room", .run = keys_room, .locks_only = true,
       .preemptions = 2,
-      .marks = { "a new key that found room", "one that did not" } },
+      .marks = { "room for a new key", "no room for a new key" } },
     { 0 }
 };

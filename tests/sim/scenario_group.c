@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * scenario_group.c - groups: results, room, cancelling. */
+ * scenario_group.c - groups: results, room in the window, cancelling. */
 #include "scenario_group.h"
 
 #include "group/group_private.h"
@@ -107,7 +107,7 @@ ssize_t group_submit_arg(weir_fn *fn, void *arg)
     return group_submit_job((struct weir_job){ .fn = fn, .arg = arg });
 }
 
-/* ---- cancel against finish ---- */
+/* ---- cancelling jobs while they complete ---- */
 
 void group_cancel_every(void *arg)
 {
@@ -159,7 +159,7 @@ static void cancel_one_of_two(void)
     group_end();
 }
 
-/* ---- who submits waits for room, and the group is cancelled ---- */
+/* ---- cancelling a group while a thread waits for room in it ---- */
 
 static void submit_or_cancelled(void *arg)
 {
@@ -179,14 +179,14 @@ static void room_cancel(void)
     MUST(weir_pool_submit(group_state.pool, &job, 1, WEIR_NO_WAIT) == 1);
     go(submit_or_cancelled, NULL);
     MUST(weir_group_cancel(group_state.group, WEIR_EVERY, -ECANCELED) == 0);
-    join_all(); /* the pool has no room yet, so the cancel must do it */
+    join_all(); /* the pool has no room: only the cancel can end the wait */
     weir_sys_sem_post(&group_state.release);
     MUST(weir_pool_wait(group_state.pool, WEIR_FOREVER) == 0);
-    add(&group_state.ran, -1); /* that one was none of the group's */
+    add(&group_state.ran, -1); /* that job was not in the group */
     group_end();
 }
 
-/* The same by the group's deadline: what it would submit could never run. */
+/* The group's deadline ends the wait likewise. */
 static void room_deadline(void)
 {
     struct weir_job job = { .fn = wait_for_release };
@@ -220,11 +220,12 @@ static void submit_one(void *arg)
     MUST(group_submit(group_run_job, 1) == 1);
 }
 
-/* Who has announced itself has slept, or said that it does not. */
-static void nobody_left(struct weir_event_count *park)
+/* Check that every thread that called weir_ec_prepare_wait() has cancelled the
+ * wait, or has taken the post that woke it. */
+static void check_no_waiters(struct weir_event_count *ec)
 {
-    MUST(weir_ec_waiters(weir_atomic_load(&park->state, weir_seq_cst)) == 0);
-    MUST(weir_sys_sem_wait(&park->sem, INT64_MIN) != 0);
+    MUST(weir_ec_waiters(weir_atomic_load(&ec->state, weir_seq_cst)) == 0);
+    MUST(weir_sys_sem_wait(&ec->sem, INT64_MIN) != 0);
 }
 
 static void window_room(void)
@@ -236,13 +237,13 @@ static void window_room(void)
     submit_one(NULL);
     join_all();
     MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
-    nobody_left(&group_state.group->changed);
+    check_no_waiters(&group_state.group->changed);
     group_end();
 }
 
 /* ---- results ---- */
 
-static void tell(void *user)
+static void count_ready(void *user)
 {
     (void)user;
     add(&group_state.inner, 1);
@@ -251,15 +252,16 @@ static void tell(void *user)
 static void on_ready_destroy(void)
 {
     group_make(&group_two, &(struct weir_group_options){ .window = 2,
-        .on_ready = tell });
+        .on_ready = count_ready });
     MUST(group_submit(group_run_job, 2) == 2);
     weir_group_destroy(group_state.group);
-    MUST(add(&group_state.inner, 0) == 1); /* none was read in between */
+    /* Once: no result was read in between. */
+    MUST(add(&group_state.inner, 0) == 1);
     weir_pool_destroy(group_state.pool);
     weir_sys_sem_destroy(&group_state.release);
 }
 
-static void get_both(void *arg)
+static void get_first(void *arg)
 {
     struct weir_result result;
     int err = weir_group_get(group_state.group, 0, &result, WEIR_FOREVER);
@@ -273,8 +275,8 @@ static void two_getters(void)
 {
     group_make(&group_one, &group_small);
     MUST(group_submit(group_run_job, 1) == 1);
-    go(get_both, NULL);
-    get_both(NULL);
+    go(get_first, NULL);
+    get_first(NULL);
     join_all();
     MUST(add(&group_state.results, 0) == 1);
     group_end();

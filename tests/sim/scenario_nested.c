@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * scenario_nested.c - groups: waits inside jobs, and threads that help. */
+ * scenario_nested.c - groups: waits inside jobs, and application threads that
+ * help. */
 #include "scenario_group.h"
 
 static const struct weir_group_options helping = { .window = 2, .help = 1 };
@@ -17,24 +18,25 @@ static int inner_job(struct weir_context *cx, void *arg)
     return 0;
 }
 
-static int inner_nap(struct weir_context *cx, void *arg)
+static int inner_sleep(struct weir_context *cx, void *arg)
 {
     MUST(weir_sleep(cx, WEIR_MS) == 0);
     return inner_job(cx, arg);
 }
 
+/* Wait for a job of an inner group; it sleeps if `arg` is &group_state. */
 static int nest(struct weir_context *cx, void *arg)
 {
     struct weir_group *inner;
-    struct weir_job job = { .fn = arg == &group_state ? inner_nap
-                                                      : inner_job };
+    weir_fn *fn = arg == &group_state ? inner_sleep : inner_job;
+    struct weir_job job = { .fn = fn };
     ssize_t n;
 
     MUST(weir_group_create(&inner, group_state.pool,
                            &(struct weir_group_options){
                                .window = 1 }) == 0);
     n = weir_group_submit(inner, &job, 1, WEIR_FOREVER);
-    /* A group inside one that is cancelled already is so too. */
+    /* A group created inside a cancelled one is cancelled too. */
     MUST(n == 1 || (n == -ECANCELED && group_state.may_be_cancelled));
     MUST(weir_group_wait(inner, WEIR_FOREVER) == 0);
     weir_group_destroy(inner);
@@ -117,8 +119,8 @@ static void helped_gated(void)
     group_end();
 }
 
-/* A thread of the host's that helps with jobs that pass a gate of theirs
- * leaves nothing of the group's behind. */
+/* An external helper that runs jobs with a gate drops all references to the
+ * group: the group can be destroyed. */
 static void helped_deferred(void)
 {
     struct weir_gate *gate;
@@ -148,7 +150,7 @@ static int run_leaf(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* Have a job run by the other pool, and help with it. */
+/* Submit a job to the other pool, and help to run it. */
 static int cross(struct weir_context *cx, void *arg)
 {
     struct weir_pool *other = pair.pools[weir_pool_of(cx) == pair.pools[0]];
@@ -167,8 +169,8 @@ static const struct weir_pool_options alone = {
     .workers = 1, .capacity = 4, .limit = 1, .help_depth = 2
 };
 
-/* Each waits inside its pool's gate, which the other one would have to pass
- * to help: one of the two has to get through. */
+/* Each job holds the only permit of its pool's gate, which the other job needs
+ * to help. One of the two must get through. */
 static void cross_pools(void)
 {
     may_fail(false);
@@ -214,8 +216,8 @@ static void helped_cancelled(void)
     group_end();
 }
 
-/* The one worker waits for the next result, and finds nothing to run before
- * a job is submitted for which there is nobody else. */
+/* The only worker waits for the next result, and finds nothing to run until
+ * a job is submitted, which no other thread can run. */
 static int read_next(struct weir_context *cx, void *arg)
 {
     struct weir_result result;
@@ -234,7 +236,7 @@ static void submit_one(void *arg)
     MUST(group_submit(group_run_job, 1) == 1);
 }
 
-static void helped_anew(void)
+static void helped_late_job(void)
 {
     struct weir_job reads = { .fn = read_next };
 
@@ -249,8 +251,8 @@ static void helped_anew(void)
     group_end();
 }
 
-/* What a waiter is to run may not start before the pool's gate lets it: at a
- * time; or at none, until somebody says when. */
+/* Wait for a job that the pool's gate does not admit yet: it is held for 1 ms,
+ * or, if `arg` is set, until another thread shortens the hold. */
 static int wait_at_held_gate(struct weir_context *cx, void *arg)
 {
     (void)cx;
@@ -295,19 +297,19 @@ static void helped_held_for_less(void)
     help_at_held_gate(&group_state);
 }
 
-/* ---- run again inside ---- */
+/* ---- reruns by the waiter ---- */
 
-static int never_again(struct weir_context *cx, void *arg)
+static int rerun_never(struct weir_context *cx, void *arg)
 {
     (void)arg;
     weir_retry_in(cx, WEIR_FOREVER);
-    reached("a job to run again");
+    reached("a job reruns");
     return WEIR_RERUN;
 }
 
 static int wait_for_two(struct weir_context *cx, void *arg)
 {
-    ssize_t n = group_submit(never_again, 2);
+    ssize_t n = group_submit(rerun_never, 2);
 
     (void)cx;
     (void)arg;
@@ -316,13 +318,13 @@ static int wait_for_two(struct weir_context *cx, void *arg)
     return 0;
 }
 
-static void cancel_by_one(void *arg)
+static void cancel_singly(void *arg)
 {
     (void)arg;
     for (uint64_t i = 2; i-- > 0;) {
         int err;
 
-        /* Not before it is there. */
+        /* -ENOENT: it is not submitted yet. */
         while ((err = weir_group_cancel(group_state.group, i, -EINTR)) ==
                -ENOENT)
             weir_sys_yield();
@@ -330,9 +332,9 @@ static void cancel_by_one(void *arg)
     }
 }
 
-/* Who waits is to run them again at a time that never comes: it has to be
- * told when they must end instead. */
-static void stop_again(void (*stop)(void *), void *arg)
+/* A waiter must rerun two jobs at a time that never comes: it must be woken
+ * when they are stopped. */
+static void stop_reruns(void (*stop)(void *), void *arg)
 {
     group_make(&group_one, &group_small);
     MUST(weir_pool_submit(group_state.pool, &(struct weir_job){
@@ -343,27 +345,27 @@ static void stop_again(void (*stop)(void *), void *arg)
     group_end();
 }
 
-static void again_cancelled(void)
+static void rerun_cancelled(void)
 {
-    stop_again(group_cancel_every, NULL);
+    stop_reruns(group_cancel_every, NULL);
 }
 
-static void again_cancelled_by_one(void)
+static void rerun_cancelled_singly(void)
 {
-    stop_again(cancel_by_one, NULL);
+    stop_reruns(cancel_singly, NULL);
 }
 
-static void again_closed(void)
+static void rerun_closed(void)
 {
-    stop_again(close_pool, &group_state);
+    stop_reruns(close_pool, &group_state);
 }
 
-static int again_once(struct weir_context *cx, void *arg)
+static int rerun_once(struct weir_context *cx, void *arg)
 {
     if (weir_attempt(cx, NULL) == 2)
         return group_run_job(cx, arg);
     weir_retry_in(cx, WEIR_US);
-    reached("a job to run again");
+    reached("a job reruns");
     return WEIR_RERUN;
 }
 
@@ -371,13 +373,13 @@ static int wait_for_both(struct weir_context *cx, void *arg)
 {
     (void)cx;
     (void)arg;
-    MUST(group_submit(again_once, 2) == 2);
+    MUST(group_submit(rerun_once, 2) == 2);
     MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
     return 0;
 }
 
-/* Draining waits until both have run again. */
-static void again_drained(void)
+/* Draining waits until both jobs have run twice. */
+static void rerun_drained(void)
 {
     group_make(&group_one, &group_small);
     MUST(weir_pool_submit(group_state.pool, &(struct weir_job){
@@ -388,9 +390,9 @@ static void again_drained(void)
     group_end();
 }
 
-/* ---- naps and ends inside ---- */
+/* ---- jobs that sleep, or end their thread ---- */
 
-static void nested_nap(void)
+static void nested_sleep(void)
 {
     group_make(&gated, &group_small);
     MUST(group_submit_arg(nest, &group_state) == 1);
@@ -408,7 +410,7 @@ static int sleep_until_deadline(struct weir_context *cx, void *arg)
     return group_run_job(cx, arg);
 }
 
-/* The time at which it is woken is the time at which it should end. */
+/* The deadline of the job ends its sleep. */
 static void job_deadline(void)
 {
     group_make(&group_two, &group_small);
@@ -433,7 +435,7 @@ static void exit_in_job(void)
     group_end();
 }
 
-/* ---- each ---- */
+/* ---- parallel loops ---- */
 
 static int run_element(struct weir_context *cx, void *user, void *element)
 {
@@ -467,26 +469,28 @@ const struct scenario nested_scenarios[] = {
       .faults = WEIR_SIM_NO_MEMORY, .preemptions = 1, .sim_only = true,
       .marks = { "no group" } },
     { .name = "group-helped-gated", .run = helped_gated, .preemptions = 1 },
-    { .name = "group-helped-tasks", .run = helped_deferred, .preemptions = 1 },
+    { .name = "group-helped-deferred", .run = helped_deferred,
+      .preemptions = 1 },
     { .name = "group-cross-pools", .run = cross_pools, .preemptions = 1 },
     { .name = "group-helped-drained", .run = helped_drained,
       .preemptions = 1 },
     { .name = "group-helped-cancelled", .run = helped_cancelled,
       .preemptions = 1 },
-    { .name = "group-helped-anew", .run = helped_anew, .preemptions = 1 },
+    { .name = "group-helped-late-job", .run = helped_late_job,
+      .preemptions = 1 },
     { .name = "pool-helped-held", .run = helped_held, .preemptions = 1 },
     { .name = "group-helped-held-for-less", .run = helped_held_for_less,
       .preemptions = 1 },
-    { .name = "group-again-cancelled", .run = again_cancelled,
-      .preemptions = 2, .marks = { "a job to run again" } },
-    { .name = "group-again-cancelled-by-one",
-      .run = again_cancelled_by_one, .preemptions = 2,
-      .marks = { "a job to run again" } },
-    { .name = "group-again-closed", .run = again_closed,
-      .preemptions = 2, .marks = { "a job to run again" } },
-    { .name = "group-again-drained", .run = again_drained,
-      .preemptions = 2, .marks = { "a job to run again" } },
-    { .name = "group-nested-nap", .run = nested_nap, .preemptions = 1 },
+    { .name = "group-rerun-cancelled", .run = rerun_cancelled,
+      .preemptions = 2, .marks = { "a job reruns" } },
+    { .name = "group-rerun-cancelled-singly",
+      .run = rerun_cancelled_singly, .preemptions = 2,
+      .marks = { "a job reruns" } },
+    { .name = "group-rerun-closed", .run = rerun_closed,
+      .preemptions = 2, .marks = { "a job reruns" } },
+    { .name = "group-rerun-drained", .run = rerun_drained,
+      .preemptions = 2, .marks = { "a job reruns" } },
+    { .name = "group-nested-sleep", .run = nested_sleep, .preemptions = 1 },
     { .name = "group-job-deadline", .run = job_deadline, .preemptions = 1,
       .marks = { "a sleep cut short" } },
     { .name = "group-exit-in-job", .run = exit_in_job,

@@ -5,7 +5,7 @@
 static struct {
     struct weir_queue *queue;
     COUNTER put, taken;
-    int next[2]; /* of each putter: what comes next */
+    int next[2]; /* the next item of each producer */
 } s;
 
 static void make(size_t capacity)
@@ -28,7 +28,7 @@ static void end(void)
     weir_queue_destroy(queue);
 }
 
-/* Takes one item and checks that it is its putter's next. */
+/* Take one item and check that it is the next one of its producer. */
 static int take_one(void)
 {
     int item = -1;
@@ -43,7 +43,7 @@ static int take_one(void)
     return err;
 }
 
-/* ---- two who put, one who takes, one place ---- */
+/* ---- two producers, one consumer, a capacity of one ---- */
 
 static void put_two(void *arg)
 {
@@ -72,7 +72,7 @@ static void hand_over(void)
     end();
 }
 
-/* ---- close against those who wait ---- */
+/* ---- close while threads wait ---- */
 
 static void put_until_closed(void *arg)
 {
@@ -143,7 +143,7 @@ static void close_putters(void)
     end();
 }
 
-/* ---- one put for two ---- */
+/* ---- one put for two consumers ---- */
 
 static void take_just_one(void *arg)
 {
@@ -198,7 +198,8 @@ static void timed(void)
     end();
 }
 
-/* One item for three, and no other put that could wake who is left over. */
+/* One item for three consumers, and no other put that could wake a consumer
+ * whose notification was lost. */
 static void one_for_three(void)
 {
     int item = 7;
@@ -213,7 +214,7 @@ static void one_for_three(void)
     end();
 }
 
-/* ---- a put to a large queue naps first ---- */
+/* ---- a put to a large queue waits until it is half free ---- */
 
 enum { LARGE = 16 };
 
@@ -249,8 +250,8 @@ static void take_large(int count)
          count);
 }
 
-/* Half of it at once, and nothing more. */
-static void nap_half(void)
+/* Half of the items are taken in one call, and no more. */
+static void half_free(void)
 {
     make_full();
     go(put_large, NULL);
@@ -262,8 +263,9 @@ static void nap_half(void)
     end();
 }
 
-/* Two places, one after the other: nobody who naps is told. */
-static void nap_one(void)
+/* Two items are taken, one after the other: too few to notify a producer that
+ * waits for half of the queue. */
+static void less_than_half_free(void)
 {
     make_full();
     go(put_large, NULL);
@@ -276,7 +278,7 @@ static void nap_one(void)
     end();
 }
 
-static void nap_close(void)
+static void half_free_close(void)
 {
     make_full();
     go(put_large, NULL);
@@ -289,7 +291,7 @@ static void nap_close(void)
     end();
 }
 
-/* Before the end of the nap, and after it. */
+/* One deadline is before the time limit of that wait, and one after it. */
 static void put_in_time(void *arg)
 {
     int err = weir_queue_put(s.queue, &s.next[0],
@@ -300,7 +302,7 @@ static void put_in_time(void *arg)
     reached(err == 0 ? "a put in time" : "a put too late");
 }
 
-static void nap_deadline(void)
+static void half_free_deadline(void)
 {
     static int64_t short_ns = WEIR_MS / 2, long_ns = 2 * WEIR_MS;
 
@@ -338,8 +340,8 @@ static void join(void)
     end();
 }
 
-/* Each item is done before its taker takes the next: who joins after the
- * second was put is not told so by the end of the first. */
+/* A consumer finishes each item before it takes the next. A thread that joins
+ * after the second put must not return because the first item is done. */
 static void take_and_do_slowly(void *arg)
 {
     (void)arg;
@@ -386,13 +388,14 @@ const struct scenario queue_scenarios[] = {
     { .name = "queue-one-for-three", .run = one_for_three, .check = check,
       .preemptions = 2,
       .marks = { "a take in time", "a take too late" } },
-    { .name = "queue-nap-half", .run = nap_half, .check = check_large,
+    { .name = "queue-half-free", .run = half_free, .check = check_large,
       .preemptions = 2 },
-    { .name = "queue-nap-one", .run = nap_one, .check = check_large,
-      .preemptions = 2 },
-    { .name = "queue-nap-close", .run = nap_close, .check = check_large,
-      .preemptions = 2, .marks = { "a put refused" } },
-    { .name = "queue-nap-deadline", .run = nap_deadline,
+    { .name = "queue-less-than-half-free", .run = less_than_half_free,
+      .check = check_large, .preemptions = 2 },
+    { .name = "queue-half-free-close", .run = half_free_close,
+      .check = check_large, .preemptions = 2,
+      .marks = { "a put refused" } },
+    { .name = "queue-half-free-deadline", .run = half_free_deadline,
       .check = check_large, .preemptions = 2,
       .marks = { "a put in time", "a put too late" } },
     { .name = "queue-join", .run = join, .check = check, .preemptions = 1 },

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * scenario_table.c - the shared table: updates in place, its bound, a
- * snapshot. Nobody sleeps here but for a lock. */
+ * scenario_table.c - the shared table: updates in place, the limit of entries,
+ * a snapshot. Threads wait only for locks. */
 #include "scenario.h"
 
 static struct {
@@ -22,7 +22,7 @@ static void end(void)
     weir_table_destroy(s.table);
 }
 
-/* ---- adding one in place ---- */
+/* ---- concurrent updates in place ---- */
 
 static int add_one(void *user, void *value, size_t bytes)
 {
@@ -79,18 +79,18 @@ static void bounded(void)
     go(put, keys[1]);
     put(keys[0]);
     join_all();
-    /* One key has found room, whichever, which is put once or twice. */
+    /* One of the keys has found room, and was put once or twice. */
     MUST(add(&s.put, 0) <= 2 && add(&s.put, 0) + add(&s.full, 0) == 3);
     MUST(weir_table_count(s.table) == (add(&s.put, 0) > 0));
     end();
 }
 
-/* ---- a snapshot of one moment ---- */
+/* ---- a snapshot is that of one moment ---- */
 
 static void move(void *arg)
 {
     (void)arg;
-    /* First there, then gone here: a snapshot has one or both. */
+    /* "there" is put before "here" is removed: a snapshot has one or both. */
     MUST(weir_table_put(s.table, weir_text("there"), weir_text("x")) == 0);
     MUST(weir_table_remove(s.table, weir_text("here")) == 0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * scenario_writer.c - the writer: records, flushes and errors of the file.
- * The file is a simulated one: for the simulator only. */
+ * scenario_writer.c - the writer: records, flushes and errors of the file. The
+ * file is simulated, so these scenarios run only in the simulator. */
 #include "scenario.h"
 
 #include <stdio.h>
@@ -34,8 +34,8 @@ static int write_record(int number, int64_t deadline)
     return err;
 }
 
-/* Counts the whole records, each there at most once. A part of another may
- * follow while it is being written. */
+/* Count the whole records and check that none is there twice. Unless `at_rest`,
+ * a part of another record may follow. */
 static int records_in_file(bool at_rest)
 {
 #if defined(WEIR_SIM)
@@ -85,7 +85,7 @@ static void write_and_flush(void *arg)
     if (err == 0)
         err = weir_writer_flush(s.writer, WEIR_FOREVER);
     if (err == 0) {
-        reached("a flush good");
+        reached("a flush done");
         MUST(records_in_file(false) >= add(&s.flushed, 1));
     } else {
         MUST(is_file_error(err));
@@ -106,7 +106,7 @@ static void flush_error(void)
     end();
 }
 
-/* ---- room for one ---- */
+/* ---- a capacity of one record ---- */
 
 static void write_two(void *arg)
 {
@@ -195,7 +195,7 @@ static void reopened(void)
     end();
 }
 
-/* ---- whatever fails: nothing hangs, leaks, or is torn ---- */
+/* ---- after any failure nothing hangs, leaks or is torn ---- */
 
 static void write_flush_any(void *arg)
 {
@@ -228,7 +228,7 @@ static void anything_fails(void)
     weir_writer_destroy(s.writer);
 }
 
-/* A file that ends in the middle of a record is opened. */
+/* Open a file that ends in the middle of a record. */
 static void open_torn(void)
 {
     const struct iovec torn = { .iov_base = (char[]){ "torn" },
@@ -257,7 +257,7 @@ static void open_torn(void)
     join_all();
     weir_writer_destroy(s.writer);
     MUST(records_in_file(true) == add(&s.accepted, 0));
-    reached("a record behind the last whole one");
+    reached("a record after the last whole one");
 }
 
 #define WRITE_FAULTS                                                        \
@@ -267,7 +267,7 @@ static void open_torn(void)
 const struct scenario writer_scenarios[] = {
     { .name = "writer-flush-error", .run = flush_error, .sim_only = true,
       .faults = WRITE_FAULTS, .preemptions = 2,
-      .marks = { "a flush good", "a flush failed" } },
+      .marks = { "a flush done", "a flush failed" } },
     { .name = "writer-room", .run = room, .sim_only = true,
       .faults = WRITE_FAULTS, .preemptions = 1 },
     { .name = "writer-room-deadline", .run = room_deadline,
@@ -281,8 +281,8 @@ const struct scenario writer_scenarios[] = {
       .sim_only = true, .preemptions = 1, .marks = { "no writer" } },
     { .name = "writer-open-torn", .run = open_torn, .sim_only = true,
       .faults = WEIR_SIM_NO_MEMORY | WEIR_SIM_NO_THREAD, .preemptions = 1,
-      .marks = { "no writer", "a record behind the last whole one" } },
+      .marks = { "no writer", "a record after the last whole one" } },
     { .name = "writer-reopen", .run = reopened, .sim_only = true,
-      .preemptions = 2, .marks = { "a flush good" } },
+      .preemptions = 2, .marks = { "a flush done" } },
     { 0 }
 };

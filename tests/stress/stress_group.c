@@ -547,8 +547,8 @@ static void group_programs(void)
 }
 
 static const struct tap_case cases[] = {
-    { "random programs: each job of a group ends once, with its result",
-      group_programs },
+    { "random programs: each job of a group ends exactly once and has its "
+      "result", group_programs },
 };
 
 int main(void)

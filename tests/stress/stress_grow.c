@@ -366,8 +366,8 @@ static void grow_programs(void)
 }
 
 static const struct tap_case cases[] = {
-    { "random programs: pools grow, lenders come and go, each job ends once",
-      grow_programs },
+    { "random programs: each job ends exactly once while pools grow and "
+      "caller threads come and go", grow_programs },
 };
 
 int main(void)

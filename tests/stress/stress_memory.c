@@ -152,7 +152,7 @@ static void tasks(void)
 static const struct tap_case cases[] = {
     { "a million jobs from a lazy input run through a window of 64 in memory "
       "that does not grow", lazy_input },
-    { "jobs that wait, run again and pass gates of many keys leave no memory "
+    { "deferred jobs that rerun and pass gates of many keys leave no memory "
       "behind", tasks },
 };
 

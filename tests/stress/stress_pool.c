@@ -492,9 +492,9 @@ static void destroy_programs(void)
 }
 
 static const struct tap_case cases[] = {
-    { "random programs: each job ends once, in bounds, and nothing hangs",
-      pool_programs },
-    { "random programs: destroying ends each job once, whatever goes on",
+    { "random programs: each job ends exactly once within its limits, and "
+      "nothing hangs", pool_programs },
+    { "random programs: destroying a busy pool ends each job exactly once",
       destroy_programs },
 };
 

@@ -264,9 +264,9 @@ static void gate_programs(void)
 }
 
 static const struct tap_case cases[] = {
-    { "random programs: each item is taken once, in order, in time",
+    { "random programs: each item is taken exactly once, in order and in time",
       queue_programs },
-    { "random programs: never more are inside a gate than may be",
+    { "random programs: a gate never admits more than its limit",
       gate_programs },
 };
 

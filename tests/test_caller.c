@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_lend.c - the promises of weir_pool_run(), and of pools without
+ * test_caller.c - the promises of weir_pool_run(), and of pools without
  * threads. */
 #include "asleep.h"
 #include "jobs.h"
@@ -889,49 +889,54 @@ static void forked(void)
 }
 
 static const struct tap_case cases[] = {
-    { "a pool without threads is run by the thread that lends itself",
+    { "a pool without threads is run by its caller thread",
       this_thread_runs_all },
-    { "the hooks run for a lender, if there is something to run",
+    { "the hooks run for a caller thread if there is something to run",
       the_hooks_run },
-    { "a lender whose start hook fails runs nothing", a_failing_hook },
-    { "a hook that stores nothing leaves nothing of another lender's",
-      nothing_stored },
-    { "the deadline of a lender is looked at between jobs", deadlines },
-    { "a lender waits for a job that is not due", a_delayed_job },
-    { "lending to oneself is EDEADLK, to another pool fine", from_a_job },
-    { "one lender more than there may be is EBUSY", too_many_lenders },
-    { "a lender runs jobs beside a worker", beside_a_worker },
-    { "lenders return when others have made the pool quiet",
+    { "a caller thread whose start hook fails runs nothing", a_failing_hook },
+    { "a start hook that stores nothing does not see the pointer of another "
+      "caller thread", nothing_stored },
+    { "the deadline of a caller thread is checked between jobs", deadlines },
+    { "a caller thread waits for a job that is not due", a_delayed_job },
+    { "weir_pool_run in a job of the same pool returns EDEADLK, and works on "
+      "another pool", from_a_job },
+    { "one caller thread more than callers_max gets EBUSY", too_many_lenders },
+    { "a caller thread and a worker run jobs in parallel", beside_a_worker },
+    { "caller threads return once other threads have made the pool idle",
       others_make_it_quiet },
-    { "a submitter that finds no room may run a job", caller_runs },
-    { "lenders and submitters of a small pool lose nothing", many_at_once },
-    { "a lender that leaves wakes who waits for room", leaving_makes_room },
-    { "a lender that leaves wakes who waits for quiet",
-      leaving_tells_who_waits },
-    { "a job starts, though who waited for its time has left",
-      leaving_before_a_job_is_due },
-    { "a job runs, though the lender woken for it has left",
+    { "a submitter that finds no room may become a caller thread",
+      caller_runs },
+    { "caller threads and submitters of a small pool lose no job",
+      many_at_once },
+    { "a caller thread that leaves wakes a thread that waits for room",
+      leaving_makes_room },
+    { "a caller thread that leaves wakes a thread that waits until the pool "
+      "is idle", leaving_tells_who_waits },
+    { "a job starts although the caller thread that waited for its start time "
+      "has left", leaving_before_a_job_is_due },
+    { "a job runs although the caller thread that was woken for it has left",
       leaving_as_jobs_come },
-    { "a lender with a deadline sleeps at a full gate", a_full_gate },
-    { "a lender with a deadline sleeps at a held gate", a_held_gate },
-    { "a job starts, though who stood at the gate has left",
+    { "a caller thread with a deadline sleeps at a full gate", a_full_gate },
+    { "a caller thread with a deadline sleeps at a held gate", a_held_gate },
+    { "a job starts although the delegate at the gate has left",
       leaving_the_gate },
     { "closing drains a pool without threads", draining },
-    { "a drain that had no time goes on when it is called again",
+    { "a drain that timed out continues when it is called again",
       draining_in_steps },
-    { "a drain without threads drops what is held", draining_held },
-    { "so it does with all that is ready, though it has no time",
-      draining_ready_ones_held },
-    { "a drain ends what a lender has left", draining_behind_a_lender },
-    { "cancelling tells a lender's job, and waits for it",
+    { "draining a pool without threads drops held jobs", draining_held },
+    { "draining a pool without threads drops all held ready jobs even with "
+      "WEIR_NO_WAIT", draining_ready_ones_held },
+    { "a drain runs the jobs that a caller thread has left",
+      draining_behind_a_lender },
+    { "cancelling asks a caller thread's job to stop and waits for it",
       cancelling_a_lender },
-    { "lenders of a cancelled pool sleep until it is quiet",
+    { "caller threads of a cancelled pool sleep until it is idle",
       lenders_of_a_cancelled_pool },
     { "destroying a pool without threads drops its jobs", destroying_drops },
-    { "nested groups end on a lender, with a limit of 1",
+    { "nested groups end on a caller thread of a pool with limit 1",
       groups_without_threads },
-    { "a job that ends a lender's thread aborts", exiting },
-    { "a forked child that lends itself is ECHILD", forked },
+    { "a job that ends a caller thread aborts", exiting },
+    { "weir_pool_run in a forked child returns ECHILD", forked },
 };
 
 int main(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_listen.c - the promises of weir_on_stop(). */
+ * test_on_stop.c - the promises of weir_on_stop(). */
 #include "asleep.h"
 
 #include <weir/group.h>
@@ -481,24 +481,26 @@ static void many(void)
 }
 
 static const struct tap_case cases[] = {
-    { "whatever way a job is cancelled, its listener is called, once",
-      each_way },
-    { "a job of no group is called when its pool is cancelled",
-      in_no_group },
-    { "cancelling calls no listener of other jobs", others_are_left_alone },
-    { "a job that was cancelled has its listener called at once",
+    { "the stop function of a job is called exactly once, however the job is "
+      "cancelled", each_way },
+    { "the stop function of a job without a group is called when its pool is "
+      "cancelled", in_no_group },
+    { "cancelling a job calls no stop function of another job",
+      others_are_left_alone },
+    { "a cancelled job that sets a stop function has it called immediately",
       already_cancelled },
-    { "the last listener is called, and none that was taken back",
+    { "only the last stop function is called, and none that was removed",
       taken_back },
-    { "a listener is not called after its job", never_after_the_job },
-    { "a job does not end while its listener is being called",
+    { "a stop function is not called after its job has ended",
+      never_after_the_job },
+    { "a job does not end while its stop function is being called",
       ending_meanwhile },
-    { "a pool is not quiet while a listener is being called",
+    { "a pool is not idle while a stop function is being called",
       exiting_meanwhile },
-    { "a job and the one it helps have a listener each", nested },
-    { "cancelling an outer job calls those of the inner ones too",
+    { "a job and the job it helps have one stop function each", nested },
+    { "cancelling an outer job calls the stop functions of the inner jobs",
       both_are_called },
-    { "listening and cancelling race to no harm", many },
+    { "setting a stop function and cancelling may race", many },
 };
 
 int main(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_each.c - the promises of parallel loops, of group.h. */
+ * test_for_each.c - the promises of parallel loops, of group.h. */
 #include "jobs.h"
 
 #define ENDLESS ((size_t)-1 / 2) /* elements of no size: the cursor is 64 bits
@@ -180,6 +180,9 @@ static void as_many_threads_as_workers(void)
         }
 }
 
+/* With `flag` the loop lasts long enough for all helpers to join, and for the
+ * system to preempt threads inside. An element does not call sched_yield(): if
+ * all processors are busy, that takes tens of milliseconds. */
 static int enter_and_leave(struct weir_context *cx, void *user,
                            void *element)
 {
@@ -189,7 +192,7 @@ static int enter_and_leave(struct weir_context *cx, void *user,
 
     while (most < now && !atomic_compare_exchange_weak(&r->most, &most, now))
         continue;
-    sched_yield();
+    run_for(atomic_load(&r->flag) ? 200 * WEIR_US : 2 * WEIR_US);
     atomic_fetch_sub(&r->inside, 1);
     return add_one(cx, user, element);
 }
@@ -203,8 +206,10 @@ static void no_more_threads(void)
             run_init(&r);
             r.pool = make_limited(4, limit);
             r.each = (struct weir_each){ .fn = enter_and_leave, .size = 1 };
-            for (int i = 0; i < 50; i++)
+            for (int i = 0; i < 50; i++) {
+                atomic_store(&r.flag, i == 0);
                 count_elements(&r, 200, inside);
+            }
             EXPECT(atomic_load(&r.most) <= (limit != 0 ? limit : 4));
             /* A worker gives its permit back before it sleeps. */
             if (limit != 0)
@@ -492,7 +497,7 @@ static void sum_up(struct run *r, size_t count, int inside)
 static int accumulate_slowly(struct weir_context *cx, void *user,
                              void *element)
 {
-    sched_yield();
+    run_for(2 * WEIR_US);
     return accumulate(cx, user, element);
 }
 
@@ -1337,7 +1342,7 @@ static void in_a_forked_child(void)
 static const struct tap_case cases[] = {
     { "a loop runs every element exactly once", every_element_once },
     { "a loop over no elements returns 0", no_elements },
-    { "an option of a loop that is out of range is EINVAL",
+    { "a loop with an option out of range returns EINVAL",
       options_out_of_range },
     { "a loop runs on as many threads as the pool has workers",
       as_many_threads_as_workers },
@@ -1351,49 +1356,47 @@ static const struct tap_case cases[] = {
       elements_that_take_longer },
     { "an element is told its index, its pool and what worker_start stored",
       what_an_element_is_told },
-    { "a loop leaves the tag of the job around it as it was",
-      the_job_around },
+    { "a loop leaves the tag of its enclosing job unchanged", the_job_around },
     { "a reduction adds up every element once", reductions },
     { "a reduction at a rate adds up every element once",
       paced_reductions },
     { "a loop that fails combines its accumulators",
       a_reduction_that_fails },
-    { "an accumulator that cannot be made ends a loop with the status of init",
-      an_accumulator_that_fails },
-    { "loops inside loops end, on any number of workers", nested_loops },
-    { "a loop that is nested deeper than help_depth is EDEADLK",
+    { "an accumulator that cannot be initialised ends a loop with the status "
+      "of init", an_accumulator_that_fails },
+    { "nested loops end on any number of workers", nested_loops },
+    { "a loop that is nested deeper than help_depth returns EDEADLK",
       nested_too_deep },
     { "the first status that is not 0 ends a loop and is its result",
       the_first_status },
-    { "a failure tells the elements that run to stop",
-      a_failure_stops_others },
-    { "a loop ends with the reason why its job was cancelled",
+    { "a failure asks the running elements to stop", a_failure_stops_others },
+    { "a loop ends with the reason for which its job was cancelled",
       cancelled_around },
     { "a loop ends at the deadline of its job", late_around },
-    { "cancelling the pool ends a loop, and a closed pool refuses one",
+    { "cancelling the pool ends a loop, and a closed pool rejects one",
       the_pool_is_cancelled },
     { "draining the pool waits for a loop that has begun",
       the_pool_is_drained },
     { "an element that ends the thread of a worker ends the loop",
       a_thread_ends },
-    { "an element that ends the thread of the application aborts",
+    { "an element that ends an application thread aborts",
       an_application_thread_ends },
-    { "an element that asks for another run gets one", an_element_again },
-    { "cancelling ends the pause of an element that asked for another run",
+    { "an element that returns WEIR_RERUN runs again", an_element_again },
+    { "cancelling ends the pause of an element before its rerun",
       an_endless_element },
-    { "workers of a long loop run other jobs, too", helpers_give_way },
-    { "the calling thread of a long loop hands its permit on",
+    { "workers of a long loop also run other jobs", helpers_give_way },
+    { "the calling thread of a long loop passes its permit to a waiter",
       callers_give_way },
     { "a pool without workers runs a loop in the calling thread",
       without_workers },
-    { "a full pool does not hold up a loop", a_full_ring },
+    { "a full pool does not delay a loop", a_full_ring },
     { "elements of a loop are not counted as jobs", elements_are_no_jobs },
     { "the jobs of a loop have its name", helpers_have_a_name },
     { "with a rate each element of a loop uses a tick", the_rate },
-    { "a hold in the middle of a loop holds the elements that are left",
+    { "a hold in the middle of a loop holds the remaining elements",
       a_hold_in_the_middle },
     { "no element of a loop begins while the gate is held", held_before },
-    { "in a forked child a loop is ECHILD", in_a_forked_child },
+    { "a loop in a forked child returns ECHILD", in_a_forked_child },
 };
 
 int main(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * stress_task.c - random programs of jobs that wait: times, deadlines,
+ * stress_deferred.c - random programs of jobs that wait: times, deadlines,
  * periods, reruns, priorities and gates with keys that two pools share, in
  * groups and inside jobs, while gates are held and set, jobs cancelled, and
  * pools closed. */
@@ -478,8 +478,8 @@ static void random_programs(void)
 }
 
 static const struct tap_case cases[] = {
-    { "random programs: what waits ends once, inside its gates",
-      random_programs },
+    { "random programs: each deferred job ends exactly once and runs only "
+      "with its permits", random_programs },
 };
 
 int main(void)
