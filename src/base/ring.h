@@ -423,6 +423,7 @@ static inline size_t weir_ring_take_while(
     struct weir_ring *ring, void *items, size_t count, size_t bytes,
     bool (*wanted)(void *user, void *item), void *user)
 {
+    /* Relaxed: the compare-and-swap or the seq_cst load below checks it. */
     uint64_t head = weir_atomic_load(&ring->head, weir_relaxed);
     size_t n = 0;
 

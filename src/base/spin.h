@@ -31,7 +31,7 @@
  *
  * Guard keys:
  *   (a)  atomic, accessed by any thread
- *   (t)  accessed only by the thread that waits
+ *   (o)  accessed only by the thread that waits
  */
 #ifndef WEIR_SPIN_H
 #define WEIR_SPIN_H
@@ -48,10 +48,10 @@ struct weir_spin_history {
 
 /* The state of one wait, initially zero. */
 struct weir_spin {
-    int64_t budget_used_ns; /* (t) time charged so far */
-    int64_t total_ns;       /* (t) all time so far, charged or not */
-    int64_t last_ns;        /* (t) duration of the last round */
-    uint64_t left;          /* (t) remaining work before the last round */
+    int64_t budget_used_ns; /* (o) time charged so far */
+    int64_t total_ns;       /* (o) all time so far, charged or not */
+    int64_t last_ns;        /* (o) duration of the last round */
+    uint64_t left;          /* (o) remaining work before the last round */
 };
 
 /* Return whether this wait may spin. */
@@ -61,6 +61,7 @@ static inline bool weir_spin_begin(struct weir_spin_history *history)
 
     if (!weir_sys_can_spin())
         return false; /* in the simulator: GCOVR_EXCL_LINE */
+    /* Relaxed, here and in weir_spin_end(): it publishes nothing, see above. */
     waits_to_skip = weir_atomic_load(&history->waits_to_skip, weir_relaxed);
     if (waits_to_skip > 0)
         weir_atomic_store(&history->waits_to_skip, waits_to_skip - 1,

@@ -22,20 +22,21 @@
  *   belongs to its pool.
  * Locks and lock order: one mutex per gate guards everything. A job with two
  *   gates locks both, in the order of their addresses. The complete order is:
- *   a pool's own gate, the gates of jobs by address, then the lock of a pool's
- *   deferred jobs. No callback of the application runs under these locks. The
- *   `claim` callbacks of a pool do: they take from a ring, and wait for nobody
- *   except a producer that is filling a cell. So do park(), notify() and
- *   expedite() of a parked job.
+ *   the lock of a group that calls in, a pool's own gate, the gates of jobs by
+ *   address, the lock of a pool's deferred jobs. No callback of the application
+ *   runs under these locks. The `claim` callbacks of a pool do: they take from
+ *   a ring, and wait for nobody except a producer that is filling a cell. So do
+ *   park(), notify() and expedite() of a parked job, and changed(), which only
+ *   wake threads and lock the deferred jobs.
  * Memory ordering: the mutexes order everything; there are no atomics.
  * Invariants:
  *   - inside == permits acquired - permits released, per key and in total.
  *   - An admission needs inside < limit, the end of every hold, a tick that has
  *     come, and no earlier waiter. A reacquisition needs only inside < limit
  *     and no earlier waiter that could use the permit now.
- *   - Only the waiter whose turn it is acquires. It either has a post that it
- *     has not answered yet, or sleeps until the time of its tick or the end of
- *     a hold, or cannot proceed before a permit is released.
+ *   - Of the waiters in line only the one whose turn it is acquires. It either
+ *     has a post that it has not answered yet, or sleeps until the time of its
+ *     tick or the end of a hold, or cannot proceed before a permit is released.
  *   - A parked job holds no permit.
  * Who notifies whom:
  *   - Every change that may admit the waiter whose turn it is posts its
@@ -48,7 +49,7 @@
  *   line, whose thread may need some microseconds to wake up.
  *
  * Guard keys:
- *   (c)  constant after weir_gate_create(); of a gate's owner: after
+ *   (c)  constant after weir_gate_create(); `changed` and `owner` after
  *        weir_gate_set_owner()
  *   (l)  guarded by the lock of the gate
  */
