@@ -305,7 +305,7 @@ struct weir_ring_batch {
 };
 
 /* Put copies of items, waiting for room. Only an `insider` may put once
- * insiders_only is set. Returns the number put, always a prefix, or if none was:
+ * insiders_only is set. Returns the number put, always a prefix; if none was:
  *   0           the batch is empty
  *   -EAGAIN     no room, and the deadline was WEIR_NO_WAIT
  *   -ETIMEDOUT  no room before the deadline
