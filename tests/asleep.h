@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * asleep.h - whether another thread of this process sleeps, where the system
- * tells: a test that waits for that need not guess how long it takes. */
+ * asleep.h - whether another thread of this process sleeps, if the system
+ * reports it: a test that waits for that need not guess how long it takes. */
 #ifndef WEIR_TESTS_ASLEEP_H
 #define WEIR_TESTS_ASLEEP_H
 
@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #endif
 
-/* The number of this thread; 0 where there is none. */
+/* The thread ID of this thread; 0 if the system has none. */
 static inline int thread_number(void)
 {
 #if defined(__linux__)
@@ -21,7 +21,7 @@ static inline int thread_number(void)
 #endif
 }
 
-/* Whether it sleeps now; a thread without a number always does. */
+/* Whether the thread sleeps now; a thread without an ID always does. */
 static inline int sleeps_now(int number)
 {
 #if defined(__linux__)
@@ -46,7 +46,7 @@ static inline int sleeps_now(int number)
 #endif
 }
 
-/* Whether it goes on sleeping: one that waits for a lock does not. */
+/* Whether the thread stays asleep: one that waits for a lock does not. */
 static inline int is_asleep(int number)
 {
     for (int i = 0; i < 50; i++) {

@@ -8,7 +8,7 @@
 #include <weir/http.h>
 
 static const struct weir_http_options plain = {
-    /* long enough for a slow machine; no test waits for it */
+    /* long enough for a slow machine; no test waits that long */
     .timeout_ns = 120 * WEIR_S, .connect_timeout_ns = 60 * WEIR_S,
     .proxy = "" };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * jobs.h - what the tests of tasks share: pools, gates and groups, or the
- * end of the program; and a job that tells what becomes of it. */
+ * jobs.h - what the tests of deferred jobs share: functions that create
+ * pools, gates and groups or end the program, and a job that records its
+ * outcome. */
 #ifndef WEIR_TESTS_JOBS_H
 #define WEIR_TESTS_JOBS_H
 
@@ -84,8 +85,8 @@ static inline void submit_fn(struct weir_pool *pool, weir_fn *fn, void *arg)
                                  .arg = arg }, 1, WEIR_NO_WAIT) == 1);
 }
 
-/* What a job that says it runs, and then waits to be let go, and those beside
- * it note. */
+/* What a job that announces that it runs and then waits for `go`, and the jobs
+ * next to it, record. */
 struct block {
     sem_t running, go;
     struct weir_pool *pool;
@@ -112,16 +113,16 @@ static inline int blocked(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* A job's argument: what it is to do, and what became of it. */
+/* A job's argument: what it must do, and its outcome. */
 struct job {
-    int statuses[8]; /* of the runs; the last one of all later ones too */
+    int statuses[8]; /* of the runs; the last one also of all later runs */
     int last;        /* index of the last one */
-    int64_t retry_ns; /* said before each return; 0: nothing is said */
+    int64_t retry_ns; /* passed to weir_retry_in(); 0: not called */
     struct weir_pool *pool;
     struct weir_group *group;
     sem_t running, go;
     atomic_int runs, drops, reason, result;
-    int64_t at[8]; /* when its first runs began */
+    int64_t at[8]; /* the start times of its first runs */
 };
 
 static inline void job_init(struct job *j)
@@ -131,7 +132,7 @@ static inline void job_init(struct job *j)
     latch_init(&j->go);
 }
 
-/* Note the time, and return what is asked for. */
+/* Record the time and return the requested status. */
 static inline int run_job(struct weir_context *cx, void *arg)
 {
     struct job *j = arg;
@@ -145,7 +146,7 @@ static inline int run_job(struct weir_context *cx, void *arg)
     return j->statuses[run < j->last ? run : j->last];
 }
 
-/* The same, after it was told to go on. */
+/* The same, after `go` was opened. */
 static inline int run_blocked(struct weir_context *cx, void *arg)
 {
     struct job *j = arg;
@@ -173,7 +174,8 @@ static inline void note_drop(void *arg, int reason)
     atomic_fetch_add(&j->drops, 1);
 }
 
-/* A job of the pool's that holds a worker until j->go; it runs. */
+/* Submit a job to the pool that occupies a worker until j->go, and wait until
+ * it runs. */
 static inline void block_worker(struct weir_pool *pool, struct job *j)
 {
     job_init(j);

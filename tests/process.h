@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* Under a sanitizer the resident size is mostly that of its shadow. */
+/* Under a sanitizer most of the resident size is its shadow memory. */
 #if defined(TESTS_TSAN) || defined(__SANITIZE_ADDRESS__)
 #define SIZE_IS_OURS 0
 #elif defined(__has_feature)
@@ -36,8 +36,8 @@ static inline int entries(const char *path)
     return count;
 }
 
-/* KiB of this process, resident or all there are; -1: the system does not
- * tell. */
+/* KiB of this process, resident or in total; -1: the system does not report
+ * it. */
 static inline long size_kb(int resident)
 {
     char text[128];

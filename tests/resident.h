@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * resident.h - how much memory the process has in use: for tests of what is
- * touched when an object is created. */
+ * resident.h - how much memory the process uses, for tests of how much the
+ * creation of an object touches. */
 #ifndef WEIR_TESTS_RESIDENT_H
 #define WEIR_TESTS_RESIDENT_H
 
@@ -16,9 +16,9 @@
 #define WEIR_TESTS_SHADOWED 1
 #endif
 
-/* Return the bytes of memory that are resident, or -1 if that is not known:
- * where the system does not say it, and with a sanitizer, whose allocator
- * touches what it hands out. */
+/* Return the bytes of memory that are resident, or -1 if that is not known: the
+ * system does not report it, or there is a sanitizer, whose allocator touches
+ * the memory it returns. */
 static inline long long resident_bytes(void)
 {
     long long pages = -1, total;
@@ -36,8 +36,8 @@ static inline long long resident_bytes(void)
     return pages < 0 ? -1 : pages * sysconf(_SC_PAGESIZE);
 }
 
-/* What a creation may add: a fraction of what its arrays take when they are
- * full, but room for two huge pages for each. */
+/* How much a creation may add: a fraction of the size of its arrays, but at
+ * least two huge pages for each. */
 #define RESIDENT_SLACK (16LL << 20)
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * run.h - what tests of waiting calls need: threads, latches, one-shot
- * deadlines. POSIX only, none of it from the library under test. */
+ * deadlines. It uses POSIX only and nothing of the library under test. */
 #ifndef WEIR_TESTS_RUN_H
 #define WEIR_TESTS_RUN_H
 
@@ -24,7 +24,7 @@
 #endif
 #endif
 
-/* Whether a child of fork() can make threads. TESTS_QEMU: see
+/* Whether a child of fork() can start threads. TESTS_QEMU: see
  * ground/aarch64.ini. */
 #if defined(TESTS_TSAN) || defined(TESTS_QEMU)
 #define THREADS_AFTER_FORK 0
@@ -32,7 +32,7 @@
 #define THREADS_AFTER_FORK 1
 #endif
 
-/* A thread, or the end of the program. */
+/* Start a thread, or end the program. */
 static inline pthread_t start(void *(*fn)(void *), void *arg)
 {
     pthread_t thread;
@@ -49,7 +49,7 @@ static inline void *join(pthread_t thread)
     return result;
 }
 
-/* A semaphore as a latch; waits through signals. */
+/* A semaphore as a latch; a wait continues after signals. */
 static inline void latch_init(sem_t *latch)
 {
     REQUIRE(sem_init(latch, 0, 0) == 0);
@@ -66,15 +66,15 @@ static inline void latch_open(sem_t *latch)
     REQUIRE(sem_post(latch) == 0);
 }
 
-/* Let others run until `condition` holds. The suite's timeout is what ends a
- * wait in vain. */
+/* Let other threads run until `condition` holds. If it never does, the suite's
+ * timeout ends the wait. */
 #define AWAIT(condition)                                                    \
     do {                                                                    \
         while (!(condition))                                                \
             sched_yield();                                                  \
     } while (0)
 
-/* In a child that is about to abort: keep its message off the report. */
+/* In a child that is about to abort: keep its message out of the report. */
 static inline void quiet(void)
 {
     REQUIRE(freopen("/dev/null", "w", stderr) != NULL);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * scripted_server.c - see scripted_server.h.
  *
- * Owns: the listening socket, a pipe whose closing tells every thread to
- * stop, a thread that accepts and one per connection. Nothing is detached.
- * Locks: `lock` guards the counts; the table of connections is the accepting
- * thread's until it has been joined. */
+ * Ownership: the listening socket, a pipe whose closing asks every thread to
+ * stop, a thread that accepts and one thread per connection. No thread is
+ * detached. Locks: `lock` guards the counts; the table of connections belongs
+ * to the accepting thread until it has been joined. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "scripted_server.h"
@@ -42,7 +42,7 @@ struct scripted_server {
     pthread_t thread;
     struct connection connections[CONNECTIONS_MAX];
     pthread_mutex_t lock;
-    pthread_cond_t arrived; /* requests or closed has grown: wakes all */
+    pthread_cond_t arrived; /* requests or closed has grown; notifies all */
     int connected, requests, closed; /* (l) */
 };
 
@@ -55,8 +55,8 @@ static void must(int good, const char *what)
     _exit(2);
 }
 
-/* Wait until `fd` is ready or the server stops. Returns 1, 0 after `ms`, -1
- * it stops. */
+/* Wait until `fd` is ready or the server stops. Returns 1 if it is ready, 0
+ * after `ms`, -1 if the server stops. */
 static int ready(struct scripted_server *server, int fd, short events,
                  int ms)
 {
@@ -72,7 +72,7 @@ static int ready(struct scripted_server *server, int fd, short events,
     return n > 0;
 }
 
-/* Returns 0; -1 the client is gone or the server stops. */
+/* Returns 0, or -1 if the client is gone or the server stops. */
 static int send_all(const struct connection *c, const void *bytes,
                     size_t count)
 {
@@ -99,8 +99,8 @@ static int send_text(const struct connection *c, const char *text)
     return text == NULL ? 0 : send_all(c, text, strlen(text));
 }
 
-/* Wait `ms`, or for ever with -1, for the client to go away. Returns 0 the
- * time is over; -1. */
+/* Wait for the client to go away, for `ms` or forever if `ms` is -1. Returns 0
+ * if the time has passed, else -1. */
 static int linger(const struct connection *c, int ms)
 {
     char byte;
@@ -129,7 +129,7 @@ static int send_parts(const struct connection *c,
     return 0;
 }
 
-/* Returns 0: keep the connection; -1: close it. */
+/* Returns 0 to keep the connection, -1 to close it. */
 static int send_answer(const struct connection *c,
                        const struct scripted_answer *a)
 {
@@ -147,7 +147,7 @@ static int send_answer(const struct connection *c,
     return -1;
 }
 
-/* Answer with a body, and a Location where `to` is not NULL. */
+/* Answer with a body, and a Location if `to` is not NULL. */
 static int send_plain(const struct connection *c, int status, const char *to,
                       const void *body, size_t bytes)
 {
@@ -187,7 +187,7 @@ static int answer(const struct connection *c, const char *path,
     return send_plain(c, status, status / 100 == 3 ? "/echo" : NULL, "", 0);
 }
 
-/* Tell how long a request is whose head is `head`: a string. */
+/* Return the length of the request whose head is the string `head`. */
 static size_t length_of(const char *head, size_t head_bytes)
 {
     const char *field = strstr(head, "\r\nContent-Length: ");
@@ -196,7 +196,7 @@ static size_t length_of(const char *head, size_t head_bytes)
            (field == NULL ? 0 : strtoul(field + 18, NULL, 10));
 }
 
-/* Read a request. Returns its bytes; 0 there is none. */
+/* Read a request. Returns its length, or 0 if there is none. */
 static size_t read_request(const struct connection *c, char *buffer)
 {
     size_t have = 0, whole = 0;
@@ -264,10 +264,12 @@ static void *accept_all(void *arg)
         if (c->fd < 0)
             continue;
         must(fcntl(c->fd, F_SETFL, O_NONBLOCK) == 0, "fcntl");
-        /* Answers go out in pieces: each would wait for the last one's
-         * acknowledgement. A client that is gone already fails it. */
+        /* Answers are sent in pieces, and each piece would wait for the
+         * acknowledgement of the last one. The call fails if the client is gone
+         * already. */
         setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        /* Counted before it can be served: who has an answer sees it. */
+        /* Counted before it is served, so that a client with an answer sees the
+         * count. */
         pthread_mutex_lock(&s->lock);
         s->connected = ++count;
         pthread_mutex_unlock(&s->lock);

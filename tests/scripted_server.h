@@ -10,14 +10,14 @@
  *   ... http://127.0.0.1:scripted_port(server)/cut ...
  *   scripted_close(server);
  *
- * Paths it knows by itself, all kept alive:
- *   /echo      200, the body is the request as it came
+ * Built-in paths, all of which keep the connection:
+ *   /echo      200, the body is the request as received
  *   /to?URL    302 with Location: URL
  *   /status/N  status N, or a redirect with 3xx to /echo; no body
  *   /hop/N     302 to /hop/(N-1); /hop/0 is 200 "end"
  *   others     404
- * A thread per connection. It ends the test program where the system fails
- * it. Calls may come from any thread, but for close.
+ * The server runs a thread per connection, and ends the test program if the
+ * system refuses something. Calls may come from any thread, except close.
  */
 #ifndef WEIR_TESTS_SCRIPTED_SERVER_H
 #define WEIR_TESTS_SCRIPTED_SERVER_H
@@ -31,10 +31,11 @@ enum scripted_then {
     SCRIPTED_KEEP = 0, /* wait for another request */
     SCRIPTED_CLOSE,
     SCRIPTED_STALL, /* send nothing more, but stay connected */
-    SCRIPTED_RESET  /* close, and let the system tell the client so */
+    SCRIPTED_RESET  /* close, so that the client gets a reset */
 };
 
-/* Sent as it is: head, then `parts` times part, then tail. NULL: nothing. */
+/* The bytes that are sent: head, then `parts` times part, then tail. NULL:
+ * nothing. */
 struct scripted_answer {
     const char *path; /* of the request line, with its query */
     const char *head;
@@ -48,22 +49,23 @@ struct scripted_answer {
 
 struct scripted_server;
 
-/* The answers stay the caller's and must live as long as the server. */
+/* The caller keeps ownership of the answers, which must live as long as the
+ * server. */
 struct scripted_server *scripted_open(const struct scripted_answer *answers,
                                       size_t count);
 void scripted_close(struct scripted_server *server);
 
 int scripted_port(const struct scripted_server *server);
 
-/* Count what came so far. */
+/* Return the counts so far. */
 int scripted_connections(struct scripted_server *server);
 int scripted_requests(struct scripted_server *server);
 
-/* Wait until so many requests have come. */
+/* Wait until `requests` requests have arrived. */
 void scripted_await(struct scripted_server *server, int requests);
 
-/* Wait until every connection that was made has been closed on both sides.
- * Requires that the clients have closed theirs. */
+/* Wait until both sides have closed every connection. Requires that the clients
+ * have closed theirs. */
 void scripted_await_closed(struct scripted_server *server);
 
 #endif

@@ -9,7 +9,7 @@
  *   int main(void) { return TAP_RUN(cases); }
  *
  * EXPECT and REQUIRE may be used from any thread. REQUIRE ends the program:
- * for what the rest of a case cannot do without.
+ * it is for what the rest of a case depends on.
  */
 #ifndef WEIR_TESTS_TAP_H
 #define WEIR_TESTS_TAP_H
@@ -24,8 +24,8 @@ struct tap_case {
     void (*fn)(void);
 };
 
-static atomic_int tap_failures; /* of the case that runs */
-static const char *tap_skipped; /* why the case that runs was skipped */
+static atomic_int tap_failures; /* of the current case */
+static const char *tap_skipped; /* why the current case was skipped */
 
 static inline int tap_expect(int good, const char *file, int line,
                              const char *text)
@@ -37,7 +37,7 @@ static inline int tap_expect(int good, const char *file, int line,
     return good;
 }
 
-/* An integer that must be another, both shown if it is not. */
+/* Expect two integers to be equal; print both if they are not. */
 static inline int tap_expect_int(long long got, long long want,
                                  const char *file, int line,
                                  const char *text)

@@ -10,18 +10,18 @@ enum { NO_STOP, POOL, GROUP, ONE }; /* what is cancelled */
 enum { EXITS = 1000 };             /* no status: the run ends its thread */
 enum { LONG = 3600 };              /* seconds */
 
-/* How the job comes to be run. */
+/* Who runs the job. */
 enum { BY_WORKER, BY_CALLER, IN_GROUP, BY_WAITER, BY_GUEST, WAYS };
 
 struct plan {
     const char *what;
-    int statuses[4];     /* of the runs; the last one of all later ones too */
+    int statuses[4];     /* of the runs; the last one also of all later runs */
     int last;            /* index of the last one */
     unsigned retries;
-    int64_t retry_ns;    /* said before each return; 0: nothing is said */
+    int64_t retry_ns;    /* passed to weir_retry_in(); 0: not called */
     int64_t period_ns;
     int64_t deadline_ns; /* from the submit on */
-    int priority;        /* not 0: a deferred job from the beginning */
+    int priority;        /* not 0: a deferred job from the start */
     int stop;            /* what is cancelled ... */
     int paused;          /* ... after the first run; else inside it */
     int drains;          /* and then: drain, and not just wait */
@@ -204,7 +204,7 @@ static void stop(struct owned *o)
     latch_open(&o->go);
 }
 
-/* Whether the way has what the plan needs. */
+/* Whether this way of running the job has what the plan needs. */
 static bool fits(const struct plan *p, int way)
 {
     bool grouped = way >= IN_GROUP;
@@ -237,7 +237,7 @@ static void submit_by(int way, struct owned *o)
 static void judge(const struct owned *o, int way)
 {
     const struct plan *p = o->plan;
-    /* Its group may know of the end of a job before its pool does. */
+    /* A group may count the end of a job before its pool does. */
     int err = weir_pool_wait(o->pool, WEIR_FOREVER);
     struct weir_pool_stats s = pool_stats(o->pool);
     int by_fn = atomic_load(&o->by_fn), by_drop = atomic_load(&o->by_drop);
@@ -250,7 +250,7 @@ static void judge(const struct owned *o, int way)
     if (p->runs != 0)
         EXPECT_INT(runs, p->runs);
     EXPECT_INT(s.dropped, p->frees == DROP);
-    /* With the end of its thread the job that waits has failed as well. */
+    /* The end of its thread makes the waiting job fail as well. */
     EXPECT_INT(s.failed, own_failure +
         (way == BY_WAITER && p->statuses[p->last] == EXITS));
     EXPECT_INT(s.submitted, s.succeeded + s.failed + s.dropped);
@@ -333,7 +333,7 @@ static void by_guest(void)
     play_all(BY_GUEST);
 }
 
-/* ---- what stops a group by itself ---- */
+/* ---- deadlines and fail fast of a group ---- */
 
 static int fail(struct weir_context *cx, void *arg)
 {
@@ -412,7 +412,8 @@ static void deadlines_of_groups(void)
     }
 }
 
-/* The run that waits keeps its own number while it runs others inside it. */
+/* The run that waits keeps its own attempt number while it runs other jobs
+ * inside it. */
 static int ask_around_a_wait(struct weir_context *cx, void *arg)
 {
     struct owned *o = arg;
@@ -446,7 +447,7 @@ static void around_a_wait(void)
             submit_in(outer, &job);
         else
             submit_to(o.pool, &job);
-        /* Each of its two runs has one inside that runs twice. */
+        /* Inside each of its two runs there is a job that runs twice. */
         AWAIT(atomic_load(&o.runs) == 2);
         atomic_store(&o.runs, 0);
         EXPECT_INT(weir_pool_wait(o.pool, WEIR_FOREVER), 0);

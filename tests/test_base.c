@@ -20,7 +20,8 @@ static void clock_never_goes_back(void)
     }
 }
 
-/* So what the system says of CLOCK_MONOTONIC and suspending holds. */
+/* Hence what the system documents about CLOCK_MONOTONIC and suspending
+ * holds. */
 static void clock_is_monotonic(void)
 {
     struct timespec before, after;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * test_callbacks.c - what callbacks may call: whatever does not wait, on any
- * thread; and what a call keeps of the strings it is given. */
+ * test_callbacks.c - which calls callbacks may make: every call that does
+ * not wait, on any thread; and which strings a call copies. */
 #include "jobs.h"
 
 #include <stdbool.h>
 
-/* ---- what every callback may call ---- */
+/* ---- calls that every callback may make ---- */
 
 static struct {
     struct weir_pool *pool;
@@ -21,7 +21,8 @@ static int nothing(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* Call what does not wait. Returns how many did not do as they should. */
+/* Make every call that does not wait. Returns how many did not return what they
+ * should. */
 static int call_all(void)
 {
     const struct weir_job job = { .fn = nothing };
@@ -54,9 +55,9 @@ static int call_all(void)
 
 static void call_back(void)
 {
-    static _Thread_local bool inside; /* what it calls may call back */
+    static _Thread_local bool inside; /* the calls may call back */
 
-    /* The jobs it submits call back too, and that has to end. */
+    /* The jobs it submits also call back, and that recursion must end. */
     if (inside || atomic_load(&s.quiet) || atomic_load(&s.calls) >= 20)
         return;
     inside = true;
@@ -103,7 +104,7 @@ static void make(bool watched, bool ready)
     atomic_store(&s.quiet, false);
 }
 
-/* Callbacks have come, and none of their calls failed or waited. */
+/* Callbacks were called, and none of their calls failed or waited. */
 static void end(void)
 {
     EXPECT_INT(weir_pool_wait(s.pool, WEIR_FOREVER), 0);
@@ -115,7 +116,7 @@ static void end(void)
     weir_pool_destroy(s.pool);
 }
 
-/* On the thread that cancels, and on a worker. */
+/* drop is called on the thread that cancels and on a worker. */
 static void drop_calls(void)
 {
     int64_t soon = weir_after(WEIR_MS);
@@ -134,7 +135,7 @@ static void drop_calls(void)
     AWAIT(weir_now() > soon);
     latch_open(&first.go);
     AWAIT(atomic_load(&s.calls) == 3);
-    /* On the thread that closes the pool. */
+    /* drop is called on the thread that closes the pool. */
     submit_to(s.pool, &(struct weir_job){ .fn = nothing,
         .drop = from_drop, .start = WEIR_FOREVER });
     EXPECT_INT(weir_pool_close(s.pool, WEIR_CANCEL, WEIR_FOREVER), 0);
@@ -200,7 +201,7 @@ static void expect_refusals(struct weir_pool *pool)
 {
     const struct weir_job jobs[] = { { .fn = nothing }, { .fn = nothing } };
 
-    /* Room for one more beside the one that waits to be run. */
+    /* There is room for one job more than the one that waits to run. */
     EXPECT_INT(weir_pool_submit(pool, jobs, 2, WEIR_FOREVER), 1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), -EDEADLK);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), -EDEADLK);
@@ -244,7 +245,7 @@ static void hooks_do_not_wait(void)
 
 struct across {
     struct weir_pool *other;
-    struct weir_gate *gate; /* of the job that waits */
+    struct weir_gate *gate; /* of the waiting job */
     int index, result;
     atomic_int inside;
 };
@@ -264,7 +265,8 @@ static int wait_across(struct weir_context *cx, void *arg)
     struct weir_group *group = make_group(a->other, NULL);
 
     (void)cx;
-    /* It runs when this job has begun to wait: nobody else lets it. */
+    /* It runs once this job has begun to wait, as only the wait releases the
+     * permit. */
     submit_in(group, &(struct weir_job){ .fn = note_inside, .arg = a,
         .gate = a->gate });
     a->result = weir_group_wait(group, WEIR_FOREVER);
@@ -283,7 +285,7 @@ static void across_pools(void)
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(a.result, 0);
     EXPECT_INT(a.index, 0); /* the other pool's worker */
-    EXPECT_INT(atomic_load(&a.inside), 1); /* the permit was given up */
+    EXPECT_INT(atomic_load(&a.inside), 1); /* the permit was released */
     weir_pool_destroy(pool);
     weir_pool_destroy(a.other);
     weir_gate_destroy(a.gate);

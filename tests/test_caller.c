@@ -81,7 +81,7 @@ static int end(struct caller *c)
     return c->err;
 }
 
-/* Until it sleeps in its call, or is back already. */
+/* Wait until it sleeps in its call or has returned. */
 #define AWAIT_ASLEEP(c)                                                     \
     AWAIT(is_asleep(atomic_load(&(c)->number)) || atomic_load(&(c)->done))
 
@@ -194,6 +194,13 @@ static void a_failing_hook(void)
     EXPECT_INT(atomic_load(&ran), 0);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 1);
+
+    submit_fn(pool, count_run, &ran);
+    atomic_store(&starts, 0);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), -EXDEV);
+    EXPECT_INT(atomic_load(&ran), 1);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 2);
     weir_pool_destroy(pool);
 }
 
@@ -268,7 +275,7 @@ static void a_delayed_job(void)
     weir_pool_destroy(pool);
 }
 
-/* ---- with others ---- */
+/* ---- together with other threads ---- */
 
 static int runs_the_pool(struct weir_context *cx, void *arg)
 {
@@ -470,8 +477,8 @@ static void leaving_tells_who_waits(void)
     }
 }
 
-/* A lender that sleeps until a job is due, on behalf of a worker too, and
- * leaves before it is. */
+/* A caller thread that sleeps until a job is due, also on behalf of a worker,
+ * and leaves before that time. */
 static void leaving_before_a_job_is_due(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
@@ -496,7 +503,8 @@ static void leaving_before_a_job_is_due(void)
     weir_pool_destroy(pool);
 }
 
-/* Lenders whose time is over as jobs come, beside a worker that sleeps. */
+/* Caller threads whose deadline passes as jobs arrive, next to a worker that
+ * sleeps. */
 static void leaving_as_jobs_come(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
@@ -583,7 +591,8 @@ static void leaving_the_gate(void)
     struct weir_gate *gate = weir_pool_gate(pool);
     atomic_int ran = 0;
 
-    /* Who stands at the gate when its time is over has the others stand. */
+    /* A delegate whose deadline passes hands its place at the gate to another
+     * thread. */
     for (int i = 0; i < 50; i++) {
         struct caller lender = { .pool = pool,
             .deadline = weir_after(WEIR_MS) };
@@ -675,7 +684,7 @@ static void draining_held(void)
     }
 }
 
-/* It has no time for more than one look. */
+/* WEIR_NO_WAIT allows a single pass over the pool. */
 static void draining_ready_ones_held(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
@@ -692,7 +701,7 @@ static void draining_ready_ones_held(void)
     weir_pool_destroy(pool);
 }
 
-/* A drain that finds a lender at work, who leaves before the end. */
+/* A drain that finds a caller thread at work, which leaves before the end. */
 static void draining_behind_a_lender(void)
 {
     struct weir_pool *pool = make_none(10);
@@ -754,7 +763,8 @@ static void cancelling_a_lender(void)
     weir_pool_destroy(pool);
 }
 
-/* Lenders in a cancelled pool wait for what runs, without turning. */
+/* Caller threads of a cancelled pool wait for the running jobs without
+ * spinning. */
 static void lenders_of_a_cancelled_pool(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){

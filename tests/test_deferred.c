@@ -71,7 +71,7 @@ static void exits_are_counted(void)
     weir_pool_destroy(pool);
 }
 
-/* One that is no task is counted with its own end only, whatever ends the
+/* A job that is not deferred is counted only when it ends, whatever ends the
  * thread of its worker later. */
 static void exits_of_both_kinds(void)
 {
@@ -179,7 +179,7 @@ static void starts_in_time(void)
     weir_pool_destroy(pool);
 }
 
-/* It comes to the gate at its time: until then others pass. */
+/* A job arrives at its gate at its start time: until then others pass. */
 static void not_in_line_before_its_start(void)
 {
     struct weir_pool *pool = make_workers(1);
@@ -245,8 +245,8 @@ static void deadlines_drop(void)
     weir_pool_destroy(pool);
 }
 
-/* Whatever a pool holds in front of a shut gate, and in whichever order it
- * came: all is dropped in time, and by nothing but time. */
+/* Every kind of job that waits at a held gate is dropped at its deadline and
+ * not before, in whichever order the jobs arrived. */
 static void deadlines_drop_at_a_shut_gate(void)
 {
     for (int64_t from_ns = 0; from_ns <= 5 * WEIR_MS; from_ns += 5 * WEIR_MS) {
@@ -310,7 +310,7 @@ static void deadlines_tell(void)
     weir_pool_destroy(pool);
 }
 
-/* Its first run lasts for more than four turns of 20 ms. */
+/* Its first run lasts for more than four periods of 20 ms. */
 static int slow_at_first(struct weir_context *cx, void *arg)
 {
     struct job *j = arg;
@@ -340,7 +340,7 @@ static void periods_do_not_drift(void)
     EXPECT_INT(pool_stats(pool).failed, 1);
     weir_pool_destroy(pool);
 
-    /* Turns that are missed are left out: none follows at once. */
+    /* Missed periods are skipped: no run follows immediately. */
     pool = make_workers(1);
     job_init(&j);
     j.last = 2;
@@ -427,7 +427,7 @@ static void again(void)
     }
 }
 
-/* Of a job that is a task from the beginning, and of one that is none. */
+/* For a job that is deferred from the start and for one that is not. */
 static void again_later(void)
 {
     for (int task = 0; task <= 1; task++) {
@@ -505,18 +505,18 @@ static void priorities(void)
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     for (int i = 0; i < 3 * EACH; i++)
         counts[jobs[i].priority + 1] += jobs[i].at < EACH;
-    /* Of the first 160, while there are some of all. */
+    /* Count among the first 160, while there are jobs of each priority. */
     EXPECT(counts[2] >= EACH * 3 / 4 - 2);
     EXPECT(counts[0] >= EACH / 16 - 2 && counts[0] <= EACH / 16 + 2);
     EXPECT(counts[1] >= EACH * 3 / 16 - 2);
-    /* In order among those of one priority. */
+    /* Jobs of one priority run in order. */
     for (int i = 3; i < 3 * EACH; i++)
         EXPECT(jobs[i].at > jobs[i - 3].at);
     weir_pool_destroy(pool);
 }
 
-/* Those that were submitted as normal ones, and those that have become ready
- * since, of which each needs nobody but itself to pass its gate. */
+/* Half of the jobs are submitted without a gate; the others become ready at a
+ * gate, where each has a key of its own and waits for no other. */
 static void normal_ones_in_turn(void)
 {
     enum { EACH = 8 };
@@ -652,7 +652,7 @@ static void draining(void)
     weir_pool_destroy(pool);
 }
 
-/* Ways in which a job asks for another run, each after a pause. */
+/* Ways to request another run after a pause. */
 enum { BY_AGAIN, BY_RETRIES, BY_WAITER, BY_GROUP, PAUSES };
 
 static struct weir_job pauses(int how, struct job *j)
@@ -665,7 +665,7 @@ static struct weir_job pauses(int how, struct job *j)
     return job;
 }
 
-/* Submit it, if `how` says so from a job that waits for it. */
+/* Submit the job, and if `how` says so, from a job that waits for it. */
 static int submit_and_wait(struct weir_context *cx, void *arg)
 {
     struct job *j = arg;
@@ -693,7 +693,7 @@ static void submit_pauses(struct weir_pool *pool, struct weir_group *group,
     AWAIT(atomic_load(&j->runs) > 0);
 }
 
-/* On workers, and on the thread that closes a pool which has none. */
+/* On workers, and on the thread that closes a pool without threads. */
 static void draining_finishes_reruns(void)
 {
     for (int how = 0; how < PAUSES; how++) {
@@ -731,8 +731,8 @@ static void draining_here_finishes_reruns(void)
     weir_pool_destroy(pool);
 }
 
-/* Neither waiting nor draining ends before a pause does; cancelling does not
- * wait for it, and destroying cancels. */
+/* Waiting and draining do not end before the pause does; cancelling does not
+ * wait for the pause, and destroying cancels. */
 static void pauses_outlast_all_but_cancelling(void)
 {
     for (int how = 0; how < 2 * PAUSES; how++) {
@@ -760,8 +760,8 @@ static void pauses_outlast_all_but_cancelling(void)
     }
 }
 
-/* What draining cannot finish: the job's gate or the pool's is held, or the
- * deadline comes first. */
+/* Reruns that draining cannot finish: the gate of the job or of the pool is
+ * held, or the deadline comes first. */
 static void draining_drops_what_cannot_run(void)
 {
     for (int which = 0; which <= 2; which++) {
@@ -910,7 +910,7 @@ static void ready_is_queued(void)
     weir_gate_release(gate, 0);
     EXPECT_INT(pool_stats(pool).parked, 0);
     EXPECT_INT(pool_stats(pool).queued, 1);
-    /* Of high priority it begins before its token is taken. */
+    /* A job of high priority begins before its placeholder is taken. */
     job_init(&second);
     submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j });
     submit_to(pool, &(struct weir_job){ .fn = run_blocked, .arg = &second,
@@ -927,7 +927,7 @@ static void ready_is_queued(void)
     weir_pool_destroy(pool);
 }
 
-/* ---- what has ended, and its token has not left the ring ---- */
+/* ---- completed jobs whose placeholder is still in the ring ---- */
 
 static void ended_without_threads(void)
 {
@@ -961,7 +961,7 @@ static void ended_before_its_turn(void)
         .priority = WEIR_HIGH });
     latch_open(&first.go);
     latch_wait(&second.running);
-    /* The only worker is busy: nobody takes what is left in the ring. */
+    /* The only worker is busy, so the placeholder stays in the ring. */
     EXPECT_INT(atomic_load(&j.runs), 1);
     EXPECT_INT(pool_stats(pool).succeeded, 2);
     submit_fn(pool, run_job, &j);

@@ -81,8 +81,8 @@ static void wholes(void)
     EXPECT_INT(v, INT64_MAX); /* untouched */
 }
 
-/* Every value that a batch system could have in each of its variables: what is
- * accepted is right, and nothing overflows. */
+/* Try every value that each variable of a batch system could have: what is
+ * accepted is correct, and nothing overflows. */
 static void shards_of_the_environment(void)
 {
     static const char *const values[] = {
@@ -339,7 +339,7 @@ static int near(double a, double b)
     return fabs(a - b) < 0.005;
 }
 
-/* The numbers of the contract. */
+/* The numbers of the specification. */
 static void retry_afters(void)
 {
     static const char now[] = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -363,7 +363,7 @@ static void retry_afters(void)
     EXPECT(retry_after("Fri, 31 Dec 9999 23:59:59 GMT", NULL, most) == most);
 }
 
-/* The back-off of one's own goes for all of these. */
+/* The program's own back-off applies to all of these. */
 static void no_retry_afters(void)
 {
     static const char now[] = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -389,7 +389,7 @@ static void retry_resets(void)
     EXPECT(retry_reset("1000000004", now, most) == 4 * WEIR_S);
     EXPECT(retry_reset("1000000004500", now, most) == 4500 * WEIR_MS);
     EXPECT(retry_reset("1000000000", now, most) == 0);
-    EXPECT(retry_reset("999999999", now, most) == most); /* a span */
+    EXPECT(retry_reset("999999999", now, most) == most); /* a duration */
     EXPECT(retry_reset("1000000061", now, most) == most);
     EXPECT(retry_reset("Sun, 09 Sep 2001 01:46:44 GMT", now, most) ==
            4 * WEIR_S);

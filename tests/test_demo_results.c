@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Adds "name=value " for each member. */
+/* Append "name=value " for each member. */
 static int list(void *user, const struct json_value *name,
                 const struct json_value *value)
 {
@@ -195,7 +195,7 @@ static void old_records(void)
     text_free(&url);
 }
 
-/* Every prefix of a record is none: that is what a torn line is. */
+/* No prefix of a record is a record: torn lines are recognised. */
 static void torn_records(void)
 {
     struct text line = { 0 }, url = { 0 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_for_each.c - the promises of parallel loops, of group.h. */
+ * test_for_each.c - the promises of group.h about parallel loops. */
 #include "jobs.h"
 
 #define ENDLESS ((size_t)-1 / 2) /* elements of no size: the cursor is 64 bits
@@ -21,7 +21,7 @@ static void run_for(int64_t ns)
         continue;
 }
 
-/* What a loop is about, and what its elements noted. */
+/* The parameters of a loop, and what its elements recorded. */
 struct run {
     struct weir_pool *pool;
     struct weir_each each;
@@ -237,7 +237,7 @@ static int block_then_flag(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* The permit is a job's. A worker is free, and so is the calling thread. */
+/* A job has the permit. A worker and the calling thread are free. */
 static void a_full_gate(void)
 {
     unsigned char array[50] = { 0 };
@@ -713,7 +713,8 @@ static void note_stop(void *arg)
     atomic_fetch_add(&r->flag, 1);
 }
 
-/* Of three, one fails, one waits to be called, and one sleeps. */
+/* Of three elements one fails, one waits for its stop function, and one
+ * sleeps. */
 static int fail_or_stop(struct weir_context *cx, void *user, void *element)
 {
     struct run *r = user;
@@ -921,7 +922,7 @@ static int loop_and_exit(struct weir_context *cx, void *arg)
     atomic_store(&r->flag, weir_worker_index(cx));
     r->each.total = &total;
     loop(r);
-    EXPECT(0); /* it is not reached */
+    EXPECT(0); /* not reached */
     return 0;
 }
 
@@ -1284,7 +1285,7 @@ static void a_hold_in_the_middle(void)
             else
                 thread = start(loop_in_thread, &r);
             AWAIT(atomic_load(&r.flag));
-            /* What was claimed by then may still run. */
+            /* Elements that were already claimed may still run. */
             ended = atomic_load(&r.ended);
             EXPECT(ended < COUNT);
             EXPECT_INT(weir_gate_hold(weir_pool_gate(r.pool), 0, WEIR_NO_WAIT),

@@ -105,7 +105,7 @@ static int status_of(struct forks *f)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* The parent has run the other jobs, and each once. */
+/* The parent has run each of the other jobs exactly once. */
 static void end(struct forks *f, int others)
 {
     EXPECT_INT(weir_group_wait(f->group, WEIR_FOREVER), 0);
@@ -156,7 +156,7 @@ static void on_a_worker(void)
         }
 }
 
-/* What the parent has written into a buffer, the child does not write. */
+/* The child does not write what the parent has left in a buffer. */
 static void flushes_nothing(void)
 {
     FILE *file = tmpfile();
@@ -306,7 +306,8 @@ static void on_a_helping_thread(void)
 
 /* ---- inside another job ---- */
 
-/* It waits for one that forks: there it is told, and returns too. */
+/* A job waits for one that forks: in the child the wait returns an error, and
+ * the waiting job returns as well. */
 static int wait_inside(struct weir_context *cx, void *arg)
 {
     struct forks *f = arg;
@@ -321,7 +322,8 @@ static int wait_inside(struct weir_context *cx, void *arg)
     return err == -ECHILD && weir_tag(cx) == tag ? 0 : 9;
 }
 
-/* It submits more than there is room for, and runs some inside itself. */
+/* A job submits more jobs than there is room for and runs some of them
+ * inline. */
 static int submit_inside(struct weir_context *cx, void *arg)
 {
     struct forks *f = arg;
@@ -347,7 +349,8 @@ static void inside_another_job(void)
             .arg = &f });
         submit_to(f.pool, &(struct weir_job){ .fn = count_where });
         f.there = NULL;
-        /* The inner job returns `how` there; the outer one ends with 0. */
+        /* In the child the inner job returns `how`, and the outer one ends with
+         * 0. */
         EXPECT_INT(status_of(&f), 0);
         end(&f, 1);
     }
@@ -401,7 +404,7 @@ static int loop_inside(struct weir_context *cx, void *arg)
     return is_there() ? err != -ECHILD && err != 0 : err;
 }
 
-/* Some other thread's element may be the one that forks: then the child ends
+/* The element that forks may run on another thread: then the child ends
  * there. */
 static void in_a_loop(void)
 {

@@ -274,9 +274,8 @@ static void not_before_its_slot(void)
         now = weir_now();
         if (i == 0)
             first = now;
-        /* The first slot lies before the first entry, by no more than the
-         * time it took to get there; slots lost only make later ones later.
-         */
+        /* The first tick comes before the first acquisition by at most the time
+         * it took to get there; lost ticks only make later ones later. */
         EXPECT(now - first >= (i - 1) * WEIR_MS);
     }
     weir_gate_destroy(gate);
@@ -284,7 +283,7 @@ static void not_before_its_slot(void)
 
 static void a_burst_is_there_at_once(void)
 {
-    /* One a day: nothing comes back while the test runs. */
+    /* One a day: no tick passes while the test runs. */
     struct weir_gate *gate = make(WEIR_NONE, 1.0 / 86400, 5);
 
     for (int i = 0; i < 5; i++)
@@ -298,7 +297,7 @@ static void a_burst_is_there_at_once(void)
 
 static void unused_slots_are_lost(void)
 {
-    /* 20 periods of 1 ms go by unused: of them, two are kept. */
+    /* 20 periods of 1 ms pass unused; two of their ticks are kept. */
     struct weir_gate *gate = make(WEIR_NONE, 1000, 2);
     int64_t until = weir_after(20 * WEIR_MS), before, after;
     int entered = 0;
@@ -333,7 +332,7 @@ static void a_new_rate_counts_from_use(void)
 {
     struct weir_gate *gate = make(WEIR_NONE, 1e6, 0);
 
-    /* No slot was used yet: the first is there, whatever the rate. */
+    /* No tick was used yet: the first is available, whatever the rate. */
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
         .rate_per_s = 1.0 / 3600 }), 0);
     EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
@@ -381,8 +380,8 @@ static void *take_slots(void *arg)
 
 static void all_slots_take_their_time(void)
 {
-    /* 300 entries at 3,000 a second, with a burst of 4, by 8 threads: the
-     * last one cannot come before 296 periods have gone by. */
+    /* 300 acquisitions by 8 threads at 3,000 a second with a burst of 4: the
+     * last one cannot come before 296 periods have passed. */
     enum { N = 8, COUNT = 300 };
     static int64_t times[COUNT];
     struct slots s = { .times = times, .count = COUNT };
@@ -480,7 +479,8 @@ static int use_in_child(void *arg)
     struct weir_gate *gate = arg;
     int bad = 0;
 
-    /* The lock is free, so what need not wait works; what must says so. */
+    /* The lock is free, so calls that need not wait work; calls that must wait
+     * return ECHILD. */
     bad += weir_gate_acquire(gate, 0, WEIR_FOREVER) != -ECHILD;
     weir_gate_destroy(gate);
     return bad;
@@ -491,7 +491,8 @@ static int leave_in_child(void *arg)
     struct weir_gate *gate = arg;
     int bad = stats_of(gate).inside != 1;
 
-    /* Those in line are not here; their stacks are not to be written to. */
+    /* The waiters do not exist in the child; their stacks must not be written
+     * to. */
     weir_gate_release(gate, 0);
     bad += stats_of(gate).inside != 0;
     bad += weir_gate_hold(gate, 0, WEIR_NO_WAIT) != 0;
@@ -521,8 +522,8 @@ static void child_leaves_the_line_alone(void)
 
 static void a_cancelled_thread_leaves_nothing(void)
 {
-    /* pthread_cancel() takes effect when the wait is over, and not in it:
-     * else its place would stay in line. */
+    /* pthread_cancel() takes effect after the wait and not inside it: otherwise
+     * the waiter would stay queued. */
     struct weir_gate *gate = make(1, 0, 0);
     atomic_int order = 0;
     struct walker w = { .gate = gate, .order = &order,

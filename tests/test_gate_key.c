@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * test_gate_key.c - gates of jobs: keys, quotas, holds, parking; and the two
- * measured promises, a stuck host and a rate. */
+ * measured promises, about a stuck HTTP host and about a rate. */
 #include "jobs.h"
 #include "resident.h"
 
@@ -54,7 +54,7 @@ static void limit_one_is_a_queue(void)
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         EXPECT_INT(gate_stats(gate).inside_peak <= used, 1);
         EXPECT_INT(gate_stats(gate).acquired, used * EACH);
-        weir_gate_destroy(gate); /* before the pool: all have ended */
+        weir_gate_destroy(gate); /* before the pool: all jobs have ended */
         for (int i = 0; i < used; i++) {
             EXPECT_INT(atomic_load(&lanes[i].next), EACH);
             EXPECT_INT(atomic_load(&lanes[i].most), 1);
@@ -181,7 +181,7 @@ static void a_key_has_a_quota(void)
     EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_FOREVER), 0);
     for (int i = 0; i < 3; i++)
         EXPECT_INT(weir_pool_submit(pool, &j, 1, WEIR_FOREVER), 1);
-    /* At once, whatever the deadline; and nothing has changed. */
+    /* Immediately, whatever the deadline; and nothing has changed. */
     EXPECT_INT(weir_pool_submit(pool, &j, 1, WEIR_FOREVER), -EAGAIN);
     EXPECT_INT(weir_group_submit(group, &j, 1, WEIR_FOREVER), -EAGAIN);
     EXPECT_INT(group_stats(group).submitted, 0);
@@ -196,7 +196,7 @@ static void a_key_has_a_quota(void)
     EXPECT_INT(gate_stats(gate).keys, 2);
     EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
-    /* Keys nobody uses make room. */
+    /* Unused keys make room. */
     EXPECT_INT(gate_stats(gate).keys, 0);
     for (j.key = 100; j.key < 200; j.key++) {
         EXPECT_INT(weir_pool_submit(pool, &j, 1, WEIR_FOREVER), 1);
@@ -208,8 +208,8 @@ static void a_key_has_a_quota(void)
     weir_gate_destroy(gate);
 }
 
-/* How many enter with a key before the first is refused. A tick an hour: none
- * comes while the test runs. */
+/* Return how often a key is acquired before the first rejection. At a tick an
+ * hour none passes while the test runs. */
 static int count_burst(struct weir_gate *gate, uint64_t key)
 {
     int entered = 0;
@@ -227,11 +227,11 @@ static void a_full_burst_at_first(void)
 
     for (uint64_t key = 0; key < 3; key++)
         EXPECT_INT(count_burst(gate, key), 5);
-    /* Another rate is no new beginning, neither for the keys inside, */
+    /* A new rate does not reset the keys that have permits out, */
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
         .rate_per_s = 1.0 / 7200 }), 0);
     EXPECT_INT(count_burst(gate, 0), 0);
-    /* nor for those that nobody uses. */
+    /* or the unused ones. */
     for (int i = 0; i < 5; i++)
         weir_gate_release(gate, 1);
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
@@ -239,7 +239,7 @@ static void a_full_burst_at_first(void)
     EXPECT_INT(count_burst(gate, 1), 0);
     EXPECT_INT(gate_stats(gate).keys, 3);
     EXPECT_INT(count_burst(gate, 3), 5);
-    /* But if there was none in between, nothing is owed any more. */
+    /* But a period without a rate clears what the keys have used. */
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
         .rate_per_s = WEIR_NONE }), 0);
     EXPECT_INT(gate_stats(gate).keys, 3);
@@ -249,8 +249,8 @@ static void a_full_burst_at_first(void)
     weir_gate_destroy(gate);
 }
 
-/* A key is forgotten, and leaves its room to another, `burst` periods after
- * the tick it used last; not before, whatever is changed in between. */
+/* A key is forgotten and frees its entry `burst` periods after the last tick it
+ * used, and not before, whatever is changed in between. */
 static void a_key_is_remembered(void)
 {
     struct weir_gate *gate = make_gate(&(struct weir_gate_options){
@@ -273,8 +273,8 @@ static void a_key_is_remembered(void)
     EXPECT_INT(gate_stats(gate).keys, 2);
     weir_gate_destroy(gate);
 
-    /* What was owed to a rate that was lifted is not owed to the next one,
-     * whose burst has ticks of long ago. */
+    /* Ticks used under a removed rate do not count for the next one, whose
+     * burst starts full. */
     gate = make_gate(&(struct weir_gate_options){ .rate_per_s = 1.0 / 3600,
         .keys_max = 2 });
     for (uint64_t key = 0; key < 2; key++) {
@@ -342,7 +342,7 @@ static void keys_are_touched_when_used(void)
 struct racer {
     struct weir_gate *gate;
     atomic_int *order;
-    int came; /* in the order of entering, from 0 */
+    int came; /* in the order of acquiring, from 0 */
 };
 
 static int race_as_job(struct weir_context *cx, void *arg)
@@ -454,7 +454,7 @@ static void all_gates_or_none(void)
             .gate = first });
         AWAIT(pool_stats(pool).parked == 1);
         EXPECT_INT(gate_stats(full).parked, 1);
-        /* It holds nothing of the one that is open. */
+        /* It holds no permit of the open gate. */
         EXPECT_INT(gate_stats(open).parked, 0);
         EXPECT_INT(gate_stats(open).inside, 0);
         EXPECT_INT(weir_gate_acquire(open, 0, WEIR_NO_WAIT), 0);
@@ -465,7 +465,7 @@ static void all_gates_or_none(void)
         weir_gate_release(open, 0);
         EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&j.runs), i + 1);
-        /* It waited at both, at one after the other. */
+        /* It waited at both gates, one after the other. */
         EXPECT_INT(gate_stats(first).waited, i + 1);
         EXPECT_INT(gate_stats(second).waited, i + 1);
     }
@@ -505,7 +505,7 @@ static void a_busy_pool_blocks_no_other(void)
 
 static int sleep_and_count(struct weir_context *cx, void *arg)
 {
-    int *counter = arg; /* nothing guards it but the gate */
+    int *counter = arg; /* guarded only by the gate */
 
     for (int i = 0; i < 20; i++) {
         ++*counter;
@@ -561,7 +561,7 @@ static void a_rate_spaces_jobs(void)
     weir_pool_destroy(pool);
 }
 
-/* ---- a host that does not answer ---- */
+/* ---- an HTTP host that does not respond ---- */
 
 enum { HOSTS = 200, JOBS = 10000, BAD = 7 };
 
@@ -647,8 +647,8 @@ static int64_t ask_hosts(int with_bad, int64_t work_ns)
     return took;
 }
 
-/* WEIR_TEST_PAIRS says how many times both are measured: the ratio of the
- * medians is of use with some, on a machine that does nothing else. */
+/* WEIR_TEST_PAIRS sets how many times both are measured: the ratio of the
+ * medians is meaningful with several, on an otherwise idle machine. */
 static int compare_times(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -732,14 +732,14 @@ static void a_rate_measured(void)
     qsort(at, SLOTS, sizeof(at[0]), compare_times);
     s = gate_stats(gate);
     EXPECT_INT(s.acquired, SLOTS);
-    EXPECT_INT(s.rejected, refused); /* and they have used no slot: */
+    EXPECT_INT(s.rejected, refused); /* and they have used no tick: */
     took = at[SLOTS - 1] - made;
-    /* Nobody before its slot: the i-th of them all is i periods away from the
-     * first slot, of which BURST are there at the start. */
+    /* No acquisition comes before its tick: the i-th tick is i periods after
+     * the first, and BURST ticks are available at the start. */
     for (int i = 0; i < SLOTS; i++)
         EXPECT(at[i] - made >= (i + 1 - BURST) * period);
-    /* Slots lie so in every window, but what a thread sees of its slot comes
-     * later: so much of it is added. */
+    /* Ticks are spaced like this in every window, but a thread may notice its
+     * tick later, so that a window holds more. */
     for (int i = 0, j = 0; i < SLOTS; i++) {
         while (at[i] - at[j] >= 100 * period)
             j++;

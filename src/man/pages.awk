@@ -391,7 +391,7 @@ function prose(text, n, line, i, lines, blank, out, started) {
         }
         out = out example(lines)
         if (lines != "" || (started &&
-            (blank || line[i] ~ /^(Returns|Requires:) /)))
+            (blank || line[i] ~ /^(Returns:?|Requires:)( |$)/)))
             out = out ".PP\n"
         if ((blank || !started) && match(line[i], /^[A-Z][A-Z ]+\. /)) {
             out = out ".B " substr(line[i], 1, RLENGTH - 1) "\n"

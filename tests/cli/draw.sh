@@ -29,16 +29,16 @@ END
 ok "--timeline draws well-formed SVG" \
     all is "$code" 1 -- is "$(svg few.svg "r.tag")" \
     '{http://www.w3.org/2000/svg}svg'
-ok "a bar for each attempt, which tells about it" \
+ok "the timeline has a bar with a description for each attempt" \
     all is "$(svg few.svg "len(titles)")" 24 -- \
     is "$(svg few.svg "sum(t.startswith('job ') for t in titles)")" 24 -- \
     is "$(svg few.svg "sum(', attempt 3: ' in t for t in titles)")" 2
-ok "coloured by what came of it" \
+ok "the bars of the timeline are coloured by outcome" \
     all is "$(svg few.svg "fills.count('#009e73')")" 19 -- \
     is "$(svg few.svg "fills.count('#cc79a7')")" 5 -- \
     is "$(svg few.svg "fills.count('#e69f00')")" 2 -- \
     is "$(svg few.svg "fills.count('#cc3311')")" 2 # with the legend's
-ok "a lane for each worker, a title, the curves and an axis" \
+ok "the timeline has a lane for each worker, a title, curves and an axis" \
     all is "$(svg few.svg "[t for t in texts if t.isdigit()][:4]")" \
     "['0', '1', '2', '3']" -- at_least "$(svg few.svg \
     "texts[0].split('20 jobs, 18 ok, 2 failed, on ')[1].split()[0]")" 4 -- \
@@ -46,7 +46,7 @@ ok "a lane for each worker, a title, the curves and an axis" \
     "(True, True)" -- at_least "$(svg few.svg \
     "sum(t.endswith(' ms') or t.endswith(' s') for t in texts)")" 5
 run report few --timeline again.svg
-ok "weir report draws the same from the records" \
+ok "weir report draws the same timeline from the records" \
     all is "$code" 0 -- is "$(svg again.svg "len(titles)")" 20 -- \
     is "$(svg again.svg "fills.count('#009e73')")" 19
 
@@ -56,16 +56,17 @@ run run -q -i list -j 300 -o many --timeline many.svg --trace many.json
 ok "10,000 jobs on 300 workers fit on a page of less than a megabyte" \
     all is "$code" 1 -- at_least 1000000 "$(wc -c <many.svg)" -- \
     is "$(svg many.svg "int(r.attrib['height']) <= 1000")" True
-ok "failures among them are seen" \
+ok "a timeline of 10,000 jobs shows the failures among them" \
     at_least "$(svg many.svg "fills.count('#e69f00')")" 2
 run run -q -i /dev/null -o none --timeline none.svg --trace none.json
-ok "no jobs make an empty picture" \
+ok "a timeline without jobs is an empty picture" \
     all is "$code" 0 -- is "$(svg none.svg "len(titles)")" 0
 if rsvg-convert --version >/dev/null 2>&1; then
-    ok "a renderer takes all of them" all rsvg-convert -o few.png few.svg -- \
+    ok "a renderer accepts every timeline" \
+        all rsvg-convert -o few.png few.svg -- \
         rsvg-convert -o many.png many.svg -- rsvg-convert -o no.png none.svg
 else
-    skip "a renderer takes all of them" "no rsvg-convert"
+    skip "a renderer accepts every timeline" "no rsvg-convert"
 fi
 
 # trace FILE EXPRESSION: with t its events, jobs and parts.
@@ -81,7 +82,7 @@ END
 # Each 503 is tried three times; a connection may be lost besides.
 attempts=$(grep -o '"attempts":[0-9]*' many |
     awk -F : '{ n += $2 } END { print n }')
-ok "--trace writes an array of JSON with a slice for each attempt" \
+ok "--trace writes a JSON array with a slice for each attempt" \
     all is "$(trace few.json "len(jobs)")" 24 -- \
     is "$(trace few.json "sum(e['args']['attempt'] == 3 for e in jobs)")" 2 \
     -- \
@@ -89,19 +90,20 @@ ok "--trace writes an array of JSON with a slice for each attempt" \
     is "$(trace many.json "len(jobs)")" "$attempts" -- \
     at_least "$attempts" 10040 -- \
     is "$(trace none.json "len(jobs)")" 0
-ok "every event has what the format asks for" is "$(trace few.json \
+ok "every event of a trace has the members that the format requires" \
+    is "$(trace few.json \
     "all(set(e) >= {'ph', 'pid', 'tid', 'name'} and
      (e['ph'] == 'M' or e['ts'] >= 0) for e in t)")" True
-ok "slices of a worker do not overlap" is "$(trace few.json \
+ok "the slices of a worker do not overlap" is "$(trace few.json \
     "all(a['ts'] + a['dur'] <= b['ts'] + 0.01 for k in range(1, 5) for a, b in
      zip(*(lambda w: (w, w[1:]))(sorted((e for e in jobs if e['tid'] == k),
      key=lambda e: e['ts']))))")" True
-ok "parts lie inside a job" is "$(trace few.json \
+ok "the parts of a job lie inside its slice" is "$(trace few.json \
     "all(any(j['tid'] == p['tid'] and j['ts'] <= p['ts'] + 0.01 and
      p['ts'] + p['dur'] <= j['ts'] + j['dur'] + 0.01 for j in jobs)
      for p in parts) and {'connect', 'server'} <= {p['name'] for p in parts}")" \
     True
-ok "what came of each is told" all is "$(trace few.json \
+ok "a trace holds the outcome of each attempt" all is "$(trace few.json \
     "sorted({e['args']['result'] for e in jobs})")" "['200', '503', 'connect']"
 start run -q -i list -r 500 -o cut --trace cut.json
 await has_lines cut 20
@@ -110,14 +112,15 @@ kill -KILL "$pid"
 ended
 # The last line may be torn; the one before ends in a comma.
 { sed '$d' cut.json | sed '$s/,$//'; echo ']'; } >mended.json
-ok "of a run that was killed all but the end is there" \
+ok "the trace of a killed run lacks only its end" \
     at_least "$(trace mended.json "len(jobs)")" 10
 
 run run -q -n 1 --base "$base" -o x --timeline /nowhere/x.svg
 first=$code
 run run -q -n 1 --base "$base" -o x --trace /nowhere/x.json
-ok "where they cannot be written it ends with 3 and says so" \
+ok "run ends with 3 and reports a timeline that cannot be written" \
     all is "$first" 3 -- is "$code" 3 -- says "/nowhere/x.json: No such"
 run run -q -i list -o x2 --trace /dev/full
-ok "a full disk too" all is "$code" 3 -- says "/dev/full: No space left"
+ok "run ends with 3 and reports a full disk" \
+    all is "$code" 3 -- says "/dev/full: No space left"
 finish

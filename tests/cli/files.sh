@@ -25,10 +25,10 @@ for name in r.ndjson ./r.ndjson hard soft; do
         code="$code with $name"
     [ "$code" = 2 ] || break
 done
-ok "report refuses a timeline that is one of the files it reads" \
+ok "report rejects a timeline that is one of the files it reads" \
     all is "$code" 2 -- cmp r.ndjson r.kept
 run report --timeline hard many.ndjson
-ok "report refuses to replace results, as a shell pattern would have it" \
+ok "report rejects an output that would replace a results file" \
     all is "$code" 2 -- says "hard: it holds something else" -- \
     cmp r.ndjson r.kept
 run report --timeline a.svg r.ndjson
@@ -37,7 +37,7 @@ chmod 600 b.svg
 run report --timeline b.svg r.ndjson
 first=$code
 run report --timeline b.svg many.ndjson
-ok "report replaces an empty file and a timeline of its own, keeping the mode" \
+ok "report replaces an empty file or an older timeline and keeps the mode" \
     all is "$first $code" "0 0" -- test b.svg -nt a.svg -- \
     is "$(stat -c %a b.svg)" 600
 
@@ -58,7 +58,7 @@ for reads in --cacert --cert; do
     [ "$code" = 2 ] && says "$reads and --summary are the same file" &&
         refused=$((refused + 1))
 done
-ok "no output of run may be its input, under whatever name" \
+ok "no output of run may be its input under any name" \
     all is $refused 18 -- cmp list list.kept
 refused=0
 for option in --summary --timeline --trace; do
@@ -70,7 +70,7 @@ for option in --summary --timeline --trace; do
     run run -q -i list -o new.ndjson $option ./new.ndjson
     [ "$code" = 2 ] && says "are the same file" && refused=$((refused + 1))
 done
-ok "no output of run replaces results, or another output, even a new one" \
+ok "no output of run replaces results or another output, even a new one" \
     all is $refused 9 -- cmp r.ndjson r.kept -- test ! -e new.ndjson
 cp list r.ndjson.torn
 run run -q -i r.ndjson.torn -o r.ndjson
@@ -86,7 +86,7 @@ ok "summaries, timelines and traces are replaced by newer ones" \
     is "$(tail -n 1 s.tr)" "]"
 mkdir ro
 run run -q -i list -o t.ndjson --summary missing/s.json
-ok "an output in a folder that is not there is refused before the first job" \
+ok "an output in a missing folder is rejected before the first job" \
     all is "$code" 3 -- says "missing/s.json: No such file" -- \
     test ! -e t.ndjson
 
@@ -99,7 +99,7 @@ done >bodies
 run run -i bodies -o t.ndjson --timeline b.old --save inside --dry-run
 first=$code
 # Only the input itself is nothing that the run writes.
-ok "a body_file that the run would write is refused" all is "$first" 2 -- \
+ok "a body_file that the run would write is rejected" all is "$first" 2 -- \
     says "1 job to do; 3 refused as bad input" -- is "$(cat inside/b)" body
 
 # ---- safe names ----
@@ -112,7 +112,7 @@ for i in $(id r.ndjson); do
     ln -s ../victim "planted/$i.part"
 done
 run run -q -i list -o p.ndjson --save planted
-ok "--save follows no link that is there already" \
+ok "--save follows no existing link" \
     all is "$code" 0 -- is "$(cat victim)" precious -- \
     is "$(find planted -type f | wc -l)" 30
 for i in $(seq 300); do echo "$base/bytes/$((i % 7))?$i"; done >both.list
@@ -120,14 +120,14 @@ start run -q -i both.list -o both1 --save both -j 4
 run run -q -i both.list -o both2 --save both -j 4
 second=$code
 ended
-ok "two runs that save into one folder both end well" \
+ok "two runs that save into one folder both succeed" \
     all is "$code $second" "0 0" -- is "$(find both -type f | wc -l)" 300 -- \
     is "$(find both -name '*.part')" ""
 ln -s victim link.svg
 echo >victim
 : >victim
 run report --timeline link.svg r.ndjson
-ok "a link that the user names stays one, and what it leads to is replaced" \
+ok "a link that the user names stays a link, and its target is replaced" \
     all is "$code" 0 -- test -L link.svg -- grep -q '<svg' victim
 
 # ---- the file that failed is named ----
@@ -140,7 +140,7 @@ ok "a body that cannot be saved is an error of its own file" \
 printf '{"v":1,"run":"0123' | cat r.kept - >torn.ndjson
 mkdir torn.ndjson.torn
 run run -q -i list -o torn.ndjson
-ok "a torn end that cannot be kept is an error of the file for it" \
+ok "a torn end that cannot be saved is an error of its own file" \
     all is "$code" 3 -- says "torn.ndjson.torn: Is a directory" -- \
     grep -q '"0123$' torn.ndjson
 
@@ -153,17 +153,17 @@ limited() { # ARGUMENTS...: where no file may be larger than 1 KiB
 }
 cp a.svg c.svg
 limited report --timeline c.svg many.ndjson
-ok "a timeline over the limit of a file's size is an error and keeps the old" \
+ok "a timeline over the file size limit is an error and keeps the old one" \
     all is "$code" 3 -- says "c.svg: File too large" -- cmp a.svg c.svg
 limited run -q -i list -o large.ndjson
-ok "results over the limit of a file's size are an error, in whole records" \
+ok "results over the file size limit are an error and end in whole records" \
     all is "$code" 3 -- says "large.ndjson: File too large" -- \
     whole large.ndjson
 limited run -q -i list -o /dev/null --trace large.tr
-ok "a trace over the limit of a file's size is an error" \
+ok "a trace over the file size limit is an error" \
     all is "$code" 3 -- says "large.tr: File too large"
 limited run -q -o l.ndjson --save large "$base/bytes/5000"
-ok "a body over the limit of a file's size is an error of its own file" \
+ok "a body over the file size limit is an error of its own file" \
     all is "$code" 3 -- grep -qE 'large/[0-9a-f]{32}: File too large' err -- \
     is "$(ls -A large)" ""
 limited show kata --scale 0.01 -o k.out
@@ -189,17 +189,17 @@ waits() { # does the program sleep, as where nobody opens the other end?
 }
 for option in --trace --timeline --summary -o; do
     [ $option = -o ] && set -- || set -- -o pipes.ndjson
-    ok "Ctrl-C ends a run whose $option is a FIFO that nobody reads" \
+    ok "Ctrl-C ends a run whose $option is a FIFO without a reader" \
         ends run -i list "$@" $option pipe
 done
-ok "Ctrl-C ends a run whose -i is a FIFO that nobody writes" \
+ok "Ctrl-C ends a run whose -i is a FIFO without a writer" \
     ends run -i pipe -o pipes.ndjson
-ok "Ctrl-C ends a report to a FIFO that nobody reads" \
+ok "Ctrl-C ends a report to a FIFO without a reader" \
     ends report many.ndjson --timeline pipe
 start run -q -i list -o pipes.ndjson --timeline pipe
 cat pipe >piped.svg
 ended
-ok "a FIFO that is read gets the timeline" \
+ok "a FIFO with a reader gets the timeline" \
     all is "$code" 0 -- grep -q '</svg>' piped.svg
 # Held open for reading, but not read: the picture does not fit.
 for i in $(seq 1500); do echo "$base/status/200?$i"; done >long
@@ -210,7 +210,7 @@ await waits
 kill -INT "$pid"
 ended
 exec 7<&-
-ok "Ctrl-C ends a run whose timeline nobody reads to its end" is "$code" 130
+ok "Ctrl-C ends a run whose timeline is not read to its end" is "$code" 130
 exec 7<>pipe
 dd if=/dev/zero of=pipe bs=65536 count=1 oflag=nonblock 2>/dev/null
 set -m
@@ -222,7 +222,7 @@ await waits
 kill -INT "$pid"
 ended
 exec 7<&-
-ok "Ctrl-C ends a server whose address nobody reads" is "$code" 130
+ok "Ctrl-C ends a server whose address is not read" is "$code" 130
 exec 7<>pipe
 dd if=/dev/zero of=pipe bs=65536 count=1 oflag=nonblock 2>/dev/null
 set -m
@@ -234,7 +234,7 @@ await waits
 kill -INT "$pid"
 ended
 exec 7<&-
-ok "Ctrl-C ends a server whose error nobody reads" is "$code" 130
+ok "Ctrl-C ends a server whose error message is not read" is "$code" 130
 # A name that only the program knows is not left behind.
 ok "no file under a temporary name is left" \
     is "$(find . -name '.weir-*')" ""

@@ -8,33 +8,34 @@ for i in $(seq 2000); do echo "$base/status/404?$i"; done >bad
 for i in $(seq 200); do echo "$base/status/200?$i"; done >good
 
 run run -j 4 -i bad -o soon --halt soon,fail=5
-ok "soon,fail=5 stops early with 4" all is "$code" 4 -- whole soon -- \
+ok "--halt soon,fail=5 stops early and ends with 4" \
+    all is "$code" 4 -- whole soon -- \
     at_least "$(lines soon)" 5 -- test "$(lines soon)" -lt 2000 -- \
     says "too many have failed: finishing"
 run run -q -j 4 -i bad -o soon --resume --halt never
-ok "the rest can be done later" all is "$code" 1 -- \
+ok "--resume runs the remaining jobs of a halted run" all is "$code" 1 -- \
     is "$(distinct soon id)" 2000 -- is "$(lines soon)" 2000
 { echo "$base/delay/100"; cat bad; } >stuck
 run run -j 2 -t 110 -i stuck -o now --halt now,fail=3
-ok "now,fail=3 cancels what is in flight, which has no record" \
+ok "--halt now,fail=3 cancels running jobs, which get no record" \
     all is "$code" 4 -- says "cancelling" -- \
     is "$(grep -c delay now)" 0 -- whole now
 run run -q -i good -o fine --halt now,fail=1
-ok "where none fails it does not stop" all is "$code" 0 -- \
+ok "--halt does not stop a run without failures" all is "$code" 0 -- \
     is "$(lines fine)" 200
 { cat bad good; } | sort -R >mixed
 run run -q -i mixed -o mixed.out --halt soon,fail=50%
-ok "a percentage is of those that have ended, from ten on" \
+ok "a percentage applies to the completed jobs, from ten jobs on" \
     all is "$code" 4 -- at_least "$(lines mixed.out)" 10
 { head -n 1 bad; cat good; } >one
 run run -q -i one -o one.out --halt soon,fail=50%
-ok "one of the first few is not half of all" \
+ok "one failure among the first few jobs is not 50 %" \
     all is "$code" 1 -- is "$(lines one.out)" 201
 run run -q -i bad -o /dev/full --halt soon,fail=1
-ok "a full disk goes before it" is "$code" 3
+ok "a full disk takes precedence over --halt in the exit code" is "$code" 3
 { echo file:///; cat bad; } >refused
 run run -q -i refused -o refused.out --halt soon,fail=1
-ok "it goes before bad input" is "$code" 4
+ok "--halt takes precedence over bad input in the exit code" is "$code" 4
 # A job that fails, and seven in flight; from its end to that of all.
 { for i in $(seq 7); do echo "$base/delay/600?$i"; done
   echo "$base/delay/nan"; } >flight
@@ -52,8 +53,9 @@ cancelled() { # MILLISECONDS: in one of some tries, for the machine may be busy
     done
     false
 }
-ok "what is in flight is cancelled within 100 ms" cancelled 100
-ok "with 4, and without a record" all is "$code" 4 -- \
+ok "running jobs are cancelled within 100 ms" cancelled 100
+ok "a run that cancels its running jobs ends with 4 and writes no record" \
+    all is "$code" 4 -- \
     is "$(lines flight.out)" 1
 wrong=0
 for text in x soon now,fail= now,fail=0 soon,fail=101% soon,fail=1x \
@@ -61,5 +63,5 @@ for text in x soon now,fail= now,fail=0 soon,fail=101% soon,fail=1x \
     run run -i good --halt "$text"
     [ "$code" = 2 ] && says "--halt $text:" || wrong=$((wrong + 1))
 done
-ok "what is no such word is refused by name" is $wrong 0
+ok "an invalid value of --halt is rejected by name" is $wrong 0
 finish

@@ -39,28 +39,29 @@ no_less() {
 }
 
 run show kata --scale 0.1 --output one
-ok "it ends with 0 and says nothing on standard error" \
+ok "kata ends with 0 and prints nothing to standard error" \
     all is "$code" 0 -- test ! -s err
-ok "the sum is 4950" is "$(value 'sum of what was consumed')" 4950
-ok "it prints 100 puts and 100 takes, each whole" only_whole
-ok "the depth is never above 50" depth 50
-ok "one consumer is predicted to take 1.00 s, and takes no less" \
+ok "the sum of the consumed items is 4950" \
+    is "$(value 'sum of what was consumed')" 4950
+ok "kata prints 100 puts and 100 takes in whole lines" only_whole
+ok "the depth of the queue never exceeds 50" depth 50
+ok "one consumer is predicted to take 1.00 s and takes no less" \
     all is "$(value predicted)" 1.00 -- no_less out
-ok "the file has 100 whole lines, every item once" each_once one
+ok "the file has 100 whole lines with every item exactly once" each_once one
 ok "one consumer takes them in the order they were put" \
     is "$(sed -n 's/.*Consumed \([0-9]*\),.*/\1/p' out)" "$(seq 0 99)"
 ok "no item is consumed before it is produced" awk '
     /Produced/ { made[$4] = 1 }
     /Consumed/ { if (!made[$4 + 0]) exit 1 }' out
-ok "where no terminal is there are no colours" \
+ok "output that is not a terminal has no colours" \
     all is "$(grep -c "$(printf '\033')" out)" 0
 
 for end in close sentinel; do
     run show kata --scale 0.1 --consumers 5 --end $end --output "five.$end"
-    ok "five consumers end by --end $end, every item once" \
+    ok "five consumers end by --end $end and consume every item once" \
         all is "$code" 0 -- each_once "five.$end" -- only_whole -- \
         is "$(value 'sum of what was consumed')" 4950
-    ok "they are predicted to take 0.20 s, and take no less" \
+    ok "five consumers with --end $end take no less than the predicted 0.20 s" \
         all is "$(value predicted)" 0.20 -- no_less out -- depth 50
 done
 run show kata --scale 0.02 --consumers 7 --producers 3 --capacity 2 \
@@ -70,7 +71,7 @@ ok "three producers and seven consumers share a queue of two" \
     at_least "$(value measured)" "$(value 'not less than')"
 run show kata --scale 0.01 --consumers 100 --producers 100 --capacity 1 \
     --end sentinel --output most
-ok "a hundred of each share a queue of one" \
+ok "a hundred producers and a hundred consumers share a queue of one" \
     all is "$code" 0 -- each_once most -- depth 1 -- only_whole
 
 run show kata --sweep --dry-run
@@ -78,11 +79,11 @@ ok "the predictions are those of the formula" \
     all is "$code" 0 -- \
     is "$(sed -nE 's/^ +([0-9]+) +([0-9.]+) s.*/\1 \2/p' out | xargs)" \
     "1 10.00 2 5.01 3 3.40 4 2.53 5 2.04 8 1.33 10 1.09 12 1.09"
-ok "the knee is at 10" \
+ok "the sweep reports its knee at 10" \
     all grep -qE '^ +10 .*knee$' out -- grep -q 'knee is at 10:' out -- \
     is "$(grep -cE '<- knee' out)" 1
 run show kata --sweep --scale 0.1
-ok "a sweep measures each beside its prediction, and none takes less" \
+ok "a sweep measures no time below its prediction" \
     all is "$code" 0 -- is "$(grep -cE ' s +[0-9.]+ s' out)" 8 -- \
     is "$(awk '$3 == "s" && $4 + 0 < $2 + 0' out)" ""
 # bound PRODUCERS CONSUMERS WANTED
@@ -90,7 +91,7 @@ bound() {
     run show kata --dry-run --producers "$1" --consumers "$2"
     is "$(value 'not less than')" "$3"
 }
-ok "several producers have a lower bound" \
+ok "several producers are predicted by a lower bound" \
     all bound 3 4 2.50 -- bound 2 50 0.59 -- bound 7 9 1.20
 ok "--dry-run runs nothing" is "$(grep -cE 'measured|Produced' out)" 0
 
@@ -99,7 +100,7 @@ ok "the file is appended to" \
     all is "$code" 0 -- is "$(lines one)" 200
 printf 'consumer 1 | 7\nconsum' >torn
 run show kata --scale 0.01 --output torn
-ok "a torn last line is cut off, kept and told" \
+ok "a torn last line is cut off, saved and reported" \
     all is "$code" 0 -- says "torn last line of 6 bytes" -- \
     is "$(lines torn)" 101 -- is "$(cat torn.torn)" consum
 
@@ -110,15 +111,15 @@ if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
         all is "$(grep -c $'^\033\\[32m+ p1 .*\033\\[0m\r$' tty)" 100 -- \
         is "$(grep -c $'^\033\\[31m-> c1 .*\033\\[0m\r$' tty)" 100
     NO_COLOR=1 script -qec "$shown" /dev/null >tty </dev/null
-    ok "NO_COLOR is obeyed" \
+    ok "NO_COLOR turns the colours off" \
         all is "$(grep -c $'\033' tty)" 0 -- is "$(grep -c Produced tty)" 100
 else
     skip "on a terminal puts are green and takes red" "no script"
-    skip "NO_COLOR is obeyed" "no script"
+    skip "NO_COLOR turns the colours off" "no script"
 fi
 
 run show kata --help
-ok "--help tells the options and ends with 0" \
+ok "kata --help lists the options and ends with 0" \
     all is "$code" 0 -- grep -q -e --sweep out -- test ! -s err
 # refused SAID ARGUMENTS...
 refused() {
@@ -127,39 +128,39 @@ refused() {
     run show kata "$@"
     all is "$code" 2 -- says "$said" -- test ! -s out
 }
-ok "numbers out of range are refused by name" \
+ok "numbers out of range are rejected by name" \
     all refused "--consumers 0:" --consumers 0 -- \
     refused "--consumers 101:" --consumers 101 -- \
     refused "--producers -1:" --producers=-1 -- \
     refused "--capacity 0:" --capacity 0 -- \
     refused "--scale 0:" --scale 0 -- refused "--scale 1e3:" --scale 1e3
-ok "another end is refused by name" \
+ok "an unknown value of --end is rejected by name" \
     all refused "--end never:" --end never -- refused "--end '':" --end ''
-ok "an empty file name and an operand are refused" \
+ok "an empty file name and an operand are rejected" \
     all refused "--output '':" --output '' -- refused "fast:" fast
-ok "a sweep goes with neither --consumers nor --output" \
+ok "a sweep rejects --consumers and --output" \
     all refused "--consumers" --sweep --consumers 3 -- \
     refused "--output" --sweep --output x -- test ! -e x
 
 run show kata --scale 0.01 --consumers 4 --output /dev/full
-ok "a full disk ends it with 3 and is named" \
+ok "a full disk ends kata with 3 and is reported with its file" \
     all is "$code" 3 -- says "/dev/full: No space left"
 mkdir folder
 run show kata --scale 0.01 --output folder
-ok "a directory as output is named, with 3" \
+ok "a directory as output ends kata with 3 and is reported by name" \
     all is "$code" 3 -- says "folder:"
 code=0
 "$weir" show kata --scale 0.01 --producers 5 >/dev/full 2>err || code=$?
-ok "standard output that is full ends it with 3" \
+ok "a full standard output ends kata with 3" \
     all is "$code" 3 -- says "standard output: No space left"
 # Not with sanitizers, which reserve more than is allowed here.
 few() { (ulimit -s 8192 && ulimit -v 600000 && "$weir" "$@") }
 if few --version >/dev/null 2>&1; then
     code=0
     few show kata --scale 0.01 --consumers 100 >out 2>err || code=$?
-    ok "where not all threads can be started it ends with 3" \
+    ok "kata ends with 3 if a thread cannot be started" \
         all is "$code" 3 -- says "temporarily unavailable"
 else
-    skip "where not all threads can be started it ends with 3" "sanitizer"
+    skip "kata ends with 3 if a thread cannot be started" "sanitizer"
 fi
 finish

@@ -34,15 +34,17 @@ counted() {
 began=$(date +%s%N)
 run show letters --scale 0.02 --for 30
 elapsed=$((($(date +%s%N) - began) / 1000000)) # milliseconds
-ok "--for ends it with 0, and nothing is said on standard error" \
+ok "--for ends letters with 0 and nothing on standard error" \
     all is "$code" 0 -- test ! -s err
-ok "every line is whole" only_whole out
-ok "first in, first out" in_order
-ok "so it is for each producer" all of_one 0 -- of_one 1 -- of_one 2
-ok "the summary counts what was printed, and nothing is left" counted
-ok "the rests are not shorter than they must be" \
+ok "every line of letters is whole" only_whole out
+ok "letters are printed in the order in which they were queued" in_order
+ok "the letters of each producer are printed in order" \
+    all of_one 0 -- of_one 1 -- of_one 2
+ok "the summary counts every printed letter, and none is left" counted
+ok "no producer rests for less than its time" \
     at_least $((3 * (elapsed / 20 + 1))) "$(count made)"
-ok "no colours" is "$(grep -c "$(printf '\033')" out)" 0
+ok "output of letters that is not a terminal has no colours" \
+    is "$(grep -c "$(printf '\033')" out)" 0
 
 # plenty: each producer has produced five times, by now.
 plenty() {
@@ -54,7 +56,8 @@ start show letters --scale 0.02 --seed 7
 await plenty
 kill -INT "$pid"
 ended
-ok "all three go on until Ctrl-C" all is "$code" 130 -- plenty -- counted
+ok "all three producers go on until Ctrl-C" \
+    all is "$code" 130 -- plenty -- counted
 mv out first
 start show letters --scale 0.02 --seed 7
 await plenty
@@ -75,12 +78,12 @@ start show letters --scale 100
 await has_lines out 6
 kill -INT "$pid"
 ended
-ok "Ctrl-C ends it although all are resting, and it dies of SIGINT" \
+ok "Ctrl-C ends letters while all producers rest, and it dies of SIGINT" \
     is "$code" 130
-ok "it says how many it finishes, and what a second Ctrl-C does" \
+ok "Ctrl-C reports the letters to finish and what a second Ctrl-C does" \
     grep -qE '^finishing [01] in the queue; Ctrl-C again to leave at once$' \
     err # the third has been printed, and may not yet have been put
-ok "nothing more is produced, and what was queued is finished" \
+ok "no letter is produced after Ctrl-C, and queued letters are printed" \
     all is "$(count made)" 3 -- in_order -- counted -- only_whole out
 
 # Ten times: where exactly the signal finds the threads is chance.
@@ -100,7 +103,7 @@ start show letters --scale 100
 await has_lines out 6
 kill -TERM "$pid"
 ended
-ok "SIGTERM does the same and it dies of that" \
+ok "SIGTERM finishes the queued letters, and letters dies of SIGTERM" \
     all is "$code" 143 -- in_order -- counted -- only_whole out
 
 # A pipe without room: the summary waits for a reader who does not come.
@@ -119,32 +122,33 @@ kill -INT "$pid"
 await says "Ctrl-C again to leave at once"
 kill -INT "$pid"
 ended
-ok "a second Ctrl-C leaves at once although nobody reads" is "$code" 130
+ok "a second Ctrl-C exits immediately although nothing reads the output" \
+    is "$code" 130
 dd if=out of=all bs=65536 iflag=nonblock 2>/dev/null
 exec 7>&-
 grep . all >whole
-ok "no line of it is torn" all test -s whole -- only_whole whole -- \
+ok "a second Ctrl-C tears no line" all test -s whole -- only_whole whole -- \
     is "$(grep -c ended whole)" 0
 rm out
 
 run show letters --say-after --scale 0.1
-ok "in series hello and world are said at 2 and 8 s, together both at 3 s" \
+ok "hello and world are due at 2 and 8 s in series and at 3 s in parallel" \
     all is "$code" 0 -- test ! -s err -- \
     is "$(sed -nE 's/^  (hello|world)  predicted +([0-9.]+) s .*/\1 \2/p' out |
         head -n 2 | xargs)" "hello 0.20 world 0.80" -- \
     is "$(sed -nE 's/^  (hello|world)  predicted +([0-9.]+) s .*/\1 \2/p' out |
         tail -n 2 | sort | xargs)" "hello 0.30 world 0.30"
-ok "and none earlier" \
+ok "hello and world are not printed early" \
     all is "$(grep -c measured out)" 4 -- \
     is "$(awk '/measured/ && $6 + 0 < $3 + 0' out)" ""
 start show letters --say-after --scale 100
 await has_lines out 1
 kill -INT "$pid"
 ended
-ok "Ctrl-C ends that too" is "$code" 130
+ok "Ctrl-C ends letters with --say-after" is "$code" 130
 
 run show letters --help
-ok "--help tells the options and ends with 0" \
+ok "letters --help lists the options and ends with 0" \
     all is "$code" 0 -- grep -q -e --say-after out -- test ! -s err
 # refused SAID ARGUMENTS...
 refused() {
@@ -153,18 +157,18 @@ refused() {
     run show letters "$@"
     all is "$code" 2 -- says "$said" -- test ! -s out
 }
-ok "bad values are refused by name" \
+ok "letters rejects bad values by name" \
     all refused "--seed -1:" --seed=-1 -- refused "--for 0:" --for 0 -- \
     refused "--capacity 0:" --capacity 0 -- \
     refused "--scale inf:" --scale inf -- refused "--scale 101:" --scale 101
-ok "an unknown option and an operand are refused" \
+ok "letters rejects an unknown option and an operand" \
     all refused "--fast" --fast -- refused "fast:" fast
 code=0
 "$weir" show letters --scale 0.001 >/dev/full 2>err || code=$?
-ok "standard output that is full ends it with 3" \
+ok "a full standard output ends letters with 3" \
     all is "$code" 3 -- says "standard output: No space left"
 code=0
 "$weir" show letters --say-after --scale 0.001 >/dev/full 2>err || code=$?
-ok "so it is for --say-after" \
+ok "a full standard output ends letters --say-after with 3" \
     all is "$code" 3 -- says "standard output: No space left"
 finish

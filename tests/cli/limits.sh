@@ -33,18 +33,18 @@ all_or_none() { # LIST: with any number of open files
     done
     at_least $worked 10
 }
-ok "with few open files every job is done, or none is begun" all_or_none six
-ok "looking names up with few open files is no different" \
+ok "with few open files every job runs or none begins" all_or_none six
+ok "with few open files and name look-ups every job runs or none begins" \
     all_or_none six.names
 rm -f fd.ndjson
 within 12 run -j 8 -i six -o fd.ndjson
-ok "with 12 open files there is one job at once, and that is reported" \
+ok "with 12 open files one job runs at a time, and that is reported" \
     all is "$code" 0 -- whole fd.ndjson -- says "going on with 1 at once"
 within 1024 run -w 1100 -j 8 -i 2000.urls -o idle.ndjson
 ok "idle workers hold no open file" all is "$code" 0 -- \
     is "$(lines idle.ndjson)" 2000
 within 16 show template --scale 0.01
-ok "a scenario that needs more open files is refused before it begins" \
+ok "a scenario that needs more open files is rejected before it begins" \
     all is "$code" 3 -- says "files must be open"
 # many NAME ARGUMENT...: the most workers there can be, and 20 jobs.
 many() {
@@ -72,7 +72,7 @@ if prlimit --nofile >/dev/null 2>&1; then
     sleep 1
     prlimit --pid "$pid" --nofile=1024:
     ended
-    ok "open files that run out meanwhile fail no job and count no attempt" \
+    ok "running out of open files fails no job and counts no attempt" \
         all is "$code" 0 -- is "$(lines meanwhile.ndjson)" 200 -- \
         is "$(attempts meanwhile.ndjson)" 1 -- says "put off by this machine"
     start run -i slow -j 8 -o never.ndjson -H 'Connection: close' \
@@ -80,12 +80,14 @@ if prlimit --nofile >/dev/null 2>&1; then
     await has_lines never.ndjson 8
     prlimit --pid "$pid" --nofile=8:
     ended
-    ok "a machine that does not recover ends the run, and fails no job" \
+    ok "a lasting lack of open files ends the run and fails no job" \
         all is "$code" 3 -- says "this machine: " -- \
         is "$(grep -c '"ok":false' never.ndjson)" 0
 else
-    skip "open files that run out meanwhile fail no job" "no prlimit"
-    skip "a machine that does not recover ends the run" "no prlimit"
+    skip "running out of open files fails no job and counts no attempt" \
+        "no prlimit"
+    skip "a lasting lack of open files ends the run and fails no job" \
+        "no prlimit"
 fi
 cat >ports.sh <<'END'
 ip link set lo up || exit 77
@@ -102,11 +104,11 @@ END
 code=0
 timeout 500 unshare -rn bash ports.sh "$weir" >out 2>err || code=$?
 if [ -s ports.ndjson ]; then
-    ok "ports that run out fail no job and count no attempt" \
+    ok "running out of ports fails no job and counts no attempt" \
         all is "$code" 0 -- is "$(lines ports.ndjson)" 60 -- \
         is "$(attempts ports.ndjson)" 1
 else
-    skip "ports that run out fail no job and count no attempt" \
+    skip "running out of ports fails no job and counts no attempt" \
         "no network of one's own: $(tail -n 1 err)"
 fi
 if (ulimit -v 600000 && "$weir" --version) >/dev/null 2>&1; then
@@ -138,7 +140,7 @@ for how in '' --dry-run; do
             refused=$((refused + 1))
     done
 done
-ok "a proxy, certificate, folder or port that cannot be is refused at once" \
+ok "an impossible proxy, certificate, folder or port is rejected immediately" \
     is $refused 16
 bad=0
 for value in -1 +1 ' 1' '1 ' 0x10 1e3 inf nan 1,5 1.2.3 . '' x \
@@ -152,5 +154,5 @@ for value in -1 +1 ' 1' '1 ' 0x10 1e3 inf nan 1,5 1.2.3 . '' x \
         bad=$((bad + 1))
     done
 done
-ok "a number that is none, or too large, is refused by each option" is $bad 0
+ok "each option rejects an invalid or too large number" is $bad 0
 finish

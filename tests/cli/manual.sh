@@ -21,12 +21,12 @@ paged() { # SECTION
 for command in run report serve; do
     ok "the manual page has the options of $command, and no others" \
         is "$(paged "${command^^}")" "$(helped $command)"
-    ok "the completion has them too" \
+    ok "the completion has the options of $command" \
         is "$(completed $command -- | longs | grep -vE '^--(help|version)$')" \
         "$(helped $command)"
 done
 for name in template kata letters submitters; do
-    ok "and those of the scenario $name" \
+    ok "the completion has the options of the scenario $name" \
         is "$(completed show $name -- | longs | grep -v '^--help$')" \
         "$("$weir" show $name --help | longs)"
 done
@@ -35,25 +35,25 @@ ok "the page, the completion and the help have the same commands" \
     all is "$(completed '' | grep -v -- -- | xargs)" "$commands" -- \
     is "$(sed -n '/^.SH SYNOPSIS/,/^.SH DESC/p' "$page" |
         sed -nE 's/^.B weir ([a-z]+).*/\1/p' | uniq | xargs)" "$commands"
-ok "it knows the commands and the scenarios" \
+ok "the completion knows the commands and the scenarios" \
     all is "$(completed r | xargs)" "run report" -- \
     is "$(completed show '' | grep -v -- -- | xargs)" \
     "$("$weir" show | sed -nE 's/^  ([a-z]+) .*/\1/p' | xargs)"
-ok "it knows words and files" \
+ok "the completion knows the words and files of options" \
     all is "$(completed run --color a | xargs)" "auto always" -- \
     is "$(touch x.ndjson; completed report x.n)" x.ndjson
-ok "the page tells the version and every exit code" \
+ok "the manual page has the version and every exit code" \
     all is "$(sed -n 's/^.TH.*Weir \([0-9.]*\)".*/weir \1/p' "$page")" \
     "$("$weir" --version)" -- \
     is "$(sed -n '/^.SH EXIT/,/^.SH EXA/p' "$page" | grep -cE '^[0-4]$')" 5
 if man --version >/dev/null 2>&1; then
-    ok "man has nothing to say against it" \
+    ok "man reports nothing about the page" \
         is "$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 \
         -l -Tutf8 -Z "$page" 2>&1 >/dev/null)" ""
 elif groff --version >/dev/null 2>&1; then
-    ok "groff has nothing to say against it" \
+    ok "groff reports nothing about the page" \
         is "$(groff -man -ww -Tascii -z "$page" 2>&1)" ""
 else
-    skip "man has nothing to say against it" "no man, no groff"
+    skip "man reports nothing about the page" "no man, no groff"
 fi
 finish

@@ -32,12 +32,14 @@ each() { echo $((($1 - $2) * 1024 / (count - few))); }
 # A shard that is one job in a thousand or less: the window stays empty.
 run=$(each "$(most run -q -i list --shard 1/100000 -o a)" \
     "$(most run -q -i few --shard 1/100000 -o b)")
-ok "a line takes no more than 64 bytes: $run" at_least 64 "$run"
+ok "a line of the input takes at most 64 bytes of memory: $run" \
+    at_least 64 "$run"
 resumed=$(each "$(most run -q -i list --shard 1/100000 -o done --resume)" \
     "$(most run -q -i few --shard 1/100000 -o little --resume)")
-ok "with a record as well too: $resumed" at_least 64 "$resumed"
+ok "a line with a record takes at most 64 bytes of memory: $resumed" \
+    at_least 64 "$resumed"
 cat list list list >thrice
 same=$(each "$(most run -q -i thrice --shard 1/100000 -o c)" \
     "$(most run -q -i list --shard 1/100000 -o d)")
-ok "a line that comes again takes nothing: $same" at_least 8 "$same"
+ok "a repeated line takes at most 8 bytes of memory: $same" at_least 8 "$same"
 finish

@@ -70,35 +70,35 @@ both_in_series() {
 }
 
 run show nested --scale 0.1
-ok "it ends with 0 and says nothing on standard error" \
+ok "nested ends with 0 and prints nothing to standard error" \
     all is "$code" 0 -- test ! -s err
-ok "every line is whole" only_whole
-ok "on seven workers they are to leave at 0.10 0.30 0.50 0.60 0.70 0.90 s" \
+ok "every line of nested is whole" only_whole
+ok "seven workers: guests are predicted to leave at the times of the formula" \
     is "$(predicted parties)" "alex|0.90 alexandra|0.60 alexandria|0.70\
  background|2.00 bob|0.10 jane|0.70 jill|0.90 jo|0.10 joe|0.50 joey|0.30\
  joseph|0.50 mary|0.60 sam|0.30"
-ok "and nobody comes or leaves earlier, nor is the whole over earlier" \
+ok "no guest comes or leaves early, and the parties do not end early" \
     all is "$(part parties | early)" "" -- \
     is "$(times parties hello | wc -l | tr -d ' ')" 13
-ok "a party begins when the one before it is over" both_in_series parties
-ok "results are nested as the groups are, in the order of submission" \
+ok "a party begins when the previous one has ended" both_in_series parties
+ok "results are nested like the groups, in the order of submission" \
     is "$(lists parties)" "$evenings"
-ok "the long job is the last, after everything that was waited for" \
+ok "the long job ends last, after all jobs that were waited for" \
     is "$(part parties | tail -n 1 | awk '{ print $1, $2 }')" \
     "bye background"
 on_two=$(part "the same without" | grep 'all of them')
-ok "two workers are predicted to take 1.60 s, and do not take less" \
+ok "two workers are predicted to take 1.60 s and do not take less" \
     all is "$(echo "$on_two" | awk '{ print $4 }')" 1.60 -- \
     is "$(echo "$on_two" | early)" ""
-ok "on two workers all came, in series, and answered at their places" \
+ok "two workers run all guests in series and keep the results in place" \
     all is "$(times "the same without" bye | wc -l | tr -d ' ')" 12 -- \
     both_in_series "the same without" -- \
     is "$(lists "the same without")" "$evenings"
-ok "on one worker they come one after another, the oldest job first" \
+ok "one worker runs the guests one after another, the oldest job first" \
     is "$(times "and on one" bye | cut -d '|' -f 1,2 | xargs)" "joe|0.50\
  sam|0.80 bob|0.90 jill|1.30 jane|1.50 mary|1.60 joseph|2.10 joey|2.40\
  jo|2.50 alex|2.90 alexandria|3.10 alexandra|3.20"
-ok "and none earlier than predicted" \
+ok "one worker runs no guest earlier than predicted" \
     all is "$(part "and on one" | early)" "" -- \
     is "$(lists "and on one")" "$evenings"
 
@@ -107,25 +107,25 @@ n=' +([0-9]+)'
 grown() {
     sed -nE "s/^  ([a-z_(), ]+)$n$n$n$n .*/\\2 \\3 \\4 \\5 \\1/p" out
 }
-ok "a pool never has more threads than workers_max, nor jobs at once" \
+ok "a pool never has more threads or running jobs than workers_max" \
     all is "$(grown | wc -l | tr -d ' ')" 6 -- \
     is "$(grown | awk '$3 > $1 || $4 > $1')" ""
-ok "jobs that compute do not make it grow" \
+ok "jobs that compute do not make a pool grow" \
     is "$(grown | awk '/computes/ && $3 <= 2 && $4 <= 3 { print "two" }')" two
-ok "and however it grew, no pool took less than predicted" \
+ok "no pool takes less time than predicted, however it grew" \
     is "$(part '8 jobs' | early)" ""
-ok "no question is answered, nor given up, before its time" \
+ok "no question is answered or abandoned before its time" \
     all is "$(part 'ten jobs' | early)" "" -- \
     is "$(part 'ten jobs' | sed 's/ s  *[0-9.]* s  *[0-9.]* s$/ s/' |
         sed -nE 's/^ +[0-9]+ +[a-z]+ +([0-9.]+) s +([0-9.]+) s.*/\1 \2/p' |
         awk '$2 + 0.001 < $1 + 0')" ""
-ok "a section that has the only permit is not interleaved: the counter" \
+ok "a section that has the only permit is not interleaved" \
     is "$(grep -c '^  the counter, of 6000: 6000$' out)" 2
 slots() {
     part "the same on a pool" | sed -nE "s/^  $1, .* ([0-9.]+) s\$/\\1/p" |
         sort -n | xargs
 }
-ok "so they begin one second after another, and take four together" \
+ok "sections that share a permit begin one after another" \
     all at_least "$(slots One | cut -d ' ' -f 2)" 0.1 -- \
     at_least "$(slots One | cut -d ' ' -f 3)" 0.2 -- \
     at_least "$(slots Two | cut -d ' ' -f 1)" 0.2 -- \
@@ -134,13 +134,13 @@ ok "so they begin one second after another, and take four together" \
 
 # What needs a while that no machine takes for nothing.
 run show nested --part growth --scale 0.4
-ok "jobs that block make it grow, whether they say so or not" \
+ok "jobs that block make a pool grow, whether they declare it or not" \
     is "$(grown | awk '$1 > 2 && !/computes/ && $3 > 2' | wc -l | tr -d ' ')" 4
 run show nested --part ask --scale 2
-ok "it is known who would wait; WEIR_NO_WAIT refuses, a deadline gives up" \
+ok "WEIR_NO_WAIT is rejected where a submit would wait, and a deadline passes" \
     is "$(awk '$1 ~ /yes|no/ { print $1, $2 }' out | xargs)" \
     "no WEIR_NO_WAIT no WEIR_NO_WAIT yes WEIR_NO_WAIT yes for yes WEIR_FOREVER"
-ok "and who waits gets in when there is room" \
+ok "a submit that waits is accepted once there is room" \
     all is "$(grep -oE 'accepted|refused|gave up' out | xargs)" \
     "accepted accepted refused gave up accepted" -- is "$(early <out)" ""
 # Slowly: the closest two are half a second apart.
@@ -155,9 +155,9 @@ late() {
 answers() {
     sed -nE 's/^  answers: //p' out | grep -oE '[0-9]+' | sed -n "$1p"
 }
-ok "who is late is abandoned, and ends at once if it listens" \
+ok "a late job is abandoned, and ends immediately if it heeds the stop" \
     is "$(late)" "4 4"
-ok "each answer was used, or came late and was dropped" \
+ok "each answer was either used, or late and dropped" \
     all is "$(answers 1)" "$(($(answers 2) + $(answers 3)))" -- \
     at_least "$(answers 1)" 10 -- at_least "$(answers 3)" 4
 
@@ -166,14 +166,14 @@ if int_works; then
     await has_lines out 3
     kill -INT "$pid"
     ended
-    ok "Ctrl-C ends it at once, and nothing printed is torn" \
+    ok "Ctrl-C ends nested immediately and tears no line" \
         all is "$code" 130 -- test -z "$(tail -c 1 out)"
 else
-    skip "Ctrl-C ends it at once, and nothing printed is torn" "ignored here"
+    skip "Ctrl-C ends nested immediately and tears no line" "ignored here"
 fi
 
 run show nested --help
-ok "--help tells the options and ends with 0" \
+ok "nested --help lists the options and ends with 0" \
     all is "$code" 0 -- grep -q -e --part out -- test ! -s err
 # refused SAID ARGUMENTS...
 refused() {
@@ -182,12 +182,12 @@ refused() {
     run show nested "$@"
     all is "$code" 2 -- says "$said" -- test ! -s out
 }
-ok "bad values, an unknown option, part or operand are refused by name" \
+ok "nested rejects bad values, unknown options, parts and operands by name" \
     all refused "--scale 0:" --scale 0 -- refused "--scale 101:" --scale 101 \
     -- refused "--part fun:" --part fun -- refused "--part ''" --part '' -- \
     refused "--fast" --fast -- refused "fast:" fast
 code=0
 "$weir" show nested --scale 0.01 >/dev/full 2>err || code=$?
-ok "standard output that is full ends it with 3" \
+ok "a full standard output ends nested with 3" \
     all is "$code" 3 -- says "standard output: No space left"
 finish

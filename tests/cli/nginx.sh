@@ -44,17 +44,18 @@ servers=$nginx_pid
 plan 6
 for i in $(seq 1000); do echo "http://127.0.0.1:$port/$i.txt"; done >urls
 run run -i urls -j 32
-ok "some that are missing make exit code 1" is "$code" 1
-ok "every URL is recorded, whole" \
+ok "missing pages make exit code 1" is "$code" 1
+ok "every URL has a whole record" \
     all is "$(lines results.ndjson)" 1000 -- whole results.ndjson
-ok "each exactly once" all is "$(distinct results.ndjson url)" 1000 -- \
+ok "each URL is recorded exactly once" \
+    all is "$(distinct results.ndjson url)" 1000 -- \
     is "$(distinct results.ndjson id)" 1000 -- \
     is "$(distinct results.ndjson seq)" 1000
-ok "a hundred are 404 and not ok" \
+ok "a hundred records are 404 and not ok" \
     is "$(grep -c '"ok":false,"status":404,' results.ndjson)" 100
-ok "nine hundred are 200 and ok" \
+ok "nine hundred records are 200 and ok" \
     is "$(grep -c '"ok":true,"status":200,"error":null' results.ndjson)" 900
-ok "the summary counts them" all \
+ok "the summary counts both kinds of record" all \
     grep -qE '^  status 404 +100$' err -- \
     grep -qE '^  status 200 +900$' err -- \
     says "1,000 jobs done: 900 ok, 100 failed"

@@ -19,26 +19,27 @@ ok "shards are reported as one run" \
     is "$(head -n 1 out)" "100 jobs: 91 ok, 9 failed"
 cp out table
 row() { sed -nE "s|^  $1 +([0-9,]+)\$|\\1|p" "${2:-table}"; }
-ok "by status, error and host" all is "$(row 'status 200')" 91 -- \
+ok "report counts jobs by status, error and host" \
+    all is "$(row 'status 200')" 91 -- \
     is "$(row 'status 503')" 6 -- is "$(row 'error connect')" 3 -- \
     is "$(row "host $host")" 97 -- is "$(row 'host 127.0.0.1:1')" 3
-ok "failures by host and reason" all \
+ok "report counts failures by host and reason" all \
     grep -qE "^  127.0.0.1:1 +connect +3\$" table -- \
     grep -qE "^  $host +503 +6\$" table
-ok "the slowest first" all \
+ok "report lists the slowest jobs first" all \
     is "$(sed '1,/^slowest/d' table | wc -l | tr -d ' ')" 10 -- \
     is "$(sed '1,/^slowest/d' table | head -n 1 | grep -c 'delay/0.3$')" 1
-ok "the longest is told, and quantiles as samples allow" \
+ok "report gives the longest time and the quantiles that samples allow" \
     all grep -qE 'a job took .* p99 [0-9.]+ ms, longest [3-9][0-9]{2} ms' table -- \
     is "$(grep -cF 'p99.9' table)" 0
 at_once=$(row 'most jobs at once')
-ok "no more at once than there were workers" \
+ok "report shows no more simultaneous jobs than workers" \
     all at_least 12 "$at_once" -- at_least "$at_once" 1
-ok "first start to last end is no less than the longest job" \
+ok "the time from first start to last end covers the longest job" \
     at_least "$(sed -nE 's/^  first start to last end +([0-9.]+) s/\1/p' \
     table)" 0.3
 run report --slowest 2 part1 part2 part3
-ok "--slowest says how many" \
+ok "--slowest sets the number of slowest jobs" \
     is "$(sed '1,/^slowest/d' out | wc -l | tr -d ' ')" 2
 run report --table part1 part2 part3
 ok "--table shows everything that was counted" \
@@ -47,16 +48,16 @@ ok "--table shows everything that was counted" \
 
 cat part1 part2 part3 >again
 run run -q -i list -o again --retry-failed
-ok "nine were done again" is "$(lines again)" 109
+ok "--retry-failed ran the nine failed jobs again" is "$(lines again)" 109
 run report part1 part2 part3 again
-ok "of several records of a job the last counts" \
+ok "the last of several records of a job counts" \
     all is "$code" 0 -- grep -q '^100 jobs: 91 ok, 9 failed; 109 older' out
 
 # json EXPRESSION: of the report in `out`.
 if python3 -c pass 2>/dev/null; then
     json() { python3 -c "import json; r = json.load(open('out')); print($1)"; }
     run report --json part1 part2 part3
-    ok "--json says the same" all is "$code" 0 -- \
+    ok "--json reports the same numbers" all is "$code" 0 -- \
         is "$(json "r['jobs'], r['ok'], r['failed']")" "100 91 9" -- \
         is "$(json "r['statuses']['503']['jobs']")" 6 -- \
         is "$(json "r['errors']['connect']['jobs']")" 3 -- \
@@ -65,17 +66,17 @@ if python3 -c pass 2>/dev/null; then
         is "$(json "len(r['slowest']), 'delay' in r['slowest'][0]['url']")" \
         "10 True" -- is "$(json "'p99' in r['times_ms']")" True
 else
-    skip "--json says the same" "no python3"
+    skip "--json reports the same numbers" "no python3"
 fi
 
 { cat part1; echo hello; head -c 50 part2; } >bad
 run report bad part3
-ok "what is no record is told, makes 2, and the rest is reported" \
+ok "a line that is not a record is reported and makes exit code 2" \
     all is "$code" 2 -- says "bad: 1 line is no record" -- \
     says "bad: the last line is torn" -- grep -q '^slowest' out
 : >empty
 run report empty
-ok "an empty file is no error" all is "$code" 0 -- \
+ok "an empty file is not an error" all is "$code" 0 -- \
     is "$(head -n 1 out)" "0 jobs: 0 ok, 0 failed"
 printf '{"v":1,"id":"%032d","url":"http://a\\u001b[31m/","ok":true}\n' 7 >esc
 run report esc
@@ -103,16 +104,16 @@ for member in "\"error\":\"$long\"" "\"run\":\"$long\"" \
     [ "$(sed -nE 's/^([0-9]+) jobs.*/\1/p' out)" -ge "$(lines part1)" ] ||
         { code=99; break; }
 done
-ok "a member of any name that is too long does not either" test "$code" -lt 3
+ok "a member with an overlong name does not stop a report" test "$code" -lt 3
 { yes '[' | head -n 2000000 | tr -d '\n'; echo; cat part1; } >wide
 run report wide
-ok "a line that is nested too deeply does not either" \
+ok "a line that is nested too deeply does not stop a report" \
     all is "$code" 2 -- says "1 line is no record" -- \
     is "$(sed -nE 's/^([0-9]+) jobs.*/\1/p' out)" "$(lines part1)"
 mkfifo fifo
 cat part1 >fifo &
 run report fifo part2 part3
-ok "a pipe is read too; its jobs are named by their ids" \
+ok "a pipe can be read, and its jobs are named by their ids" \
     all is "$code" 0 -- is "$(head -n 1 out)" "100 jobs: 91 ok, 9 failed" -- \
     grep -qE '^ .*(id [0-9a-f]{32}|http://)' out
 head -n 4 part1 | sed '1s/"start":"..../"start":"0001/
@@ -125,7 +126,7 @@ ok "records of any year are reported and drawn" \
 run report
 no_files=$code
 run report missing
-ok "no file, and a file that is not there, are errors of usage" \
+ok "no file and a missing file are usage errors" \
     all is "$no_files" 2 -- is "$code" 2 -- says "missing: No such file"
 # A file whose read() fails with EINVAL, which is also what a line that is no
 # record gives. Whoever is not root may not open it.
@@ -139,6 +140,6 @@ else
 fi
 code=0
 "$weir" report part1 >/dev/full 2>err || code=$?
-ok "standard output that is full ends it with 3" \
+ok "a full standard output ends report with 3" \
     all is "$code" 3 -- says "standard output"
 finish

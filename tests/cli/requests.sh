@@ -33,7 +33,7 @@ ok "a record says which method was sent" \
     is "$(record 'r["method"]' | uniq | xargs)" \
     "get BREW DELETE OPTIONS TRACE PATCH"
 send "{\"url\":\"$S/\",\"method\":\"A B\"}" "{\"url\":\"$S/\",\"method\":\"\"}"
-ok "a method that is no token is refused" \
+ok "a method that is not a token is rejected" \
     all is "$code" 2 -- says "list:1: a method must be a token" -- \
     says "list:2: a method must be a token"
 printf 'a\0\377b' >content
@@ -48,7 +48,7 @@ send "{\"url\":\"$S/x\",\"body_file\":\"missing\"}" \
     "{\"url\":\"$S/x\",\"body_file\":\"pipe\"}" \
     "{\"url\":\"$S/x\",\"body_file\":\".\"}" \
     "{\"url\":\"$S/x\",\"body_file\":\"content\",\"body\":\"b\"}"
-ok "a body_file that cannot be read is refused with its line and reason" \
+ok "a body_file that cannot be read is rejected with its line and reason" \
     all is "$code" 2 -- says "list:1: body_file: No such file" -- \
     says "list:2: body_file: not a regular file" -- \
     says "list:3: body_file: Is a directory" -- \
@@ -77,10 +77,11 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
 ' "$weir" run -q -j 1 --window 500 --retries 0 -o bodies -i list >most 2>err
 code=$?
 if (ulimit -v 600000 && "$weir" --version) >/dev/null 2>&1; then
-    ok "bodies that are read ahead do not fill the memory" \
+    ok "bodies that are read ahead use bounded memory" \
         all is "$code" 0 -- is "$(lines bodies)" 100 -- at_least 60 "$(cat most)"
 else
-    skip "bodies do not fill the memory" "a sanitizer takes memory of its own"
+    skip "bodies that are read ahead use bounded memory" \
+        "a sanitizer takes memory of its own"
 fi
 
 # ---- headers ----
@@ -93,12 +94,12 @@ ok "-H sends a tab, and a header without a value" \
         tr -d ' ')" "['X-Empty:']"
 send "{\"url\":\"$S/json\",\"headers\":{\"X-Tab\":\"a\\tb\",\"X-Empty\":\"\",\
 \"Accept\":\"\"}}"
-ok "headers of the input do the same" all is "$code" 0 -- \
+ok "headers of the input may hold a tab or have no value" all is "$code" 0 -- \
     is "$(seen json '"X-Tab: a\tb" in r["headers"]')" True -- \
     is "$(seen json '[h for h in r["headers"] if h[:7] == "X-Empty" or
         h[:7] == "Accept:"]' | tr -d ' ')" "['X-Empty:','Accept:']"
 run run -q -o - -H $'X: a\x01b' "$S/x"
-ok "another control character in -H is refused at the start" \
+ok "another control character in -H is rejected at the start" \
     all is "$code" 2 -- says "-H: a control character"
 run run -q -o - -H 'Authorization: Bearer t' -H 'X-Key: k' \
     "$S/there?status=302&to=http://localhost:${S##*:}/here"
@@ -130,19 +131,19 @@ ok "a cost must be a whole number and an id a string that is not too long" \
 
 to() { echo "$S/$1?status=$2&to=/$3"; }
 run run -q -o - --redirects 0 "$(to hop 302 end)"
-ok "--redirects 0 follows none, and the redirect is not ok" \
+ok "--redirects 0 follows no redirect, and the redirect is not ok" \
     all is "$code" 1 -- \
     is "$(record 'r["ok"], r["status"], r["error"], r["detail"],
         r["redirects"], r["final_url"]')" \
     "(False, 302, None, 'a redirect that was not followed', 0, None)"
 run run -q -o - --redirects 0 --accept 200,302 "$(to hop 302 end)"
-ok "it is ok if --accept names it" all is "$code" 0 -- \
+ok "a redirect is ok if --accept names its status" all is "$code" 0 -- \
     is "$(record 'r["ok"]')" True
 run run -q -o - "$S/nowhere?status=304" "$S/nowhere?status=302"
-ok "another answer in the three hundreds is not ok either" \
+ok "another 3xx status is not ok" \
     all is "$code" 1 -- is "$(record 'r["ok"]' | xargs)" "False False"
 run run -q -o - --redirects 1 "$(to hop 302 end)"
-ok "a redirect that is followed is told" all is "$code" 0 -- \
+ok "a followed redirect is recorded" all is "$code" 0 -- \
     is "$(record 'r["status"], r["redirects"], r["final_url"]')" \
     "(200, 1, '$S/end')"
 run run -q -o - --redirects 1 --retries 0 "$S/hop?status=302&to=/hop2%3Fstat\
@@ -161,7 +162,7 @@ ok "--cookies keeps cookies between the redirects of one job only" \
     is "$(seen with '"Cookie: a=1" in r["headers"]' | xargs)" \
     "False True False"
 run run -q -o - --redirects 11 "$S/x"
-ok "--redirects beyond 10 is refused by name" all is "$code" 2 -- \
+ok "--redirects beyond 10 is rejected by name" all is "$code" 2 -- \
     says "--redirects 11:"
 # Sixteen ticks, redirects included, of which the first may be used as late as
 # the second one: at least fourteen periods of 50 ms.
@@ -182,7 +183,8 @@ if int_works; then
     ok "Ctrl-C does not wait for the tick of a redirect" all is "$code" 130 -- \
         is "$(record 'r["ok"], r["redirects"]' stopped)" "(True, 1)"
 else
-    skip "Ctrl-C does not wait for a tick" "SIGINT is ignored here"
+    skip "Ctrl-C does not wait for the tick of a redirect" \
+        "SIGINT is ignored here"
 fi
 
 # ---- what came ----
@@ -193,12 +195,12 @@ ok "a compressed body is decoded, and the record says what it was" \
         r["bytes_sent"], r["detail"]')" \
     "('hello', 'text/plain', '1.1', 0, None)"
 run run -q -o - --body full --raw "$S/packed?gzip=1"
-ok "--raw leaves it as it is and does not ask for it" \
+ok "--raw leaves a body as it is and requests no compression" \
     all is "$(record '"body" in r, r["bytes"] == 5')" "(False, False)" -- \
     is "$(seen packed '[h for h in r["headers"] if "gzip" in h] != []' |
         xargs)" "True False"
 run run -q -o - --retries 0 "$S/cut?cut=1" http://127.0.0.1:1/
-ok "an error is told in words" all is "$code" 1 -- \
+ok "an error is described in words" all is "$code" 1 -- \
     is "$(record 'r["error"], len(r["detail"]) > 5, r["http_version"]' |
         xargs -d '\n')" "('cut', True, '1.1') ('connect', True, None)"
 
@@ -243,7 +245,7 @@ if openssl version >/dev/null 2>&1; then
     run run -q -o - --cacert cert.pem --cert both.pem "$T"
     ok "the key may be in the file of --cert" is "$code" 0
     run run -q -o - --cacert cert.pem "$T"
-    ok "without a certificate that server refuses, which does not pass" \
+    ok "without a certificate the server rejects, which is not retried" \
         all is "$code" 1 -- is "$(record 'r["error"], r["attempts"]')" \
         "('tls', 1)"
     SSL_CERT_FILE=cert.pem run run -q -o - --cert both.pem "$T"
@@ -255,13 +257,16 @@ if openssl version >/dev/null 2>&1; then
     run run -q -o - --dry-run --cert cert.pem "$T"
     cp err no_key
     run run -q -o - --cert cert.pem --key locked.pem "$T"
-    ok "a certificate without a key, and a key that is locked, are refused" \
+    ok "a certificate without a key and an encrypted key are rejected" \
         all is "$code" 2 -- says "--key locked.pem: it is encrypted" -- \
         grep -q 'cert cert.pem: there is no PEM private key' no_key
 else
-    for name in "--cert and --key are sent" "the key is in --cert" \
-        "a server refuses" "SSL_CERT_FILE is honoured" "--insecure" \
-        "certificates are checked"; do
+    for name in "--cert and --key are sent to a server that asks" \
+        "the key may be in the file of --cert" \
+        "without a certificate the server rejects, which is not retried" \
+        "SSL_CERT_FILE is honoured" \
+        "--insecure does not verify, warns, and marks the record" \
+        "a certificate without a key and an encrypted key are rejected"; do
         skip "$name" "no openssl"
     done
 fi
@@ -274,8 +279,8 @@ for option in --cacert --cert; do
 done
 run run --dry-run -o - --key content "$S/x"
 [ "$code" = 2 ] && says "--key needs --cert" || wrong=$((wrong + 1))
-ok "files of certificates that are none are refused, also by --dry-run" \
+ok "files that hold no certificate are rejected, also by --dry-run" \
     is $wrong 0
 run run -o - -q "$S/x" --cert
-ok "an option that lacks its file is refused" is "$code" 2
+ok "an option without its file is rejected" is "$code" 2
 finish

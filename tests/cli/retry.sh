@@ -14,30 +14,30 @@ attempts() {
 }
 
 run run -q -o - "$base/unstable"
-ok "a failure that may pass is followed by another attempt" \
+ok "a transient failure is followed by another attempt" \
     all is "$code" 0 -- is "$(attempts out)" 2 -- whole out -- \
     is "$(lines out)" 1
 passing=$(echo "$base"/status/{408,425,429,500,502,503,504,52{0,1,2,3,4},529})
 # shellcheck disable=SC2086
 run run -o - $passing
-ok "the statuses that may pass get three attempts each, and one record" \
+ok "transient statuses get three attempts each and one record" \
     all is "$code" 1 -- is "$(attempts out)" "3 3 3 3 3 3 3 3 3 3 3 3 3" -- \
     whole out
-ok "the summary counts them" grep -qE '^  other attempts +26$' err
+ok "the summary counts the other attempts" grep -qE '^  other attempts +26$' err
 run run -q -o - "$base"/status/{400,401,404,410,501,505}
-ok "other statuses get one" all is "$code" 1 -- \
+ok "other statuses get one attempt" all is "$code" 1 -- \
     is "$(attempts out)" "1 1 1 1 1 1"
 run run -q -o - --accept 200,503 "$base/status/503"
-ok "what is accepted is no failure" all is "$code" 0 -- \
+ok "an accepted status is not a failure" all is "$code" 0 -- \
     is "$(attempts out)" 1
 run run -q -o - http://127.0.0.1:1/
-ok "what is refused is tried again" all is "$code" 1 -- \
+ok "a refused connection is retried" all is "$code" 1 -- \
     is "$(attempts out)" 3 -- grep -q '"error":"connect"' out
 run run -q -o - -t 0.1 "$base/delay/60"
-ok "what takes too long, too" all is "$code" 1 -- is "$(attempts out)" 3 -- \
+ok "a timeout is retried" all is "$code" 1 -- is "$(attempts out)" 3 -- \
     grep -q '"error":"timeout"' out
 run run -q -o - --max-body 5 "$base/bytes/50"
-ok "other errors are not" all is "$code" 1 -- is "$(attempts out)" 1
+ok "other errors are not retried" all is "$code" 1 -- is "$(attempts out)" 1
 run run -q -o - --retries 0 "$base/unstable" "$base/unstable"
 ok "--retries 0 makes no other attempt" all is "$code" 1 -- \
     is "$(attempts out)" "1 1"
@@ -47,7 +47,7 @@ ok "--retries 4 makes five in all" is "$(attempts out)" 5
 for i in $(seq 6); do echo "$base/status/500?$i"; done >held
 { cat held; for i in $(seq 40); do echo "$base/delay/0.02?$i"; done; } >list
 run run -q -i list -j 1 -w 1 -o one --retries 1
-ok "a pause holds no worker: one does all the others meanwhile" \
+ok "a pause occupies no worker" \
     all is "$code" 1 -- is "$(distinct one id)" 46 -- \
     is "$(attempts one)" "$(yes 2 | head -n 6 | xargs) $(yes 1 |
         head -n 40 | xargs)" -- \
@@ -55,12 +55,14 @@ ok "a pause holds no worker: one does all the others meanwhile" \
 
 run run -o - --retries 1 "$base/status/429?retry-after=1" --summary s.json
 took=$(sed -nE 's/^  took +([0-9.]+) s$/\1/p' err)
-ok "Retry-After is obeyed" all is "$code" 1 -- is "$(attempts out)" 2 -- \
+ok "Retry-After sets the pause before a retry" \
+    all is "$code" 1 -- is "$(attempts out)" 2 -- \
     at_least "$took" 1
-ok "and counted" grep -q '"retries":1,' s.json
+ok "the summary counts the retry after Retry-After" \
+    grep -q '"retries":1,' s.json
 run run -q -o - --retry-max-time 1.5 --retries 1 \
     "$base/status/429?retry-after=1"
-ok "a fraction of a second of --retry-max-time counts" \
+ok "a fraction of a second in --retry-max-time counts" \
     is "$(attempts out)" 2
 run run -q -o - --retries 3 "$base/status/429?retry-after=0"
 ok "Retry-After: 0 does not shorten the pauses between attempts" \
@@ -70,36 +72,36 @@ run run -o - --retry-max-time 1 "$base/status/429?retry-after=99999999999999"
 ok "a Retry-After beyond --retry-max-time is not waited for" \
     all is "$code" 1 -- is "$(attempts out)" 1
 run run -q -o - --retry-max-time 0 "$base/status/500"
-ok "--retry-max-time 0 leaves no time for it" is "$(attempts out)" 1
+ok "--retry-max-time 0 leaves no time for a retry" is "$(attempts out)" 1
 start run -i list -j 4 --progress plain --retries 1 \
     --per-host-rate 8 -o shown
 await grep -qE 'ok [0-9]+  fail [0-9]+  retry [1-6]  in flight' err
 kill -TERM "$pid"
 ended
-ok "progress tells how many" is "$code" 143
+ok "the progress display counts the retries" is "$code" 143
 first=$base
 serve # another host, which does not have to wait
 start run -j 1 "$first/status/503?retry-after=50" "$base/delay/0" -o stop
 await has_lines stop 1
 kill -INT "$pid"
 ended
-ok "Ctrl-C does not wait for a pause; what waits has no record" \
+ok "Ctrl-C does not wait for a pause, and a pausing job has no record" \
     all is "$code" 130 -- is "$(lines stop)" 1 -- says "1 not done"
 wrong=0
 for value in -1 1001 x 1.5 ''; do
     run run -n 1 --retries "$value"
     [ "$code" = 2 ] && says "--retries" || wrong=$((wrong + 1))
 done
-ok "--retries that are none are refused by name" is $wrong 0
+ok "an invalid --retries is rejected by name" is $wrong 0
 for value in -1 86401 x 1e3; do
     run run -n 1 --retry-max-time "$value"
     [ "$code" = 2 ] && says "--retry-max-time" || wrong=$((wrong + 1))
 done
-ok "--retry-max-time, too" is $wrong 0
+ok "an invalid --retry-max-time is rejected by name" is $wrong 0
 
 if ! python3 -c pass 2>/dev/null; then
     while [ "$number" -lt "$planned" ]; do
-        skip "what a server of one's own sees" "no python3"
+        skip "retries as a server sees them" "no python3"
     done
     finish
 fi
@@ -116,14 +118,14 @@ for method in GET HEAD OPTIONS TRACE PUT DELETE POST PATCH get; do
     echo "{\"url\":\"$S/$method?status=500\",\"method\":\"$method\"}"
 done >methods
 run run -q -o - -i methods --retries 1
-ok "only methods that are idempotent are tried again after any failure" \
+ok "only idempotent methods are retried after any failure" \
     all is "$code" 1 -- is "$(attempts out)" "2 2 2 2 2 2 1 1 1"
 run run -q -o - -i methods --retries 1 --retry-unsafe
-ok "--retry-unsafe tries every method again" \
+ok "--retry-unsafe retries every method" \
     is "$(attempts out)" "2 2 2 2 2 2 2 2 2"
 run run -q -o - "$S/reset?reset=1&times=1" "$S/closed?close=1&times=1" \
     "$S/cut?cut=1&times=1"
-ok "a connection that is reset, closed or cut is a reason to try again" \
+ok "a connection that is reset, closed or cut is retried" \
     all is "$code" 0 -- is "$(attempts out)" "2 2 2"
 # To close a connection with bytes unread resets it.
 for how in reset close; do
@@ -141,7 +143,7 @@ while True:
     echo "{\"url\":\"https://127.0.0.1:$(cat port)/\",\"body\":\"b\"}"
 done >handshakes
 run run -q -o - --retries 1 -i handshakes
-ok "so is one that ends within the TLS handshake, for every method" \
+ok "a connection that ends in the TLS handshake is retried for every method" \
     all is "$code" 1 -- is "$(attempts out)" "2 2" -- \
     is "$(record 'r["error"]' | xargs)" "cut cut"
 posts 'reset=1' 'close=1' 'cut=1' 'status=503' 'status=500' 'status=408'
@@ -150,22 +152,22 @@ ok "a POST that may have been processed is sent once" \
     is "$(for i in 1 2 3 4 5 6; do seen post$i 1; done | xargs)" "1 1 1 1 1 1"
 posts 'status=429&times=1' 'status=503&times=1&h=Retry-After:%200' \
     'status=403&times=1&h=Retry-After:%200.1'
-ok "a POST that certainly was not processed is tried again" \
+ok "a POST that certainly was not processed is retried" \
     all is "$code" 0 -- is "$(attempts out)" "2 2 2"
 echo '{"url":"http://127.0.0.1:1/","body":"b"}' >list
 echo '{"url":"http://name.invalid/","body":"b"}' >>list
 run run -q -o - --retries 1 -i list
-ok "so is one whose connection was refused or whose name was not found" \
+ok "a POST is retried if the connection was refused or the name not found" \
     all is "$code" 1 -- is "$(attempts out)" "2 2" -- \
     is "$(record 'r["error"]' | xargs)" "connect resolve"
 printf '%s\n' "$S/kept" "{\"url\":\"$S/once?close=1\",\"body\":\"b\"}" >list
 run run -q -j 1 -o - -i list
-ok "a POST is not repeated because a kept connection was closed" \
+ok "a POST is not repeated because a reused connection was closed" \
     all is "$code" 1 -- is "$(seen once 1)" 1 -- \
     is "$(record 'r["error"], r["attempts"]' | tail -n 1)" "('cut', 1)"
 run run -q -o - --retries 1 "$S/forbidden?status=403" \
     "$S/left?status=403&h=X-RateLimit-Reset:%201&h=X-RateLimit-Remaining:%209"
-ok "a 403 that does not say when to come back is not tried again" \
+ok "a 403 that does not say when to come back is not retried" \
     all is "$code" 1 -- is "$(attempts out)" "1 1"
 
 # held NAME QUERY LEAST: of two jobs, one after the other, the second request
@@ -177,9 +179,9 @@ held() {
 }
 ok "403 with Retry-After holds its host" \
     held h1 'status=403&h=Retry-After:%201' 1
-ok "so does 429 with RateLimit-Reset" \
+ok "429 with RateLimit-Reset holds its host" \
     held h2 'status=429&h=RateLimit-Reset:%201' 1
-ok "so does 403 with X-RateLimit-Reset as a time" \
+ok "403 with X-RateLimit-Reset as a time holds its host" \
     held h3 "status=403&h=X-RateLimit-Reset:%20$(($(date +%s) + 2))" 0.9
 ok "a fraction of a second in Retry-After counts" \
     held h4 'status=503&h=Retry-After:%200.7' 0.7
@@ -190,7 +192,7 @@ answer_server
 printf '%s\n' "$first/h6?status=302&to=$S/h7%3Fstatus=429%26h=Retry-After:%25201" \
     "$first/h8" "$S/h9" >list
 run run -q -j 1 -o - -i list --retries 0
-ok "after a redirect that host is held that gave the answer" all \
+ok "after a redirect the host that gave the answer is held" all \
     at_least 0.9 "$(cat <(seen h7 'r["t"]') <(seen h8 'r["t"]') | sort -n |
         awk 'NR > 1 { print $1 - last } { last = $1 }')" -- \
     at_least "$(cat <(seen h7 'r["t"]') <(seen h9 'r["t"]') |

@@ -28,51 +28,52 @@ ok "a bad delay is 400" is "$(sort -u statuses)" 400
 get /status/503
 ok "/status/N answers with that status" is "$(status)" 503
 get /status/204
-ok "204 has no body and no length" \
+ok "status 204 has no body and no length" \
     all is "$(status)" 204 -- test -z "$(grep -i content-length out)"
 for bad in 99 100 600 2000 x ''; do get "/status/$bad"; echo "$(status)"; done \
     >statuses
 ok "a status that cannot end an answer is 400" is "$(sort -u statuses)" 400
 get /bytes/100000
-ok "/bytes/N sends so many bytes" is "$(body | wc -c | tr -d ' ')" 100000
+ok "/bytes/N sends N bytes" is "$(body | wc -c | tr -d ' ')" 100000
 get /bytes/104857601
-ok "more than 100 MiB is 400" is "$(status)" 400
+ok "/bytes/N with more than 100 MiB is 400" is "$(status)" 400
 get /unstable
 first=$(status)
 get /unstable
 ok "/unstable answers 500 and 200 in turn" is "$first $(status)" "500 200"
 get /redirect/3
-ok "/redirect/N points to the next" all is "$(status)" 302 -- \
+ok "/redirect/N points to /redirect/N-1" all is "$(status)" 302 -- \
     grep -q '^Location: /redirect/2' out
 run run -q -o - "$base/redirect/3"
-ok "and ends with 200" all is "$code" 0 -- grep -q '"status":200' out
+ok "a chain of redirects ends with 200" \
+    all is "$code" 0 -- grep -q '"status":200' out
 ask "GET /headers HTTP/1.1\r\nX-Odd: a\"\x80b\r\nx-odd: c\r\n$close"
-ok "/headers tells the headers, safe as JSON" \
+ok "/headers returns the headers as valid JSON" \
     is "$(body)" '{"headers":{"X-Odd":"a\"�b, c","Host":"x",'\
 '"Connection":"close"}}'
 get /nothing
 ok "another path is 404" is "$(status)" 404
 ask "DELETE / HTTP/1.1\r\n$close"
-ok "another method is 405, with those allowed" \
+ok "another method is 405 with the allowed methods" \
     all is "$(status)" 405 -- grep -q '^Allow: GET, HEAD, POST' out
 ask "HEAD /bytes/1000 HTTP/1.1\r\n$close"
-ok "HEAD tells the length and sends no body" \
+ok "HEAD returns the length and no body" \
     all grep -q '^Content-Length: 1000' out -- test -z "$(body)"
 ask "POST /status/200 HTTP/1.1\r\nContent-Length: 5\r\nHost: x\r\n\r\n12345\
 GET /status/201 HTTP/1.1\r\n$close"
-ok "a POST's body is read, and the next request answered" \
+ok "a POST's body is read, and the next request is answered" \
     is "$(grep -c '^HTTP/1.1 20[01]' out)" 2
 ask "GET /status/200 HTTP/1.1\r\nHost: x\r\n\r\n\
 GET /status/201 HTTP/1.1\r\n$close"
-ok "requests behind one another are answered in turn" \
+ok "consecutive requests on a connection are answered in order" \
     is "$(grep -o '^HTTP/1.1 20[01]' out | cut -c 10- | tr '\n' ' ')" "200 201 "
 ask "GET /status/200 HTTP/1.0\r\n\r\n"
-ok "HTTP/1.0 is answered and closed" \
+ok "an HTTP/1.0 request is answered and its connection closed" \
     all is "$(status)" 200 -- grep -q '^Connection: close' out
 ask "nonsense\r\n\r\n"
-ok "nonsense is 400" is "$(status)" 400
+ok "a malformed request is 400" is "$(status)" 400
 ask "GET / HTTP/2.7\r\n\r\n"
-ok "another version is 505" is "$(status)" 505
+ok "another HTTP version is 505" is "$(status)" 505
 ask "GET / HTTP/1.1\r\nX: $(head -c 17000 /dev/zero | tr '\0' a)\r\n$close"
 ok "a head over 16 KiB is 431" is "$(status)" 431
 ask "POST / HTTP/1.1\r\nContent-Length: 2000000\r\n$close"

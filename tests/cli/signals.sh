@@ -17,17 +17,18 @@ more() { # UNTIL: by one at a time
 start run -i list -j 2 -w 3 -o more
 more 5
 ended
-ok "SIGUSR1 lets one more run at once, and workers follow, beyond -w too" \
+ok "SIGUSR1 lets one more job run simultaneously, also beyond -w" \
     all is "$code" 0 -- grep -qE 'most jobs at once +5 of 5 allowed' err -- \
     at_least "$(distinct more worker)" 5
-ok "nothing is lost by it" all is "$(distinct more id)" 30 -- whole more
+ok "SIGUSR1 loses no job" all is "$(distinct more id)" 30 -- whole more
 rm more
 start run -i list -j 2 -o more --timeline more.svg
 more 20
 kill -USR1 "$pid"
 await says "at most 20 at once from now on, the most"
 ended
-ok "up to twice as many and some" all is "$code" 0 -- whole more -- \
+ok "SIGUSR1 raises the concurrency to at most a fixed bound" \
+    all is "$code" 0 -- whole more -- \
     test -s more.svg
 rm more
 start run -i list -j 4 -w 1 -o more
@@ -35,7 +36,8 @@ await has_lines more 1
 kill -USR1 "$pid"
 await says "at most 2 at once from now on"
 ended
-ok "-w below -j is what counts, and is what grows" all is "$code" 0 -- \
+ok "-w below -j is the effective limit, and SIGUSR1 raises it" \
+    all is "$code" 0 -- \
     grep -qE 'most jobs at once +[12] of 2 allowed' err -- whole more
 
 start run -i list -j 3 -o fewer
@@ -51,7 +53,7 @@ at=$(lines fewer)
 await has_lines fewer $((at + 4))
 kill -INT "$pid"
 ended
-ok "SIGUSR2 lets one fewer run, and Ctrl-C still ends it" \
+ok "SIGUSR2 lets one job fewer run, and Ctrl-C still ends the run" \
     all is "$code" 130 -- grep -q 'finishing [01] in flight' err
 # From the third record on each job started when the one before had ended.
 overlaps() {
@@ -61,21 +63,21 @@ overlaps() {
         if (NR > 1 && start + 0.0011 < ended) n++
         ended = start + $4 / 1000 } END { print n + 0 }'
 }
-ok "then jobs run one after another" is "$(overlaps)" 0
+ok "after SIGUSR2 jobs run one after another" is "$(overlaps)" 0
 
 start run -q -i list -j 3 -o quiet
 await has_lines quiet 1
 for _ in $(seq 200); do kill -USR1 "$pid"; done
 kill -INT "$pid"
 ended
-ok "a storm of them does not hide a Ctrl-C" \
+ok "a storm of signals does not hide a Ctrl-C" \
     all is "$code" 130 -- test ! -s err -- whole quiet
 
 for i in $(seq 300); do echo "$base/delay/0.5?$i"; done >wide
 code=0
 (ulimit -Sn 64 && exec "$weir" run -q -i wide -j 100 -o soft) >out 2>err ||
     code=$?
-ok "with a low soft limit of open files every job is done" \
+ok "with a low soft limit of open files every job runs" \
     all is "$code" 0 -- test ! -s err -- is "$(lines soft)" 300
 soft() { # WORKERS: the limit a run has
     start run -q -i wide -j "$1" -o "$1.ndjson"
@@ -94,13 +96,13 @@ fi
 code=0
 (ulimit -n 200 && exec "$weir" run -i wide -j 100 -o hard) >out 2>err ||
     code=$?
-ok "a hard limit that is too low for all jobs at once is reported" \
+ok "a hard limit of open files that is too low for all jobs is reported" \
     says "100 jobs at once may need 908 open files, and 200 are allowed"
-ok "with a low hard limit of open files every job is done" \
+ok "with a low hard limit of open files every job runs" \
     all is "$code" 0 -- is "$(lines hard)" 300 -- whole hard
 start serve
 await grep -q '^listening' out
 kill -USR1 "$pid"
 ended
-ok "to the other commands they are as to any program" test "$code" -gt 128
+ok "SIGUSR1 and SIGUSR2 end the other commands" test "$code" -gt 128
 finish

@@ -14,20 +14,22 @@ start run -i slow -j 4 -o drain.ndjson
 await has_lines drain.ndjson 4
 kill -INT "$pid"
 ended
-ok "Ctrl-C lets what is in flight finish and dies of SIGINT" \
+ok "Ctrl-C lets running jobs finish, and the program dies of SIGINT" \
     all is "$code" 130 -- says "in flight; Ctrl-C again to abort"
-ok "what was done is recorded whole" all whole drain.ndjson -- \
+ok "Ctrl-C leaves a whole record of every completed job" \
+    all whole drain.ndjson -- \
     is "$(sed -nE 's/^([0-9]+) jobs done.*/\1/p' err)" "$(lines drain.ndjson)"
 left=$(sed -nE 's/.*; ([0-9]+) not done.*/\1/p' err)
-ok "what was not done is counted" \
+ok "Ctrl-C reports the number of jobs that did not run" \
     is $((left + $(lines drain.ndjson))) 40
-ok "not all of it was done" test "$(lines drain.ndjson)" -lt 40
+ok "Ctrl-C ended the run before its last job" \
+    test "$(lines drain.ndjson)" -lt 40
 
 start run -i slow -j 4 -o term.ndjson
 await has_lines term.ndjson 4
 kill -TERM "$pid"
 ended
-ok "SIGTERM does the same and the program dies of that" \
+ok "SIGTERM lets running jobs finish, and the program dies of SIGTERM" \
     all is "$code" 143 -- whole term.ndjson
 
 start run -i stuck -j 3 -t 80 -o twice.ndjson
@@ -36,7 +38,7 @@ kill -INT "$pid"
 await says "finishing 2 in flight"
 kill -INT "$pid"
 ended
-ok "Ctrl-C twice leaves at once" all is "$code" 130 -- whole twice.ndjson
+ok "a second Ctrl-C exits immediately" all is "$code" 130 -- whole twice.ndjson
 
 mkfifo pipe
 exec 9<>pipe
@@ -64,7 +66,7 @@ read -r _ <&7 # one record, and no more
 while kill -INT "$pid" 2>/dev/null; do sleep 0.1; done
 ended
 exec 7<&-
-ok "Ctrl-C again ends a run whose results nobody reads" is "$code" 130
+ok "a second Ctrl-C ends a run whose results are not read" is "$code" 130
 
 # The same for what it says: nobody reads standard error.
 mkfifo errors
@@ -78,7 +80,7 @@ await has_lines said.ndjson 2000
 while kill -INT "$pid" 2>/dev/null; do sleep 0.1; done
 ended
 exec 7<&-
-ok "Ctrl-C again ends a run that nobody listens to" is "$code" 130
+ok "a second Ctrl-C ends a run whose standard error is not read" is "$code" 130
 
 # What a shell starts with & has SIGINT ignored.
 printf '%s\n' "$base/status/200" "$base/delay/0.5" >two
@@ -94,9 +96,10 @@ start run -i fast -j 8 -o killed.ndjson
 await has_lines killed.ndjson 200
 kill -KILL "$pid"
 ended
-ok "kill -9 in mid-run: it is gone" is "$code" 137
+ok "kill -9 ends a run" is "$code" 137
 head -n "$(lines killed.ndjson)" killed.ndjson >lines.ndjson
-ok "the file holds whole lines and at most one torn tail" whole lines.ndjson
+ok "after kill -9 the file holds whole lines and at most one torn tail" \
+    whole lines.ndjson
 printf '{"v":1,"run":"0123' >>killed.ndjson
 torn=$(tail -n 1 killed.ndjson)
 before=$(lines killed.ndjson)
@@ -104,13 +107,13 @@ run run -n 1 --base "$base" -o killed.ndjson
 ok "the next run reports the torn tail" \
     all is "$code" 0 -- says "killed.ndjson: cut off a torn last line of \
 ${#torn} bytes, kept in killed.ndjson.torn"
-ok "it removes it and appends" all whole killed.ndjson -- \
+ok "the next run removes the torn tail and appends" all whole killed.ndjson -- \
     is "$(lines killed.ndjson)" $((before + 1))
-ok "what was cut off is kept" is "$(cat killed.ndjson.torn)" "$torn"
+ok "the torn tail is saved" is "$(cat killed.ndjson.torn)" "$torn"
 
 { echo "not ours"; head -n 1 killed.ndjson; printf '{"half'; } >text
 run run -q -n 1 --base "$base" -o text
-ok "whole lines of others in a results file are never touched" \
+ok "whole lines of others in a results file are never changed" \
     all is "$code" 0 -- is "$(head -n 1 text)" "not ours" -- \
     is "$(lines text)" 3
 
@@ -124,7 +127,7 @@ client=$!
 await has_lines cut.ndjson 1
 kill -TERM "$pid"
 ended
-ok "serve ends by SIGTERM although a client waits" is "$code" 143
+ok "SIGTERM ends serve although a client waits" is "$code" 143
 wait "$client"
-ok "and the client gets to know" is $? 1
+ok "the client of a server that ends gets an error" is $? 1
 finish

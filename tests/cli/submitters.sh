@@ -45,32 +45,32 @@ own() { sed -nE "s/^  main_$1:.* after ([0-9.]+) s/\\1/p" out; }
 answers() { sed -nE "s/^  main_$1: (.*)  all.*/\\1/p" out; }
 
 run show submitters --scale 0.1
-ok "it ends with 0 and says nothing on standard error" \
+ok "submitters ends with 0 and prints nothing to standard error" \
     all is "$code" 0 -- test ! -s err
-ok "every line is whole" only_whole
+ok "every line of submitters is whole" only_whole
 ok "the five limits are predicted to take 1.50 0.90 0.70 0.90 0.50 s" \
     is "$(limits | cut -d '|' -f 1,2)" "one worker|1.50
 two at once|0.90
 three at once|0.70
 one start per second|0.90
 no limit, six workers|0.50"
-ok "and none takes less" \
+ok "no limit takes less time than predicted" \
     all is "$(limits | wc -l | tr -d ' ')" 5 -- \
     is "$(limits | awk -F '|' '$3 + 0.001 < $2 + 0')" ""
-ok "main_0 has each result at its own input" \
+ok "main_0 has each result in the place of its input" \
     is "$(answers 0)" "0→100 1→101 2→102 3→103 4→104"
-ok "main_1 has each result at its own input" \
+ok "main_1 has each result in the place of its input" \
     is "$(answers 1)" "0→200 1→201 2→202 3→203 4→204"
-ok "the two take no less than half of all delays" \
+ok "both submitters take at least half of the sum of all delays" \
     at_least "$(both)" "$(bound)"
-ok "each knows when its own are done, which is not after both are" \
+ok "each submitter notices the end of its jobs no later than that of all" \
     all at_least "$(both)" "$(own 0)" -- at_least "$(both)" "$(own 1)" -- \
     test -n "$(own 0)" -- test -n "$(own 1)"
-ok "as they end, results come by delay 2 3 4 5, each with its input" \
+ok "results in order of completion come by delay, each with its input" \
     is "$(column 1)" "0.20 3 0.30 2 0.40 1 0.50 0"
-ok "in order of input they come 5 4 3 2" \
+ok "results in order of input come by delay 5 4 3 2" \
     is "$(column 2)" "0.50 0 0.40 1 0.30 2 0.20 3"
-ok "none of them comes before its job has ended" \
+ok "no result comes before its job has ended" \
     all is "$(had 1 | awk '$1 + 0.001 < $2 + 0')" "" -- \
     is "$(had 2 | awk '$1 + 0.001 < 0.5')" "" -- \
     is "$(had 1 | wc -l | tr -d ' ')" 4
@@ -87,14 +87,14 @@ if int_works; then
     await has_lines out 1
     kill -INT "$pid"
     ended
-    ok "Ctrl-C ends it at once, and nothing printed is torn" \
+    ok "Ctrl-C ends submitters immediately and tears no line" \
         all is "$code" 130 -- test -z "$(tail -c 1 out)"
 else
-    skip "Ctrl-C ends it at once, and nothing printed is torn" "ignored here"
+    skip "Ctrl-C ends submitters immediately and tears no line" "ignored here"
 fi
 
 run show submitters --help
-ok "--help tells the options and ends with 0" \
+ok "submitters --help lists the options and ends with 0" \
     all is "$code" 0 -- grep -q -e --seed out -- test ! -s err
 # refused SAID ARGUMENTS...
 refused() {
@@ -103,14 +103,14 @@ refused() {
     run show submitters "$@"
     all is "$code" 2 -- says "$said" -- test ! -s out
 }
-ok "bad values are refused by name" \
+ok "submitters rejects bad values by name" \
     all refused "--scale 0:" --scale 0 -- refused "--scale 101:" --scale 101 \
     -- refused "--scale fast:" --scale fast -- \
     refused "--seed -1:" --seed=-1 -- refused "--seed: needs" --seed
-ok "an unknown option and an operand are refused" \
+ok "submitters rejects an unknown option and an operand" \
     all refused "--fast" --fast -- refused "fast:" fast
 code=0
 "$weir" show submitters --scale 100 >/dev/full 2>err || code=$?
-ok "standard output that is full ends it with 3, and not at the end" \
+ok "a full standard output ends submitters with 3 and early" \
     all is "$code" 3 -- says "standard output: No space left"
 finish

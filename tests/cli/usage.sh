@@ -5,7 +5,7 @@
 plan 35
 
 run --version
-ok "--version tells the version and ends with 0" \
+ok "--version prints the version and ends with 0" \
     all is "$code" 0 -- grep -qE '^weir [0-9]+\.[0-9]+\.[0-9]+$' out
 run --help
 ok "--help lists the commands on standard output" \
@@ -17,9 +17,9 @@ for command in "run" "report" "serve" "show" "show template"; do
         all is "$code" 0 -- test -s out -- test ! -s err
 done
 run
-ok "no command is an error of usage" all is "$code" 2 -- says "which command"
+ok "no command is a usage error" all is "$code" 2 -- says "which command"
 run fly
-ok "an unknown command is named" all is "$code" 2 -- says "fly"
+ok "an unknown command is reported by name" all is "$code" 2 -- says "fly"
 code=0
 "$weir" --help >/dev/full 2>err || code=$?
 ok "help that cannot be written ends with 3" is "$code" 3
@@ -31,25 +31,27 @@ refused() {
     run "$@"
     ok "$name" all is "$code" 2 -- says "$said" -- test ! -e results.ndjson
 }
-refused "an unknown option is named" "--fly" run --fly
-refused "an unknown letter is named" "-y" run -y
-refused "a missing value is said" "-j: needs a value" run -j
-refused "-j 0 is refused by name and value" "-j 0:" run -j 0
-refused "-j beyond the range is refused" "-j 99999999999:" run -j 99999999999
-refused "-j beyond 64 bits is refused" "-j 36893488147419103232:" \
+refused "an unknown option is reported by name" "--fly" run --fly
+refused "an unknown option letter is reported by name" "-y" run -y
+refused "a missing value is reported" "-j: needs a value" run -j
+refused "-j 0 is rejected by name and value" "-j 0:" run -j 0
+refused "-j beyond the range is rejected" "-j 99999999999:" run -j 99999999999
+refused "-j beyond 64 bits is rejected" "-j 36893488147419103232:" \
     run -j 36893488147419103232
-refused "a sign is refused" "-j -1:" run -j -1
-refused "a plus is refused" "--concurrency +1:" run --concurrency=+1
-refused "junk behind a number is refused" "-n 3x:" run -n 3x
-refused "an exponent is refused" "-t 1e3:" run -t 1e3
-refused "inf is refused" "-t inf:" run -t inf
-refused "an unknown unit of a rate is refused" "-r 5/d:" run -r 5/d
-refused "a rate of 0 is refused" "-r 0:" run -r 0
-refused "an empty file name is refused" "-o '':" run -o ''
-refused "URLs and -i do not go together" "-i" run -i x http://127.0.0.1/
-refused "-n and -i do not go together" "-n" run -n 1 -i x
-refused "--base must be http or https" "--base" run --base file:///etc
-refused "an unknown scenario is named" "fly" show fly
+refused "a negative number is rejected" "-j -1:" run -j -1
+refused "a number with a plus is rejected" \
+    "--concurrency +1:" run --concurrency=+1
+refused "text after a number is rejected" "-n 3x:" run -n 3x
+refused "a number with an exponent is rejected" "-t 1e3:" run -t 1e3
+refused "inf is rejected as a number" "-t inf:" run -t inf
+refused "an unknown unit of a rate is rejected" "-r 5/d:" run -r 5/d
+refused "a rate of 0 is rejected" "-r 0:" run -r 0
+refused "an empty file name is rejected" "-o '':" run -o ''
+refused "URLs and -i together are rejected" "-i" run -i x http://127.0.0.1/
+refused "-n and -i together are rejected" "-n" run -n 1 -i x
+refused "--base with another scheme than http and https is rejected" \
+    "--base" run --base file:///etc
+refused "an unknown scenario is reported by name" "fly" show fly
 
 printf '%s' "http://127.0.0.1:1/" >list
 ln list link
@@ -57,7 +59,7 @@ run run -i list -o link
 first=$code
 cp err said
 run run -i list -o list
-ok "a list is not taken for results, and stays as it is" \
+ok "a list is not mistaken for results and stays unchanged" \
     all is "$first" 2 -- grep -q 'i and -o are the same file: link' said -- \
     is "$code" 2 -- is "$(wc -c <list | tr -d ' ')" 19 -- \
     test ! -e list.torn
@@ -65,16 +67,16 @@ for option in --trace --timeline --summary; do
     run run -q -i list -o same $option same
     echo "$code $(grep -c 'are the same file: same' err)"
 done >codes
-ok "nor are results replaced by a file about the run" \
+ok "a file about the run does not replace results" \
     is "$(sort -u codes)" "2 1"
 
 mkdir input
 run run -i input
-ok "a directory as input is named" all is "$code" 2 -- says "input:"
+ok "a directory as input is reported by name" all is "$code" 2 -- says "input:"
 run run -i missing
-ok "a missing input is named" all is "$code" 2 -- says "missing:"
+ok "a missing input is reported by name" all is "$code" 2 -- says "missing:"
 run run -o input http://127.0.0.1:1/
-ok "a directory as results is named, with 3" \
+ok "a directory as results ends the run with 3 and is reported by name" \
     all is "$code" 3 -- says "input:"
 code=0
 "$weir" run -i - >out 2>err <&- || code=$?
