@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * descriptors.c - how many files may be open at a time. */
+ * descriptors.c - the limit of open files. */
 #include "descriptors.h"
 
 #include <fcntl.h>
@@ -14,7 +14,7 @@ void descriptors_raise(void)
         limit.rlim_cur == limit.rlim_max)
         return;
     limit.rlim_cur = limit.rlim_max;
-    /* If this fails the old limit stays, and is what counts. */
+    /* If this fails the old limit stays in force. */
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 

@@ -13,8 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NAMES_MAX 16 /* random names that may be taken already, before -EEXIST
-                        is an error */
+#define NAMES_MAX 16 /* random names to try before -EEXIST is an error */
 
 /* ---- which file ---- */
 
@@ -119,9 +118,8 @@ static int create_beside(const char *path, mode_t mode, struct text *name)
     return fd >= 0 ? fd : -EEXIST;
 }
 
-/* Signals that end a program; while they are blocked a name that only this
- * program knows is not left behind. Writing to a regular file cannot be
- * interrupted anyway. */
+/* Block the signals that end a program, so that no file with a random name is
+ * left behind. Writing to a regular file cannot be interrupted anyway. */
 static void block_ends(sigset_t *before)
 {
     sigset_t ends;
@@ -162,14 +160,15 @@ int file_replace(const char *path, const void *bytes, size_t count)
 
 /* ---- outputs ---- */
 
-/* Whether the folder of a file refused, not the file: it cannot be replaced,
- * but perhaps written. */
+/* Return whether an error is one of the folder: the file cannot be replaced,
+ * but perhaps it can be overwritten. */
 static int is_folder_error(int err)
 {
     return err == -EACCES || err == -EPERM || err == -EROFS || err == -EBUSY;
 }
 
-/* Look at what is there already. Returns 0; -EEXIST; errors of open(). */
+/* Check the content of an existing file. Returns 0, -EEXIST if it must not be
+ * replaced, or an error of open(). */
 static int look_at(const char *path, file_is *is_ours)
 {
     char begin[FILE_BEGIN];
@@ -189,7 +188,7 @@ static int look_at(const char *path, file_is *is_ours)
     return err;
 }
 
-/* Whether a file can be written where there is none. */
+/* Check whether a file can be created where there is none. */
 static int look_at_folder(const char *path)
 {
     struct text folder = { 0 };
@@ -213,8 +212,8 @@ static char *copy(const char *text)
     return made;
 }
 
-/* A name for an open descriptor: what it refers to is not to be replaced,
- * even if it is a regular file. */
+/* Return whether a path names an open descriptor. What that refers to is never
+ * replaced, even if it is a regular file. */
 static int is_descriptor(const char *path)
 {
     static const char *const names[] = { "/dev/stdout", "/dev/stderr",
@@ -251,12 +250,12 @@ int file_out_open(struct file_out *out, const char *path, file_is *is_ours)
         err = look_at_folder(path);
     if (err != 0)
         return err;
-    /* A link is the user's own way to name the file: it stays. */
+    /* If the path is a link, the link stays and its target is replaced. */
     out->target = exists ? realpath(path, NULL) : copy(path);
     return out->target != NULL ? 0 : exists ? -errno : -ENOMEM;
 }
 
-/* Open what cannot be replaced. Returns a descriptor or an error. */
+/* Open a file that cannot be replaced. Returns a descriptor or an error. */
 static int open_in_place(const char *path)
 {
     int fd = open(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC |
@@ -316,6 +315,6 @@ void file_out_close(struct file_out *out)
 
 const char *file_error(int err)
 {
-    return err == -EEXIST ? "it holds something else, which is not replaced"
+    return err == -EEXIST ? "it holds something else, and is not replaced"
                           : strerror(-err);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * histogram.c - how long many things took, in fixed memory.
+ * histogram.c - a histogram of durations in fixed memory.
  *
- * Up to 31 microseconds each has a count of its own; from there on the upper
- * six bits say which count it is.
+ * Each microsecond up to 31 has a bucket; from there on the upper six bits of a
+ * duration select its bucket.
  */
 #include "histogram.h"
 
@@ -20,7 +20,7 @@ static unsigned place(int64_t ns)
     return at < HISTOGRAM_COUNTS ? at : HISTOGRAM_COUNTS - 1;
 }
 
-/* The middle of what is counted at a place. */
+/* Return the middle of a bucket. */
 static int64_t middle(unsigned at)
 {
     unsigned shift = at < 32 ? 0 : at / 32 - 1;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * histogram.h - how long many things took, in fixed memory.
+ * histogram.h - a histogram of durations in fixed memory.
  *
- * 32 counts for each doubling, so a quantile is right to within 1.6 %, of
- * times from a microsecond to two weeks.
+ * It has 32 buckets per power of two, so a quantile is accurate to 1.6 %, for
+ * durations from a microsecond to two weeks.
  */
 #ifndef WEIR_DEMO_HISTOGRAM_H
 #define WEIR_DEMO_HISTOGRAM_H
@@ -11,7 +11,7 @@
 
 #define HISTOGRAM_COUNTS (36 * 32)
 
-/* All zeros is empty. */
+/* A struct of zeros is an empty histogram. */
 struct histogram {
     uint64_t total;
     int64_t longest_ns;
@@ -20,12 +20,11 @@ struct histogram {
 
 void histogram_add(struct histogram *histogram, int64_t ns);
 
-/* Tell the time that a share `q`, from 0 to 1, took no longer than; 0 where
- * it is empty. */
+/* Return the quantile `q`, from 0 to 1; 0 if the histogram is empty. */
 int64_t histogram_quantile(const struct histogram *histogram, double q);
 
-/* Are there samples enough to tell this quantile? One in at least must lie
- * beyond it, so 1 / (1 - q) of them. */
+/* Return whether there are enough samples for a quantile: at least one must lie
+ * beyond it, so there must be 1 / (1 - q). */
 int histogram_knows(const struct histogram *histogram, double q);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * id.c - FNV-1a with 128 bits. */
+ * id.c - the hash function FNV-1a with 128 bits. */
 #include "id.h"
 
 struct id id_start(void)
@@ -66,7 +66,7 @@ int id_read(const char *bytes, size_t count, struct id *id)
 
 unsigned id_part(struct id id, unsigned of)
 {
-    /* FNV's last byte moves few bits: mix once more (murmur3's steps). */
+    /* The last byte of FNV changes few bits, so mix once more (as murmur3). */
     uint64_t x = id.high ^ id.low;
 
     x = (x ^ x >> 33) * UINT64_C(0xff51afd7ed558ccd);

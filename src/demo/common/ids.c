@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * ids.c - a compact map from ids to small numbers.
  *
- * Open addressing in 256 parts. A part grows by a quarter when four places in
- * five are in use; only one grows at a time, so growing takes little memory
- * beside what is kept.
+ * Open addressing in 256 parts. A part grows by a quarter when four fifths of
+ * its places are in use. Only one part grows at a time, so growing takes little
+ * extra memory.
  */
 #include "ids.h"
 
@@ -15,7 +15,7 @@
 
 struct place {
     uint32_t key[3];
-    uint32_t number; /* 0: free */
+    uint32_t number; /* 0: the place is free */
 };
 
 struct part {
@@ -24,7 +24,7 @@ struct part {
 };
 
 struct ids {
-    uint64_t salt; /* so that nobody can choose URLs that crowd together */
+    uint64_t salt; /* against adversarial URLs (hash flooding) */
     struct part parts[PARTS];
 };
 
@@ -46,8 +46,8 @@ void ids_destroy(struct ids *ids)
     free(ids);
 }
 
-/* The last steps of murmur3 (Appleby): every bit of the input moves half of
- * those of the output. */
+/* The last steps of murmur3 (Appleby): every bit of the input changes half of
+ * the bits of the output. */
 static uint64_t mix(const struct ids *ids, const uint32_t key[3])
 {
     uint64_t x = ((uint64_t)key[0] << 32 | key[1]) ^ ids->salt;
@@ -58,7 +58,8 @@ static uint64_t mix(const struct ids *ids, const uint32_t key[3])
     return x ^ x >> 33;
 }
 
-/* Where an id is, or is to go; there is a free place. */
+/* Return the place of an id, or the free place where it belongs. Requires a
+ * free place. */
 static struct place *look(const struct part *part, uint64_t hash,
                           const uint32_t key[3])
 {
@@ -113,8 +114,8 @@ uint32_t *ids_add(struct ids *ids, struct id id)
     key_of(id, key);
     hash = mix(ids, key);
     part = &ids->parts[hash >> 56];
-    /* Before it is known whether the id is new: four in five is no hard
-     * bound, but a free place must be left. */
+    /* Grow even if the id turns out not to be new: four fifths is not a hard
+     * bound, but there must be a free place. */
     if (part->used >= part->room / 5 * 4 && !grow(ids, part))
         return NULL;
     place = look(part, hash, key);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * input.c - the lines of a file or of standard input, in bounded memory. */
+ * input.c - reads a file or standard input by lines, in bounded memory. */
 #include "input.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@ struct input {
     const char *name;
     int fd;
     int stop_fd;
-    int ended;      /* read() has said 0 */
+    int ended;      /* read() has returned 0 */
     uint64_t lines; /* begun so far */
     uint64_t taken; /* bytes before what is in buffer */
     size_t begin;   /* of what is unread in buffer */
@@ -81,7 +81,7 @@ const char *input_name(const struct input *input)
     return input->name;
 }
 
-/* Make the buffer longer. Returns 0; 1 a line may not be longer; -ENOMEM. */
+/* Enlarge the buffer. Returns 0; 1 if it has the maximum size; -ENOMEM. */
 static int lengthen(struct input *in)
 {
     size_t most = in->line_max + 2;
@@ -98,8 +98,8 @@ static int lengthen(struct input *in)
     return 0;
 }
 
-/* Read some bytes more, after moving what is there to the front: there is
- * room. Returns 0, INPUT_STOPPED, or an error. */
+/* Move the unread bytes to the front and read more. Requires room in the
+ * buffer. Returns 0, INPUT_STOPPED, or an error. */
 static int fill(struct input *in)
 {
     struct pollfd fds[2] = { { .fd = in->fd, .events = POLLIN },
@@ -129,7 +129,7 @@ static int fill(struct input *in)
     return -errno;
 }
 
-/* Throw a line away to its end. Returns INPUT_TOO_LONG, or as fill(). */
+/* Skip a line to its end. Returns INPUT_TOO_LONG, or what fill() returns. */
 static int skip_line(struct input *in)
 {
     uint64_t skipped = 0;

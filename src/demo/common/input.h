@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * input.h - the lines of a file or of standard input, in bounded memory.
+ * input.h - reads a file or standard input by lines, in bounded memory.
  *
  *   struct input *in;
  *   struct input_line line;
@@ -8,7 +8,7 @@
  *       use(line.bytes, line.count);
  *
  * A byte order mark at the beginning, the line end (LF or CRLF) and blanks
- * around a line are taken off. A missing last line end is fine.
+ * around a line are removed. The last line may lack its line end.
  */
 #ifndef WEIR_DEMO_INPUT_H
 #define WEIR_DEMO_INPUT_H
@@ -22,34 +22,36 @@ struct input;
 
 struct input_line {
     uint64_t number;   /* 1-based */
-    const char *bytes; /* good until the next call; no NUL behind them */
+    const char *bytes; /* valid until the next call; no NUL follows */
     size_t count;
     uint64_t offset;   /* where in the file the line begins */
-    int ended;         /* by a line end, not by the end of the file */
+    int ended;         /* has a line end; 0: ended by the end of the file */
 };
 
 enum input_got {
     INPUT_LINE = 1,     /* a line */
-    INPUT_TOO_LONG = 2, /* a line over line_max; only its number */
+    INPUT_TOO_LONG = 2, /* a line over line_max; only its number is set */
     INPUT_END = 3,
     INPUT_STOPPED = 4   /* stop_fd has become readable */
 };
 
-/* Open a file, "-" for standard input. `stop_fd` interrupts a read that
- * waits; -1: nothing does. A line has at most `line_max` bytes without its
- * end; memory is taken as lines need it.
- * Returns 0; -EISDIR; -ENOMEM; errors of open(). */
+/* Open a file; "-" is standard input. A read that blocks is interrupted when
+ * `stop_fd` becomes readable, unless that is -1. A line has at most `line_max`
+ * bytes without its end; memory is allocated as lines need it.
+ * Returns 0, -EISDIR, -ENOMEM, or an error of open(). */
 int input_open(struct input **input, const char *path, int stop_fd,
                size_t line_max);
 void input_close(struct input *input);
 
 /* Read the next line.
- * Returns an input_got; -EMSGSIZE a line has not ended after INPUT_ENDLESS
- * bytes; errors of read() and poll(). line->number is set in any case but
- * INPUT_END. */
+ * Returns:
+ *   an enum input_got
+ *   -EMSGSIZE  a line has not ended after INPUT_ENDLESS bytes
+ *   errors of read() and poll()
+ * line->number is always set, except for INPUT_END. */
 int input_next(struct input *input, struct input_line *line);
 
-/* Tell what to call it in a message. */
+/* Return the name of the input for messages. */
 const char *input_name(const struct input *input);
 
 #endif

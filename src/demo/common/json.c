@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * json.c - reading JSON, strictly (RFC 8259), without making a copy of it. */
+ * json.c - a strict JSON parser (RFC 8259) that copies nothing. */
 #include "json.h"
 
 #include <errno.h>
@@ -33,7 +33,7 @@ static int is_hex(char c)
            (c >= 'A' && c <= 'F');
 }
 
-/* An escape, behind its backslash. Returns its length, or 0. */
+/* Return the length of an escape without its backslash, or 0 if it is none. */
 static size_t escape_length(const char *at, const char *end)
 {
     if (at == end)
@@ -121,7 +121,7 @@ static int read_word(struct reader *r, const char *word, enum json_kind kind,
 
 static int read_value(struct reader *r, struct json_value *value);
 
-/* The members of an object, from its brace on; fn may be NULL. */
+/* Parse the members of an object, from its brace on; fn may be NULL. */
 static int read_members(struct reader *r, json_member_fn *fn, void *user)
 {
     struct json_value name, value;
@@ -216,7 +216,7 @@ int json_is(const struct json_value *value, const char *text)
            memcmp(value->bytes, text, value->count) == 0;
 }
 
-/* Four hexadecimal digits, which were checked. */
+/* Return the value of four hexadecimal digits, which were checked. */
 static unsigned hex4(const char *at)
 {
     unsigned sum = 0;
@@ -242,7 +242,8 @@ static void add_utf8(struct text *text, unsigned code)
     text_add(text, out, n);
 }
 
-/* Behind "\u". Returns how many bytes it took, or 0: half a pair. */
+/* Decode what follows "\u". Returns how many bytes it used, or 0 for half of a
+ * surrogate pair. */
 static size_t add_code(struct text *text, const char *at, const char *end)
 {
     unsigned code = hex4(at);

@@ -90,7 +90,8 @@ const char *number_show(uint64_t value, char buffer[32])
     return buffer;
 }
 
-/* Read a status at *text, three digits, and move behind it; 0: none. */
+/* Parse a status of three digits at *text and move *text past it. Returns the
+ * status, or 0 if there is none. */
 static int take_status(const char **text)
 {
     const char *s = *text;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * number.h - numbers as people type them, read strictly.
  *
- * No sign, no space, no hexadecimal, no "inf", nothing behind the number.
+ * No sign, space, hexadecimal or "inf" is allowed, and nothing may follow.
  */
 #ifndef WEIR_DEMO_NUMBER_H
 #define WEIR_DEMO_NUMBER_H
@@ -9,15 +9,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Read digits. Returns 0; -EINVAL no such number; -ERANGE it overflows. */
+/* Parse digits. Returns 0; -EINVAL if the text is not such a number; -ERANGE if
+ * it overflows. */
 int number_whole(const char *text, int64_t *value);
 
-/* Read digits with at most one point among them: "2", "0.5", ".5".
+/* Parse digits with at most one point among them: "2", "0.5", ".5".
  * Returns 0; -EINVAL; -ERANGE. */
 int number_decimal(const char *text, double *value);
 
-/* Read a decimal with "/s", "/m", "/h" or nothing behind it, as so many a
- * second. Returns 0; -EINVAL; -ERANGE. */
+/* Parse a rate: a decimal followed by "/s", "/m", "/h" or nothing. The value is
+ * per second. Returns 0; -EINVAL; -ERANGE. */
 int number_rate(const char *text, double *per_s);
 
 /* Write a number with a comma between thousands into 32 bytes. Returns

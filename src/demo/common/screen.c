@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * screen.c - standard error: whole lines, and below them one that changes. */
+ * screen.c - standard error: whole lines, and a progress bar below them. */
 #include "screen.h"
 
 #include "text.h"
@@ -15,9 +15,9 @@
 #include <weir/writer.h>
 
 #define ERASE "\r\033[K" /* go to the first column, clear to the last */
-#define WIDTH 80         /* where the terminal does not tell */
+#define WIDTH 80         /* if the terminal does not report its width */
 
-/* One to a process, as standard error is. */
+/* There is one screen per process, as there is one standard error. */
 static struct {
     pthread_mutex_t lock;
     struct weir_writer *writer; /* under the lock; NULL: not started */
@@ -47,7 +47,7 @@ int screen_start(int bar)
     return 0;
 }
 
-/* What cannot be written is nobody's to be told. */
+/* Errors are ignored: there is nowhere to report them. */
 static void put(struct weir_writer *writer, const struct text *text,
                 int64_t deadline)
 {
@@ -78,9 +78,9 @@ void screen_stop(void)
     weir_writer_destroy(writer);
 }
 
-/* Where there is no thread for it. Nobody may be reading, so that this waits:
- * the signals that end a program must be able to, even if the command has
- * blocked them. */
+/* Write without the screen's thread. This blocks if nobody reads, so the
+ * signals that end a program must be able to, even if the command has blocked
+ * them. */
 static void write_directly(const struct text *text)
 {
     struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
@@ -94,7 +94,7 @@ static void write_directly(const struct text *text)
     while (!text->failed && sent < text->used) {
         ssize_t n = write(STDERR_FILENO, text->data + sent, text->used - sent);
 
-        if (n < 0 && errno == EAGAIN) /* somebody made it non-blocking */
+        if (n < 0 && errno == EAGAIN) /* another process set O_NONBLOCK */
             poll(&out, 1, -1);
         else if (n < 0 && errno != EINTR)
             break;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * settings.c - options of a command, and environment variables for them. */
+ * settings.c - parses the options of a command and their environment
+ * variables. */
 #include "settings.h"
 
 #include "exits.h"
@@ -67,7 +68,7 @@ static int store_list(const struct setting *s, const char *text)
     return 0;
 }
 
-/* Returns 0, or -EINVAL for a value that is refused. */
+/* Set a setting. Returns 0; -EINVAL if the value is not allowed. */
 static int store(const struct setting *s, const char *text)
 {
     switch (s->kind) {
@@ -96,7 +97,7 @@ static int store(const struct setting *s, const char *text)
     return -EINVAL;
 }
 
-/* Say what the value of `name` must be. */
+/* Print what the value of `name` must be. */
 static void say_refused(const char *command, const struct setting *s,
                         const char *name, char join, const char *value)
 {
@@ -139,11 +140,11 @@ static void say_refused(const char *command, const struct setting *s,
     }
 }
 
-/* getopt_long() wants two lists of its own. */
+/* Make the two lists that getopt_long() needs. */
 static void list_options(const struct setting *settings, size_t count,
                          struct option *longs, char *shorts)
 {
-    *shorts++ = ':'; /* tell a missing value from an unknown option */
+    *shorts++ = ':'; /* distinguish a missing value from an unknown option */
     for (size_t i = 0; i < count; i++) {
         int flag = settings[i].kind == SETTING_FLAG;
 
@@ -161,7 +162,7 @@ static void list_options(const struct setting *settings, size_t count,
     *shorts = '\0';
 }
 
-/* Say what getopt_long() did not like. */
+/* Print what getopt_long() has refused. */
 static void say_unknown(const char *command, int got, const char *word)
 {
     char letter[3] = { '-', (char)optopt, '\0' };
@@ -170,7 +171,7 @@ static void say_unknown(const char *command, int got, const char *word)
     if (got == ':')
         say("weir %s: %s: needs a value", command, name);
     else
-        say("weir %s: %s: no such option, or not with a value; see"
+        say("weir %s: %s: no such option, or it takes no value; see"
             " 'weir %s --help'",
             command, name, command);
 }
@@ -259,7 +260,7 @@ int settings_read(const struct settings_of *of, int argc, char **argv)
     if (want_help)
         return settings_help(of->help) == EXIT_OK ? -1 : EXIT_BROKEN;
     if (of->operands == NULL && first < argc) {
-        say("weir %s: %s: not understood", of->name, argv[first]);
+        say("weir %s: %s: unexpected argument", of->name, argv[first]);
         return EXIT_BAD_INPUT;
     }
     if (of->operands != NULL)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * settings.h - options of a command, and environment variables for them.
+ * settings.h - parses the options of a command and their environment variables.
  *
- * A command lists its settings in an array with where each value goes, which
- * holds the default beforehand. Whatever is wrong is said on standard error
- * by the name it was given under.
+ * A command lists its settings in an array, each with a pointer to its value,
+ * which holds the default beforehand. A wrong value is reported on standard
+ * error with the name of its option or variable.
  */
 #ifndef WEIR_DEMO_SETTINGS_H
 #define WEIR_DEMO_SETTINGS_H
@@ -18,7 +18,7 @@ enum setting_kind {
     SETTING_TEXT,     /* const char *, not empty */
     SETTING_STATUSES, /* struct number_statuses */
     SETTING_CHOICE,   /* int, the number of the word in `choices` */
-    SETTING_LIST      /* struct setting_list: may be given again and again */
+    SETTING_LIST      /* struct setting_list: may be given repeatedly */
 };
 
 #define SETTING_LIST_MAX 64
@@ -29,22 +29,22 @@ struct setting_list {
 };
 
 struct setting {
-    const char *name; /* of the long option */
-    int letter;       /* of the short one, or 0 */
+    const char *name; /* the long option, without "--" */
+    int letter;       /* the short option, or 0 */
     enum setting_kind kind;
     void *value;
     double least, most;
-    const char *variable; /* of the environment, or NULL */
-    const char *choices;  /* of SETTING_CHOICE: "auto|always|never" */
+    const char *variable; /* environment variable, or NULL */
+    const char *choices;  /* for SETTING_CHOICE: "auto|always|never" */
 };
 
-/* One that is an option only: SETTING("count", 'n', WHOLE, &count, 1, 9). */
+/* An option without a variable: SETTING("count", 'n', WHOLE, &count, 1, 9). */
 #define SETTING(name_, letter_, kind_, at, least_, most_)      \
     { .name = (name_), .letter = (letter_),                    \
       .kind = SETTING_##kind_, .value = (at),                  \
       .least = (least_), .most = (most_) }
 
-/* One of the words in a string like "auto|always|never". */
+/* An option whose value is one of the words in "auto|always|never". */
 #define SETTING_WORD(name_, at, words)                         \
     { .name = (name_), .kind = SETTING_CHOICE, .value = (at),  \
       .choices = (words) }
@@ -56,21 +56,24 @@ struct setting {
 
 #define SETTINGS_MAX 64
 
-/* A command; --help is an option of each. */
+/* A command. Each has the option --help too. */
 struct settings_of {
     const char *name; /* "run", "show kata" */
     const char *help;
     const struct setting *settings;
     size_t count;
-    int *operands;    /* the index of the first goes there; NULL: there may
-                         be none */
+    int *operands;    /* gets the index in argv of the first operand; NULL:
+                         operands are not allowed */
 };
 
-/* Read the environment variables that are set, then the options in argv[1]
- * onwards, which go before them; argv[0] is skipped. Options and operands may
- * be mixed; operands are moved behind the options. Once a process.
- * Returns EXIT_OK to go on; -1 help was asked for and printed; EXIT_BAD_INPUT
- * something is wrong and was said; EXIT_BROKEN help could not be printed. */
+/* Read the environment variables, then the options from argv[1] on, which
+ * override them. Options and operands may be mixed; operands are moved after
+ * the options. Call it once per process, because getopt_long() has state.
+ * Returns:
+ *   EXIT_OK         go on
+ *   -1              help was printed
+ *   EXIT_BAD_INPUT  something is wrong, and a message says what
+ *   EXIT_BROKEN     help could not be printed */
 int settings_read(const struct settings_of *of, int argc, char **argv);
 
 /* Print help on standard output. Returns an exit code. */

@@ -38,8 +38,8 @@ static void hash_block(struct sha256 *sha, const unsigned char *block)
                (rotr(x, 7) ^ rotr(x, 18) ^ x >> 3) + w[t - 16];
     }
     memcpy(s, sha->state, sizeof(s));
-    /* Instead of moving all eight variables each time, let their names go
-     * round: variable i of step t is s[(i - t) % 8]. */
+    /* Instead of moving all eight variables in each step, rotate their indices:
+     * variable i of step t is s[(i - t) % 8]. */
     for (int t = 0; t < 64; t++) {
         uint32_t a = s[-t & 7], b = s[(1 - t) & 7], c = s[(2 - t) & 7];
         uint32_t e = s[(4 - t) & 7], f = s[(5 - t) & 7], g = s[(6 - t) & 7];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * signals.c - SIGINT and SIGTERM as something a thread waits for. */
+ * signals.c - a thread that receives SIGINT and SIGTERM. */
 #include "signals.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@ struct signals {
 
 #define OTHERS_MAX 4
 
-/* Set before there is a second thread, as the signal mask is. */
+/* Set before a second thread is started, as the signal mask is. */
 static int others[OTHERS_MAX];
 static int other_count;
 
@@ -124,8 +124,8 @@ int signals_stop(struct signals *signals)
 
     if (signals == NULL)
         return 0;
-    /* To that thread alone: it does not matter which of this one and a real
-     * one it takes. */
+    /* Send it to that thread only. It does not matter whether the thread
+     * receives this signal or a real one. */
     atomic_store(&signals->ending, 1);
     pthread_kill(signals->thread, SIGTERM);
     pthread_join(signals->thread, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * text.c - a growing buffer of bytes, and what makes bytes safe to show. */
+ * text.c - a growing buffer of bytes, and escaping for output. */
 #include "text.h"
 
 #include "screen.h"
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Make room for `count` bytes and a NUL. Returns 0 where there is none. */
+/* Make room for `count` bytes and a NUL. Returns 0 if there is no memory. */
 static int reserve(struct text *text, size_t count)
 {
     size_t room = text->room != 0 ? text->room : 256;
@@ -132,9 +132,8 @@ static unsigned second_controls(const unsigned char *s, int length)
 
 #define ESCAPED_MAX 6 /* bytes that one character becomes: \u001b */
 
-/* Write one character of `count` bytes at `s` as a JSON string has it.
- * Returns how many bytes it took from there; *to moves on by what it became.
- */
+/* Write the character at `s` as in a JSON string, and advance *to. At most
+ * `count` bytes may be read. Returns how many bytes the character has. */
 static size_t escape(const unsigned char *s, size_t count, char **to)
 {
     static const char digits[] = "0123456789abcdef";

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * url.c - is this a URL we may fetch? */
+ * url.c - checks URLs. */
 #include "url.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-/* Schemes that people do try get a message with their name. */
+/* Schemes that people try are named in the message. */
 static const char *bad_scheme(const char *bytes, size_t count)
 {
     static const struct {
@@ -40,7 +40,8 @@ static int has_scheme(const char *bytes, size_t count, const char *scheme)
     return count >= length && strncasecmp(bytes, scheme, length) == 0;
 }
 
-/* What is wrong with "host:port", without user and password, or NULL. */
+/* Return what is wrong with a "host:port" without user and password, or NULL.
+ */
 static const char *host_fault(const char *bytes, size_t count)
 {
     size_t end = 0, number = 0;
@@ -49,7 +50,7 @@ static const char *host_fault(const char *bytes, size_t count)
         while (end < count && bytes[end] != ']')
             end++;
         if (end == count || end == 1)
-            return "no ] behind an address of IPv6";
+            return "no ] after an IPv6 address";
         end++;
     } else {
         while (end < count && bytes[end] != ':')
@@ -58,7 +59,7 @@ static const char *host_fault(const char *bytes, size_t count)
     if (end == 0)
         return "no host";
     if (end < count && bytes[end] != ':')
-        return "neither : nor / behind an address of IPv6";
+        return "neither : nor / after an IPv6 address";
     for (size_t i = end + 1; i < count; i++) {
         if (bytes[i] < '0' || bytes[i] > '9' || number > 65535)
             return "the port is no number from 1 to 65535";
@@ -124,8 +125,8 @@ const char *url_proxy_fault(const char *proxy)
     return host_fault(host, end);
 }
 
-/* Where the authority ends. Its bytes are left as they are: a host's are
- * converted by libcurl. Requires that find_fault() found none. */
+/* Return where the authority ends. Its bytes are not encoded, because libcurl
+ * converts host names. Requires that find_fault() found no fault. */
 static size_t authority_end(const char *bytes, size_t count)
 {
     const char *slashes = memchr(bytes, '/', count); /* of "://" */

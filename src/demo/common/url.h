@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: MIT
- * url.h - is this a URL we may fetch?
+ * url.h - checks URLs.
  */
 #ifndef WEIR_DEMO_URL_H
 #define WEIR_DEMO_URL_H
 
 #include <stddef.h>
 
-/* Check `count` bytes that should be one http or https URL and copy them,
- * bytes from 0x80 on percent-encoded, except in the host. Whether host and
- * port are sound is for libcurl to judge.
- * Returns a string for free(); or NULL and in *why a sentence that has no
- * part of the URL but its scheme, for there may be a password in it; *why
- * is NULL where memory ran out. */
+/* Check that `count` bytes are an http or https URL, and copy them, with bytes
+ * from 0x80 on percent-encoded, except in the host. libcurl checks the host.
+ * Returns a string to free(); or NULL and in the last argument a sentence,
+ * which shows no part of the URL except its scheme because there may be a
+ * password in it, or NULL if memory ran out. */
 char *url_check(const char *bytes, size_t count, const char **reason);
 
-/* Find host and port in a URL that has no user and password. Returns the
- * first byte, and the length in *count. */
+/* Find host and port in a URL without user and password. Returns a pointer to
+ * the first byte, and sets *count to the length. */
 const char *url_host(const char *url, size_t *count);
 
-/* What is wrong with the URL of a proxy, whose scheme may be missing, or NULL.
- * What it says does not quote it. */
+/* Return what is wrong with the URL of a proxy, which may lack a scheme, or
+ * NULL. The sentence does not quote the URL. */
 const char *url_proxy_fault(const char *proxy);
 
 #endif

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * cache.c - a cache that many threads ask, and every entry is made once.
+ * cache.c - a cache for many threads that computes every entry once.
  *
- * A table holds what is known. Who does not find a key there enters a gate
- * that lets in one thread for each key: the first makes the entry, and those
- * who waited for it find it. Nobody waits for an entry of another key.
+ * A table holds the entries. A thread that does not find a key there acquires a
+ * gate whose limit is one thread per key. The first thread computes the entry;
+ * threads that waited for it then find it in the table. No thread waits for the
+ * entry of another key.
  *
  *   cc cache.c $(pkg-config --cflags --libs weir)
  *
  * Prints:
- *   the longest way to 1 is that from 97: 118 steps
- *   5000 questions, 100 entries made
+ *   the longest chain to 1 is that of 97: 118 steps
+ *   5000 lookups, 100 entries computed
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -18,12 +19,12 @@
 #define THREADS 8
 
 struct cache {
-    struct weir_table *known; /* from a number to its answer */
-    struct weir_gate *making; /* one thread at a time for each number */
-    atomic_int made;
+    struct weir_table *known; /* number -> answer */
+    struct weir_gate *making; /* admits one thread per number */
+    atomic_int made;          /* entries computed */
 };
 
-/* What is worth remembering: how many steps it takes from n to 1. */
+/* The function whose results are cached: the number of steps from n to 1. */
 static int steps(uint64_t n)
 {
     int count = 0;
@@ -33,7 +34,8 @@ static int steps(uint64_t n)
     return count;
 }
 
-/* Any thread. Returns 0, or an error and no answer. */
+/* Look an answer up, or compute it. Called by any thread. Returns 0 or an
+ * error. */
 static int cache_get(struct cache *cache, uint64_t number, int *answer)
 {
     struct weir_bytes key = { &number, sizeof number };
@@ -45,7 +47,7 @@ static int cache_get(struct cache *cache, uint64_t number, int *answer)
     err = weir_gate_acquire(cache->making, number, WEIR_FOREVER);
     if (err != 0)
         return err;
-    /* Somebody may have made it meanwhile. */
+    /* Another thread may have computed it meanwhile. */
     if (weir_table_get(cache->known, key, answer, sizeof *answer) < 0) {
         *answer = steps(number);
         err = weir_table_put(cache->known, key, value);
@@ -79,7 +81,7 @@ int main(void)
     for (size_t i = 0; i < 5000; i++)
         asked[i].number = i % 100 + 1;
     err = weir_table_create(&cache.known, NULL);
-    if (err == 0) /* as many keys as there are threads that can be in it */
+    if (err == 0) /* each thread can be at one key at a time */
         err = weir_gate_create(&cache.making, &(struct weir_gate_options){
             .limit = 1, .keys_max = THREADS });
     if (err == 0)
@@ -93,8 +95,8 @@ int main(void)
         if (asked[i].answer > asked[longest].answer)
             longest = i;
     if (err == 0)
-        printf("the longest way to 1 is that from %d: %d steps\n"
-               "5000 questions, %d entries made\n",
+        printf("the longest chain to 1 is that of %d: %d steps\n"
+               "5000 lookups, %d entries computed\n",
                (int)asked[longest].number, asked[longest].answer,
                atomic_load(&cache.made));
     weir_pool_destroy(pool);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * checksums.c - the checksums of all files in a folder, several at a time,
- * printed in the order of the walk.
+ * checksums.c - the checksums of all files in a folder, computed in parallel
+ * and printed in the order of the walk.
  *
- * One thread walks the folder, submits a job for each file and prints the
- * results. It never holds more than the group's window of them: when that is
- * full it prints the oldest one, waiting for it, and goes on with the walk.
+ * The main thread walks the folder, submits a job for each file and prints the
+ * results. When the window of the group is full, it waits for the oldest
+ * result, prints it, and goes on with the walk, so memory is bounded.
  *
  *   cc checksums.c $(pkg-config --cflags --libs weir)
  *   ./a.out FOLDER
@@ -40,7 +40,7 @@ static uint32_t add(uint32_t sum, unsigned byte)
     return sum;
 }
 
-/* The job of one file. */
+/* The job: compute the checksum of one file. */
 static int checksum(struct weir_context *cx, void *arg)
 {
     struct file *file = arg;
@@ -71,7 +71,8 @@ static void report(struct walk *walk, const char *path, int err)
     walk->failed = 1;
 }
 
-/* Print the next result. Returns -ENOENT where there is none any more. */
+/* Wait for the next result and print it. Returns -ENOENT if there are no more
+ * results. */
 static int print_next(struct walk *walk)
 {
     struct weir_result r;
@@ -115,7 +116,7 @@ static void visit(struct walk *walk, const char *folder, const char *name)
                 .fn = checksum, .arg = file }, 1, WEIR_FOREVER);
         while (n == -ENOBUFS && print_next(walk) == 0);
         if (n == 1)
-            return; /* it is freed when its result is printed */
+            return; /* print_next() frees it */
         report(walk, file->path, (int)n);
     }
     free(file);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * client.c - a client that keeps to what a service bears.
+ * client.c - a client that respects the limits of a service.
  *
- * At most two calls at once and ten a second. When the service asks to be
- * left alone for a while, all calls wait so long, and that one is made again.
+ * It makes at most two calls at the same time, and ten per second. When the
+ * service answers with Retry-After, all calls pause for that time, and the call
+ * that got this answer is retried.
  *
  *   cc client.c $(pkg-config --cflags --libs weir-http)
  *   ./a.out URL...
@@ -15,7 +16,7 @@
 
 struct call {
     const char *url;
-    int status; /* of the last answer; 0: none came */
+    int status; /* of the last answer; 0: no answer */
 };
 
 static int get(struct weir_context *cx, void *arg)
@@ -40,7 +41,7 @@ static int get(struct weir_context *cx, void *arg)
     if (seconds > 0 && seconds < 60)
         weir_gate_hold(weir_pool_gate(weir_pool_of(cx)), 0,
                        weir_after(seconds * WEIR_S));
-    return answer.status; /* a failure: it has retries */
+    return answer.status; /* a failure, so the pool retries the job */
 }
 
 int main(int argc, char **argv)
@@ -63,8 +64,7 @@ int main(int argc, char **argv)
                 .deadline = weir_after(60 * WEIR_S) }, 1, WEIR_FOREVER) != 1)
             err = -EPIPE;
     }
-    /* Closing at once would drop what waits for its time. */
-    if (err == 0)
+    if (err == 0) /* wait for all jobs, including those to be retried */
         err = weir_pool_wait(pool, WEIR_FOREVER);
     weir_pool_destroy(pool);
     for (size_t i = 0; i < count && err == 0; i++)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * host.c - a program with threads of its own, which the pool borrows.
+ * host.c - a pool that runs its jobs on the application's threads.
  *
- * The pool starts no threads. Whoever has nothing better to do lends itself
- * to it and comes back when all jobs have ended; so the program alone says
- * how many threads there are, and of what priority, stack and name.
+ * The pool starts no threads. A thread of the application calls
+ * weir_pool_run(), runs jobs, and returns when all jobs have ended. So the
+ * application alone decides how many threads there are, and their priority,
+ * stack and name.
  *
  *   cc host.c $(pkg-config --cflags --libs weir) -pthread
  *
  * Prints:
- *   1000 jobs done by threads of the program: the sum is 500500
+ *   1000 jobs run on application threads: the sum is 500500
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -24,7 +25,7 @@ static int add(struct weir_context *cx, void *arg)
     return 0;
 }
 
-static void *lend(void *arg)
+static void *run_jobs(void *arg)
 {
     weir_pool_run(arg, WEIR_FOREVER);
     return NULL;
@@ -44,14 +45,14 @@ int main(void)
                 .arg = &sum, .tag = i }, 1, WEIR_NO_WAIT) != 1)
             err = -EAGAIN;
     while (started < THREADS && err == 0 &&
-           pthread_create(&threads[started], NULL, lend, pool) == 0)
+           pthread_create(&threads[started], NULL, run_jobs, pool) == 0)
         started++;
-    if (err == 0) /* this one helps too, and waits so for all of them */
+    if (err == 0) /* the main thread runs jobs too, until all have ended */
         err = weir_pool_run(pool, WEIR_FOREVER);
     while (started > 0)
         pthread_join(threads[--started], NULL);
     if (err == 0)
-        printf("%d jobs done by threads of the program: the sum is %ld\n",
+        printf("%d jobs run on application threads: the sum is %ld\n",
                JOBS, atomic_load(&sum));
     weir_pool_destroy(pool);
     return err != 0;

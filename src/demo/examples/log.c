@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * log.c - a log that threads write to without waiting for the disk.
  *
- * One thread owns the file. A line is copied into its buffer and is never
- * torn by another. Where the disk cannot keep up and the buffer is full, a
- * line is left out and counted, instead of holding up who wrote it.
+ * One writer thread owns the file. A line is copied into its buffer and never
+ * mixed with another. If the disk is too slow and the buffer is full, the line
+ * is dropped and counted, instead of delaying the thread that logs.
  *
  *   cc log.c $(pkg-config --cflags --libs weir)
  *
@@ -14,7 +14,7 @@
  *   job 2: ended
  *   job 3: half done
  *   job 3: ended
- *   all have ended, and 0 lines were left out
+ *   all jobs have ended, 0 lines were dropped
  */
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -23,10 +23,10 @@
 
 struct log {
     struct weir_writer *writer;
-    atomic_ulong left_out;
+    atomic_ulong dropped;
 };
 
-/* Any thread. Write a line of at most 510 bytes; what is over is cut off. */
+/* Write a line, cut off after 510 bytes. Called by any thread. */
 static void log_line(struct log *log, const char *format, ...)
 {
     char line[512];
@@ -43,7 +43,7 @@ static void log_line(struct log *log, const char *format, ...)
     line[n++] = '\n';
     if (weir_writer_write(log->writer, &(struct iovec){ line, (size_t)n }, 1,
                           WEIR_NO_WAIT) != 0)
-        atomic_fetch_add(&log->left_out, 1);
+        atomic_fetch_add(&log->dropped, 1);
 }
 
 static int job(struct weir_context *cx, void *arg)
@@ -57,7 +57,7 @@ int main(void)
 {
     struct log log = { NULL, 0 };
     struct weir_pool *pool = NULL;
-    /* Here the log is standard output; .path would name a file. */
+    /* Here the log is standard output; a real log would set .path. */
     int err = weir_writer_open(&log.writer, &(struct weir_writer_options){
         .fd = 1 });
 
@@ -71,10 +71,10 @@ int main(void)
     if (err == 0)
         err = weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER);
     if (err == 0)
-        log_line(&log, "all have ended, and %lu lines were left out",
-                 atomic_load(&log.left_out));
+        log_line(&log, "all jobs have ended, %lu lines were dropped",
+                 atomic_load(&log.dropped));
     weir_pool_destroy(pool);
-    if (err == 0) /* says whether all of it is written */
+    if (err == 0) /* returns an error if any line was not written */
         err = weir_writer_close(log.writer, WEIR_FOREVER);
     weir_writer_destroy(log.writer);
     return err != 0;

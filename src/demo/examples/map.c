@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * map.c - map an input without end, on all processors, with the results in
- * its order.
+ * map.c - apply a function to an input of any length, on all processors, with
+ * the results in input order.
  *
- * One parallel loop for each window of the input: the memory is that of one
- * window, and the order is that of the array.
+ * The program reads a window of the input into an array, runs a parallel loop
+ * over it, prints the results in the order of the array, and repeats. So it
+ * needs the memory of one window only.
  *
  *   cc map.c $(pkg-config --cflags --libs weir)
  *   seq 1000000000 1000001000 | ./a.out

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * reduce.c - a parallel loop that reduces a million results to a few.
  *
- * Each thread notes what it finds in its own accumulator, so that no element
- * waits for another, and the accumulators are combined in the end. There is
- * no array here: an element is its index.
+ * Each thread adds its results to its own accumulator, without a lock, and the
+ * accumulators are combined at the end. There is no array here: an element is
+ * its index.
  *
  *   cc reduce.c $(pkg-config --cflags --libs weir)
  *
  * Prints:
- *   from 837799 to 1 it takes 524 steps
- *   from all numbers below 1000000 together 131434272
+ *   the longest chain to 1 is that of 837799: 524 steps
+ *   all numbers below 1000000 together: 131434272 steps
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,14 +18,14 @@
 #define COUNT 1000000
 
 struct found {
-    uint64_t longest, steps; /* the number with the longest way, and that */
-    uint64_t all;            /* steps of all numbers */
+    uint64_t longest, steps; /* the number with the most steps to 1 */
+    uint64_t all;            /* steps of all numbers together */
 };
 
 static void keep_longer(struct found *found, uint64_t number, uint64_t steps)
 {
-    /* Which thread meets a number first is not known, so of several with the
-     * same way keep the smallest. */
+    /* The order of the numbers differs from run to run. If several have equally
+     * many steps, keep the smallest, so that the result does not differ. */
     if (steps > found->steps ||
         (steps == found->steps && number < found->longest)) {
         found->longest = number;
@@ -68,8 +68,8 @@ int main(void)
             .count = COUNT, .total = &found, .total_bytes = sizeof found,
             .combine = combine });
     if (err == 0)
-        printf("from %" PRIu64 " to 1 it takes %" PRIu64 " steps\n"
-               "from all numbers below %d together %" PRIu64 "\n",
+        printf("the longest chain to 1 is that of %" PRIu64 ": %" PRIu64
+               " steps\nall numbers below %d together: %" PRIu64 " steps\n",
                found.longest, found.steps, COUNT, found.all);
     weir_pool_destroy(pool);
     return err != 0;

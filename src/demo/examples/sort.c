@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * sort.c - divide and conquer: jobs that make jobs and wait for them.
+ * sort.c - divide and conquer: jobs that start jobs and wait for them.
  *
- * Sorting a part is sorting its halves, as jobs of their own, and merging
- * them. A job that waits for its halves runs them itself where nobody else
- * does: it takes no more threads than there are, and one is enough.
+ * To sort a part of the array, a job sorts both halves in a nested parallel
+ * loop and merges them. While it waits for the halves it runs them itself,
+ * unless another worker does. So no extra threads are needed, and a pool of one
+ * worker is enough.
  *
  *   cc sort.c $(pkg-config --cflags --libs weir)
  *
  * Prints:
- *   1000000 numbers, 0 of them before a smaller one
+ *   1000000 numbers sorted, 0 of them misplaced
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 #include <weir/weir.h>
 
 #define COUNT 1000000
-#define SMALL 10000 /* not worth dividing */
+#define SMALL 10000 /* parts up to this size are not divided */
 
 struct part {
     uint32_t *numbers, *spare;
@@ -30,7 +31,7 @@ static int compare(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-/* Merge the first `half` numbers of a part with the others. */
+/* Merge the sorted first `half` numbers of a part with the sorted rest. */
 static void merge(const struct part *part, size_t half)
 {
     const uint32_t *left = part->spare, *left_end = left + half;
@@ -83,8 +84,7 @@ int main(void)
     for (size_t i = 1; i < COUNT; i++)
         misplaced += numbers[i - 1] > numbers[i];
     if (err == 0)
-        printf("%d numbers, %zu of them before a smaller one\n", COUNT,
-               misplaced);
+        printf("%d numbers sorted, %zu of them misplaced\n", COUNT, misplaced);
     weir_pool_destroy(pool);
     return err != 0;
 }

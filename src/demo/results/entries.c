@@ -12,8 +12,7 @@
 #include <sys/stat.h>
 #include <weir/base.h>
 
-#define HOST_MAX 255 /* bytes of a host that tell it from others, as in
-                        stats.c */
+#define HOST_MAX 255 /* bytes of a host that count, as in stats.c */
 
 int entries_init(struct entries *e)
 {
@@ -40,7 +39,8 @@ void entries_free(struct entries *e)
     *e = (struct entries){ 0 };
 }
 
-/* Find the place of a record. Returns NULL where there is no memory. */
+/* Return the entry of an id, which is added if necessary; NULL if there is no
+ * memory. */
 static struct entry *place(struct entries *e, struct id id)
 {
     uint32_t *number = ids_add(e->ids, id);
@@ -65,7 +65,7 @@ static struct entry *place(struct entries *e, struct id id)
     return &e->all[e->count - 1];
 }
 
-/* Names for what repeats. Returns 0 or -ENOMEM. */
+/* Replace strings that repeat by numbers. Returns 0 or -ENOMEM. */
 static int name(struct entries *e, const struct record *r, struct entry *entry)
 {
     struct {
@@ -88,12 +88,13 @@ static int name(struct entries *e, const struct record *r, struct entry *entry)
     return 0;
 }
 
-/* How far from the first start another may lie: 110 years. So the difference
- * of any two, with the longest spans that a record can have (10^12 ms) before
- * and after, fits into 64 bits of nanoseconds. */
+/* Starts are limited to 110 years before or after the first one. So the
+ * difference of any two, plus the longest times that a record can have
+ * (10^12 ms) before and after, fits into 64 bits of nanoseconds. */
 #define APART_MS INT64_C(3500000000000)
 
-/* Requires: at least one entry. Times of records are within 10,000 years. */
+/* Return a record's start relative to the first one. Requires at least one
+ * entry. */
 static int64_t start_ns(struct entries *e, const struct record *r)
 {
     int64_t ms;
@@ -202,7 +203,7 @@ void entries_url(const struct entries *e, const struct entry *entry,
 {
     const char *path = names_get(e->files, entry->file);
     struct stat st;
-    /* Opening a pipe again would wait for a writer. */
+    /* Opening a FIFO again would wait for a writer. */
     FILE *file = stat(path, &st) == 0 && S_ISREG(st.st_mode)
                      ? fopen(path, "re")
                      : NULL;

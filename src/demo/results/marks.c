@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * marks.c - when jobs waited and ran, for drawing. */
+ * marks.c - when jobs waited and ran, for the timeline. */
 #include "marks.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * marks.h - when jobs waited and ran, for drawing: 40 bytes an attempt.
+ * marks.h - when jobs waited and ran, for the timeline: 40 bytes per attempt.
  */
 #ifndef WEIR_DEMO_MARKS_H
 #define WEIR_DEMO_MARKS_H
@@ -10,16 +10,16 @@
 
 enum mark_outcome {
     MARK_OK,
-    MARK_RETRIED,  /* it failed, and there is another attempt */
-    MARK_STATUS, /* an answer whose status is not accepted */
-    MARK_ERROR,  /* no answer */
+    MARK_RETRIED, /* a failed attempt that was followed by another one */
+    MARK_STATUS,  /* a response whose status is not accepted */
+    MARK_ERROR,   /* no response */
     MARK_OUTCOMES
 };
 
 struct mark {
-    int64_t submitted, start, end; /* ns, of one clock; a later attempt's
-                                      `submitted` is the end of the former */
-    uint32_t lane;                 /* who ran it, from 0 */
+    int64_t submitted, start, end; /* ns; `submitted` of a retry is the end of
+                                      the attempt before */
+    uint32_t lane;                 /* number of the worker, from 0 */
     uint32_t seq;
     uint16_t attempt;              /* from 1; 0: not known */
     uint16_t outcome;              /* enum mark_outcome */
@@ -27,14 +27,14 @@ struct mark {
 
 struct marks {
     pthread_mutex_t lock;
-    struct mark *all; /* under the lock, as the rest */
+    struct mark *all; /* the lock guards this and the next two */
     size_t count, room;
 };
 
-/* Add one. Any thread. Returns 0 or -ENOMEM. */
+/* Add a mark. Called by any thread. Returns 0 or -ENOMEM. */
 int marks_add(struct marks *marks, const struct mark *mark);
 
-/* Tell what became of a job. */
+/* Return the outcome of a job that is not retried. */
 uint16_t mark_outcome(int ok, int is_error);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * names.c - a number for each of some strings that come again and again. */
+ * names.c - numbers for strings that occur often. */
 #include "names.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include <weir/table.h>
 
 struct names {
-    struct weir_table *numbers; /* bytes to the number plus 1 */
+    struct weir_table *numbers; /* bytes -> number plus 1 */
     char **texts;
     size_t count, room;
 };

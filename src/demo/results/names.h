@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * names.h - a number for each of some strings that come again and again.
+ * names.h - numbers for strings that occur often. Used by one thread at a time.
  */
 #ifndef WEIR_DEMO_NAMES_H
 #define WEIR_DEMO_NAMES_H
@@ -9,15 +9,15 @@
 
 struct names;
 
-/* Returns NULL where there is no memory. */
+/* Returns NULL if there is no memory. */
 struct names *names_create(void);
-void names_destroy(struct names *names); /* NULL is fine */
+void names_destroy(struct names *names); /* NULL is allowed */
 
-/* Tell the number of some bytes, the next one where they are new, from 0.
- * Returns -ENOMEM; used by one thread at a time. */
+/* Return the number of a string, counted from 0. A new string gets the next
+ * number. Returns -ENOMEM if there is no memory. */
 int64_t names_number(struct names *names, const void *bytes, size_t count);
 
-/* Tell what has a number: the bytes, and a NUL behind them. */
+/* Return the string that has a number, followed by a NUL. */
 const char *names_get(const struct names *names, size_t number);
 
 size_t names_count(const struct names *names);

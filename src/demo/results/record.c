@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * record.c - what is kept of a job: writing its line. */
+ * record.c - writes the record of a job. */
 #include "record.h"
 
 #include <stdio.h>
@@ -7,8 +7,8 @@
 #include <time.h>
 #include <weir/base.h>
 
-/* Milliseconds with three digits behind the point, one by one: that is much
- * faster than to print a double. */
+/* Add milliseconds with three decimals, digit by digit, which is much faster
+ * than printing a double. */
 static void add_ms(struct text *line, const char *name, int64_t ns)
 {
     int64_t us = ns > 0 ? (ns + WEIR_US / 2) / WEIR_US : 0;
@@ -32,7 +32,8 @@ static void put_digits(char *end, int count, int value)
         *--end = (char)('0' + value % 10);
 }
 
-/* Whatever this computer's clock says, it is read again. */
+/* Add the start. Whatever this computer's clock says, the result can be read
+ * by record_read(). */
 static void add_start(struct text *line, int64_t ms)
 {
     char shown[] = ",\"start\":\"0000-00-00T00:00:00.000Z\"";
@@ -82,9 +83,9 @@ static void add_body(struct text *line, const struct record *r)
     }
 }
 
-#define STRING_MAX 65536 /* bytes kept of what a server sends */
+#define STRING_MAX 65536 /* bytes stored of a string from the server */
 
-/* A string, or null if there is none. */
+/* Add a string, or null if there is none. */
 static void add_string(struct text *line, const char *name, const char *value)
 {
     text_puts(line, name);
@@ -125,7 +126,7 @@ static const char *version_name(int version)
                            : NULL;
 }
 
-/* Which job it is. */
+/* Add the members that identify the job. */
 static void add_job(struct text *line, const struct record *r)
 {
     char shown[33];

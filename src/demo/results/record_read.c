@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * record_read.c - what is kept of a job: reading its line. */
+ * record_read.c - reads the record of a job. */
 #include "record.h"
 
 #include "common/json.h"
@@ -10,14 +10,13 @@
 #include <string.h>
 #include <weir/base.h>
 
-/* A bit for each member that must be there. */
 struct reading {
     struct record *record;
     struct text *url;
-    unsigned seen;
+    unsigned seen; /* a bit for each required member that was there */
 };
 
-/* Days from 1970-01-01 to a date of the Gregorian calendar (Hinnant,
+/* Return the days from 1970-01-01 to a date of the Gregorian calendar (Hinnant,
  * "chrono-compatible low-level date algorithms"). */
 static int64_t days(int year, int month, int day)
 {
@@ -29,7 +28,7 @@ static int64_t days(int year, int month, int day)
            of_year - 719468;
 }
 
-/* "2026-01-31T23:59:59.123Z". */
+/* Parse a time like "2026-01-31T23:59:59.123Z". */
 static int read_time(const struct json_value *value, int64_t *ms)
 {
     static const char shape[] = "dddd-dd-ddTdd:dd:dd.dddZ";
@@ -55,7 +54,8 @@ static int read_time(const struct json_value *value, int64_t *ms)
         return -EINVAL;
     *ms = (((days(n[0], n[1], n[2]) * 24 + n[3]) * 60 + n[4]) * 60 + n[5]) *
               1000 + n[6];
-    return *ms <= RECORD_START_MAX ? 0 : -EINVAL; /* a leap second may not */
+    /* A leap second at the end of the year 9999 is beyond the maximum. */
+    return *ms <= RECORD_START_MAX ? 0 : -EINVAL;
 }
 
 static int read_ns(const struct json_value *value, int64_t *ns)
@@ -92,7 +92,7 @@ static int read_ok(const struct json_value *value, int *ok)
     return *ok || value->kind == JSON_FALSE ? 0 : -EINVAL;
 }
 
-/* One lower-case word, or null. */
+/* Parse an error: one lower-case word, or null. */
 static int read_error(const struct json_value *value, char *error)
 {
     error[0] = '\0';
@@ -143,7 +143,7 @@ static int read_id(const struct json_value *value, struct id *id)
                                                  id) ? 0 : -EINVAL;
 }
 
-/* The time members. Returns where it goes, or NULL. */
+/* Return where the value of a member goes if it is a duration, else NULL. */
 static int64_t *span(struct record *r, const char *name, size_t count)
 {
     const struct {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * stats.c - counting what came of jobs, in a shared table. */
+ * stats.c - counts the outcomes of jobs in a shared table. */
 #include "stats.h"
 
 #include "common/url.h"
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HOST_SHOWN 255 /* bytes of a host that tell it from others */
+#define HOST_SHOWN 255 /* bytes of a host that count */
 
 int stats_create(struct weir_table **stats)
 {
@@ -46,7 +46,7 @@ static int add(struct weir_table *stats, const char *key,
                                    .bytes = bytes });
 }
 
-/* Under a key of its own only while there are not too many. */
+/* Add to a key, or to `instead` if the key is new and there are too many. */
 static int add_bounded(struct weir_table *stats, const char *key,
                        const char *instead, const struct tally *one)
 {

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * stats.h - counting what came of jobs, in a shared table.
+ * stats.h - counts the outcomes of jobs in a shared table.
  *
- * Any thread adds; the table's keys are
+ * Any thread may count. The table has these keys, with a struct tally each:
  *
  *   "all"                          every job
- *   "status 200", "error timeout"  by what came of it
- *   "host example.com:80"          by host; "other hosts" beyond HOSTS_MAX
- *   "fail example.com:80\ttimeout" failures by host and reason, as many
+ *   "status 200", "error timeout"  jobs by result
+ *   "host example.com:80"          jobs by host
+ *   "fail example.com:80\ttimeout" failed jobs by host and result
+ *   "other hosts",                 jobs that would need a new key of the two
+ *   "other failures"               kinds above while the table is full
  *
- * with a struct tally each, and "times", a struct histogram.
+ * and the key "times", with a struct histogram.
  */
 #ifndef WEIR_DEMO_STATS_H
 #define WEIR_DEMO_STATS_H
@@ -19,14 +21,14 @@
 
 #include <weir/table.h>
 
-#define STATS_HOSTS_MAX 10000 /* so that the table stays small */
+#define STATS_HOSTS_MAX 10000 /* the table is full with twice as many keys */
 
 struct tally {
     uint64_t jobs, ok, bytes;
-    uint64_t busy_ns; /* sum of the jobs' durations */
+    uint64_t busy_ns; /* sum of the durations of the jobs */
 };
 
-/* What came of a job. */
+/* The outcome of a job. */
 struct outcome {
     const char *host; /* and port; not ended by a NUL */
     size_t host_bytes;
@@ -37,21 +39,21 @@ struct outcome {
     int64_t total_ns;
 };
 
-/* Make the table. Returns 0 or an error of weir_table_create(). */
+/* Create the table. Returns 0 or an error of weir_table_create(). */
 int stats_create(struct weir_table **stats);
 
 /* Count a job. Returns 0 or an error of the table. */
 int stats_count(struct weir_table *stats, const struct outcome *outcome);
 int stats_count_record(struct weir_table *stats, const struct record *record);
 
-/* Look a key up; zeros where it is not there. */
+/* Return the value of a key, or zeros if it is not there. */
 struct tally stats_get(struct weir_table *stats, const char *key);
 void stats_times(struct weir_table *stats, struct histogram *times);
 
-/* Add lines, each with its end, safe on a terminal: how many jobs for each
- * reason and host; how long they took, as far as there are samples enough;
- * failures by host and reason; everything the table has. They say in the
- * text if memory ran out. */
+/* Add lines that are safe to print on a terminal: the number of jobs per result
+ * and host; quantiles of the time per job, as far as there are enough samples;
+ * failures by host and result; the whole table. If memory runs out, a line of
+ * the text says so. */
 void stats_show_counts(struct text *text, struct weir_table *stats);
 void stats_show_times(struct text *text, struct weir_table *stats);
 void stats_show_failures(struct text *text, struct weir_table *stats);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * timeline.c - a picture of a run: the page around lanes and curves. */
+ * timeline.c - a timeline of a run: the page around lanes and curves. */
 #include "timeline.h"
 
 #include "timeline_private.h"
@@ -12,13 +12,13 @@
 
 #define ROWS_MAX 100
 
-/* Told apart by those who see fewer colours too (Okabe, Ito 2008). */
+/* Colours that colour-blind people can distinguish (Okabe, Ito 2008). */
 const char *const timeline_colors[MARK_OUTCOMES] = {
     [MARK_OK] = "#009e73", [MARK_RETRIED] = "#cc79a7",
     [MARK_STATUS] = "#e69f00", [MARK_ERROR] = "#cc3311" };
 
 static const char *const meanings[MARK_OUTCOMES] = {
-    [MARK_OK] = "ok", [MARK_RETRIED] = "tried again",
+    [MARK_OK] = "ok", [MARK_RETRIED] = "retried",
     [MARK_STATUS] = "bad status", [MARK_ERROR] = "error" };
 
 double timeline_x(const struct timeline *t, int64_t time)
@@ -35,7 +35,8 @@ static int compare(const void *a, const void *b)
     return (x->seq > y->seq) - (x->seq < y->seq);
 }
 
-/* Find the first and the last moment. Returns the time between. */
+/* Set t->from to the first time of all marks. Returns the time from it to the
+ * last. */
 static int64_t find_span(struct timeline *t)
 {
     int64_t last = INT64_MIN;
@@ -68,24 +69,24 @@ static void add_legend(struct timeline *t, int x)
 
 static void add_title(struct timeline *t, int64_t span)
 {
-    size_t ok = 0, again = 0, jobs;
+    size_t ok = 0, retries = 0, jobs;
 
     for (size_t i = 0; i < t->count; i++) {
         ok += t->marks[i].outcome == MARK_OK;
-        again += t->marks[i].outcome == MARK_RETRIED;
+        retries += t->marks[i].outcome == MARK_RETRIED;
     }
-    jobs = t->count - again;
+    jobs = t->count - retries;
     text_printf(&t->svg, "<text x=\"%d\" y=\"27\" font-size=\"15\">"
                 "%zu jobs, %zu ok, %zu failed, on %zu workers in %.2f s",
                 PLOT_LEFT, jobs, ok, jobs - ok, t->lanes,
                 (double)span / WEIR_S);
-    if (again != 0)
-        text_printf(&t->svg, ", %zu other attempts", again);
+    if (retries != 0)
+        text_printf(&t->svg, ", %zu retries", retries);
     text_puts(&t->svg, "</text>\n");
     add_legend(t, PLOT_LEFT + PLOT_WIDTH - 405);
 }
 
-/* A round number of seconds so that there are 5 to 12 of it. */
+/* Return a round number of seconds that divides the time into 5 to 12 steps. */
 static double find_step(double seconds)
 {
     double step = 1e-9;

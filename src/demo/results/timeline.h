@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * timeline.h - a picture of a run: who did what when.
+ * timeline.h - a timeline of the workers of a run, as SVG.
  *
- * An SVG with a lane for each worker, where a thin bar shows how long a job
- * waited and a thick one how long it ran, coloured by what came of it; below,
- * how many were in flight and how many waited. Up to 2,000 jobs on 100 workers
- * each has a bar of its own that tells about it when pointed at; of more, a
- * pixel shows the worst that came of those it stands for; where all were ok it
- * is the fainter the less of its time was used. More workers share lanes.
+ * Each worker has a lane, in which a thin bar shows how long a job waited, and
+ * a thick bar how long it ran, coloured by its outcome. Below the lanes are two
+ * curves: the number of running jobs and of waiting jobs. Up to 2,000 jobs on
+ * up to 100 workers are drawn one by one, with a tooltip each. If there are
+ * more, a pixel shows the worst outcome of the jobs in it; if all of them are
+ * ok, it is the paler the less of its time was used. More workers share lanes.
  */
 #ifndef WEIR_DEMO_TIMELINE_H
 #define WEIR_DEMO_TIMELINE_H
@@ -14,12 +14,11 @@
 #include "common/file.h"
 #include "marks.h"
 
-/* Whether a file begins as a timeline does. */
+/* Return whether the first bytes of a file are those of a timeline. */
 int timeline_is(const char *bytes, size_t count);
 
-/* Draw into a file, as file_out_write() does. `lanes` is the number of
- * workers; the marks are sorted. Returns 0; -ENOMEM; errors of opening and
- * writing. */
+/* Sort the marks, and write the timeline with file_out_write(). `lanes` is the
+ * number of workers. Returns 0, -ENOMEM, or an error of opening or writing. */
 int timeline_write(const struct file_out *out, struct mark *marks, size_t count,
                    size_t lanes);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * timeline_curves.c - how many jobs were in flight, and how many waited.
+ * timeline_curves.c - the numbers of running and of waiting jobs over time.
  *
- * A column shows the most there were at any moment of it: what lasted shorter
- * than a column is not lost. */
+ * Each column of pixels shows the maximum during its time, so that a short peak
+ * is not lost. */
 #include "timeline_private.h"
 
 #include <errno.h>
@@ -15,8 +15,9 @@ static int compare_times(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The most at once in each column, of things that begin and end at these
- * times, which are sorted. One that ends when another begins is over. */
+/* Compute for each column how many intervals overlap at most, from their sorted
+ * begins and ends. An interval that ends when another begins does not overlap
+ * it. Returns the maximum of all columns. */
 static long count_columns(const struct timeline *t, const int64_t *begins,
                           const int64_t *ends, long most[PLOT_WIDTH])
 {

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT
  * timeline_lanes.c - a lane for each worker.
  *
- * A lane has a thin strip for waiting above the bars for running. Few jobs are
- * drawn one by one. Of many, what falls into a column of a row is added up
- * first: how much of its time was used, and the worst outcome. */
+ * A lane has a thin strip for waiting above the bars for running. A few jobs
+ * are drawn one by one. For more, each column of a row shows how much of its
+ * time was used, and the worst outcome. */
 #include "timeline_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <weir/base.h>
 
-#define ONE_BY_ONE 2000
-#define SHADES     4 /* of a colour, by how much of a column is used */
+#define ONE_BY_ONE 2000 /* most jobs that are drawn one by one */
+#define SHADES     4    /* shades of a colour: how much of a column is used */
 
 static int row_top(const struct timeline *t, size_t row)
 {
@@ -28,7 +28,7 @@ static size_t row_of(const struct timeline *t, const struct mark *m)
     return m->lane * t->rows / t->lanes;
 }
 
-/* A number beside every lane, or every so many. */
+/* Number all rows, or every 5th, 25th and so on if they are too close. */
 static void add_names(struct timeline *t)
 {
     size_t every = 1, share = t->lanes / t->rows;
@@ -64,7 +64,7 @@ static void add_job(struct timeline *t, const struct mark *m)
                  TIMELINE_WAIT, 0.5);
         text_puts(&t->svg, "/>\n");
     }
-    /* A gap of a pixel tells neighbours apart. */
+    /* A gap of one pixel separates neighbours. */
     add_rect(t, start, end - 1, top + 1 + thin, t->row - thin - 2,
              timeline_colors[m->outcome], 1);
     text_printf(&t->svg, "><title>job %u", m->seq);
@@ -75,15 +75,15 @@ static void add_job(struct timeline *t, const struct mark *m)
                 (double)(m->end - m->start) / WEIR_S, m->lane);
 }
 
-/* ---- many ---- */
+/* ---- many jobs ---- */
 
 struct column {
-    float used;          /* of its time */
-    int waiting;         /* how many more than in the column before */
+    float used;          /* share of its time that is used */
+    int waiting;         /* waiting jobs minus those in the column before */
     unsigned char worst; /* enum mark_outcome */
 };
 
-/* Add the time from..to, in columns, to those of a row. */
+/* Add a job that ran between the columns `from` and `to` to those of a row. */
 static void fill(struct column *columns, double from, double to,
                  unsigned outcome)
 {
@@ -95,12 +95,12 @@ static void fill(struct column *columns, double from, double to,
         columns[i].used += (float)(b > a ? b - a : 0);
         if (outcome > columns[i].worst)
             columns[i].worst = (unsigned char)outcome;
-        if (columns[i].used <= 0) /* shorter than can be told */
+        if (columns[i].used <= 0) /* too short, but must be visible */
             columns[i].used = 1e-6F;
     }
 }
 
-/* What a column looks like: 0 nothing, else its colour and shade. */
+/* Return the look of a column, a number for its colour and shade; 0: empty. */
 static int look(const struct timeline *t, const struct column *c)
 {
     size_t share = (t->lanes + t->rows - 1) / t->rows;
@@ -108,13 +108,13 @@ static int look(const struct timeline *t, const struct column *c)
 
     if (c->used <= 0)
         return 0;
-    if (c->worst != MARK_OK) /* a failure is seen, however short it was */
+    if (c->worst != MARK_OK) /* a failure is visible however short it was */
         shade = SHADES - 1;
     shade = shade >= SHADES ? SHADES - 1 : shade;
     return 1 + c->worst * SHADES + shade;
 }
 
-/* Columns that look the same become one bar; all bars of a look one path. */
+/* Draw all columns of one look as one path. Adjacent columns become one bar. */
 static void add_look(struct timeline *t, const struct column *all, int wanted)
 {
     int shade = (wanted - 1) % SHADES, thin = strip(t);
@@ -135,7 +135,7 @@ static void add_look(struct timeline *t, const struct column *all, int wanted)
                         t->row - thin - 2, end - i);
         }
     }
-    if (t->svg.used == before + 9) { /* there is none */
+    if (t->svg.used == before + 9) { /* no column has this look */
         t->svg.used = before;
         return;
     }
@@ -199,7 +199,7 @@ int timeline_lanes(struct timeline *t)
         text_printf(&t->svg, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height="
                     "\"%d\" fill=\"#00000009\"/>\n", PLOT_LEFT,
                     row_top(t, row), PLOT_WIDTH, t->row);
-    /* Where lanes share a row, jobs would hide one another. */
+    /* If lanes share a row, single bars would hide one another. */
     if (t->count > ONE_BY_ONE || t->lanes > t->rows)
         return add_many(t);
     for (size_t i = 0; i < t->count; i++)

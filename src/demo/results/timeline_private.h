@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * timeline_private.h - what the parts of the drawing share.
+ * timeline_private.h - shared by the parts of the timeline.
  *
  *   timeline.c         the page: title, legend, axis
  *   timeline_lanes.c   the lanes
@@ -11,8 +11,8 @@
 #include "common/text.h"
 #include "marks.h"
 
-#define PLOT_LEFT  70   /* of the page, in pixels */
-#define PLOT_WIDTH 1200 /* of what is drawn: so many columns */
+#define PLOT_LEFT  70   /* left margin in pixels */
+#define PLOT_WIDTH 1200 /* number of columns, a pixel each */
 #define PLOT_TOP   56
 #define CURVE      90   /* height of a curve */
 
@@ -24,19 +24,19 @@ struct timeline {
     const struct mark *marks; /* sorted by start */
     size_t count;
     size_t lanes;
-    size_t rows;   /* that are drawn; lanes share them when there are more */
-    int row;       /* height of one */
+    size_t rows;   /* rows of the picture; if there are more lanes they share */
+    int row;       /* height of a row */
     int64_t from;  /* the time at the left edge */
-    double per_ns; /* columns */
+    double per_ns; /* columns per nanosecond */
 };
 
-/* The column a time falls into, with its fraction. */
+/* Return the column of a time, with a fraction. */
 double timeline_x(const struct timeline *t, int64_t time);
 
-/* Draw the lanes from PLOT_TOP on; or -ENOMEM. */
+/* Draw the lanes from PLOT_TOP on. Returns 0 or -ENOMEM. */
 int timeline_lanes(struct timeline *t);
 
-/* Draw the curves from `top` on; or -ENOMEM. */
+/* Draw the curves from `top` on. Returns 0 or -ENOMEM. */
 int timeline_curves(struct timeline *t, int top);
 
 #endif

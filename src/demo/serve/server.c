@@ -39,8 +39,8 @@ void server_forget(struct conn *conn)
     if (conn->next != NULL)
         conn->next->before = conn->before;
     server->count--;
-    /* Under the lock: nobody is to shut down a descriptor that has become
-     * another's. */
+    /* With the lock held, so that no thread shuts down a descriptor number that
+     * has been reused. */
     close(conn->fd);
     pthread_mutex_unlock(&server->lock);
     free(conn);

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT
- * server.h - a small HTTP/1.1 server on 127.0.0.1, for trying things out.
+ * server.h - a small HTTP/1.1 server on 127.0.0.1, for tests and trials.
  *
  *   /delay/S     200 after S seconds, a decimal up to 3600
- *   /status/N    that status, 200 to 599; ?retry-after=S behind it has a
- *                failure ask to be left alone for so many seconds
+ *   /status/N    that status, 200 to 599; ?retry-after=S adds Retry-After to a
+ *                failure
  *   /bytes/N     N bytes, up to 100 MiB
- *   /unstable    500 and 200 in turn
+ *   /unstable    500 and 200 alternately
  *   /redirect/N  302 to /redirect/N-1; 0 answers 200; up to 1000
  *   /headers     the request's headers as JSON
  *
- * GET, HEAD, and POST, whose body is read and ignored. Every answer has a
- * header X-Amzn-Trace-Id of its own.
+ * Methods are GET, HEAD, and POST, whose body is read and ignored. Every
+ * response has a unique header X-Amzn-Trace-Id.
  *
- * One thread accepts; each connection is a job of a pool. When there are
- * more connections than workers, one that is idle is closed to make room,
- * and those that are not are closed after their next answer, so that all get
- * their turn; newcomers wait in the pool's ring, and past that are told 503.
+ * One thread accepts connections, and each connection is a job of a pool. If
+ * there are more connections than workers, an idle one is closed to make room,
+ * and the others are closed after their next response, so that all clients are
+ * served. New connections wait in the pool's ring; if it is full they get 503.
  */
 #ifndef WEIR_DEMO_SERVER_H
 #define WEIR_DEMO_SERVER_H
@@ -24,7 +24,7 @@ struct server;
 
 struct server_options {
     int port;    /* 0: the system chooses */
-    int workers; /* connections served at once */
+    int workers; /* connections served concurrently */
 };
 
 /* Start listening and serving.
@@ -32,10 +32,11 @@ struct server_options {
  * starting threads. */
 int server_start(struct server **server, const struct server_options *options);
 
-/* Tell which port it listens on. */
+/* Return the port on which it listens. */
 int server_port(const struct server *server);
 
-/* Shut every connection down, join every thread, free. NULL is fine. */
+/* Shut down every connection, join every thread, and free everything. NULL is
+ * allowed. */
 void server_stop(struct server *server);
 
 #endif

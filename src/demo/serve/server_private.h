@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * server_private.h - what the parts of the server share: server.c accepts
- * and keeps the list of connections, server_conn.c carries a connection's
- * bytes, server_request.c reads a request's head, server_reply.c answers. */
+ * server_private.h - shared by the parts of the server: server.c accepts and
+ * lists connections, server_conn.c receives and sends on a connection,
+ * server_request.c parses the head of a request, server_reply.c answers it. */
 #ifndef WEIR_DEMO_SERVER_PRIVATE_H
 #define WEIR_DEMO_SERVER_PRIVATE_H
 
@@ -18,7 +18,7 @@
 #define HEAD_MAX   16384 /* bytes of a request before its body */
 #define FIELDS_MAX 100   /* headers of a request */
 
-#ifndef MSG_NOSIGNAL /* where it is missing, main() ignoring SIGPIPE does */
+#ifndef MSG_NOSIGNAL /* without it, main() ignores SIGPIPE, which suffices */
 #define MSG_NOSIGNAL 0
 #endif
 
@@ -39,28 +39,28 @@ struct reply {
     char location[64];        /* for Location, or "" */
     char retry_after[24];     /* for Retry-After, or "" */
     struct text body;
-    uint64_t filler;          /* bytes to send in place of `body` */
+    uint64_t filler;          /* bytes to send instead of `body` */
 };
 
 struct conn {
     struct server *server;
     struct conn *next, *before; /* (l) in the server's list */
     int idle;                   /* (l) between two requests */
-    int answered;               /* one request at least */
+    int answered;               /* at least one request */
     int fd;
     size_t have; /* bytes in `head` that were received */
     char head[HEAD_MAX + 1];
 };
 
-/* Keys: (c) constant after start, (l) under the lock, (a) atomic. */
+/* Guard keys: (c) constant after start, (l) the lock, (a) atomic. */
 struct server {
     pthread_mutex_t lock;
     struct conn *conns; /* (l) */
-    int count;          /* (l) of them */
+    int count;          /* (l) their number */
     int workers;        /* (c) */
     int port;           /* (c) */
     int fd;             /* (c) listens */
-    int stop[2];        /* (c) a pipe; readable: the acceptor is to end */
+    int stop[2];        /* (c) a pipe; readable: the acceptor must end */
     pthread_t acceptor;
     struct weir_pool *pool;
     atomic_uint_fast64_t requests; /* (a) for trace ids */
@@ -68,11 +68,12 @@ struct server {
     uint64_t salt;                 /* (c) */
 };
 
-/* Serve a connection to its end, as a job; or close one that never was. */
+/* A job that serves a connection, and its drop, which closes one that was not
+ * served. */
 int conn_run(struct weir_context *cx, void *conn);
 void conn_drop(void *conn, int why);
 
-/* Say 503 and close, without waiting. */
+/* Send 503 and close, without waiting. */
 void conn_refuse(struct conn *conn);
 
 /* Send bytes, waiting for a slow client for some time. Returns 0; or an
@@ -95,13 +96,13 @@ void server_forget(struct conn *conn);
  * Returns 0, or the status to refuse it with. */
 int request_read(char *head, struct request *request);
 
-/* Look a header up; NULL: none. */
+/* Return the value of a header, or NULL. */
 const char *request_field(const struct request *request, const char *name);
 
 /* Answer a request. Returns 0; or an error of conn_send(). */
 int reply_make(struct conn *conn, const struct request *request, int last);
 
-/* Answer what could not be read. */
+/* Answer a request that could not be parsed. */
 int reply_refuse(struct conn *conn, int status);
 
 #endif

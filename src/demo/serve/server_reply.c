@@ -67,7 +67,7 @@ static void add_trace(struct text *head, struct server *server)
                 (unsigned long long)number);
 }
 
-/* Send zeros' worth of a body in pieces. */
+/* Send a body of filler in pieces. */
 static int send_filler(struct conn *conn, uint64_t count)
 {
     char piece[16384];
@@ -134,7 +134,7 @@ static void body_url(struct reply *reply, const struct conn *conn,
 {
     struct text url = { 0 };
 
-    /* Of this server's own making: the client's Host is not to be believed. */
+    /* The server makes this URL itself: the client's Host is not trusted. */
     text_printf(&url, "http://127.0.0.1:%d%s", conn->server->port,
                 request->target);
     text_puts(&reply->body, "{\"url\":");
@@ -217,7 +217,7 @@ static int answer(struct conn *conn, const struct request *request,
     int64_t n;
 
     if (length >= sizeof(path))
-        length = 0; /* none of ours */
+        length = 0; /* not a path of this server */
     memcpy(path, request->target, length);
     path[length] = '\0';
     slash = length > 0 ? strchr(path + 1, '/') : NULL;

@@ -138,8 +138,8 @@ static int print_title(struct nested *n, const char *title)
 int nested_atomic(struct nested *n)
 {
     struct weir_gate *gate;
-    int err = print_title(n, "three jobs: \"One\", work 1 s, sleep 1 s, \"Two\";"
-                          " no limit");
+    int err = print_title(n, "three jobs: \"One\", work 1 s, sleep 1 s,"
+                          " \"Two\"; no limit");
 
     if (err == 0)
         err = run(n, NULL, 0);
