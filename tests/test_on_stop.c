@@ -30,7 +30,7 @@ static void put(struct weir_group *group, weir_fn *fn, void *arg)
                                   .arg = arg }, 1, WEIR_FOREVER) == 1);
 }
 
-/* A job that waits for what only its listener opens. */
+/* A job that waits for a latch that only its stop function opens. */
 struct ear {
     sem_t running, go;
     atomic_int called;
@@ -156,7 +156,7 @@ static void others_are_left_alone(void)
     weir_pool_destroy(pool);
 }
 
-/* ---- what is called already, or taken back ---- */
+/* ---- a function that is called already, or removed ---- */
 
 struct late {
     struct weir_group *group;
@@ -174,7 +174,7 @@ static int cancelled_first(struct weir_context *cx, void *arg)
 
     EXPECT_INT(weir_group_cancel(l->group, WEIR_EVERY, -ECANCELED), 0);
     weir_on_stop(cx, add_one, &l->first);
-    EXPECT_INT(atomic_load(&l->first), 1); /* at once */
+    EXPECT_INT(atomic_load(&l->first), 1); /* immediately */
     weir_on_stop(cx, add_one, &l->second);
     EXPECT_INT(atomic_load(&l->second), 1);
     weir_on_stop(cx, NULL, NULL);
@@ -287,7 +287,7 @@ static void *cancel(void *arg)
     return NULL;
 }
 
-/* 0: the job returns; 1: it takes it back; 2: it ends its thread. */
+/* 0: the job returns; 1: it removes the function; 2: it ends its thread. */
 static void ending_meanwhile(void)
 {
     for (int i = 0; i < 3; i++) {
@@ -321,8 +321,8 @@ static void *cancel_pool(void *arg)
     return NULL;
 }
 
-/* The same for jobs of no group: who sees the pool quiet may free what the
- * listener uses. */
+/* The same for jobs without a group: a thread that finds the pool idle may free
+ * what the stop function uses. */
 static void exiting_meanwhile(void)
 {
     for (int i = 0; i < 3; i++) {
