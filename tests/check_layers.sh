@@ -12,7 +12,7 @@
 set -u
 root=$1 build=$2
 cd "$root" || exit 2
-echo 1..9
+echo 1..11
 n=0 failed=0
 
 # report NAME FINDINGS: ok if there are none.
@@ -109,6 +109,37 @@ report "no folder calls a function of one that stands after it" "$(
                 if (n < 100)
                     print "sys demo nm names only " n " uses of functions"
             }' | upward)"
+
+# Comments too: what a folder does not know it does not explain itself by. A
+# name is that of the folder whose header, private or public, declares it.
+function='^(WEIR_[A-Z]+ )?[a-z][^(;]*[ *](weir_[a-z0-9_]+)\(.*'
+names_of() {
+    for folder in sys base queue table gate writer pool group http; do
+        public=$folder
+        [ $folder = pool ] && public='pool event job'
+        for header in src/$folder/*.h $(printf 'include/weir/%s.h ' $public); do
+            [ -e "$header" ] || continue
+            sed -nE -e 's/^(struct|enum) (weir_[a-z0-9_]+)( \{|;).*/\2/p' \
+                -e 's/^# *define (WEIR_[A-Z0-9_]+).*/\1/p' \
+                -e 's/^    (WEIR_[A-Z0-9_]+)(,| =|$| \/).*/\1/p' \
+                -e "s/$function/\\2/p" "$header" |
+                sed "s/^/$folder /"
+        done
+    done | awk '!($2 in seen) { seen[$2] = 1; print $2, $1 }'
+}
+
+report "no folder names a symbol of one that stands after it" "$(
+    { names_of && for folder in sys base queue table gate writer pool group; do
+        grep -noE '\b(weir|WEIR)_[A-Za-z0-9_]+' src/$folder/*.[ch] /dev/null |
+            sed -E "s,^([^:]*):([0-9]+):(.*),$folder \\3 \\1:\\2,"
+    done; } | awk '
+        NF == 2 { home[$1] = $2; names++; next }
+        $2 in home { print $1, home[$2], $3, "names", $2, "of", home[$2] }
+        END { if (names < 300) print "sys demo only " names " names found" }
+    ' | upward)"
+
+report "no file of the pool speaks of groups" "$(
+    grep -niE 'group' src/pool/*.[ch])"
 
 core=$(ls src/base/* src/queue/* src/table/* src/gate/* src/writer/* \
     src/pool/* src/group/*)

@@ -305,8 +305,12 @@ struct weir_ring_batch {
 };
 
 /* Put copies of items, waiting for room. Only an `insider` may put once
- * insiders_only is set; others get -EPIPE. Otherwise as weir_queue_put_many(),
- * whose return values these are. */
+ * insiders_only is set. Returns the number put, always a prefix; if none was:
+ *   0           the batch is empty
+ *   -EAGAIN     no room, and the deadline was WEIR_NO_WAIT
+ *   -ETIMEDOUT  no room before the deadline
+ *   -EPIPE      the ring is closed, or insiders_only is set
+ *   -ECHILD     this is a forked child, and there is no room */
 static inline ssize_t weir_ring_put(struct weir_ring *ring,
                                     struct weir_ring_batch batch, bool insider,
                                     int64_t deadline)

@@ -505,7 +505,7 @@ static int make_accumulator(struct loop *l, struct part *p)
 /* The thread of a helper ends inside an element: stop the loop. */
 static void abandon_helper(struct weir_frame *frame)
 {
-    struct part *p = frame->part;
+    struct part *p = frame->job_data;
 
     fail(p->loop, -ECANCELED);
     p->abandon(frame);
@@ -559,7 +559,7 @@ static int help(struct weir_context *cx, void *arg)
 
     p->abandon = frame->abandon;
     frame->abandon = abandon_helper;
-    frame->part = p;
+    frame->job_data = p;
     p->pace = weir_atomic_load(&l->pace, weir_relaxed);
     status = make_accumulator(l, p);
     if (status != 0)
@@ -687,7 +687,7 @@ static void submit_helpers(struct loop *l, int count)
         if (make_helpers(l, room) == 0) {
             l->room = room;
             /* Groups that elements create from now on stop with the loop. */
-            l->cx->frames[l->depth].group = l->group;
+            l->cx->frames[l->depth].owner = l->group;
         }
     }
     if (count > l->room)
@@ -734,7 +734,7 @@ static void submit_helpers_late(struct loop *l, int64_t now)
 static bool frame_stopping(const struct weir_frame *frame)
 {
     const struct weir_frame *outer = frame - 1;
-    const struct part *p = frame->part;
+    const struct part *p = frame->job_data;
 
     if (weir_atomic_load(&p->loop->status, weir_seq_cst) != 0)
         return true;
@@ -744,7 +744,7 @@ static bool frame_stopping(const struct weir_frame *frame)
 static int64_t frame_deadline(const struct weir_frame *frame)
 {
     const struct weir_frame *outer = frame - 1;
-    const struct part *p = frame->part;
+    const struct part *p = frame->job_data;
 
     return p->loop->depth > 0 ? outer->deadline(outer) : WEIR_FOREVER;
 }
@@ -761,7 +761,7 @@ static void push_frame(struct loop *l)
 
     l->depth = cx->depth;
     cx->frames[cx->depth++] = (struct weir_frame){ .cx = cx,
-        .group = l->outer_group, .part = &l->own, .attempt = 1,
+        .owner = l->outer_group, .job_data = &l->own, .attempt = 1,
         .stopping = frame_stopping, .deadline = frame_deadline,
         .abandon = frame_abandon };
 }
@@ -901,7 +901,7 @@ static int run_inside(struct loop *l, struct weir_context *cx)
 {
     l->cx = cx;
     if (cx->depth > 0)
-        l->outer_group = cx->frames[cx->depth - 1].group;
+        l->outer_group = cx->frames[cx->depth - 1].owner;
     run_caller_part(l, end_thread);
     if (weir_worker_is_forked(cx))
         return -ECHILD;
@@ -1012,7 +1012,7 @@ static struct part *take_accumulator(struct loop *l)
 static int element_job(struct weir_context *cx, void *arg)
 {
     struct weir_frame *frame = &cx->frames[cx->depth - 1];
-    const struct weir_group *g = frame->group;
+    const struct weir_group *g = frame->owner;
     struct loop *l = g->options.user;
     struct part *p;
     int status;
@@ -1024,9 +1024,9 @@ static int element_job(struct weir_context *cx, void *arg)
         return -ECANCELED;
     status = make_accumulator(l, p);
     if (status == 0) {
-        frame->part = p;
+        frame->job_data = p;
         status = l->each.fn(cx, l->each.user, arg);
-        frame->part = NULL;
+        frame->job_data = NULL;
     }
     weir_atomic_store(&p->taken, false, weir_release);
     return status;
@@ -1159,6 +1159,6 @@ void *weir_accumulator(const struct weir_context *cx)
     const struct part *p = NULL;
 
     if (cx->depth > 0)
-        p = cx->frames[cx->depth - 1].part;
+        p = cx->frames[cx->depth - 1].job_data;
     return p != NULL ? p->accumulator : NULL;
 }

@@ -20,7 +20,7 @@ static struct weir_group *group_here(const struct weir_pool *pool)
 
     if (cx == NULL || cx->depth == 0)
         return NULL;
-    return cx->frames[cx->depth - 1].group;
+    return cx->frames[cx->depth - 1].owner;
 }
 
 /* Allocate the buckets, followed by the members. Members are touched only when
@@ -41,7 +41,7 @@ static int make_memory(struct weir_group *g)
     _Static_assert(sizeof(*g->members) + 2 * sizeof(*g->buckets) < 256,
                    "a group with a window of 2^24 overflows");
     if (window == WINDOW_DEFAULT)
-        g->buckets = weir_atomic_exchange(&g->pool->group_memory, NULL,
+        g->buckets = weir_atomic_exchange(&g->pool->owner_memory, NULL,
                                           weir_seq_cst);
     if (g->buckets != NULL)
         memset(g->buckets, 0, buckets * sizeof(*g->buckets));
@@ -65,7 +65,7 @@ static void keep_memory(struct weir_group *g)
     void *memory = g->buckets;
 
     if (g->options.window == WINDOW_DEFAULT)
-        memory = weir_atomic_exchange(&g->pool->group_memory, memory,
+        memory = weir_atomic_exchange(&g->pool->owner_memory, memory,
                                       weir_seq_cst);
     weir_sys_free(memory);
 }
@@ -200,22 +200,22 @@ void weir_group_release(struct weir_group *g)
 
 static void release_refs(struct weir_context *cx)
 {
-    struct weir_group *g = cx->release_group;
-    int64_t count = cx->release_count;
+    struct weir_group *g = cx->pending_owner;
+    int64_t count = cx->pending_refs;
 
-    cx->release_group = NULL;
-    cx->release_count = 0;
+    cx->pending_owner = NULL;
+    cx->pending_refs = 0;
     weir_group_release_many(g, count);
 }
 
 void weir_group_release_later(struct weir_context *cx, struct weir_group *g)
 {
-    if (cx->release_group != g) {
+    if (cx->pending_owner != g) {
         weir_worker_release_refs(cx);
-        cx->release_group = g;
+        cx->pending_owner = g;
         cx->release_pending = release_refs;
     }
-    cx->release_count++;
+    cx->pending_refs++;
 }
 
 /* ---- stopping ---- */

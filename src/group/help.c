@@ -234,23 +234,36 @@ out:
 
 /* ---- reruns ---- */
 
-/* Find the link in cx->reruns to the job that this wait must rerun next: one
- * that must end comes first, then the one whose time comes first. NULL: there
- * is none. */
-static struct weir_member **first_rerun(struct weir_context *cx)
+/* The job that this wait of the worker's must rerun next: one that must end
+ * comes first, then the one whose time comes first. NULL: there is none. */
+static struct weir_member *first_rerun(const struct weir_context *cx)
 {
-    struct weir_member **first = NULL;
+    struct weir_member *first = NULL;
 
-    for (struct weir_member **at = &cx->reruns; *at != NULL;
-         at = &(*at)->next) {
-        if ((*at)->rerun_depth != cx->depth)
+    for (struct weir_member *member = cx->reruns; member != NULL;
+         member = member->next) {
+        if (member->rerun_depth != cx->depth)
             continue;
-        if (weir_member_end_reason(*at) != 0)
-            return at;
-        if (first == NULL || (*at)->rerun_at <= (*first)->rerun_at)
-            first = at;
+        if (weir_member_end_reason(member) != 0)
+            return member;
+        if (first == NULL || member->rerun_at <= first->rerun_at)
+            first = member;
     }
     return first;
+}
+
+/* Take a job out of the worker's list of reruns. */
+static void remove_rerun(struct weir_context *cx, struct weir_member *member)
+{
+    struct weir_member *before = cx->reruns;
+
+    if (before == member) {
+        cx->reruns = member->next;
+        return;
+    }
+    while (before->next != member)
+        before = before->next;
+    before->next = member->next;
 }
 
 /* Return whether a job that this wait would sleep for must end instead. Checked
@@ -258,18 +271,18 @@ static struct weir_member **first_rerun(struct weir_context *cx)
  * helpers that are registered by then. */
 static bool must_end_locked(struct weir_group_waiter *waiter)
 {
-    struct weir_member **at = first_rerun(weir_worker_in(waiter->g->pool));
+    const struct weir_member *member =
+        first_rerun(weir_worker_in(waiter->g->pool));
 
-    return at != NULL && weir_member_end_reason(*at) != 0;
+    return member != NULL && weir_member_end_reason(member) != 0;
 }
 
 /* Rerun a job if its time has come and the pool's rate has a tick, or drop it
  * if it must end. Returns until when to sleep; WEIR_NO_WAIT: not at all. */
 static int64_t run_rerun(struct weir_context *cx,
                          struct weir_group_waiter *waiter,
-                         struct weir_member **at)
+                         struct weir_member *member)
 {
-    struct weir_member *member = *at;
     struct weir_gate *gate = waiter->g->pool->gate;
     int reason = weir_member_end_reason(member);
     bool held = false;
@@ -283,7 +296,7 @@ static int64_t run_rerun(struct weir_context *cx,
         (!held ||
          weir_atomic_load(&waiter->g->pool->mode, weir_seq_cst) != WEIR_DRAIN))
         return WEIR_FOREVER;
-    *at = member->next;
+    remove_rerun(cx, member);
     if (waiter->gate_closed)
         weir_member_drop_counted(member, -ECANCELED);
     else
@@ -295,10 +308,10 @@ void weir_group_finish_reruns(struct weir_context *cx, struct weir_group *g)
 {
     struct weir_group_waiter waiter = { .g = g,
         .over_locked = must_end_locked, .ec = &g->all };
-    struct weir_member **at;
+    struct weir_member *member;
     bool again;
 
-    while ((at = first_rerun(cx)) != NULL) {
+    while ((member = first_rerun(cx)) != NULL) {
         int64_t until;
 
         /* Other jobs run first: a rerun may wait for what one of them does. */
@@ -308,7 +321,7 @@ void weir_group_finish_reruns(struct weir_context *cx, struct weir_group *g)
             continue;
         if (err == -ECHILD)
             return;
-        until = run_rerun(cx, &waiter, at);
+        until = run_rerun(cx, &waiter, member);
         if (weir_worker_is_forked(cx))
             return;
         if (until != WEIR_NO_WAIT)

@@ -19,7 +19,7 @@ static bool frame_stopping(const struct weir_frame *frame)
     if (frame->deferred != NULL && frame->deferred->job.deadline != 0 &&
         weir_sys_now() >= frame->deferred->job.deadline)
         return true;
-    return weir_member_stop_reason(frame->member) != 0;
+    return weir_member_stop_reason(frame->record) != 0;
 }
 
 static int64_t frame_deadline(const struct weir_frame *frame)
@@ -28,7 +28,7 @@ static int64_t frame_deadline(const struct weir_frame *frame)
 
     if (frame->deferred != NULL && frame->deferred->job.deadline != 0)
         deadline = frame->deferred->job.deadline;
-    for (const struct weir_group *g = frame->group; g != NULL; g = g->parent)
+    for (const struct weir_group *g = frame->owner; g != NULL; g = g->parent)
         if (g->options.deadline < deadline)
             deadline = g->options.deadline;
     return deadline;
@@ -47,8 +47,8 @@ static void leave_gates(struct weir_deferred *deferred, unsigned held)
 /* Complete a job whose thread ends inside it. */
 static void frame_abandon(struct weir_frame *frame)
 {
-    struct weir_member *member = frame->member;
-    struct weir_group *g = frame->group;
+    struct weir_member *member = frame->record;
+    struct weir_group *g = frame->owner;
     bool last = weir_frame_is_last(frame);
 
     member->result.status = -ECANCELED;
@@ -110,7 +110,7 @@ static void defer_rerun(struct weir_context *cx, struct weir_member *member)
                                        .drop = weir_member_deferred_dropped });
     int reason;
 
-    deferred->group = member->group;
+    deferred->owner = member->group;
     weir_deferred_wants_rerun(deferred, WEIR_RERUN, cx->retry_ns);
     weir_member_requeue(member, deferred);
     cx->became_deferred = true;
@@ -130,7 +130,7 @@ enum outcome {
 static enum outcome run_frame(struct weir_context *cx,
                               struct weir_frame *frame, int *result)
 {
-    struct weir_member *member = frame->member;
+    struct weir_member *member = frame->record;
     struct weir_deferred *deferred = frame->deferred;
     bool forked, again;
     int status = call(cx, member, &forked), reason;
@@ -189,11 +189,11 @@ static void run_again_later(struct weir_context *cx,
 {
     if (frame->deferred != NULL) {
         weir_deferred_release_permits(frame->deferred, frame->held);
-        weir_member_requeue(frame->member, frame->deferred);
+        weir_member_requeue(frame->record, frame->deferred);
     } else if (frame->from_ring) {
-        defer_rerun(cx, frame->member);
+        defer_rerun(cx, frame->record);
     } else {
-        rerun_by_helper(cx, frame->member);
+        rerun_by_helper(cx, frame->record);
     }
 }
 
@@ -216,19 +216,19 @@ static int run_claimed(struct weir_context *cx, struct weir_member *member,
     int status = 0, blocks = weir_grow_pause(cx);
 
     frame->cx = cx;
-    frame->group = member->group;
-    frame->member = member;
+    frame->owner = member->group;
+    frame->record = member;
     frame->from_ring = origin.from_ring;
     frame->deferred = origin.deferred;
     frame->held = origin.held;
     frame->released = 0;
-    frame->part = NULL;
+    frame->job_data = NULL;
     frame->stopping = frame_stopping;
     frame->deadline = frame_deadline;
     frame->abandon = frame_abandon;
     frame->listener.fn = NULL;
     if (cx->pool->on_event != NULL)
-        outer = cx->who;
+        outer = cx->event;
     *outcome = run_frame(cx, frame, &status);
     cx->depth--;
     /* The frame is still valid: this thread has run no other job since. */
@@ -239,7 +239,7 @@ static int run_claimed(struct weir_context *cx, struct weir_member *member,
     if (*outcome != FORKED)
         weir_grow_resume(cx, blocks);
     if (cx->pool->on_event != NULL)
-        cx->who = outer;
+        cx->event = outer;
     return *outcome == OVER || *outcome == FORKED ? status : 0;
 }
 

@@ -70,7 +70,7 @@ static ssize_t put_deferred_locked(struct weir_group *g,
 {
     struct weir_member *member = weir_member_add_locked(g, job, now, true);
     struct weir_proxy proxy = { .fn = weir_member_run, .arg = member,
-        .drop = weir_member_deferred_dropped, .group = g,
+        .drop = weir_member_deferred_dropped, .owner = g,
         .gate = g->options.gate, .on_created = deferred_created };
     int err;
 

@@ -9,7 +9,7 @@ bool weir_group_is_own(const struct weir_group *group)
 
     for (; cx != NULL; cx = cx->outer)
         for (int i = cx->depth; i-- > 0;)
-            for (const struct weir_group *g = cx->frames[i].group; g != NULL;
+            for (const struct weir_group *g = cx->frames[i].owner; g != NULL;
                  g = g->parent)
                 if (g == group)
                     return true;
@@ -65,8 +65,8 @@ bool weir_group_sleep(struct weir_group_waiter *waiter, bool helps,
                       int64_t until)
 {
     struct weir_group *g = waiter->g;
-    struct weir_helper helper = { .group = g, .park = waiter->ec };
-    struct weir_sleeper sleeper = { .park = waiter->ec };
+    struct weir_helper helper = { .owner = g, .ec = waiter->ec };
+    struct weir_sleeper sleeper = { .ec = waiter->ec };
     bool over, queued;
 
     weir_ec_prepare_wait(waiter->ec);

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * caller.c - a thread of the host's that works for a pool.
+ * caller.c - weir_pool_run(): an application thread that works for a pool.
  *
- * Owns: a lender's context, of those behind the pool's own workers.
- * Locks: the pool's, over which of them are in use.
- * Order: as pool/worker.c; a lender is a worker that also wakes when the pool
- *   is quiet: who settles the pool wakes all that sleep for items if there are
- *   lenders.
- * Invariants: a lender counts as alive, so that closing waits for it.
- * Wake-ups: as pool/worker.c. One that leaves wakes who does what it would
- *   have done, and who drains a pool without threads.
- * Not guaranteed: that a deadline ends a job: it is looked at between jobs.
+ * A caller thread takes one of the contexts that the pool's own threads do not
+ * use. It counts as alive, so that closing waits for it. It is a worker
+ * that must also return when the pool is idle: weir_pool_check_idle() wakes all
+ * that sleep for jobs if there are caller threads. A deadline is checked
+ * between jobs only.
  */
 #include "pool/pool_private.h"
 
@@ -40,11 +36,11 @@ static void release_context(struct weir_context *cx)
     cx->life = WEIR_LIFE_NONE;
     weir_sys_unlock(&pool->lock);
     weir_atomic_fetch_sub(&pool->callers, 1, weir_seq_cst);
-    /* It may have been woken for a job, or have slept until one is due or may
-     * pass the gate, for others who sleep: one of them is to look. */
+    /* It may have been woken for a job, or have slept on behalf of all until
+     * one is due or may pass the gate: another worker must look. */
     if (weir_pool_has_jobs(pool) || weir_deferred_due_is_unwatched(pool))
         weir_pool_wake(pool);
-    weir_ec_notify_all(&pool->idle);  /* who drains goes on in its place */
+    weir_ec_notify_all(&pool->idle); /* drain_here() may take its place */
     weir_worker_exited(pool);
 }
 
@@ -61,7 +57,7 @@ static void on_thread_exit(void *arg)
     if (weir_worker_is_forked(caller->cx))
         weir_sys_end_process(1);
     weir_sys_abort(__FILE__, __LINE__,
-                   "weir_pool_run: a job has ended a thread of the host's");
+                   "weir_pool_run: a job has ended an application thread");
 }
 
 static void run_jobs(void *arg)
@@ -81,7 +77,7 @@ static void run_jobs(void *arg)
         if (caller->err != 0)
             return;
         if (weir_ring_is_closed(&pool->ring) && !weir_pool_has_jobs(pool)) {
-            /* There will be nothing to take, but others run jobs. */
+            /* There will be nothing to take, but other threads run jobs. */
             weir_worker_release_permit(cx);
             weir_worker_flush(cx);
             caller->err = weir_pool_wait_idle(pool, caller->deadline);

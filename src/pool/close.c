@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT
- * close.c - waiting until a pool is quiet, and closing it; pool.c and
- * pool/worker.c have the discipline. */
+ * close.c - waiting until a pool is idle, and closing it. */
 #include "pool/pool_private.h"
 
-/* ---- quiet ---- */
+/* ---- idle ---- */
 
 uint64_t weir_pool_ended(struct weir_pool *pool)
 {
     uint64_t sum = weir_atomic_load(&pool->dropped, weir_seq_cst) +
                    weir_atomic_load(&pool->ended_elsewhere, weir_seq_cst);
 
-    /* See Order above: these two make the counters visible. */
+    /* These two loads make the workers' counters visible: pool_private.h,
+     * Memory ordering. With that, acquire is enough below: it pairs with the
+     * release in weir_count_one(). */
     (void)weir_atomic_load(&pool->ring.head, weir_seq_cst);
     (void)weir_atomic_load(&pool->ring.items.state, weir_seq_cst);
     for (int i = 0; i < pool->contexts_count; i++)
@@ -23,10 +24,12 @@ bool weir_pool_is_idle(struct weir_pool *pool)
     uint64_t ended;
 
     weir_deferred_skip_orphaned(pool);
-    /* Ended first: it never passes what was accepted before it was read, so
-     * if the two are equal they were equal at the second load. */
+    /* What has ended is read first. It is never more than what has been
+     * accepted by then, so if the two are equal, they were equal when the
+     * second was read. */
     ended = weir_pool_ended(pool);
-    /* Before what was accepted: a guest may submit and leave. */
+    /* Read before what has been accepted: a helper may submit a job and leave
+     * in between. */
     if (weir_atomic_load(&pool->helping, weir_seq_cst) != 0)
         return false;
     return ended == weir_ring_accepted(&pool->ring);
@@ -39,23 +42,23 @@ void weir_pool_check_idle(struct weir_pool *pool)
     uint64_t waiting = weir_atomic_load(&pool->idle.state, weir_seq_cst);
     uint64_t tail, ended;
 
-    if (mode != WEIR_DRAIN && weir_ec_waiters(waiting) == 0 &&
+    if (mode != WEIR_POOL_DRAINING && weir_ec_waiters(waiting) == 0 &&
         weir_atomic_load(&pool->callers, weir_seq_cst) == 0)
         return;
     weir_deferred_skip_orphaned(pool);
     ended = weir_pool_ended(pool);
     if (weir_atomic_load(&pool->helping, weir_seq_cst) != 0)
-        return; /* it settles when it leaves */
+        return; /* it checks when it leaves: weir_pool_busy_end() */
     tail = WEIR_RING_FIRST_POS + 2 * ended;
-    if (mode == WEIR_DRAIN) {
-        /* Quiet and closed in one step: a job that is accepted meanwhile
-         * moves the tail, and then nothing is closed. */
+    if (mode == WEIR_POOL_DRAINING) {
+        /* The ring is closed only if it is idle, in one step: a job that is
+         * accepted meanwhile moves the tail, and the exchange fails. */
         if (weir_atomic_cas_strong(&ring->tail, &tail,
                                    tail | WEIR_RING_CLOSED, weir_seq_cst)) {
             weir_ec_notify_all(&ring->items);
             weir_ring_notify_putters(ring);
             weir_ec_notify_all(&pool->standbys);
-            /* One may stand at the gate for jobs that others have taken. */
+            /* The delegate may wait for a job that another thread has taken. */
             if (pool->gate != NULL)
                 weir_gate_notify_delegate(pool->gate, &pool->gate_waiter);
         }
@@ -64,7 +67,7 @@ void weir_pool_check_idle(struct weir_pool *pool)
         weir_ec_notify_all(&pool->idle);
         if (weir_atomic_load(&pool->callers, weir_seq_cst) != 0) {
             weir_ec_notify_all(&ring->items);
-            /* One of them may stand at the gate for jobs that are gone. */
+            /* A caller thread may be the delegate, for a job that is gone. */
             if (pool->gate != NULL)
                 weir_gate_notify_delegate(pool->gate, &pool->gate_waiter);
         }
@@ -73,7 +76,7 @@ void weir_pool_check_idle(struct weir_pool *pool)
 
 /* ---- waiting and closing ---- */
 
-/* Whether it becomes quiet soon enough not to sleep. */
+/* Spin for a moment. Returns whether the pool is idle. */
 static bool is_idle_soon(struct weir_pool *pool)
 {
     struct weir_spin spin = { .budget_used_ns = 0 };
@@ -129,7 +132,7 @@ static void raise_mode(struct weir_pool *pool, int mode)
 
 void weir_pool_stop(struct weir_pool *pool)
 {
-    raise_mode(pool, WEIR_CANCEL);
+    raise_mode(pool, WEIR_POOL_CANCELLED);
     weir_ring_close(&pool->ring);
     weir_pool_drop_queued(pool);
     weir_deferred_sweep(pool);
@@ -159,8 +162,8 @@ int weir_pool_wait_for_threads(struct weir_pool *pool, int64_t deadline)
     return 0;
 }
 
-/* Drain a pool without threads. While others are at it wait: until it is
- * quiet, or one of them leaves before that. */
+/* Drain a pool without threads by running its jobs here. If all contexts are
+ * taken by other caller threads, wait until the pool is idle or one leaves. */
 static int drain_here(struct weir_pool *pool, int64_t deadline)
 {
     for (;;) {
@@ -195,7 +198,7 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
     if (mode == WEIR_CANCEL) {
         weir_pool_stop(pool);
     } else {
-        raise_mode(pool, WEIR_DRAIN);
+        raise_mode(pool, WEIR_POOL_DRAINING);
         weir_atomic_store(&ring->insiders_only, true, weir_seq_cst);
         weir_deferred_sweep(pool);
         weir_pool_check_idle(pool);
@@ -204,12 +207,13 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
         if (err != 0)
             return err;
     }
-    /* Who stands at the gate looks at the mode. */
+    /* The delegate at the gate checks the mode. */
     if (pool->gate != NULL)
         weir_gate_notify_delegate(pool->gate, &pool->gate_waiter);
 
     err = weir_pool_wait_for_threads(pool, deadline);
-    /* A thread beside this one may still be dropping what it took. */
+    /* An application thread may still be dropping what it took: a helper, or
+     * one that is in weir_pool_close() too. */
     if (err == 0)
         err = weir_pool_wait_idle(pool, deadline);
     if (err != 0)

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: MIT
- * context.c - what a job may ask, and how it sleeps.
+ * context.c - what a running job may call: its own data, sleep, declarations
+ * that it blocks, and being notified of a stop.
  *
- * Owns: nothing; a context is its worker's, or a helping host's thread's.
- * Locks: the pool's, over the list of guests: threads of the host's that run
- *   jobs now.
- * Order: who stops jobs stores why, seq_cst, and then wakes every worker that
- *   naps; who naps announces itself and then looks whether it should stop,
- *   seq_cst too: see base/event_count.h.
- * Invariants: a job naps without its permit, and has it again when
- *   weir_sleep() returns.
- * Wake-ups: stopping any job wakes all that nap; those it does not concern
- *   go on napping.
- * Not guaranteed: that a nap ends at its time where the permit is taken.
+ * A job sleeps without its permits, and has them again when weir_sleep()
+ * returns: so a sleep can last longer than asked for, if the permits are taken.
+ *
+ * A thread that stops jobs stores the reason, seq_cst, and then calls
+ * weir_pool_wake_sleepers(), which wakes all jobs that sleep: those that the
+ * reason does not concern sleep on. A job announces itself at its sleep_event
+ * and then checks whether it must stop, seq_cst (base/event_count.h).
+ *
+ * A listener is found by the same call. If it is put into the list after
+ * weir_listeners_call() has searched the list, the lock makes the reason
+ * visible to weir_on_stop(), which checks after it has put the listener there.
+ * Each registration is called at most once. While it is being called it stays
+ * in the list, and its job does not end: a job that ends, or registers another
+ * function, sleeps until the call is over. No listener is called merely because
+ * a deadline passes.
  */
 #include "pool/pool_private.h"
 
@@ -49,7 +54,7 @@ int weir_stop_requested(const struct weir_context *cx)
 {
     const struct weir_frame *frame = NULL;
 
-    if (weir_atomic_load(&cx->pool->mode, weir_seq_cst) == WEIR_CANCEL)
+    if (weir_atomic_load(&cx->pool->mode, weir_seq_cst) == WEIR_POOL_CANCELLED)
         return 1;
     if (cx->depth > 0)
         frame = &cx->frames[cx->depth - 1];
@@ -71,14 +76,127 @@ void weir_retry_in(struct weir_context *cx, int64_t ns)
     cx->retry_ns = ns > 0 ? ns : 0;
 }
 
-/* Nap until `until` or the job's deadline. Returns whether it should end. */
+/* ---- sleeping ---- */
+
+void weir_worker_release_permit(struct weir_context *w)
+{
+    if (w->permit) {
+        w->permit = false;
+        weir_gate_release(w->pool->gate, 0);
+    }
+}
+
+/* A permit that this thread has released and must reacquire. */
+struct pending {
+    struct weir_gate_permit permit;
+    struct weir_context *of_pool; /* whose pool's gate it is; NULL: the gate
+                                     of a deferred job, in `frame` */
+    struct weir_frame *frame;
+    unsigned bit;
+};
+
+/* All threads reacquire permits in the same order of gates and keys. Otherwise
+ * of two threads that need the same two permits each could hold the one that
+ * the other waits for. */
+static bool comes_before(const struct weir_gate_permit *a,
+                         const struct weir_gate_permit *b)
+{
+    if (a->gate != b->gate)
+        return (uintptr_t)a->gate < (uintptr_t)b->gate;
+    return (uintptr_t)a->key < (uintptr_t)b->key;
+}
+
+static void pick_first(struct pending *first, const struct pending *other)
+{
+    if (first->permit.gate == NULL ||
+        comes_before(&other->permit, &first->permit))
+        *first = *other;
+}
+
+/* Return what to reacquire next; its gate is NULL if there is nothing. */
+static struct pending next_pending(void)
+{
+    struct pending first = { .bit = 0 };
+
+    for (struct weir_context *w = weir_worker_current(); w != NULL;
+         w = w->outer) {
+        if (weir_worker_is_forked(w))
+            continue;
+        if (w->released)
+            pick_first(&first,
+                       &(struct pending){ .permit = { .gate = w->pool->gate },
+                                          .of_pool = w });
+        for (int i = 0; i < w->depth; i++) {
+            struct weir_frame *f = &w->frames[i];
+
+            for (int j = 0; j < 2; j++)
+                if ((f->released & 1u << j) != 0)
+                    pick_first(&first, &(struct pending){
+                                           .permit = f->deferred->permits[j],
+                                           .frame = f,
+                                           .bit = 1u << j });
+        }
+    }
+    return first;
+}
+
+void weir_worker_release_all(void)
+{
+    for (struct weir_context *w = weir_worker_current(); w != NULL;
+         w = w->outer) {
+        /* A child that a job has forked has none of its parent's permits. */
+        if (weir_worker_is_forked(w))
+            continue;
+        weir_grow_block(w);
+        w->released |= w->permit; /* it may have been released before */
+        weir_worker_release_permit(w);
+        for (int i = 0; i < w->depth; i++) {
+            struct weir_frame *f = &w->frames[i];
+
+            unsigned held = f->held;
+
+            f->released |= held;
+            f->held = 0;
+            if (held != 0)
+                weir_deferred_release_permits(f->deferred, held);
+        }
+    }
+}
+
+void weir_worker_reacquire_all(void)
+{
+    for (;;) {
+        struct pending pending = next_pending();
+
+        if (pending.permit.gate == NULL)
+            break;
+        /* A hold does not stop a job that has begun. Otherwise draining a pool
+         * while its gate is held would never end. */
+        weir_gate_reacquire(&pending.permit,
+                            &weir_worker_current()->gate_waiter);
+        if (pending.of_pool != NULL) {
+            pending.of_pool->permit = true;
+            pending.of_pool->released = false;
+        } else {
+            pending.frame->held |= pending.bit;
+            pending.frame->released &= ~pending.bit;
+        }
+    }
+    for (struct weir_context *w = weir_worker_current(); w != NULL;
+         w = w->outer)
+        if (!weir_worker_is_forked(w))
+            weir_grow_unblock(w);
+}
+
+/* Sleep until `until` or the job's deadline. Returns whether the job must
+ * stop. */
 static bool sleep_until(struct weir_context *cx, int64_t until)
 {
     int64_t deadline = weir_deadline(cx);
     int64_t end = until < deadline ? until : deadline;
 
     while (!weir_stop_requested(cx) && weir_sys_now() < end) {
-        struct weir_sleeper sleeper = { .park = &cx->sleep_event };
+        struct weir_sleeper sleeper = { .ec = &cx->sleep_event };
 
         weir_ec_prepare_wait(&cx->sleep_event);
         weir_grow_sleep_begin(cx->pool, &sleeper);
@@ -149,8 +267,8 @@ void weir_context_destroy(struct weir_context *cx)
 
 void weir_pool_busy_begin(struct weir_pool *pool)
 {
-    /* Before a job is claimed: who then sees the job's reference ended sees
-     * this too, and does not call the pool quiet. */
+    /* Before a job is claimed: a thread that then finds the job's reference
+     * ended finds this count raised too, and does not call the pool idle. */
     weir_atomic_fetch_add(&pool->helping, 1, weir_seq_cst);
 }
 
@@ -179,4 +297,100 @@ void weir_external_helper_leave(struct weir_context *cx)
     *at = cx->next_external;
     weir_sys_unlock(&cx->pool->lock);
     weir_pool_busy_end(cx->pool);
+}
+
+/* ---- being notified of a stop ---- */
+
+static bool must_stop(const struct weir_listener *l)
+{
+    int mode = weir_atomic_load(&l->cx->pool->mode, weir_seq_cst);
+
+    if (mode == WEIR_POOL_CANCELLED)
+        return true;
+    return l->frame != NULL && l->frame->stopping(l->frame);
+}
+
+/* Call one. The lock is held at the start and at the end, and released for the
+ * call. */
+static void call_locked(struct weir_pool *pool, struct weir_listener *l)
+    WEIR_REQUIRES(pool->lock)
+{
+    void (*fn)(void *) = l->fn;
+    void *arg = l->arg;
+
+    l->called = true;
+    l->calling = true;
+    weir_sys_unlock(&pool->lock);
+    fn(arg);
+    weir_sys_lock(&pool->lock);
+    l->calling = false;
+    weir_ec_notify_all(&l->cx->sleep_event);
+}
+
+void weir_listeners_call(struct weir_pool *pool)
+{
+    struct weir_listener *l;
+
+    weir_sys_lock(&pool->lock);
+    do {
+        l = pool->listeners;
+        while (l != NULL && (l->called || !must_stop(l)))
+            l = l->next;
+        if (l != NULL)
+            call_locked(pool, l);
+    } while (l != NULL); /* from the first again: the list may have changed */
+    weir_sys_unlock(&pool->lock);
+}
+
+void weir_listener_remove(struct weir_listener *l)
+{
+    struct weir_pool *pool = l->cx->pool;
+
+    for (;;) {
+        bool calling;
+
+        weir_ec_prepare_wait(&l->cx->sleep_event);
+        weir_sys_lock(&pool->lock);
+        calling = l->calling;
+        if (!calling) {
+            *(l->prev != NULL ? &l->prev->next : &pool->listeners) = l->next;
+            if (l->next != NULL)
+                l->next->prev = l->prev;
+        }
+        weir_sys_unlock(&pool->lock);
+        if (!calling)
+            break;
+        weir_ec_commit_wait(&l->cx->sleep_event, WEIR_FOREVER);
+    }
+    weir_ec_cancel_wait(&l->cx->sleep_event);
+    l->fn = NULL;
+}
+
+void weir_on_stop(struct weir_context *cx, void (*fn)(void *arg), void *arg)
+{
+    struct weir_frame *frame =
+        cx->depth > 0 ? &cx->frames[cx->depth - 1] : NULL;
+    struct weir_listener *l = frame != NULL ? &frame->listener
+                                            : &cx->listener;
+    struct weir_pool *pool = cx->pool;
+
+    if (weir_worker_is_forked(cx))
+        return; /* no thread of this child will stop the job */
+    weir_listener_end(l);
+    if (fn == NULL)
+        return;
+    *l = (struct weir_listener){ .cx = cx, .frame = frame, .fn = fn,
+                                 .arg = arg };
+    weir_sys_lock(&pool->lock);
+    l->next = pool->listeners;
+    if (l->next != NULL)
+        l->next->prev = l;
+    pool->listeners = l;
+    weir_sys_unlock(&pool->lock);
+    if (!must_stop(l))
+        return;
+    weir_sys_lock(&pool->lock);
+    if (!l->called)
+        call_locked(pool, l);
+    weir_sys_unlock(&pool->lock);
 }

@@ -1,32 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * deferred.c - where tasks wait, and how they are taken.
- *
- * Owns: the tasks, made with the pool; each one that is TAKEN belongs to who
- *   took it, until that one lets it wait again or ends it.
- * Locks: one, over states, lists, heap and helpers: the innermost. It is
- *   taken inside a group's lock, a pool's own gate's and those of the gates
- *   of jobs, and nothing but posts happens under it.
- * Order: `ready` grows by a seq_cst read-modify-write before a worker is
- *   woken: see base/event_count.h. `spent` too, and before who waits for room or quiet
- *   is woken; that one loads it, and then the ring's head, after it has
- *   announced itself.
- * Invariants: a task uses one position of the ring, which counts as ended
- *   when the task is free again. So there are never more tasks than the
- *   capacity, and a claimed position always finds a free one. A parked task
- *   is where its `wait` says it is; only who has taken it moves it from
- *   there. A task in the heap is DELAYED or PARKED, or has a deadline.
- * Wake-ups: a task that becomes ready wakes a worker, and the helpers of its
- *   group: they may be all there are. Where a gate may have opened all helpers
- *   try what is parked: the first in line may have no worker. A time that
- *   comes before the one until which a sleeper sleeps wakes one, which then
- *   sleeps until that, and all helpers. A token that is spent, or a reference
- *   that is stale, is let pass when it comes next, by whoever asks how many
- *   jobs have ended; who ends its task, or puts it too late, wakes a submitter
- *   that waits for room, and settles the pool, as a worker does that takes
- *   what is before it.
- * Not guaranteed: that a delayed task starts at its time where no worker is
- *   free.
- */
+ * deferred.c - how deferred jobs are created, taken, started, rerun and
+ * ended. */
 #include "pool/deferred.h"
 
 #include "base/options.h"
@@ -35,7 +9,8 @@
 #define BACKOFF_FIRST (100 * WEIR_MS)
 #define BACKOFF_MAX (30 * WEIR_S)
 
-/* References that pass in one step, kept on the stack. */
+/* Stale references that are released in one step: they are kept on the
+ * stack. */
 #define STALE 16
 
 /* ---- making ---- */
@@ -60,7 +35,8 @@ int weir_deferred_init(struct weir_deferred_jobs *ts, size_t capacity,
     ts->parked_max = parked_max != 0 ? parked_max : (capacity + 3) / 4;
     ts->watched = WEIR_FOREVER;
     ts->gate_changes = 1;
-    weir_atomic_store(&ts->due, WEIR_FOREVER, weir_relaxed); /* not shared */
+    /* Relaxed: the pool is not shared yet. */
+    weir_atomic_store(&ts->due, WEIR_FOREVER, weir_relaxed);
     return 0;
 }
 
@@ -86,15 +62,17 @@ bool weir_job_is_valid(const struct weir_job *job)
 
 /* ---- at gates ---- */
 
-/* Why a task must not wait any more; 0: it may. */
+/* Return why a job must not wait any more; 0: it may. `held`: what it waits for
+ * will not come while the pool drains. */
 static int must_end_locked(const struct weir_deferred *t, bool held)
 {
     int mode = weir_atomic_load(&t->pool->mode, weir_seq_cst);
 
     if (t->cancel != 0)
         return t->cancel;
-    return mode == WEIR_CANCEL || (mode == WEIR_DRAIN && held) ? -ECANCELED
-                                                               : 0;
+    return mode == WEIR_POOL_CANCELLED || (mode == WEIR_POOL_DRAINING && held)
+               ? -ECANCELED
+               : 0;
 }
 
 static bool park(struct weir_parked_job *wait, int64_t when, bool held)
@@ -112,7 +90,7 @@ static bool park(struct weir_parked_job *wait, int64_t when, bool held)
         ts->parked++;
         weir_deferred_set_due_locked(t, when);
         if (!t->inherits)
-            weir_deferred_wake_group_locked(t); /* they may be luckier */
+            weir_deferred_wake_owner_locked(t); /* they may inherit permits */
     }
     weir_sys_unlock(&ts->lock);
     return may;
@@ -131,13 +109,14 @@ static void notify(struct weir_parked_job *wait, int64_t when, bool held)
             weir_deferred_set_due_locked(t, when);
     } else {
         weir_deferred_gate_changed_locked(
-            ts); /* it may have no worker to look */
+            ts); /* there may be no worker to try this one */
     }
     weir_sys_unlock(&ts->lock);
 }
 
-/* With the gate's lock held: others wait behind it, and the gate is open. It
- * leaves the ring's order, so that its place in line does not hold them. */
+/* Called with the gate's lock held, when the gate is open and jobs wait after
+ * this one in line. The job leaves the order of the ring, so that its place in
+ * line does not delay them. */
 static void expedite(struct weir_parked_job *wait)
 {
     struct weir_deferred *t = (struct weir_deferred *)(void *)wait;
@@ -207,7 +186,7 @@ void weir_deferred_enqueue(struct weir_deferred *t)
 
     weir_sys_lock(&ts->lock);
     if (t->job.priority != 0 &&
-        weir_atomic_load(&t->pool->mode, weir_seq_cst) != WEIR_CANCEL) {
+        weir_atomic_load(&t->pool->mode, weir_seq_cst) != WEIR_POOL_CANCELLED) {
         weir_deferred_make_ready_locked(t);
     } else {
         t->state = WEIR_DEFERRED_QUEUED;
@@ -220,7 +199,7 @@ void weir_deferred_enqueue(struct weir_deferred *t)
 
 /* ---- taking ---- */
 
-/* Both its job and its token are done with. */
+/* Its job has ended, and its placeholder has left the ring. */
 static void free_locked(struct weir_deferred *t)
 {
     struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
@@ -228,25 +207,26 @@ static void free_locked(struct weir_deferred *t)
     t->state = WEIR_DEFERRED_FREE;
     t->next = ts->free;
     ts->free = t;
-    /* After that: who sees room finds a free task. */
+    /* Last: a submitter that is given room by this finds a free record. */
     weir_atomic_fetch_add(&t->pool->ended_elsewhere, 1, weir_seq_cst);
 }
 
-/* Where the task of a spent token at a position is. No two tokens in the ring
- * have the same place; but one that a worker has taken and not let pass yet
- * may have that of a later one. */
+/* Return the place for the record of an orphaned placeholder at a position. No
+ * two placeholders in the ring share a place, but one that a worker has taken
+ * and not reported yet may share that of a later one. */
 static struct weir_deferred **orphan_at(struct weir_pool *pool, uint64_t pos)
 {
     return &pool->deferred_jobs.orphan_at[(pos - WEIR_RING_FIRST_POS) / 2 %
                                           pool->ring.capacity];
 }
 
-/* It has ended, and its token has not passed. */
+/* The job has ended before its placeholder has left the ring. */
 static void orphan_locked(struct weir_deferred *t)
 {
     struct weir_deferred **at = orphan_at(t->pool, t->pos);
 
-    /* Of two the later one stays: the other one's token is taken. */
+    /* Of two records the later one stays: the earlier one's placeholder has
+     * been taken, and the worker that took it will report it. */
     if (*at == NULL || weir_ring_distance((*at)->pos, t->pos) > 0)
         *at = t;
     weir_atomic_fetch_add(&t->pool->deferred_jobs.orphaned, 1, weir_seq_cst);
@@ -264,7 +244,8 @@ static void placeholder_gone_locked(struct weir_deferred *t)
         if (*at == t)
             *at = NULL;
         free_locked(t);
-        /* After that: who finds none spent finds this one ended. */
+        /* Last: a thread that finds no orphaned placeholder finds this position
+         * counted as ended. */
         weir_atomic_fetch_sub(&ts->orphaned, 1, weir_seq_cst);
     }
 }
@@ -289,8 +270,8 @@ static void skip_orphaned_locked(struct weir_pool *pool)
         uint64_t head = weir_atomic_load(&pool->ring.head, weir_seq_cst);
         struct weir_deferred *t = *orphan_at(pool, head);
 
-        /* One that is not put yet is let pass by who puts it; one that is
-         * gone, by the worker that has taken it. */
+        /* A placeholder that is not filled in yet is left to its submitter; one
+         * that has left the ring, to the worker that has taken it. */
         if (t == NULL || t->pos != head ||
             !weir_ring_discard(&pool->ring, head))
             break;
@@ -325,7 +306,7 @@ void weir_deferred_skip_orphaned(struct weir_pool *pool)
                                             sizeof(stale[0]), is_stale_item,
                                             (void *)(uintptr_t)references);
         /* Under the lock: a thread that locks it next and finds nothing to
-         * pass finds these ended. */
+         * discard finds these counted as ended. */
         if (passed > 0)
             weir_atomic_fetch_add(&pool->ended_elsewhere, passed, weir_seq_cst);
         weir_sys_unlock(&ts->lock);
@@ -346,7 +327,8 @@ struct weir_deferred *weir_deferred_take_ready(struct weir_pool *pool,
     normal = ts->lists[1].first;
     low = ts->lists[2].first;
     turn = ts->turn++;
-    /* Of the normal ones those in the list and those in the ring in turn. */
+    /* One take of 16 is for low priority, and of each four three are for high.
+     * Normal jobs in the list and in the ring take turns. */
     if (low != NULL && turn % 16 == 15)
         t = low;
     else if (high != NULL && (turn % 4 != 3 || (normal == NULL && !queued)))
@@ -377,7 +359,8 @@ bool weir_deferred_take(struct weir_deferred *t, int reason)
     return took;
 }
 
-/* Whether a job that this thread is inside of holds the permit. */
+/* Whether a job that runs on this thread has a permit of the same gate and
+ * key. */
 static bool is_held(const struct weir_context *cx,
                     const struct weir_gate_permit *permit)
 {
@@ -416,9 +399,9 @@ bool weir_deferred_take_to_help(struct weir_deferred *t,
     return ok;
 }
 
-/* ---- waiting for a turn ---- */
+/* ---- waiting for a start time ---- */
 
-/* Let a taken task wait for its turn: 0; or why it must not. */
+/* Let a taken job wait until start_due. Returns 0, or why it must not wait. */
 static int wait_for_start(struct weir_deferred *t, int64_t now)
 {
     struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
@@ -444,7 +427,7 @@ int weir_deferred_start(struct weir_deferred *t)
     int64_t now = 0;
     int err;
 
-    if (weir_atomic_load(&t->pool->mode, weir_seq_cst) == WEIR_CANCEL)
+    if (weir_atomic_load(&t->pool->mode, weir_seq_cst) == WEIR_POOL_CANCELLED)
         return -ECANCELED;
     if ((t->start_due | t->job.deadline) != 0)
         now = weir_sys_now();
@@ -490,7 +473,7 @@ bool weir_deferred_wants_rerun(struct weir_deferred *t, int status,
         t->failures = 0;
         if (!t->again)
             return false;
-        /* The next turn from the last one on: those missed are left out. */
+        /* The next multiple of the period: missed periods are skipped. */
         wait = t->job.period_ns - (now - t->start_due) % t->job.period_ns;
     }
     t->start_due = wait < WEIR_FOREVER - now ? now + wait : WEIR_FOREVER;
@@ -537,10 +520,142 @@ void weir_deferred_end(struct weir_deferred *t)
 void weir_deferred_drop(struct weir_deferred *t, int reason)
 {
     weir_deferred_detach(t);
+    /* Relaxed: weir_deferred_end() publishes it, see weir_pool_stats(). */
     weir_atomic_fetch_add(&t->pool->dropped_elsewhere, 1, weir_relaxed);
-    if (t->group == NULL && t->pool->on_event != NULL)
+    if (t->owner == NULL && t->pool->on_event != NULL)
         weir_event_dropped(t->pool, weir_deferred_event(t), reason);
     if (t->job.drop != NULL)
         t->job.drop(t->job.arg, reason);
     weir_deferred_end(t);
+}
+
+/* ---- running ---- */
+
+/* Never called: take_entry() recognizes placeholders by this address.
+ * GCOVR_EXCL_START */
+int weir_deferred_placeholder(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    (void)arg;
+    weir_sys_abort(__FILE__, __LINE__, "a placeholder is no job to run");
+}
+/* GCOVR_EXCL_STOP */
+
+struct weir_deferred *weir_deferred_adopt(struct weir_pool *pool,
+                                          const struct weir_call *call)
+{
+    struct weir_deferred *t = weir_deferred_create(pool, &(struct weir_job){
+        .fn = call->fn, .arg = call->arg, .tag = call->tag,
+        .drop = call->drop, .name = call->name });
+
+    /* Without the lock: no other thread knows of the record yet. */
+    t->over = WEIR_DEFERRED_PLACEHOLDER_GONE;
+    t->attempts = 1;
+    return t;
+}
+
+/* ---- the frame of a deferred job without an owner ---- */
+
+static bool is_late(const struct weir_frame *frame)
+{
+    int64_t deadline = frame->deferred->job.deadline;
+
+    return deadline != 0 && weir_sys_now() >= deadline;
+}
+
+static int64_t deadline_of(const struct weir_frame *frame)
+{
+    int64_t deadline = frame->deferred->job.deadline;
+
+    return deadline != 0 ? deadline : WEIR_FOREVER;
+}
+
+/* The job has run for the last time. */
+static void finish(struct weir_deferred *t, int status)
+{
+    /* Relaxed: weir_deferred_end() publishes it, see weir_pool_stats(). */
+    if (status != 0)
+        weir_atomic_fetch_add(&t->pool->failed_elsewhere, 1, weir_relaxed);
+    weir_deferred_end(t);
+}
+
+/* The job has ended its thread, and ends with it. If weir_attempt() has
+ * promised a retry, which will not come, `drop` is called instead. */
+static void abandon(struct weir_frame *frame)
+{
+    struct weir_deferred *t = frame->deferred;
+    bool last = weir_frame_is_last(frame);
+
+    weir_listener_end(&frame->listener);
+    if (t->pool->on_event != NULL)
+        weir_event_abandoned(frame->cx, weir_deferred_event(t), last);
+    weir_deferred_release_permits(t, frame->held);
+    weir_deferred_detach(t);
+    weir_count_one(&frame->cx->moved); /* weir_deferred_run() does not return */
+    if (last)
+        finish(t, -ECANCELED);
+    else
+        weir_deferred_drop(t, -ECANCELED);
+}
+
+/* Run a job that has no owner. Returns its status. */
+static int run_job(struct weir_context *cx, struct weir_deferred *t,
+                   unsigned held)
+{
+    struct weir_frame *frame = &cx->frames[cx->depth++];
+    bool traced = t->pool->on_event != NULL;
+    int status;
+
+    *frame = (struct weir_frame){ .cx = cx, .deferred = t, .held = held,
+        .from_ring = true, .attempt = t->attempts, .stopping = is_late,
+        .deadline = deadline_of, .abandon = abandon };
+    cx->tag = t->job.tag;
+    cx->retry_ns = -1;
+    if (traced)
+        weir_event_began(cx, weir_deferred_event(t));
+    status = t->job.fn(cx, t->job.arg);
+    cx->depth--;
+    if (weir_worker_is_forked(cx))
+        return status;
+    weir_listener_end(&frame->listener);
+    weir_deferred_wants_rerun(t, status, cx->retry_ns);
+    if (traced)
+        weir_event_ended(cx, t->again ? WEIR_JOB_RERUN : WEIR_JOB_ENDED,
+                         status);
+    weir_deferred_release_permits(t, frame->held);
+    if (!t->again)
+        weir_deferred_detach(t);
+    return status;
+}
+
+int weir_deferred_run(struct weir_context *cx, struct weir_deferred *t)
+{
+    unsigned held = 0;
+    int status, reason;
+
+    for (int i = 0; i < t->permit_count; i++)
+        held |= t->permits[i].inherited ? 0 : 1u << i;
+    t->attempts++;
+    t->again = false;
+    weir_count_one(&cx->began);
+    if (t->owner != NULL) {
+        cx->starting_deferred = t;
+        cx->starting_permits = held;
+        status = t->job.fn(cx, t->job.arg);
+    } else {
+        status = run_job(cx, t, held);
+    }
+    if (weir_worker_is_forked(cx)) {
+        cx->exit_status = status != 0;
+        return -ECHILD;
+    }
+    weir_count_one(&cx->moved);
+    if (!t->again) {
+        finish(t, status);
+        return 0;
+    }
+    reason = weir_deferred_requeue(t);
+    if (reason != 0)
+        weir_deferred_drop(t, reason);
+    return 0;
 }

@@ -1,12 +1,49 @@
 /* SPDX-License-Identifier: MIT
- * deferred.h - jobs that may not start yet, or start more than once.
+ * deferred.h - jobs that may not start yet, or that start more than once.
  *
- * A job that asks for no more than to be run goes through the pool's ring
- * and is nothing but its cell there. One with a gate, a time, a priority or
- * reruns is a task: the ring holds a token for it, which keeps its place in
- * the pool's capacity, and the task itself moves between the heap of those
- * that wait for a time, the gate at which it is parked, and the lists of
- * those that are ready. pool/deferred.c has the discipline.
+ * Purpose
+ *   A plain job asks only to be run: it is nothing but its cell in the ring. A
+ *   job with a gate, a start time, a deadline, a period, retries or a priority
+ *   is a deferred job. Its cell in the ring is a placeholder, which keeps its
+ *   place in the order and in the pool's capacity. The deferred job itself
+ *   moves between the heap of those that wait for a time, the gate at which it
+ *   is parked, and the three lists of those that are ready.
+ *
+ * Invariants
+ *   A deferred job uses one position of the ring. The position counts as ended
+ *   when the record is free again, which takes both: the job has ended, and
+ *   the placeholder has left the ring. So there are never more deferred jobs
+ *   than the capacity, and a claimed position always finds a free record.
+ *   A job that has ended before its placeholder left the ring leaves an
+ *   orphaned placeholder.
+ *   A parked job is where its `wait` says. Only the thread that has taken the
+ *   job moves it away from that gate.
+ *   A job in the heap is DELAYED or PARKED, or it has a deadline.
+ *
+ * Memory ordering
+ *   `ready` and `orphaned` grow by seq_cst read-modify-writes before anyone is
+ *   woken for their sake (base/event_count.h). A thread that waits for room, or
+ *   for the pool to be idle, announces itself, then loads `orphaned`, and then
+ *   the head of the ring.
+ *
+ * Who notifies whom
+ *   A job that becomes ready wakes a worker, and the owner's helpers, which may
+ *   be the only threads that are free to run it.
+ *   If a gate may have opened, all helpers try what is parked: the first job in
+ *   line may have no worker.
+ *   If the first due time of the heap becomes earlier than the time at which a
+ *   sleeper will look, one worker is woken and sleeps until the new time. All
+ *   helpers are woken too, because each has its own alarm.
+ *   An orphaned placeholder or stale reference that comes next in the ring is
+ *   skipped by each thread that asks how many jobs have ended. The thread that
+ *   ends the job, or fills in the placeholder after the job has ended, wakes a
+ *   submitter that waits for room and calls weir_pool_check_idle(). So does a
+ *   worker that takes what comes before it in the ring, see pool_private.h.
+ *
+ * Not guaranteed
+ *   That a delayed job starts at its time if no worker is free.
+ *
+ * pool_private.h has the order of locks and the legend of guard keys.
  */
 #ifndef WEIR_POOL_DEFERRED_H
 #define WEIR_POOL_DEFERRED_H
@@ -16,7 +53,7 @@
 
 #include <weir/pool.h>
 
-/* What a cell of the ring holds: how a job begins. */
+/* What a cell of the ring holds: the first members of a job. */
 struct weir_call {
     weir_fn *fn;
     void *arg;
@@ -26,82 +63,104 @@ struct weir_call {
 };
 
 enum weir_deferred_state {
+    /* In the free list, or never used. Legal to create a job in it, which is
+     * TAKEN then. */
     WEIR_DEFERRED_FREE,
-    WEIR_DEFERRED_QUEUED, /* until its token comes out of the ring */
-    WEIR_DEFERRED_DELAYED, /* in the heap, for a time */
-    WEIR_DEFERRED_PARKED, /* at a gate; in the heap too if it may try later */
-    WEIR_DEFERRED_READY, /* in a list */
-    WEIR_DEFERRED_TAKEN /* somebody's, who tries to start it or runs it */
+    /* Waits until its placeholder comes out of the ring. Legal to take; legal
+     * to make ready, if jobs behind it at its gate could start or its deadline
+     * passes. */
+    WEIR_DEFERRED_QUEUED,
+    /* In the heap until its start time. Legal to take, in order to drop it, and
+     * to make ready. Illegal to run: a helper must not take it. */
+    WEIR_DEFERRED_DELAYED,
+    /* At a gate; in the heap too if it may try again at a known time. Legal to
+     * take and to make ready. */
+    WEIR_DEFERRED_PARKED,
+    /* In the list of its priority. Legal to take; illegal to let it wait
+     * elsewhere before that. */
+    WEIR_DEFERRED_READY,
+    /* A thread has it, and tries to start it or runs it. Legal only for this
+     * thread to move it on: to DELAYED, PARKED or READY if it must wait, to
+     * QUEUED when it has just been created, to FREE when it has ended. Others
+     * may only set `cancel`. */
+    WEIR_DEFERRED_TAKEN
 };
+
+/* Bits of `over`. A record with both is free again; a record with only the
+ * first has left an orphaned placeholder. */
+#define WEIR_DEFERRED_JOB_ENDED 1u
+#define WEIR_DEFERRED_PLACEHOLDER_GONE 2u /* it has left the ring */
 
 struct weir_deferred {
-    struct weir_parked_job wait;     /* first: what gates know of it */
+    struct weir_parked_job wait;     /* must be first: what gates know of it */
     struct weir_job job;             /* (c) */
-    struct weir_gate_permit permits[2]; /* (o) its gates */
+    struct weir_gate_permit permits[2]; /* (o) of its gates */
     int permit_count;                /* (o) */
-    bool inherits;                   /* (o) a helper lends it its permits */
+    bool inherits;                   /* (o) a helper has taken it, and it may
+                                        use the permits of the helper's job */
     struct weir_pool *pool;          /* (c) */
-    void *group;                     /* (c) whose helpers may run it */
-    uint64_t pos;                    /* (c) its token's, in the ring */
-    unsigned over;                   /* (l) WEIR_DEFERRED_JOB_ENDED, _PASSED */
-    enum weir_deferred_state state;  /* (l) */
-    uint64_t tried_change;           /* (l) the offer at which a helper was
+    void *owner;                     /* (c) its helpers may run it; NULL */
+    uint64_t pos;                    /* (c) of its placeholder in the ring */
+    unsigned over;                   /* (d) WEIR_DEFERRED_JOB_ENDED, ... */
+    enum weir_deferred_state state;  /* (d) */
+    uint64_t tried_change;           /* (d) gate_changes when a helper was
                                         refused last; 0: none was */
-    int cancel;                      /* (l) why it is not to wait any more */
-    size_t heap_at;                  /* (l) where it is, from 1; 0: not */
-    int64_t due;                     /* (l) in the heap: when */
-    struct weir_deferred *next, *prev; /* (l) of its list, or free */
-    int64_t start_due;               /* (o) when its start was due */
+    int cancel;                      /* (d) why it must not wait any more; 0 */
+    size_t heap_at;                  /* (d) its place in the heap, from 1; 0:
+                                        it is not there */
+    int64_t due;                     /* (d) when it leaves the heap */
+    struct weir_deferred *next, *prev; /* (d) of its list, or free list */
+    int64_t start_due;               /* (o) when it may start next */
     uint32_t attempts;               /* (o) runs so far */
-    uint32_t failures;               /* (o) of these, since the last 0 */
-    bool again;                      /* (o) it is to run once more, at turn */
-    bool is_retry_pause; /* (o) `turn` ends a pause before a rerun: draining
-                     waits for it, unlike a start time or a period */
-    int refusal;                     /* (o) why it was not to be parked */
+    uint32_t failures;               /* (o) runs that failed since the last one
+                                        that did not */
+    bool again;                      /* (o) it will run again at start_due */
+    bool is_retry_pause;             /* (o) start_due ends a pause before a
+                                        rerun: draining waits for it, unlike
+                                        for a start time or a period */
+    int refusal;                     /* (o) why park() has refused to park it */
 };
-
-/* Its job has come to its end; its token has left the ring. A task with both
- * is free; one that has only ended has left a spent token. */
-#define WEIR_DEFERRED_JOB_ENDED 1u
-#define WEIR_DEFERRED_PLACEHOLDER_GONE 2u
 
 struct weir_deferred_list {
-    struct weir_deferred *first, *last; /* (l) */
+    struct weir_deferred *first, *last; /* (d) */
 };
 
-/* A job that sleeps while it waits for its group: it may have to run one of
- * the group's tasks. */
+/* A thread that sleeps in a wait for an owner: it may have to run one of the
+ * owner's deferred jobs. */
 struct weir_helper {
-    struct weir_helper *next, *prev; /* (l) */
-    const void *group;               /* (c) */
-    struct weir_event_count *park;   /* (c) where it sleeps */
+    struct weir_helper *next, *prev; /* (d) */
+    const void *owner;               /* (c) */
+    struct weir_event_count *ec;     /* (c) where it sleeps */
 };
 
 struct weir_deferred_jobs {
     struct weir_sys_mutex lock;
-    WEIR_ATOMIC(size_t) ready; /* (a) in lists; changed under the lock */
-    WEIR_ATOMIC(int64_t) due;  /* (a) of the heap's first, WEIR_FOREVER;
-                                  changed under the lock */
-    WEIR_ATOMIC(size_t) orphaned; /* (a) tasks that have ended, and their token
-                                  has not passed; changed under the lock */
-    struct weir_deferred **orphan_at; /* (l) these, by their tokens' places */
-    int64_t watched;           /* (l) when a sleeping worker will look */
+    WEIR_ATOMIC(size_t) ready; /* (a d) jobs in the lists */
+    WEIR_ATOMIC(int64_t) due;  /* (a d) of the heap's first; WEIR_FOREVER */
+    WEIR_ATOMIC(size_t) orphaned; /* (a d) orphaned placeholders */
+    struct weir_deferred **orphan_at; /* (d) their records, by the position of
+                                         the placeholder */
+    int64_t watched;           /* (d) when a sleeping worker will look at the
+                                  heap; WEIR_FOREVER: none will */
     struct weir_deferred *all; /* (c) as many as the pool's capacity */
-    size_t used;               /* (l) so many have ever been used */
-    struct weir_deferred *free; /* (l) */
-    struct weir_deferred_list lists[3]; /* (l) high, normal, low */
-    struct weir_deferred **heap; /* (c) room for all */
-    size_t heap_count;         /* (l) */
-    size_t delayed, parked;    /* (l) */
-    size_t waiting;            /* (l) queued or ready */
-    size_t placeholders;       /* (l) in the ring */
-    uint64_t gate_changes;     /* (l) times a gate may have opened, from 1 */
-    unsigned turn;             /* (l) for the weights */
-    bool listed;               /* (l) the last normal one was from a list */
-    struct weir_helper *helpers; /* (l) */
+    size_t used;               /* (d) records that have ever been used */
+    struct weir_deferred *free; /* (d) */
+    struct weir_deferred_list lists[3]; /* (d) high, normal, low */
+    struct weir_deferred **heap; /* (d) room for all, the earliest first */
+    size_t heap_count;         /* (d) */
+    size_t delayed, parked;    /* (d) */
+    size_t waiting;            /* (d) QUEUED or READY */
+    size_t placeholders;       /* (d) in the ring */
+    uint64_t gate_changes;     /* (d) counts the times a gate may have opened,
+                                  from 1 */
+    unsigned turn;             /* (d) counts takes, for the weights of
+                                  priorities */
+    bool listed;               /* (d) the last job of normal priority came from
+                                  a list, not from the ring */
+    struct weir_helper *helpers; /* (d) */
     size_t parked_max;         /* (c) */
     struct weir_sys_lazy_memory
-        blocks[3]; /* (c) what the arrays are freed with */
+        blocks[3];             /* (c) what the arrays are freed by */
 };
 
 int weir_deferred_init(struct weir_deferred_jobs *deferred_jobs,
@@ -109,8 +168,8 @@ int weir_deferred_init(struct weir_deferred_jobs *deferred_jobs,
 void weir_deferred_destroy(struct weir_deferred_jobs *deferred_jobs);
 void weir_deferred_free_memory(struct weir_deferred_jobs *deferred_jobs);
 
-/* Whether a job is a task: it asks for more than to be run. Members that this
- * version does not know are asked for too. */
+/* Whether a job must be deferred. A member that this version does not know
+ * counts too: weir_job_is_valid() refuses it. */
 static inline bool weir_job_is_deferred(const struct weir_job *job)
 {
     return (((uintptr_t)job->gate | (uint64_t)job->start |
@@ -119,84 +178,95 @@ static inline bool weir_job_is_deferred(const struct weir_job *job)
              job->reserved[1] | job->reserved[2] | job->reserved[3])) != 0;
 }
 
-/* Whether its members are in range. */
+/* Whether the members of a job are in range. */
 bool weir_job_is_valid(const struct weir_job *job);
 
 /* ---- submitting ---- */
 
-/* Have its gates expect a job; at most two, NULL ones left out. 0; -EAGAIN a
- * quota is used up; -EINVAL. */
+/* Count a job at the keys of its gates: `job->gate` and `second`, either of
+ * which may be NULL. Fills in permits[0 .. *count).
+ * Returns 0, or:
+ *   -EAGAIN  a quota is used up, or a gate has no room for another key
+ *   -EINVAL  a gate is a pool's own, or has no such key */
 int weir_deferred_ref_keys(struct weir_pool *pool, const struct weir_job *job,
                            struct weir_gate *second,
                            struct weir_gate_permit permits[2], int *count);
 void weir_deferred_unref_keys(struct weir_gate_permit *permits, int count);
 
-/* Make the task of a job whose position in the ring is claimed: then there is
- * a free one. Its caller puts the token there. */
+/* Create the record of a job whose position in the ring is claimed, so that a
+ * record is free. The caller fills in the position with the placeholder. */
 struct weir_deferred *weir_deferred_create(struct weir_pool *pool,
                                            const struct weir_job *job);
 
-/* It is complete: ready, if it does not wait for its token. */
+/* The record is complete. Let the job wait for its placeholder or, if its
+ * priority is not the normal one, make it ready. */
 void weir_deferred_enqueue(struct weir_deferred *deferred);
 
 /* ---- taking ---- */
 
-/* Its token has come out of the ring. Returns whether the caller has taken
- * the task with it. If it had ended before it is free now, and counts as
- * ended; the caller settles the pool when no gate is locked. */
+/* Its placeholder has come out of the ring. Returns true if the caller has
+ * taken the job with it. If the job had ended before, the record is free now
+ * and counts as ended; the caller must make sure that weir_pool_check_idle() is
+ * called when no gate is locked. */
 bool weir_deferred_placeholder_taken(struct weir_deferred *deferred);
 
-/* Let the spent tokens and stale references that come next in the ring pass:
- * for who asks how many jobs have ended. No worker may come by, and no gate
- * keeps them. */
+/* Discard the orphaned placeholders and stale references that come next in the
+ * ring, before counting how many jobs have ended: it may be that no worker will
+ * come to take them, and the gate must not delay them. */
 void weir_deferred_skip_orphaned(struct weir_pool *pool);
 
-/* Take the ready task whose turn it is; NULL: it is the ring's turn, which
- * `queued` says is not empty, or there is none. */
+/* Take the ready job whose turn it is. `queued` says that the ring is not
+ * empty. Returns NULL if it is the ring's turn, or no job is ready. */
 struct weir_deferred *weir_deferred_take_ready(struct weir_pool *pool,
                                                bool queued);
 
-/* Take a task in order to end it, from wherever it waits. false: somebody
- * else has it, and will not let it wait again. */
+/* Take a job in order to end it, from wherever it waits. Returns false if
+ * another thread has it; that thread will not let it wait again. */
 bool weir_deferred_take(struct weir_deferred *deferred, int reason);
 
-/* Take a task for a waiter that would run it inside its own job, and lend it
- * its permits. false: it may not start yet, or somebody has it. */
+/* Take a job for a waiter that will run it inside its own job, and let it
+ * inherit the permits of the jobs on this thread. Returns false if it may not
+ * start yet, or another thread has it. `look_only`: do not take it. */
 bool weir_deferred_take_to_help(struct weir_deferred *deferred,
                                 struct weir_context *cx, bool look_only);
 
-/* Try to start a task the caller has taken. 0: it is inside its gates;
- * -EAGAIN: it waits again, and is the caller's no more; -ECANCELED or
- * -ETIMEDOUT: it is to be dropped. */
+/* Try to start a job that the caller has taken. Returns:
+ *   0                         it has its permits
+ *   -EAGAIN                   it waits again, and is not the caller's any more
+ *   -ECANCELED or -ETIMEDOUT  the caller must drop it, for that reason */
 int weir_deferred_start(struct weir_deferred *deferred);
 
-/* The function of a token in the ring, whose argument is the task. */
+/* The function of a placeholder, whose argument is the deferred job. Compared
+ * by address, and never called. */
 int weir_deferred_placeholder(struct weir_context *cx, void *arg);
 
 /* ---- running ---- */
 
-/* How long to wait after so many failures in a row. */
+/* Return the pause before the next try after `failures` failures in a row. */
 int64_t weir_backoff_ns(uint32_t failures);
 
-/* After a run: whether there is to be another one. */
+/* Decide after a run whether there will be another one, and when. `retry_ns`
+ * is what weir_retry_in() was given; -1: it was not called. */
 bool weir_deferred_wants_rerun(struct weir_deferred *deferred, int status,
-                               int64_t retry_ns); /* -1: nothing was said */
+                               int64_t retry_ns);
 
-/* After that: let it wait for its turn. 0; or why it is to be dropped. */
+/* After that: let the job wait for its time. Returns 0, or the reason why the
+ * caller must drop it. */
 int weir_deferred_requeue(struct weir_deferred *deferred);
 
-/* Give its permits back: those of `held`, a bit for each pass. */
+/* Release the permits of `held`, bit i for permits[i]. */
 void weir_deferred_release_permits(struct weir_deferred *deferred,
                                    unsigned held);
 
-/* It has ended: its gates forget it. Before anybody can know, since the
- * gates may be destroyed then. */
+/* The job will not run again: make its gates forget it. Must be done before
+ * its end can be seen, because its gates may be destroyed then. */
 void weir_deferred_detach(struct weir_deferred *deferred);
 
-/* And it is free for another job, if its token has passed. */
+/* The job has ended. Its record is free if its placeholder has left the
+ * ring. */
 void weir_deferred_end(struct weir_deferred *deferred);
 
-/* Which job it is, for events. */
+/* Return what events say about the job. */
 static inline struct weir_event weir_deferred_event(
     const struct weir_deferred *deferred)
 {
@@ -204,52 +274,59 @@ static inline struct weir_event weir_deferred_event(
         .name = deferred->job.name, .arg = deferred->job.arg };
 }
 
-/* Drop a taken task's job, and end it. */
+/* Drop a job that the caller has taken, and end it. */
 void weir_deferred_drop(struct weir_deferred *deferred, int reason);
 
-/* ---- lists and heap: pool/deferred_queue.c ---- */
+/* ---- lists and heap: deferred_queue.c ---- */
 
-/* Have a task in the heap until `due` or its deadline. */
+/* Put a job into the heap, or move it there, until `due` or its deadline,
+ * whichever comes first. */
 void weir_deferred_set_due_locked(struct weir_deferred *deferred, int64_t due);
 
-/* Have a task that waits for no time in the heap until its deadline. */
+/* Put a job that waits for no time into the heap until its deadline, if it has
+ * one. */
 void weir_deferred_set_deadline_locked(struct weir_deferred *deferred);
 
-/* Take a task out of wherever it waits, but for its gate. */
+/* Take a job out of wherever it waits, except from its gate. */
 void weir_deferred_take_locked(struct weir_deferred *deferred);
 
-/* Wake the helpers of its group, which may run it. */
-void weir_deferred_wake_group_locked(struct weir_deferred *deferred);
+/* Wake the helpers of the job's owner, which may run it. */
+void weir_deferred_wake_owner_locked(struct weir_deferred *deferred);
 
-/* A gate may have opened: who helps tries what is parked once more. */
+/* A gate may have opened: let all helpers try what is parked once more. */
 void weir_deferred_gate_changed_locked(
     struct weir_deferred_jobs *deferred_jobs);
 
-/* Put a task into the list of its priority, and wake who could run it. */
+/* Put a job into the list of its priority, and wake threads that may run it. */
 void weir_deferred_make_ready_locked(struct weir_deferred *deferred);
 
 /* ---- times and closing ---- */
 
-/* Make ready what is due, or some of it; with no lock held make all of it
- * ready, and drop what is too late. */
+/* Make ready what is due, at most a batch of it. */
 void weir_deferred_promote(struct weir_pool *pool);
+
+/* Make ready all that is due, and drop what has missed its deadline. Called
+ * with no lock held. */
 void weir_deferred_drop_late(struct weir_pool *pool);
 
-/* Until when a worker that goes to sleep should sleep; WEIR_FOREVER: another
- * one will look. Afterwards it says that it is awake. */
+/* Called by a worker that will sleep: return until when it must sleep on behalf
+ * of all; WEIR_FOREVER: another sleeper will look. When it is awake again it
+ * passes the time back. */
 int64_t weir_deferred_watch_due(struct weir_pool *pool);
 void weir_deferred_unwatch_due(struct weir_pool *pool, int64_t until);
-/* Whether somebody should. */
+
+/* Whether a time is due before any sleeper will look. */
 bool weir_deferred_due_is_unwatched(struct weir_pool *pool);
 
-/* The pool is being drained or cancelled: drop what is not to start any
+/* The pool is being drained or cancelled: drop what must not start any
  * more. */
 void weir_deferred_sweep(struct weir_pool *pool);
 
-/* The bounds of the pool's own gate have changed. */
+/* Wake all helpers: bounds of the pool's gate have changed, or jobs must
+ * stop. */
 void weir_deferred_wake_helpers(struct weir_pool *pool);
 
-/* A helper goes to sleep, and is awake again. */
+/* Around the sleep of a helper. */
 void weir_helper_enter(struct weir_pool *pool, struct weir_helper *helper);
 void weir_helper_leave(struct weir_pool *pool, struct weir_helper *helper);
 

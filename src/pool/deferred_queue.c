@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * deferred_queue.c - the heap of tasks that wait for a time, the lists of
- * those that are ready, and who watches them; pool/deferred.c has the
- * discipline. */
+ * deferred_queue.c - the heap of deferred jobs that wait for a time, the lists
+ * of those that are ready, and which sleeper watches the next due time. */
 #include "pool/pool_private.h"
 
 /* ---- lists and heap ---- */
@@ -35,7 +34,7 @@ static void heap_put(struct weir_deferred_jobs *ts, size_t at,
     t->heap_at = at;
 }
 
-/* Move a task from `at` to where its time belongs. */
+/* Put a job where its time belongs, starting from the free place `at`. */
 static void heap_sift(struct weir_deferred_jobs *ts, size_t at,
                       struct weir_deferred *t)
 {
@@ -65,26 +64,28 @@ static void heap_remove(struct weir_deferred_jobs *ts, struct weir_deferred *t)
 }
 
 static void wake_helpers_locked(struct weir_deferred_jobs *ts,
-                                const void *group)
+                                const void *owner)
 {
     for (struct weir_helper *h = ts->helpers; h != NULL; h = h->next)
-        if (group == NULL || h->group == group)
-            weir_ec_notify_all(h->park);
+        if (owner == NULL || h->owner == owner)
+            weir_ec_notify_all(h->ec);
 }
 
-void weir_deferred_wake_group_locked(struct weir_deferred *t)
+void weir_deferred_wake_owner_locked(struct weir_deferred *t)
 {
-    if (t->group != NULL)
-        wake_helpers_locked(&t->pool->deferred_jobs, t->group);
+    if (t->owner != NULL)
+        wake_helpers_locked(&t->pool->deferred_jobs, t->owner);
 }
 
-/* The heap has changed: tell when its first is due. */
+/* The heap has changed: publish when its first job is due, and wake a sleeper
+ * if that is earlier than before. */
 static void publish_due_locked(struct weir_pool *pool)
 {
     struct weir_deferred_jobs *ts = &pool->deferred_jobs;
     int64_t due = ts->heap_count > 0 ? ts->heap[0]->due : WEIR_FOREVER;
     bool sooner;
 
+    /* Relaxed: only a holder of the lock writes it. */
     if (due == weir_atomic_load(&ts->due, weir_relaxed))
         return;
     sooner = due < weir_atomic_exchange(&ts->due, due, weir_seq_cst);
@@ -92,16 +93,16 @@ static void publish_due_locked(struct weir_pool *pool)
         return;
     if (due < ts->watched) {
         weir_pool_wake(pool);
-        /* One that stands at the gate stands until then. */
+        /* A delegate at the pool's gate sleeps until the time it knows. */
         if ((weir_atomic_load(&pool->ring.items.state, weir_seq_cst) &
              WEIR_EC_DELEGATED) != 0)
             weir_sys_sem_post(&pool->gate_waiter.sem);
     }
-    /* Who watches may be busy by then: each helper has its own alarm. */
+    /* The watching worker may be busy at that time, so each helper sleeps no
+     * longer than until then. */
     wake_helpers_locked(ts, NULL);
 }
 
-/* Have a task in the heap until `due` or its deadline. */
 void weir_deferred_set_due_locked(struct weir_deferred *t, int64_t due)
 {
     struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
@@ -116,7 +117,6 @@ void weir_deferred_set_due_locked(struct weir_deferred *t, int64_t due)
     publish_due_locked(t->pool);
 }
 
-/* Take a task out of wherever it waits, but for its gate. */
 static void withdraw_locked(struct weir_deferred *t)
 {
     struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
@@ -151,7 +151,6 @@ void weir_deferred_gate_changed_locked(struct weir_deferred_jobs *ts)
     wake_helpers_locked(ts, NULL);
 }
 
-/* Put a task into the list of its priority, and wake who could run it. */
 static void make_ready_locked(struct weir_deferred *t)
 {
     struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
@@ -164,7 +163,7 @@ static void make_ready_locked(struct weir_deferred *t)
     append_locked(list_of(ts, t), t);
     weir_atomic_fetch_add(&ts->ready, 1, weir_seq_cst);
     weir_pool_wake(t->pool);
-    weir_deferred_wake_group_locked(t);
+    weir_deferred_wake_owner_locked(t);
 }
 
 void weir_deferred_set_deadline_locked(struct weir_deferred *t)
@@ -186,12 +185,14 @@ void weir_deferred_promote(struct weir_pool *pool)
     struct weir_deferred_jobs *ts = &pool->deferred_jobs;
     int64_t now = weir_sys_now();
 
+    /* Relaxed: a hint. A worker that must not miss a time looks again in
+     * weir_deferred_watch_due(), under the lock, before it sleeps. */
     if (now < weir_atomic_load(&ts->due, weir_relaxed))
         return;
     weir_sys_lock(&ts->lock);
-    /* Also tasks that are too late: the worker that takes one drops it. What
-     * is due beyond a portion stays due, so that the next worker that takes a
-     * job, or is about to sleep, goes on with it. */
+    /* Jobs that have missed their deadline too: the worker that takes one drops
+     * it. What is due beyond one batch stays due, so that the next worker that
+     * takes a job, or is about to sleep, continues. */
     for (int n = 0; n < WEIR_LOCK_BATCH && ts->heap_count > 0 &&
                     ts->heap[0]->due <= now; n++)
         make_ready_locked(ts->heap[0]);
@@ -257,6 +258,7 @@ bool weir_deferred_due_is_unwatched(struct weir_pool *pool)
     if (weir_atomic_load(&ts->due, weir_seq_cst) == WEIR_FOREVER)
         return false;
     weir_sys_lock(&ts->lock);
+    /* Relaxed: only a holder of the lock writes it. */
     unwatched = weir_atomic_load(&ts->due, weir_relaxed) < ts->watched;
     weir_sys_unlock(&ts->lock);
     return unwatched;
@@ -266,11 +268,11 @@ void weir_deferred_sweep(struct weir_pool *pool)
 {
     struct weir_deferred_jobs *ts = &pool->deferred_jobs;
 
-    weir_deferred_drop_late(pool); /* what else is due already is to run */
+    weir_deferred_drop_late(pool); /* what else is due now will run */
     for (size_t i = 0;; i++) {
         struct weir_deferred *t = &ts->all[i];
         bool cancel = weir_atomic_load(&pool->mode, weir_seq_cst) ==
-                      WEIR_CANCEL;
+                      WEIR_POOL_CANCELLED;
         bool took = false;
 
         weir_sys_lock(&ts->lock);
@@ -285,13 +287,14 @@ void weir_deferred_sweep(struct weir_pool *pool)
             weir_deferred_take_locked(t);
             took = true;
         } else if (t->state == WEIR_DEFERRED_PARKED) {
-            weir_deferred_make_ready_locked(t); /* its gate may be held */
+            weir_deferred_make_ready_locked(t); /* if its gate is held, it
+                                                   will be dropped */
         }
         weir_sys_unlock(&ts->lock);
         if (took)
             weir_deferred_drop(t, -ECANCELED);
     }
-    weir_deferred_wake_helpers(pool); /* what they will run again, they drop */
+    weir_deferred_wake_helpers(pool); /* they drop what they would rerun */
 }
 
 void weir_deferred_wake_helpers(struct weir_pool *pool)

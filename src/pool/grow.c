@@ -1,59 +1,87 @@
 /* SPDX-License-Identifier: MIT
- * grow.c - how many of an elastic pool's threads work.
+ * grow.c - how many of a pool's threads work, and starting those that are
+ * missing.
  *
- * Of its threads `active` look for jobs or run them, and as many as `target`
- * should; those that are blocked are not counted, and the others are spare.
- * The spare ones sleep, and one of them watches where jobs wait: it alone
- * decides that another thread is needed, takes that place, and has a new one
- * put in reserve. All that others do is to wake it.
+ * An elastic pool. `active` threads look for jobs or run them, and as many as
+ * `target` should. Blocked threads do not count as active; the others are
+ * standby workers, which sleep. While jobs wait and all workers are busy, one
+ * standby worker watches (it is the delegate of pool->standbys): every TICK_NS
+ * it looks for workers that are blocked. It alone decides that another thread
+ * is needed. Then it becomes active itself and starts another thread as a
+ * standby worker. Other threads only wake it.
  *
- * A pool of fixed size has as many threads as `target`: weir_pool_set() starts
- * those that are missing, and if there are too many the first that come between
- * two jobs end. Any of them, for it cannot be said which sleeper is woken.
+ * A pool of fixed size has `target` threads. weir_pool_set() starts those that
+ * are missing. If there are too many, the first workers that come between two
+ * jobs end: any of them, because nobody chooses which sleeper is woken.
  *
- * A thread that the system refuses is missing until a later attempt succeeds.
- * `start_retry_at` says when: 10 ms later, twice as long each time, 1 s at
- * most. It is asked for by whoever is awake then: a worker between two jobs, a
- * thread that submits, or one that sleeps in a call on the pool, which wakes up
- * for it; and at once by the last spare thread when it goes to work. It goes
- * although nobody is left in reserve: what it runs may be what the others wait
- * for. So if all threads of the pool are blocked in their jobs and none of the
- * application is in a call, nobody asks until one is.
+ * Missing threads. A thread that the system refuses is missing until a later
+ * attempt succeeds. start_retry_at says when: after 10 ms, then after pauses
+ * twice as long each time, at most 1 s. The attempt is made by a thread that is
+ * awake then: a worker between two jobs, a thread that submits, or one that
+ * sleeps in a call on the pool and wakes up for it; and immediately by the last
+ * standby worker when it becomes active. That one becomes active even if no
+ * thread is left in reserve, because the others may wait for the job that it
+ * will run. So if all threads of the pool are blocked in their jobs and no
+ * application thread is in a call on the pool, no attempt is made until one is.
  *
- * Owns: nothing; a context belongs to its thread.
- * Locks: the pool's, over which contexts have a thread.
- * Order: who makes work, or blocks, changes ring, list or `active` by a
- *   seq_cst read-modify-write and then loads the state of the park of spare
- *   ones; a spare one announces itself there and then looks: see base/event_count.h.
- * Invariants: `active` is counted up by whoever becomes active, and down by
- *   who blocks, or by the watcher for one that is stuck: `stuck` says which,
- *   and is exchanged, so that it is counted up again once. One spare thread
- *   stays as long as there is room for it. `missing` is set while
- * start_retry_at is not WEIR_FOREVER, `surplus` in a pool of fixed size while
- * threads > target, and `odd` while either is. Wake-ups: work that finds no
- * idle worker wakes a spare one, unless it is watching, when it looks every few
- * milliseconds; blocking wakes all. Where all permits have a worker already
- * (weir_pool_is_bounded) none of that is needed but for jobs that give their
- * permit up. Not guaranteed: that what seems stuck is not merely kept from a
- * processor by other threads, where the system does not tell what a thread
- * waits for.
+ * Memory ordering
+ *   A thread that makes work, or blocks, changes the ring, a list or `active`
+ *   by a seq_cst read-modify-write, and then loads the state of pool->standbys.
+ *   A standby worker announces itself there and then checks for work:
+ *   base/event_count.h. A relaxed access to a field with the key (a l) is made
+ *   under pool->lock, unless a comment says otherwise.
+ *
+ * Invariants
+ *   `active` is counted up by the thread that becomes active. It is counted
+ *   down by the thread that blocks, or by the watcher for a worker that seems
+ *   blocked. blocked_state says which, and is exchanged, so that the worker is
+ *   counted up again once.
+ *   One standby worker stays as long as the system has room for one more
+ *   thread.
+ *   `missing` is 1 while start_retry_at is not WEIR_FOREVER. `surplus` is true
+ *   while a pool of fixed size has more threads than `target`. needs_adjusting
+ *   is true while one of the two is.
+ *
+ * Who notifies whom
+ *   Work that finds no idle worker wakes a standby worker, unless one is
+ *   watching already. A worker that blocks wakes all of them if jobs wait or a
+ *   time is due later. If the pool's gate has a worker for every permit already
+ *   (weir_pool_is_bounded()), only jobs that release their permit do.
+ *
+ * Not guaranteed
+ *   That a worker that seems blocked is not merely kept from a processor by
+ *   other threads, if the system does not report what a thread waits for.
  */
 #include "pool/pool_private.h"
 
-/* Two looks without progress make a worker stuck: within 10 ms of blocking. */
+/* A worker seems blocked after STALLED_TICKS ticks in a row in which it stayed
+ * in the same job and used less processor time than STALLED_CPU_NS: within
+ * 10 ms of blocking. */
 #define TICK_NS (2 * WEIR_MS)
 #define STALLED_TICKS 2
-#define STALLED_CPU_NS \
-    (100 * WEIR_US) /* less in a tick is no work of its own */
+#define STALLED_CPU_NS (100 * WEIR_US)
 
 /* The first pause between attempts to start a thread that was refused. */
 #define START_RETRY_FIRST (10 * WEIR_MS)
 
-/* KEEPS: it says so, but is still active, for nobody needs its place. */
+/* Whether a worker is blocked, as far as is known. A worker that is not on
+ * standby counts in pool->active in the first and the last state. It counts in
+ * pool->blocked in all but the first. */
 enum blocked_state {
+    /* Legal for the worker to become SAYS_BLOCKED or KEEPS_ACTIVE; legal for
+     * the watcher to make it SEEMS_BLOCKED. */
     NOT_BLOCKED = 0,
+    /* The watcher has seen no progress. Legal for the worker to become
+     * SAYS_BLOCKED, or NOT_BLOCKED when its job goes on or ends; legal for the
+     * watcher to make it NOT_BLOCKED. */
     SEEMS_BLOCKED = 1,
+    /* The worker has declared it, or waits. Legal only for the worker to become
+     * NOT_BLOCKED; illegal for the watcher to change. */
     SAYS_BLOCKED = 2,
+    /* The worker has declared it, but still counts as active, because all
+     * permits have a worker. Legal for the worker to become NOT_BLOCKED or
+     * SAYS_BLOCKED; legal for the watcher to make it SAYS_BLOCKED when the
+     * bounds have changed. */
     KEEPS_ACTIVE = 3
 };
 
@@ -74,7 +102,7 @@ void weir_grow_block(struct weir_context *w)
         weir_atomic_fetch_add(&pool->blocked, 1, weir_relaxed);
     if (was != SEEMS_BLOCKED)
         weir_atomic_fetch_sub(&pool->active, 1, weir_seq_cst);
-    /* Spare ones may have slept without regard to what is due later. */
+    /* Standby workers may sleep longer than until the next due time. */
     if (weir_pool_has_jobs(pool) ||
         weir_atomic_load(&pool->deferred_jobs.due, weir_seq_cst) !=
             WEIR_FOREVER)
@@ -107,7 +135,7 @@ static void count_unblocked(struct weir_context *w,
 
 void weir_grow_unblock(struct weir_context *w)
 {
-    /* An end without a begin is none. */
+    /* An end without a begin is ignored. */
     if (w->blocks > 0 && --w->blocks == 0)
         count_unblocked(w, (enum blocked_state)weir_atomic_exchange(
                                &w->blocked_state, NOT_BLOCKED, weir_seq_cst));
@@ -115,9 +143,9 @@ void weir_grow_unblock(struct weir_context *w)
 
 void weir_grow_job_ended(struct weir_context *w)
 {
-    /* What it has begun and not ended ends with it. Exchanged always: either
-     * this sees that the watcher takes it for stuck, or the watcher, which
-     * looks once more after that, sees that the job has ended. */
+    /* What the job has begun and not ended ends with it. Exchanged in any case:
+     * either this exchange finds SEEMS_BLOCKED, or the watcher, which checks
+     * once more after it has set that, finds that the job has ended. */
     w->blocks = 0;
     count_unblocked(w, (enum blocked_state)weir_atomic_exchange(
                            &w->blocked_state, NOT_BLOCKED, weir_seq_cst));
@@ -143,18 +171,20 @@ void weir_grow_resume(struct weir_context *w, int blocks)
 
 /* ---- watching ---- */
 
-/* Whether a worker is in a job; *began says in which. */
+/* Whether a worker is in a job; *began says in which. Acquire: pairs with the
+ * release in weir_count_one(). What has ended is read first. */
 static bool is_in_job(struct weir_context *w, uint64_t *began)
 {
     uint64_t ended = weir_atomic_load(&w->ended, weir_acquire) +
                      weir_atomic_load(&w->moved, weir_acquire);
 
     *began = weir_atomic_load(&w->began, weir_acquire);
-    return *began + weir_atomic_load(&w->cancelled, weir_acquire) > ended;
+    return *began + weir_atomic_load(&w->dropped, weir_acquire) > ended;
 }
 
-/* Whether a worker is in a job, the same as at the last look, and has used no
- * processor time since then. */
+/* Whether a worker is in the same job as at the last tick, and has used hardly
+ * any processor time since then. Acquire: pairs with the release in
+ * run_thread(). */
 static bool is_stalled(struct weir_context *w)
 {
     uint64_t began;
@@ -169,7 +199,7 @@ static bool is_stalled(struct weir_context *w)
     return same && in_job;
 }
 
-/* What seemed stuck goes on: it is counted as active again. */
+/* A worker that seemed blocked goes on: it counts as active again. */
 static void clear_seems_blocked(struct weir_context *w)
 {
     int seems = SEEMS_BLOCKED;
@@ -179,8 +209,8 @@ static void clear_seems_blocked(struct weir_context *w)
         count_unblocked(w, SEEMS_BLOCKED);
 }
 
-/* The pool may grow now: others are of use in the place of one that is blocked
- * and was active until now. */
+/* The pool may grow now: let another worker take the place of one that is
+ * blocked and has counted as active until now. */
 static void give_up_active(struct weir_context *w)
 {
     int keeps = KEEPS_ACTIVE;
@@ -190,8 +220,9 @@ static void give_up_active(struct weir_context *w)
         weir_atomic_fetch_sub(&w->pool->active, 1, weir_seq_cst);
 }
 
-/* Look at every worker; those that have been still for long are stuck, and
- * those that are not still are not any more. */
+/* One tick of the watcher: look at every worker. One that has stalled for
+ * STALLED_TICKS seems blocked, and one that has not stalled does not any
+ * more. */
 static void check_workers(struct weir_pool *pool)
 {
     for (int i = 0; i < pool->own_threads_max; i++) {
@@ -202,8 +233,8 @@ static void check_workers(struct weir_pool *pool)
         if (!weir_pool_is_bounded(pool))
             give_up_active(w);
         w->stalled_ticks = is_stalled(w) ? w->stalled_ticks + 1 : 0;
-        /* One that only waits for a processor is not blocked: another thread
-         * would make that worse. Asked where the clock cannot tell. */
+        /* A worker that only waits for a processor is not blocked: another
+         * thread would make that worse. The clock shows no difference. */
         if (w->stalled_ticks >= STALLED_TICKS &&
             weir_sys_thread_is_blocked(weir_atomic_load(&w->number,
                                                         weir_acquire)) == 0)
@@ -213,7 +244,7 @@ static void check_workers(struct weir_pool *pool)
                                    weir_seq_cst)) {
             weir_atomic_fetch_sub(&pool->active, 1, weir_seq_cst);
             weir_atomic_fetch_add(&pool->blocked, 1, weir_relaxed);
-            /* Its job may have ended before that could be seen. */
+            /* Its job may have ended before it could find SEEMS_BLOCKED. */
             if (!is_in_job(w, &began) || began != w->seen_began)
                 clear_seems_blocked(w);
         } else if (w->stalled_ticks == 0) {
@@ -222,13 +253,13 @@ static void check_workers(struct weir_pool *pool)
     }
 }
 
-/* Whether jobs wait and nobody is on the way to them, or could be. */
+/* Whether jobs wait and no worker is idle or being woken for them. */
 static bool work_waits(struct weir_pool *pool)
 {
     uint64_t idle = weir_atomic_load(&pool->ring.items.state, weir_seq_cst);
 
     if (idle != 0)
-        return false; /* asleep, awakening, or watching at the gate */
+        return false; /* asleep, being woken, or waiting at the gate */
     return weir_pool_has_jobs(pool) ||
            weir_atomic_load(&pool->deferred_jobs.due, weir_seq_cst) <=
                weir_sys_now();
@@ -253,8 +284,8 @@ static bool try_activate(struct weir_pool *pool)
 
 /* ---- threads ---- */
 
-/* Find the place of a thread that is missing; NULL: none is. A pool without any
- * thread is about to be cancelled by its last one. */
+/* Return a context that a missing thread should use; NULL if none is missing. A
+ * pool without any thread is about to be cancelled by its last one. */
 static struct weir_context *find_missing_locked(struct weir_pool *pool)
 {
     struct weir_context *missing = NULL;
@@ -269,7 +300,7 @@ static struct weir_context *find_missing_locked(struct weir_pool *pool)
         if (w->life != WEIR_LIFE_RUNS)
             missing = missing != NULL ? missing : w;
         else if (pool->elastic && weir_atomic_load(&w->standby, weir_relaxed))
-            return NULL; /* there is one in reserve, or it comes back */
+            return NULL; /* there is a standby worker already */
         else
             seen++;
         if (missing != NULL && (!pool->elastic || seen >= pool->threads))
@@ -285,9 +316,9 @@ static void set_missing_locked(struct weir_pool *pool, int64_t start_retry_at)
                                                     weir_relaxed);
     bool missing = start_retry_at != WEIR_FOREVER;
 
-    /* `odd` is set while any of the others is: a thread that sees one of those
-     * takes this lock then, and does not run in circles until this thread goes
-     * on. */
+    /* needs_adjusting is true while any of the others is set: a thread that
+     * finds one of those set takes this lock then, and does not loop until this
+     * thread goes on. */
     if (!surplus)
         weir_atomic_store(&pool->surplus, false, weir_seq_cst);
     if (!missing)
@@ -315,12 +346,12 @@ void weir_grow_refused_locked(struct weir_pool *pool)
     set_missing_locked(pool, weir_sys_now() + pool->start_retry_pause);
     if (!first)
         return;
-    /* Those that sleep without an end may be all there are. */
+    /* Threads that sleep without an end may be the only ones. */
     weir_ec_notify_all(&pool->idle);
     weir_ec_notify_all(&pool->threads_ended);
     weir_ring_notify_putters(&pool->ring);
     for (struct weir_sleeper *s = pool->sleepers; s != NULL; s = s->next)
-        weir_ec_notify_all(s->park);
+        weir_ec_notify_all(s->ec);
 }
 
 void weir_grow_start_missing_locked(struct weir_pool *pool)
@@ -342,6 +373,7 @@ void weir_grow_start_missing_locked(struct weir_pool *pool)
 
 void weir_grow_retry_start(struct weir_pool *pool)
 {
+    /* Relaxed: the lock below publishes what is used. */
     int64_t at = weir_atomic_load(&pool->start_retry_at, weir_relaxed);
 
     if (at == WEIR_FOREVER || weir_sys_now() < at)
@@ -378,18 +410,18 @@ void weir_grow_sleep_end(struct weir_pool *pool, struct weir_sleeper *sleeper)
     weir_grow_poll(pool);
 }
 
-/* Put another thread in reserve, if there is none and room for one. */
+/* Start a standby worker, if there is none and the system has room for one. */
 static void start_standby(struct weir_pool *pool)
 {
     if (weir_atomic_load(&pool->standby_count, weir_seq_cst) > 0)
         return;
-    /* Whenever it was refused last: this thread may be the last to ask. */
+    /* Even before start_retry_at: this may be the last thread to try. */
     weir_sys_lock(&pool->lock);
     weir_grow_start_missing_locked(pool);
     weir_sys_unlock(&pool->lock);
 }
 
-/* Have another thread go on as this worker, whose own one ends. */
+/* Start another thread as this worker, whose own thread ends. */
 static void restart_locked(struct weir_context *w)
 {
     w->old = weir_sys_thread_self();
@@ -416,8 +448,9 @@ void weir_grow_ended_locked(struct weir_context *w, bool left)
         }
         return;
     }
-    /* While it was ending, another may have found no room to put one in
-     * reserve: it looked under the lock, after it had left those spare. */
+    /* While this thread was ending, the last standby worker may have become
+     * active and found no context for another one. It searched under the lock,
+     * after it had left standby_count. */
     if (weir_atomic_load(&pool->standby_count, weir_seq_cst) > 0)
         return;
     if (weir_atomic_load(&w->standby, weir_relaxed))
@@ -444,7 +477,7 @@ bool weir_grow_try_leave(struct weir_context *w)
     return w->is_leaving;
 }
 
-/* One that has been spare for long ends, but for the last one. */
+/* Whether a standby worker may end: all but the last one may. */
 static bool may_end(struct weir_pool *pool)
 {
     int standby_count = weir_atomic_load(&pool->standby_count, weir_seq_cst);
@@ -456,11 +489,12 @@ static bool may_end(struct weir_pool *pool)
     return false;
 }
 
-/* Sleep, or tick where work waits. Returns whether this thread, which is
- * spare since then, has been so for so long that it may end. */
+/* Sleep; or, while work waits, for one tick as the watcher. Returns whether
+ * this thread, a standby worker since `since`, has been one for idle_ns. */
 static bool sleep_standby(struct weir_pool *pool, int64_t since)
 {
     int64_t now = weir_sys_now();
+    /* Relaxed: it publishes nothing. */
     int64_t idle_ns = weir_atomic_load(&pool->idle_ns, weir_relaxed);
     int64_t end = idle_ns < WEIR_FOREVER - since ? since + idle_ns
                                                  : WEIR_FOREVER;
@@ -496,7 +530,8 @@ static bool sleep_standby(struct weir_pool *pool, int64_t since)
     return late && weir_sys_now() >= end;
 }
 
-/* Be spare until there is a place. Returns false: this thread is to end. */
+/* Be a standby worker until another active one is needed. Returns false if this
+ * thread must end. */
 static bool be_standby(struct weir_context *w)
 {
     struct weir_pool *pool = w->pool;
@@ -516,7 +551,7 @@ static bool be_standby(struct weir_context *w)
     weir_atomic_fetch_sub(&pool->standby_count, 1, weir_seq_cst);
     weir_atomic_store(&w->standby, false, weir_relaxed);
     start_standby(pool);
-    /* What else waits may need one more. */
+    /* The jobs that still wait may need another one. */
     if (weir_pool_has_jobs(pool))
         weir_ec_notify_one(&pool->standbys);
     return true;
@@ -534,6 +569,8 @@ bool weir_grow_is_surplus(struct weir_context *w)
 bool weir_grow_stay(struct weir_context *w)
 {
     struct weir_pool *pool = w->pool;
+    /* Relaxed: the compare-and-swap below checks it. `standby` is the worker's
+     * own, and `target` publishes nothing. */
     int active = weir_atomic_load(&pool->active, weir_relaxed);
 
     if (!weir_atomic_load(&w->standby, weir_relaxed)) {
@@ -546,8 +583,8 @@ bool weir_grow_stay(struct weir_context *w)
         weir_atomic_store(&w->standby, true, weir_relaxed);
         weir_worker_release_permit(w);
         weir_worker_flush(w);
-        /* It may have been woken for a job that others are to take now, or
-         * have slept on behalf of all until one is due. */
+        /* It may have been woken for a job that others must take now, or have
+         * slept on behalf of all until one is due. */
         if (weir_pool_has_jobs(pool) || weir_deferred_due_is_unwatched(pool))
             weir_ec_notify_one(&pool->ring.items);
     }

@@ -1,20 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * pool.c - making, feeding, watching and closing a pool; pool/worker.c runs it.
- *
- * Owns: the ring, the workers' array and threads, the gate.
- * Locks: one, so that one closer joins the threads, and over the guests
- *   (pool/context.c); nobody waits under it but for threads that have already
- *   left.
- * Order: as pool/worker.c.
- * Invariants: accepted - ended <= capacity: the ring's bound is what has
- *   ended, plus the capacity, so running jobs count. mode is only raised.
- *   After the ring is closed nothing is accepted; it is closed by cancelling,
- *   or by draining in the moment in which all is quiet.
- * Wake-ups: closing wakes all who sleep anywhere in the pool. The last
- *   thread to end wakes the closers.
- * Not guaranteed: that pool_wait() sees a quiet moment between the jobs of
- *   others.
- */
+ * pool.c - creating, changing and destroying a pool, and its statistics. */
 #include "pool/pool_private.h"
 
 #include "base/options.h"
@@ -34,7 +19,7 @@ static uint64_t pool_bound(void *owner)
     uint64_t bound = WEIR_RING_FIRST_POS +
                      2 * (weir_pool_ended(pool) + pool->ring.capacity);
 
-    /* While there is room workers are left alone at the head of the ring. */
+    /* While there is room, leave the head of the ring to the workers. */
     if (weir_ring_distance(weir_ring_tail(&pool->ring), bound) > 0)
         return bound;
     weir_deferred_skip_orphaned(pool);
@@ -42,7 +27,7 @@ static uint64_t pool_bound(void *owner)
            2 * (weir_pool_ended(pool) + pool->ring.capacity);
 }
 
-/* ---- making ---- */
+/* ---- creating ---- */
 
 static int check(const struct weir_pool_options *o)
 {
@@ -69,7 +54,7 @@ static void gate_changed(void *owner, int limit)
     struct weir_pool *pool = owner;
 
     weir_atomic_store(&pool->limit, limit, weir_seq_cst);
-    weir_ec_notify_all(&pool->standbys); /* they may be of use now */
+    weir_ec_notify_all(&pool->standbys); /* they may be needed now */
     weir_deferred_wake_helpers(pool);
 }
 
@@ -85,8 +70,9 @@ static int make_gate(struct weir_pool *pool,
 
     if (err != 0)
         return err;
-    weir_atomic_store(&pool->limit, gate.limit, weir_relaxed); /* not shared */
-    /* Made to check the options even where nothing is asked for. */
+    /* Relaxed, here and in copy_options(): the pool is not shared yet. */
+    weir_atomic_store(&pool->limit, gate.limit, weir_relaxed);
+    /* A gate without bounds was created only to check the options. */
     if (gate.limit == WEIR_NONE &&
         (gate.rate_per_s == 0 || gate.rate_per_s == WEIR_NONE)) {
         weir_gate_destroy(pool->gate);
@@ -119,14 +105,14 @@ static void copy_options(struct weir_pool *pool,
     pool->elastic = pool->own_threads_max > workers;
     pool->contexts_count =
         pool->own_threads_max + (o->callers_max ? o->callers_max : 1);
-    weir_atomic_store(&pool->target, workers, weir_relaxed); /* not shared */
-    weir_atomic_store(&pool->active, workers, weir_relaxed); /* the same */
+    weir_atomic_store(&pool->target, workers, weir_relaxed);
+    weir_atomic_store(&pool->active, workers, weir_relaxed);
     weir_atomic_store(&pool->idle_ns, o->idle_ns ? o->idle_ns : WEIR_S,
-                      weir_relaxed); /* the same */
+                      weir_relaxed);
     weir_atomic_store(&pool->start_retry_at, WEIR_FOREVER, weir_relaxed);
     pool->on_event = o->on_event;
     pool->help_depth = o->help_depth ? o->help_depth : HELP_DEPTH_DEFAULT;
-    pool->stack_bytes = o->stack_bytes; /* 0: see sys.h */
+    pool->stack_bytes = o->stack_bytes;
     pool->worker_start = o->worker_start;
     pool->worker_stop = o->worker_stop;
     pool->user = o->user;
@@ -178,8 +164,9 @@ int weir_pool_start_worker_locked(struct weir_pool *pool,
     return 0;
 }
 
-/* There are fewer threads than asked for. One that may grow asks again for the
- * rest; for another one that is all, until weir_pool_set(). */
+/* Fewer threads have started than the options ask for. An elastic pool tries
+ * again to start the rest; one of fixed size has that many, until
+ * weir_pool_set(). */
 static void accept_fewer(struct weir_pool *pool, int started)
 {
     weir_sys_lock(&pool->lock);
@@ -191,11 +178,12 @@ static void accept_fewer(struct weir_pool *pool, int started)
     weir_sys_unlock(&pool->lock);
 }
 
-/* Start the workers, and one in reserve: all, or with `least` as many as
- * there is room for, but no fewer. 0 or the first error; then those started
- * are still there. */
+/* Start the workers, and a standby worker if the pool is elastic. If `least` is
+ * not 0, accept as few as `least` of them. Returns 0, or the first error; the
+ * threads that have started are still there then. */
 static int start_workers(struct weir_pool *pool, int least)
 {
+    /* Relaxed, here and below: starting a thread publishes what is written. */
     int target = weir_atomic_load(&pool->target, weir_relaxed);
     int count = pool->elastic ? target + 1 : target, started = 0, err = 0;
     bool short_of = false;
@@ -278,10 +266,10 @@ int weir_pool_create(struct weir_pool **out,
         goto no_ended;
     err = weir_ec_init(&pool->standbys);
     if (err != 0)
-        goto no_spares;
+        goto no_standbys;
     err = weir_sys_sem_init(&pool->gate_waiter.sem);
     if (err != 0)
-        goto no_place;
+        goto no_gate_waiter;
     err = weir_sys_sem_init(&pool->started);
     if (err != 0)
         goto no_started;
@@ -291,7 +279,7 @@ int weir_pool_create(struct weir_pool **out,
     err = weir_deferred_init(&pool->deferred_jobs, pool->ring.capacity,
                              o->parked_max);
     if (err != 0)
-        goto no_tasks;
+        goto no_deferred;
     err = make_contexts(pool);
     if (err != 0)
         goto no_contexts;
@@ -312,15 +300,15 @@ no_threads:
     free_contexts(pool, pool->contexts_count);
 no_contexts:
     weir_deferred_destroy(&pool->deferred_jobs);
-no_tasks:
+no_deferred:
     weir_sys_mutex_destroy(&pool->lock);
 no_lock:
     weir_sys_sem_destroy(&pool->started);
 no_started:
     weir_sys_sem_destroy(&pool->gate_waiter.sem);
-no_place:
+no_gate_waiter:
     weir_ec_destroy(&pool->standbys);
-no_spares:
+no_standbys:
     weir_ec_destroy(&pool->threads_ended);
 no_ended:
     weir_ec_destroy(&pool->idle);
@@ -360,10 +348,11 @@ void weir_pool_destroy(struct weir_pool *pool)
         weir_deferred_free_memory(&pool->deferred_jobs);
         weir_ring_free_memory(&pool->ring);
     }
-    weir_sys_free(weir_atomic_load(&pool->group_memory, weir_relaxed));
+    /* Relaxed: nobody else is inside a call on the pool. */
+    weir_sys_free(weir_atomic_load(&pool->owner_memory, weir_relaxed));
     weir_gate_destroy(pool->gate);
     /* The job that has forked this child has not returned: what its worker
-     * looks at then stays until the child ends. */
+     * reads when it does is kept until the child ends. */
     if (!weir_sys_in_creator(&pool->fork_guard) && weir_pool_is_own_job(pool))
         return;
     weir_sys_fork_guard_destroy(&pool->fork_guard);
@@ -374,7 +363,7 @@ void weir_pool_destroy(struct weir_pool *pool)
 
 /* ---- changing ---- */
 
-/* Whether nothing is asked for that cannot be changed. */
+/* Whether the options ask only for what can be changed, and are in range. */
 static bool can_set(const struct weir_pool *pool,
                     const struct weir_pool_options *o)
 {
@@ -395,7 +384,7 @@ static void set_workers(struct weir_pool *pool, int workers)
     if (!pool->elastic)
         weir_grow_start_missing_locked(pool);
     weir_sys_unlock(&pool->lock);
-    /* One that is too many may stand at the gate for the others. */
+    /* A surplus worker may be the delegate at the gate. */
     if (pool->gate != NULL)
         weir_gate_notify_delegate(pool->gate, &pool->gate_waiter);
 }
@@ -418,6 +407,7 @@ int weir_pool_set(struct weir_pool *pool,
                                  : -EINVAL;
     if (err != 0)
         return err;
+    /* Relaxed: it publishes nothing else. */
     if (o->idle_ns != 0)
         weir_atomic_store(&pool->idle_ns, o->idle_ns, weir_relaxed);
     if (o->workers != 0)
@@ -425,4 +415,102 @@ int weir_pool_set(struct weir_pool *pool,
     weir_ec_notify_all(&pool->ring.items);
     weir_ec_notify_all(&pool->standbys);
     return 0;
+}
+
+/* ---- statistics ---- */
+
+/* Sums of the workers' counters. */
+struct sums {
+    uint64_t ended, failed, dropped;
+};
+
+static struct sums add_up(struct weir_pool *pool,
+                          struct weir_pool_stats *stats)
+{
+    struct sums sums = { .ended = 0 };
+
+    for (int i = 0; i < pool->contexts_count; i++) {
+        struct weir_context *w = &pool->workers[i];
+        /* Relaxed: a sample that publishes nothing. */
+        size_t depth = weir_atomic_load(&w->queued_peak, weir_relaxed);
+
+        /* Acquire: pairs with the release in weir_count_one(). What has ended
+         * is read first: whatever has begun since then, at most one job of
+         * this worker runs. */
+        uint64_t done = weir_atomic_load(&w->ended, weir_acquire);
+        uint64_t moved = weir_atomic_load(&w->moved, weir_acquire);
+        uint64_t dropped = weir_atomic_load(&w->dropped, weir_acquire);
+
+        sums.ended += done;
+        sums.dropped += dropped;
+        sums.failed += weir_atomic_load(&w->failed, weir_acquire);
+        if (weir_atomic_load(&w->began, weir_acquire) + dropped >
+            done + moved)
+            stats->running++;
+        if (depth > stats->queued_peak)
+            stats->queued_peak = depth;
+    }
+    return sums;
+}
+
+/* Return a - b, but not below 0: the counters are not read at one moment. */
+static uint64_t less(uint64_t a, uint64_t b)
+{
+    return (int64_t)(a - b) > 0 ? a - b : 0;
+}
+
+int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
+{
+    struct sums sums;
+    uint64_t inlined, failed, dropped, ended_elsewhere;
+
+    if (!weir_sys_in_creator(&pool->fork_guard))
+        return -ECHILD;
+    weir_grow_poll(pool);
+    weir_deferred_skip_orphaned(pool); /* they do not count as queued */
+    *stats = (struct weir_pool_stats){ .workers = 0 };
+    sums = add_up(pool, stats);
+    weir_sys_lock(&pool->lock);
+    stats->workers = pool->threads;
+    stats->workers_peak = pool->threads_peak;
+    weir_sys_unlock(&pool->lock);
+    stats->blocked = weir_atomic_load(&pool->blocked, weir_relaxed);
+    /* A worker may count itself unblocked between the two instructions with
+     * which the watcher takes it for blocked and counts it: the simulator's
+     * scenario task-grow-counted does that. */
+    if (stats->blocked < 0)
+        stats->blocked = 0; /* GCOVR_EXCL_LINE */
+    weir_sys_lock(&pool->deferred_jobs.lock);
+    /* Jobs whose placeholder is still in the ring have ended too. */
+    ended_elsewhere = weir_atomic_load(&pool->ended_elsewhere, weir_seq_cst) +
+                  weir_atomic_load(&pool->deferred_jobs.orphaned, weir_relaxed);
+    stats->delayed = pool->deferred_jobs.delayed;
+    stats->parked = pool->deferred_jobs.parked;
+    /* Each deferred job that waits counts once, wherever its placeholder is. */
+    stats->queued = (size_t)less(
+        weir_ring_count(&pool->ring) + pool->deferred_jobs.waiting,
+        pool->deferred_jobs.placeholders);
+    weir_sys_unlock(&pool->deferred_jobs.lock);
+    /* Relaxed, but after the loads of what has ended: if those saw the end of a
+     * job, these see its failure, so that no failure counts as a success. */
+    inlined = weir_atomic_load(&pool->inlined, weir_relaxed);
+    failed = weir_atomic_load(&pool->failed_elsewhere, weir_relaxed);
+    dropped = weir_atomic_load(&pool->dropped_elsewhere, weir_relaxed);
+    stats->submitted = weir_ring_accepted(&pool->ring) + inlined;
+    stats->wakeups =
+        weir_atomic_load(&pool->ring.items.woken, weir_relaxed);
+    stats->failed = sums.failed + failed;
+    /* A dropped reference whose job was not dropped is subtracted before it is
+     * counted. */
+    stats->dropped =
+        less(sums.dropped + dropped +
+                 weir_atomic_load(&pool->dropped, weir_seq_cst), 0);
+    stats->succeeded = less(sums.ended + inlined + ended_elsewhere,
+                            sums.failed + failed + sums.dropped + dropped);
+    return 0;
+}
+
+struct weir_gate *weir_pool_gate(struct weir_pool *pool)
+{
+    return pool->gate;
 }

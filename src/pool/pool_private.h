@@ -1,6 +1,127 @@
 /* SPDX-License-Identifier: MIT
- * pool_private.h - what pool.c and pool/worker.c share; pool/worker.c has the
- * discipline. */
+ * pool_private.h - what the files of the pool share, and its discipline.
+ *
+ * Purpose
+ *   A pool runs jobs on threads. A submitter puts a job into one bounded ring
+ *   (base/ring.h); a worker takes the job, together with a permit of the
+ *   pool's gate if the pool has one, and runs or drops it. A job that asks
+ *   for more than to be run is a deferred job (pool/deferred.h): a
+ *   placeholder in the ring stands for it.
+ *
+ *   submit.c          put jobs into the ring, or make deferred jobs of them
+ *   take.c            take a job, run it or drop it
+ *   worker.c          what a thread does: find a job, spin, sleep, end
+ *   caller.c          weir_pool_run(): an application thread as a worker
+ *   grow.c            how many threads work; threads that are missing
+ *   deferred.c        deferred jobs: made, taken, run, ended
+ *   deferred_queue.c  the lists and the heap in which deferred jobs wait
+ *   context.c         what a running job may call: data, sleep, stop requests
+ *   events.c          reports to on_event
+ *   close.c           waiting until the pool is idle, closing it
+ *   pool.c            options, creation, change, statistics
+ *
+ * Ownership
+ *   A pool owns its ring, its gate, the array of contexts with their frames,
+ *   and the records of deferred jobs. All are allocated at creation.
+ *   A context belongs to the thread that runs jobs as this worker. The first
+ *   own_threads_max contexts are for the pool's own threads, the others for
+ *   caller threads. An external helper brings a context on its own stack.
+ *   A deferred job that is TAKEN belongs to the thread that took it, until
+ *   this thread lets it wait again or ends it.
+ *
+ * Locks and lock order
+ *   pool->lock             which contexts have a thread, and the lists of
+ *                          external helpers, stop listeners and sleepers.
+ *                          Threads are started under it, and joined only when
+ *                          they will lock nothing more. No other lock is taken
+ *                          inside it.
+ *   deferred_jobs.lock     states, lists, heap and helpers of deferred jobs.
+ *                          No other lock is taken inside it; semaphores are
+ *                          posted there.
+ *   The order is: an owner's lock, the lock of the pool's gate, the lock of a
+ *   gate that a job names, deferred_jobs.lock. pool->lock may be taken inside
+ *   the lock of an owner, and inside none of the others.
+ *   No callback of the application runs under a lock.
+ *
+ * Memory ordering
+ *   A sleeper and the thread that makes something for it to do follow the
+ *   protocol of base/event_count.h: each side writes by a seq_cst
+ *   read-modify-write, and then loads what the other side wrote.
+ *   `ready`, `due` and `orphaned` of the deferred jobs, `mode`, `active`,
+ *   `standby_count`, `alive`, `helping` and `callers` are written so before
+ *   anyone is woken for their sake.
+ *   A worker's counters are different: only the worker writes them, by plain
+ *   release stores, and two threads must learn of them in time: a submitter
+ *   that waits for room, and a thread that waits until the pool is idle.
+ *     1. After it has counted a job in `ended`, and before it sleeps, the
+ *        worker does a seq_cst read-modify-write of ring.head (it takes
+ *        another job) or of ring.items.state (it announces that it will
+ *        sleep, or waits as the delegate). Then it loads the state of the
+ *        waiter's event count, seq_cst.
+ *     2. The waiter announces itself at that event count, seq_cst, then loads
+ *        ring.head and ring.items.state, seq_cst, and then adds up the
+ *        counters (weir_pool_ended()).
+ *     3. If the load in 1 misses the announcement, the load comes before the
+ *        announcement in the single order of seq_cst operations, and so does
+ *        the read-modify-write. So the waiter's load of the same variable
+ *        reads from that read-modify-write or from a later one, and this
+ *        makes the release store of `ended` visible to the waiter.
+ *     4. If two workers end the last two jobs at the same time, and both go
+ *        to sleep, both modify ring.items.state. The later one sees the count
+ *        of the earlier one.
+ *   An access that is weaker than seq_cst says at its place why that is
+ *   enough.
+ *
+ * Invariants
+ *   accepted - ended <= capacity: positions of the ring lie below `ended` plus
+ *   the capacity, so jobs that run count as well as jobs that wait.
+ *   A job taken from the ring is run or dropped once, and then counted once as
+ *   ended: in `ended` of the worker, in `dropped`, or in `ended_elsewhere`.
+ *   A worker has a permit for the pool's gate from the step that takes its job
+ *   until the job's function has returned, except while the job sleeps.
+ *   Only the worker that set DELEGATED in ring.items waits at the pool's gate.
+ *   mode is only raised. Nothing is accepted after the ring is closed. The
+ *   ring is closed by cancelling, or by draining at the moment when the pool
+ *   is idle.
+ *
+ * Who notifies whom
+ *   A submit wakes one worker. A worker that slept, or was the delegate, and
+ *   finds a job wakes the next one (or SOME of worker.c) if more jobs wait.
+ *   While a delegate waits at the gate no other worker is woken: a job that
+ *   the delegate cannot start can be started by none of them.
+ *   A worker that takes a job wakes a submitter that waits for half of the
+ *   ring to be free. A worker that takes its next job or goes to sleep wakes
+ *   one submitter that waits for room. A worker that goes to sleep also calls
+ *   weir_pool_check_idle(), which wakes those that wait for the pool to be
+ *   idle and, while it drains, closes the ring.
+ *   Closing wakes every thread that sleeps in the pool. The last thread that
+ *   leaves wakes the threads in weir_pool_close().
+ *   grow.c and deferred.c say who wakes standby workers and helpers.
+ *
+ * Not guaranteed
+ *   That the longest sleeping worker is woken first; that weir_pool_wait()
+ *   notices a moment in which the pool is idle, if others keep submitting.
+ *
+ * Extension point
+ *   Code above the pool can run jobs that it keeps itself: an owner. The pool
+ *   knows an owner only as a `void *` that it compares. An owner uses
+ *   - struct weir_call with the name weir_proxy_name: a cell of the ring that
+ *     stands for a job of the owner's. Such a cell is a reference. Its fn runs
+ *     the job, or nothing if the job was taken out of turn in the meantime: the
+ *     reference is stale then. struct weir_references says how the pool
+ *     recognizes stale references, so that they need not wait for a worker.
+ *   - struct weir_proxy: the same for a job that must be deferred.
+ *   - struct weir_frame: what the pool must know of the owner's job that a
+ *     thread runs: whether it should stop, its deadline, and what to do if
+ *     the job ends its thread.
+ *   - struct weir_helper: a thread that waits for an owner, and that may run
+ *     the owner's deferred jobs while it waits.
+ *   - weir_pool_busy_begin() and _end() around ending jobs that no cell of the
+ *     ring keeps from being idle any more; and the counters `inlined`,
+ *     `failed_elsewhere` and `dropped_elsewhere` for jobs whose outcome is not
+ *     counted where their reference is.
+ *   - pending_owner, reruns and job_data below: places for an owner's data.
+ */
 #ifndef WEIR_POOL_PRIVATE_H
 #define WEIR_POOL_PRIVATE_H
 
@@ -12,221 +133,313 @@
 
 #include <weir/pool.h>
 
-/* A function to be called when a job is cancelled: pool/stop_listener.c. */
-struct weir_listener {
-    struct weir_listener *next, *prev; /* under the pool's lock */
-    struct weir_context *cx;           /* (w) */
-    const struct weir_frame *frame;    /* (w) whose job; NULL: in none */
-    void (*fn)(void *arg);             /* (w) NULL: it listens to nothing */
-    void *arg;                         /* (w) */
-    bool called;                       /* under the pool's lock */
-    bool calling;                      /* under the pool's lock */
+/* Guard keys of fields, here and in deferred.h:
+ *   (c)  constant: written before another thread can see the object
+ *   (w)  the worker's: read and written by the thread that runs jobs as this
+ *        context. An atomic field with (w) is read by other threads too
+ *   (o)  the taker's: of the thread that has TAKEN the deferred job; while the
+ *        job waits, guarded as (d). Of a thread handle: of the thread that
+ *        starts or joins it, with pool->lock held
+ *   (l)  guarded by pool->lock
+ *   (d)  guarded by deferred_jobs.lock
+ *   (a)  atomic: any thread
+ *   (a l), (a d)  atomic: any thread reads, the holder of the lock writes
+ *   (v)  the watcher's: of the standby worker that is the delegate of
+ *        pool->standbys, see grow.c
+ *   (s)  synchronizes itself */
+
+/* The state of a pool: `mode`. The values are those of enum weir_close, and
+ * are only raised. Once no job is unfinished the ring is closed too, and
+ * weir_pool_close() joins the threads (`joined`). */
+enum weir_pool_mode {
+    /* Legal to submit from anywhere. */
+    WEIR_POOL_OPEN = 0,
+    /* Legal to submit in a job of the pool, and to rerun a job. Illegal to
+     * submit from elsewhere (the ring refuses it), to start a job whose start
+     * time or next period has not come, and to wait for a hold to be lifted:
+     * such jobs are dropped. When the pool becomes idle the ring is closed. */
+    WEIR_POOL_DRAINING = WEIR_DRAIN,
+    /* The ring is closed. Legal to finish jobs that run. Illegal to submit, and
+     * to start a job: each job that has not begun, or pauses before a rerun,
+     * is dropped. */
+    WEIR_POOL_CANCELLED = WEIR_CANCEL
 };
 
-/* A job of a group, or a task, that a worker runs. Kept in an array of the
- * worker's and not on its stack: a job may end its thread. */
+/* A function that weir_on_stop() has registered for a job: context.c. */
+struct weir_listener {
+    struct weir_listener *next, *prev; /* (l) */
+    struct weir_context *cx;           /* (w) */
+    const struct weir_frame *frame;    /* (w) of its job; NULL: a plain job,
+                                          which has none */
+    void (*fn)(void *arg);             /* (w) NULL: none is registered */
+    void *arg;                         /* (w) */
+    bool called;                       /* (l) the call has begun, or is over */
+    bool calling;                      /* (l) the call is not over */
+};
+
+/* A deferred job, or a job of an owner, that a thread runs. A plain job has
+ * none. Frames are in an array of the context and not on the stack of the
+ * thread, because a job may end its thread. */
 struct weir_frame {
-    struct weir_context *cx;                      /* (w) */
-    void *group;                                  /* (w) */
-    void *member;                                 /* (w) */
-    bool from_ring; /* (w) it came from the ring, and not by helping */
-    struct weir_deferred *deferred; /* (w) or NULL: it is none */
-    unsigned held;          /* (w) a bit for each of its gates it is in */
-    unsigned released;      /* (w) it was, and sleeps */
-    unsigned attempt;       /* (w) which run of the job this is, from 1 */
-    bool (*stopping)(const struct weir_frame *frame); /* (w) */
-    int64_t (*deadline)(const struct weir_frame *frame); /* (w) */
-    void (*abandon)(struct weir_frame *frame);    /* (w) its thread ends */
-    void *part; /* (w) of a loop whose elements run in it; NULL: none */
+    struct weir_context *cx;        /* (w) */
+    void *owner;                    /* (w) NULL: the job has none */
+    void *record;                   /* (w) what the owner knows of the job */
+    bool from_ring;                 /* (w) a reference or a deferred job has
+                                       brought it; false: it was taken out of
+                                       turn */
+    struct weir_deferred *deferred; /* (w) NULL: it is not deferred */
+    unsigned held;                  /* (w) bit i: it has the permit permits[i]
+                                       of the deferred job */
+    unsigned released;              /* (w) bit i: it has released that permit
+                                       while it sleeps */
+    unsigned attempt;               /* (w) which run of the job this is, from
+                                       1 */
+    /* (w) Whether the job should stop, and its deadline. Both may be called
+     * with pool->lock held, and must not lock anything. */
+    bool (*stopping)(const struct weir_frame *frame);
+    int64_t (*deadline)(const struct weir_frame *frame);
+    /* (w) The job ends its thread: account for the end of the job. */
+    void (*abandon)(struct weir_frame *frame);
+    void *job_data;                 /* (w) set by the job's function for jobs
+                                       that it calls itself; NULL: nothing */
     struct weir_listener listener;
 };
 
 /* Whether a context has a thread. */
 enum weir_life {
+    /* Legal to start a thread as this context, or to let a caller thread use
+     * it. */
     WEIR_LIFE_NONE,
+    /* A thread uses it. Illegal to start another one or to join it, except
+     * that the thread itself starts its replacement, which joins it. */
     WEIR_LIFE_RUNS,
-    WEIR_LIFE_ENDED /* to be joined */
+    /* Its thread has left, or is about to without taking a lock. Legal to join
+     * it; only then to start another one. */
+    WEIR_LIFE_ENDED
 };
 
-/* A worker, which is also the context its jobs see. */
+/* A worker, which is also the context that its jobs see. */
 struct weir_context {
-    /* On a line of their own: written by the worker at every job. */
-    WEIR_CACHE_ALIGNED WEIR_ATOMIC(
-        uint64_t) began;              /* (w) jobs it ran or runs */
-    WEIR_ATOMIC(uint64_t) ended;      /* (w) jobs it ran or dropped */
-    WEIR_ATOMIC(uint64_t) failed;     /* (w) of these: not 0 */
-    WEIR_ATOMIC(uint64_t) cancelled;  /* (w) of these: dropped */
-    WEIR_ATOMIC(uint64_t) moved; /* (w) it began, but counts elsewhere */
-    WEIR_ATOMIC(size_t) queued_peak;   /* (w) sampled */
+    /* On a separate cache line: the worker writes them at every job, and
+     * weir_count_one() says what they publish. */
+    WEIR_CACHE_ALIGNED
+    WEIR_ATOMIC(uint64_t) began;     /* (w) jobs it has begun to run */
+    WEIR_ATOMIC(uint64_t) ended;     /* (w) jobs it has run or dropped */
+    WEIR_ATOMIC(uint64_t) failed;    /* (w) of these: did not return 0 */
+    WEIR_ATOMIC(uint64_t) dropped;   /* (w) of these: dropped */
+    WEIR_ATOMIC(uint64_t) moved;     /* (w) jobs it began whose end is counted
+                                        in pool->ended_elsewhere */
+    WEIR_ATOMIC(size_t) queued_peak; /* (w) sampled */
 
     WEIR_CACHE_ALIGNED struct weir_pool *pool; /* (c) */
     struct weir_sys_fork_guard
-        fork_guard;                /* (c) the pool's: asked after every job */
-    void *local;                   /* (w) the host's */
-    struct weir_frame *frames;     /* (c) help_depth + 1 of them */
-    int depth_max;                 /* (c) one less than there are */
-    int depth;                     /* (w) so many are in use */
-    uint64_t tag;                  /* (w) of the job */
-    int64_t retry_ns;              /* (w) what it said; -1: nothing */
-    struct weir_deferred
-        *starting_deferred;        /* (w) what its group's code is to run */
-    unsigned starting_permits;     /* (w) a bit for each gate it is in */
-    bool became_deferred;          /* (w) it has become a task */
-    int exit_status;               /* (w) of the child, after -ECHILD */
-    struct weir_group *release_group; /* (w) to which it has to give so many
-                                references back: weir_group_release_later() */
-    int64_t release_count;   /* (w) */
-    void (*release_pending)(struct weir_context *cx); /* (w) does that */
-    struct weir_member *reruns; /* (w) jobs of groups it helps with that are to
-                                be run again, by nobody else */
-    void (*drop_reruns)(struct weir_context *cx); /* (w) its thread ends */
-    int64_t slept_at;              /* (w) when it last went to sleep */
-    uint64_t began_before;         /* (w) jobs it had begun by then */
-    bool idle_checked;             /* (w) since it last took a job */
-    int index;                     /* (c) */
-    struct weir_gate_waiter gate_waiter; /* (w) where it waits to return */
-    uint64_t seen;                 /* (w) how far it knows the ring filled */
-    bool idle;                     /* (w) it found nothing the last time */
-    bool expects_more;             /* (w) another job may follow soon */
-    struct weir_spin_history batch_spin; /* (w) looks whether more jobs come */
-    struct weir_spin_history idle_spin; /* (w) looks for one job for long */
-    struct weir_event_count sleep_event; /* where weir_sleep() sleeps */
-    struct weir_context *next_external; /* under the pool's lock */
-    struct weir_context *outer;    /* (c) what a guest's thread is beside */
-    bool released;                 /* (w) it had a permit, and sleeps */
-    bool permit;                   /* (w) it is inside the pool's gate */
-    bool in_job;                   /* (w) */
-    bool has_old;                  /* (w) `old` is to be joined first */
-    bool is_leaving;               /* (w) it is not counted in pool->threads */
-    int start_error;               /* (w) read by the creator when posted */
-    bool late;                     /* (c) started when the pool was made */
-    enum weir_life life;           /* under the pool's lock */
-    bool counted;                  /* (c) in pool->active: see pool/grow.c */
-    int blocks;                    /* (w) blocking begun and not ended */
-    WEIR_ATOMIC(bool) standby;     /* (w) */
-    WEIR_ATOMIC(int) blocked_state; /* (a) enum stuck of pool/grow.c */
-    WEIR_ATOMIC(int) cpu_clock;    /* (w) of its thread; -1 */
-    WEIR_ATOMIC(int) number;       /* (w) of its thread; -1 */
-    uint64_t seen_began;           /* the watcher's, see pool/grow.c */
-    int64_t seen_cpu_ns;           /* the same */
-    int stalled_ticks;             /* the same */
-    struct weir_listener listener; /* of a job that is in no frame */
-    bool bare;                     /* (w) it runs one that is in no frame */
-    struct weir_event who;         /* (w) the job it runs, for on_event */
-    struct weir_event bare_event;  /* (w) the one that is in no frame */
-    struct weir_sys_thread thread; /* (o) whoever starts it */
-    struct weir_sys_thread old;    /* (w) the thread it has replaced */
+        fork_guard;                 /* (c) copied from the pool: it is read
+                                       after every job */
+    void *local;                    /* (w) what worker_start has stored */
+    struct weir_frame *frames;      /* (c) depth_max + 1 of them */
+    int depth_max;                  /* (c) */
+    int depth;                      /* (w) frames in use */
+    uint64_t tag;                   /* (w) of the job that runs */
+    int64_t retry_ns;               /* (w) what weir_retry_in() was given; -1:
+                                       it was not called */
+    /* (w) Set for the function of a deferred job that has an owner, which
+     * takes both over: the deferred job, and a bit for each permit that it
+     * has. */
+    struct weir_deferred *starting_deferred;
+    unsigned starting_permits;
+    bool became_deferred;           /* (w) the plain job that has run is a
+                                       deferred job now, and not ended */
+    int exit_status;                /* (w) of the child, after -ECHILD */
+    /* (w) References to an owner that this worker has not dropped yet: it
+     * drops many at a time, because the count is a line that others write.
+     * release_pending() drops them. NULL: there are none. */
+    void *pending_owner;
+    int64_t pending_refs;
+    void (*release_pending)(struct weir_context *cx);
+    /* (w) A list, which an owner defines, of jobs that this thread must rerun
+     * itself. drop_reruns() drops them if the thread ends. */
+    void *reruns;
+    void (*drop_reruns)(struct weir_context *cx);
+    int64_t slept_at;               /* (w) when it last went to sleep */
+    uint64_t began_before;          /* (w) jobs it had begun by then */
+    bool idle_checked;              /* (w) it has checked whether the pool is
+                                       idle since it last took a job */
+    int index;                      /* (c) */
+    struct weir_gate_waiter gate_waiter; /* (s) where it waits to reacquire a
+                                            permit */
+    uint64_t seen;                  /* (w) a tail of the ring: jobs before it
+                                       have been put */
+    bool found_nothing;             /* (w) its last take found no job */
+    bool expects_more;              /* (w) the job that has run was a share of
+                                       many short ones: another may follow */
+    struct weir_spin_history batch_spin; /* (w) spinning until more jobs wait */
+    struct weir_spin_history idle_spin;  /* (w) spinning until one job waits */
+    struct weir_event_count sleep_event; /* (s) weir_sleep() sleeps here */
+    struct weir_context *next_external;  /* (l) */
+    struct weir_context *outer;     /* (w) the context in whose job this thread
+                                       has become this one; NULL: none */
+    bool released;                  /* (w) it has released that permit while
+                                       its job sleeps */
+    bool permit;                    /* (w) for the pool's gate */
+    bool in_job;                    /* (w) it runs a call from the ring */
+    bool has_old;                   /* (w) `old` must be joined first */
+    bool is_leaving;                /* (w) its thread ends, and is not counted
+                                       in pool->threads any more */
+    int start_error;                /* (w) of worker_start; the creator reads
+                                       it after `started` was posted */
+    bool late;                      /* (c) its thread was not started by
+                                       weir_pool_create() */
+    enum weir_life life;            /* (l) */
+    bool counted;                   /* (c) its thread counts in pool->active */
+    int blocks;                     /* (w) weir_blocking_begin() without _end(),
+                                       and waits */
+    WEIR_ATOMIC(bool) standby;      /* (w) also written, under pool->lock, by
+                                       the thread that starts it */
+    WEIR_ATOMIC(int) blocked_state; /* (a) enum blocked_state of grow.c */
+    WEIR_ATOMIC(int) cpu_clock;     /* (w) of its thread; -1: none */
+    WEIR_ATOMIC(int) number;        /* (w) the system's id of its thread; -1 */
+    uint64_t seen_began;            /* (v) */
+    int64_t seen_cpu_ns;            /* (v) */
+    int stalled_ticks;              /* (v) */
+    struct weir_listener listener;  /* of a plain job */
+    bool bare;                      /* (w) it runs a plain job, which has no
+                                       frame */
+    struct weir_event event;        /* (w) the innermost job, for on_event */
+    struct weir_event bare_event;   /* (w) the plain job */
+    struct weir_sys_thread thread;  /* (o) */
+    struct weir_sys_thread old;     /* (w) the thread that this one replaces */
 };
 
-/* How a pool handles references to jobs of groups in its ring, of which it
- * knows nothing else. */
+/* What the pool does with references of its one kind of owner. A reference is
+ * a cell of the ring that stands for a job that the owner keeps. */
 struct weir_references {
-    /* Whether a job is a reference whose own job was taken out of turn: a
-     * waiter has run it, or it was cancelled. Called with locks held. */
+    /* Whether a call is a reference to a job that was taken out of turn:
+     * somebody else has run or dropped it. Called with locks held, on a copy
+     * of any call; must not lock anything. */
     bool (*is_stale)(const struct weir_call *call);
     /* Stale references have left the ring. Called without locks. */
     void (*release)(const struct weir_call *calls, size_t count);
 };
 
 struct weir_pool {
-    struct weir_ring ring;         /* jobs that wait for a worker */
-    WEIR_CACHE_ALIGNED WEIR_ATOMIC(int) mode; /* (a) 0, then an enum weir_close,
-                                           only ever raised */
-    WEIR_ATOMIC(int) alive;        /* (a) threads that have not ended */
-    WEIR_ATOMIC(int) helping;      /* (a) threads, not workers, that may be
-                                      ending a job of a group */
-    WEIR_ATOMIC(int) callers;      /* (a) threads inside weir_pool_run() */
-    WEIR_ATOMIC(uint64_t) dropped; /* (a) jobs dropped by no worker */
-    WEIR_ATOMIC(uint64_t) ended_elsewhere; /* (a) tasks that have ended */
-    /* Jobs of groups that did not end through the ring; what comes through
-     * it later counts as a success. Modulo 2^64. */
-    WEIR_ATOMIC(uint64_t) failed_elsewhere; /* (a) */
-    WEIR_ATOMIC(uint64_t) dropped_elsewhere; /* (a) */
-    /* (a) NULL: there was no group yet */
+    struct weir_ring ring;         /* (s) jobs that wait for a worker */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(int) mode; /* (a) enum weir_pool_mode */
+    WEIR_ATOMIC(int) alive;        /* (a) threads that have not left */
+    WEIR_ATOMIC(int) helping;      /* (a) threads between weir_pool_busy_begin()
+                                      and _end() */
+    WEIR_ATOMIC(int) callers;      /* (a) caller threads */
+    WEIR_ATOMIC(uint64_t) dropped; /* (a) plain jobs dropped while closing */
+    WEIR_ATOMIC(uint64_t) ended_elsewhere; /* (a) positions of the ring that
+                                      have ended and are counted in no worker's
+                                      `ended`: deferred jobs that are free
+                                      again, stale references skipped */
+    /* (a) Of jobs that are counted in no worker's `failed` or `dropped`:
+     * deferred jobs, and jobs of owners that were run or dropped out of turn.
+     * Their references count as successes, so a reference that is dropped for
+     * a job that was not is subtracted here. Modulo 2^64. */
+    WEIR_ATOMIC(uint64_t) failed_elsewhere;
+    WEIR_ATOMIC(uint64_t) dropped_elsewhere;
+    /* (a) NULL: there was no owner yet */
     WEIR_ATOMIC(const struct weir_references *) references;
-    WEIR_ATOMIC(bool) may_be_stale; /* (a) a job was taken out of turn whose
-                                       reference was in the ring; stays set */
-    WEIR_ATOMIC(void *) group_memory; /* (a) kept for the next group; NULL */
-    WEIR_ATOMIC(uint64_t) inlined; /* (a) jobs of groups that never went
+    WEIR_ATOMIC(bool) may_be_stale; /* (a) a job was taken out of turn while
+                                       its reference was in the ring; never
+                                       cleared */
+    WEIR_ATOMIC(void *) owner_memory; /* (a) kept for the next owner; NULL */
+    WEIR_ATOMIC(uint64_t) inlined; /* (a) jobs of owners that never went
                                       through the ring */
-    WEIR_ATOMIC(uint64_t) paces[64]; /* (a) how long elements of loops took:
-                                        group/for_each.c */
-    struct weir_event_count idle;  /* who waits for all jobs to end */
-    struct weir_spin_history spin; /* its */
+    WEIR_ATOMIC(uint64_t) paces[64]; /* (a) for owners: how long functions took
+                                        before, by their hash */
+    struct weir_event_count idle;  /* (s) threads that wait until no job is
+                                      unfinished */
+    struct weir_spin_history spin; /* (s) of these */
     struct weir_event_count
-        threads_ended; /* who waits for all threads to end */
+        threads_ended;             /* (s) threads that wait for `alive` == 0 */
 
-    WEIR_CACHE_ALIGNED struct weir_context *workers; /* (c) the array */
+    WEIR_CACHE_ALIGNED struct weir_context *workers; /* (c) contexts_count */
     struct weir_sys_fork_guard fork_guard; /* (c) */
-    struct weir_frame *frames;     /* (c) of all workers */
+    struct weir_frame *frames;     /* (c) of all contexts */
     int help_depth;                /* (c) */
-    int contexts_count;            /* (c) length of workers: threads of its
-                                      own, then lenders */
-    int own_threads_max;           /* (c) threads of its own, at most */
-    bool elastic;                  /* (c) it may grow: pool/grow.c */
-    WEIR_ATOMIC(bool) needs_adjusting; /* (a) threads are missing or too many;
-                                      changed under the lock */
-    WEIR_ATOMIC(bool) surplus;     /* (a) too many, and it is fixed; likewise */
+    int contexts_count;            /* (c) own_threads_max, and one for each
+                                      caller thread that may come */
+    int own_threads_max;           /* (c) */
+    bool elastic;                  /* (c) it may have more threads than
+                                      `target`: grow.c */
+    WEIR_ATOMIC(bool) needs_adjusting; /* (a l) a thread is missing, or there
+                                      is a surplus */
+    WEIR_ATOMIC(bool) surplus;     /* (a l) a pool of fixed size has more
+                                      threads than `target` */
     WEIR_ATOMIC(int64_t)
-    start_retry_at;                /* (a) when a missing thread is asked for
-                                again; WEIR_FOREVER: none is missing.
-                                Changed under the lock */
-    WEIR_ATOMIC(int) missing;      /* (a) whether one is, likewise */
-    WEIR_ATOMIC(int) target;       /* (a) threads that should be active */
-    WEIR_ATOMIC(int) active;       /* (a) */
-    WEIR_ATOMIC(int) limit;        /* (a) its gate's, or WEIR_NONE */
-    WEIR_ATOMIC(int) blocked;      /* (a) */
-    WEIR_ATOMIC(int) standby_count; /* (a) threads that are spare */
+    start_retry_at;                /* (a l) when to try again to start a missing
+                                      thread; WEIR_FOREVER: none is missing */
+    WEIR_ATOMIC(int) missing;      /* (a l) 1: a thread is missing */
+    WEIR_ATOMIC(int) target;       /* (a l) threads that should be active */
+    WEIR_ATOMIC(int) active;       /* (a) threads that look for jobs or run
+                                      them and are not blocked: grow.c */
+    WEIR_ATOMIC(int) limit;        /* (a) what its gate allows; WEIR_NONE */
+    WEIR_ATOMIC(int) blocked;      /* (a) threads known to be blocked; relaxed,
+                                      because it is only reported */
+    WEIR_ATOMIC(int) standby_count; /* (a) standby workers */
     WEIR_ATOMIC(int64_t) idle_ns;  /* (a) */
-    struct weir_event_count standbys; /* where those sleep */
+    struct weir_event_count standbys; /* (s) standby workers sleep here */
     WEIR_ATOMIC(uint64_t) woke_head; /* (a) the head of the ring when a worker
                                       last woke others */
-    int threads;                   /* (l) of its own, now */
-    int threads_peak;              /* (l) high-water mark */
+    int threads;                   /* (l) threads it has started, now */
+    int threads_peak;              /* (l) */
     size_t stack_bytes;            /* (c) */
-    const char *name;              /* (c) points to name_bytes or NULL */
-    struct weir_gate *gate;        /* (c) or NULL */
-    struct weir_gate_waiter gate_waiter; /* the gate's */
+    const char *name;              /* (c) is name_bytes */
+    struct weir_gate *gate;        /* (c) NULL: it has none */
+    struct weir_gate_waiter gate_waiter; /* (s) its place at its gate */
     int (*worker_start)(void *user, int index, void **local);   /* (c) */
     void (*worker_stop)(void *user, int index, void *local);    /* (c) */
     void *user;                    /* (c) */
     struct weir_deferred_jobs deferred_jobs;
-    struct weir_sys_sem started;   /* posted by each worker */
+    struct weir_sys_sem started;   /* (s) posted by each worker that
+                                      weir_pool_create() has started */
     struct weir_sys_mutex lock;
     bool joined;                   /* (l) */
-    struct weir_context
-        *external_helpers;           /* (l) threads of the host's that help */
+    struct weir_context *external_helpers; /* (l) */
     struct weir_listener *listeners; /* (l) */
     void (*on_event)(void *user, const struct weir_event *event); /* (c) */
     char name_bytes[16];           /* (c) */
-    struct weir_sys_lazy_memory
-        frames_block; /* (c) what the frames are freed with */
-    int64_t
-        start_retry_pause; /* (l) how long start_retry_at was put off last */
-    struct weir_sleeper *sleepers; /* (l) threads to wake when one is missing */
+    struct weir_sys_lazy_memory frames_block; /* (c) `frames` is freed by it */
+    int64_t start_retry_pause;     /* (l) how far start_retry_at was put off
+                                      the last time; 0: the last start has
+                                      succeeded */
+    struct weir_sleeper *sleepers; /* (l) woken when a thread is missing */
 };
 
-/* A thread that sleeps inside a call on an elastic pool: it may have to ask for
- * a missing thread, if no other thread is awake. */
+/* A thread that sleeps inside a call on an elastic pool: it may have to start a
+ * missing thread, if no other thread is awake. */
 struct weir_sleeper {
     struct weir_sleeper *next, *prev; /* (l) */
-    struct weir_event_count *park;    /* (c) where it sleeps */
+    struct weir_event_count *ec;      /* (c) where it sleeps */
 };
 
-/* A counter only its worker writes. Released: it publishes what the job did
- * to the acquire loads that add the counters up. */
+/* Add one to a counter that only this worker writes. Release: it publishes
+ * what the job did to the acquire loads of weir_pool_ended(), weir_pool_stats()
+ * and grow.c, which add the counters up. Relaxed: the value is its own. */
 static inline void weir_count_one(WEIR_ATOMIC(uint64_t) *counter)
 {
     weir_atomic_store(counter, weir_atomic_load(counter, weir_relaxed) + 1,
                       weir_release);
 }
 
-/* The worker this thread is; NULL: none. */
+/* ---- which worker a thread is: worker.c ---- */
+
+/* Return the innermost context of this thread; NULL: it runs no jobs. */
 struct weir_context *weir_worker_current(void);
-/* The context in which this thread runs a job of the pool; NULL: none. */
+
+/* Return the context in which this thread works for the pool; NULL: none. */
 struct weir_context *weir_worker_in(const struct weir_pool *pool);
+
+/* Make `w` the innermost context of this thread. */
+void weir_worker_set_current(struct weir_context *w);
+
+/* Whether this thread works for the pool: it runs a job or a worker hook. */
+bool weir_pool_is_own_job(const struct weir_pool *pool);
+
 /* Whether this run ends the job if it fails: no retry is left. What
- * weir_attempt() reports is what decides whether `drop` is called. */
+ * weir_attempt() has returned decides whether `drop` is called. */
 static inline bool weir_frame_is_last(const struct weir_frame *frame)
 {
     const struct weir_deferred *deferred = frame->deferred;
@@ -234,69 +447,63 @@ static inline bool weir_frame_is_last(const struct weir_frame *frame)
     return deferred == NULL || deferred->failures >= deferred->job.retries;
 }
 
-/* Become another one: a thread of the host's that helps. */
-void weir_worker_set_current(struct weir_context *w);
-
 /* Whether this process is a child that a job on this context has forked. Asked
- * when the job's function has returned, before anything else is touched: locks
- * may be held by threads that the child does not have, and the group, though
- * not the context, may have been destroyed. */
+ * when the job's function has returned, before anything else is touched:
+ * threads that the child does not have may hold locks, and the owner of the
+ * job, though not the context, may have been destroyed. */
 static inline bool weir_worker_is_forked(const struct weir_context *w)
 {
     return !weir_sys_in_creator(&w->fork_guard);
 }
 
-/* Whether this thread runs a job of the pool. */
-bool weir_pool_is_own_job(const struct weir_pool *pool);
+/* ---- submitting: submit.c ---- */
 
-/* The job of a group that stands for another one in the pool. */
+/* How a deferred job stands for a job of an owner. */
 struct weir_proxy {
-    weir_fn *fn;
+    weir_fn *fn;            /* replace those of the job */
     void *arg;
     void (*drop)(void *arg, int reason);
-    void *group;
-    struct weir_gate *gate; /* to pass besides the job's own; or NULL */
+    void *owner;
+    struct weir_gate *gate; /* a gate to pass besides the job's own; or NULL */
     void (*on_created)(void *arg,
                        struct weir_deferred *deferred); /* before it can run */
 };
 
-/* Submit what stands for jobs of a group, without waiting; as
- * weir_pool_submit(). */
+/* Put references into the ring without waiting.
+ * Returns as weir_pool_submit() with WEIR_NO_WAIT. */
 ssize_t weir_pool_submit_calls(struct weir_pool *pool,
                                const struct weir_call *calls, size_t count);
 
-/* Submit a task, or what stands for it. 0; -EAGAIN, -ETIMEDOUT no room;
- * -EDQUOT its key has used up what it may; -EPIPE; -EINVAL; -ECHILD. */
+/* Submit a deferred job, or with `proxy` what stands for a job of an owner.
+ * Returns 0, or:
+ *   -EAGAIN     no room, and the deadline was WEIR_NO_WAIT or this is a job of
+ *               the pool
+ *   -ETIMEDOUT  no room before the deadline
+ *   -EDQUOT     the quota of its key is used up, or its gate has no room for
+ *               another key
+ *   -EPIPE      the pool is closed, or draining
+ *   -EINVAL     its gate is a pool's own, or has no such key
+ *   -ECHILD     this is a forked child */
 int weir_pool_submit_deferred(struct weir_pool *pool,
                               const struct weir_job *job,
                               const struct weir_proxy *proxy, int64_t deadline);
 
-/* Run a started task inside its gates, and end it or let it wait again. 0; or
- * -ECHILD, as weir_worker_run(). */
-int weir_deferred_run(struct weir_context *cx, struct weir_deferred *deferred);
-
-/* A job that is none becomes a task, which has its place in the capacity. */
-struct weir_deferred *weir_deferred_adopt(struct weir_pool *pool,
-                                          const struct weir_call *call);
-
-/* Wait until a submit is worth trying, as weir_ring_wait_for_room(). */
+/* Wait until a submit is worth trying. Returns as weir_ring_wait_for_room(). */
 int weir_pool_await_room(struct weir_pool *pool,
                          const WEIR_ATOMIC(int) *stop, int64_t deadline);
 
-/* Wake every job that naps, to look whether it should end, and call those
- * that are to be called for that. */
-void weir_pool_wake_sleepers(struct weir_pool *pool);
+/* ---- waking workers ---- */
 
-/* Whether there is something to take. */
+/* Whether a worker could take something from the ring or the ready lists. */
 static inline bool weir_pool_has_jobs(struct weir_pool *pool)
 {
     return weir_ring_count(&pool->ring) > 0 ||
            weir_atomic_load(&pool->deferred_jobs.ready, weir_seq_cst) > 0;
 }
 
-/* Whether it has permits for no more jobs than it should have workers. Then a
- * blocked job that keeps its permit is no reason to grow: the other workers
- * are enough for the other permits. */
+/* Whether the pool has permits for no more jobs than it should have workers.
+ * Then a blocked job that keeps its permit is no reason to grow: the other
+ * workers are enough for the other permits. */
 static inline bool weir_pool_is_bounded(struct weir_pool *pool)
 {
     int limit = weir_atomic_load(&pool->limit, weir_seq_cst);
@@ -305,7 +512,7 @@ static inline bool weir_pool_is_bounded(struct weir_pool *pool)
            limit <= weir_atomic_load(&pool->target, weir_seq_cst);
 }
 
-/* Whether there may be something for a spare worker to do. */
+/* Whether a standby worker may be of use. */
 static inline bool weir_pool_may_grow(struct weir_pool *pool)
 {
     return pool->elastic &&
@@ -314,7 +521,8 @@ static inline bool weir_pool_may_grow(struct weir_pool *pool)
             !weir_pool_is_bounded(pool));
 }
 
-/* Something to do was made: wake who does it, or up to `most` that do. */
+/* Jobs were made available: wake up to `most` workers. If no worker is idle or
+ * being woken, wake a standby worker. */
 static inline void weir_pool_wake_some(struct weir_pool *pool, uint64_t most)
 {
     uint64_t state = weir_atomic_load(&pool->ring.items.state, weir_seq_cst);
@@ -332,40 +540,43 @@ static inline void weir_pool_wake(struct weir_pool *pool)
     weir_pool_wake_some(pool, 1);
 }
 
-/* ---- missing threads: pool/grow.c ---- */
+/* ---- missing threads: grow.c ---- */
 
 /* The longest pause between attempts to start a thread that was refused. */
 #define WEIR_START_RETRY_MAX WEIR_S
 
-/* Start what is missing, if it is time to ask for it again. */
+/* Start the missing threads if start_retry_at has come. */
 void weir_grow_retry_start(struct weir_pool *pool);
 
-/* Start what is missing now. */
+/* Start the missing threads now. */
 void weir_grow_start_missing_locked(struct weir_pool *pool);
 
-/* The system has refused a thread, or its worker_start has: it is missing. */
+/* The system, or worker_start, has refused a thread: it is missing. */
 void weir_grow_refused_locked(struct weir_pool *pool);
 
-/* A worker's thread ends, and is counted no more: it `left` because there were
- * too many, or its job has ended it and no other thread could take over. If it
- * is missing, another thread goes on as this worker, or is asked for later. */
+/* A worker's thread ends and is not counted any more: it `left` because of a
+ * surplus, or a job has ended it and no other thread could take over. If the
+ * thread is missing now, another one goes on as this worker, or is started
+ * later. */
 void weir_grow_ended_locked(struct weir_context *w, bool left);
 
-/* A worker of a pool of fixed size looks whether there are too many, as long as
- * `odd` is set. true: it is not counted any more, and must end. */
+/* Leave a pool of fixed size that has a surplus of threads. Returns true if
+ * this worker must end; it is not counted any more. */
 bool weir_grow_try_leave(struct weir_context *w);
 
-/* To be called by a thread that is awake: between jobs, when it submits, and
- * after it has slept in a call on the pool. */
+/* Start missing threads if it is time. Called by threads that are awake:
+ * between jobs, when they submit, and after they have slept in a call on the
+ * pool. Relaxed: the flag publishes nothing, pool->lock does; a thread that
+ * misses it here asks again at its next call. */
 static inline void weir_grow_poll(struct weir_pool *pool)
 {
     if (weir_atomic_load(&pool->needs_adjusting, weir_relaxed))
         weir_grow_retry_start(pool);
 }
 
-/* Until when a thread may sleep in a call on the pool. Asked after it has
- * announced itself: who finds a thread missing stores start_retry_at and wakes
- * it. */
+/* Return until when a thread may sleep in a call on the pool, at most until
+ * the deadline. Called after the thread has announced itself where it sleeps:
+ * weir_grow_refused_locked() stores start_retry_at and then wakes it. */
 static inline int64_t weir_grow_wake_at(struct weir_pool *pool,
                                         int64_t deadline)
 {
@@ -374,156 +585,191 @@ static inline int64_t weir_grow_wake_at(struct weir_pool *pool,
     return at < deadline ? at : deadline;
 }
 
-/* A thread goes to sleep in a park that is not the pool's, after it has
- * announced itself there; and is awake again. In a pool that can grow it is
- * woken when a thread is found missing; in one of fixed size it sees
- * start_retry_at only if that was set before it went to sleep. */
+/* Around sleeping at an event count that is not the pool's, after the thread
+ * has announced itself there. In an elastic pool the sleeper is woken when a
+ * thread is found missing. In a pool of fixed size it notices start_retry_at
+ * only if that was set before it went to sleep. */
 void weir_grow_sleep_begin(struct weir_pool *pool,
                            struct weir_sleeper *sleeper);
 void weir_grow_sleep_end(struct weir_pool *pool, struct weir_sleeper *sleeper);
 
-/* ---- growing: pool/grow.c, for elastic pools ---- */
+/* ---- growing: grow.c, for elastic pools ---- */
 
-/* A job begins, and ends, to be blocked: it says so, and keeps its permit;
- * or it waits, and is about to hand it on. */
+/* A job begins and ends to be blocked. _declared: it has called
+ * weir_blocking_begin(), and keeps its permit. Otherwise it waits, and its
+ * caller releases the permit next. */
 void weir_grow_block_declared(struct weir_context *w);
 void weir_grow_block(struct weir_context *w);
 void weir_grow_unblock(struct weir_context *w);
+
+/* A job has ended: the worker is not blocked, whatever the job has declared. */
 void weir_grow_job_ended(struct weir_context *w);
 
-/* A job that waits runs another one: meanwhile it is not blocked, whatever it
- * has said. What pause returns is for resume. */
+/* Around another job that runs inside this one: meanwhile the worker is not
+ * blocked, whatever this job has declared. Pass on what pause returns. */
 int weir_grow_pause(struct weir_context *w);
 void weir_grow_resume(struct weir_context *w, int blocks);
 
-/* Between jobs: whether this thread goes on, after it was spare as long as
- * there were enough others. false: it ends. */
+/* Called between jobs: become a standby worker if enough others are active,
+ * and return when this worker is needed. Returns false if its thread must
+ * end. */
 bool weir_grow_stay(struct weir_context *w);
 
-/* Whether there are more workers than there should be, of which this one may be
- * one: who is about to sleep asks, after it has announced that. */
+/* Whether there are more workers than there should be, so that this one may
+ * have to become a standby worker, or end. A worker asks after it has announced
+ * that it will sleep. */
 bool weir_grow_is_surplus(struct weir_context *w);
 
-/* Start a worker's thread. 0 or -errno. */
+/* ---- threads ---- */
+
+/* Start a worker's thread. Returns 0 or -errno. */
 int weir_pool_start_worker_locked(struct weir_pool *pool,
                                   struct weir_context *w);
 
-/* Wait until no thread is alive in the pool; 0, -EAGAIN or -ETIMEDOUT. Then
- * its own ones can be joined. */
+/* Wait until no thread is alive in the pool, so that its own can be joined.
+ * Returns 0, -EAGAIN or -ETIMEDOUT. */
 int weir_pool_wait_for_threads(struct weir_pool *pool, int64_t deadline);
 void weir_pool_join_workers_locked(struct weir_pool *pool);
 
-/* ---- listening: pool/stop_listener.c ---- */
+/* A thread leaves the pool. If it is the last one, those that wait for that
+ * are woken. */
+void weir_worker_exited(struct weir_pool *pool);
 
-/* Call who listens for the end of jobs that are to end now. */
+/* A worker thread's main function; `arg` is its struct weir_context. */
+void weir_worker_main(void *arg);
+
+/* ---- what a running job may call: context.c ---- */
+
+/* Create what a context waits with. Returns 0 or -errno. */
+int weir_context_init(struct weir_context *cx);
+void weir_context_destroy(struct weir_context *cx);
+
+/* Release the worker's permit for the pool's gate, if it has one. */
+void weir_worker_release_permit(struct weir_context *w);
+
+/* Release all permits that jobs on this thread have, those of jobs' own gates
+ * too, while the thread sleeps inside a job; and reacquire them. */
+void weir_worker_release_all(void);
+void weir_worker_reacquire_all(void);
+
+/* Wake every job that sleeps, to check whether it must stop, and call the
+ * listeners of jobs that must. */
+void weir_pool_wake_sleepers(struct weir_pool *pool);
+
+/* Call the listeners of jobs that must stop. */
 void weir_listeners_call(struct weir_pool *pool);
 
-/* A job has ended: it listens no more. */
+/* Remove a listener that has a function, once no thread is calling it. */
 void weir_listener_remove(struct weir_listener *listener);
 
+/* The job of a listener has ended. */
 static inline void weir_listener_end(struct weir_listener *listener)
 {
     if (listener->fn != NULL)
         weir_listener_remove(listener);
 }
 
-/* ---- events ---- */
-
-/* To be called only where there is pool->on_event. `who` says which job. */
-void weir_event_worker(struct weir_context *cx, enum weir_event_kind kind);
-void weir_event_began(struct weir_context *cx, struct weir_event who);
-void weir_event_ended(struct weir_context *cx, enum weir_event_kind kind,
-                      int status);
-/* The innermost job has ended with its thread, and is in no frame any more.
- * `last`: this is its end; else it is about to be dropped. */
-void weir_event_abandoned(struct weir_context *cx, struct weir_event who,
-                          bool last);
-void weir_event_dropped(struct weir_pool *pool, struct weir_event who,
-                        int reason);
-
-/* The name of calls that stand for jobs of groups, which tell themselves. */
-extern const char weir_proxy_name[];
-
-/* Make what a context waits with; 0 or -errno. */
-int weir_context_init(struct weir_context *cx);
-void weir_context_destroy(struct weir_context *cx);
-
-/* Around claiming jobs of a group out of turn and ending them: the pool is not
- * idle meanwhile, though their references may have left the ring. The end
- * notifies whoever waits for that. */
+/* Around taking jobs out of turn and ending them: the pool is not idle
+ * meanwhile, though their references may have left the ring. */
 void weir_pool_busy_begin(struct weir_pool *pool);
 void weir_pool_busy_end(struct weir_pool *pool);
 
-/* A thread of the host's begins and ends to run jobs as `cx`. */
+/* Around jobs that an external helper runs as `cx`. */
 void weir_external_helper_enter(struct weir_context *cx);
 void weir_external_helper_leave(struct weir_context *cx);
 
-/* A worker goes from its last job to something else than the next take or
- * sleep: tell what those would have told. */
-void weir_worker_flush(struct weir_context *w);
+/* ---- events: events.c, only if the pool has on_event ---- */
 
-/* What a worker has taken: a job, or a task. */
+/* `event` says which job. */
+void weir_event_worker(struct weir_context *cx, enum weir_event_kind kind);
+void weir_event_began(struct weir_context *cx, struct weir_event event);
+void weir_event_ended(struct weir_context *cx, enum weir_event_kind kind,
+                      int status);
+/* The innermost job has ended its thread, and has no frame any more. `last`:
+ * this is its end; otherwise it will be dropped. */
+void weir_event_abandoned(struct weir_context *cx, struct weir_event event,
+                          bool last);
+void weir_event_dropped(struct weir_pool *pool, struct weir_event event,
+                        int reason);
+
+/* The name of references, compared by address. Their owner reports the events
+ * of the jobs they stand for. */
+extern const char weir_proxy_name[];
+
+/* ---- taking and running: take.c, worker.c ---- */
+
+/* What a worker has taken. */
 struct weir_taken {
-    struct weir_call call;
-    struct weir_deferred *deferred; /* NULL: it is none */
-    int reason;                /* the task is to be dropped; 0: to be run */
+    struct weir_call call;          /* if it is not deferred */
+    struct weir_deferred *deferred; /* NULL: it is not deferred */
+    int reason; /* why the deferred job must be dropped; 0: run it */
 };
 
-/* Take a job, and with it a permit where there is a gate; give back the last
- * one's permit in any case. `keeper`: as in weir_gate_try_acquire_job(). 0;
- * -ENOENT there is none; -EAGAIN the gate lets nobody in now. */
+/* Take a job, together with a permit if the pool has a gate. The permit of the
+ * worker's last job is released, or used again. `delegate`: this worker is the
+ * one that waits at the gate, see weir_gate_try_acquire_job(). Returns:
+ *   0        a job was taken
+ *   -ENOENT  there is none
+ *   -EAGAIN  the gate admits no job now */
 int weir_worker_take(struct weir_context *w, struct weir_taken *job,
                      bool delegate);
 
-/* Run it, or drop it. 0; or -ECHILD: this is a child that the job has forked,
- * and in which its function has returned; then nothing of the pool may be
- * touched but the context, whose exit_status says how to end the process. */
+/* Run or drop what was taken. Returns:
+ *   0        it was run or dropped
+ *   -ECHILD  this is a child that the job has forked, and in which its function
+ *            has returned. Nothing of the pool may be touched except the
+ *            context, whose exit_status is that of the process */
 int weir_worker_run(struct weir_context *w, const struct weir_taken *taken);
 
-/* Give the worker's permit back, if it has one. */
-void weir_worker_release_permit(struct weir_context *w);
+/* Run a deferred job that has its permits, and end it or let it wait again.
+ * Returns as weir_worker_run(). */
+int weir_deferred_run(struct weir_context *cx, struct weir_deferred *deferred);
 
-/* Give up the permits of all this thread is inside of, gates of jobs too,
- * while it sleeps inside a job; and take them again. */
-void weir_worker_release_all(void);
-void weir_worker_reacquire_all(void);
+/* Make a deferred job of a call that has run and asks for a rerun. The
+ * position of the call counts as that of the deferred job from now on. */
+struct weir_deferred *weir_deferred_adopt(struct weir_pool *pool,
+                                          const struct weir_call *call);
 
-/* Run a job on a lender's thread, waiting for one until the deadline, or
- * until the pool is quiet or closed. 0: one was run, or there may be a reason
- * to stop; -EAGAIN; -ETIMEDOUT; -ECHILD, as weir_worker_run(). */
+/* Run one job on a caller thread, waiting for one until the deadline, or until
+ * the pool is idle or closed. Returns:
+ *   0           a job was run, or the caller should check whether it is done
+ *   -EAGAIN     there is none to run now, and the deadline is WEIR_NO_WAIT
+ *   -ETIMEDOUT  there was none before the deadline
+ *   -ECHILD     as weir_worker_run() */
 int weir_worker_run_one(struct weir_context *w, int64_t deadline);
 
-/* Give back what is owed to a group: before the worker sleeps or ends, for
- * the group's memory waits for that. */
+/* Drop the pending references to an owner: before the worker sleeps or ends,
+ * because the owner's memory is not freed before. */
 static inline void weir_worker_release_refs(struct weir_context *w)
 {
-    if (w->release_group != NULL)
+    if (w->pending_owner != NULL)
         w->release_pending(w);
 }
 
-/* A thread has ended, or leaves the pool for good. */
-void weir_worker_exited(struct weir_pool *pool);
+/* A worker stops taking jobs without going to sleep: do the notifications that
+ * its next take or sleep would have done. */
+void weir_worker_flush(struct weir_context *w);
 
-/* A thread's main function; `arg` is the struct weir_context. */
-void weir_worker_main(void *arg);
+/* ---- idle and closing: close.c ---- */
 
-/* Jobs that have ended, of all that were ever accepted. */
+/* Return how many of the jobs ever accepted have ended. */
 uint64_t weir_pool_ended(struct weir_pool *pool);
 
-/* Whether every job accepted has ended. */
+/* Whether no accepted job is unfinished. */
 bool weir_pool_is_idle(struct weir_pool *pool);
 
-/* Wait until it is so: 0; -EAGAIN; -ETIMEDOUT. */
+/* Wait until the pool is idle. Returns 0, -EAGAIN or -ETIMEDOUT. */
 int weir_pool_wait_idle(struct weir_pool *pool, int64_t deadline);
 
-/* Drop every job that waits in the ring. */
+/* If the pool is idle, wake those that wait for that and, while it drains,
+ * close the ring. */
+void weir_pool_check_idle(struct weir_pool *pool);
+
+/* Drop every job that waits in the ring or in the ready lists. */
 void weir_pool_drop_queued(struct weir_pool *pool);
 
-/* Cancel: accept nothing more, drop what has not begun, tell the rest. */
+/* Cancel the pool: accept nothing more, drop what has not begun, and request
+ * the jobs that run to stop. */
 void weir_pool_stop(struct weir_pool *pool);
-
-/* If the pool is quiet: wake who waits for that, and when it is being
- * drained, close it for good. */
-void weir_pool_check_idle(struct weir_pool *pool);
 
 #endif

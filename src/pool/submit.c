@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * submit.c - feeding a pool; pool.c and pool/deferred.c have the
- * discipline. */
+ * submit.c - putting jobs into the ring, or making deferred jobs of them. */
 #include "pool/pool_private.h"
 
 #include <string.h>
@@ -10,9 +9,10 @@ bool weir_pool_is_own_job(const struct weir_pool *pool)
     return weir_worker_in(pool) != NULL;
 }
 
-/* As weir_ring_wait_for_room(), and ask for a missing thread meanwhile. That
- * one is missing may be found between the look here and the announcement there:
- * then this flag ends the wait, or, if `stop` does that, it is a short one. */
+/* As weir_ring_wait_for_room(), and start missing threads meanwhile. A thread
+ * may be found missing between the check here and the announcement there: then
+ * pool->missing ends the wait or, if the caller's `stop` is in its place, the
+ * wait is a short one. */
 static int await_room(struct weir_pool *pool, bool insider,
                       const WEIR_ATOMIC(int) *stop, int64_t deadline,
                       bool *slept)
@@ -42,17 +42,17 @@ int weir_pool_await_room(struct weir_pool *pool,
     bool slept = false;
     int err = await_room(pool, false, stop, deadline, &slept);
 
-    /* Who comes after us in line need not wait for what we put: it looks
-     * itself whether there is room for both. */
+    /* The next submitter in line need not wait for this one's put: it checks
+     * for itself whether there is room for both. */
     if (slept)
         weir_ring_notify_room(&pool->ring);
     return err;
 }
 
-/* A job begins with what a cell of the ring holds. */
+/* The ring copies the first members of a job into a cell. */
 _Static_assert(offsetof(struct weir_job, name) ==
                    offsetof(struct weir_call, name),
-               "the ring takes the first members of a job as they are");
+               "a job must begin with the members of a call");
 
 static size_t count_plain(const struct weir_job *jobs, size_t count)
 {
@@ -66,9 +66,10 @@ static size_t count_plain(const struct weir_job *jobs, size_t count)
 static ssize_t put_plain(struct weir_pool *pool, const struct weir_job *jobs,
                          size_t count, bool insider, int64_t deadline)
 {
-    /* Before waiting for room somebody must see what was put: there may be
-     * none but spare workers to make it, or too few. */
-    bool looks =
+    /* If there may be only standby workers, or too few threads, they must be
+     * woken for what was put before this thread waits for them to make room.
+     * Relaxed: the flag publishes nothing. */
+    bool wakes_first =
         pool->elastic || weir_atomic_load(&pool->needs_adjusting, weir_relaxed);
     size_t done = 0;
     int err = 0;
@@ -77,9 +78,9 @@ static ssize_t put_plain(struct weir_pool *pool, const struct weir_job *jobs,
         ssize_t n = weir_ring_put(&pool->ring, (struct weir_ring_batch){
             .items = jobs + done, .count = count - done,
             .stride = sizeof(*jobs), .bytes = sizeof(struct weir_call) },
-            insider, looks ? WEIR_NO_WAIT : deadline);
+            insider, wakes_first ? WEIR_NO_WAIT : deadline);
 
-        if (!looks)
+        if (!wakes_first)
             return n;
         weir_pool_wake(pool);
         done += n > 0 ? (size_t)n : 0;
@@ -90,7 +91,9 @@ static ssize_t put_plain(struct weir_pool *pool, const struct weir_job *jobs,
     return done > 0 ? (ssize_t)done : err;
 }
 
-/* Claim a position of the ring, waiting for room. 0 or -errno. */
+/* Claim a position of the ring, waiting for room. Returns 0 or -errno.
+ * Acquire: insiders_only publishes nothing. A submitter that misses it counts
+ * as one that came before draining began. */
 static int claim_position(struct weir_pool *pool, int64_t deadline,
                           uint64_t *pos)
 {
@@ -140,7 +143,7 @@ int weir_pool_submit_deferred(struct weir_pool *pool,
         deferred->job.fn = proxy->fn;
         deferred->job.arg = proxy->arg;
         deferred->job.drop = proxy->drop;
-        deferred->group = proxy->group;
+        deferred->owner = proxy->owner;
         proxy->on_created(proxy->arg, deferred);
     }
     if (count > 0 && job->start == 0)
@@ -149,8 +152,9 @@ int weir_pool_submit_deferred(struct weir_pool *pool,
     placeholder.arg = deferred;
     weir_ring_fill(&pool->ring, pos, &placeholder, sizeof(placeholder));
     weir_pool_wake(pool);
-    /* The task may have ended already. A read-modify-write: if that comes
-     * after it, who ends it sees the token in the ring. */
+    /* The job may have ended already. This is a read-modify-write, so that if
+     * the job ends after it, the thread that ends it finds the placeholder in
+     * the ring. */
     if (weir_atomic_fetch_add(&pool->deferred_jobs.orphaned, 0, weir_seq_cst) !=
         0) {
         weir_ec_notify_one(&pool->ring.room);
@@ -167,11 +171,11 @@ ssize_t weir_pool_submit_calls(struct weir_pool *pool,
         .bytes = sizeof(*calls) }, weir_pool_is_own_job(pool), WEIR_NO_WAIT);
 
     if (pool->elastic && n > 0)
-        weir_pool_wake(pool); /* there may be none but spare workers */
+        weir_pool_wake(pool); /* there may be only standby workers */
     return n;
 }
 
-/* Submit jobs of which some are tasks. */
+/* Submit jobs of which some are deferred. */
 static ssize_t submit_mixed(struct weir_pool *pool,
                             const struct weir_job *jobs, size_t count,
                             bool insider, int64_t deadline)
@@ -199,8 +203,9 @@ static ssize_t submit_mixed(struct weir_pool *pool,
     return done > 0 || err >= 0 ? (ssize_t)done : err;
 }
 
-/* The usual case, and no more than it needs: one job that is no task, and
- * there is room. Returns false: it was not that case, and nothing is done. */
+/* The usual case, and no more than it needs: one plain job, for which there is
+ * room. Returns false, and does nothing, in all other cases. Acquire: as in
+ * claim_position(). */
 static bool put_one(struct weir_pool *pool, const struct weir_job *job)
 {
     struct weir_ring *ring = &pool->ring;

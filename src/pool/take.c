@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * take.c - taking a job, running it, dropping it; the discipline is that
- * of pool/worker.c. */
+ * take.c - taking a job, together with a permit, and running or dropping it. */
 #include "pool/pool_private.h"
 
 /* ---- taking ---- */
@@ -10,12 +9,13 @@ struct claim {
     struct weir_taken *taken;
 };
 
-/* Take a task that is ready, if it is the turn of one. */
+/* Take a deferred job that is ready, if it is the turn of one. */
 static struct weir_deferred *take_ready(struct weir_pool *pool)
 {
     struct weir_deferred_jobs *deferred_jobs = &pool->deferred_jobs;
 
-    /* Relaxed: who must not miss it looks again before it sleeps. */
+    /* Relaxed, here and below: hints. A worker that will sleep checks again,
+     * seq_cst, in sleep_until_job(). */
     if (weir_atomic_load(&deferred_jobs->due, weir_relaxed) != WEIR_FOREVER)
         weir_deferred_promote(pool);
     if (weir_atomic_load(&deferred_jobs->ready, weir_relaxed) == 0)
@@ -23,8 +23,11 @@ static struct weir_deferred *take_ready(struct weir_pool *pool)
     return weir_deferred_take_ready(pool, weir_ring_count(&pool->ring) > 0);
 }
 
-/* Take the next cell of the ring. 0: there is none; 1: it is a job, or the
- * token of a task that is taken with it; 2: it is spent. */
+/* Take the next cell of the ring. Returns:
+ *   0  there is none
+ *   1  a plain job or reference, or a deferred job that is taken with its
+ *      placeholder
+ *   2  a placeholder whose deferred job does not wait for it any more */
 static int take_entry(struct weir_pool *pool, struct weir_taken *taken)
 {
     struct weir_call *call = &taken->call;
@@ -35,13 +38,16 @@ static int take_entry(struct weir_pool *pool, struct weir_taken *taken)
     if (call->fn != weir_deferred_placeholder)
         return 1;
     taken->deferred = call->arg;
-    /* Who waits for a spent one is told when this worker goes to sleep, or
-     * ends what it takes next: the gate may be locked here. */
+    /* If it was orphaned, one more position has ended. Those that wait for that
+     * are notified when this worker takes its next job or goes to sleep: not
+     * here, because the gate may be locked. */
     return weir_deferred_placeholder_taken(taken->deferred) ? 1 : 2;
 }
 
-/* Take what is next, ready task or cell. 0: none; 1: one; 2: a task that is
- * to be dropped. */
+/* Take what is next: a ready deferred job, or a cell of the ring. Returns:
+ *   0  there is none
+ *   1  one that can be run
+ *   2  a deferred job that must be dropped */
 static int take_next(struct weir_pool *pool, struct weir_taken *taken)
 {
     for (;;) {
@@ -49,7 +55,7 @@ static int take_next(struct weir_pool *pool, struct weir_taken *taken)
         if (taken->deferred == NULL) {
             int took;
 
-            /* The ring's turn is not over with a token that is spent. */
+            /* A placeholder without its job does not use up the ring's turn. */
             do
                 took = take_entry(pool, taken);
             while (took == 2);
@@ -65,8 +71,10 @@ static int take_next(struct weir_pool *pool, struct weir_taken *taken)
     }
 }
 
-/* Claim a job at the pool's gate. 0: none; 1: one; 2: one that needs no
- * permit: it was run elsewhere, or is to be dropped. */
+/* Called by the pool's gate, under its lock: claim what is next. Returns:
+ *   0  there is none
+ *   1  one that needs a permit
+ *   2  one that needs none: it is stale, or must be dropped */
 static int claim_job(void *user)
 {
     struct claim *claim = user;
@@ -81,17 +89,20 @@ static int claim_job(void *user)
                : took;
 }
 
-/* A worker that is as fast as who submits would run after it at one cell's
- * distance, and each job cost both a line that the other processor has just
- * written: 50 ns in place of 25. So where fewer than BEHIND jobs wait, and more
- * come all the time, it lets some come first. It looks how many only where it
- * has come to where the tail was the last time: that is a line of
- * submitters'. Where none came it looks less and less often, as base/spin.h
- * says: a job that submits the next one has nobody to wait for. */
+/* A worker that is as fast as the submitter would follow it one cell behind,
+ * and each job would cost both a cache line that the other processor has just
+ * written: 50 ns per job instead of 25. So if fewer than BATCH_JOBS jobs wait,
+ * and others keep coming, the worker lets some come first. It reads the tail,
+ * which is in a line that submitters write, only when it has taken all jobs
+ * that it knows of (`seen`). If no job comes while it spins, it spins less and
+ * less often (base/spin.h): a job that submits the next one has no submitter to
+ * wait for. */
 #define BATCH_JOBS 64
-#define LOOK_NS 150
-#define REST_NS 700
+#define LOOK_NS 150 /* whether a job comes in this time */
+#define REST_NS 700 /* then let a batch come */
 
+/* Return the tail. Relaxed, as all of wait_for_batch(): it decides only how
+ * long to wait. */
 static uint64_t filled(struct weir_ring *ring)
 {
     return weir_atomic_load(&ring->tail, weir_relaxed) & ~WEIR_RING_CLOSED;
@@ -107,7 +118,7 @@ static void wait_for_batch(struct weir_context *w)
         return;
     before = w->seen = filled(ring);
     lead = weir_ring_distance(head, before);
-    if (w->idle || lead <= 0 || lead >= BATCH_JOBS ||
+    if (w->found_nothing || lead <= 0 || lead >= BATCH_JOBS ||
         weir_atomic_load(&w->pool->deferred_jobs.ready, weir_relaxed) > 0)
         return;
     if (!weir_spin_begin(&w->batch_spin))
@@ -121,9 +132,6 @@ static void wait_for_batch(struct weir_context *w)
     w->seen = filled(ring);
 }
 
-/* Take a job, and with it a permit where there is a gate; give back the last
- * one's permit in any case. 0; -ENOENT there is none; -EAGAIN the gate lets
- * nobody in now. */
 static int take_with_permit(struct weir_context *w, struct weir_taken *job,
                             bool delegate)
 {
@@ -133,8 +141,10 @@ static int take_with_permit(struct weir_context *w, struct weir_taken *job,
 
     if (pool->gate == NULL)
         return take_next(pool, job) ? 0 : -ENOENT;
-    /* What is cancelled needs no permit: it will not run. */
-    if (weir_atomic_load(&pool->mode, weir_acquire) == WEIR_CANCEL) {
+    /* What is cancelled needs no permit: it will not run. Acquire: the mode
+     * publishes nothing. A worker that misses it goes on as if it had come
+     * before; closing notifies the delegate under the gate's lock. */
+    if (weir_atomic_load(&pool->mode, weir_acquire) == WEIR_POOL_CANCELLED) {
         weir_worker_release_permit(w);
         return take_next(pool, job) ? 0 : -ENOENT;
     }
@@ -145,7 +155,7 @@ static int take_with_permit(struct weir_context *w, struct weir_taken *job,
         return 0;
     if (err != -EAGAIN)
         return err;
-    /* A closed gate is no reason to wait at it without a job. */
+    /* Do not wait at the gate if only orphaned placeholders are left. */
     weir_deferred_skip_orphaned(pool);
     return weir_pool_has_jobs(pool) ? -EAGAIN : -ENOENT;
 }
@@ -155,12 +165,12 @@ int weir_worker_take(struct weir_context *w, struct weir_taken *job,
 {
     int err;
 
-    /* Not with the last job's permit, for which others may wait. */
+    /* Not while it has the last job's permit, for which others may wait. */
     if (!delegate && !w->permit && w->pool->ring.capacity >= 4 * BATCH_JOBS &&
         weir_sys_can_spin())
         wait_for_batch(w);
     err = take_with_permit(w, job, delegate);
-    w->idle = err == -ENOENT;
+    w->found_nothing = err == -ENOENT;
     return err;
 }
 
@@ -201,7 +211,7 @@ void weir_pool_drop_queued(struct weir_pool *pool)
     weir_pool_check_idle(pool);
 }
 
-/* The job asks for another run: it becomes a task. */
+/* A plain job asks for another run: it becomes a deferred job. */
 static void defer_rerun(struct weir_context *w, const struct weir_call *call)
 {
     struct weir_deferred *deferred = weir_deferred_adopt(w->pool, call);
@@ -214,7 +224,7 @@ static void defer_rerun(struct weir_context *w, const struct weir_call *call)
     w->became_deferred = true;
 }
 
-/* Run a job that is no task. As weir_worker_run(). */
+/* Run a plain job or a reference. Returns as weir_worker_run(). */
 static int run_call(struct weir_context *w, const struct weir_call *call)
 {
     bool traced = false;
@@ -258,9 +268,10 @@ int weir_worker_run(struct weir_context *w, const struct weir_taken *taken)
         weir_deferred_drop(taken->deferred, taken->reason);
         return 0;
     }
-    if (weir_atomic_load(&w->pool->mode, weir_acquire) == WEIR_CANCEL) {
+    /* Acquire: as in take_with_permit(). */
+    if (weir_atomic_load(&w->pool->mode, weir_acquire) == WEIR_POOL_CANCELLED) {
         drop(w->pool, call);
-        weir_count_one(&w->cancelled);
+        weir_count_one(&w->dropped);
     } else {
         if (run_call(w, call) != 0)
             return -ECHILD;

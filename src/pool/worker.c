@@ -1,43 +1,17 @@
 /* SPDX-License-Identifier: MIT
- * worker.c - what a worker thread does: find a job, run it, sleep, end.
- *
- * Owns: each worker its counters and its permit; the thread-local pointer
- *   that says which worker a thread is.
- * Locks: none of its own; the gate's inside gate.c.
- * Order: a worker's counters are written by it alone. That a job has ended
- *   (`ended`, released after it) must be seen by who waits for room, or for
- *   quiet. After ending a job and before it sleeps the worker does a seq_cst
- *   read-modify-write of ring.head (it takes a job) or of ring.items.state
- *   (it announces itself, or watches), and then loads the state of the park
- *   concerned, seq_cst. The one who waits announces itself there, seq_cst,
- *   and then loads ring.head and ring.items.state, seq_cst, before it adds
- *   up the counters (weir_pool_ended). If the worker's load misses the
- *   announcement, it comes before it in the single order, and so does the
- *   read-modify-write; then the waiter's loads see that one, which makes
- *   `ended` visible to it. Two workers that end the last two jobs side by
- *   side both write ring.items.state: the later one sees the other's count.
- * Invariants: a job taken from the ring is run or dropped, once, and then
- *   counted in `ended`. A worker has a permit of the pool's gate from the
- *   step that takes its job until the job's function has returned. Only the
- *   worker that set WATCHED stands at the gate for the pool.
- * Wake-ups: a submit wakes one worker. A worker that slept, or watched, and
- *   finds a job wakes the next if it leaves jobs behind, or some. While one
- *   stands at the gate nobody else is woken: jobs it cannot start nobody can.
- *   Ending a job wakes one submitter that waits for room; taking one, the one
- *   that waits for half of the ring.
- * Not guaranteed: that the longest sleeping worker is woken first.
- */
+ * worker.c - what a worker thread does: find a job, spin, sleep, end; and the
+ * thread-local pointer that says which worker a thread is. */
 #include "pool/pool_private.h"
 
-/* A pool whose worker has slept less than so long ago is busy. */
+/* If a worker went to sleep more recently than this, the pool is busy. */
 #define BUSY_NS (100 * WEIR_US)
 
-/* Fewer jobs taken in the time of a wake-up: they are long; and how many are
- * woken at once then. */
+/* If workers have taken fewer jobs than FEW since workers were last woken, jobs
+ * are long; then SOME workers are woken together. */
 #define FEW 16
 #define SOME 4
 
-/* The one variable of the library: see base.h, STATE. */
+/* The only variable of the library: see base.h, STATE. */
 static WEIR_THREAD_LOCAL struct weir_context *current;
 
 struct weir_context *weir_worker_current(void)
@@ -61,8 +35,10 @@ void weir_worker_set_current(struct weir_context *w)
 
 /* ---- finding a job ---- */
 
-/* Stand at the gate for the pool until a job could be taken (0), or there is
- * none (-ENOENT), or the deadline (-EAGAIN). */
+/* Wait at the gate on behalf of all workers. Returns:
+ *   0        a job was taken
+ *   -ENOENT  there is none, or another worker must wait in its place
+ *   -EAGAIN  the deadline has passed */
 static int wait_as_delegate(struct weir_context *w, struct weir_taken *job,
                             int64_t deadline)
 {
@@ -71,13 +47,13 @@ static int wait_as_delegate(struct weir_context *w, struct weir_taken *job,
     int err;
 
     weir_worker_release_refs(w);
-    /* In line first: whoever holds the gate or closes the pool from here on
-     * makes weir_gate_wait_as_delegate() return. */
+    /* In line first: if the gate is held or the pool is closed after this,
+     * weir_gate_wait_as_delegate() returns. */
     weir_gate_enqueue_delegate(pool->gate, &pool->gate_waiter);
     for (;;) {
         int mode = weir_atomic_load(&pool->mode, weir_seq_cst);
 
-        if (mode == WEIR_DRAIN && weir_gate_is_held(pool->gate)) {
+        if (mode == WEIR_POOL_DRAINING && weir_gate_is_held(pool->gate)) {
             weir_pool_drop_queued(pool);
             err = -ENOENT;
             break;
@@ -86,7 +62,7 @@ static int wait_as_delegate(struct weir_context *w, struct weir_taken *job,
         if (err != -EAGAIN)
             break;
         if (weir_grow_is_surplus(w)) {
-            err = -ENOENT; /* another one is to stand here */
+            err = -ENOENT;
             break;
         }
         if (deadline != WEIR_FOREVER && weir_sys_now() >= deadline)
@@ -104,8 +80,8 @@ static int wait_as_delegate(struct weir_context *w, struct weir_taken *job,
     return err;
 }
 
-/* Spin, for twice as long each time, so that the lines it reads are left alone,
- * and look for a job each time. */
+/* Spin, twice as long each time, so that the lines it reads are left alone, and
+ * look for a job each time. */
 static bool spin_for_job(struct weir_ring *ring, int64_t from, int64_t until)
 {
     for (int64_t ns = from; ns < until; ns *= 2) {
@@ -116,22 +92,24 @@ static bool spin_for_job(struct weir_ring *ring, int64_t from, int64_t until)
     return false;
 }
 
-/* Look out for a job a little longer: going to sleep and being woken costs
- * microseconds. For 0.75 us, for 2.4 us more where that is not in vain, then it
- * yields, twice. But not at all where it had been asleep for long and has run
- * no more than one job since: the pool is idle, and who spins while its
- * submitter goes to sleep makes waking dearer the next time (up to twice). Nor
- * does it yield where it has been awake for long: it may get its processor back
- * much later, and be far away when the next job comes. A job that has set
- * `stays` was a share of many short ones, and the next share may follow. */
+/* Spin for a job before going to sleep, because sleeping and being woken costs
+ * microseconds: for 0.75 us, for 2.4 us more if that has found jobs lately, and
+ * then yield twice.
+ * If the worker last went to sleep more than BUSY_NS ago and has begun no more
+ * than one job since, the pool is idle: it does not spin. Spinning while the
+ * submitter goes to sleep would make the next wake-up up to twice as expensive.
+ * A job that has set expects_more was a share of many short ones, and the next
+ * share may follow.
+ * If the worker last went to sleep more than BUSY_NS ago it does not yield: it
+ * might get its processor back much later, when the next job has waited. */
 static bool spin_before_sleep(struct weir_context *w)
 {
     struct weir_ring *ring = &w->pool->ring;
-    bool awake_for_long = weir_sys_now() - w->slept_at > BUSY_NS;
+    bool slept_long_ago = weir_sys_now() - w->slept_at > BUSY_NS;
     bool expects_more = w->expects_more, found;
 
     w->expects_more = false;
-    if (awake_for_long && !expects_more &&
+    if (slept_long_ago && !expects_more &&
         weir_atomic_load(&w->began, weir_relaxed) - w->began_before <= 1)
         return false;
     found = spin_for_job(ring, 50, 800);
@@ -139,14 +117,14 @@ static bool spin_before_sleep(struct weir_context *w)
         found = spin_for_job(ring, 800, 3200);
         weir_spin_end(&w->idle_spin, found);
     }
-    for (int i = 0; i < 2 && !found && !awake_for_long; i++) {
+    for (int i = 0; i < 2 && !found && !slept_long_ago; i++) {
         weir_sys_yield();
         found = weir_ring_has_item(ring);
     }
     return found;
 }
 
-/* Sleep until there may be a job, or `until`. Returns false: there will be
+/* Sleep until there may be a job, or `until`. Returns false if there will be
  * none. */
 static bool sleep_until_job(struct weir_context *w, int64_t until,
                             bool *slept)
@@ -160,15 +138,16 @@ static bool sleep_until_job(struct weir_context *w, int64_t until,
 
     weir_worker_release_refs(w);
     weir_ec_notify_one(&ring->room);
-    /* In a closed pool a worker that has taken nothing since it last settled
-     * has changed no counter. Adding up those of all workers once per worker
-     * would make closing a large pool quadratic. */
+    /* In a closed pool, a worker that has taken nothing since it last checked
+     * has changed no counter. Adding up the counters of all workers once per
+     * worker would make closing a large pool quadratic. */
     if (!jobs && !(closed && w->idle_checked)) {
         w->idle_checked = true;
         weir_pool_check_idle(pool);
         closed = weir_ring_is_closed(ring);
     }
-    /* Jobs are left alone only while somebody is on the way to them. */
+    /* A worker sleeps although jobs wait only if another one has been woken for
+     * them, or a delegate waits at the gate. */
     if (closed || (jobs && state < WEIR_EC_WAKING) ||
         weir_grow_is_surplus(w)) {
         *slept |= weir_ec_cancel_wait(&ring->items);
@@ -180,8 +159,8 @@ static bool sleep_until_job(struct weir_context *w, int64_t until,
     weir_ec_commit_wait(&ring->items, due < until ? due : until);
     if (due != WEIR_FOREVER) {
         weir_deferred_unwatch_due(pool, due);
-        /* Here too: while the pool's gate is shut nobody claims a job, and
-         * what stays due would let nobody sleep. */
+        /* Here too: while the pool's gate is closed no worker claims a job, and
+         * a time that stays due would let no worker sleep. */
         weir_deferred_drop_late(pool);
     }
     *slept = true;
@@ -193,8 +172,9 @@ static void sample_queued(struct weir_context *w)
     uint64_t began = weir_atomic_load(&w->began, weir_relaxed);
     size_t depth;
 
-    /* Reading the tail costs a line that submitters write: each of the
-     * first jobs does, then one in 64. */
+    /* Reading the tail costs a line that submitters write: the first 64 jobs
+     * of a worker do, then one in 64. Relaxed, here and below: the counters are
+     * the worker's own, and the sample publishes nothing. */
     if (began >= 64 && began % 64 != 0)
         return;
     depth = weir_ring_count(&w->pool->ring) + 1; /* with the one taken */
@@ -204,11 +184,11 @@ static void sample_queued(struct weir_context *w)
         weir_atomic_store(&w->queued_peak, depth, weir_relaxed);
 }
 
-/* Wake who takes what is left behind: some at once, where hardly any job was
- * taken since others were last woken so. Jobs are long then, many workers are
- * needed, and one after the other they would take as many times as long as
- * waking one, with processors falling asleep in between: 512 took 8 to 14 ms
- * to begin, and take 4. */
+/* Wake the next worker for the jobs that still wait, or SOME workers if hardly
+ * any job was taken since workers were last woken here. Then jobs are long and
+ * many workers are needed. Woken one after the other, each would add the time
+ * of a wake-up, with processors falling asleep in between: 512 workers took 8
+ * to 14 ms to begin, and take 4 now. Relaxed: it decides only how many. */
 static void wake_next(struct weir_context *w)
 {
     struct weir_pool *pool = w->pool;
@@ -227,7 +207,8 @@ static void after_take(struct weir_context *w, bool slept)
     struct weir_pool *pool = w->pool;
 
     w->idle_checked = false;
-    /* This take has moved the head: see Order for the room. */
+    /* This take has modified ring.head, as pool_private.h (Memory ordering)
+     * asks for before waiters for room are notified. */
     weir_ring_notify_room(&pool->ring);
     if ((slept || weir_pool_may_grow(pool)) &&
         (weir_pool_has_jobs(pool) || weir_deferred_due_is_unwatched(pool))) {
@@ -264,7 +245,8 @@ int weir_worker_run_one(struct weir_context *w, int64_t deadline)
     return weir_worker_run(w, &job);
 }
 
-/* Find the next job. Returns false: there will be none. */
+/* Find the next job. Returns false if there will be none, or this thread must
+ * end. */
 static bool next(struct weir_context *w, struct weir_taken *job)
 {
     struct weir_pool *pool = w->pool;
@@ -274,6 +256,7 @@ static bool next(struct weir_context *w, struct weir_taken *job)
     for (;;) {
         int err;
 
+        /* Relaxed: as in weir_grow_poll(). */
         if (weir_atomic_load(&pool->needs_adjusting, weir_relaxed)) {
             weir_grow_retry_start(pool);
             if (weir_grow_try_leave(w))
@@ -314,21 +297,22 @@ static void emit_event(struct weir_context *w, enum weir_event_kind kind)
         weir_event_worker(w, kind);
 }
 
-/* A worker leaves the others to go on without it. */
+/* A worker leaves the pool while others go on. */
 static void hand_over(struct weir_context *w)
 {
     struct weir_pool *pool = w->pool;
 
     weir_worker_flush(w);
-    /* It may have been woken for a job that others must take now, or have
-     * slept on behalf of all until one is due. */
+    /* It may have been woken for a job that others must take now, or have slept
+     * on behalf of all until one is due. */
     if (weir_pool_has_jobs(pool) || weir_deferred_due_is_unwatched(pool))
         weir_ec_notify_one(&pool->ring.items);
 }
 
-/* End a worker for good. A pool that has none left and was not closed is
- * cancelled: nobody would run what it accepts. Who waits for `alive` joins
- * this thread before anything is freed. */
+/* End a worker and its thread. If it was the last one of a pool that is not
+ * closed, the pool is cancelled, because no thread would run what it accepts.
+ * The thread that waits for `alive` to become 0 joins this one before anything
+ * is freed. */
 static void end_worker(struct weir_context *w)
 {
     struct weir_pool *pool = w->pool;
@@ -375,14 +359,15 @@ static void work(void *arg)
 void weir_worker_flush(struct weir_context *w)
 {
     weir_worker_release_refs(w);
-    /* Its last job has made room, and may have been the last of all: see
-     * Order. */
+    /* Its last job has made room, and may have been the last of all. This
+     * read-modify-write is the one that pool_private.h (Memory ordering) asks
+     * for. */
     weir_atomic_fetch_add(&w->pool->ring.items.state, 0, weir_seq_cst);
     weir_ec_notify_one(&w->pool->ring.room);
     weir_pool_check_idle(w->pool);
 }
 
-/* Join the thread this one has taken over from. */
+/* Join the thread that this one replaces. */
 static void join_old(struct weir_context *w)
 {
     if (w->has_old) {
@@ -401,6 +386,8 @@ static void run_thread(void *arg)
 
     current = w;
     if (w->counted) {
+        /* Release: pairs with the acquire loads of check_workers() and
+         * is_stalled(), which use them for this thread's clock. */
         weir_atomic_store(&w->cpu_clock, weir_sys_cpu_clock(), weir_release);
         weir_atomic_store(&w->number, weir_sys_thread_id(),
                           weir_release);
@@ -409,10 +396,11 @@ static void run_thread(void *arg)
     weir_sys_run_with_exit_handler(work, replace_thread, w);
 }
 
-/* A job has ended its thread by pthread_exit(). Account for it and let
- * another thread take the worker over, which joins this one first. If there
- * can be none, the worker ends with its thread: running jobs here would let
- * one of them exit once more, in a handler, which POSIX leaves undefined. */
+/* A job has ended its thread by pthread_exit(). Account for the job and start
+ * another thread as this worker, which joins this thread first. If none can be
+ * started, the worker ends with its thread: it cannot run further jobs here,
+ * because one of them might call pthread_exit() in this handler, which POSIX
+ * leaves undefined. */
 static void replace_thread(void *arg)
 {
     struct weir_context *w = arg;
@@ -428,8 +416,8 @@ static void replace_thread(void *arg)
     if (w->reruns != NULL)
         w->drop_reruns(w);
     weir_worker_release_refs(w);
-    /* Before the job counts as ended: then the host may free what its listener
-     * uses. */
+    /* Before the job counts as ended: after that the application may free what
+     * the listener uses. */
     weir_listener_end(&w->listener);
     bare = w->bare;
     w->bare = false;
@@ -457,13 +445,13 @@ void weir_worker_main(void *arg)
 {
     struct weir_context *w = arg;
     struct weir_pool *pool = w->pool;
-    bool late = w->late; /* it came when the pool was made already */
+    bool late = w->late;
     bool last;
 
     join_old(w);
     current = w;
     w->start_error = 0;
-    w->local = NULL; /* of who was this worker before */
+    w->local = NULL; /* a thread before this one may have left a value */
     if (pool->worker_start != NULL)
         w->start_error =
             pool->worker_start(pool->user, w->index, &w->local);

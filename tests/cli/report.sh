@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # report.sh WEIR - what results files say, of one run or of many.
 . "$(dirname "$0")/lib.sh"
-plan 22
+plan 23
 serve
 host=${base#http://}
 {
@@ -128,6 +128,16 @@ no_files=$code
 run report missing
 ok "no file and a missing file are usage errors" \
     all is "$no_files" 2 -- is "$code" 2 -- says "missing: No such file"
+# A file whose read() fails with EINVAL, which is also what a line that is no
+# record gives. Whoever is not root may not open it.
+if [ -e /proc/self/clear_refs ]; then
+    code=0
+    timeout 60 "$weir" report /proc/self/clear_refs >out 2>err || code=$?
+    ok "an error of reading a file ends the program" \
+        all is "$code" 2 -- says "/proc/self/clear_refs: "
+else
+    skip "an error of reading a file ends the program" "no clear_refs in /proc"
+fi
 code=0
 "$weir" report part1 >/dev/full 2>err || code=$?
 ok "a full standard output ends report with 3" \

@@ -17,7 +17,8 @@ name: not by lines, so that it keeps its name while others change.
 import hashlib
 import re
 
-POSTS = re.compile(r'\b(weir_\w*(wake|post|nudge|rouse|settle|signal|urge)\w*'
+POSTS = re.compile(r'\b(weir_\w*'
+                   r'(wake|post|notify|check_idle|signal|expedite)\w*'
                    r'|sem_post|pthread_cond_\w*)\s*\(')
 WORDS = {'if', 'while', 'for', 'switch', 'do', 'else', 'return', 'goto',
          'break', 'continue', 'case', 'default'}

@@ -130,9 +130,11 @@ static int read_lines(struct entries *e, struct input *in, uint32_t file)
     int got, err = 0;
 
     while (err == 0 && (got = input_next(in, &line)) != INPUT_END) {
-        if (got < 0)
-            err = got;
-        else if (got == INPUT_LINE)
+        if (got < 0) {
+            err = got; /* of reading, even if it is -EINVAL */
+            break;
+        }
+        if (got == INPUT_LINE)
             err = record_read(line.bytes, line.count, &r, &url);
         else
             err = -EINVAL;
