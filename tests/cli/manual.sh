@@ -3,7 +3,7 @@
 # manual.sh WEIR - that help, manual page and completion tell the same.
 root=$(cd "$(dirname "$0")/../.." && pwd)
 . "$(dirname "$0")/lib.sh"
-plan 14
+plan 15
 page=$root/src/man/weir.1
 
 # longs: the long options in a text, sorted.
@@ -30,6 +30,11 @@ for name in template kata letters submitters; do
         is "$(completed show $name -- | longs | grep -v '^--help$')" \
         "$("$weir" show $name --help | longs)"
 done
+commands=$("$weir" --help | sed -nE 's/^  weir ([a-z]+) .*/\1/p' | xargs)
+ok "the page, the completion and the help have the same commands" \
+    all is "$(completed '' | grep -v -- -- | xargs)" "$commands" -- \
+    is "$(sed -n '/^.SH SYNOPSIS/,/^.SH DESC/p' "$page" |
+        sed -nE 's/^.B weir ([a-z]+).*/\1/p' | uniq | xargs)" "$commands"
 ok "the completion knows the commands and the scenarios" \
     all is "$(completed r | xargs)" "run report" -- \
     is "$(completed show '' | grep -v -- -- | xargs)" \

@@ -130,9 +130,11 @@ static int read_lines(struct entries *e, struct input *in, uint32_t file)
     int got, err = 0;
 
     while (err == 0 && (got = input_next(in, &line)) != INPUT_END) {
-        if (got < 0)
-            err = got;
-        else if (got == INPUT_LINE)
+        if (got < 0) {
+            err = got; /* of reading, even if it is -EINVAL */
+            break;
+        }
+        if (got == INPUT_LINE)
             err = record_read(line.bytes, line.count, &r, &url);
         else
             err = -EINVAL;
@@ -175,7 +177,7 @@ static int compare_lanes(const void *a, const void *b)
     return (x->seq > y->seq) - (x->seq < y->seq);
 }
 
-int entries_settle(struct entries *e)
+int entries_separate(struct entries *e)
 {
     struct entry **order = malloc((e->count + 1) * sizeof(struct entry *));
     int64_t ended;
