@@ -622,11 +622,11 @@ static void plans(void)
 
     plan_fixed(&plan);
     e = plan_estimate(&plan);
-    EXPECT(near(e.in_turn, 25) && near(e.roughly, 12));
-    EXPECT(near(e.no_less, 6.80) && near(e.no_less_2, 8.17));
+    EXPECT(near(e.sequential, 25) && near(e.estimate, 12));
+    EXPECT(near(e.bound_work, 6.80) && near(e.bound_rounds, 8.17));
     plan.scale = 0.1;
     e = plan_estimate(&plan);
-    EXPECT(near(e.in_turn, 2.5) && near(e.no_less, 0.68));
+    EXPECT(near(e.sequential, 2.5) && near(e.bound_work, 0.68));
 }
 
 static void random_plans(void)

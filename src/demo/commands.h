@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * commands.h - the commands of the program.
  *
- * A command gets its own name in argv[0] and returns the exit code.
+ * A command finds its own name in argv[0] and returns the exit code.
  */
 #ifndef WEIR_DEMO_COMMANDS_H
 #define WEIR_DEMO_COMMANDS_H
 
 #include "common/exits.h"
 
-/* How the program was called. */
+/* argv[0] of main(): the name or path under which the program was started. */
 extern const char *program_path;
 
 int command_report(int argc, char **argv);

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT
- * kata.c - `weir show kata`: a bounded queue between makers and users.
+ * kata.c - `weir show kata`: a bounded queue between producers and consumers.
  *
- * Producers put the numbers 0 to 99 into a queue of 50 (weir_queue) and rest
- * 0.01 s after each; consumers take them out and rest 0.1 s after each. So a
- * single consumer is ten times too slow: the queue fills, and then putting
- * waits for taking.
+ * Producers put the numbers 0 to 99 into a queue of 50 (weir_queue) and sleep
+ * 0.01 s after each. Consumers take them out and sleep 0.1 s after each. So a
+ * single consumer is ten times too slow: the queue fills up, and from then on
+ * each put waits for a take.
  *
  *   producer --> queue of 50 --> consumer --> screen, file (weir_writer)
  *
- * Only producer() and consumer() put and take. How consumers get to know that
- * nothing more will come is a choice:
+ * Only producer() and consumer() put and take. Consumers learn in one of two
+ * ways that no more items will come:
  *
- *   --end close      the last producer closes the queue. The default: one
- *                    call, right for any number of consumers, and it is also
- *                    how a failure ends all threads;
- *   --end sentinel   the last producer puts one item for each consumer that
- *                    means "the end"; these take room and count in `qsize`.
+ *   --end close      the last producer closes the queue. This is the default:
+ *                    it is one call, works for any number of consumers, and
+ *                    also ends all threads after a failure;
+ *   --end sentinel   the last producer puts one item per consumer that means
+ *                    "the end". These items take room and count in `qsize`.
  *
- * Take this file as a starting point: producer(), consumer() and play() are
- * the whole flow. The rest is options and what is printed.
+ * Use this file as a starting point: producer(), consumer() and play() are the
+ * whole flow. The rest is options and output.
  */
 #include "commands.h"
 #include "show/kata_plan.h"
@@ -35,7 +35,7 @@
 #include <unistd.h>
 #include <weir/weir.h>
 
-#define MANY     ITEMS /* producers, or consumers: more would find nothing */
+#define MANY     ITEMS /* most producers or consumers: one per item */
 #define SENTINEL (-1)
 
 static const char help[] =
@@ -46,17 +46,18 @@ static const char help[] =
     "  --capacity N    items the queue holds (50)\n"
     "  --end HOW       close: the last producer closes the queue (close)\n"
     "                  sentinel: it puts a last item for each consumer\n"
-    "  --sweep         1 2 3 4 5 8 10 12 consumers in turn, times only\n"
-    "  --dry-run       print the predictions and stop\n"
+    "  --sweep         run with 1 2 3 4 5 8 10 12 consumers, print times only\n"
+    "  --dry-run       print only the predictions\n"
     "  --scale X       multiply every delay (1)\n"
-    "  --output FILE   each consumer appends what it took\n"
+    "  --output FILE   consumers append the items they take to FILE\n"
     "\n"
-    "NO_COLOR in the environment: no colours on a terminal either.\n";
+    "If NO_COLOR is set in the environment, colours are off.\n";
 
 struct kata {
     int64_t producers, consumers, capacity;
     double scale;
-    int by_sentinel, lines; /* end so; a line for each put and take */
+    int by_sentinel; /* --end sentinel */
+    int lines;       /* print a line for each put and take */
     const char *output;
     const char *green, *red, *plain;
 
@@ -66,19 +67,20 @@ struct kata {
     atomic_int producing;       /* producers that have not ended */
 };
 
-/* One thread: what it found is its own, and needs no lock, until joined. */
+/* A producer or consumer. Its thread owns the result members until it is
+ * joined, so they need no lock. */
 struct side {
     struct kata *kata;
     int number; /* from 1 */
     pthread_t thread;
     int items, sum, err;
-    size_t deepest; /* the queue, as it saw it */
+    size_t deepest; /* highest length of the queue that it saw */
 };
 
 /* ---- what the threads do ---- */
 
-/* Print one whole line: writers write what they are given in one piece, and
- * NULL takes it and does nothing. Returns 0 or an error. */
+/* Write one whole line: a writer never splits a record. If `to` is NULL, do
+ * nothing. Returns 0 or an error. */
 static int print(struct weir_writer *to, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -160,7 +162,7 @@ static void *consumer(void *arg)
             break;
         rest(k, TAKE_TICKS);
     }
-    if (err != 0) /* it is closed already, or a failure is to end all */
+    if (err != 0) /* -EPIPE: it is closed already; else end all threads */
         weir_queue_close(k->queue);
     me->err = err;
     return NULL;
@@ -174,8 +176,8 @@ struct result {
     double seconds;
 };
 
-/* Join a thread and add up what it found. Returns `err`, or its error where
- * that is 0 and its own is none of the queue's closing. */
+/* Join a thread and add its results to *r. Returns `err`, or if that is 0 the
+ * thread's error, unless it is -EPIPE: the queue was closed. */
 static int join(struct side *side, struct result *r, int err)
 {
     pthread_join(side->thread, NULL);
@@ -185,7 +187,7 @@ static int join(struct side *side, struct result *r, int err)
     return err != 0 || side->err == -EPIPE ? err : side->err;
 }
 
-/* All items once through the queue. Returns 0 or an error. */
+/* Pass all items through the queue once. Returns 0 or an error. */
 static int play(struct kata *k, struct result *r)
 {
     struct side sides[2 * MANY] = { { 0 } }; /* consumers, then producers */
@@ -210,7 +212,7 @@ static int play(struct kata *k, struct result *r)
         if (err != 0)
             break;
     }
-    if (err != 0) /* without all threads it would never end */
+    if (err != 0) /* if a thread is missing the others would wait forever */
         weir_queue_close(k->queue);
     for (int i = 0; i < started; i++)
         err = join(&sides[i], r, err);
@@ -226,7 +228,7 @@ static double seconds(const struct kata *k, int ticks)
     return (double)(ticks * TICK_NS) / WEIR_S * k->scale;
 }
 
-/* Returns 0; an error; or 1: not every item came through once. */
+/* Returns 0; 1 after a message if an item is missing or came twice. */
 static int check(const struct result *r)
 {
     int wanted = ITEMS * (ITEMS - 1) / 2;
@@ -242,22 +244,25 @@ static int show_once(struct kata *k, int dry_run)
 {
     int ticks = kata_ticks((int)k->producers, (int)k->consumers);
     struct result r;
-    int err;
+    int err = print(k->screen, "%d items; + is a put, -> a take, and qsize the"
+                    " number of items in the queue\n", ITEMS);
 
+    if (err != 0)
+        return err;
     if (!dry_run) {
         err = play(k, &r);
         if (err == 0)
             err = check(&r);
         if (err == 0)
             err = print(k->screen,
-                        "sum of what was consumed %7d\n"
-                        "most in the queue        %7zu of %d allowed\n",
+                        "sum of consumed items    %7d\n"
+                        "peak queue length        %7zu of %d allowed\n",
                         r.sum, r.deepest, (int)k->capacity);
         if (err != 0)
             return err;
     }
     err = print(k->screen, "%-24s %7.2f s\n",
-                k->producers == 1 ? "predicted" : "not less than",
+                k->producers == 1 ? "predicted" : "lower bound",
                 seconds(k, ticks));
     if (err == 0 && !dry_run)
         err = print(k->screen, "%-24s %7.2f s\n", "measured", r.seconds);
@@ -269,7 +274,7 @@ static int show_sweep(struct kata *k, int dry_run)
     static const int consumers[] = { 1, 2, 3, 4, 5, 8, 10, 12 };
     int knee = kata_knee((int)k->producers);
     int err = print(k->screen, "consumers  %s  measured\n",
-                    k->producers == 1 ? "    predicted" : "not less than");
+                    k->producers == 1 ? "  predicted" : "lower bound");
 
     k->lines = 0;
     for (size_t i = 0; i < sizeof(consumers) / sizeof(consumers[0]); i++) {
@@ -284,19 +289,19 @@ static int show_sweep(struct kata *k, int dry_run)
             snprintf(measured, sizeof(measured), "%8.2f s", r.seconds);
         }
         if (err == 0)
-            err = print(k->screen, "%9d  %11.2f s%s%s\n", consumers[i],
+            err = print(k->screen, "%9d  %9.2f s%s%s\n", consumers[i],
                         seconds(k, kata_ticks((int)k->producers, consumers[i])),
                         measured, consumers[i] == knee ? "  <- knee" : "");
     }
     if (err == 0)
-        err = print(k->screen, "the knee is at %d: more consumers do not make"
-                    " it faster\n", knee);
+        err = print(k->screen, "the knee is at %d: more consumers are not"
+                    " faster\n", knee);
     return err;
 }
 
 /* ---- options ---- */
 
-/* Returns EXIT_OK to go on, another exit code, or -1: help was asked for. */
+/* Returns EXIT_OK to go on, -1 if help was printed, or another exit code. */
 static int read_options(struct kata *k, int *sweep, int *dry_run, int argc,
                         char **argv)
 {
@@ -318,7 +323,7 @@ static int read_options(struct kata *k, int *sweep, int *dry_run, int argc,
     if (code != EXIT_OK)
         return code;
     if (*sweep && (k->consumers != 0 || k->output != NULL)) {
-        say("weir show kata: --sweep does not go together with %s",
+        say("weir show kata: --sweep excludes %s",
             k->consumers != 0 ? "--consumers" : "--output");
         return EXIT_BAD_INPUT;
     }
@@ -327,7 +332,7 @@ static int read_options(struct kata *k, int *sweep, int *dry_run, int argc,
     return EXIT_OK;
 }
 
-/* Say what failed: a writer's own error, or else `err`. */
+/* Print what failed: a writer's error if there is one, else `err`. */
 static int broken(const struct kata *k, int err, int file, int screen)
 {
     if (file != 0)

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT
- * letters.c - `weir show letters`: threads without end, and Ctrl-C.
+ * letters.c - `weir show letters`: producers and consumers until Ctrl-C.
  *
- * Three producers put letters into a queue and two consumers take them out;
- * each rests 1 to 5 s after each letter. It goes on until Ctrl-C, and what
- * is worth copying is how it ends:
+ * Three producers put letters into a queue, and two consumers take them out.
+ * Each thread pauses for 1 to 5 s after each letter. What is worth copying is
+ * how the program ends:
  *
- *   1. nobody sleeps: who rests waits for the queue `stop`, which stays
- *      empty, with a deadline; closing it wakes all of them at once;
- *   2. no handler runs: one thread takes the signals (signals.h) and closes
- *      `stop`, which never waits, so that a second Ctrl-C is always taken;
- *   3. producers end, and the last one closes the queue of letters;
- *   4. consumers go on, without rest now, until that queue is empty;
- *   5. every thread is joined, the summary printed, the writer closed;
- *   6. the process dies of the signal, so that a shell can see of which.
+ *   1. A pause is a take with a deadline from the queue `stop`, which is always
+ *      empty. Closing `stop` ends all pauses immediately.
+ *   2. There is no signal handler. One thread receives the signals (signals.h)
+ *      and closes `stop`. This never blocks, so a second Ctrl-C always works.
+ *   3. The producers end, and the last one closes the queue of letters.
+ *   4. The consumers continue, now without pauses, until that queue is empty.
+ *   5. All threads are joined, the summary is printed, the writer is closed.
+ *   6. The process dies of the signal, so that a shell sees which one it was.
  *
- * Lines come in the true order: a gate of limit 1 makes one step of "print
- * and put", another one of "take and print".
+ * Lines are printed in the true order of events, because a gate of limit 1
+ * makes "print and put" one atomic step, and another gate "take and print".
  */
 #include "commands.h"
 #include "common/settings.h"
@@ -38,13 +38,15 @@
 static const char help[] =
     "weir show letters [options] - producers and consumers until Ctrl-C\n"
     "\n"
-    "  --seed N       the same letters and rests each time (any)\n"
-    "  --capacity N   letters the queue holds; then producers wait (50)\n"
-    "  --for S        stop by itself after S seconds (never)\n"
-    "  --scale X      multiply every delay, that of --for too (1)\n"
-    "  --say-after    instead: two words after a while, in series, together\n"
+    "  --seed N       seed of the random letters and pauses (random)\n"
+    "  --capacity N   letters the queue holds before producers wait (50)\n"
+    "  --for S        stop after S seconds (never)\n"
+    "  --scale X      multiply every delay, including that of --for (1)\n"
+    "  --say-after    run this scenario instead: two words, each after a\n"
+    "                 delay, in series and concurrently\n"
     "\n"
-    "The first Ctrl-C ends what is under way, the second ends the program.\n";
+    "The first Ctrl-C lets the consumers empty the queue; the second exits\n"
+    "immediately.\n";
 
 struct letter {
     char name;
@@ -53,24 +55,24 @@ struct letter {
 
 struct letters {
     int64_t seed, capacity;
-    double scale, seconds; /* 0: for ever */
+    double scale, seconds; /* seconds is 0: until Ctrl-C */
 
     struct weir_writer *screen; /* standard output */
     struct weir_queue *queue;   /* of struct letter */
-    struct weir_queue *stop;    /* stays empty; closed: it is time to end */
+    struct weir_queue *stop;    /* always empty; closed: the threads end */
     struct weir_gate *putting, *taking;
     atomic_int producing;       /* producers that have not ended */
-    atomic_int finishing;       /* letters that were queued when a signal
-                                   came; -1: none did */
+    atomic_int finishing;       /* letters in the queue when a signal arrived;
+                                   -1: no signal */
 };
 
-/* One thread; its own until joined. */
+/* A producer or consumer. Its thread owns it until joined. */
 struct person {
     struct letters *letters;
     pthread_t thread;
     int number;
     uint64_t random;
-    long count; /* letters made, or got */
+    long count; /* letters produced or taken */
     int err;
 };
 
@@ -94,8 +96,11 @@ static int print(struct letters *l, const char *format, ...)
                              WEIR_FOREVER);
 }
 
-/* Rest until `deadline`, or until it is time to end. Returns -ETIMEDOUT in
- * the first case, -EPIPE in the second, or another error. */
+/* Pause until `deadline` or until `stop` is closed.
+ * Returns:
+ *   -ETIMEDOUT  the deadline has passed (-EAGAIN if it was WEIR_NO_WAIT)
+ *   -EPIPE      `stop` is closed
+ *   another error */
 static int rest_until(struct letters *l, int64_t deadline)
 {
     char nothing;
@@ -119,7 +124,7 @@ static uint64_t next_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* 1 to 5 s. Returns as rest_until(). */
+/* Pause for 1 to 5 s. Returns what rest_until() returns. */
 static int rest(struct person *me)
 {
     double part = (double)(next_random(&me->random) >> 11) * 0x1p-53;
@@ -128,9 +133,9 @@ static int rest(struct person *me)
     return rest_until(me->letters, weir_after(scaled(me->letters, seconds)));
 }
 
-/* ---- what the threads do ---- */
+/* ---- the threads ---- */
 
-/* Returns 0; -EPIPE it is time to end; or an error. */
+/* Produce a letter. Returns 0; -EPIPE: `stop` is closed; or an error. */
 static int make_one(struct person *me)
 {
     static const char names[] = "abcdefghijklmnopqrstuvwxyz"
@@ -141,7 +146,7 @@ static int make_one(struct person *me)
 
     if (err != 0)
         return err;
-    /* Who stood in line meanwhile must not make another. */
+    /* Produce nothing if `stop` was closed while this thread waited here. */
     err = rest_until(l, WEIR_NO_WAIT);
     if (err == -EAGAIN)
         err = print(l, "P%d produced %c\n", me->number, made.name);
@@ -153,7 +158,8 @@ static int make_one(struct person *me)
     return err;
 }
 
-/* Returns 0; -EPIPE there is no letter and never will be; or an error. */
+/* Take a letter. Returns 0; -EPIPE: the queue is closed and empty; or an error.
+ */
 static int get_one(struct person *me)
 {
     struct letters *l = me->letters;
@@ -172,8 +178,9 @@ static int get_one(struct person *me)
     return err;
 }
 
-/* A thread ends, and so will all others. -EPIPE says that it was time to; if
- * it was the screen's, closing the writer will tell. */
+/* Called when a thread ends: make all others end too. -EPIPE is not an error:
+ * it means that `stop` or the queue was closed. If it came from the screen,
+ * closing the writer reports it. */
 static void ended(struct person *me, int err)
 {
     me->err = err != -EPIPE ? err : 0;
@@ -192,7 +199,7 @@ static void *producer(void *arg)
             err = rest(me);
     } while (err == -ETIMEDOUT);
     ended(me, err);
-    /* Not earlier: another one may still wait to put what it has made. */
+    /* Only the last producer: others may still wait to put their letter. */
     if (atomic_fetch_sub(&l->producing, 1) == 1)
         weir_queue_close(l->queue);
     return NULL;
@@ -203,13 +210,14 @@ static void *consumer(void *arg)
     struct person *me = arg;
     int err;
 
-    /* When it is time to end rest() does not rest, and what is queued is
-     * taken at once: only an empty queue ends this. */
+    /* Once `stop` is closed rest() returns -EPIPE immediately, and the loop
+     * ends only when get_one() finds the queue closed and empty. */
     while ((err = get_one(me)) == 0)
         if ((err = rest(me)) != -ETIMEDOUT && err != -EPIPE)
             break;
     ended(me, err);
-    /* After a failure: who waits to put must not wait for this one. */
+    /* After a failure, producers must not wait for this consumer to make room.
+     */
     weir_queue_close(me->letters->queue);
     return NULL;
 }
@@ -221,13 +229,13 @@ static void on_signal(void *user, int number)
     struct letters *l = user;
 
     (void)number;
-    /* Now, for closing wakes those who take them. */
+    /* Count before closing `stop`, which makes the consumers take letters. */
     atomic_store(&l->finishing, (int)weir_queue_count(l->queue));
     weir_queue_close(l->stop);
 }
 
-/* Start all threads. Returns how many were, in their order; *err says why
- * not all. */
+/* Start all threads, in order. Returns how many were started; if not all were,
+ * sets *err. */
 static int start(struct letters *l, struct person *people, int *err)
 {
     int i;
@@ -239,7 +247,7 @@ static int start(struct letters *l, struct person *people, int *err)
         people[i] = (struct person){
             .letters = l,
             .number = makes ? i : i - PRODUCERS,
-            /* Far apart, so that no thread repeats another's numbers. */
+            /* Seeds far apart: no thread repeats the numbers of another. */
             .random = (uint64_t)l->seed + ((uint64_t)i << 56) };
         *err = -pthread_create(&people[i].thread, NULL,
                                makes ? producer : consumer, &people[i]);
@@ -249,21 +257,21 @@ static int start(struct letters *l, struct person *people, int *err)
     return i;
 }
 
-/* Run until it is time to end, then end. Returns 0 or an error. */
+/* Run the whole scenario. Returns 0 or an error. */
 static int play(struct letters *l)
 {
     struct person people[PRODUCERS + CONSUMERS] = { { 0 } };
     int64_t end = l->seconds > 0 ? weir_after(scaled(l, l->seconds))
                                  : WEIR_FOREVER;
     int err = print(l, "%d producers, %d consumers, resting %g to %g s each,"
-                    " times %g; seed %lld\n", PRODUCERS, CONSUMERS,
+                    " scale %g; seed %lld\n", PRODUCERS, CONSUMERS,
                     REST_LEAST, REST_MOST, l->scale, (long long)l->seed);
     int started = err == 0 ? start(l, people, &err) : 0;
     long made = 0, got = 0;
 
     if (err == 0 && rest_until(l, end) == -EPIPE &&
         atomic_load(&l->finishing) >= 0)
-        say("finishing %d in the queue; Ctrl-C again to leave at once",
+        say("finishing %d in the queue; Ctrl-C again to exit immediately",
             atomic_load(&l->finishing));
     weir_queue_close(l->stop);
     if (err != 0)
@@ -279,9 +287,9 @@ static int play(struct letters *l)
     return err;
 }
 
-/* ---- options, setting up, taking down ---- */
+/* ---- options, setup, cleanup ---- */
 
-/* Returns EXIT_OK to go on, another exit code, or -1: help was asked for. */
+/* Returns EXIT_OK to go on, -1 if help was printed, or another exit code. */
 static int read_options(struct letters *l, int *words, int argc, char **argv)
 {
     int code;
@@ -303,8 +311,7 @@ static int read_options(struct letters *l, int *words, int argc, char **argv)
     return EXIT_OK;
 }
 
-/* Make what the threads share; the screen has been opened. Returns 0 or an
- * error. */
+/* Create what the threads share, except the screen. Returns 0 or an error. */
 static int set_up(struct letters *l)
 {
     int err = weir_queue_create(&l->queue, &(struct weir_queue_options){
@@ -333,17 +340,17 @@ int show_letters(int argc, char **argv)
         return code < 0 ? EXIT_OK : code;
     if (words)
         return show_say_after(l.scale);
-    signals_block(); /* before there is any thread */
+    signals_block(); /* before any thread is started */
     screen = err = weir_writer_open(&l.screen, &(struct weir_writer_options){
         .fd = STDOUT_FILENO,
-        .batch_max = 1 }); /* a pipe never tears one line, even if we die */
+        .batch_max = 1 }); /* a write of one line to a pipe is never torn */
     if (err == 0)
         err = set_up(&l);
     if (err == 0)
         err = signals_start(&signals, on_signal, &l);
     if (err == 0)
         err = play(&l);
-    /* While this waits for a slow reader, signals are still taken. */
+    /* If this blocks on a slow reader, signals still work. */
     if (l.screen != NULL)
         screen = weir_writer_close(l.screen, WEIR_FOREVER);
     came = signals_stop(signals);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * main.c - finds the command. */
+ * main.c - the program's entry: sets the process up and calls the command. */
 #include "commands.h"
 #include "common/descriptors.h"
 #include "common/settings.h"
@@ -15,25 +15,25 @@
 #include <weir/weir.h>
 
 static const char help[] =
-    "weir - do a list of network jobs, so many at once, so many a second\n"
+    "weir - run a list of HTTP requests within a concurrency and a rate limit\n"
     "\n"
-    "  weir run    [options] [URL... | -i FILE]  do the jobs; none given: try\n"
-    "                                            it on a server of its own\n"
-    "  weir report FILE...                       what results files say\n"
-    "  weir show   [NAME [options]]              a scenario, or their list\n"
-    "  weir serve  [--port N]                    a server to try things on\n"
-    "  weir COMMAND --help                       options of a command\n"
+    "  weir run    [options] [URL... | -i FILE]  run the jobs; without URLs,\n"
+    "                                            call the built-in server\n"
+    "  weir report FILE...                       summarise results files\n"
+    "  weir show   [NAME [options]]              run a scenario, or list them\n"
+    "  weir serve  [--port N]                    run the test server\n"
+    "  weir COMMAND --help                       the options of a command\n"
     "  weir --help | --version\n"
     "\n"
-    "Exit codes: 0 all ok, 1 some failed, 2 usage or bad input, 3 internal\n"
-    "or output error, 4 stopped by --halt; after Ctrl-C it dies of the signal\n"
-    "(130 to a shell).\n";
+    "Exit codes: 0 all jobs ok, 1 some failed, 2 usage error or bad input,\n"
+    "3 internal or output error, 4 stopped by --halt. After Ctrl-C the\n"
+    "program dies of the signal (130 to a shell).\n";
 
 const char *program_path = "weir";
 
-/* Where a standard descriptor is closed, the next file that is opened would
- * take its place and be written to by accident. Put something there that
- * refuses. */
+/* If a standard descriptor is closed, the next file that is opened gets its
+ * number, and messages would be written into that file. Occupy the number
+ * with a descriptor whose reads or writes fail. */
 static void fill_standard_descriptors(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
@@ -41,9 +41,9 @@ static void fill_standard_descriptors(void)
             (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
-/* libcurl converts international host names from the character set of the
- * locale. The C locale has none, and URLs in files are UTF-8. Only LC_CTYPE:
- * numbers are written and read as in the C locale. */
+/* libcurl converts international host names from the locale's character set.
+ * The C locale has none, so use C.UTF-8: URLs in files are UTF-8. Only
+ * LC_CTYPE is set, because numbers are read and written as in the C locale. */
 static void set_locale(void)
 {
     if (setlocale(LC_CTYPE, "") == NULL ||
@@ -65,8 +65,8 @@ int main(int argc, char **argv)
     if (argc > 0)
         program_path = argv[0];
     fill_standard_descriptors();
-    /* A reader that left, and a file that may not grow, are errors of
-     * write(). */
+    /* A closed pipe or a file size limit makes write() fail instead of
+     * killing the process. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     descriptors_raise();

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT
  * nested.c - `weir show nested`: jobs that submit jobs and wait for them.
  *
- * Four parties of three people each. A person says hello, stays for a while
- * and says bye; a party is over when all three have left. P1, then P2; beside
- * them P3, then P4:
+ * There are two evenings, which run concurrently. Each has two parties, one
+ * after the other, of three people each. A person says hello, stays for a while
+ * and says bye; a party is over when all three have left:
  *
  *   main --> group of two evenings
  *              evening --> group P1: joe sam bob, then P2: jill jane mary
  *              evening --> group P3: joseph joey jo, then P4: alex ...
  *
- * An evening is a job that makes a group on its own pool, submits to it and
- * waits inside the job. On another library's pool of one worker that would be
- * the end: the only worker waits for jobs that only it can run. Here a worker
- * that waits for a group runs the jobs of that group, so the same code ends
- * on seven workers, on two and on one; only the times differ.
+ * An evening is a job that creates a group on its own pool, submits jobs to it
+ * and waits for them. In a usual pool with one worker this is a deadlock: the
+ * only worker waits for jobs that only it can run. Here a worker that waits for
+ * a group runs the jobs of that group, so the same code ends on seven workers,
+ * on two and on one; only the times differ.
  *
- * Take this file as a starting point: greet(), have_party() and evening() are
- * the whole flow. The other parts have files of their own in show/:
+ * Use this file as a starting point: greet(), have_party() and evening() are
+ * the whole flow. The other parts of the scenario are in show/:
  * nested_growth.c, nested_wait.c and nested_atomic.c.
  */
 #include "show/nested.h"
@@ -33,43 +33,44 @@
 #include <unistd.h>
 
 #define EVENINGS 2
-#define PARTIES  2 /* of an evening, one after another */
-#define PEOPLE   3 /* of a party, together */
+#define PARTIES  2 /* per evening, one after the other */
+#define PEOPLE   3 /* per party, concurrently */
 
 static const char help[] =
     "weir show nested [options] - jobs that submit jobs and wait\n"
     "\n"
-    "  --part NAME  one of these instead of all of them:\n"
-    "     family    groups in groups on seven workers, beside a long job\n"
-    "     few       the same on two workers, and on one\n"
-    "     growth    a pool grows while its workers are blocked\n"
-    "     ask       ask before you submit, or be refused\n"
-    "     abandon   stop waiting for a job; what comes late is dropped\n"
-    "     atomic    sections that no other job of a domain comes between\n"
+    "  --part NAME  run only one of these parts:\n"
+    "     family    groups in groups and a long job, on seven workers\n"
+    "     few       the same groups on two workers, and on one\n"
+    "     growth    a pool that grows while its workers are blocked\n"
+    "     ask       ask whether a submit would wait, or refuse to wait\n"
+    "     abandon   stop waiting for jobs, and drop late results\n"
+    "     atomic    sections of jobs that do not interleave\n"
     "  --scale X    multiply every delay (1)\n";
 
 struct family {
     struct nested *nested;
-    struct weir_pool *pool; /* a job is not told its pool: carry it along */
+    struct weir_pool *pool;
     int64_t began;
 };
 
 struct person {
     const char *name;
-    double seconds; /* to stay */
+    double seconds; /* how long to stay */
     struct family *family;
-    double hello, bye; /* predicted */
-    const char *answer;
+    double hello, bye; /* predicted times */
+    const char *answer; /* the person's name, set by the job */
 };
 
 struct evening {
     struct person people[PARTIES][PEOPLE];
-    const char *answers[PARTIES][PEOPLE]; /* at the place of their people */
+    const char *answers[PARTIES][PEOPLE]; /* in the order of `people` */
 };
 
 /* ---- the flow ---- */
 
-static int tell(const struct person *p, const char *word, double predicted)
+static int print_times(const struct person *p, const char *word,
+                       double predicted)
 {
     return nested_print(p->family->nested, "  %-5s  %-10s  %8.2f s  %8.2f s\n",
                         word, p->name, predicted,
@@ -79,19 +80,19 @@ static int tell(const struct person *p, const char *word, double predicted)
 static int greet(struct weir_context *cx, void *arg)
 {
     struct person *me = arg;
-    int err = tell(me, "hello", me->hello);
+    int err = print_times(me, "hello", me->hello);
 
     if (err == 0)
         err = weir_sleep(cx, nested_ns(me->family->nested, me->seconds));
     if (err == 0)
-        err = tell(me, "bye", me->bye);
+        err = print_times(me, "bye", me->bye);
     if (err == 0)
         me->answer = me->name;
     return err;
 }
 
-/* Have a group of people greet, and put what they answered at their places,
- * whoever was first. Returns 0 or the first error. */
+/* Run a party as a group, and store the answers in the order of the people, not
+ * in the order in which the jobs end. Returns 0 or the first error. */
 static int have_party(struct family *family, struct person *people,
                       const char **answers)
 {
@@ -100,7 +101,7 @@ static int have_party(struct family *family, struct person *people,
     ssize_t n;
     int err = weir_group_create(&group, family->pool,
                                 &(struct weir_group_options){
-        .policy = WEIR_FAIL_FAST }); /* a job of no use any more is stopped */
+        .policy = WEIR_FAIL_FAST }); /* a failure stops the other jobs */
 
     if (err != 0)
         return err;
@@ -111,10 +112,10 @@ static int have_party(struct family *family, struct person *people,
     for (int i = 0; i < PEOPLE && err == 0; i++) {
         struct weir_result r;
 
-        /* Waits inside a job: this worker runs jobs of the group. */
+        /* This waits inside a job: the worker runs jobs of the group. */
         err = weir_group_get(group, (uint64_t)i, &r, WEIR_FOREVER);
         if (err == 0)
-            err = r.status; /* of greet() */
+            err = r.status; /* what greet() returned */
         if (err == 0)
             answers[i] = ((const struct person *)r.arg)->answer;
     }
@@ -133,7 +134,7 @@ static int evening(struct weir_context *cx, void *arg)
     return err;
 }
 
-/* Both evenings, side by side. Returns 0 or the first error. */
+/* Run both evenings concurrently. Returns 0 or the first error. */
 static int have_evenings(struct family *family, struct evening *evenings)
 {
     struct weir_job jobs[EVENINGS];
@@ -150,12 +151,12 @@ static int have_evenings(struct family *family, struct evening *evenings)
     n = weir_group_submit(group, jobs, EVENINGS, WEIR_FOREVER);
     err = n < 0 ? (int)n : weir_group_wait(group, WEIR_FOREVER);
     if (err == 0)
-        err = weir_group_status(group); /* of the first that failed */
+        err = weir_group_status(group); /* of the first failed job */
     weir_group_destroy(group);
     return err;
 }
 
-/* ---- what is predicted, printed and checked ---- */
+/* ---- prediction, output, checks ---- */
 
 static const struct evening everybody[EVENINGS] = {
     { .people = { { { .name = "joe", .seconds = 5 },
@@ -172,10 +173,10 @@ static const struct evening everybody[EVENINGS] = {
                     { .name = "alexandra", .seconds = 1 } } } },
 };
 
-/* With a worker for everybody a party takes as long as its longest stay. With
- * fewer, an evening has one worker at most, whose wait runs its people one
- * after another; and with one worker the evenings come one after another too.
- * Returns when all of it is over. */
+/* Fill in the predicted times. With enough workers for all people a party takes
+ * as long as its longest stay. With fewer, each evening has at most one worker,
+ * which runs its people one after another while it waits; with a single worker
+ * the evenings run one after the other too. Returns when everything is over. */
 static double predict(struct evening *evenings, int workers, double scale)
 {
     double at[EVENINGS] = { 0 }, end = 0;
@@ -199,8 +200,9 @@ static double predict(struct evening *evenings, int workers, double scale)
     return end;
 }
 
-/* "[[joe, sam, bob], [jill, jane, mary]]", as the groups are.
- * Returns 0; 1 some answer is not at its place, and was said; or an error. */
+/* Print the answers nested like the groups: "[[joe, sam, bob], [jill, ...]]".
+ * Returns 0; 1 after a message if an answer is in the wrong place; or an
+ * error. */
 static int print_answers(struct nested *n, const struct evening *e)
 {
     struct text line = { 0 };
@@ -211,7 +213,7 @@ static int print_answers(struct nested *n, const struct evening *e)
         const char *got = e->answers[i / PEOPLE][i % PEOPLE];
 
         if (got == NULL || strcmp(got, name) != 0) {
-            say("weir show nested: %s has the place of %s",
+            say("weir show nested: %s is in the place of %s",
                 got != NULL ? got : "nobody", name);
             text_free(&line);
             return 1;
@@ -225,11 +227,11 @@ static int print_answers(struct nested *n, const struct evening *e)
     return err;
 }
 
-/* All of it on a pool of so many workers; `stays` is there the while, beside
- * the pool's other jobs and of no group. NULL: nobody. Where there is a worker
- * for everybody an evening may find that others run all three of a party:
- * then it has nothing to help with and only waits, and the pool grows by one
- * in its place. */
+/* Run both evenings on a pool of `workers`, and concurrently the job of
+ * `stays`, which belongs to no group, unless `stays` is NULL. With enough
+ * workers for all people an evening may find that other workers run all jobs of
+ * its party. Then it cannot help, so it blocks, and the pool grows by one
+ * worker. Returns 0, 1 or an error, like print_answers(). */
 static int on_workers(struct nested *n, int workers, struct person *stays)
 {
     struct evening evenings[EVENINGS];
@@ -261,9 +263,9 @@ static int on_workers(struct nested *n, int workers, struct person *stays)
                            end, nested_since(family.began));
     for (int i = 0; i < EVENINGS && err == 0; i++)
         err = print_answers(n, &evenings[i]);
-    if (err == 0) /* `stays` too */
+    if (err == 0) /* wait for the job of `stays` too */
         err = weir_pool_close(family.pool, WEIR_DRAIN, WEIR_FOREVER);
-    weir_pool_destroy(family.pool); /* after an error: stops what runs */
+    weir_pool_destroy(family.pool); /* after an error: stops running jobs */
     if (err == 0 && stays != NULL && stays->answer == NULL)
         return -ECANCELED;
     return err;
@@ -272,25 +274,26 @@ static int on_workers(struct nested *n, int workers, struct person *stays)
 int nested_family(struct nested *n)
 {
     struct person background = { .name = "background", .seconds = 20 };
-    int err = nested_print(n, "parties in evenings, beside a long job, on"
-                           " seven workers; times %g\n", n->scale);
+    int err = nested_print(n, "nested groups (evenings of parties) and a long"
+                           " job, on seven workers; scale %g\n", n->scale);
 
     return err != 0 ? err : on_workers(n, 7, &background);
 }
 
 int nested_few(struct nested *n)
 {
-    int err = nested_print(n, "the same without the long job, on two"
-                           " workers; times %g\n", n->scale);
+    int err = nested_print(n, "the same groups without the long job, on two"
+                           " workers; scale %g\n", n->scale);
 
     if (err == 0)
         err = on_workers(n, 2, NULL);
     if (err == 0)
-        err = nested_print(n, "and on one worker; times %g\n", n->scale);
+        err = nested_print(n, "the same groups on one worker; scale %g\n",
+                           n->scale);
     return err != 0 ? err : on_workers(n, 1, NULL);
 }
 
-/* ---- what the parts share ---- */
+/* ---- shared by the parts ---- */
 
 int nested_print(struct nested *n, const char *format, ...)
 {
@@ -338,8 +341,8 @@ static const struct part {
 
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
-/* Which parts: from `first` on, before `end`. Returns EXIT_OK to go on,
- * another exit code, or -1: help was asked for. */
+/* Set which parts to run: from `first` to before `end`. Returns EXIT_OK to go
+ * on, -1 if help was printed, or another exit code. */
 static int read_options(struct nested *n, size_t *first, size_t *end, int argc,
                         char **argv)
 {
@@ -373,7 +376,7 @@ int show_nested(int argc, char **argv)
         return code < 0 ? EXIT_OK : code;
     screen = err = weir_writer_open(&n.screen, &(struct weir_writer_options){
         .fd = STDOUT_FILENO,
-        .batch_max = 1 }); /* a pipe never tears one line, even if we die */
+        .batch_max = 1 }); /* a write of one line to a pipe is never torn */
     for (; part < end && err == 0; part++)
         err = parts[part].show(&n);
     if (n.screen != NULL)
@@ -381,7 +384,7 @@ int show_nested(int argc, char **argv)
     weir_writer_destroy(n.screen);
     if (screen != 0)
         say("weir show nested: standard output: %s", strerror(-screen));
-    else if (err < 0) /* else it has been said */
+    else if (err < 0) /* if it is 1 there was a message already */
         say("weir show nested: %s", strerror(-err));
     return err == 0 && screen == 0 ? EXIT_OK : EXIT_BROKEN;
 }

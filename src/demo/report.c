@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * report.c - `weir report`: what results files say.
+ * report.c - `weir report`: summarises results files.
  *
- * All files together are one run, which may have been done in parts, by
- * several machines, and again: of each job the last record counts.
+ * All files together are treated as one run, which may have been divided among
+ * machines and resumed: if a job has several records, the last one counts.
  */
 #include "commands.h"
 #include "common/number.h"
@@ -18,27 +18,27 @@
 #include <weir/weir.h>
 
 static const char help[] =
-    "weir report [options] FILE... - what results files say\n"
+    "weir report [options] FILE... - summarise results files\n"
     "\n"
-    "Several files, as of shards, are taken as one; of several records of one\n"
-    "job the last counts.\n"
+    "Several files, such as those of shards, are read as one run. If a job\n"
+    "has several records, the last one counts.\n"
     "\n"
-    "      --json           as a JSON object\n"
-    "      --slowest N      so many of the slowest jobs (10)\n"
-    "      --timeline FILE  a picture of who did what when, as SVG\n"
-    "      --table          everything that was counted\n";
+    "      --json           print a JSON object\n"
+    "      --slowest N      list the N slowest jobs (10)\n"
+    "      --timeline FILE  draw a timeline of the workers as SVG\n"
+    "      --table          print all counters\n";
 
 struct report {
     int64_t slowest;
     int json, table;
     const char *timeline; /* or NULL */
-    struct file_out picture; /* there */
-    int first; /* of the files in argv */
+    struct file_out picture; /* the open file that `timeline` names */
+    int first;               /* index in argv of the first results file */
     struct entries entries;
     struct weir_table *stats;
-    /* What the entries say together. */
+    /* Totals over all entries. */
     int64_t began_ns, ended_ns;
-    size_t at_once;
+    size_t concurrency_peak;
 };
 
 static int read_options(struct report *r, int argc, char **argv)
@@ -75,10 +75,10 @@ static int read_files(struct report *r, int argc, char **argv)
             return err == -ENOMEM ? EXIT_BROKEN : EXIT_BAD_INPUT;
         }
         if (e->others != others)
-            say("%s: %llu line%s no record%s", argv[i],
+            say("%s: %llu line%s", argv[i],
                 (unsigned long long)(e->others - others),
-                e->others - others == 1 ? " is" : "s are",
-                e->others - others == 1 ? "" : "s");
+                e->others - others == 1 ? " is not a record"
+                                        : "s are not records");
         if (e->torn != torn)
             say("%s: the last line is torn", argv[i]);
     }
@@ -97,9 +97,9 @@ static int compare_times(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* How many ran at once at most: walk the starts and ends in order. Returns 0
- * or -ENOMEM. */
-static int find_at_once(struct report *r)
+/* Find how many jobs ran concurrently at most, by walking the starts and the
+ * ends in order of time. Returns 0 or -ENOMEM. */
+static int find_concurrency_peak(struct report *r)
 {
     const struct entries *e = &r->entries;
     int64_t *starts = malloc((e->count + 1) * sizeof(*starts));
@@ -122,22 +122,22 @@ static int find_at_once(struct report *r)
             over++;
         else
             begun++;
-        if (begun > over && begun - over > r->at_once)
-            r->at_once = begun - over;
+        if (begun > over && begun - over > r->concurrency_peak)
+            r->concurrency_peak = begun - over;
     }
     free(starts);
     free(ends);
     return 0;
 }
 
-/* Count everything. Returns 0 or an error. */
+/* Compute all statistics from the entries. Returns 0 or an error. */
 static int count(struct report *r)
 {
     const struct entries *e = &r->entries;
     int err = stats_create(&r->stats);
 
     if (err == 0)
-        err = entries_settle(&r->entries);
+        err = entries_separate(&r->entries);
     r->began_ns = INT64_MAX;
     for (size_t i = 0; i < e->count && err == 0; i++) {
         const struct entry *entry = &e->all[i];
@@ -156,7 +156,7 @@ static int count(struct report *r)
     }
     if (e->count == 0)
         r->began_ns = 0;
-    return err != 0 ? err : find_at_once(r);
+    return err != 0 ? err : find_concurrency_peak(r);
 }
 
 static double took(const struct report *r)
@@ -174,7 +174,8 @@ static int compare_slow(const void *a, const void *b)
     return (x->total_ns < y->total_ns) - (x->total_ns > y->total_ns);
 }
 
-/* Call fn for each of the slowest, the slowest first. Returns 0 or -ENOMEM. */
+/* Call fn for each of the `--slowest` jobs, the slowest first. Returns 0 or
+ * -ENOMEM. */
 static int each_slow(struct report *r, struct text *text,
                      void (*fn)(struct report *, struct text *,
                                 const struct entry *, const char *url))
@@ -238,7 +239,7 @@ static int add_table(struct report *r, struct text *text)
                 number_show(all.ok, shown[1]),
                 number_show(all.jobs - all.ok, shown[2]));
     if (e->superseded != 0)
-        text_printf(text, "; %s older record%s of them left out",
+        text_printf(text, "; %s older record%s of the same jobs ignored",
                     number_show(e->superseded, shown[3]),
                     e->superseded == 1 ? "" : "s");
     text_puts(text, "\n");
@@ -248,8 +249,8 @@ static int add_table(struct report *r, struct text *text)
     if (e->count > 0) {
         text_printf(text, "  %-22s %7.2f s\n", "first start to last end",
                     took(r));
-        text_printf(text, "  %-22s %7s\n", "most jobs at once",
-                    number_show(r->at_once, shown[0]));
+        text_printf(text, "  %-22s %7s\n", "peak concurrency",
+                    number_show(r->concurrency_peak, shown[0]));
     }
     stats_show_times(text, r->stats);
     stats_show_failures(text, r->stats);
@@ -272,7 +273,7 @@ static int add_json(struct report *r, struct text *text)
     text_printf(text, ",\"superseded\":%llu,\"not_records\":%llu,"
                 "\"took_s\":%.3f,\"most_at_once\":%zu,\"slowest\":[",
                 (unsigned long long)e->superseded,
-                (unsigned long long)e->others, took(r), r->at_once);
+                (unsigned long long)e->others, took(r), r->concurrency_peak);
     err = text->failed ? -ENOMEM : each_slow(r, text, json_slow);
     text_puts(text, "]}\n");
     return err;
@@ -322,16 +323,16 @@ static int draw(const struct report *r)
     return err == 0 ? EXIT_OK : EXIT_BROKEN;
 }
 
-/* See whether the picture may be written where it is to be: before anything
- * is read, for a shell pattern names results files easily. Returns an exit
- * code. */
+/* Open the timeline's file, and refuse one that is also an input: a shell
+ * pattern easily matches a results file. This happens before any file is read.
+ * Returns an exit code. */
 static int open_picture(struct report *r, int argc, char **argv)
 {
     int err;
 
     for (int i = r->first; i < argc; i++)
         if (file_same(argv[i], r->timeline)) {
-            say("weir report: --timeline is a file that is read: %s",
+            say("weir report: --timeline names an input file: %s",
                 r->timeline);
             return EXIT_BAD_INPUT;
         }

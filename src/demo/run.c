@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * run.c - `weir run`: in which order it all happens, and the exit code. */
+ * run.c - `weir run`: the order of its steps, and the exit code. */
 #include "run/run.h"
 
 #include "commands.h"
@@ -15,15 +15,15 @@ static void on_signal(void *user, int number)
 {
     struct run *run = user;
 
-    /* However many of the others come, there is room for Ctrl-C. */
+    /* Keep half of the queue free for Ctrl-C, however many of these arrive. */
     if ((number == SIGUSR1 || number == SIGUSR2) &&
         weir_queue_count(run->events) >= EVENTS_ROOM / 2)
         return;
     weir_queue_put(run->events, &number, WEIR_NO_WAIT);
 }
 
-/* Write what was accepted; while this waits, as for a pipe that nobody reads,
- * signals are still taken. */
+/* Write all accepted records. If this blocks, for example on a pipe that
+ * nobody reads, signals still work. */
 static void close_writers(struct run *run)
 {
     int none = 0, err = weir_writer_close(run->results, WEIR_FOREVER);
@@ -52,7 +52,7 @@ static int work(struct run *run)
     return 0;
 }
 
-/* How many workers there were: more than at first after SIGUSR1. */
+/* Return the number of workers there have been, which SIGUSR1 can increase. */
 static size_t lanes(const struct run *run)
 {
     size_t most = (size_t)run->options->workers;
@@ -63,7 +63,7 @@ static size_t lanes(const struct run *run)
     return most;
 }
 
-/* Write the files about the run that were asked for. Returns an exit code. */
+/* Write trace, timeline and summary as requested. Returns an exit code. */
 static int write_files(struct run *run)
 {
     const struct run_options *o = run->options;
@@ -84,7 +84,7 @@ static int write_files(struct run *run)
     return code;
 }
 
-/* Say how it went. Returns an exit code. */
+/* Print the summary and write the other files. Returns an exit code. */
 static int finish(struct run *run)
 {
     const struct run_options *o = run->options;
@@ -110,7 +110,7 @@ static int finish(struct run *run)
     return all.ok == all.jobs ? EXIT_OK : EXIT_SOME_FAILED;
 }
 
-/* Read everything, do nothing. Returns an exit code. */
+/* --dry-run: read everything, send nothing. Returns an exit code. */
 static int rehearse(struct run *run)
 {
     source_run(run);
@@ -121,9 +121,9 @@ static int rehearse(struct run *run)
     return run->refused != 0 ? EXIT_BAD_INPUT : EXIT_OK;
 }
 
-/* Start the workers and run every job. Returns an exit code, or that of
- * finish() if *go_on. */
-static int perform(struct run *run, struct run_options *o, int *go_on)
+/* Start the workers and run every job. Sets *complete if the jobs were run:
+ * then finish() determines the exit code. Else returns an exit code. */
+static int perform(struct run *run, struct run_options *o, int *complete)
 {
     int code = setup_workers(run, o), err = 0;
 
@@ -137,32 +137,32 @@ static int perform(struct run *run, struct run_options *o, int *go_on)
     err = work(run);
     if (err != 0)
         return run_broken("starting threads", err);
-    *go_on = 1;
+    *complete = 1;
     return EXIT_OK;
 }
 
-/* The same, with somebody who takes signals from before the first worker is
- * started to after the last has ended. Returns an exit code; in *signal the
- * one that came, or 0. */
+/* Call perform() with a thread that receives signals from before the first
+ * worker starts until the last has ended. Returns an exit code; sets *signal
+ * to the signal that arrived, or 0. */
 static int perform_with_signals(struct run *run, struct run_options *o,
                                 int *signal)
 {
     struct signals *signals;
-    int code = EXIT_BROKEN, go_on = 0, err;
+    int code = EXIT_BROKEN, complete = 0, err;
 
     signals_block();
     signals_block_also(SIGUSR1);
     signals_block_also(SIGUSR2);
     err = signals_start(&signals, on_signal, run);
     if (err == 0)
-        code = perform(run, o, &go_on);
+        code = perform(run, o, &complete);
     *signal = signals_stop(signals);
-    /* What is left may wait for a reader of a pipe, and nobody takes signals
-     * any more. */
+    /* finish() may block on a pipe that nobody reads, and no thread receives
+     * signals any more, so let them end the program. */
     signals_unblock();
     if (err != 0)
         return run_broken("starting threads", err);
-    return go_on ? finish(run) : code;
+    return complete ? finish(run) : code;
 }
 
 int command_run(int argc, char **argv)
@@ -170,7 +170,7 @@ int command_run(int argc, char **argv)
     struct run_options options;
     struct run run = { .options = &options, .stop_pipe = { -1, -1 },
                        .starts.lock = PTHREAD_MUTEX_INITIALIZER,
-                       .hop.lock = PTHREAD_MUTEX_INITIALIZER,
+                       .redirecting.lock = PTHREAD_MUTEX_INITIALIZER,
                        .marks.lock = PTHREAD_MUTEX_INITIALIZER };
     int code = options_read(&options, argc, argv);
     int signal = 0, err;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * say_after.c - `weir show letters --say-after`: in series, and together.
+ * say_after.c - `weir show letters --say-after`: two delays, in series and
+ * concurrently.
  *
- * Two things that take a while take the sum when one thread does them in
- * turn, and the longer of the two when each has a thread. Lines go through a
- * writer, so that two words at the same moment are two whole lines.
+ * Two delays take the sum of both if one thread waits for them in series, and
+ * the longer of the two if each has its own thread. Lines go through a writer,
+ * so two words at the same moment are printed as two whole lines.
  */
 #include "commands.h"
 #include "common/text.h"
@@ -17,8 +18,9 @@
 
 struct word {
     const char *text;
-    double after, predicted; /* seconds: from its start, from `began` */
-    double scale;            /* of both */
+    double after;     /* delay in seconds */
+    double predicted; /* when it is printed, in seconds from `began` */
+    double scale;     /* multiplies both */
     struct weir_writer *screen;
     int64_t began;
     pthread_t thread;
@@ -48,7 +50,7 @@ static void *say_after(void *arg)
     return NULL;
 }
 
-/* Each word when the one before has been said. Returns 0 or an error. */
+/* Say each word after the one before it. Returns 0 or an error. */
 static int in_series(struct weir_writer *screen, double scale)
 {
     struct word words[] = { { .text = "hello", .after = 2, .predicted = 2 },
@@ -67,12 +69,12 @@ static int in_series(struct weir_writer *screen, double scale)
     return err;
 }
 
-/* A thread for each word. Returns 0 or an error. */
-static int together(struct weir_writer *screen, double scale)
+/* Say each word in its own thread. Returns 0 or an error. */
+static int concurrently(struct weir_writer *screen, double scale)
 {
     struct word words[] = { { .text = "hello", .after = 3, .predicted = 3 },
                             { .text = "world", .after = 3, .predicted = 3 } };
-    char title[] = "together: hello and world after 3 s each\n";
+    char title[] = "concurrently: hello and world after 3 s each\n";
     int err = print(screen, title), started = 0;
     int64_t began = weir_now();
 
@@ -101,7 +103,7 @@ int show_say_after(double scale)
     if (err == 0)
         err = in_series(screen, scale);
     if (err == 0)
-        err = together(screen, scale);
+        err = concurrently(screen, scale);
     if (screen != NULL)
         written = weir_writer_close(screen, WEIR_FOREVER);
     weir_writer_destroy(screen);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * serve.c - `weir serve`: the loopback server until a signal comes. */
+ * serve.c - `weir serve`: runs the loopback server until a signal arrives. */
 #include "commands.h"
 #include "serve/server.h"
 #include "common/settings.h"
@@ -11,19 +11,19 @@
 #include <string.h>
 
 static const char help[] =
-    "weir serve [options] - a server on 127.0.0.1 to try things on\n"
+    "weir serve [options] - run a test server on 127.0.0.1\n"
     "\n"
-    "  --port N      listen there; 0: the system chooses (0)\n"
-    "  --workers N   connections served at once; more take turns (256)\n"
+    "  --port N      port to listen on; 0 lets the system choose (0)\n"
+    "  --workers N   connections served concurrently; others wait (256)\n"
     "\n"
-    "It prints its address and serves until Ctrl-C:\n"
+    "It prints its address and serves these paths until Ctrl-C:\n"
     "  /delay/S      answers after S seconds, up to 3600\n"
-    "  /status/N     answers with that status, 200 to 599;\n"
-    "                ?retry-after=S asks to be left alone for S seconds\n"
+    "  /status/N     answers with status N, 200 to 599;\n"
+    "                ?retry-after=S adds the header Retry-After to a failure\n"
     "  /bytes/N      sends N bytes, up to 100 MiB\n"
-    "  /unstable     500 and 200 in turn\n"
+    "  /unstable     answers 500 and 200 alternately\n"
     "  /redirect/N   redirects N times, up to 1000\n"
-    "  /headers      the request's headers as JSON\n";
+    "  /headers      returns the request's headers as JSON\n";
 
 int command_serve(int argc, char **argv)
 {
@@ -47,7 +47,7 @@ int command_serve(int argc, char **argv)
         say("weir serve: 127.0.0.1:%d: %s", (int)port, strerror(-err));
         return EXIT_BROKEN;
     }
-    signals_unblock(); /* nobody may read this */
+    signals_unblock(); /* printing may block on a pipe without a reader */
     printf("listening on http://127.0.0.1:%d\n", server_port(server));
     err = fflush(stdout);
     signals_block();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * show.c - `weir show`: finds the scenario, or lists them. */
+ * show.c - `weir show`: runs a scenario, or lists the scenarios. */
 #include "commands.h"
 #include "common/settings.h"
 #include "common/text.h"
@@ -7,11 +7,11 @@
 #include <string.h>
 
 static const char list[] =
-    "Scenarios; 'weir show NAME --help' tells their options:\n"
+    "Scenarios; 'weir show NAME --help' lists the options of one:\n"
     "\n"
-    "  template    jobs that share a table and a file, a few at a time\n"
+    "  template    jobs with a concurrency limit, a shared table and a file\n"
     "  kata        a bounded queue between producers and consumers\n"
-    "  letters     producers and consumers without end, and Ctrl-C\n"
+    "  letters     producers and consumers that run until Ctrl-C\n"
     "  submitters  many submitters, one pool, results matched to inputs\n"
     "  nested      jobs that submit jobs and wait, and a pool that grows\n";
 

@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: MIT
  * submitters.c - `weir show submitters`: many submitters, one pool.
  *
- * A submitter is a thread that has jobs done by others: it makes a group
- * (weir_group) on a pool they all share, submits, waits in line, and goes on
- * when it has its results, each at its own input. How many jobs run at once,
- * and how many start in a second, is the pool's business:
+ * Each submitter is a thread that creates a group (weir_group) on a shared
+ * pool, submits jobs, and waits for their results, each of which it stores at
+ * the index of its input. The pool alone limits how many jobs run at the same
+ * time and how many start per second:
  *
- *   submitter --> group --.                          .--> worker
- *   submitter --> group ---+--> pool: line, gate ---+
- *   submitter --> group --'                          '--> worker
+ *   submitter --> group --.                           .--> worker
+ *   submitter --> group ---+--> pool: queue, gate ---+
+ *   submitter --> group --'                           '--> worker
+ *
+ * The scenario has three parts:
  *
  *   1. the same submitters under five limits, which only the pool knows;
  *   2. two submitters on two workers: each knows when its own jobs are done;
- *   3. results as they come (weir_group_next), or in the order of the input
- *      (weir_group_get); either way a result names its input.
+ *   3. results in completion order (weir_group_next) and in input order
+ *      (weir_group_get); in both cases a result names its input.
  *
- * Take this file as a starting point: job() is the work, submitter() the one
- * who wants it done. Nothing here has to be saved, so Ctrl-C does what it
- * does to any program; letters.c shows how to end in an orderly way.
+ * Use this file as a starting point: job() is the work, submitter() submits it.
+ * Ctrl-C simply ends the program, because nothing has to be saved; letters.c
+ * shows how to end in an orderly way.
  */
 #include "commands.h"
 #include "common/settings.h"
@@ -31,29 +33,29 @@
 #include <time.h>
 #include <weir/weir.h>
 
-#define MOST    6               /* submitters, or jobs of one */
-#define LOOK_NS (20 * WEIR_MS)  /* how often a job looks whether to stop */
+#define MOST    6               /* most submitters, and most jobs of one */
+#define LOOK_NS (20 * WEIR_MS)  /* how often a job checks for a stop request */
 
 static const char help[] =
     "weir show submitters [options] - many submitters, one pool\n"
     "\n"
-    "  --seed N    the same random delays each time (any)\n"
-    "  --scale X   multiply every delay, the second of the rate too (1)\n";
+    "  --seed N    seed of the random delays (random)\n"
+    "  --scale X   multiply every delay, and the period of the rate (1)\n";
 
 struct work {
-    int who, input; /* the question */
-    double seconds; /* that it takes to find the answer */
+    int who, input; /* the question: numbers of submitter and input */
+    double seconds; /* how long it takes to find the answer */
     int answer;
 };
 
 struct submitter {
     struct weir_pool *pool;
-    struct weir_queue *in_line; /* told once all of its jobs are in line */
-    int number;                 /* from 0 */
-    int count;                  /* of its jobs */
+    struct weir_queue *submitted; /* gets `number` after the last submit */
+    int number;                   /* from 0 */
+    int count;                    /* number of its jobs */
     struct work work[MOST];
-    int answers[MOST];          /* at the place of their inputs */
-    int64_t done;               /* when it had all of them */
+    int answers[MOST];            /* in the order of the inputs */
+    int64_t done;                 /* when it had all answers */
     pthread_t thread;
     int err;
 };
@@ -65,32 +67,32 @@ struct scenario {
 
 /* ---- the work of one job, on a worker's thread ---- */
 
-/* No two questions have the same answer: what is mixed up is found. */
+/* No two questions have the same answer, so a mixed-up answer is detected. */
 static int right_answer(int who, int input)
 {
     return 100 * (who + 1) + input;
 }
 
-/* Keeps its permit all the while, as work does. weir_sleep() would hand it
- * on, and then a limit of two were none. */
+/* Simulates work, so it keeps its permit all the time. weir_sleep() would
+ * release the permit, and the limit would have no effect. */
 static int job(struct weir_context *cx, void *arg)
 {
     struct work *work = arg;
     int64_t end = weir_after((int64_t)ceil(work->seconds * 1e9)), left;
 
     while ((left = end - weir_now()) > 0) {
-        struct timespec nap = { .tv_nsec = (long)(left < LOOK_NS ? left
-                                                                 : LOOK_NS) };
+        struct timespec pause = {
+            .tv_nsec = (long)(left < LOOK_NS ? left : LOOK_NS) };
 
         if (weir_stop_requested(cx))
             return -ECANCELED;
-        nanosleep(&nap, NULL); /* woken early: there is something left */
+        nanosleep(&pause, NULL); /* if it ends early the loop continues */
     }
     work->answer = right_answer(work->who, work->input);
     return 0;
 }
 
-/* ---- who wants it done, each on a thread of its own ---- */
+/* ---- the submitters, each in its own thread ---- */
 
 static int submit(struct weir_group *group, struct work *work)
 {
@@ -108,13 +110,13 @@ static void *submitter(void *arg)
 
     for (int i = 0; i < me->count && err == 0; i++)
         err = submit(group, &me->work[i]);
-    weir_queue_put(me->in_line, &me->number, WEIR_FOREVER);
+    weir_queue_put(me->submitted, &me->number, WEIR_FOREVER);
     for (int i = 0; i < me->count && err == 0; i++) {
         struct weir_result r;
 
         err = weir_group_get(group, (uint64_t)i, &r, WEIR_FOREVER);
         if (err == 0)
-            err = r.status; /* of job() */
+            err = r.status; /* what job() returned */
         if (err == 0)
             me->answers[i] = ((const struct work *)r.arg)->answer;
     }
@@ -124,40 +126,40 @@ static void *submitter(void *arg)
     return NULL;
 }
 
-/* Let submitters do what they do until each has its results. `in_turn`: one
- * stands in line before the next one comes, so that the order is known.
- * Returns 0 or the first error. */
+/* Run the submitters until each has its results. With `in_turn` each submits
+ * its jobs before the next one starts, so that their order is known. Returns 0
+ * or the first error. */
 static int let_submit(struct weir_pool *pool, struct submitter *all, int count,
                       int in_turn)
 {
-    struct weir_queue *in_line; /* of int */
+    struct weir_queue *submitted; /* of int */
     int started = 0, who;
-    int err = weir_queue_create(&in_line, &(struct weir_queue_options){
+    int err = weir_queue_create(&submitted, &(struct weir_queue_options){
         .item_bytes = sizeof(who), .capacity = MOST });
 
     while (started < count && err == 0) {
         struct submitter *s = &all[started];
 
         s->pool = pool;
-        s->in_line = in_line;
+        s->submitted = submitted;
         err = -pthread_create(&s->thread, NULL, submitter, s);
         started += err == 0;
         if (err == 0 && in_turn)
-            err = weir_queue_take(in_line, &who, WEIR_FOREVER);
+            err = weir_queue_take(submitted, &who, WEIR_FOREVER);
     }
-    if (err != 0) /* do not wait for what is not needed any more */
+    if (err != 0) /* do not wait for jobs that are not needed any more */
         weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER);
     for (int i = 0; i < started; i++) {
         pthread_join(all[i].thread, NULL);
         err = err != 0 ? err : all[i].err;
     }
-    weir_queue_destroy(in_line);
+    weir_queue_destroy(submitted);
     return err;
 }
 
-/* ---- what is printed, and checked ---- */
+/* ---- output and checks ---- */
 
-/* Print one whole line now, in one piece. Returns 0 or an error. */
+/* Print one whole line immediately. Returns 0 or an error. */
 static int print(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
 
@@ -177,7 +179,7 @@ static double since(int64_t began)
     return (double)(weir_now() - began) / WEIR_S;
 }
 
-/* Returns 0, or 1: some answer is not at its question. */
+/* Returns 0; 1 after a message if an answer does not match its question. */
 static int check(const struct submitter *all, int count)
 {
     for (int s = 0; s < count; s++)
@@ -193,7 +195,7 @@ static int check(const struct submitter *all, int count)
     return 0;
 }
 
-/* Give a submitter one more job. */
+/* Add a job to a submitter. */
 static void add_work(struct submitter *s, double seconds)
 {
     s->work[s->count] = (struct work){
@@ -201,10 +203,11 @@ static void add_work(struct submitter *s, double seconds)
     s->count++;
 }
 
-/* ---- 1: one pool after another, the same submitters ---- */
+/* ---- 1: the same submitters under five limits ---- */
 
-/* Work it out: each job in turn takes the permit that is free first, and
- * starts no earlier than its slot, of which there is one in `period`. */
+/* Predict the time: each job in turn takes the permit that is free first, and
+ * starts no earlier than its tick of the rate, of which there is one per
+ * `period`. */
 static double predict(const double *seconds, int count, int permits,
                       double period)
 {
@@ -222,7 +225,8 @@ static double predict(const double *seconds, int count, int permits,
     return end;
 }
 
-/* The delays, submitted by one submitter each, under one limit. */
+/* Run one submitter per delay under a limit, and print a line. Returns 0, 1 or
+ * an error. */
 static int under_limit(const char *name, const struct weir_pool_options *limit,
                        const double *seconds, int count)
 {
@@ -230,7 +234,7 @@ static int under_limit(const char *name, const struct weir_pool_options *limit,
     int permits = limit->limit != 0 ? limit->limit : limit->workers;
     double period = limit->rate_per_s > 0 ? 1 / limit->rate_per_s : 0;
     struct weir_pool *pool;
-    int64_t began = weir_now(); /* a pool's slots count from here */
+    int64_t began = weir_now(); /* the ticks of the pool begin here */
     double took;
     int err = weir_pool_create(&pool, limit);
 
@@ -257,13 +261,13 @@ static int show_limits(const struct scenario *sc)
         struct weir_pool_options limit;
     } pools[] = {
         { "one worker", { .workers = 1 } },
-        { "two at once", { .workers = 6, .limit = 2 } },
-        { "three at once", { .workers = 6, .limit = 3 } },
+        { "limit of two", { .workers = 6, .limit = 2 } },
+        { "limit of three", { .workers = 6, .limit = 3 } },
         { "one start per second", { .workers = 6, .rate_per_s = 1 } },
         { "no limit, six workers", { .workers = 6 } },
     };
     double seconds[MOST] = { 2, 1, 4, 2, 5, 1 };
-    int err = print("six submitters of one job each, 2 1 4 2 5 1 s, times %g\n",
+    int err = print("six submitters of one job each, 2 1 4 2 5 1 s, scale %g\n",
                     sc->scale);
 
     for (int i = 0; i < MOST; i++)
@@ -293,7 +297,7 @@ static uint64_t next_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* "  main_0: 0→100 1→101" and so on. Returns 0 or an error. */
+/* Print "  main_0: 0→100 1→101 ...". Returns 0 or an error. */
 static int print_answers(const struct submitter *s, int64_t began)
 {
     struct text line = { 0 };
@@ -302,7 +306,7 @@ static int print_answers(const struct submitter *s, int64_t began)
     text_printf(&line, "  main_%d:", s->number);
     for (int i = 0; i < s->count; i++)
         text_printf(&line, " %d%s%d", i, "\u2192", s->answers[i]);
-    text_printf(&line, "  all its own after %.2f s",
+    text_printf(&line, "  all received after %.2f s",
                 (double)(s->done - began) / WEIR_S);
     err = line.failed ? -ENOMEM : print("%s\n", line.data);
     text_free(&line);
@@ -330,8 +334,8 @@ static int show_two(const struct scenario *sc)
     if (err != 0)
         return err;
     began = weir_now();
-    /* Room for what runs and no more: submitting waits too, and the jobs of
-     * the two mix. */
+    /* There is room only for the running jobs, so submitting waits too, and the
+     * jobs of the two submitters mix. */
     err = weir_pool_create(&pool, &(struct weir_pool_options){
         .workers = 2, .capacity = 2 });
     if (err == 0)
@@ -342,7 +346,7 @@ static int show_two(const struct scenario *sc)
     for (int i = 0; i < 2 && err == 0; i++)
         err = print_answers(&two[i], began);
     if (err == 0)
-        err = print("  both, not less than %.2f s, after %.2f s\n",
+        err = print("  both after, lower bound %.2f s, measured %.2f s\n",
                     fmax(sum / 2, longest),
                     (double)((two[0].done > two[1].done ? two[0].done
                                                         : two[1].done) -
@@ -350,18 +354,19 @@ static int show_two(const struct scenario *sc)
     return err;
 }
 
-/* ---- 3: as they come, or in the order of the input ---- */
+/* ---- 3: completion order and input order ---- */
 
 #define FOUR 4
 
 struct arrival {
     int input;
-    double seconds, at; /* of the job; when the result was there */
+    double seconds; /* the job's delay */
+    double at;      /* when its result was received */
 };
 
-/* Four jobs, and their results in the order in which they were handed out.
- * Returns 0 or an error. */
-static int collect(const struct scenario *sc, int as_they_come,
+/* Run four jobs, and note the results in the order in which they are received.
+ * Returns 0, 1 or an error. */
+static int collect(const struct scenario *sc, int by_completion,
                    struct arrival *arrivals)
 {
     static const double delays[FOUR] = { 5, 4, 3, 2 };
@@ -382,7 +387,7 @@ static int collect(const struct scenario *sc, int as_they_come,
         struct weir_result r;
         const struct work *work;
 
-        err = as_they_come
+        err = by_completion
                   ? weir_group_next(group, &r, WEIR_FOREVER)
                   : weir_group_get(group, (uint64_t)i, &r, WEIR_FOREVER);
         if (err != 0 || (err = r.status) != 0)
@@ -408,11 +413,11 @@ static int show_order(const struct scenario *sc)
     if (err == 0)
         err = collect(sc, 0, input);
     if (err == 0)
-        err = print("  %-30s    %s\n", "in order of completion",
-                    "in order of input");
+        err = print("  %-30s    %s\n", "in completion order",
+                    "in input order");
     for (int i = 0; i < FOUR && err == 0; i++)
-        err = print("  input %d, %.2f s: had at %.2f s"
-                    "    input %d, %.2f s: had at %.2f s\n",
+        err = print("  input %d, %.2f s: got at %.2f s"
+                    "    input %d, %.2f s: got at %.2f s\n",
                     come[i].input, come[i].seconds, come[i].at,
                     input[i].input, input[i].seconds, input[i].at);
     return err;
@@ -420,7 +425,7 @@ static int show_order(const struct scenario *sc)
 
 /* ---- options ---- */
 
-/* Returns EXIT_OK to go on, another exit code, or -1: help was asked for. */
+/* Returns EXIT_OK to go on, -1 if help was printed, or another exit code. */
 static int read_options(struct scenario *sc, int argc, char **argv)
 {
     int code;
@@ -452,7 +457,7 @@ int show_submitters(int argc, char **argv)
         err = show_two(&sc);
     if (err == 0)
         err = show_order(&sc);
-    if (err < 0) /* else check() has said it */
+    if (err < 0) /* if it is 1, check() has printed a message */
         say("weir show submitters: %s%s",
             ferror(stdout) ? "standard output: " : "", strerror(-err));
     return err == 0 ? EXIT_OK : EXIT_BROKEN;

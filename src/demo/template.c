@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * template.c - `weir show template`: the three features in one place.
+ * template.c - `weir show template`: three features in one place.
  *
- * A queue of jobs. Each one does some work and saves what it found both in
- * memory and in a file:
+ * Each job of a queue does some work and saves the result both in memory and
+ * in a file:
  *
  *   1. every job writes to one shared table (weir_table);
- *   2. no more than --limit jobs run at once (weir_pool, its gate);
- *   3. file updates are serialized: one thread owns the file (weir_writer),
- *      and what a write takes does not hold up who gets the next permit.
+ *   2. at most --limit jobs run at the same time (the gate of weir_pool);
+ *   3. file updates are serialized: one thread owns the file (weir_writer), so
+ *      a job releases its permit without waiting for a slow write.
  *
- * Take this file as a starting point: scenario() is the whole flow, job() is
- * the work. The rest is options and what is printed.
+ * Use this file as a starting point: scenario() is the whole flow, job() is the
+ * work. The rest is options and output.
  */
 #include "commands.h"
 #include "common/descriptors.h"
@@ -30,16 +30,16 @@
 static const char help[] =
     "weir show template [options] - jobs that share a table and a file\n"
     "\n"
-    "  --limit N         jobs at once (3)                    WEIR_LIMIT\n"
-    "  --write-delay S   seconds for each job's record (0)   WEIR_WRITE_DELAY\n"
+    "  --limit N         concurrency limit (3)               WEIR_LIMIT\n"
+    "  --write-delay S   seconds to write a record (0)       WEIR_WRITE_DELAY\n"
     "  --hold            keep the permit during the write    WEIR_HOLD=1\n"
-    "  -n, --count N     jobs (10)                           WEIR_COUNT\n"
-    "  --seed N          random delays; the fixed list has   WEIR_SEED\n"
-    "                    10 jobs and no other number\n"
+    "  -n, --count N     number of jobs (10)                 WEIR_COUNT\n"
+    "  --seed N          random delays instead of the fixed  WEIR_SEED\n"
+    "                    list, which has 10 jobs\n"
     "  --scale X         multiply every delay (1)            WEIR_SCALE\n"
-    "  --output FILE     appended (template.ndjson)          WEIR_OUTPUT\n"
+    "  --output FILE     file to append to (template.ndjson) WEIR_OUTPUT\n"
     "\n"
-    "An option goes before its environment variable.\n";
+    "An option overrides its environment variable.\n";
 
 struct scenario {
     struct plan plan;
@@ -50,8 +50,8 @@ struct scenario {
     struct weir_pool *pool;
     struct weir_table *table;   /* URL -> trace id */
     struct weir_writer *writer;
-    atomic_llong write_delay;   /* of the records that are written now, ns */
-    atomic_int failed;          /* jobs */
+    atomic_llong write_delay;   /* ns per record that is written now */
+    atomic_int failed;          /* number of failed jobs */
 };
 
 struct call {
@@ -73,7 +73,7 @@ static int write_line(struct scenario *s, struct text *line)
     return err;
 }
 
-/* Save in memory and in the file. */
+/* Save a result in the table and in the file. */
 static int save(struct scenario *s, const char *url, const char *trace,
                 double seconds)
 {
@@ -91,8 +91,8 @@ static int save(struct scenario *s, const char *url, const char *trace,
     return err;
 }
 
-/* A delay in seconds with three decimals, or more where scaling needs them.
- */
+/* Print a delay in seconds with three decimals, or more if scaling makes them
+ * necessary. */
 static void show_seconds(char *buffer, size_t bytes, double seconds)
 {
     size_t length;
@@ -142,7 +142,7 @@ static int job(struct weir_context *cx, void *arg)
 
 /* ---- the flow ---- */
 
-/* On the writer's thread, before each record: as if the file were slow. */
+/* Called on the writer's thread before each record: simulates a slow file. */
 static void slow_down(void *user, size_t records, size_t bytes)
 {
     struct scenario *s = user;
@@ -156,8 +156,7 @@ static void slow_down(void *user, size_t records, size_t bytes)
         ;
 }
 
-/* Make what the jobs share. Returns 0 or an error; *what is then what could
- * not be had. */
+/* Create what the jobs share. Returns 0 or an error, which *what names. */
 static int set_up(struct scenario *s, const char **what)
 {
     int err = server_start(&s->server, &(struct server_options){
@@ -179,7 +178,7 @@ static int set_up(struct scenario *s, const char **what)
         *what = "starting the workers";
     if (err == 0)
         err = weir_pool_create(&s->pool, &(struct weir_pool_options){
-            .workers = s->plan.count, /* it is the gate that limits */
+            .workers = s->plan.count, /* the gate limits concurrency */
             .limit = s->plan.limit,
             .worker_start = weir_http_worker_start,
             .worker_stop = weir_http_worker_stop,
@@ -188,8 +187,8 @@ static int set_up(struct scenario *s, const char **what)
     return err;
 }
 
-/* The first line, then every job, until all of it is in the file. Returns 0
- * or an error. */
+/* Write the first line, run every job, and wait until all records are in the
+ * file. Returns 0 or an error. */
 static int run_jobs(struct scenario *s, struct call *calls)
 {
     struct text line = { 0 };
@@ -199,7 +198,8 @@ static int run_jobs(struct scenario *s, struct call *calls)
     err = write_line(s, &line);
     if (err == 0)
         err = weir_writer_flush(s->writer, WEIR_FOREVER);
-    /* From here to the next flush only jobs write. */
+    /* Delay only the records of jobs, which are written until the next flush.
+     */
     atomic_store(&s->write_delay, (long long)(s->plan.write_delay *
                                               s->plan.scale * 1e9));
     for (int i = 0; i < count && err == 0; i++) {
@@ -217,7 +217,7 @@ static int run_jobs(struct scenario *s, struct call *calls)
     return err;
 }
 
-/* One entry of the table, for the screen and for the file. */
+/* Print one entry of the table, and write it to the file. */
 static int show_entry(void *user, struct weir_bytes key,
                       struct weir_bytes value)
 {
@@ -238,13 +238,13 @@ static void show_times(const struct scenario *s, double took)
 {
     struct estimates e = plan_estimate(&s->plan);
 
-    printf("%d jobs, %d at once, %g s for each write%s, delays times %g\n",
+    printf("%d jobs, concurrency limit %d, %g s per write%s, scale %g\n",
            s->plan.count, s->plan.limit, s->plan.write_delay,
            s->hold ? " with the permit held" : "", s->plan.scale);
-    printf("  one after another      %7.2f s\n", e.in_turn);
-    printf("  at once, roughly       %7.2f s\n", e.roughly);
-    printf("  at once, not less than %7.2f s, nor than %.2f s\n", e.no_less,
-           e.no_less_2);
+    printf("  sequential             %7.2f s\n", e.sequential);
+    printf("  concurrent, estimated  %7.2f s\n", e.estimate);
+    printf("  lower bound, work      %7.2f s\n", e.bound_work);
+    printf("  lower bound, rounds    %7.2f s\n", e.bound_rounds);
     printf("  measured               %7.2f s\n", took);
 }
 
@@ -264,7 +264,7 @@ static int scenario(struct scenario *s, const char **what)
         return err;
     show_times(s, (double)(weir_now() - began) / WEIR_S);
     weir_gate_stats(weir_pool_gate(s->pool), &gate);
-    printf("  most jobs at once      %7d of %d allowed\n", gate.inside_peak,
+    printf("  peak concurrency       %7d of %d allowed\n", gate.inside_peak,
            s->plan.limit);
     printf("the table, sorted:\n");
     err = weir_table_for_each(s->table, show_entry, s);
@@ -275,7 +275,7 @@ static int scenario(struct scenario *s, const char **what)
 
 /* ---- options ---- */
 
-/* Returns EXIT_OK to go on, another exit code, or -1: help was asked for. */
+/* Returns EXIT_OK to go on, -1 if help was printed, or another exit code. */
 static int read_options(struct scenario *s, int argc, char **argv)
 {
     int64_t limit = 3, count = PLAN_FIXED, seed = -1;
@@ -322,12 +322,12 @@ int show_template(int argc, char **argv)
 
     if (code != EXIT_OK)
         return code < 0 ? EXIT_OK : code;
-    /* A client for each job, which the server has a connection to. */
+    /* A client for each job, and for each client a connection of the server. */
     needed = (uint64_t)s.plan.count * (DESCRIPTORS_LEAST + 1) +
              DESCRIPTORS_OTHERS;
     if (descriptors_free(needed) < needed) {
-        say("weir show template: %llu files must be open, and only %llu may"
-            " be: see ulimit -Hn", (unsigned long long)needed,
+        say("weir show template: %llu files must be open, and only %llu are"
+            " allowed: see ulimit -Hn", (unsigned long long)needed,
             (unsigned long long)descriptors_limit());
         return EXIT_BROKEN;
     }
@@ -344,7 +344,7 @@ int show_template(int argc, char **argv)
         say("weir show template: %s: %s", what, strerror(-err));
         return EXIT_BROKEN;
     }
-    printf("all of it is in %s\n", s.output);
+    printf("all records are in %s\n", s.output);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         say("weir show template: standard output: cannot write");
         return EXIT_BROKEN;

@@ -21,7 +21,7 @@ ln r.ndjson hard
 ln -s r.ndjson soft
 for name in r.ndjson ./r.ndjson hard soft; do
     run report r.ndjson --timeline $name
-    [ "$code" = 2 ] && says "--timeline is a file that is read" ||
+    [ "$code" = 2 ] && says "--timeline names an input file" ||
         code="$code with $name"
     [ "$code" = 2 ] || break
 done

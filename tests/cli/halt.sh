@@ -11,7 +11,7 @@ run run -j 4 -i bad -o soon --halt soon,fail=5
 ok "--halt soon,fail=5 stops early and ends with 4" \
     all is "$code" 4 -- whole soon -- \
     at_least "$(lines soon)" 5 -- test "$(lines soon)" -lt 2000 -- \
-    says "too many have failed: finishing"
+    says "too many jobs have failed: finishing"
 run run -q -j 4 -i bad -o soon --resume --halt never
 ok "--resume runs the remaining jobs of a halted run" all is "$code" 1 -- \
     is "$(distinct soon id)" 2000 -- is "$(lines soon)" 2000

@@ -40,7 +40,7 @@ refuses "a comment with a NUL is rejected" "a NUL inside" '# \0'
 refuses "a URL with a space inside is rejected" "a space inside" "$good/a b"
 refuses "a URL with an escape character is rejected, and it is not shown" \
     "a control character inside" "$good/\\033[31m"
-refuses "a torn JSON object is rejected" "no sound JSON object" \
+refuses "a torn JSON object is rejected" "not a valid JSON object" \
     '{"url":"http://127.0.0.1/'
 refuses "a JSON object without a url is rejected" \
     "a JSON object without a url" \

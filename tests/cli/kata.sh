@@ -18,9 +18,10 @@ each_once() {
 only_whole() {
     local line='\+ p[0-9]+        Produced [0-9]+'
     line+='|-> c[0-9]+        Consumed [0-9]+, qsize: [0-9]+'
-    line+='|sum of what was consumed +[0-9]+'
-    line+='|most in the queue +[0-9]+ of [0-9]+ allowed'
-    line+='|(predicted|not less than|measured) +[0-9]+\.[0-9]{2} s'
+    line+='|100 items; \+ is a put, -> a take, .*'
+    line+='|sum of consumed items +[0-9]+'
+    line+='|peak queue length +[0-9]+ of [0-9]+ allowed'
+    line+='|(predicted|lower bound|measured) +[0-9]+\.[0-9]{2} s'
     if LC_ALL=C grep -vE "^($line)\$" out | sed 's/^/# /' | grep .; then
         return 1
     fi
@@ -30,7 +31,7 @@ only_whole() {
 # depth LIMIT: neither the lines nor the high-water mark go beyond it.
 depth() {
     all at_least "$1" "$(sed -n 's/.*qsize: //p' out | sort -n | tail -n 1)" \
-        -- at_least "$1" "$(value 'most in the queue')"
+        -- at_least "$1" "$(value 'peak queue length')"
 }
 
 # no_less FILE: nothing took less time than it must.
@@ -42,7 +43,7 @@ run show kata --scale 0.1 --output one
 ok "kata ends with 0 and prints nothing to standard error" \
     all is "$code" 0 -- test ! -s err
 ok "the sum of the consumed items is 4950" \
-    is "$(value 'sum of what was consumed')" 4950
+    is "$(value 'sum of consumed items')" 4950
 ok "kata prints 100 puts and 100 takes in whole lines" only_whole
 ok "the depth of the queue never exceeds 50" depth 50
 ok "one consumer is predicted to take 1.00 s and takes no less" \
@@ -60,7 +61,7 @@ for end in close sentinel; do
     run show kata --scale 0.1 --consumers 5 --end $end --output "five.$end"
     ok "five consumers end by --end $end and consume every item once" \
         all is "$code" 0 -- each_once "five.$end" -- only_whole -- \
-        is "$(value 'sum of what was consumed')" 4950
+        is "$(value 'sum of consumed items')" 4950
     ok "five consumers with --end $end take no less than the predicted 0.20 s" \
         all is "$(value predicted)" 0.20 -- no_less out -- depth 50
 done
@@ -68,7 +69,7 @@ run show kata --scale 0.02 --consumers 7 --producers 3 --capacity 2 \
     --end sentinel --output many
 ok "three producers and seven consumers share a queue of two" \
     all is "$code" 0 -- each_once many -- depth 2 -- only_whole -- \
-    at_least "$(value measured)" "$(value 'not less than')"
+    at_least "$(value measured)" "$(value 'lower bound')"
 run show kata --scale 0.01 --consumers 100 --producers 100 --capacity 1 \
     --end sentinel --output most
 ok "a hundred producers and a hundred consumers share a queue of one" \
@@ -89,7 +90,7 @@ ok "a sweep measures no time below its prediction" \
 # bound PRODUCERS CONSUMERS WANTED
 bound() {
     run show kata --dry-run --producers "$1" --consumers "$2"
-    is "$(value 'not less than')" "$3"
+    is "$(value 'lower bound')" "$3"
 }
 ok "several producers are predicted by a lower bound" \
     all bound 3 4 2.50 -- bound 2 50 0.59 -- bound 7 9 1.20

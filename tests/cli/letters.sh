@@ -81,7 +81,7 @@ ended
 ok "Ctrl-C ends letters while all producers rest, and it dies of SIGINT" \
     is "$code" 130
 ok "Ctrl-C reports the letters to finish and what a second Ctrl-C does" \
-    grep -qE '^finishing [01] in the queue; Ctrl-C again to leave at once$' \
+    grep -qE '^finishing [01] in the queue; Ctrl-C again to exit immediately$' \
     err # the third has been printed, and may not yet have been put
 ok "no letter is produced after Ctrl-C, and queued letters are printed" \
     all is "$(count made)" 3 -- in_order -- counted -- only_whole out
@@ -119,7 +119,7 @@ for size in 4096 64 1; do
     done
 done
 kill -INT "$pid"
-await says "Ctrl-C again to leave at once"
+await says "Ctrl-C again to exit immediately"
 kill -INT "$pid"
 ended
 ok "a second Ctrl-C exits immediately although nothing reads the output" \

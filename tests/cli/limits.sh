@@ -39,7 +39,8 @@ ok "with few open files and name look-ups every job runs or none begins" \
 rm -f fd.ndjson
 within 12 run -j 8 -i six -o fd.ndjson
 ok "with 12 open files one job runs at a time, and that is reported" \
-    all is "$code" 0 -- whole fd.ndjson -- says "going on with 1 at once"
+    all is "$code" 0 -- whole fd.ndjson -- \
+    grep -q 'continuing with a concurrency limit of 1$' err
 within 1024 run -w 1100 -j 8 -i 2000.urls -o idle.ndjson
 ok "idle workers hold no open file" all is "$code" 0 -- \
     is "$(lines idle.ndjson)" 2000
@@ -74,7 +75,7 @@ if prlimit --nofile >/dev/null 2>&1; then
     ended
     ok "running out of open files fails no job and counts no attempt" \
         all is "$code" 0 -- is "$(lines meanwhile.ndjson)" 200 -- \
-        is "$(attempts meanwhile.ndjson)" 1 -- says "put off by this machine"
+        is "$(attempts meanwhile.ndjson)" 1 -- says "local resource retries"
     start run -i slow -j 8 -o never.ndjson -H 'Connection: close' \
         --retry-max-time 1
     await has_lines never.ndjson 8

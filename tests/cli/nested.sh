@@ -10,20 +10,20 @@ plan 26
 only_whole() {
     local s='[0-9]+\.[0-9]{2} s' name='[a-z]+'
     local three="\[$name, $name, $name\]"
-    local line='(parties|the same|and on|[0-9]+ jobs|jobs of|ten jobs).*'
-    line+='|three threads count: .*; times [0-9.]+'
+    local line='(nested groups|the same|[0-9]+ jobs|jobs of|ten jobs).*'
+    line+='|three jobs: .*; scale [0-9.]+'
     line+='| +predicted +measured'
     line+="|  (hello|bye  )  $name +$s +$s|  all of them +$s +$s"
     line+="|  \[$three, $three\]"
-    line+='| +jobs at once|  a job +max( +predicted +measured| +threads){3}'
+    line+='| +concurrent jobs|  a job +max( +predicted +measured| +threads){3}'
     line+="|  [a-z_(), ]+( +[0-9]+){4} +$s +$s"
     line+='|  would wait\? +submitted +predicted +measured'
-    line+="|  (yes|no) +(WEIR_[A-Z]+|for 0\.5 s) +(accepted|refused|gave up)"
-    line+=" +$s +$s|  all have ended +$s +$s"
-    line+='| +ended, if it listens +ended, if it cannot'
+    line+="|  (yes|no) +(WEIR_[A-Z_]+|for 0\.5 s) +(accepted|refused|gave up)"
+    line+=" +$s +$s|  all jobs ended +$s +$s"
+    line+='| +ended, if it listens +ended, if it does not'
     line+='|  delay +result +predicted +measured +predicted +measured'
-    line+="| +[0-9]+  (had|abandoned|differs)( +$s){4}"
-    line+='|  went on after, predicted [0-9. ]+ s, measured [0-9. ]+ s'
+    line+="| +[0-9]+  (used|abandoned|differs)( +$s){4}"
+    line+='|  stopped waiting at, predicted [0-9. ]+ s, measured [0-9. ]+ s'
     line+='|  answers: [0-9]+ made, [0-9]+ used, [0-9]+ came late and were'
     line+=' dropped'
     line+="|  (One|Two), [0-2] +$s +$s|  all +$s +$s"
@@ -74,33 +74,33 @@ ok "nested ends with 0 and prints nothing to standard error" \
     all is "$code" 0 -- test ! -s err
 ok "every line of nested is whole" only_whole
 ok "seven workers: guests are predicted to leave at the times of the formula" \
-    is "$(predicted parties)" "alex|0.90 alexandra|0.60 alexandria|0.70\
+    is "$(predicted nested)" "alex|0.90 alexandra|0.60 alexandria|0.70\
  background|2.00 bob|0.10 jane|0.70 jill|0.90 jo|0.10 joe|0.50 joey|0.30\
  joseph|0.50 mary|0.60 sam|0.30"
 ok "no guest comes or leaves early, and the parties do not end early" \
-    all is "$(part parties | early)" "" -- \
-    is "$(times parties hello | wc -l | tr -d ' ')" 13
-ok "a party begins when the previous one has ended" both_in_series parties
+    all is "$(part nested | early)" "" -- \
+    is "$(times nested hello | wc -l | tr -d ' ')" 13
+ok "a party begins when the previous one has ended" both_in_series nested
 ok "results are nested like the groups, in the order of submission" \
-    is "$(lists parties)" "$evenings"
+    is "$(lists nested)" "$evenings"
 ok "the long job ends last, after all jobs that were waited for" \
-    is "$(part parties | tail -n 1 | awk '{ print $1, $2 }')" \
+    is "$(part nested | tail -n 1 | awk '{ print $1, $2 }')" \
     "bye background"
-on_two=$(part "the same without" | grep 'all of them')
+on_two=$(part "the same groups without" | grep 'all of them')
 ok "two workers are predicted to take 1.60 s and do not take less" \
     all is "$(echo "$on_two" | awk '{ print $4 }')" 1.60 -- \
     is "$(echo "$on_two" | early)" ""
 ok "two workers run all guests in series and keep the results in place" \
-    all is "$(times "the same without" bye | wc -l | tr -d ' ')" 12 -- \
-    both_in_series "the same without" -- \
-    is "$(lists "the same without")" "$evenings"
+    all is "$(times "the same groups without" bye | wc -l | tr -d ' ')" 12 -- \
+    both_in_series "the same groups without" -- \
+    is "$(lists "the same groups without")" "$evenings"
 ok "one worker runs the guests one after another, the oldest job first" \
-    is "$(times "and on one" bye | cut -d '|' -f 1,2 | xargs)" "joe|0.50\
+    is "$(times "the same groups on one" bye | cut -d '|' -f 1,2 | xargs)" "joe|0.50\
  sam|0.80 bob|0.90 jill|1.30 jane|1.50 mary|1.60 joseph|2.10 joey|2.40\
  jo|2.50 alex|2.90 alexandria|3.10 alexandra|3.20"
 ok "one worker runs no guest earlier than predicted" \
-    all is "$(part "and on one" | early)" "" -- \
-    is "$(lists "and on one")" "$evenings"
+    all is "$(part "the same groups on one" | early)" "" -- \
+    is "$(lists "the same groups on one")" "$evenings"
 
 # grown: max, predicted and measured at once, threads, and name of each pool.
 n=' +([0-9]+)'
@@ -122,7 +122,7 @@ ok "no question is answered or abandoned before its time" \
 ok "a section that has the only permit is not interleaved" \
     is "$(grep -c '^  the counter, of 6000: 6000$' out)" 2
 slots() {
-    part "the same on a pool" | sed -nE "s/^  $1, .* ([0-9.]+) s\$/\\1/p" |
+    part "the same jobs on a pool" | sed -nE "s/^  $1, .* ([0-9.]+) s\$/\\1/p" |
         sort -n | xargs
 }
 ok "sections that share a permit begin one after another" \

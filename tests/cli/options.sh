@@ -85,7 +85,7 @@ run run -q -o big --resume --max-body 3000000 "$base/bytes/3000000"
 ok "--resume finds a record with a body of 3 MB" \
     all is "$code" 0 -- is "$(lines big)" 1
 ok "--body full with an unlimited --max-body is rejected" \
-    refused "--max-body of 16777216" --body full --max-body 16777217
+    refused "--max-body of at most 16777216" --body full --max-body 16777217
 ok "a value of --body other than none and full is rejected" \
     refused "--body some:" --body some
 run run -q -o saved.ndjson --save kept "$base/bytes/5000" "$base/nothing" \

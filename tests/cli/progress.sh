@@ -126,7 +126,7 @@ start run -i slow -j 4 -o s1
 await has_lines s1 3
 kill -TERM "$pid"
 ended
-again=$(grep -A 1 '^to go on from here:' err | tail -n 1)
+again=$(grep -A 1 '^to continue this run:' err | tail -n 1)
 ok "a stopped run prints the command that continues it" \
     is "$again" "  $weir run --resume -i slow -j 4 -o s1"
 code=0
@@ -142,7 +142,7 @@ run run -o s3 -H 'Authorization: Basic abc' -H 'X-Key: abc' --proxy "joe:hunter2
 ok "the printed command shows no secrets" \
     all is "$(grep -cE 'hunter2|joe|abc' err)" 0 -- \
     says "-H Authorization -H X-Key --proxy $host http://$host/status/500" -- \
-    says "(put in again what is secret)"
+    says "(secrets were left out: add them again)"
 run run -o s4 --proxy "joe:hun/ter2@$host" "http://$host/x"
 proxy=$code
 secrets=$(grep -cE 'ter2|hun|joe' err)
@@ -156,17 +156,18 @@ ok "-q prints nothing" test ! -s err
 # Slowly enough for 16 ms a job.
 run run -i fast -j 16 -o s5 -r 1000 --summary s5.json --table
 ok "with a rate the summary says how evenly jobs started" \
-    grep -qE '^  between starts +[0-9.]+ ms, standard deviation [0-9.]+ ms' \
+    grep -qE \
+    '^  time between starts +[0-9.]+ ms, standard deviation [0-9.]+ ms' \
     err
 ok "the summary has the quantiles for which there are enough samples" \
-    grep -qE '^  a job took +p50 .* p99 .* p99.9 .* longest' err
+    grep -qE '^  time per job +p50 .* p99 .* p99.9 .* max' err
 ok "the summary says that the rate limited the run" \
-    grep -qE '^  limited by +the rate$' err
+    grep -qE '^  limited by +the rate limit$' err
 ok "--table shows everything that was counted" \
     grep -qE "^  host $host +1000 +1000 +0 +[0-9]+ +0\.00" err
 run run -i slow -j 4 -o s6
 ok "the concurrency limit limited a run that filled it" \
-    grep -qE '^  limited by +the number of jobs at once$' err
+    grep -qE '^  limited by +the concurrency limit$' err
 run run -n 2 -j 4 --base "$base" -o s7
 ok "nothing limited a run whose jobs all ran simultaneously" \
     grep -qE '^  limited by +nothing' err
@@ -174,7 +175,7 @@ if python3 -c pass 2>/dev/null; then
     json() { python3 -c "import json; r = json.load(open('$1')); print($2)"; }
     ok "--summary writes the summary as JSON" \
         all is "$(json s5.json "r['jobs'], r['ok'], r['not_done']")" \
-        "1000 1000 0" -- is "$(json s5.json "r['limited_by']")" "the rate" -- \
+        "1000 1000 0" -- is "$(json s5.json "r['limited_by']")" "the rate limit" -- \
         is "$(json s5.json "r['go_on']")" None -- \
         at_least "$(json s5.json "r['took_s']")" 0.9 -- \
         is "$(json s5.json "r['ideal_s']")" 1.0

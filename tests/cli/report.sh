@@ -30,9 +30,10 @@ ok "report lists the slowest jobs first" all \
     is "$(sed '1,/^slowest/d' table | wc -l | tr -d ' ')" 10 -- \
     is "$(sed '1,/^slowest/d' table | head -n 1 | grep -c 'delay/0.3$')" 1
 ok "report gives the longest time and the quantiles that samples allow" \
-    all grep -qE 'a job took .* p99 [0-9.]+ ms, longest [3-9][0-9]{2} ms' table -- \
+    all grep -qE 'time per job .* p99 [0-9.]+ ms, max [3-9][0-9]{2} ms' \
+    table -- \
     is "$(grep -cF 'p99.9' table)" 0
-at_once=$(row 'most jobs at once')
+at_once=$(row 'peak concurrency')
 ok "report shows no more simultaneous jobs than workers" \
     all at_least 12 "$at_once" -- at_least "$at_once" 1
 ok "the time from first start to last end covers the longest job" \
@@ -72,7 +73,7 @@ fi
 { cat part1; echo hello; head -c 50 part2; } >bad
 run report bad part3
 ok "a line that is not a record is reported and makes exit code 2" \
-    all is "$code" 2 -- says "bad: 1 line is no record" -- \
+    all is "$code" 2 -- says "bad: 1 line is not a record" -- \
     says "bad: the last line is torn" -- grep -q '^slowest' out
 : >empty
 run report empty
@@ -108,7 +109,7 @@ ok "a member with an overlong name does not stop a report" test "$code" -lt 3
 { yes '[' | head -n 2000000 | tr -d '\n'; echo; cat part1; } >wide
 run report wide
 ok "a line that is nested too deeply does not stop a report" \
-    all is "$code" 2 -- says "1 line is no record" -- \
+    all is "$code" 2 -- says "1 line is not a record" -- \
     is "$(sed -nE 's/^([0-9]+) jobs.*/\1/p' out)" "$(lines part1)"
 mkfifo fifo
 cat part1 >fifo &

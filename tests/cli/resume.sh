@@ -64,7 +64,7 @@ run run -q -i list -o strange
 run run -i list -o torn --resume
 ok "the job of a torn record runs again" \
     all is "$code" 0 -- says "cut off a torn last line" -- \
-    says "torn: 2 lines are no records" -- is "$(lines torn)" 3 -- \
+    says "torn: 2 lines are not records" -- is "$(lines torn)" 3 -- \
     says "1 job done"
 run run -i list -o new --resume
 ok "--resume without results runs every job" \
@@ -78,7 +78,7 @@ ok "--resume is rejected if results go to standard output" \
     all is "$code" 2 -- says "need a file"
 run run -i list -o /dev/null --retry-failed
 ok "--retry-failed is rejected if results go to a device" \
-    all is "$code" 2 -- says "no regular file"
+    all is "$code" 2 -- says "not a regular file"
 run run -i list -o part --dry-run --resume
 ok "--dry-run reports the jobs to run" \
     all is "$code" 0 -- says "0 jobs to do; 1 done before" -- \

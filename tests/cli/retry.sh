@@ -23,7 +23,7 @@ run run -o - $passing
 ok "transient statuses get three attempts each and one record" \
     all is "$code" 1 -- is "$(attempts out)" "3 3 3 3 3 3 3 3 3 3 3 3 3" -- \
     whole out
-ok "the summary counts the other attempts" grep -qE '^  other attempts +26$' err
+ok "the summary counts the retries" grep -qE '^  retries +26$' err
 run run -q -o - "$base"/status/{400,401,404,410,501,505}
 ok "other statuses get one attempt" all is "$code" 1 -- \
     is "$(attempts out)" "1 1 1 1 1 1"

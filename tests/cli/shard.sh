@@ -23,7 +23,7 @@ ok "seq is the position in the whole list" \
 run run -i list -o again --shard 2/3 -r 600
 ok "the rate is divided among the shards, as reported" \
     all is "$code" 0 -- \
-    says "shard 2 of 3: starts at most 200 a second, its part of 600" -- \
+    says "shard 2 of 3: the rate limit is 200 per second, its share of 600" -- \
     is "$(id again)" "$(id part2)" -- says "of other shards"
 cat part1 part2 part3 >merged
 run run -i list -o merged --resume

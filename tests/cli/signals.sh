@@ -11,21 +11,21 @@ more() { # UNTIL: by one at a time
     await has_lines more 1
     for n in $(seq 3 "$1"); do
         kill -USR1 "$pid"
-        await says "at most $n at once from now on"
+        await says "the concurrency limit is $n from now on"
     done
 }
 start run -i list -j 2 -w 3 -o more
 more 5
 ended
 ok "SIGUSR1 lets one more job run simultaneously, also beyond -w" \
-    all is "$code" 0 -- grep -qE 'most jobs at once +5 of 5 allowed' err -- \
+    all is "$code" 0 -- grep -qE 'peak concurrency +5 of 5 allowed' err -- \
     at_least "$(distinct more worker)" 5
 ok "SIGUSR1 loses no job" all is "$(distinct more id)" 30 -- whole more
 rm more
 start run -i list -j 2 -o more --timeline more.svg
 more 20
 kill -USR1 "$pid"
-await says "at most 20 at once from now on, the most"
+await says "the concurrency limit is 20 from now on, the maximum"
 ended
 ok "SIGUSR1 raises the concurrency to at most a fixed bound" \
     all is "$code" 0 -- whole more -- \
@@ -34,20 +34,20 @@ rm more
 start run -i list -j 4 -w 1 -o more
 await has_lines more 1
 kill -USR1 "$pid"
-await says "at most 2 at once from now on"
+await says "the concurrency limit is 2 from now on"
 ended
 ok "-w below -j is the effective limit, and SIGUSR1 raises it" \
     all is "$code" 0 -- \
-    grep -qE 'most jobs at once +[12] of 2 allowed' err -- whole more
+    grep -qE 'peak concurrency +[12] of 2 allowed' err -- whole more
 
 start run -i list -j 3 -o fewer
 await has_lines fewer 1
 kill -USR2 "$pid"
-await says "at most 2 at once from now on"
+await says "the concurrency limit is 2 from now on"
 kill -USR2 "$pid"
-await says "at most 1 at once from now on"
+await says "the concurrency limit is 1 from now on"
 kill -USR2 "$pid"
-await says "at most 1 at once from now on, the least"
+await says "the concurrency limit is 1 from now on, the minimum"
 # All that were running when the last limit came have ended by now.
 at=$(lines fewer)
 await has_lines fewer $((at + 4))
@@ -97,7 +97,7 @@ code=0
 (ulimit -n 200 && exec "$weir" run -i wide -j 100 -o hard) >out 2>err ||
     code=$?
 ok "a hard limit of open files that is too low for all jobs is reported" \
-    says "100 jobs at once may need 908 open files, and 200 are allowed"
+    says "100 concurrent jobs may need 908 open files, and 200 are allowed"
 ok "with a low hard limit of open files every job runs" \
     all is "$code" 0 -- is "$(lines hard)" 300 -- whole hard
 start serve

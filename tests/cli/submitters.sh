@@ -12,16 +12,16 @@ limits() {
 # only_whole: what was printed is whole lines, these and no others.
 only_whole() {
     local time='[0-9]+\.[0-9]{2} s' come='input [0-3], '
-    come+="$time: had at $time"
-    local line="six submitters of one job each, 2 1 4 2 5 1 s, times [0-9.]+"
+    come+="$time: got at $time"
+    local line="six submitters of one job each, 2 1 4 2 5 1 s, scale [0-9.]+"
     line+='|  the pool +predicted +measured'
     line+="|  [a-z ,]+ +$time +$time"
     line+='|two submitters of five jobs each, random delays, two workers;'
     line+=' seed [0-9]+'
-    line+="|  main_[01]:( [0-4]→[0-9]+){5}  all its own after $time"
-    line+="|  both, not less than $time, after $time"
+    line+="|  main_[01]:( [0-4]→[0-9]+){5}  all received after $time"
+    line+="|  both after, lower bound $time, measured $time"
     line+='|delays 5 4 3 2 s, four workers; each result names its input'
-    line+='|  in order of completion +in order of input'
+    line+='|  in completion order +in input order'
     line+="|  $come    $come"
     if grep -vE "^($line)\$" out | sed 's/^/# /' | grep .; then
         return 1
@@ -37,10 +37,10 @@ column() {
 # had N: when each was there, and its delay.
 had() {
     sed -nE 's/^  input (.*)    input (.*)$/\1|\2/p' out | cut -d '|' -f "$1" |
-        sed -E 's/^[0-9], ([0-9.]+) s: had at ([0-9.]+) s/\2 \1/'
+        sed -E 's/^[0-9], ([0-9.]+) s: got at ([0-9.]+) s/\2 \1/'
 }
-bound() { sed -nE "s/^  both, not less than ([0-9.]+) s.*/\\1/p" out; }
-both() { sed -nE "s/^  both.* after ([0-9.]+) s/\\1/p" out; }
+bound() { sed -nE "s/^  both after, lower bound ([0-9.]+) s.*/\\1/p" out; }
+both() { sed -nE "s/^  both after.* measured ([0-9.]+) s/\\1/p" out; }
 own() { sed -nE "s/^  main_$1:.* after ([0-9.]+) s/\\1/p" out; }
 answers() { sed -nE "s/^  main_$1: (.*)  all.*/\\1/p" out; }
 
@@ -50,8 +50,8 @@ ok "submitters ends with 0 and prints nothing to standard error" \
 ok "every line of submitters is whole" only_whole
 ok "the five limits are predicted to take 1.50 0.90 0.70 0.90 0.50 s" \
     is "$(limits | cut -d '|' -f 1,2)" "one worker|1.50
-two at once|0.90
-three at once|0.70
+limit of two|0.90
+limit of three|0.70
 one start per second|0.90
 no limit, six workers|0.50"
 ok "no limit takes less time than predicted" \

@@ -13,10 +13,11 @@ ok "template takes no less than its lower bounds, 0.68 s and 0.82 s" \
     all at_least "$(value measured)" 0.68 -- \
     at_least "$(value measured)" 0.82
 ok "template prints the three estimates" \
-    all is "$(value 'one after another')" 2.50 -- \
-    is "$(value 'at once, roughly')" 1.20 -- \
-    grep -q 'not less than    0.68 s, nor than 0.82 s' out
-at_once=$(value 'most jobs at once')
+    all is "$(value 'sequential')" 2.50 -- \
+    is "$(value 'concurrent, estimated')" 1.20 -- \
+    is "$(value 'lower bound, work')" 0.68 -- \
+    is "$(value 'lower bound, rounds')" 0.82
+at_once=$(value 'peak concurrency')
 ok "no more than three jobs ran simultaneously" at_least 3 "$at_once"
 ok "the file begins with the time of the run" \
     grep -qE '^\{"run_timestamp":[0-9]+\}$' <(head -n 1 template.ndjson)
@@ -43,9 +44,9 @@ ok "a seed gives the same delays each time, as many as requested" \
     is "$(echo "$a" | sort -u | wc -l | tr -d ' ')" 12
 WEIR_LIMIT=2 WEIR_SCALE=0.01 WEIR_OUTPUT=env.ndjson run show template
 ok "the environment can set each option" \
-    all is "$code" 0 -- grep -q '2 at once' out -- test -s env.ndjson
+    all is "$code" 0 -- grep -q 'limit 2,' out -- test -s env.ndjson
 WEIR_LIMIT=2 run show template --scale 0.01 --limit 4
-ok "an option takes precedence over its variable" grep -q '4 at once' out
+ok "an option takes precedence over its variable" grep -q 'limit 4,' out
 WEIR_LIMIT=two run show template
 ok "a bad variable is reported by name" \
     all is "$code" 2 -- says "WEIR_LIMIT=two"

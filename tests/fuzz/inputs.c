@@ -55,7 +55,7 @@ static void tasks(const uint8_t *data, size_t size)
 {
     const struct setting_list common = { { "A: b", "Cookie: c" }, 2 };
     static struct identity_memo memo;
-    char reason[TASK_WHY];
+    char reason[TASK_REASON_MAX];
     struct task task;
     struct identity identity = { .task = &task, .common = &common };
 

@@ -177,7 +177,7 @@ static int compare_lanes(const void *a, const void *b)
     return (x->seq > y->seq) - (x->seq < y->seq);
 }
 
-int entries_settle(struct entries *e)
+int entries_separate(struct entries *e)
 {
     struct entry **order = malloc((e->count + 1) * sizeof(struct entry *));
     int64_t ended;

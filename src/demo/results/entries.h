@@ -13,7 +13,7 @@
 
 struct entry {
     struct id id;
-    int64_t start_ns; /* since base_ms; see entries_settle() */
+    int64_t start_ns; /* since base_ms; see entries_separate() */
     int64_t wait_ns, total_ns;
     uint64_t bytes;
     uint64_t offset;       /* of its line in its file */
@@ -44,7 +44,7 @@ int entries_read(struct entries *entries, const char *path);
 /* Records tell when a job started in whole milliseconds, less than it was; but
  * a worker runs one job at a time. So let none start before the one before it
  * has ended, which comes nearer to what was. Returns 0 or -ENOMEM. */
-int entries_settle(struct entries *entries);
+int entries_separate(struct entries *entries);
 
 /* Look an entry's URL up in its file; where that cannot be read again, add
  * its id. */

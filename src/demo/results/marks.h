@@ -10,7 +10,7 @@
 
 enum mark_outcome {
     MARK_OK,
-    MARK_AGAIN,  /* it failed, and there is another attempt */
+    MARK_RETRIED,  /* it failed, and there is another attempt */
     MARK_STATUS, /* an answer whose status is not accepted */
     MARK_ERROR,  /* no answer */
     MARK_OUTCOMES

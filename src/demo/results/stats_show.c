@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * stats_show.c - showing what was counted: as lines, and as JSON. */
+ * stats_show.c - prints the statistics of a run as lines and as JSON. */
 #include "stats.h"
 
 #include "common/number.h"
@@ -19,11 +19,13 @@ static const struct {
 
 #define QUANTILES (sizeof(quantiles) / sizeof(quantiles[0]))
 
+/* A walk over the table that prints some of its keys. */
 struct showing {
     struct text *text;
-    const char *prefix; /* of the keys that are shown */
-    int shown, most, more;
-    const char *comma;
+    const char *prefix; /* of the keys to print */
+    int shown, most;    /* keys printed so far, and at most */
+    int more;           /* keys beyond `most` */
+    const char *comma;  /* before the next member of JSON: "" or "," */
 };
 
 static int starts_with(struct weir_bytes key, const char *prefix)
@@ -33,7 +35,7 @@ static int starts_with(struct weir_bytes key, const char *prefix)
     return key.bytes >= length && memcmp(key.data, prefix, length) == 0;
 }
 
-/* Is it one of those that are shown, and has a tally? */
+/* Return whether to print an entry; if so its tally is in *tally. */
 static int is_shown(struct showing *s, struct weir_bytes key,
                     struct weir_bytes value, struct tally *tally)
 {
@@ -70,7 +72,7 @@ static int show_count(void *user, struct weir_bytes key,
     return 0;
 }
 
-/* Walk the keys with a prefix. */
+/* Call `fn` with a struct showing for each entry of the table. */
 static struct showing show_keys(struct text *text, struct weir_table *stats,
                                 const char *prefix, int most,
                                 int (*fn)(void *, struct weir_bytes,
@@ -91,7 +93,7 @@ void stats_show_counts(struct text *text, struct weir_table *stats)
     show_keys(text, stats, "error ", 1000, show_count);
     hosts = show_keys(text, stats, "host ", HOSTS_SHOWN, show_count);
     if (hosts.more != 0)
-        text_printf(text, "  and %d hosts more\n", hosts.more);
+        text_printf(text, "  and %d more hosts\n", hosts.more);
     show_keys(text, stats, "other hosts", 1, show_count);
     show_keys(text, stats, "status ", 1000, show_count);
 }
@@ -111,7 +113,7 @@ void stats_show_times(struct text *text, struct weir_table *stats)
     stats_times(stats, &times);
     if (times.total == 0)
         return;
-    text_printf(text, "  %-22s", "a job took");
+    text_printf(text, "  %-22s", "time per job");
     for (size_t i = 0; i < QUANTILES; i++)
         if (histogram_knows(&times, quantiles[i].q)) {
             text_printf(text, " %s",
@@ -119,7 +121,7 @@ void stats_show_times(struct text *text, struct weir_table *stats)
             add_time(text, histogram_quantile(&times, quantiles[i].q));
             text_puts(text, ",");
         }
-    text_puts(text, " longest");
+    text_puts(text, " max");
     add_time(text, times.longest_ns);
     text_puts(text, "\n");
 }
@@ -155,7 +157,7 @@ void stats_show_failures(struct text *text, struct weir_table *stats)
     text_puts(text, "failures by host and reason\n");
     s = show_keys(text, stats, "fail ", FAILURES_SHOWN, show_failure);
     if (s.more != 0)
-        text_printf(text, "  and %d kinds more\n", s.more);
+        text_printf(text, "  and %d more kinds\n", s.more);
     show_keys(text, stats, "other failures", 1, show_count);
 }
 

@@ -14,11 +14,11 @@
 
 /* Told apart by those who see fewer colours too (Okabe, Ito 2008). */
 const char *const timeline_colors[MARK_OUTCOMES] = {
-    [MARK_OK] = "#009e73", [MARK_AGAIN] = "#cc79a7",
+    [MARK_OK] = "#009e73", [MARK_RETRIED] = "#cc79a7",
     [MARK_STATUS] = "#e69f00", [MARK_ERROR] = "#cc3311" };
 
 static const char *const meanings[MARK_OUTCOMES] = {
-    [MARK_OK] = "ok", [MARK_AGAIN] = "tried again",
+    [MARK_OK] = "ok", [MARK_RETRIED] = "tried again",
     [MARK_STATUS] = "bad status", [MARK_ERROR] = "error" };
 
 double timeline_x(const struct timeline *t, int64_t time)
@@ -72,7 +72,7 @@ static void add_title(struct timeline *t, int64_t span)
 
     for (size_t i = 0; i < t->count; i++) {
         ok += t->marks[i].outcome == MARK_OK;
-        again += t->marks[i].outcome == MARK_AGAIN;
+        again += t->marks[i].outcome == MARK_RETRIED;
     }
     jobs = t->count - again;
     text_printf(&t->svg, "<text x=\"%d\" y=\"27\" font-size=\"15\">"

@@ -68,7 +68,7 @@ static void add_job(struct timeline *t, const struct mark *m)
     add_rect(t, start, end - 1, top + 1 + thin, t->row - thin - 2,
              timeline_colors[m->outcome], 1);
     text_printf(&t->svg, "><title>job %u", m->seq);
-    if (m->attempt > 1 || m->outcome == MARK_AGAIN)
+    if (m->attempt > 1 || m->outcome == MARK_RETRIED)
         text_printf(&t->svg, ", attempt %u", m->attempt);
     text_printf(&t->svg, ": waited %.3f s, ran %.3f s, worker %u</title>"
                 "</rect>\n", (double)(m->start - m->submitted) / WEIR_S,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * body.c - what --save keeps: a file for each job. */
+ * body.c - --save: writes each response body to a file. */
 #include "run.h"
 
 #include <errno.h>
@@ -17,8 +17,8 @@ int body_save(const struct job *job, const struct weir_http_response *answer,
 
     id_show(job->id, id);
     text_printf(&whole, "%s/%s", run->options->save, id);
-    /* The answer is here, and getting it again might do harm: wait for what
-     * this machine has run out of. */
+    /* Requesting the body again might do harm, so wait until this machine has
+     * a descriptor or memory again. */
     for (int i = 0; !whole.failed && i < WAITS_MAX; i++) {
         err = file_replace(whole.data, answer->body, answer->body_bytes);
         if (err != -EMFILE && err != -ENFILE && err != -ENOMEM)

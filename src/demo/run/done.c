@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * done.c - what a results file says is done already. */
+ * done.c - reads from a results file which jobs are done. */
 #include "done.h"
 
 #include "common/input.h"
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOOK_LINES    1000             /* for a record */
+#define LOOK_LINES    1000              /* lines searched for a record */
 #define LOOK_LINE_MAX ((size_t)1 << 20) /* bytes of one of them */
 
 static int add(struct ids *done, const struct record *record)
@@ -43,7 +43,8 @@ static int read_lines(struct input *in, struct ids *done,
                 err = add(done, &record);
             found->records += err == 0;
             found->old += err == 0 && record.version == 1;
-            /* A torn last line is cut off before anything is written. */
+            /* A torn last line does not count: it is cut off before anything
+             * is written. */
             found->others += err == -EINVAL && line.ended;
             err = err == -EINVAL ? 0 : err;
         } else {
@@ -75,8 +76,9 @@ int done_read(const char *path, struct ids *done, struct done_found *found)
 
 /* ---- before writing ---- */
 
-/* The first bytes that record_write() writes, of either version, or as many
- * of them as there are. Returns 1, 0, or an error. */
+/* Return 1 if the file begins with the first bytes that record_write() writes,
+ * in either version, or with a part of them if it is shorter; else 0, or an
+ * error. */
 static int begins_well(int fd)
 {
     static const char *const begins[] = { "{\"v\":1,\"run\":\"",
@@ -92,7 +94,8 @@ static int begins_well(int fd)
     return 0;
 }
 
-/* Is there a record among the first lines? Returns 1, 0, or an error. */
+/* Return 1 if there is a record among the first LOOK_LINES lines, else 0, or an
+ * error. */
 static int has_record(const char *path)
 {
     struct text url = { 0 };
@@ -115,8 +118,8 @@ static int has_record(const char *path)
     return got < 0 && got != -EMSGSIZE ? got : found;
 }
 
-/* Find where the last line begins that has no newline; *at is the size of the
- * file if there is none. Returns 0 or an error. */
+/* Set *at to the offset of a last line without a newline, or to the size of
+ * the file if its last line is complete. Returns 0 or an error. */
 static int find_tail(int fd, off_t size, off_t *at)
 {
     char block[16384];
@@ -171,7 +174,7 @@ static int mend_locked(int fd, const struct stat *opened)
     off_t at;
     int err;
 
-    /* Another weir may have written until it was locked. */
+    /* Another process may have written before the file was locked. */
     if (fstat(fd, &st) != 0)
         return -errno;
     if (st.st_dev != opened->st_dev || st.st_ino != opened->st_ino)
@@ -196,7 +199,7 @@ int done_prepare(const char *path, int mend)
         err = has_record(path);
     if (err == 0)
         err = -EBADMSG;
-    /* The writer takes the same lock: nobody can be within a record. */
+    /* The writer takes the same lock, so no process is writing a record. */
     if (err > 0 && mend && flock(fd, LOCK_EX | LOCK_NB) == 0)
         err = mend_locked(fd, &st);
     close(fd);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * done.h - what a results file says is done already.
+ * done.h - reads from a results file which jobs are done.
  */
 #ifndef WEIR_DEMO_DONE_H
 #define WEIR_DEMO_DONE_H
@@ -15,14 +15,14 @@ enum done {
 };
 
 struct done_found {
-    uint64_t records; /* of ours */
-    uint64_t old;     /* of these, of version 1 */
-    uint64_t others;  /* lines that are no records */
+    uint64_t records;
+    uint64_t old;     /* of these, records of version 1 */
+    uint64_t others;  /* lines that are not records */
 };
 
-/* Read a file into a map from ids to enum done; of several records of one id
+/* Read a file into a map from ids to enum done. If an id has several records,
  * the last one counts. A last record that lacks only its newline counts. A
- * file that does not exist is empty.
+ * file that does not exist counts as empty.
  * Returns:
  *   0
  *   -ENOMEM
@@ -30,12 +30,12 @@ struct done_found {
  *   errors of open() and read() */
 int done_read(const char *path, struct ids *done, struct done_found *found);
 
-/* Check, before anything is appended to it or cut off it, that a file is a
- * results file: it is empty, begins as one, or has a record in its first 1,000
- * lines. With `mend`, give a last record that lacks only its newline that
- * newline; without it nothing is changed. What is not a regular file, or
- * cannot be opened, or is locked by another weir, passes: opening it for
- * writing will say so.
+/* Check that a file is a results file before anything is appended to it or cut
+ * off from it: it must be empty, begin like one, or have a record in its first
+ * 1,000 lines. With `mend`, add the newline that a complete last record lacks;
+ * without it the file is not changed. A path passes if it is not a regular
+ * file, cannot be opened, or is locked by another process: opening it for
+ * writing reports that.
  * Returns:
  *   0
  *   -EBADMSG  it is not a results file

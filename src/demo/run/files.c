@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * files.c - what a run may write, so that nothing it reads is overwritten. */
+ * files.c - checks that a run overwrites no file that it reads. */
 #include "common/exits.h"
 #include "results/timeline.h"
 #include "run.h"
@@ -9,12 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TORN ".torn" /* as weir_writer_open() names what it cuts off */
+#define TORN ".torn" /* weir_writer_open() saves a torn tail in FILE.torn */
 
 enum access {
     READS,
     WRITES,
-    MAKES_IN /* creates files in that folder */
+    MAKES_IN /* creates files in the folder */
 };
 
 struct named {
@@ -24,7 +24,7 @@ struct named {
 
 #define NAMED_MAX 16
 
-/* List the files that the options name. Returns how many. */
+/* List the files that the options name. Returns their number. */
 static size_t list(const struct run_options *o, struct text *torn,
                    struct named files[NAMED_MAX])
 {
@@ -52,7 +52,7 @@ static size_t list(const struct run_options *o, struct text *torn,
 static int same(const struct named *a, const struct named *b)
 {
     if (a->access == MAKES_IN || b->access == MAKES_IN)
-        return 0; /* random names, and ids */
+        return 0; /* the files there have random names, or ids */
     return (a->access == WRITES || b->access == WRITES) &&
            file_same(a->path, b->path);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * halt.c - when too many jobs have failed to go on. */
+ * halt.c - --halt: when to stop because too many jobs have failed. */
 #include "halt.h"
 
 #include "common/number.h"

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * hosts.c - what each host may bear, and how many jobs wait for one.
+ * hosts.c - limits per host.
  *
- * One lock guards all of it; submitting never waits, so it is done with the
- * lock held, which keeps the jobs of a host in order. A host is there while
- * it has jobs; the gate remembers by itself what a host still owes.
+ * One lock guards everything. Jobs are submitted to the pool with the lock
+ * held, which keeps the jobs of a host in order; this does not block, because
+ * it uses WEIR_NO_WAIT. A struct host exists while the host has jobs. The gate
+ * keeps the state of a host's rate limit longer if necessary.
  */
 #include "hosts.h"
 
@@ -16,47 +17,49 @@
 #include <string.h>
 #include <strings.h>
 
-/* Share anew so often; the first time, if reading goes on, when some of the
- * list must have been seen. */
+/* How often the shares are recomputed; and when for the first time, by when
+ * some of the input has been read. */
 #define SHARE_NS       (10 * WEIR_MS)
 #define SHARE_FIRST_NS (100 * WEIR_MS)
 
 #define BUCKETS_MAX ((size_t)1 << 20)
-#define KEYS_MAX    ((size_t)1 << 14) /* of 150 bytes; more hosts take turns */
+#define KEYS_MAX    ((size_t)1 << 14) /* keys of the gate, of 150 bytes each;
+                                         further hosts wait for a free key */
 
 struct host {
-    struct host *next; /* of its bucket */
-    struct host *newer, *older; /* of all */
+    struct host *next;          /* in its bucket */
+    struct host *newer, *older; /* in the list of all hosts */
     uint64_t key;
     size_t jobs;              /* in the pool */
-    size_t kept;              /* here */
-    size_t backing;           /* of those in the pool, before a next attempt */
-    struct job *first, *last; /* of these */
+    size_t kept;              /* held back here */
+    size_t backing_off;       /* jobs in the pool that pause before a retry */
+    struct job *first, *last; /* the jobs held back */
     int64_t held_until;
-    int refused;              /* it is in the list of those */
+    int refused;              /* the host is in the list hosts->refused */
     struct host *next_refused;
     char name[HOST_NAME];
 };
 
-/* All but what is constant is under the lock. */
+/* The lock guards everything except `gate` and what is constant: salt, quota,
+ * mask and buckets. */
 struct hosts {
     pthread_mutex_t lock;
-    struct weir_gate *gate; /* safe by itself; a key for each host */
+    struct weir_gate *gate; /* has its own locking; one key per host */
     uint64_t salt;
-    size_t quota; /* jobs of a host in the pool */
-    size_t mask;
+    size_t quota;         /* jobs that a host may have in the pool */
+    size_t mask;          /* number of buckets - 1 */
     struct host **buckets;
-    struct host *newest;  /* the first of all */
-    int64_t concurrency;  /* jobs at once, of all; 0: each host has the bound
-                             that was asked for, and shares nothing */
-    int limit;            /* the gate's */
-    int64_t share_next;   /* when to share anew */
-    struct host *refused; /* a list of those whose first could not get in */
-    char paused[HOST_NAME];
+    struct host *newest;  /* head of the list of all hosts */
+    int64_t concurrency;  /* limit of the whole run, to be shared; 0: --per-host
+                             is given, and nothing is shared */
+    int limit;            /* the gate's limit */
+    int64_t share_next;   /* when to recompute the shares */
+    struct host *refused; /* hosts whose next job the pool had no room for */
+    char paused[HOST_NAME]; /* the host that is held for longest */
     int64_t paused_until;
 };
 
-/* ---- making ---- */
+/* ---- create and destroy ---- */
 
 static int make_gate(struct hosts *hosts, const struct hosts_options *o)
 {
@@ -119,8 +122,8 @@ void hosts_destroy(struct hosts *hosts)
 
 /* ---- sharing ---- */
 
-/* How many of all the jobs at once those that could start now would use, if
- * each host had no more than `limit`; `all` stands for any larger number. */
+/* Return how many permits of the run the jobs that can start now would use if
+ * each host had at most `limit`. Counting stops at the run's limit. */
 static int64_t used_locked(const struct hosts *hosts, int64_t limit,
                            int64_t now)
 {
@@ -128,7 +131,7 @@ static int64_t used_locked(const struct hosts *hosts, int64_t limit,
 
     for (struct host *h = hosts->newest; h != NULL && used < all;
          h = h->older) {
-        int64_t jobs = (int64_t)(h->jobs + h->kept - h->backing);
+        int64_t jobs = (int64_t)(h->jobs + h->kept - h->backing_off);
 
         if (h->held_until <= now)
             used += jobs < limit ? jobs : limit;
@@ -136,14 +139,14 @@ static int64_t used_locked(const struct hosts *hosts, int64_t limit,
     return used < all ? used : all;
 }
 
-/* The least that leaves nothing unused. */
+/* Return the lowest limit per host that leaves no permit unused. */
 static int64_t fair_limit_locked(const struct hosts *hosts, int64_t now)
 {
     int64_t low = 1, high = hosts->concurrency;
     int64_t most = used_locked(hosts, high, now);
 
     if (most < high)
-        return high; /* there is enough for all of them */
+        return high; /* there are enough permits for all jobs */
     while (low < high) {
         int64_t middle = (low + high) / 2;
 
@@ -185,10 +188,10 @@ void hosts_share(struct hosts *hosts, int64_t concurrency)
     pthread_mutex_unlock(&hosts->lock);
 }
 
-/* ---- finding ---- */
+/* ---- find a host ---- */
 
-/* The name by which a host is known: in lower case, without the port of its
- * scheme. Returns its key. */
+/* Write a host's name: in lower case, without the default port of its scheme.
+ * Returns its key, a salted hash of the whole name. */
 static uint64_t name_host(const struct hosts *hosts, const char *url,
                           char name[HOST_NAME])
 {
@@ -222,7 +225,7 @@ static struct host **place_of(struct hosts *hosts, uint64_t key)
     return at;
 }
 
-/* Returns NULL where there is no memory. */
+/* Return a host, which is created if necessary; NULL if there is no memory. */
 static struct host *find_locked(struct hosts *hosts, uint64_t key,
                                 const char *name)
 {
@@ -257,7 +260,7 @@ static void forget_if_done_locked(struct hosts *hosts, struct host *host)
     free(host);
 }
 
-/* ---- keeping and handing on ---- */
+/* ---- hold back and submit ---- */
 
 static void keep_locked(struct host *host, struct job *job)
 {
@@ -279,8 +282,11 @@ static struct job *take_kept_locked(struct host *host)
     return job;
 }
 
-/* Put the first that is kept into the pool. Returns 0; -EAGAIN there is no
- * room for its key, or none in the pool, and it is still kept; -EPIPE. */
+/* Submit the first job that is held back.
+ * Returns:
+ *   0
+ *   -EAGAIN  the pool has no room for it or for its key; it stays held back
+ *   -EPIPE   the pool is closed; it stays held back */
 static int hand_on_locked(struct run *run, struct host *host)
 {
     struct hosts *hosts = run->hosts;
@@ -290,7 +296,8 @@ static int hand_on_locked(struct run *run, struct host *host)
     struct job *job = take_kept_locked(host);
     ssize_t accepted;
 
-    /* It may end at once, and then waits for the lock. */
+    /* Count it first: it may end before this returns, and hosts_leave() then
+     * waits for the lock. */
     host->jobs++;
     accepted = weir_pool_submit(run->pool, &ready, 1, WEIR_NO_WAIT);
     if (accepted == 1)
@@ -365,7 +372,7 @@ void hosts_leave(struct run *run, struct job *job)
     pthread_mutex_lock(&hosts->lock);
     host = *place_of(hosts, job->host);
     host->jobs--;
-    host->backing -= (size_t)job->backing;
+    host->backing_off -= (size_t)job->backing_off;
     hand_on_all_locked(run, host);
     forget_if_done_locked(hosts, host);
     if (hosts->refused != NULL)
@@ -406,7 +413,7 @@ void hosts_drop_kept(struct run *run)
     }
 }
 
-/* ---- holding and looking ---- */
+/* ---- hold a host, and look ---- */
 
 void hosts_hold(struct run *run, const char *url, int64_t until)
 {
@@ -416,7 +423,7 @@ void hosts_hold(struct run *run, const char *url, int64_t until)
     struct host *host;
 
     pthread_mutex_lock(&hosts->lock);
-    host = *place_of(hosts, key); /* NULL: it has no jobs now */
+    host = *place_of(hosts, key); /* NULL: the host has no jobs now */
     if (host == NULL || until > host->held_until)
         weir_gate_hold(hosts->gate, key, until);
     if (host != NULL && until > host->held_until)
@@ -428,13 +435,15 @@ void hosts_hold(struct run *run, const char *url, int64_t until)
     pthread_mutex_unlock(&hosts->lock);
 }
 
-void hosts_back_off(struct run *run, struct job *job, int backing)
+void hosts_back_off(struct run *run, struct job *job, int backing_off)
 {
     struct hosts *hosts = run->hosts;
+    struct host *host;
 
     pthread_mutex_lock(&hosts->lock);
-    (*place_of(hosts, job->host))->backing += (size_t)(backing - job->backing);
-    job->backing = backing;
+    host = *place_of(hosts, job->host);
+    host->backing_off += (size_t)(backing_off - job->backing_off);
+    job->backing_off = backing_off;
     pthread_mutex_unlock(&hosts->lock);
 }
 

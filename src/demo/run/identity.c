@@ -28,7 +28,7 @@ static const char *value_of(const char *header)
     return value + strspn(value, " \t");
 }
 
-/* Is its value left out of the plain id? */
+/* Return whether a header's value is left out of the plain id. */
 static int is_secret(const char *header)
 {
     return is_named(header, "Authorization") || is_named(header, "Cookie") ||
@@ -41,7 +41,8 @@ struct id identity_plain(const struct identity *i, unsigned before)
 {
     const struct task *task = i->task;
     char shown[16];
-    /* The number goes first, so that what follows spreads it over all bits. */
+    /* The number comes first so that the bytes after it spread it over all
+     * bits of the hash. */
     int count = snprintf(shown, sizeof(shown), "%u", before);
     struct id id = id_add(id_start(), shown, (size_t)count + 1);
 
@@ -77,7 +78,7 @@ int identity_is_plain(const struct identity *i)
 
 /* ---- the whole id ---- */
 
-/* Each field with its kind and length, so that no two different requests
+/* Add a field with its kind and length, so that no two different requests
  * give the same bytes. */
 static void add_field(struct sha256 *sha, char kind, const void *bytes,
                       size_t count)
@@ -100,7 +101,7 @@ static void hash_once(const void *bytes, size_t count,
     sha256_end(&sha, hash);
 }
 
-/* A password, which somebody may guess: make that slow. */
+/* Add a password. The repeated hashing makes guessing slow. */
 static void add_password(struct sha256 *sha, const void *bytes, size_t count,
                          struct identity_memo *memo)
 {
@@ -121,7 +122,8 @@ static void add_password(struct sha256 *sha, const void *bytes, size_t count,
     add_field(sha, 'p', hash, SHA256_BYTES);
 }
 
-/* User and password apart from the rest, for they are often the same. */
+/* Add a URL. User and password are hashed apart from the rest: many URLs have
+ * the same ones, whose hash `memo` keeps. */
 static void add_url(struct sha256 *sha, const char *url,
                     struct identity_memo *memo)
 {
@@ -138,7 +140,7 @@ static void add_url(struct sha256 *sha, const char *url,
     add_field(sha, 'u', url + host, strlen(url + host));
 }
 
-/* A header: its name in lower case, its value without blanks before it. */
+/* Add a header: its name in lower case, its value without leading blanks. */
 static void add_header(struct sha256 *sha, const char *header,
                        struct identity_memo *memo)
 {
@@ -168,9 +170,10 @@ static int compare_names(const char *a, const char *b)
     return order != 0 ? order : (x > y) - (x < y);
 }
 
-/* The next header in the order of names, and of position among equal names,
- * after the one at `last`; SIZE_MAX: none is before the first and after the
- * last. The order in which different headers are given does not matter. */
+/* Return the index of the header that follows the one at index `last` when
+ * headers are sorted by name, and by position among equal names. SIZE_MAX as
+ * `last` asks for the first one, and as a result means that there is none. So
+ * the order in which different headers are given does not matter. */
 static size_t next_header(const char *const *all, size_t count, size_t last)
 {
     size_t next = SIZE_MAX;
@@ -190,7 +193,7 @@ struct id identity_whole(const struct identity *i, unsigned before,
                          struct identity_memo *memo)
 {
     const struct task *task = i->task;
-    int own = task->headers != NULL; /* `common` is among these */
+    int own = task->headers != NULL; /* these include `common` */
     const char *const *headers = own ? task->headers : i->common->texts;
     size_t count = own ? task->header_count : i->common->count, at = SIZE_MAX;
     unsigned char digest[SHA256_BYTES];

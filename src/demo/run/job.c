@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * job.c - what a worker does: fetch, count in the table, hand the record to
- * the thread that owns the file. */
+ * job.c - what a worker does with a job: send the request, count the outcome in
+ * the shared table, and hand the record to the writer thread. */
 #include "common/screen.h"
 #include "retry.h"
 #include "run.h"
@@ -10,7 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-/* control.c stops the run, for a job may not close its own pool. */
+/* Only an event is sent: a job must not close its own pool, so control.c stops
+ * the run. */
 void run_failed(struct run *run, int err, const char *what)
 {
     int none = 0;
@@ -55,13 +56,14 @@ static int64_t wall_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / WEIR_MS;
 }
 
-/* From one mark to a later one; a mark that was never reached is 0. */
+/* Return the time between two phases of a request; 0 if the later one was not
+ * reached. */
 static int64_t between(int64_t from, int64_t to)
 {
     return to > from ? to - from : 0;
 }
 
-/* How much of --job-timeout is left; 0: there is none. */
+/* Return how much of --job-timeout is left; 0: there is no such timeout. */
 static int64_t time_left(const struct job *job)
 {
     double most = job->run->options->job_timeout;
@@ -70,13 +72,14 @@ static int64_t time_left(const struct job *job)
     return most <= 0 ? 0 : left > 1 ? left : 1;
 }
 
-/* Fill in what the request did. Returns what weir_http_perform() returned. */
+/* Send the request and fill in the record. Returns what weir_http_perform()
+ * returned. */
 static int fetch(struct weir_context *cx, struct job *job,
                   struct weir_http_response *r, struct record *record)
 {
     const struct run_options *o = job->run->options;
     const struct task *task = &job->task;
-    int own = task->headers != NULL; /* of its own, beside the run's */
+    int own = task->headers != NULL; /* in addition to those of -H */
     int err = weir_http_perform(weir_local(cx), cx,
         &(struct weir_http_request){
             .url = task->url,
@@ -86,7 +89,7 @@ static int fetch(struct weir_context *cx, struct job *job,
             .body = task->body,
             .body_bytes = task->body_bytes,
             .timeout_ns = time_left(job),
-            .on_redirect = hop_on_redirect,
+            .on_redirect = redirect_wait_for_tick,
             .on_redirect_user = job->run }, r);
 
     if (err != 0) {
@@ -123,9 +126,9 @@ static int fetch(struct weir_context *cx, struct job *job,
     return err;
 }
 
-/* Has this job been one failure too many? control.c stops the run: a job may
- * not close its own pool. */
-static void look_to_halt(struct run *run, int ok)
+/* Count a job that has ended, and if --halt says so make control.c stop the
+ * run. */
+static void count_for_halt(struct run *run, int ok)
 {
     const struct halt *halt = &run->options->halt;
     uint64_t failed = atomic_fetch_add(&run->failed, !ok) + !ok;
@@ -137,8 +140,8 @@ static void look_to_halt(struct run *run, int ok)
         weir_queue_put(run->events, &event, WEIR_NO_WAIT);
 }
 
-/* Keep what came: the body, then the record, which says that the job is done,
- * then the counts. Returns 0 or an error. */
+/* Save the body, count the outcome, and write the record, which says that the
+ * job is done and therefore comes last. Returns 0 or an error. */
 static int keep(struct job *job, const struct record *record,
                 const struct weir_http_response *answer)
 {
@@ -163,19 +166,19 @@ static int keep(struct job *job, const struct record *record,
     return err;
 }
 
-/* Can an error pass with time? */
-static int error_passes(enum weir_http_error error)
+/* Return whether an error is transient. */
+static int is_transient(enum weir_http_error error)
 {
     return error == WEIR_HTTP_CONNECT || error == WEIR_HTTP_RESOLVE ||
            error == WEIR_HTTP_TIMEOUT || error == WEIR_HTTP_CUT;
 }
 
-/* Has this attempt failed so that another one, of the same request or of
- * others to its host, may do better? Doing it twice must do no harm: the
- * method is idempotent, or the server has not processed it. */
-static int may_try(const struct job *job, const struct record *record,
-                   const struct weir_http_response *answer,
-                   const struct retry_headers *headers)
+/* Return whether a job may be retried: its failure is transient, and repeating
+ * the request does no harm, because the method is idempotent or the server has
+ * not processed the request. */
+static int may_retry(const struct job *job, const struct record *record,
+                     const struct weir_http_response *answer,
+                     const struct retry_headers *headers)
 {
     const struct run_options *o = job->run->options;
     int limit = retry_is_limit(record->status, headers);
@@ -186,15 +189,15 @@ static int may_try(const struct job *job, const struct record *record,
         return 0;
     if (answer->error == WEIR_HTTP_OK
             ? !retry_status(record->status) && !limit
-            : !error_passes(answer->error))
+            : !is_transient(answer->error))
         return 0;
     if (answer->error != WEIR_HTTP_OK)
         refused = !answer->processed;
     return refused || o->retry_unsafe || retry_idempotent(job->task.method);
 }
 
-/* Read what the answer says about when to come back, and let all jobs of the
- * host that gave it obey. Returns how long that is; 0: it does not say. */
+/* Read for how long the response asks its host's jobs to wait, and hold the
+ * host for that time. Returns the time; 0: the response does not ask. */
 static int64_t obey(struct run *run, struct weir_http *http,
                     const struct record *record, int64_t most,
                     struct retry_headers *headers)
@@ -221,11 +224,11 @@ static int64_t obey(struct run *run, struct weir_http *http,
     return hold;
 }
 
-/* Is there to be another attempt, which the pool then makes? Not if it would
- * begin later than it may. */
-static int is_again(struct weir_context *cx, struct job *job,
-                    const struct record *record,
-                    const struct weir_http_response *answer)
+/* Return whether the job is retried, after arranging with the pool when. A
+ * retry that would start too late is not made. */
+static int arrange_retry(struct weir_context *cx, struct job *job,
+                         const struct record *record,
+                         const struct weir_http_response *answer)
 {
     struct run *run = job->run;
     const struct run_options *o = run->options;
@@ -235,7 +238,7 @@ static int is_again(struct weir_context *cx, struct job *job,
     int64_t hold = obey(run, weir_local(cx), record, most, &headers), pause;
     int64_t spent;
 
-    if (!may_try(job, record, answer, &headers))
+    if (!may_retry(job, record, answer, &headers))
         return 0;
     pause = retry_pause(job->attempts,
                         random * UINT64_C(0x9e3779b97f4a7c15) >> 16);
@@ -253,10 +256,10 @@ static int is_again(struct weir_context *cx, struct job *job,
     return 1;
 }
 
-/* Note an attempt for --timeline. The next one waits from here on: for its
- * pause to end first. Returns 0 or -ENOMEM. */
+/* Note an attempt for --timeline. For a retry, waiting begins at the end of
+ * the attempt before. Returns 0 or -ENOMEM. */
 static int mark(struct job *job, const struct record *record, int64_t start,
-                int again)
+                int retried)
 {
     struct run *run = job->run;
     int64_t waited_from = job->attempts == 1 ? job->submitted : job->ended;
@@ -268,12 +271,12 @@ static int mark(struct job *job, const struct record *record, int64_t start,
         .submitted = waited_from, .start = start, .end = job->ended,
         .lane = (uint32_t)record->worker, .seq = (uint32_t)job->seq,
         .attempt = (uint16_t)job->attempts,
-        .outcome = again ? MARK_AGAIN
-                         : mark_outcome(record->ok,
-                                        record->error[0] != '\0') });
+        .outcome = retried ? MARK_RETRIED
+                           : mark_outcome(record->ok,
+                                          record->error[0] != '\0') });
 }
 
-/* Let it go, and let another one come. */
+/* Give up the job's place and free the job. */
 static void leave(struct job *job)
 {
     hosts_leave(job->run, job);
@@ -293,7 +296,7 @@ int job_run(struct weir_context *cx, void *arg)
                              .worker = weir_worker_index(cx),
                              .start_ms = wall_ms() };
     int64_t start = weir_now();
-    int again, err;
+    int retried, err;
 
     if (job->attempts == 1)
         job->began = start;
@@ -304,18 +307,18 @@ int job_run(struct weir_context *cx, void *arg)
     record.wait_ns = start - job->submitted;
     err = fetch(cx, job, &answer, &record);
     if (answer.error == WEIR_HTTP_CANCELLED) {
-        /* Cut off: without a record it is done by the run that resumes. */
+        /* Cancelled: write no record, so that --resume runs the job. */
         job_drop(job, -ECANCELED);
         return 1;
     }
-    if (local_is(&answer, err))
-        return local_put_off(cx, job, answer.error_text, err);
-    local_went_well(run);
+    if (shortage_is(&answer, err))
+        return shortage_defer(cx, job, answer.error_text, err);
+    shortage_over(run);
     if (run->trace != NULL)
         trace_job(run->trace, &record, &answer, start);
-    again = is_again(cx, job, &record, &answer);
-    err = mark(job, &record, start, again);
-    if (again) {
+    retried = arrange_retry(cx, job, &record, &answer);
+    err = mark(job, &record, start, retried);
+    if (retried) {
         if (err != 0)
             output_failed(run, err);
         return WEIR_RERUN;
@@ -327,7 +330,7 @@ int job_run(struct weir_context *cx, void *arg)
     else if (run->show_jobs)
         show(run, &record);
     if (err == 0)
-        look_to_halt(run, record.ok);
+        count_for_halt(run, record.ok);
     leave(job);
     return record.ok ? 0 : 1;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * options.c - what `weir run` was asked to do. */
+ * options.c - reads and checks the command line of `weir run`. */
 #include "options.h"
 
 #include "common/exits.h"
@@ -17,67 +17,69 @@
 static const char help[] =
     "weir run [options] [URL... | -i FILE] - fetch a list of URLs\n"
     "\n"
-    "Without URLs it makes calls to /delay/1 on a server of its own.\n"
+    "Without URLs it requests /delay/1 from its built-in server.\n"
     "\n"
-    "What to do\n"
-    "  -i, --input FILE         a URL or a JSON object a line; - is standard\n"
-    "                           input\n"
-    "  -n, --count N            without URLs: so many calls (20)\n"
-    "      --base URL           without URLs: call URL/delay/1\n"
-    "      --shard K/N|auto     only the K-th of N parts (all)\n"
-    "      --dry-run            read and check, but do nothing\n"
-    "How fast\n"
-    "  -j, --concurrency N      jobs at once (8)\n"
+    "Input\n"
+    "  -i, --input FILE         one URL or JSON object per line; - is\n"
+    "                           standard input\n"
+    "  -n, --count N            number of requests without URLs (20)\n"
+    "      --base URL           without URLs: request URL/delay/1\n"
+    "      --shard K/N|auto     run only the K-th of N parts (all)\n"
+    "      --dry-run            read and check the input, send nothing\n"
+    "Limits\n"
+    "  -j, --concurrency N      concurrency limit (8)\n"
     "  -w, --workers N          threads (as -j)\n"
-    "  -r, --rate N[/s|/m|/h]   starts a second, minute, hour (any)\n"
-    "      --burst N            starts that may come at once to catch up (1)\n"
-    "      --per-host N         jobs at once for each host (a fair share)\n"
+    "  -r, --rate N[/s|/m|/h]   rate limit: starts per second, minute or\n"
+    "                           hour (none)\n"
+    "      --burst N            late starts that may catch up without a\n"
+    "                           pause (1)\n"
+    "      --per-host N         concurrency limit per host (a fair share)\n"
     "      --per-host-rate N[/s|/m|/h]\n"
-    "                           starts for each host (any)\n"
-    "      --window N           jobs read ahead, a quarter of them for a host\n"
+    "                           rate limit per host (none)\n"
+    "      --window N           jobs read ahead, at most a quarter per host\n"
     "                           (100000)\n"
-    "How\n"
+    "Requests\n"
     "  -t, --timeout S          seconds for each attempt of a job (30)\n"
-    "      --connect-timeout S  of these for connecting (5)\n"
-    "      --job-timeout S      seconds for all attempts of a job (any)\n"
-    "      --retries N          more attempts where that may help (2)\n"
-    "      --retry-max-time S   none later than so many seconds (60)\n"
-    "      --retry-unsafe       repeat every method, also POST and PATCH\n"
-    "      --redirects N        redirects followed for a job, 0 to 10 (10)\n"
+    "      --connect-timeout S  seconds of these for connecting (5)\n"
+    "      --job-timeout S      seconds for all attempts of a job (no limit)\n"
+    "      --retries N          retries after a transient failure (2)\n"
+    "      --retry-max-time S   no retry starts later than this (60)\n"
+    "      --retry-unsafe       retry every method, also POST and PATCH\n"
+    "      --redirects N        redirects followed per job, 0 to 10 (10)\n"
     "      --cookies            keep cookies from one redirect to the next\n"
     "      --raw                do not decode compressed bodies\n"
-    "      --max-body BYTES     fail where a body is larger (1048576)\n"
-    "      --accept LIST        statuses that are ok (200-299)\n"
-    "  -H, --header 'N: VALUE'  send it; again for more\n"
+    "      --max-body BYTES     fail if a body is larger (1048576)\n"
+    "      --accept LIST        statuses that count as ok (200-299)\n"
+    "  -H, --header 'N: VALUE'  add a header; may be repeated\n"
     "  -A, --agent TEXT         User-Agent (weir/" WEIR_VERSION ")\n"
-    "      --proxy URL          go through it (as libcurl finds it)\n"
+    "      --proxy URL          proxy (from the environment)\n"
     "      --cacert FILE        certificates to trust (the system's)\n"
-    "      --cert FILE          certificate to send to servers that ask\n"
+    "      --cert FILE          client certificate\n"
     "      --key FILE           its private key (in the file of --cert)\n"
     "      --insecure           do not verify certificates\n"
     "      --halt never|soon,fail=N[%]|now,fail=N[%]\n"
-    "                           stop when so many have failed (never)\n"
-    "What is kept\n"
-    "  -o, --output FILE        results, appended; - is standard output\n"
+    "                           stop after N failed jobs (never)\n"
+    "Results\n"
+    "  -o, --output FILE        append results to FILE; - is standard output\n"
     "                           (results.ndjson)\n"
-    "      --resume             leave out what is in the results already\n"
-    "      --retry-failed       the same, but do again what failed\n"
-    "      --body none|full     the answers' bodies in the records (none)\n"
-    "      --save FOLDER        the answers' bodies in files of their own\n"
-    "What is said\n"
-    "  -q, --quiet              nothing but errors\n"
-    "  -v, --verbose            a line for each job, however many\n"
+    "      --resume             skip jobs that have a record in FILE\n"
+    "      --retry-failed       skip only jobs whose last record is ok\n"
+    "      --body none|full     store response bodies in the records (none)\n"
+    "      --save FOLDER        store each response body in a file there\n"
+    "Messages\n"
+    "  -q, --quiet              print errors only\n"
+    "  -v, --verbose            print a line for every job\n"
     "      --progress auto|bar|plain|none\n"
     "                           a bar on a terminal, else a line every 5 s\n"
     "      --color auto|always|never\n"
-    "      --table              at the end, everything that was counted\n"
-    "      --summary FILE       the summary as a JSON object\n"
-    "      --timeline FILE      a picture of who did what when, as SVG\n"
-    "      --trace FILE         the same for ui.perfetto.dev\n"
+    "      --table              add all counters to the summary\n"
+    "      --summary FILE       write the summary as a JSON object\n"
+    "      --timeline FILE      draw a timeline of the workers as SVG\n"
+    "      --trace FILE         write a trace for ui.perfetto.dev\n"
     "\n"
-    "Every result is a line of JSON. Ctrl-C lets what is in flight finish,\n"
-    "a second one does not. SIGUSR1 and SIGUSR2 make it one more and one\n"
-    "fewer at once.\n";
+    "Every result is a line of JSON. The first Ctrl-C lets running jobs\n"
+    "finish; the second exits immediately. SIGUSR1 and SIGUSR2 raise and\n"
+    "lower the concurrency limit by one.\n";
 
 static int usage(const char *message)
 {
@@ -85,7 +87,7 @@ static int usage(const char *message)
     return EXIT_BAD_INPUT;
 }
 
-/* Options that are read as text first. */
+/* Options that are read as text and parsed later. */
 struct words {
     const char *shard, *halt;
     int want_version;
@@ -170,9 +172,9 @@ static int has_word(const struct input_line *line, const char *word)
     return 0;
 }
 
-/* Read a file of certificates or keys, and say what is wrong with it: each
- * job that needs it would fail. `wanted` must be in it. Returns an exit code.
- */
+/* Check that a file of certificates or keys can be read and contains `wanted`,
+ * because otherwise every job that needs it would fail. If not, print the
+ * reason; `what` is the one for a missing `wanted`. Returns an exit code. */
 static int check_pem(const char *option, const char *path, const char *wanted,
                      const char *what)
 {
@@ -183,7 +185,7 @@ static int check_pem(const char *option, const char *path, const char *wanted,
     int got = 0, found = 0, locked = 0, err;
 
     if (path == NULL || (stat(path, &st) == 0 && S_ISFIFO(st.st_mode)))
-        return EXIT_OK; /* what is read from a pipe is gone */
+        return EXIT_OK; /* a pipe can be read only once, by libcurl */
     err = input_open(&in, path, -1, 65536);
     if (err == 0) {
         while ((got = input_next(in, &line)) == INPUT_LINE ||
@@ -227,19 +229,19 @@ static int check_certificates(const struct run_options *o)
     return code;
 }
 
-/* What is sent with each request. */
+/* Check what is sent with each request. Returns an exit code. */
 static int check_requests(const struct run_options *o)
 {
     for (size_t i = 0; i < o->headers.count; i++) {
         const char *reason = task_header_fault(o->headers.texts[i]);
 
         if (reason != NULL) {
-            say("weir run: -H: %s", reason); /* which may be a secret */
+            say("weir run: -H: %s", reason); /* the text may be a secret */
             return EXIT_BAD_INPUT;
         }
     }
     if (o->proxy != NULL && url_proxy_fault(o->proxy) != NULL) {
-        /* Which may have a password in it. */
+        /* Do not print the URL: it may contain a password. */
         say("weir run: --proxy: %s", url_proxy_fault(o->proxy));
         return EXIT_BAD_INPUT;
     }
@@ -250,23 +252,23 @@ static int check_requests(const struct run_options *o)
     return check_certificates(o);
 }
 
-/* Which options go together. */
+/* Check that the options do not exclude each other. Returns an exit code. */
 static int check_together(const struct run_options *o)
 {
     if (o->input != NULL && o->url_count > 0)
-        return usage("URLs and -i do not go together");
+        return usage("URLs and -i exclude each other");
     if (o->input != NULL || o->url_count > 0) {
         if (o->count != 0)
-            return usage("-n is for calls without URLs");
+            return usage("-n is only for a run without URLs");
         if (o->base != NULL)
-            return usage("--base is for calls without URLs");
+            return usage("--base is only for a run without URLs");
     }
     if (o->quiet && o->verbose)
-        return usage("-q and -v do not go together");
+        return usage("-q and -v exclude each other");
     if (o->resume && options_to_stdout(o))
-        return usage("--resume and --retry-failed need a file as -o");
+        return usage("--resume and --retry-failed need a file for -o");
     if (o->keep_body && o->body_max > 16 << 20)
-        return usage("--body full is for a --max-body of 16777216 and less");
+        return usage("--body full needs a --max-body of at most 16777216");
     return EXIT_OK;
 }
 
@@ -288,7 +290,7 @@ static int check_words(struct run_options *o, const struct words *words)
     return EXIT_OK;
 }
 
-/* All shards together are to keep the rate. */
+/* Divide the rate limits among the shards, which together obey them. */
 static void share_rate(struct run_options *o)
 {
     double whole = o->rate;
@@ -300,7 +302,7 @@ static void share_rate(struct run_options *o)
         return;
     o->rate = whole / o->shard.of;
     if (!o->quiet)
-        say("shard %u of %u: starts at most %g a second, its part of %g",
+        say("shard %u of %u: the rate limit is %g per second, its share of %g",
             o->shard.k, o->shard.of, o->rate, whole);
 }
 
@@ -339,7 +341,7 @@ int options_read(struct run_options *o, int argc, char **argv)
                                .redirects = 10,
                                .output = "results.ndjson" };
     number_statuses("200-299", &o->accept);
-    /* Reading them moves the operands behind the others. */
+    /* Keep a copy in the original order: getopt_long() moves the operands. */
     o->words = malloc((size_t)argc * sizeof(*argv));
     if (o->words == NULL) {
         say("weir run: no memory");

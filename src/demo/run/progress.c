@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * progress.c - how far a run is, how fast, and what holds it up. */
+ * progress.c - the progress of a run, its speed, and what limits it. */
 #include "progress.h"
 
 #include "common/screen.h"
@@ -14,7 +14,7 @@ struct state {
     struct hosts_view hosts;
     struct tally all;
     uint64_t known;
-    double speed; /* a second, of late */
+    double speed; /* jobs per second over the last PROGRESS_LOOKS looks */
 };
 
 static struct state look(struct progress *p, struct run *run)
@@ -51,11 +51,11 @@ static void count_limits(struct progress *p, struct run *run,
         p->paced += run->options->rate > 0;
     } else if (s->pool.parked > 0) {
         p->hosts++;
-        /* It is told by the host that had most the last time. */
+        /* The last look decides which host progress_limit() names. */
         p->one_host = s->hosts.most * 2 >= s->hosts.jobs;
         memcpy(p->host, s->hosts.name, sizeof(p->host));
     } else if (s->pool.delayed > 0) {
-        p->backing++;
+        p->backing_off++;
     } else if (s->known == 0) {
         p->starved++;
     }
@@ -125,17 +125,18 @@ void progress_look(struct progress *p, struct run *run)
     text_free(&line);
 }
 
-/* Was it a time that jobs waited for, each by itself? NULL: no. */
-static const char *waits(struct progress *p)
+/* Return what jobs waited for most of the time if that was a host's limit or
+ * the pause before a retry, else NULL. */
+static const char *find_wait(struct progress *p)
 {
     uint64_t others = p->full + p->paced + p->starved;
 
-    if (p->hosts + p->backing <= others)
+    if (p->hosts + p->backing_off <= others)
         return NULL;
-    if (p->hosts < p->backing)
-        return "pauses before other attempts";
+    if (p->hosts < p->backing_off)
+        return "pauses before retries";
     if (!p->one_host)
-        return "what each host may bear";
+        return "the limits per host";
     snprintf(p->limit, sizeof(p->limit), "one host: %s", p->host);
     return p->limit;
 }
@@ -145,20 +146,20 @@ const char *progress_limit(struct progress *p, const struct run *run,
 {
     const struct run_options *o = run->options;
     int64_t most = o->workers < o->concurrency ? o->workers : o->concurrency;
-    const char *wait = waits(p);
+    const char *wait = find_wait(p);
 
     if (wait != NULL)
         return wait;
-    if (p->full + p->paced + p->starved < 5) { /* too short to have seen it */
+    if (p->full + p->paced + p->starved < 5) { /* too few looks to say */
         if (paced_s > spread_s)
-            return "the rate";
-        return jobs <= (uint64_t)most ? "nothing: all ran at once"
-                                      : "the number of jobs at once";
+            return "the rate limit";
+        return jobs <= (uint64_t)most ? "nothing: all jobs ran concurrently"
+                                      : "the concurrency limit";
     }
     if (p->starved > p->full && p->starved > p->paced)
-        return "the input: it came no faster";
+        return "the input: it arrived no faster";
     if (p->paced > p->full)
-        return "the rate";
+        return "the rate limit";
     return o->workers < o->concurrency ? "the number of workers"
-                                       : "the number of jobs at once";
+                                       : "the concurrency limit";
 }

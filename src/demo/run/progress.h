@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * progress.h - how far a run is, how fast, and what holds it up.
+ * progress.h - the progress of a run, its speed, and what limits it.
  *
- * One thread looks ten times a second, and tells.
+ * control.c's thread samples the run ten times per second. The samples feed the
+ * progress line and, at the end, the summary's "limited by".
  */
 #ifndef WEIR_DEMO_PROGRESS_H
 #define WEIR_DEMO_PROGRESS_H
@@ -11,9 +12,9 @@
 #include <stdint.h>
 #include <weir/base.h>
 
-#define PROGRESS_NS    (100 * WEIR_MS) /* look so often */
-#define PROGRESS_LOOKS 50              /* the speed is that of so many */
-#define PROGRESS_PLAIN 50              /* a plain line after so many */
+#define PROGRESS_NS    (100 * WEIR_MS) /* between two looks */
+#define PROGRESS_LOOKS 50 /* looks over which the speed is averaged */
+#define PROGRESS_PLAIN 50 /* looks from one plain line to the next */
 
 struct run;
 
@@ -21,23 +22,25 @@ struct progress {
     struct {
         int64_t at;
         uint64_t jobs;
-    } looks[PROGRESS_LOOKS]; /* a ring of the last ones */
-    uint64_t count;
-    /* How often it was found so: */
-    uint64_t full;    /* as many in flight as may be */
-    uint64_t paced;   /* not, though some are waiting: for the rate */
-    uint64_t starved; /* none waiting though more may come */
-    uint64_t hosts;   /* not, though jobs wait: for what a host may bear */
-    uint64_t backing; /* not, and all that wait, wait to be tried again */
-    int one_host;     /* and it was one that had half of them and more */
+    } looks[PROGRESS_LOOKS]; /* a ring of the last looks */
+    uint64_t count;          /* looks so far */
+    /* In how many looks this was what limited the run: */
+    uint64_t full;        /* the concurrency limit: no permit was free */
+    uint64_t paced;       /* the rate limit: jobs waited, permits were free */
+    uint64_t hosts;       /* a host's limits: jobs were parked */
+    uint64_t backing_off; /* retries: every waiting job was in a pause */
+    uint64_t starved;     /* the input: no job waited, and more may come */
+    int one_host;         /* `host` had at least half of the jobs */
     char host[HOST_NAME];
-    char limit[HOST_NAME + 32]; /* what progress_limit() tells */
+    char limit[HOST_NAME + 32]; /* where progress_limit() puts its result */
 };
 
-/* Look, and show what is to be shown. */
+/* Take a look, and update the progress line or print a plain one. */
 void progress_look(struct progress *progress, struct run *run);
 
-/* Tell in a few words what limited the run, after its end. */
+/* Return in a few words what limited the run, after its end. `spread_s` and
+ * `paced_s` are the lower bounds from the concurrency and the rate limit. The
+ * string is valid until the next call. */
 const char *progress_limit(struct progress *progress, const struct run *run,
                            uint64_t jobs, double spread_s, double paced_s);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * retry.c - whether and when a job is tried again. */
+ * retry.c - whether and when a job is retried. */
 #include "retry.h"
 
 #include "common/number.h"
@@ -8,8 +8,9 @@
 #include <string.h>
 #include <time.h>
 
-/* From this number on a reset is a time, not a span of seconds; and from this
- * one on, a time in milliseconds. They are in the years 2001 and 33658. */
+/* A RateLimit-Reset from 10^9 on is a time in seconds since 1970, from 10^12 on
+ * one in milliseconds, and below a number of seconds to wait. As times in
+ * seconds these numbers are in the years 2001 and 33658. */
 #define RESET_IS_TIME 1e9
 #define RESET_IS_MS   1e12
 
@@ -42,7 +43,7 @@ int64_t retry_pause(int attempt, uint64_t random)
     return most / 4 + (int64_t)(random % (uint64_t)(most - most / 4 + 1));
 }
 
-/* Returns 1 and the seconds since 1970, or 0. */
+/* Parse a date of HTTP. Returns 1 and the seconds since 1970, or 0. */
 static int read_date(const char *text, int64_t *seconds)
 {
     static const char *const forms[] = { "%a, %d %b %Y %H:%M:%S GMT",
@@ -61,7 +62,7 @@ static int read_date(const char *text, int64_t *seconds)
     return 0;
 }
 
-/* Seconds as nanoseconds from 0 to `most`. */
+/* Convert seconds to nanoseconds from 0 to `most`. */
 static int64_t clamp(double seconds, int64_t most)
 {
     double ns = seconds * 1e9;
@@ -69,7 +70,7 @@ static int64_t clamp(double seconds, int64_t most)
     return ns <= 0 ? 0 : ns < (double)most ? (int64_t)ns : most;
 }
 
-/* How far the seconds since 1970 are ahead. */
+/* Return how far a time in seconds since 1970 is in the future. */
 static int64_t until(double seconds, const char *date, int64_t most)
 {
     int64_t now;
@@ -102,7 +103,7 @@ int64_t retry_reset(const char *value, const char *date, int64_t most)
                  most);
 }
 
-/* Is this header there, with the number 0? */
+/* Return whether a header is there and its value is 0. */
 static int is_zero(const char *value)
 {
     double number;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * retry.h - whether and when a job is tried again.
+ * retry.h - whether and when a job is retried.
  */
 #ifndef WEIR_DEMO_RETRY_H
 #define WEIR_DEMO_RETRY_H
@@ -7,23 +7,24 @@
 #include <stdint.h>
 #include <weir/base.h>
 
-#define RETRY_FIRST (500 * WEIR_MS) /* the longest first pause; doubled then */
-#define RETRY_MOST  (30 * WEIR_S)
+#define RETRY_FIRST (500 * WEIR_MS) /* bound of the first pause; it doubles */
+#define RETRY_MOST  (30 * WEIR_S)   /* bound of every pause */
 
-/* Return whether such a status can pass with time. */
+/* Return whether a status is transient. */
 int retry_status(int status);
 
 /* Return whether doing a request of this method twice does no more harm than
  * doing it once (RFC 9110, 9.2.2). NULL is GET. */
 int retry_idempotent(const char *method);
 
-/* Return how long to pause after the failed attempt of this number, from 1: a
- * time chosen by `random` between a quarter of a bound and the bound, which
- * doubles with each attempt (Brooker 2015, "Exponential Backoff and Jitter",
- * with a least pause so that no answer makes attempts follow immediately). */
+/* Return how long to pause after the failed attempt number `attempt`, counted
+ * from 1. The pause is chosen by `random` between a quarter of a bound and the
+ * bound, which doubles with each attempt (Brooker 2015, "Exponential Backoff
+ * and Jitter", here with a minimum so that a retry never follows immediately).
+ */
 int64_t retry_pause(int attempt, uint64_t random);
 
-/* The headers of an answer that say when to come back; NULL: not there. */
+/* The headers of a response that say when to retry; NULL: not there. */
 struct retry_headers {
     const char *date;
     const char *retry_after;
@@ -31,28 +32,28 @@ struct retry_headers {
     const char *remaining, *x_remaining; /* [X-]RateLimit-Remaining */
 };
 
-/* Read a Retry-After: seconds, with a fraction or not, or a date in one of
- * the three forms of RFC 9110. `date` is the answer's own Date, or NULL: it is
- * preferred to this computer's clock, which may be wrong.
+/* Parse a Retry-After: seconds, possibly with a fraction, or a date in one of
+ * the three forms of RFC 9110. `date` is the response's Date, which is
+ * preferred to this computer's clock because that may be wrong, or NULL.
  * Returns:
  *   nanoseconds, at least 1 and at most `most`
- *   0  it is zero, or in the past, or cannot be read */
+ *   0  the value is zero or in the past, or cannot be parsed */
 int64_t retry_after(const char *value, const char *date, int64_t most);
 
-/* The same of a RateLimit-Reset, which may also be a time in seconds since
- * 1970, or in milliseconds. */
+/* The same for a RateLimit-Reset, which may also be a time in seconds or in
+ * milliseconds since 1970. */
 int64_t retry_reset(const char *value, const char *date, int64_t most);
 
-/* Return whether a 403 is what 429 should be: it has a Retry-After, or a
- * [X-]RateLimit-Reset and nothing left before that. */
+/* Return whether a 403 means what 429 means: it has a Retry-After, or a
+ * [X-]RateLimit-Reset and no [X-]RateLimit-Remaining other than 0. */
 int retry_is_limit(int status, const struct retry_headers *headers);
 
-/* Return how long an answer asks its host's jobs to wait, at most `most`; 0:
- * it does not. These ask for it, if they say how long:
- *   - every status that can pass, and 403: by Retry-After;
+/* Return how long a response asks its host's jobs to wait, at most `most`; 0:
+ * it does not ask. A response asks by one of these headers:
+ *   - every transient status, and 403: by Retry-After;
  *   - 429: by [X-]RateLimit-Reset;
  *   - any status: by [X-]RateLimit-Reset if [X-]RateLimit-Remaining is 0, and
- *     503 and 403 also if there is no such header. */
+ *     503 and 403 also if there is no [X-]RateLimit-Remaining. */
 int64_t retry_hold(int status, const struct retry_headers *headers,
                    int64_t most);
 

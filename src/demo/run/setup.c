@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * setup.c - what a run needs: opening, making, starting, and taking down. */
+ * setup.c - opens the files of a run, starts the workers, frees everything. */
 #include "run.h"
 
 #include "common/descriptors.h"
@@ -19,8 +19,9 @@
 #include <unistd.h>
 
 #define BODY_DEFAULT (INT64_C(1) << 20) /* as in http.h */
-#define SHORTEST_LINE 9    /* bytes of "http://a" and its end */
-#define WORKERS_MORE 16    /* and twice as many as there are at first */
+#define SHORTEST_LINE 9    /* bytes of "http://a" and a newline */
+#define WORKERS_MORE 16    /* SIGUSR1 allows twice the initial number of workers
+                              plus this */
 #define WORKERS_MAX  16384 /* as in pool.h */
 
 int run_broken(const char *what, int err)
@@ -34,8 +35,9 @@ const char *run_output_name(const struct run_options *o)
     return options_to_stdout(o) ? "standard output" : o->output;
 }
 
-/* A FIFO that nobody reads yet is waited for, as a shell does. Returns a
- * descriptor that keeps it open, -1 if it is no FIFO, or another error. */
+/* If the path is a FIFO, wait until it has a reader, as a shell does. Returns
+ * a descriptor that keeps the FIFO open, or a negative number if the path is
+ * not a FIFO or cannot be opened. */
 static int await_reader(const char *path)
 {
     struct stat st;
@@ -49,8 +51,8 @@ static int await_reader(const char *path)
     return fd;
 }
 
-/* Whether a file has a torn tail that could be cut off: then it is the copy
- * of that tail that could not be written. */
+/* Return whether a file has a torn tail and could be written. Then opening the
+ * results failed because the copy of the tail could not be written. */
 static int is_torn(const char *path)
 {
     struct stat st;
@@ -66,7 +68,7 @@ static int is_torn(const char *path)
     return last != '\n';
 }
 
-/* Say which file could not be had. Returns EXIT_BROKEN. */
+/* Print which file could not be opened. Returns EXIT_BROKEN. */
 static int results_broken(const struct run_options *o, int err)
 {
     struct text torn = { 0 };
@@ -79,15 +81,15 @@ static int results_broken(const struct run_options *o, int err)
     return EXIT_BROKEN;
 }
 
-/* Open the results; a torn tail is cut off here, and nobody else can write to
- * the file from here on. Returns an exit code. */
+/* Open the results file, cutting off a torn tail. From here on it is locked
+ * against other processes. Returns an exit code. */
 static int open_results(struct run *run)
 {
     const struct run_options *o = run->options;
     int reader = options_to_stdout(o) ? -1 : await_reader(o->output);
     int to_stdout = options_to_stdout(o);
     struct weir_writer_stats stats = { 0 };
-    /* A byte of a body may take six in JSON: \u001b. */
+    /* A byte of a body can become six in JSON, like \u001b. */
     size_t body = o->body_max != 0 ? (size_t)o->body_max : BODY_DEFAULT;
     size_t record = RECORD_MAX + (o->keep_body ? 6 * body : 0);
     int err = weir_writer_open(&run->results, &(struct weir_writer_options){
@@ -100,7 +102,7 @@ static int open_results(struct run *run)
     if (reader >= 0)
         close(reader);
     if (err == -EBUSY) {
-        say("weir run: %s: another weir is writing to it", o->output);
+        say("weir run: %s: another process is writing to it", o->output);
         return EXIT_BROKEN;
     }
     if (err != 0)
@@ -112,20 +114,20 @@ static int open_results(struct run *run)
     return EXIT_OK;
 }
 
-/* What is not a results file stays as it is. Returns an exit code. */
+/* Refuse a file that is not a results file. Returns an exit code. */
 static int prepare_results(const struct run_options *o)
 {
     int err = options_to_stdout(o) ? 0 : done_prepare(o->output, !o->dry_run);
 
     if (err == -EBADMSG) {
         say("weir run: %s: not a results file, so nothing is appended to it;"
-            " choose another one with -o", o->output);
+            " choose another file with -o", o->output);
         return EXIT_BAD_INPUT;
     }
     return err != 0 ? run_broken(o->output, err) : EXIT_OK;
 }
 
-/* Find out what is done already. Returns an exit code. */
+/* Read which jobs are done, for --resume. Returns an exit code. */
 static int read_done(struct run *run)
 {
     const struct run_options *o = run->options;
@@ -136,22 +138,21 @@ static int read_done(struct run *run)
     err = run->done != NULL ? done_read(o->output, run->done, found)
                             : -ENOMEM;
     if (err == -EINVAL) {
-        say("weir run: %s: no regular file, so it cannot be resumed",
+        say("weir run: %s: not a regular file, so it cannot be resumed",
             o->output);
         return EXIT_BAD_INPUT;
     }
     if (err != 0)
         return run_broken(o->output, err);
     if (found->others != 0)
-        say("%s: %llu line%s no record%s: passed over", o->output,
+        say("%s: %llu line%s: ignored", o->output,
             (unsigned long long)found->others,
-            found->others == 1 ? " is" : "s are",
-            found->others == 1 ? "" : "s");
+            found->others == 1 ? " is not a record" : "s are not records");
     return EXIT_OK;
 }
 
-/* Whether a folder for answers is there or can be made. Returns 0 or an
- * error. */
+/* Check that a folder exists and can be written, or can be created. Returns 0
+ * or an error. */
 static int check_folder(const char *path)
 {
     struct text parent = { 0 };
@@ -188,7 +189,7 @@ static int check_folder(const char *path)
     return err;
 }
 
-/* Make the folder for answers. Returns an exit code. */
+/* Create the folder of --save. Returns an exit code. */
 static int open_folder(const struct run_options *o)
 {
     int err = o->save != NULL ? check_folder(o->save) : 0;
@@ -202,7 +203,7 @@ static int open_folder(const struct run_options *o)
     return EXIT_BROKEN;
 }
 
-/* Until here a signal just ends the program, and opening a FIFO may wait. */
+/* Signals still end the program here, because opening a FIFO can block. */
 int setup_files(struct run *run)
 {
     const struct run_options *o = run->options;
@@ -250,7 +251,7 @@ int setup_tables(struct run *run)
     return err == 0 ? EXIT_OK : run_broken("setting up", err);
 }
 
-/* How many jobs there will be, where that can be told beforehand. */
+/* Return the number of jobs, or 0 if it is known only after reading. */
 static uint64_t count_known(const struct run_options *o)
 {
     if (o->input != NULL || o->resume || o->shard.of != 0)
@@ -258,8 +259,8 @@ static uint64_t count_known(const struct run_options *o)
     return o->url_count > 0 ? (uint64_t)o->url_count : (uint64_t)o->count;
 }
 
-/* How many jobs there can be at a time: no more than the list has. Room for
- * them costs time even where it stays empty. */
+/* Return an upper bound of the jobs that exist at a time. It is not higher than
+ * the number of jobs in the list, because unused capacity costs time too. */
 static size_t most_jobs(const struct run_options *o)
 {
     uint64_t most = (uint64_t)(o->window + o->concurrency), all = most;
@@ -273,12 +274,12 @@ static size_t most_jobs(const struct run_options *o)
     return (size_t)(all < most ? all : most);
 }
 
-static int64_t at_once(const struct run_options *o)
+static int64_t concurrency_limit(const struct run_options *o)
 {
     return o->concurrency < o->workers ? o->concurrency : o->workers;
 }
 
-/* How many threads SIGUSR1 may ask for. */
+/* Return up to how many workers SIGUSR1 can raise their number. */
 static int most_workers(const struct run_options *o)
 {
     int64_t most = 2 * o->workers + WORKERS_MORE;
@@ -286,30 +287,31 @@ static int most_workers(const struct run_options *o)
     return (int)(most < WORKERS_MAX ? most : WORKERS_MAX);
 }
 
-/* Lower the concurrency limit, whatever SIGUSR1 says. Workers that
- * are idle do no harm. */
+/* Lower the concurrency limit to `room`, also for SIGUSR1. The number of
+ * workers of -w stays: idle workers do no harm. */
 static void fit(struct run *run, struct run_options *o, int64_t room)
 {
     if (o->concurrency > room)
         o->concurrency = room;
     if (o->follow)
         o->workers = o->concurrency;
-    if (run->most > o->workers)
-        run->most = (int)(room > o->workers ? room : o->workers);
+    if (run->workers_max > o->workers)
+        run->workers_max = (int)(room > o->workers ? room : o->workers);
 }
 
-/* Never more jobs at once than workers: then a pool that may grow has no
- * reason to. A job has left the window before the pool has done with it, so
- * there is a place for each worker's. Returns 0 or an error. */
+/* Create the pool. Its limit is not above the number of workers: so the pool,
+ * which may grow, has no reason to. A job leaves the window before the pool has
+ * finished with it, so the capacity has an extra place for each worker. Returns
+ * 0 or an error. */
 static int try_pool(struct run *run, const struct run_options *o)
 {
-    size_t capacity = most_jobs(o) + (size_t)run->most;
+    size_t capacity = most_jobs(o) + (size_t)run->workers_max;
 
     return weir_pool_create(&run->pool, &(struct weir_pool_options){
         .workers = (int)o->workers,
-        .workers_max = run->most,
+        .workers_max = run->workers_max,
         .capacity = capacity,
-        .parked_max = capacity, /* the window has quotas of its own */
+        .parked_max = capacity, /* hosts.c limits the jobs of a host */
         .limit = (int)(o->concurrency < o->workers ? o->concurrency
                                                    : o->workers),
         .rate_per_s = o->rate,
@@ -319,9 +321,9 @@ static int try_pool(struct run *run, const struct run_options *o)
         .user = &run->http });
 }
 
-/* Start the pool, with fewer workers if there can be no more threads: with
- * at most half of those that can be, so that there is room for others, like
- * those that look names up. Returns an exit code. */
+/* Start the pool. If so many threads cannot be started, halve their number
+ * until they can, and once more, to leave room for other threads, such as
+ * those that resolve names. Returns an exit code. */
 static int start_pool(struct run *run, struct run_options *o)
 {
     int64_t asked = o->workers;
@@ -336,7 +338,7 @@ static int start_pool(struct run *run, struct run_options *o)
         err = try_pool(run, o);
     }
     if (err == 0 && o->workers != asked)
-        say("weir run: %lld workers cannot be started here: going on with"
+        say("weir run: %lld workers cannot be started here: continuing with"
             " %lld", (long long)asked, (long long)o->workers);
     return err == 0 ? EXIT_OK : run_broken("starting the workers", err);
 }
@@ -346,7 +348,7 @@ static int make_hosts(struct run *run)
     const struct run_options *o = run->options;
     int err = hosts_create(&run->hosts, &(struct hosts_options){
         .salt = run->name, .window = o->window, .jobs = most_jobs(o),
-        .concurrency = at_once(o), .limit = o->per_host,
+        .concurrency = concurrency_limit(o), .limit = o->per_host,
         .rate = o->per_host_rate });
 
     if (err == 0)
@@ -367,7 +369,7 @@ static void choose_colors(struct run *run)
     run->plain = on ? "\033[0m" : "";
 }
 
-/* Decide what is shown while it runs. Returns 0 or an error. */
+/* Decide what is printed during the run. Returns 0 or an error. */
 static int start_screen(struct run *run, uint64_t known)
 {
     const struct run_options *o = run->options;
@@ -398,16 +400,17 @@ static int start_screen(struct run *run, uint64_t known)
     return err;
 }
 
-/* Find out how many requests at once there is room for, and have no more.
- * Returns an exit code. */
+/* Lower the concurrency limit to what the limit of open files allows. Returns
+ * an exit code. */
 static int fit_descriptors(struct run *run, struct run_options *o)
 {
     int own = options_own_server(o);
     uint64_t each = DESCRIPTORS_CLIENT + (own ? 1 : 0);
     uint64_t others = DESCRIPTORS_OTHERS + (own ? 3 : 0);
-    uint64_t left = descriptors_free((uint64_t)run->most * each + others);
+    uint64_t wish = (uint64_t)run->workers_max * each + others;
+    uint64_t left = descriptors_free(wish);
     uint64_t room = left > others ? (left - others) / each : 0;
-    int64_t wanted = at_once(o);
+    int64_t wanted = concurrency_limit(o);
     char shown[3][32];
 
     if (room == 0 && left >= DESCRIPTORS_LEAST + (own ? 4 : 0))
@@ -418,13 +421,14 @@ static int fit_descriptors(struct run *run, struct run_options *o)
         return EXIT_BROKEN;
     }
     if (room < (uint64_t)wanted && !o->quiet)
-        say("weir run: %s jobs at once may need %s open files, and %s are"
-            " allowed: see ulimit -Hn; going on with %s at once",
+        say("weir run: %s concurrent jobs may need %s open files, and %s are"
+            " allowed: see ulimit -Hn; continuing with a concurrency limit of"
+            " %s",
             number_show((uint64_t)wanted, shown[0]),
             number_show((uint64_t)wanted * each + others, shown[1]),
             number_show(descriptors_limit(), shown[2]),
             number_show(room, (char[32]){ 0 }));
-    if (room < (uint64_t)run->most)
+    if (room < (uint64_t)run->workers_max)
         fit(run, o, (int64_t)room);
     return EXIT_OK;
 }
@@ -435,7 +439,7 @@ int setup_workers(struct run *run, struct run_options *o)
     uint64_t known = count_known(o);
     int err, code;
 
-    run->most = most_workers(o);
+    run->workers_max = most_workers(o);
     code = fit_descriptors(run, o);
     if (code == EXIT_OK)
         code = make_hosts(run);
@@ -460,12 +464,12 @@ int setup_workers(struct run *run, struct run_options *o)
             " says so");
     atomic_store(&run->known, known);
     if (own) {
-        /* One for each connection, of which each request has one; of those
-         * that SIGUSR1 adds some may take turns. */
-        int64_t workers = 2 * at_once(o) + WORKERS_MORE;
+        /* One worker of the server per connection, of which each request has
+         * one. Some of the requests that SIGUSR1 adds may have to wait. */
+        int64_t workers = 2 * concurrency_limit(o) + WORKERS_MORE;
 
-        if (workers > run->most)
-            workers = run->most;
+        if (workers > run->workers_max)
+            workers = run->workers_max;
         workers = workers + 3 < WORKERS_MAX ? workers + 3 : WORKERS_MAX;
         err = server_start(&run->server, &(struct server_options){
             .workers = (int)workers });

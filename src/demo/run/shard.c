@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * shard.c - which part of the jobs is this run's. */
+ * shard.c - --shard: selects a part of the jobs. */
 #include "shard.h"
 
 #include "common/number.h"
@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Read a variable. Returns 1; 0: it is not there, or no number. */
+/* Read an environment variable. Returns 1; 0 if it is not set or is not a
+ * number. */
 static int variable(const char *name, int64_t *value)
 {
     const char *text = getenv(name);
@@ -15,8 +16,8 @@ static int variable(const char *name, int64_t *value)
     return text != NULL && number_whole(text, value) == 0;
 }
 
-/* Tasks are numbered MIN, MIN + STEP ... MAX; a list with holes of another
- * kind cannot be told from its numbers. */
+/* The tasks must be numbered MIN, MIN + STEP ... MAX. A task of any other array
+ * cannot find its position from these variables. */
 static const char *from_slurm(int64_t *k, int64_t *of)
 {
     static const char uneven[] = "the task numbers of this Slurm array are not"
@@ -27,18 +28,18 @@ static const char *from_slurm(int64_t *k, int64_t *of)
         !variable("SLURM_ARRAY_TASK_MIN", &min) ||
         !variable("SLURM_ARRAY_TASK_MAX", &max) ||
         !variable("SLURM_ARRAY_TASK_COUNT", &count))
-        return "SLURM_ARRAY_TASK_ID is there, but _MIN, _MAX or _COUNT is"
-               " not, or is no number";
+        return "SLURM_ARRAY_TASK_ID is set, but _MIN, _MAX or _COUNT is not,"
+               " or is not a number";
     if (getenv("SLURM_ARRAY_TASK_STEP") != NULL &&
         !variable("SLURM_ARRAY_TASK_STEP", &step))
-        return "SLURM_ARRAY_TASK_STEP is no number";
+        return "SLURM_ARRAY_TASK_STEP is not a number";
     if (count == 1 && id == min && id == max) {
         *k = *of = 1;
         return NULL;
     }
     if (step < 1 || id < min || id > max || count < 1)
         return uneven;
-    /* None of these is negative, so no difference overflows. */
+    /* No value is negative, so no difference overflows. */
     if ((max - min) % step != 0 || (max - min) / step != count - 1 ||
         (id - min) % step != 0)
         return uneven;
@@ -52,10 +53,10 @@ static const char *from_kubernetes(int64_t *k, int64_t *of)
     int64_t index;
 
     if (!variable("JOB_COMPLETION_INDEX", &index))
-        return "JOB_COMPLETION_INDEX is no number";
+        return "JOB_COMPLETION_INDEX is not a number";
     if (!variable("WEIR_SHARD_COUNT", of))
-        return "JOB_COMPLETION_INDEX is there, but WEIR_SHARD_COUNT, the"
-               " job's completions, is not, or is no number";
+        return "JOB_COMPLETION_INDEX is set, but WEIR_SHARD_COUNT, the job's"
+               " completions, is not, or is not a number";
     *k = index < INT64_MAX ? index + 1 : index;
     return NULL;
 }
@@ -66,14 +67,13 @@ static const char *from_environment(int64_t *k, int64_t *of)
     int kubernetes = getenv("JOB_COMPLETION_INDEX") != NULL;
 
     if (slurm && kubernetes)
-        return "both SLURM_ARRAY_TASK_ID and JOB_COMPLETION_INDEX are there:"
+        return "both SLURM_ARRAY_TASK_ID and JOB_COMPLETION_INDEX are set:"
                " give --shard K/N";
     if (slurm)
         return from_slurm(k, of);
     if (kubernetes)
         return from_kubernetes(k, of);
-    return "neither SLURM_ARRAY_TASK_ID nor JOB_COMPLETION_INDEX is in the"
-           " environment";
+    return "neither SLURM_ARRAY_TASK_ID nor JOB_COMPLETION_INDEX is set";
 }
 
 static const char *from_text(const char *text, int64_t *k, int64_t *of)

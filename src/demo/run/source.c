@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * source.c - the producer: the main thread reads lines, makes jobs of those
- * that are this run's, and submits them. The window bounds how far it runs
+ * source.c - the main thread: reads the input, makes a job of each line that
+ * belongs to this run, and submits it. The window bounds how far it reads
  * ahead of the workers. */
 #include "common/input.h"
 #include "done.h"
@@ -12,13 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the server of its own the port is another each time; its jobs' ids are
- * to stay the same, so that trying --resume out works. */
+/* The URL from which the ids of jobs for the built-in server are computed. The
+ * server's port changes from run to run, but the ids must not, so that
+ * --resume works. */
 #define OWN_URL "http://127.0.0.1/delay/1"
 
-/* The same job may come several times: count them. Some 25 bytes for each
- * different one are the only memory that grows with the input. Returns how
- * often it came before, or -ENOMEM. */
+/* Count equal jobs. `first` is the id that the first of them has. About 25
+ * bytes per different job are the only memory that grows with the input.
+ * Returns the number of equal jobs before this one, or -ENOMEM. */
 static int64_t count_same(struct run *run, struct id first)
 {
     uint32_t *times = ids_add(run->seen, first);
@@ -42,8 +43,8 @@ void job_free(struct job *job)
     free(job);
 }
 
-/* Find out the URL without user and password, where it is another. Returns 0
- * where there is no memory. */
+/* Set public_url if the URL has a user and password. Returns 0 if there is no
+ * memory. */
 static int make_public(struct job *job)
 {
     size_t size = weir_http_public_url(job->task.url, NULL, 0) + 1;
@@ -59,7 +60,7 @@ static int make_public(struct job *job)
     return 1;
 }
 
-/* Find the job's two ids: see identity.h. Returns 0 or -ENOMEM. */
+/* Compute the job's two ids: see identity.h. Returns 0 or -ENOMEM. */
 static int identify(struct run *run, struct job *job)
 {
     const struct run_options *o = run->options;
@@ -82,8 +83,7 @@ static int identify(struct run *run, struct job *job)
     return 0;
 }
 
-/* Make a job of a task, which it takes over. Returns NULL where there is no
- * memory. */
+/* Make a job, which takes over the task. Returns NULL if there is no memory. */
 static struct job *make_job(struct run *run, struct task *task, uint64_t line)
 {
     struct job *job = calloc(1, sizeof(*job));
@@ -103,8 +103,8 @@ static struct job *make_job(struct run *run, struct task *task, uint64_t line)
     return job;
 }
 
-/* A record of version 1 does not say what was sent beyond the plain id: such
- * jobs are done again, and that is said once. */
+/* A record of version 1 covers only the plain id. If more is sent, the job is
+ * run again, and a message says so once. */
 static void note_old_record(struct run *run, const struct job *job)
 {
     if (run->said_old || run->found.old == 0 ||
@@ -113,11 +113,11 @@ static void note_old_record(struct run *run, const struct job *job)
         return;
     run->said_old = 1;
     say("%s: older records do not say which passwords, secret headers and"
-        " headers of -H were sent; jobs that have any are done again",
+        " headers of -H were sent; jobs that have any are run again",
         run->options->output);
 }
 
-/* Is it for this run to do? Counts those that are not. */
+/* Return whether this run has to do a job; if not, count the reason. */
 static int is_ours(struct run *run, const struct job *job)
 {
     const struct run_options *o = run->options;
@@ -146,8 +146,7 @@ static int no_memory(struct run *run)
     return 0;
 }
 
-/* Submit a job, which is no longer the caller's. Returns 1 to go on, 0 to
- * stop. */
+/* Submit a job, which this takes over. Returns 1 to go on, 0 to stop. */
 static int submit(struct run *run, struct job *job)
 {
     int err;
@@ -168,7 +167,7 @@ static int submit(struct run *run, struct job *job)
     err = hosts_submit(run, job);
     if (err == 0)
         return 1;
-    /* Closed by control.c meanwhile; anything else is a surprise. */
+    /* -EPIPE: control.c has closed the pool. Nothing else is expected. */
     if (err != -EPIPE) {
         say("weir run: a job was refused: %s", strerror(-err));
         run->source_error = 1;
@@ -178,12 +177,12 @@ static int submit(struct run *run, struct job *job)
     return 0;
 }
 
-/* Check and submit; `where` is what to call the place in a message, `line` its
- * number, 0 if it is none. Returns 1 to go on, 0 to stop. */
+/* Parse and submit a job. `where` names its position in messages; `line` is its
+ * line number, or 0. Returns 1 to go on, 0 to stop. */
 static int from_bytes(struct run *run, const char *bytes, size_t count,
                       const char *where, uint64_t line)
 {
-    char reason[TASK_WHY];
+    char reason[TASK_REASON_MAX];
     const char *refused = NULL;
     struct task task;
     struct job *job;
@@ -228,7 +227,7 @@ static void from_arguments(struct run *run)
     }
 }
 
-/* One line. Returns 1 to go on. */
+/* Returns 1 to go on, 0 to stop. */
 static int from_line(struct run *run, const struct input *in,
                      const struct input_line *line)
 {
@@ -264,7 +263,7 @@ static void from_file(struct run *run, struct input *in)
         }
     }
     if (got == -EMSGSIZE) {
-        say("%s:%llu: no line end within 64 MiB; reading stops here",
+        say("%s:%llu: no line end within 64 MiB; reading stopped here",
             input_name(in), (unsigned long long)line.number);
         run->refused++;
     } else if (got < 0) {
@@ -274,7 +273,7 @@ static void from_file(struct run *run, struct input *in)
     }
 }
 
-/* The same call again and again, to try things out. */
+/* Without URLs: submit --count equal jobs. */
 static void from_base(struct run *run)
 {
     const struct run_options *o = run->options;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * starts.c - how evenly jobs start. The time is taken under the lock, so that
- * no gap is negative (Welford 1962, "Note on a method for calculating
- * corrected sums of squares and products"). */
+ * starts.c - measures how evenly jobs start (Welford 1962, "Note on a method
+ * for calculating corrected sums of squares and products"). The clock is read
+ * with the lock held, so that no gap is negative. */
 #include "starts.h"
 
 #include <math.h>

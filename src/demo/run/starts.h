@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * starts.h - how evenly jobs start.
+ * starts.h - measures how evenly jobs start.
  */
 #ifndef WEIR_DEMO_STARTS_H
 #define WEIR_DEMO_STARTS_H
@@ -9,16 +9,16 @@
 
 struct starts {
     pthread_mutex_t lock;
-    int64_t last;    /* all below under the lock */
-    uint64_t count;  /* of gaps */
-    double mean, m2; /* of gaps, in nanoseconds: Welford's sums */
+    int64_t last;    /* the lock guards this and all below */
+    uint64_t count;  /* number of gaps */
+    double mean, m2; /* Welford's sums over the gaps, in nanoseconds */
 };
 
-/* Note that a job starts now. Any thread. */
+/* Note that a job starts now. Called by any thread. */
 void starts_note(struct starts *starts);
 
-/* Tell the mean gap and its standard deviation. Returns 0 where there are
- * fewer than two gaps. */
+/* Compute the mean and the standard deviation of the gaps between starts.
+ * Returns 0 if there are fewer than two gaps, else 1. */
 int starts_spread(struct starts *starts, double *mean_ns, double *deviation);
 
 #endif

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT
- * summary.c - what is said at the end of a run. */
-#include "again.h"
+ * summary.c - the summary that is printed at the end of a run. */
 #include "common/input.h"
+#include "next_command.h"
 #include "run.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-/* How long it took, and how long it had to take: the work spread evenly over
- * the jobs at once, or the rate. */
+/* How long the run took, and two lower bounds: from the concurrency limit, as
+ * if all workers were busy until the end, and from the rate limit. */
 struct pace {
-    double took, spread, paced; /* seconds */
-    double busy;                /* of all attempts together */
-    uint64_t starts;            /* of these */
-    int at_once;
+    double took;     /* seconds, as are the next three */
+    double spread;   /* bound from the concurrency limit */
+    double paced;    /* bound from the rate limit; 0: none */
+    double busy;     /* sum of the times of all attempts */
+    uint64_t starts; /* attempts and redirects that were followed */
+    int concurrency; /* the limit */
 };
 
 static struct pace find_pace(struct run *run, const struct tally *all)
@@ -22,17 +24,17 @@ static struct pace find_pace(struct run *run, const struct tally *all)
     const struct run_options *o = run->options;
     struct pace p = { .took = (double)(run->ended - run->began) / WEIR_S };
 
-    p.at_once = (int)(o->workers < o->concurrency ? o->workers
-                                                  : o->concurrency);
+    p.concurrency = (int)(o->workers < o->concurrency ? o->workers
+                                                      : o->concurrency);
     p.busy = (double)(all->busy_ns + atomic_load(&run->retried_ns)) / WEIR_S;
     p.starts = all->jobs + atomic_load(&run->retries) +
                atomic_load(&run->redirects);
-    p.spread = p.busy / p.at_once;
+    p.spread = p.busy / p.concurrency;
     p.paced = o->rate > 0 ? (double)p.starts / o->rate : 0;
     return p;
 }
 
-/* Say each line of a text, which is freed. */
+/* Print each line of a text on standard error, and free the text. */
 static void say_lines(struct text *text)
 {
     char *line = text->data, *end;
@@ -45,9 +47,9 @@ static void say_lines(struct text *text)
     text_free(text);
 }
 
-/* How many of this run's jobs have no record of it. Where reading was stopped
- * this counts only what had been read; but the number of arguments, and of
- * calls without URLs, is known. */
+/* Return how many of this run's jobs have no record. If reading a file was
+ * stopped, only jobs that had been read are counted; the number of URLs on the
+ * command line, and of requests without URLs, is known in any case. */
 static uint64_t not_done(const struct run *run, uint64_t jobs)
 {
     const struct run_options *o = run->options;
@@ -60,7 +62,7 @@ static uint64_t not_done(const struct run *run, uint64_t jobs)
     return left;
 }
 
-/* What was left out, and why. */
+/* Add the jobs that this run did not have to do, by reason. */
 static void add_left_out(struct text *line, const struct run *run)
 {
     char shown[32];
@@ -91,13 +93,13 @@ static void add_counts(struct text *text, struct run *run,
         text_printf(text, "; %s not done", number_show(missing, left));
     add_left_out(text, run);
     if (run->in != NULL && atomic_load(&run->stopping))
-        text_printf(text, "  what follows in %s was not read\n",
+        text_printf(text, "  the rest of %s was not read\n",
                     input_name(run->in));
     stats_show_counts(text, run->counts);
     if (atomic_load(&run->retries) != 0)
-        text_printf(text, "  %-22s %7s\n", "other attempts",
+        text_printf(text, "  %-22s %7s\n", "retries",
                     number_show(atomic_load(&run->retries), done));
-    local_add(text, &run->local);
+    shortage_add(text, &run->shortage);
 }
 
 static void add_times(struct text *text, struct run *run,
@@ -112,28 +114,33 @@ static void add_times(struct text *text, struct run *run,
     stats_show_times(text, run->counts);
     text_printf(text, "  %-22s %7.2f s\n", "took", p.took);
     if (p.paced > p.spread)
-        text_printf(text, "  %-22s %7.2f s = %llu starts / %g a second\n",
-                    "ideal", p.paced, (unsigned long long)p.starts, o->rate);
+        text_printf(text, "  %-22s %7.2f s = %llu starts / %g per second\n",
+                    "lower bound", p.paced, (unsigned long long)p.starts,
+                    o->rate);
     else
-        text_printf(text, "  %-22s %7.2f s = %.2f s of jobs / %d at once\n",
-                    "ideal", p.spread, p.busy, p.at_once);
+        text_printf(text, "  %-22s %7.2f s = %.2f s of jobs / %d"
+                    " concurrently\n", "lower bound", p.spread, p.busy,
+                    p.concurrency);
     text_printf(text, "  %-22s %s\n", "limited by",
                 progress_limit(&run->looks, run, all->jobs, p.spread,
                                p.paced));
     if (o->rate > 0 && starts_spread(&run->starts, &mean, &deviation))
         text_printf(text, "  %-22s %7.3f ms, standard deviation %.3f ms\n",
-                    "between starts", mean / WEIR_MS, deviation / WEIR_MS);
+                    "time between starts", mean / WEIR_MS,
+                    deviation / WEIR_MS);
 }
 
-/* Which option goes on from here; NULL: nothing is left to do. */
-static const char *way_on(const struct run *run, const struct tally *all)
+/* Return the option to add to this run's command to do what is left: "" if the
+ * command has it already, NULL if nothing is left. */
+static const char *option_to_resume(const struct run *run,
+                                    const struct tally *all)
 {
     const struct run_options *o = run->options;
     int unread = run->in != NULL && atomic_load(&run->stopping);
 
     if (options_to_stdout(o))
         return NULL;
-    /* What failed is why it stopped, so that is to be done too. */
+    /* Failed jobs stopped the run, so retry them as well. */
     if (atomic_load(&run->halted))
         return o->retry_failed ? "" : "--retry-failed";
     if (unread || not_done(run, all->jobs) != 0)
@@ -143,23 +150,24 @@ static const char *way_on(const struct run *run, const struct tally *all)
     return NULL;
 }
 
-static void add_again(struct text *text, struct run *run,
-                      const struct tally *all)
+static void add_next_command(struct text *text, struct run *run,
+                             const struct tally *all)
 {
     const struct run_options *o = run->options;
-    const char *way = way_on(run, all);
+    const char *option = option_to_resume(run, all);
     int left_out;
 
-    if (way == NULL)
+    if (option == NULL)
         return;
-    text_puts(text, strcmp(way, "--retry-failed") == 0
-                        ? "to do again what failed"
-                        : "to go on from here");
+    text_puts(text, strcmp(option, "--retry-failed") == 0
+                        ? "to retry the failed jobs"
+                        : "to continue this run");
     if (o->input != NULL && strcmp(o->input, "-") == 0)
         text_puts(text, ", with the same input");
     text_puts(text, ":\n  ");
-    left_out = again_add(text, o, *way != '\0' ? way : NULL);
-    text_puts(text, left_out ? "\n  (put in again what is secret)\n" : "\n");
+    left_out = next_command_add(text, o, *option != '\0' ? option : NULL);
+    text_puts(text, left_out ? "\n  (secrets were left out: add them again)\n"
+                             : "\n");
 }
 
 void summary_say(struct run *run)
@@ -177,13 +185,13 @@ void summary_say(struct run *run)
     text_printf(&text, "  %-22s %7s\n", "bytes received",
                 number_show(all.bytes, shown));
     add_times(&text, run, &all);
-    text_printf(&text, "  %-22s %7d of %d allowed\n", "most jobs at once",
-                hop_most(run, gate.inside_peak), gate.limit);
+    text_printf(&text, "  %-22s %7d of %d allowed\n", "peak concurrency",
+                redirect_jobs_peak(run, gate.inside_peak), gate.limit);
     text_printf(&text, "  %-22s %7s to %s\n", "results written",
                 number_show(written.written, shown), run_output_name(o));
     if (o->table)
         stats_show_table(&text, run->counts);
-    add_again(&text, run, &all);
+    add_next_command(&text, run, &all);
     say_lines(&text);
 }
 
@@ -197,8 +205,8 @@ void summary_dry(struct run *run)
                 run->made == 1 ? "" : "s");
     add_left_out(&text, run);
     if (o->rate > 0 && run->made > 0)
-        text_printf(&text, "  %-22s %7.2f s = %llu jobs / %g a second\n",
-                    "not less than", (double)run->made / o->rate,
+        text_printf(&text, "  %-22s %7.2f s = %llu jobs / %g per second\n",
+                    "lower bound", (double)run->made / o->rate,
                     (unsigned long long)run->made, o->rate);
     say_lines(&text);
 }
@@ -209,11 +217,11 @@ static void add_json(struct text *text, struct run *run)
 {
     struct tally all = stats_get(run->counts, "all");
     struct pace p = find_pace(run, &all);
-    const char *way = way_on(run, &all);
+    const char *option = option_to_resume(run, &all);
     const char *limit = progress_limit(&run->looks, run, all.jobs, p.spread,
                                        p.paced);
     struct weir_gate_stats gate = { 0 };
-    struct text again = { 0 };
+    struct text command = { 0 };
 
     weir_gate_stats(weir_pool_gate(run->pool), &gate);
     text_printf(text, "{\"v\":1,\"run\":\"%016llx\",",
@@ -234,21 +242,22 @@ static void add_json(struct text *text, struct run *run)
     text_printf(text, "\"took_s\":%.6f,\"ideal_s\":%.6f,"
                 "\"most_at_once\":%d,\"limited_by\":", p.took,
                 p.paced > p.spread ? p.paced : p.spread,
-                hop_most(run, gate.inside_peak));
+                redirect_jobs_peak(run, gate.inside_peak));
     text_json(text, limit, strlen(limit));
     text_puts(text, ",\"go_on\":");
-    if (way != NULL) {
-        again_add(&again, run->options, *way != '\0' ? way : NULL);
-        text_json(text, again.data, again.used);
+    if (option != NULL) {
+        next_command_add(&command, run->options,
+                         *option != '\0' ? option : NULL);
+        text_json(text, command.data, command.used);
     } else {
         text_puts(text, "null");
     }
-    text->failed |= again.failed;
-    text_free(&again);
+    text->failed |= command.failed;
+    text_free(&command);
     text_puts(text, "}\n");
 }
 
-/* A record begins in the same way, but has no such member. */
+/* A results record begins with the same bytes, but has no "took_s". */
 int summary_is(const char *bytes, size_t count)
 {
     return count > 5 && memcmp(bytes, "{\"v\":", 5) == 0 &&

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * task.c - what a line of input asks for. */
+ * task.c - parses a line of input. */
 #include "task.h"
 
 #include "common/json.h"
@@ -20,7 +20,7 @@
 
 struct reading {
     struct task *task;
-    char *reason; /* TASK_WHY bytes; "" with an error: no memory */
+    char *reason; /* TASK_REASON_MAX bytes; "" with an error: no memory */
     int has_method;
 };
 
@@ -48,14 +48,14 @@ const char *task_header_fault(const char *header)
     return "a header must be 'Name: value'";
 }
 
-/* Remember why not. Returns what ends the walk. */
+/* Record the reason of a refusal. Returns the error that ends parsing. */
 static int refuse(struct reading *reading, const char *reason)
 {
-    snprintf(reading->reason, TASK_WHY, "%s", reason);
+    snprintf(reading->reason, TASK_REASON_MAX, "%s", reason);
     return -EINVAL;
 }
 
-/* Decode a string without a NUL inside. Returns 0 or an error. */
+/* Decode a string, which must not contain a NUL. Returns 0 or an error. */
 static int decode(struct reading *reading, const struct json_value *value,
                   struct text *text)
 {
@@ -63,7 +63,7 @@ static int decode(struct reading *reading, const struct json_value *value,
     if (json_text(value, text) != 0)
         return refuse(reading, value->kind == JSON_STRING
                                    ? "half a surrogate pair in a string"
-                                   : "a value that must be a string is none");
+                                   : "a value that must be a string is not");
     if (text->failed)
         return -ENOMEM;
     if (memchr(text->data, '\0', text->used) != NULL)
@@ -140,7 +140,7 @@ static int read_cost(struct reading *reading, const struct json_value *value)
     return 0;
 }
 
-/* The body is there once: as a string or as a file. */
+/* Set the body, which may be given only once: as a string or as a file. */
 static int set_body(struct reading *reading, struct text *text)
 {
     if (reading->task->body != NULL) {
@@ -166,8 +166,8 @@ static int read_body(struct reading *reading, const struct json_value *value)
     return set_body(reading, &text);
 }
 
-/* Read a regular file to its end. Anything else could block for ever, which
- * is why it is opened without waiting. Returns 0 or an error. */
+/* Read a regular file to its end. Anything else could block forever; therefore
+ * it is refused, and opened with O_NONBLOCK. Returns 0 or an error. */
 static int load(const char *path, struct text *text)
 {
     char piece[16384];
@@ -212,7 +212,7 @@ static int read_file(struct reading *reading, const struct json_value *value)
     text_free(&text);
     if (err == -ENOMEM)
         return err;
-    snprintf(reading->reason, TASK_WHY, "body_file: %s",
+    snprintf(reading->reason, TASK_REASON_MAX, "body_file: %s",
              err == -EINVAL  ? "not a regular file"
              : err == -EFBIG ? "larger than 1 GiB"
                              : strerror(-err));
@@ -233,7 +233,7 @@ static int on_header(void *user, const struct json_value *name,
         err = refuse(reading, "more than 1,000 headers");
     if (err == 0)
         err = decode(reading, value, &text);
-    if (err == 0 && json_is(value, "")) /* "X:" sends an empty header */
+    if (err == 0 && json_is(value, "")) /* "X:" sends X without a value */
         text.data[--text.used] = '\0';
     if (err == 0) {
         const char *reason = task_header_fault(text.data);
@@ -279,8 +279,8 @@ static int on_member(void *user, const struct json_value *name,
     return json_members(value->bytes, value->count, on_header, reading);
 }
 
-/* Put those of `common` that the task has not in front. Returns 0 or -ENOMEM.
- */
+/* Put the headers of `common` before the task's own, except those whose name
+ * the task has. Returns 0 or -ENOMEM. */
 static int merge(struct task *task, const struct setting_list *common)
 {
     size_t own = task->header_count;
@@ -294,13 +294,13 @@ static int merge(struct task *task, const struct setting_list *common)
     task->header_count = 0;
     for (size_t i = 0; i < common->count; i++) {
         const char *text = common->texts[i];
-        int again = 0;
+        int overridden = 0;
 
-        for (size_t k = 0; k < own && !again; k++)
-            again = name_length(text) == name_length(task->headers[k]) &&
-                    strncasecmp(text, task->headers[k],
-                                name_length(text)) == 0;
-        if (!again)
+        for (size_t k = 0; k < own && !overridden; k++)
+            overridden = name_length(text) == name_length(task->headers[k]) &&
+                         strncasecmp(text, task->headers[k],
+                                     name_length(text)) == 0;
+        if (!overridden)
             all[task->header_count++] = text;
     }
     task->first_own = task->header_count;
@@ -311,9 +311,9 @@ static int merge(struct task *task, const struct setting_list *common)
     return 0;
 }
 
-/* GET is what is sent anyway, unless there is a body: then POST is. So "GET"
- * is kept only with a body. Returns 0 or an error. */
-static int settle_method(struct reading *reading)
+/* Bring the method into the form that ids are computed from: NULL for GET
+ * without a body, and POST as the default with one. Returns 0 or an error. */
+static int normalize_method(struct reading *reading)
 {
     struct task *task = reading->task;
 
@@ -338,17 +338,17 @@ static int read_object(struct reading *reading, const char *line,
     int err = json_members(line, count, on_member, reading);
 
     if (err == -EINVAL && reading->reason[0] == '\0')
-        return refuse(reading, "no sound JSON object");
+        return refuse(reading, "not a valid JSON object");
     if (err != 0)
         return err;
     if (reading->task->url == NULL)
         return refuse(reading, "a JSON object without a url");
-    err = settle_method(reading);
+    err = normalize_method(reading);
     return err == 0 ? merge(reading->task, common) : err;
 }
 
 int task_read(struct task *task, const char *line, size_t count,
-              const struct setting_list *common, char reason[TASK_WHY])
+              const struct setting_list *common, char reason[TASK_REASON_MAX])
 {
     struct reading reading = { .task = task, .reason = reason };
     int err;

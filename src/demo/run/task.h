@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * task.h - what a line of input asks for.
+ * task.h - parses a line of input.
  *
  * A line is a URL, or a JSON object with "url" and any of these members:
  *
@@ -17,11 +17,11 @@
 
 #include "common/settings.h"
 
-#define TASK_LINE_MAX ((size_t)16 << 20) /* bytes of a line of input */
-#define TASK_URL_MAX  65536              /* bytes of a URL in it */
-#define TASK_REF_MAX  4096               /* bytes of an id */
-#define TASK_FILE_MAX (INT64_C(1) << 30) /* bytes of a body_file */
-#define TASK_WHY      128                /* bytes of a reason, with its NUL */
+#define TASK_LINE_MAX   ((size_t)16 << 20) /* bytes of a line of input */
+#define TASK_URL_MAX    65536              /* bytes of a URL in it */
+#define TASK_REF_MAX    4096               /* bytes of an id */
+#define TASK_FILE_MAX   (INT64_C(1) << 30) /* bytes of a body_file */
+#define TASK_REASON_MAX 128              /* bytes of a reason, with its NUL */
 
 struct task {
     char *url;             /* of ASCII; may have user and password */
@@ -29,27 +29,27 @@ struct task {
     char *ref;             /* NULL: none */
     const char **headers;  /* NULL: those of `common` */
     size_t header_count;
-    size_t first_own;      /* of headers: those before it are of `common` */
+    size_t first_own;      /* index of the first header that is not `common` */
     char *body;            /* NULL: none */
     size_t body_bytes;
-    char *body_file;       /* where the body was read; NULL: nowhere */
+    char *body_file;       /* the file the body was read from; NULL: none */
 };
 
-/* Read a line, and the file it names. Headers of `common`, which must outlive
- * the task, are sent too, except those whose name the line has.
+/* Parse a line, and read the file that it names. Headers of `common`, which
+ * must outlive the task, are sent too, except those whose name the line has.
  * Returns:
- *   1  *task is the caller's to free
- *   0  refused, and `why` is a sentence that shows no part of the line except
- *      a URL's scheme; or memory ran out, and `why` is "" */
+ *   1  the caller must free *task
+ *   0  the line is refused, and `reason` is a sentence that shows no part of it
+ *      except a URL's scheme; or memory ran out, and `reason` is "" */
 int task_read(struct task *task, const char *line, size_t count,
-              const struct setting_list *common, char reason[TASK_WHY]);
+              const struct setting_list *common, char reason[TASK_REASON_MAX]);
 void task_free(struct task *task);
 
 /* Return how many bytes of memory a task holds. */
 size_t task_bytes(const struct task *task);
 
-/* Return why a header may not be sent, or NULL if it may: the library decides,
- * and this only finds the words. */
+/* Return why a header may not be sent, or NULL if it may. The library decides;
+ * this finds the words. */
 const char *task_header_fault(const char *header);
 
 #endif

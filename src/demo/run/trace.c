@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * trace.c - what happened when, for chrome://tracing and ui.perfetto.dev. */
+ * trace.c - --trace: a trace for chrome://tracing and ui.perfetto.dev. */
 #include "trace.h"
 
 #include <errno.h>
@@ -14,7 +14,8 @@ struct trace {
     int64_t began;
 };
 
-/* Hand some events over, which are freed. An error sticks to the writer. */
+/* Write some events and free them. An error is sticky in the writer and is
+ * reported by trace_close(). */
 static void put(struct trace *trace, struct text *events)
 {
     if (!events->failed)
@@ -24,7 +25,7 @@ static void put(struct trace *trace, struct text *events)
     text_free(events);
 }
 
-/* How a trace begins: it is nothing but an array of events. */
+/* The first bytes of a trace, which is an array of events. */
 #define BEGIN "[\n{\"ph\":\"M\",\"pid\":1,"
 
 int trace_is(const char *bytes, size_t count)
@@ -62,8 +63,8 @@ int trace_open(struct trace **trace, const struct file_out *out,
     return 0;
 }
 
-/* A slice of a worker's track, from and to in nanoseconds; its arguments and
- * brace are left to add. */
+/* Begin a slice of a worker's track; `from` and `to` are in nanoseconds. The
+ * caller adds arguments and the closing brace. */
 static void add_slice(struct text *events, const struct record *r,
                       const char *name, int64_t from, int64_t to)
 {
@@ -99,7 +100,8 @@ void trace_job(struct trace *trace, const struct record *r,
                 (unsigned long long)r->bytes);
     text_printf(&events, ",\"cname\":\"%s\"}", r->ok ? "good" : "terrible");
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        /* Marks are sums over redirects: one may lie before the last. */
+        /* The times are sums over redirects, so one can be lower than the one
+         * before it. */
         if (parts[i].until <= at || parts[i].until > r->total_ns)
             continue;
         add_slice(&events, r, parts[i].name, from + at,

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * window.c - how many jobs are read ahead. */
+ * window.c - bounds the number of jobs that are read ahead. */
 #include "window.h"
 
 #include "run.h"
 
-#define LOOK_NS   (100 * WEIR_MS) /* for whether the run stops */
-#define PLACE_BYTES 4096 /* of a job's memory */
-#define SAY_LOOKS 10              /* so many before the reader says why */
+#define LOOK_NS     (100 * WEIR_MS) /* how often to check for a stop */
+#define PLACE_BYTES 4096            /* memory of a job per place it takes */
+#define SAY_LOOKS   10 /* checks after which the reader says why it waits */
 
-/* Where a host has filled the window, say so once. */
+/* If a host has filled the window, print a message, once. */
 static void say_full(struct run *run)
 {
     struct weir_gate_stats gate = { 0 };
@@ -33,7 +33,7 @@ int window_places(const struct run *run, size_t bytes)
     return (int)(places < most ? places : most);
 }
 
-/* Returns 1; 0: the run is stopping. */
+/* Acquire one place. Returns 1; 0 if the run is stopping. */
 static int enter_one(struct run *run)
 {
     int looks = 0;
@@ -70,7 +70,7 @@ void window_leave(struct run *run, int places)
 
 void window_finish(struct run *run)
 {
-    /* One gets in when nobody is inside any more. */
+    /* With a limit of 1 the gate admits this thread once it is empty. */
     weir_gate_set(run->window, &(struct weir_gate_options){ .limit = 1 });
     while (!atomic_load(&run->stopping))
         if (weir_gate_acquire(run->window, 0, weir_after(LOOK_NS)) == 0) {

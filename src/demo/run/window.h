@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * window.h - how many jobs are read ahead.
+ * window.h - bounds the number of jobs that are read ahead.
  *
- * It is a gate: all that is read, in the pool or kept by hosts.c, is inside.
- * When it is full the reader waits.
+ * The window is a gate with a permit for each place. A job holds its places
+ * from when it is read until it ends, whether it is in the pool or held back
+ * by hosts.c. When the window is full the reader waits.
  */
 #ifndef WEIR_DEMO_WINDOW_H
 #define WEIR_DEMO_WINDOW_H
@@ -21,13 +22,13 @@ int window_places(const struct run *run, size_t bytes);
  */
 int window_enter(struct run *run, int places);
 
-/* A job that took this number of places has ended. Any thread. */
+/* Release the places of a job that has ended. Called by any thread. */
 void window_leave(struct run *run, int places);
 
 /* Wait until every job has ended, or the run is stopping. */
 void window_finish(struct run *run);
 
-/* Let nobody wait any more. */
+/* Let no call above wait any longer. */
 void window_stop(struct run *run);
 
 #endif

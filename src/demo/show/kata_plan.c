@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * kata_plan.c - how long the scenario `kata` has to take. */
+ * kata_plan.c - how long the scenario `kata` takes at least. */
 #include "kata_plan.h"
 
 static int divide_up(int a, int b)
@@ -7,12 +7,13 @@ static int divide_up(int a, int b)
     return (a + b - 1) / b;
 }
 
-/* No schedule is faster, with N items, P producers and C consumers:
- * - some producer makes ceil(N/P) items and rests between them, and then the
- *   last of them is consumed;
- * - some consumer takes ceil(N/C) items. With one producer look only at the
- *   items from number r = (N-1) mod C on: some consumer takes as many of
- *   these, and they come after r rests of the producer. */
+/* Two lower bounds, for N items, P producers and C consumers:
+ * - Some producer makes ceil(N/P) items and sleeps between them, and then the
+ *   last of them is consumed.
+ * - Some consumer takes ceil(N/C) items. If there is one producer, consider
+ *   only the items from number r = (N-1) mod C on. Some consumer takes
+ *   ceil(N/C) of these too, and the producer sleeps r times before the first
+ *   of them. */
 int kata_ticks(int producers, int consumers)
 {
     int making = (divide_up(ITEMS, producers) - 1) * PUT_TICKS + TAKE_TICKS;

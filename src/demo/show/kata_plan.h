@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * kata_plan.h - how long the scenario `kata` has to take.
+ * kata_plan.h - how long the scenario `kata` takes at least.
  *
- * All rests are whole ticks of 0.01 s, so that the arithmetic is exact.
+ * All delays are whole ticks of 0.01 s, so that the arithmetic is exact.
  */
 #ifndef WEIR_DEMO_KATA_PLAN_H
 #define WEIR_DEMO_KATA_PLAN_H
@@ -10,15 +10,15 @@
 
 #define ITEMS      100
 #define TICK_NS    INT64_C(10000000)
-#define PUT_TICKS  1  /* a producer's rest after each item */
-#define TAKE_TICKS 10 /* a consumer's */
+#define PUT_TICKS  1  /* a producer's sleep after each item */
+#define TAKE_TICKS 10 /* a consumer's sleep after each item */
 
-/* Tell the least time in ticks. For one producer it is also what the ideal
- * schedule takes; for more it is a lower bound and no prediction. */
+/* Return a lower bound of the time in ticks. For one producer the ideal
+ * schedule takes exactly this time, so it is also a prediction. */
 int kata_ticks(int producers, int consumers);
 
-/* Tell from how many consumers on it is the producers who limit: more make
- * it no faster. */
+/* Return the number of consumers from which on the producers are the limit, so
+ * that more consumers are not faster. */
 int kata_knee(int producers);
 
 #endif

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * nested.h - what the parts of `weir show nested` share. */
+ * nested.h - shared by the parts of `weir show nested`. */
 #ifndef WEIR_DEMO_NESTED_H
 #define WEIR_DEMO_NESTED_H
 
 #include <weir/weir.h>
 
 struct nested {
-    double scale;               /* of every delay */
+    double scale;               /* multiplies every delay */
     struct weir_writer *screen; /* standard output */
 };
 
-/* The parts. Each returns 0 or an error. */
+/* The parts. Each returns 0, an error, or 1 after a message. */
 int nested_family(struct nested *n); /* nested.c */
 int nested_few(struct nested *n);
 int nested_growth(struct nested *n); /* nested_growth.c */
@@ -18,18 +18,18 @@ int nested_ask(struct nested *n);    /* nested_wait.c */
 int nested_abandon(struct nested *n);
 int nested_atomic(struct nested *n); /* nested_atomic.c */
 
-/* Print one whole line; any thread. Returns 0 or an error. */
+/* Print one whole line. Called by any thread. Returns 0 or an error. */
 int nested_print(struct nested *n, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Tell how many nanoseconds a delay has. */
+/* Return a delay in nanoseconds, scaled. */
 int64_t nested_ns(const struct nested *n, double seconds);
 
-/* Tell how many seconds ago that was. */
+/* Return how many seconds ago `began` was. */
 double nested_since(int64_t began);
 
-/* Stand for a call that takes so long and cannot be interrupted: it holds its
- * thread, and the pool is not told. */
+/* Block for `ns` nanoseconds, like a call that cannot be interrupted and is not
+ * declared to the pool. */
 void nested_block(int64_t ns);
 
 #endif

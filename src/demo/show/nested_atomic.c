@@ -1,40 +1,40 @@
 /* SPDX-License-Identifier: MIT
- * nested_atomic.c - a part of `weir show nested`: code that no other job of
- * its domain comes between.
+ * nested_atomic.c - a part of `weir show nested`: sections of jobs that do not
+ * interleave.
  *
- * A domain is a gate of limit 1 (weir_gate) that its jobs name. One of them
- * runs at a time, and the permit goes to another only where the job hands it
- * on: in weir_sleep(), in a wait for a group, or at its end. What lies between
- * two of these needs no lock, as in a language with one thread and `await`:
+ * A domain is a set of jobs that name the same gate of limit 1 (weir_gate). One
+ * of them runs at a time. It releases the permit only in weir_sleep(), while it
+ * waits for a group, and at its end. The code between two of these is a section
+ * and needs no lock, as in a language with one thread and `await`:
  *
- *   count():  "One"  a second that holds the permit    | one section
- *             a second in weir_sleep(): others go on
- *             "Two"                                    | another one
+ *   count():  "One"  a second with the permit               | a section
+ *             a second in weir_sleep(): other jobs run
+ *             "Two"                                         | another section
  *
- * A pool's own `limit` of 1 is a domain of everything that it runs, in the
- * order in which it came. With a gate only what may run is bounded: a job that
- * wakes up there may go before one that is parked and has no thread yet.
+ * If a pool's own `limit` is 1, all its jobs are a domain, and run in the order
+ * in which they came. At a gate of its jobs the order is less strict: a job
+ * that wakes up may run before one that is parked and has no thread yet.
  */
 #include "show/nested.h"
 
 #define COUNTS  3
-#define SECTION 1000 /* what each section adds, one by one */
+#define SECTION 1000 /* increments of the counter per section */
 
 struct domain {
     struct nested *nested;
     int64_t began;
-    int locked;   /* 0: free threads, which have to leave the counter alone */
-    int lines;    /* tell each "One" and "Two" */
-    long counter; /* no lock, and not atomic */
+    int locked;   /* 0: sections interleave, so the counter is not used */
+    int lines;    /* print each "One" and "Two" */
+    long counter; /* without a lock, and not atomic */
 };
 
 struct count {
     struct domain *domain;
     int number;
-    double one, two; /* predicted */
+    double one, two; /* predicted times */
 };
 
-/* ---- what runs ---- */
+/* ---- the job ---- */
 
 static void add(struct domain *d)
 {
@@ -42,7 +42,8 @@ static void add(struct domain *d)
         d->counter++;
 }
 
-static int tell(const struct count *me, const char *word, double predicted)
+static int print_times(const struct count *me, const char *word,
+                       double predicted)
 {
     struct domain *d = me->domain;
 
@@ -57,19 +58,19 @@ static int count(struct weir_context *cx, void *arg)
 {
     struct count *me = arg;
     int64_t second = nested_ns(me->domain->nested, 1);
-    int err = tell(me, "One", me->one);
+    int err = print_times(me, "One", me->one);
 
     add(me->domain);
     nested_block(second);
     if (err == 0)
         err = weir_sleep(cx, second);
     if (err == 0)
-        err = tell(me, "Two", me->two);
+        err = print_times(me, "Two", me->two);
     add(me->domain);
     return err;
 }
 
-/* ---- the same with a gate, with the pool's limit, without any ---- */
+/* ---- with a gate, with the pool's limit, and without any ---- */
 
 static int submit_all(struct weir_group *group, struct count *counts,
                       struct weir_gate *gate)
@@ -84,7 +85,8 @@ static int submit_all(struct weir_group *group, struct count *counts,
     return n < 0 ? (int)n : 0;
 }
 
-/* `gate` NULL and `limit` 0: free threads. Returns 0 or an error. */
+/* Run the jobs and print their times. With `gate` NULL and `limit` 0 they
+ * interleave. Returns 0 or an error. */
 static int run(struct nested *n, struct weir_gate *gate, int limit)
 {
     struct domain d = { .nested = n, .locked = gate != NULL || limit != 0,
@@ -96,9 +98,9 @@ static int run(struct nested *n, struct weir_gate *gate, int limit)
         .workers = COUNTS, .limit = limit });
 
     for (int i = 0; i < COUNTS; i++) {
-        /* Each holds the permit for a second and sleeps for another. When the
-         * first wakes up, the last one, which stands in front of it, begins
-         * its second. */
+        /* Each holds the permit for a second and then sleeps for another. When
+         * the first job wakes up, the last job is before it in the queue and
+         * holds the permit for its second. */
         static const double twos[COUNTS] = { 3, 3, 4 };
 
         counts[i] = (struct count){ &d, i, d.locked ? i : 0,
@@ -126,7 +128,7 @@ static int run(struct nested *n, struct weir_gate *gate, int limit)
 
 static int print_title(struct nested *n, const char *title)
 {
-    int err = nested_print(n, "%s; times %g\n", title, n->scale);
+    int err = nested_print(n, "%s; scale %g\n", title, n->scale);
 
     return err != 0 ? err
                     : nested_print(n, "  %6s  %10s  %10s\n", "", "predicted",
@@ -136,21 +138,21 @@ static int print_title(struct nested *n, const char *title)
 int nested_atomic(struct nested *n)
 {
     struct weir_gate *gate;
-    int err = print_title(n, "three threads count: \"One\", a second at work,"
-                          " one asleep, \"Two\"");
+    int err = print_title(n, "three jobs: \"One\", work 1 s, sleep 1 s, \"Two\";"
+                          " no limit");
 
     if (err == 0)
         err = run(n, NULL, 0);
     if (err == 0)
-        err = print_title(n, "the same on a pool that has one permit");
+        err = print_title(n, "the same jobs on a pool of one permit");
     if (err == 0)
         err = run(n, NULL, 1);
     if (err == 0)
-        err = print_title(n, "the same with a gate of one permit, which the"
-                          " jobs name");
+        err = print_title(n, "the same jobs with a gate of one permit, on a"
+                          " pool without a limit");
     if (err != 0 || (err = weir_gate_create(&gate, NULL)) != 0)
         return err;
-    err = run(n, gate, 0); /* a gate has a limit of 1 unless told otherwise */
+    err = run(n, gate, 0); /* the default limit of a gate is 1 */
     weir_gate_destroy(gate);
     return err;
 }

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * nested_growth.c - a part of `weir show nested`: a pool that grows.
  *
- * Two workers are right for two processors while jobs compute. Jobs that wait
- * for something leave the processors idle, and more threads would do more at
- * once. So with `workers_max` a pool takes another thread while jobs wait and
- * a worker is blocked, which it knows at once where a job
+ * Two workers are right for two processors as long as jobs compute. Jobs that
+ * block leave the processors idle. So with `workers_max` a pool starts another
+ * worker if jobs are queued and a worker is blocked. A worker counts as blocked
  *
- *   1. sleeps by weir_sleep(), or waits for a group;
- *   2. says so by weir_blocking_begin() and _end();
- *   3. or else, by looking for 4 ms: its thread uses no processor time.
+ *   1. immediately, if its job calls weir_sleep() or waits for a group;
+ *   2. immediately, if its job calls weir_blocking_begin();
+ *   3. otherwise after 4 ms in which its thread has used no processor time.
  *
- * A job that computes is never blocked, and more threads would only take turns
- * with it: then the pool stays as it is.
+ * A job that computes is never blocked, and another thread would only take
+ * processor time from it. Then the pool does not grow.
  */
 #include "show/nested.h"
 
@@ -19,18 +18,18 @@
 
 #define JOBS     8
 #define WORKERS  2
-#define SECONDS  1.0   /* of each job */
-#define FIND_OUT 0.004 /* seconds: see pool.h */
+#define SECONDS  1.0   /* duration of each job */
+#define FIND_OUT 0.004 /* seconds to detect blocking: see pool.h */
 
 enum how { SLEEPS, SAYS_SO, SILENT, COMPUTES };
 
 struct work {
     enum how how;
     int64_t ns;
-    atomic_int inside, inside_peak; /* jobs at once */
+    atomic_int inside, inside_peak; /* jobs that run concurrently */
 };
 
-/* ---- a job, in four ways ---- */
+/* ---- a job that waits or computes ---- */
 
 static void count_in(struct work *work)
 {
@@ -70,25 +69,26 @@ static int job(struct weir_context *cx, void *arg)
     return err;
 }
 
-/* ---- all of them on one pool ---- */
+/* ---- eight jobs on one pool ---- */
 
-/* So many rounds of as many jobs as run at once. Where nobody says that he is
- * blocked, each step of growth, by as many as are blocked, takes its time. */
-static double predict(double seconds, enum how how, int max, int at_once)
+/* Predict the time: JOBS / `concurrency` rounds. If the pool has to detect that
+ * jobs block, each step of growth, by the number of blocked workers, takes
+ * FIND_OUT more. */
+static double predict(double seconds, enum how how, int max, int concurrency)
 {
-    int rounds = (JOBS + at_once - 1) / at_once;
+    int rounds = (JOBS + concurrency - 1) / concurrency;
     int steps = how == SILENT ? (max - 1) / WORKERS : 0;
 
     return rounds * seconds + steps * FIND_OUT;
 }
 
-/* Run the jobs on WORKERS that may become `max`. Prints a line. Returns 0 or
- * an error. */
+/* Run the jobs on a pool of WORKERS that may grow to `max`, and print a line.
+ * Returns 0 or an error. */
 static int run(struct nested *n, const char *name, enum how how, int max)
 {
     struct work work = { .how = how, .ns = nested_ns(n, SECONDS) };
-    int at_once = how == COMPUTES ? WORKERS : max;
-    double predicted = predict(SECONDS * n->scale, how, max, at_once);
+    int concurrency = how == COMPUTES ? WORKERS : max;
+    double predicted = predict(SECONDS * n->scale, how, max, concurrency);
     struct weir_job jobs[JOBS];
     struct weir_pool_stats stats;
     struct weir_pool *pool;
@@ -108,7 +108,7 @@ static int run(struct nested *n, const char *name, enum how how, int max)
         err = weir_pool_stats(pool, &stats);
     if (err == 0)
         err = nested_print(n, "  %-22s  %3d  %9d  %8d  %7d  %7.2f s  %6.2f s\n",
-                           name, max, at_once,
+                           name, max, concurrency,
                            atomic_load(&work.inside_peak), stats.workers_peak,
                            predicted, took);
     weir_pool_destroy(pool);
@@ -117,12 +117,13 @@ static int run(struct nested *n, const char *name, enum how how, int max)
 
 int nested_growth(struct nested *n)
 {
-    int err = nested_print(n, "%d jobs of %g s, times %g, on %d workers that"
-                           " may become more\n", JOBS, SECONDS, n->scale,
-                           WORKERS);
+    int err = nested_print(n, "%d jobs of %g s, scale %g, on a pool of %d"
+                           " workers that may grow to max\n", JOBS, SECONDS,
+                           n->scale, WORKERS);
 
     if (err == 0)
-        err = nested_print(n, "  %-22s  %3s  %19s\n", "", "", "jobs at once");
+        err = nested_print(n, "  %-22s  %3s  %19s\n", "", "",
+                           "concurrent jobs");
     if (err == 0)
         err = nested_print(n, "  %-22s  %3s  %9s  %8s  %7s  %9s  %8s\n",
                            "a job", "max", "predicted", "measured", "threads",
@@ -132,10 +133,10 @@ int nested_growth(struct nested *n)
     if (err == 0)
         err = run(n, "weir_blocking_begin()", SAYS_SO, JOBS);
     if (err == 0)
-        err = run(n, "blocks, says nothing", SILENT, JOBS);
+        err = run(n, "blocks undeclared", SILENT, JOBS);
     if (err == 0)
-        err = run(n, "the same, fewer", SILENT, JOBS / 2);
+        err = run(n, "blocks undeclared", SILENT, JOBS / 2);
     if (err == 0)
-        err = run(n, "the same, no growth", SILENT, WORKERS);
+        err = run(n, "blocks undeclared", SILENT, WORKERS);
     return err != 0 ? err : run(n, "computes", COMPUTES, JOBS);
 }

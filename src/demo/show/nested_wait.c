@@ -2,17 +2,17 @@
  * nested_wait.c - two parts of `weir show nested`: how not to wait.
  *
  * ASK. A call that can wait takes a deadline: WEIR_FOREVER waits for room,
- * weir_after() gives up, WEIR_NO_WAIT refuses at once. Who wants to know first
- * asks weir_pool_stats(); but that answer is of a moment that is over, and
- * where others submit too only WEIR_NO_WAIT is sure. (Of a gate the same is
- * asked by weir_gate_stats() and done by weir_gate_acquire().) The pool here
- * has room for as many jobs as workers: so what is accepted starts.
+ * weir_after() gives up after a time, WEIR_NO_WAIT returns immediately. A
+ * program can also ask weir_pool_stats() first. But if other threads submit
+ * too, the answer may be outdated when the program acts on it, so only
+ * WEIR_NO_WAIT is reliable. (The same is true for a gate, weir_gate_stats()
+ * and weir_gate_acquire().) The pool here has as much room for jobs as it has
+ * workers, so an accepted job starts.
  *
- * ABANDON. Who stops waiting for a job tells it so, and goes on. What happens
- * to the job depends on what it is in: one that sleeps by weir_sleep(), looks
- * at weir_stop_requested() or listens by weir_on_stop() ends at once; one that
- * is in a call nobody can interrupt runs on to its end. Its result comes late,
- * and is dropped by whoever takes the group down.
+ * ABANDON. A thread that stops waiting for a job cancels it and goes on. A job
+ * that is in weir_sleep(), checks weir_stop_requested() or uses weir_on_stop()
+ * ends immediately. A job in a call that cannot be interrupted runs to its end;
+ * its result comes late, and must be dropped before the group is destroyed.
  */
 #include "show/nested.h"
 
@@ -36,7 +36,7 @@ static int work(struct weir_context *cx, void *arg)
     return weir_sleep(cx, nested_ns(n, 1));
 }
 
-/* Ask whether a job would have to wait for room now. */
+/* Return whether a submit would have to wait for room now. */
 static int would_wait(struct weir_pool *pool)
 {
     struct weir_pool_stats s;
@@ -46,7 +46,7 @@ static int would_wait(struct weir_pool *pool)
     return s.submitted - s.succeeded - s.failed - s.dropped >= ROOM;
 }
 
-/* Ask, submit, and print what came of it. Returns 0 or an error. */
+/* Ask, submit, and print the result. Returns 0 or an error. */
 static int submit(struct ask *ask, const char *how, double predicted,
                   int64_t deadline)
 {
@@ -68,8 +68,8 @@ static int submit(struct ask *ask, const char *how, double predicted,
 int nested_ask(struct nested *n)
 {
     struct ask ask = { .nested = n };
-    int err = nested_print(n, "jobs of 1 s, times %g, for two workers, and"
-                           " room for no more\n", n->scale);
+    int err = nested_print(n, "jobs of 1 s, scale %g, on a pool of two workers"
+                           " and room for two jobs\n", n->scale);
 
     if (err == 0)
         err = nested_print(n, "  %-12s  %-16s  %-9s  %9s  %8s\n",
@@ -92,7 +92,7 @@ int nested_ask(struct nested *n)
     if (err == 0)
         err = weir_pool_close(ask.pool, WEIR_DRAIN, WEIR_FOREVER);
     if (err == 0)
-        err = nested_print(n, "  %-41s  %7.2f s  %6.2f s\n", "all have ended",
+        err = nested_print(n, "  %-41s  %7.2f s  %6.2f s\n", "all jobs ended",
                            2 * n->scale, nested_since(ask.began));
     weir_pool_destroy(ask.pool);
     return err;
@@ -100,7 +100,7 @@ int nested_ask(struct nested *n)
 
 /* ---- abandon ---- */
 
-#define LATE 5.5 /* seconds: nobody waits any longer */
+#define LATE 5.5 /* seconds after which the jobs are abandoned */
 
 static const double delays[] = { 1, 1, 2, 3, 5, 7, 13, 4, 6, 8 };
 
@@ -112,12 +112,12 @@ struct answer {
 
 struct question {
     const struct nested *nested;
-    int listens; /* to being told that nobody waits */
+    int listens;           /* the job ends when it is cancelled */
     double seconds;
     int64_t began;
-    struct answer *answer; /* on the heap; whoever takes it frees it */
+    struct answer *answer; /* allocated by the job, freed by the asker */
     int in_time;
-    double ended;          /* seconds: when its job had */
+    double ended;          /* when its job ended, in seconds */
 };
 
 static int think(struct weir_context *cx, void *arg)
@@ -131,7 +131,7 @@ static int think(struct weir_context *cx, void *arg)
     else
         nested_block(ns);
     if (err != 0)
-        return err; /* told to stop: there is no answer */
+        return err; /* cancelled: there is no answer */
     q->answer = malloc(sizeof(*q->answer));
     if (q->answer == NULL)
         return -ENOMEM;
@@ -139,12 +139,12 @@ static int think(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* What somebody has who does not wait for ever: ten questions. */
+/* A thread's ten questions, for which it does not wait forever. */
 struct asker {
     struct weir_group *group;
     struct question questions[DELAYS];
-    int made, used, dropped; /* answers */
-    double went_on;          /* seconds: when nobody waited any more */
+    int made, used, dropped; /* number of answers */
+    double went_on;          /* when it stopped waiting, in seconds */
 };
 
 static int submit_all(struct asker *a)
@@ -158,8 +158,9 @@ static int submit_all(struct asker *a)
     return n < 0 ? (int)n : 0;
 }
 
-/* Take what comes before the deadline. Returns 0 or an error. */
-static int take_in_time(struct asker *a, int64_t deadline)
+/* Use the results that come before the deadline, then cancel the other jobs.
+ * Returns 0 or an error. */
+static int use_until(struct asker *a, int64_t deadline)
 {
     struct weir_result r;
     int err;
@@ -174,13 +175,13 @@ static int take_in_time(struct asker *a, int64_t deadline)
         free(q->answer);
     }
     a->went_on = nested_since(a->questions[0].began);
-    /* Tell those that are not done. This does not wait for them. */
+    /* This does not wait for the jobs to end. */
     if (err == -ETIMEDOUT)
         err = weir_group_cancel(a->group, WEIR_EVERY, -ETIMEDOUT);
-    return err == -ENOENT ? 0 : err; /* that: all of them came */
+    return err == -ENOENT ? 0 : err; /* -ENOENT: all results came in time */
 }
 
-/* Drop what comes late, each as soon as it comes. */
+/* Drop each late result as soon as it comes. Returns 0 or an error. */
 static int drop_late(struct asker *a)
 {
     struct weir_result r;
@@ -190,7 +191,7 @@ static int drop_late(struct asker *a)
         struct question *q = r.arg;
 
         if (q == NULL)
-            continue; /* never begun */
+            continue; /* dropped before it began */
         q->ended = (double)(r.ended_at - q->began) / WEIR_S;
         a->made += q->answer != NULL;
         a->dropped += q->answer != NULL;
@@ -203,7 +204,7 @@ static int print_abandoned(struct nested *n, const struct asker *listen,
                            const struct asker *deaf)
 {
     int err = nested_print(n, "  %5s  %-9s  %20s  %20s\n", "", "",
-                           "ended, if it listens", "ended, if it cannot");
+                           "ended, if it listens", "ended, if it does not");
 
     if (err == 0)
         err = nested_print(n, "  %5s  %-9s  %9s  %9s  %9s  %9s\n", "delay",
@@ -215,14 +216,14 @@ static int print_abandoned(struct nested *n, const struct asker *listen,
 
         err = nested_print(n, "  %5g  %-9s  %7.2f s  %7.2f s  %7.2f s"
                            "  %7.2f s\n", delays[i],
-                           l->in_time && d->in_time     ? "had"
+                           l->in_time && d->in_time     ? "used"
                            : !l->in_time && !d->in_time ? "abandoned"
                                                         : "differs",
                            fmin(delays[i], LATE) * n->scale, l->ended,
                            delays[i] * n->scale, d->ended);
     }
     if (err == 0)
-        err = nested_print(n, "  went on after, predicted %.2f %.2f s,"
+        err = nested_print(n, "  stopped waiting at, predicted %.2f %.2f s,"
                            " measured %.2f %.2f s\n", LATE * n->scale,
                            LATE * n->scale, listen->went_on, deaf->went_on);
     if (err == 0)
@@ -235,11 +236,11 @@ static int print_abandoned(struct nested *n, const struct asker *listen,
 
 int nested_abandon(struct nested *n)
 {
-    struct asker askers[2] = { { .made = 0 } }; /* those that listen; others */
+    struct asker askers[2] = { { .made = 0 } }; /* listening jobs; others */
     struct weir_pool *pool = NULL;
     int64_t began = 0;
-    int err = nested_print(n, "ten jobs, nobody waits longer than %g s, times"
-                           " %g\n", LATE, n->scale);
+    int err = nested_print(n, "ten jobs, abandoned after %g s, scale %g\n",
+                           LATE, n->scale);
 
     if (err == 0)
         err = weir_pool_create(&pool, &(struct weir_pool_options){
@@ -256,7 +257,7 @@ int nested_abandon(struct nested *n)
             err = submit_all(&askers[i]);
     }
     for (int i = 0; i < 2 && err == 0; i++)
-        err = take_in_time(&askers[i], began + nested_ns(n, LATE));
+        err = use_until(&askers[i], began + nested_ns(n, LATE));
     for (int i = 0; i < 2 && err == 0; i++)
         err = drop_late(&askers[i]);
     if (err == 0)

@@ -35,7 +35,7 @@ void plan_random(struct plan *plan, uint64_t seed)
 {
     for (int i = 0; i < PLAN_MOST; i++)
         plan->ms[i] = 1800 + i;
-    /* The first steps of a shuffle: `count` of them, each at most once. */
+    /* The first `count` steps of a shuffle choose different delays. */
     for (int i = 0; i < plan->count; i++) {
         int k = i + (int)(next_random(&seed) % (uint64_t)(PLAN_MOST - i));
         int taken = plan->ms[k];
@@ -54,7 +54,7 @@ double plan_seconds(const struct plan *plan, int index)
 struct estimates plan_estimate(const struct plan *plan)
 {
     int n = plan->count, limit = plan->limit;
-    int most = (n + limit - 1) / limit; /* jobs of the busiest permit */
+    int rounds = (n + limit - 1) / limit; /* jobs of the busiest permit */
     double writes = n * plan->write_delay;
     double sum = 0, smallest = 0;
     int sorted[PLAN_MOST];
@@ -64,12 +64,13 @@ struct estimates plan_estimate(const struct plan *plan)
     qsort(sorted, (size_t)n, sizeof(sorted[0]), ascending);
     for (int i = 0; i < n; i++) {
         sum += sorted[i] / 1000.0;
-        if (i < most)
+        if (i < rounds)
             smallest += sorted[i] / 1000.0;
     }
-    e.in_turn = ceil(2.0 * n + writes) * plan->scale;
-    e.roughly = (ceil(2.0 * n / limit) + ceil(writes)) * plan->scale;
-    e.no_less = fmax(sum / limit, sorted[0] / 1000.0 + writes) * plan->scale;
-    e.no_less_2 = (smallest + plan->write_delay) * plan->scale;
+    e.sequential = ceil(2.0 * n + writes) * plan->scale;
+    e.estimate = (ceil(2.0 * n / limit) + ceil(writes)) * plan->scale;
+    e.bound_work = fmax(sum / limit, sorted[0] / 1000.0 + writes) *
+                   plan->scale;
+    e.bound_rounds = (smallest + plan->write_delay) * plan->scale;
     return e;
 }

@@ -1,36 +1,38 @@
 /* SPDX-License-Identifier: MIT
- * template_plan.h - the delays of the scenario `template`, and what they let
- * one expect. Pure arithmetic. */
+ * template_plan.h - the delays of the scenario `template`, and the times to
+ * expect from them. Pure arithmetic. */
 #ifndef WEIR_DEMO_TEMPLATE_PLAN_H
 #define WEIR_DEMO_TEMPLATE_PLAN_H
 
 #include <stdint.h>
 
 #define PLAN_FIXED 10  /* delays in the fixed list */
-#define PLAN_MOST  401 /* different ones from 1.800 to 2.200 */
+#define PLAN_MOST  401 /* different delays from 1.800 to 2.200 */
 
 struct plan {
-    int count;              /* of jobs */
-    int limit;              /* at once */
+    int count;              /* number of jobs */
+    int limit;              /* concurrency limit */
     double write_delay;     /* seconds for one record, before scaling */
     double scale;           /* multiplies every delay */
     int ms[PLAN_MOST];      /* the delays before scaling */
 };
 
-/* What is to be expected, in seconds, scaled. */
+/* Expected times in scaled seconds, for N jobs and a limit of L. */
 struct estimates {
-    double in_turn;   /* one job after another */
-    double roughly;   /* at once, as one would guess: it is no bound */
-    double no_less;   /* the work spread evenly; all writes in turn */
-    double no_less_2; /* the busiest permit has ceil(N/L) jobs, then a write */
+    double sequential;   /* one job after another, then all writes */
+    double estimate;     /* a guess for L jobs at a time, not a lower bound */
+    double bound_work;   /* lower bound: the work spread evenly over L permits,
+                            or the shortest job and then all writes */
+    double bound_rounds; /* lower bound: some permit has ceil(N/L) jobs, at
+                            least the shortest ones, and then a write */
 };
 
-/* Set the fixed list, or with a seed `plan->count` random delays, all
+/* Set the delays: the fixed list, or from a seed `plan->count` random ones, all
  * different, in ascending order. */
 void plan_fixed(struct plan *plan);
 void plan_random(struct plan *plan, uint64_t seed);
 
-/* Tell a job's delay in seconds, scaled. */
+/* Return a job's delay in scaled seconds. */
 double plan_seconds(const struct plan *plan, int index);
 
 struct estimates plan_estimate(const struct plan *plan);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * again.c - the command that goes on where a run ended. */
-#include "again.h"
+ * next_command.c - the command that continues a run. */
+#include "next_command.h"
 
 #include "commands.h"
 
 #include <string.h>
 #include <strings.h>
 
-/* Any header may be a secret, as an API key is, except those that http.h
- * sends to other origins too. */
+/* Treat every header as a secret, such as an API key, except those that
+ * http.h sends to other origins too. */
 static int is_secret(const char *header)
 {
     static const char *const safe[] = {
@@ -23,9 +23,10 @@ static int is_secret(const char *header)
     return 1;
 }
 
-/* Where in a word the colon of a header is that is secret; NULL: there is
- * none. A header's text lies within the word it was given in. What is left is
- * refused as it is: a header without its value must not be sent. */
+/* If a word of the command line is or contains a secret header, return its
+ * colon, from which on the header is left out; else NULL. A header's text is
+ * part of the word in which it was given. A header without a colon is refused
+ * when the command is run, so it is never sent without its value by mistake. */
 static const char *secret_header(const struct run_options *o,
                                  const char *word)
 {
@@ -40,8 +41,8 @@ static const char *secret_header(const struct run_options *o,
     return NULL;
 }
 
-/* Whether what stands between host and path is no port: then it may be half a
- * password with a slash in it, as in http://user:se/cret@host/. */
+/* Return whether what follows the last colon is not a port. Then it may be the
+ * first half of a password with a slash, as in http://user:se/cret@host/. */
 static int port_is_invalid(const char *authority, size_t count)
 {
     size_t at = count;
@@ -52,8 +53,8 @@ static int port_is_invalid(const char *authority, size_t count)
            strspn(authority + at, "0123456789") < count - at;
 }
 
-/* Find user and password: from *from on so many bytes; rather too many than
- * too few. Returns 0 where there are none. */
+/* Find user and password in a word, in doubt more rather than less. Returns
+ * their length from *from on, or 0 if there are none. */
 static size_t find_user(const struct run_options *o, const char *word,
                         const char **from)
 {
@@ -77,7 +78,7 @@ static size_t find_user(const struct run_options *o, const char *word,
     return at != NULL ? (size_t)(at - *from) + 1 : 0;
 }
 
-/* Returns 1 where something was left out. */
+/* Add a word without its secrets. Returns 1 if something was left out. */
 static int add_word(struct text *text, const struct run_options *o,
                     const char *word)
 {
@@ -103,7 +104,7 @@ static int add_word(struct text *text, const struct run_options *o,
     return 1;
 }
 
-int again_add(struct text *text, const struct run_options *o,
+int next_command_add(struct text *text, const struct run_options *o,
               const char *option)
 {
     int left_out = 0;

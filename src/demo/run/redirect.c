@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * hop.c - redirects take ticks of the rate. */
+ * redirect.c - makes redirects obey the rate limit. */
 #include "run.h"
 
 static int limit_locked(struct run *run)
@@ -7,52 +7,53 @@ static int limit_locked(struct run *run)
     struct weir_gate_stats stats = { 0 };
 
     weir_gate_stats(weir_pool_gate(run->pool), &stats);
-    return stats.limit - run->hop.waiting;
+    return stats.limit - run->redirecting.waiting;
 }
 
 static int set_locked(struct run *run, int limit, int workers)
 {
-    if (limit > run->hop.limit_max)
-        run->hop.limit_max = limit;
+    if (limit > run->redirecting.limit_max)
+        run->redirecting.limit_max = limit;
     return weir_pool_set(run->pool, &(struct weir_pool_options){
-        .limit = limit + run->hop.waiting, .workers = workers });
+        .limit = limit + run->redirecting.waiting, .workers = workers });
 }
 
-int hop_limit(struct run *run)
+int redirect_limit(struct run *run)
 {
     int limit;
 
-    pthread_mutex_lock(&run->hop.lock);
+    pthread_mutex_lock(&run->redirecting.lock);
     limit = limit_locked(run);
-    pthread_mutex_unlock(&run->hop.lock);
+    pthread_mutex_unlock(&run->redirecting.lock);
     return limit;
 }
 
-int hop_set_limit(struct run *run, int limit, int workers)
+int redirect_set_limit(struct run *run, int limit, int workers)
 {
     int err;
 
-    pthread_mutex_lock(&run->hop.lock);
-    if (limit_locked(run) > run->hop.limit_max)
-        run->hop.limit_max = limit_locked(run);
+    pthread_mutex_lock(&run->redirecting.lock);
+    if (limit_locked(run) > run->redirecting.limit_max)
+        run->redirecting.limit_max = limit_locked(run);
     err = set_locked(run, limit, workers);
-    pthread_mutex_unlock(&run->hop.lock);
+    pthread_mutex_unlock(&run->redirecting.lock);
     return err;
 }
 
-/* Get in line, unless the run stops. Returns whether it does not. */
+/* Prepare to wait at the gate. Returns 0 if the run is stopping, and then there
+ * is nothing to wait for. */
 static int begin(struct run *run)
 {
     int limit, wait;
 
-    pthread_mutex_lock(&run->hop.lock);
+    pthread_mutex_lock(&run->redirecting.lock);
     wait = !atomic_load(&run->stopping);
     if (wait) {
         limit = limit_locked(run);
-        run->hop.waiting++;
+        run->redirecting.waiting++;
         set_locked(run, limit, 0);
     }
-    pthread_mutex_unlock(&run->hop.lock);
+    pthread_mutex_unlock(&run->redirecting.lock);
     return wait;
 }
 
@@ -60,16 +61,16 @@ static void end(struct run *run)
 {
     int limit;
 
-    pthread_mutex_lock(&run->hop.lock);
+    pthread_mutex_lock(&run->redirecting.lock);
     limit = limit_locked(run);
-    run->hop.waiting--;
+    run->redirecting.waiting--;
     set_locked(run, limit, 0);
-    if (run->hop.waiting == 0 && atomic_load(&run->stopping))
+    if (run->redirecting.waiting == 0 && atomic_load(&run->stopping))
         weir_gate_hold(weir_pool_gate(run->pool), 0, WEIR_FOREVER);
-    pthread_mutex_unlock(&run->hop.lock);
+    pthread_mutex_unlock(&run->redirecting.lock);
 }
 
-int hop_on_redirect(struct weir_context *cx, void *user, const char *to)
+int redirect_wait_for_tick(struct weir_context *cx, void *user, const char *to)
 {
     struct run *run = user;
     struct weir_gate *gate = weir_pool_gate(run->pool);
@@ -85,23 +86,23 @@ int hop_on_redirect(struct weir_context *cx, void *user, const char *to)
     return 0;
 }
 
-void hop_stop(struct run *run)
+void redirect_stop(struct run *run)
 {
     struct weir_gate *gate = weir_pool_gate(run->pool);
 
-    pthread_mutex_lock(&run->hop.lock);
+    pthread_mutex_lock(&run->redirecting.lock);
     atomic_store(&run->stopping, 1);
-    if (run->hop.waiting == 0)
+    if (run->redirecting.waiting == 0)
         weir_gate_hold(gate, 0, WEIR_FOREVER);
     else
         weir_gate_set(gate,
                       &(struct weir_gate_options){ .rate_per_s = WEIR_NONE });
-    pthread_mutex_unlock(&run->hop.lock);
+    pthread_mutex_unlock(&run->redirecting.lock);
 }
 
-int hop_most(struct run *run, int inside_peak)
+int redirect_jobs_peak(struct run *run, int inside_peak)
 {
-    int most = run->hop.limit_max;
+    int most = run->redirecting.limit_max;
 
     return most != 0 && inside_peak > most ? most : inside_peak;
 }
