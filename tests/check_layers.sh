@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# check_layers.sh ROOT BUILD - which folder may use which, by what its files
-# include and by the functions they call, and who may name the system.
+# check_layers.sh ROOT BUILD - which folder may use which other folder, judged
+# by the headers its files include and the functions they call, and which files
+# may name the system.
 #
 # A folder uses the folders before it in one order, and nothing after it:
 #   sys, base, then queue, table, gate and writer, which do not know one
 #   another, then pool, group, http, demo.
-# Which functions are called is read from the object files in BUILD: all of
-# them, those that were inlined as well, are compiled from what was included.
+# The called functions are read from the object files in BUILD; inlined ones
+# come from the included headers.
 # Prints TAP.
 set -u
 root=$1 build=$2
@@ -49,7 +50,7 @@ upward() {
         $1 != $2 && of[$2] >= of[$1] { sub(/^[^ ]+ [^ ]+ /, ""); print }'
 }
 
-# The folder that a public header is about.
+# The folder to which a public header belongs.
 sed_concept='s,^weir/(event|job|pool)$,pool,; s,^weir/weir$,http,;
     s,^weir/,,'
 
@@ -75,7 +76,7 @@ report "public headers include only what stands before them" "$(
     includes include/weir/*.h | while read -r file header; do
         case $header in weir/*) ;; *) continue ;; esac
         from=$(basename "$file" .h) to=$(basename "$header" .h)
-        # event.h, gate.h and job.h are what the header of the pool is made of.
+        # event.h, gate.h and job.h are parts of pool.h.
         case $from:$to in
         weir:* | *:base | job:gate | pool:event | pool:gate | pool:job | \
             group:pool | http:pool) ;;

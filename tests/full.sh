@@ -1,30 +1,30 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# full.sh [LAYER...] - run everything, or these layers, and print what was
-# tried as a table. Goes on after a failure; exit code 1 if there was one.
+# full.sh [LAYER...] - run all layers, or these, and print what was tried as a
+# table. Continues after a failure; exit code 1 if there was one.
 #
-# Takes hours on two cores; .ci/run has the quick half. Needs what that
-# installs (see its apt-get lines), builds in build-full/ and keeps what each
-# layer said in build-full/LAYER.log.
+# Takes hours on two cores; .ci/run has the quick half. Needs the packages that
+# it installs (see its apt-get lines), builds in build-full/ and keeps the output
+# of each layer in build-full/LAYER.log.
 #
-# A layer is a function below, which ends with 0 if nothing failed. What it
-# prints is searched for lines
+# A layer is a function below, which ends with 0 if nothing failed. Its output
+# is searched for lines
 #   tally: LAYER | what was tried | how many | failures | seconds
-# (also behind "# ", as in TAP) of which there must be one; those that agree
-# in the first two are added up.
+# (also after "# ", as in TAP) of which there must be at least one; lines that
+# agree in the first two fields are added up.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 root=$PWD
 out=$root/build-full
-# For whatever is built with a sanitizer; Meson gives its tests their own.
+# For programs that are built with a sanitizer; Meson sets its own for tests.
 export ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1
 all='unit fault simulator races stress crash model fuzz mutation coverage
 ground endurance'
 
-# Functions in parentheses run in a shell of their own.
+# Functions in parentheses run in a subshell.
 
-# build NAME ARGUMENT...: a build folder below build-full with the tests, up to
-# date.
+# build NAME ARGUMENT...: bring the build folder NAME in build-full up to date,
+# with the tests.
 build() (
     name=$1
     shift
@@ -33,7 +33,7 @@ build() (
     ninja -C "$out/$name" all meson-test-prereq || exit 1
 )
 
-# tests NAME WHAT ARGUMENT...: tests of a build, and their cases as a tally.
+# tests NAME WHAT ARGUMENT...: run tests of a build and tally their cases.
 tests() (
     name=$1 what=$2 from=$(date +%s) status=0
     shift 2
@@ -41,7 +41,7 @@ tests() (
     log=$out/$name/meson-logs/testlog.txt
     good=$(grep '^ok ' "$log" | grep -vc '# SKIP')
     bad=$(grep '^not ok ' "$log" | grep -vc '# TODO')
-    [ "$status" = 0 ] || [ "$bad" != 0 ] || bad=1 # it hung, or crashed
+    [ "$status" = 0 ] || [ "$bad" != 0 ] || bad=1 # a test hung or crashed
     echo "tally: $layer | $what | $((good + bad)) | $bad |" \
         "$(($(date +%s) - from))"
     exit $status
@@ -95,7 +95,7 @@ simulator() (
         "$sim" --full --scenario
 )
 
-# The same scenarios, and the random programs, where every access is watched.
+# The same scenarios, and the random programs, under the thread sanitizer.
 races() (
     tsan || exit 1
     status=0
@@ -138,7 +138,8 @@ coverage() {
     sh tests/coverage.sh "$out/coverage"
 }
 
-# core NAME WHAT ARGUMENT...: all that needs no libcurl, built another way.
+# core NAME WHAT ARGUMENT...: everything that needs no libcurl, built in another
+# way.
 core() (
     name=$1 what=$2
     shift 2
@@ -152,7 +153,7 @@ core() (
     i686) set -- --suite unit --suite fault --suite crash --suite stress ;;
     aarch64) set -- --suite unit --suite fault --suite stress -t 4 ;;
     esac
-    # It unloads no library, and these vendor with compilers of this machine.
+    # It unloads no library, and the vendor tests use compilers of this machine.
     [ "$name" != musl ] || set -- "$@" --no-suite embedding --no-suite vendor
     tests "$name" "cases: $what" "$@"
 )
@@ -185,7 +186,7 @@ endurance() (
 
 # ---- running them ----
 
-# rows LAYER STATUS SECONDS: of the table, from what a layer has printed.
+# rows LAYER STATUS SECONDS: rows of the table from the output of a layer.
 rows() {
     sed -nE 's/^(# )?tally: *//p' "$out/$1.log" |
         awk -F ' *[|] *' -v layer="$1" -v failed="$2" -v took="$3" '

@@ -10,7 +10,7 @@ enum { NO_STOP, POOL, GROUP, ONE }; /* what is cancelled */
 enum { EXITS = 1000 };             /* no status: the run ends its thread */
 enum { LONG = 3600 };              /* seconds */
 
-/* Who runs the job. */
+/* The thread that runs the job. */
 enum { BY_WORKER, BY_CALLER, IN_GROUP, BY_WAITER, BY_GUEST, WAYS };
 
 struct plan {

@@ -212,7 +212,7 @@ static void following_is_setting(void)
     }
 }
 
-/* The last used ticks of two keys tell which one is fresh first. */
+/* The last used ticks of two keys decide which one is fresh first. */
 static void fresh_in_order(void)
 {
     static const double rates[] = { 1, 5000, 3333, 1e9, 0.001 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * stress_deferred.c - random programs of jobs that wait: times, deadlines,
+ * stress_deferred.c - random programs of deferred jobs: times, deadlines,
  * periods, reruns, priorities and gates with keys that two pools share, in
  * groups and inside jobs, while gates are held and set, jobs cancelled, and
  * pools closed. */
@@ -22,10 +22,10 @@ struct token {
     struct dice dice;
     struct weir_pool *pool;
     int depth;
-    int gates[2]; /* of its own, its group's; -1: none */
+    int gates[2]; /* the job's and its group's; -1: none */
     uint64_t key;
     int periodic, retried;
-    uint64_t order; /* when it was accepted, where that is kept; 0: not */
+    uint64_t order; /* order of acceptance; 0: not tracked */
     int64_t start;
     atomic_int accepted, running, runs, ended, dropped;
 };
@@ -33,7 +33,7 @@ struct token {
 /* One key of a gate. */
 struct lane {
     atomic_int inside;
-    atomic_ullong last; /* the order of the last that began */
+    atomic_ullong last; /* the order of the last job that began */
 };
 
 static struct program {
@@ -82,8 +82,8 @@ static struct lane *lane_of(const struct token *t, int i)
     return gate < 0 ? NULL : &p.lanes[gate][p.keyed[gate] ? t->key : 0];
 }
 
-/* A job that is helped borrows what its waiter holds: only jobs that nobody
- * waits for inside a job are counted. */
+/* A job that is helped inherits the permits of its waiter: only jobs that no
+ * other job waits for are counted. */
 static void go_in(struct token *t)
 {
     for (int i = 0; i < 2 && t->depth == 0; i++) {
@@ -139,7 +139,7 @@ static int job(struct weir_context *cx, void *arg)
         go_out(t);
         weir_sleep(cx, within(&t->dice, 0, 200) * WEIR_US);
         if (t->depth == 0)
-            t->order = 0; /* others were inside meanwhile */
+            t->order = 0; /* others were inside in the meantime */
         go_in(t);
     }
     if (t->depth < DEPTH_MAX && one_in(&t->dice, 6)) {
@@ -156,7 +156,8 @@ static int job(struct weir_context *cx, void *arg)
         weir_retry_in(cx, 0);
     go_out(t);
     atomic_fetch_add(&t->runs, 1);
-    /* It cannot tell whether it is run again: the end checks. */
+    /* The job does not know whether it runs again: the end of the round
+     * checks. */
     over = status == 0 && !t->periodic;
     atomic_fetch_sub(&t->running, 1);
     if (over)
@@ -201,12 +202,12 @@ static struct token *make_job(struct dice *dice, struct weir_pool *pool,
     return t;
 }
 
-/* A group of some jobs, and a wait for it: from a job or from outside. */
+/* Create a group of some jobs and wait for it, from a job or from outside. */
 static void play(struct token *t)
 {
     struct dice *dice = &t->dice;
-    /* Only of a later pool: jobs of two that wait for one another's would
-     * hold all their workers. */
+    /* Only of a later pool: jobs of two pools that wait for each other's jobs
+     * would occupy all workers. */
     struct weir_pool *pool = one_in(dice, 8) ? p.pools[POOLS - 1] : t->pool;
     int gate = one_in(dice, 3) ? within(dice, 0, GATES - 1) : -1;
     struct weir_group_options o = {
@@ -396,7 +397,7 @@ static void check_token(struct token *t)
         EXPECT_INT(atomic_load(&t->runs), 0);
         EXPECT_INT(atomic_load(&t->dropped), 0);
     } else if (t->periodic && atomic_load(&t->dropped) == 0) {
-        EXPECT(atomic_load(&t->runs) > 0); /* a failure ended it */
+        EXPECT(atomic_load(&t->runs) > 0); /* a failure has ended it */
     } else {
         EXPECT(atomic_load(&t->dropped) + (atomic_load(&t->runs) > 0) >= 1);
         EXPECT(atomic_load(&t->dropped) + atomic_load(&t->ended) <= 1);
@@ -439,7 +440,7 @@ static void round_of_jobs(struct dice *dice)
         EXPECT_INT(weir_pool_close(p.pools[i], one_in(dice, 3) ? WEIR_CANCEL
                                                                : WEIR_DRAIN,
                                    WEIR_FOREVER), 0);
-    /* Jobs of one may have used the other. */
+    /* Jobs of one pool may have used the other. */
     for (int i = 0; i < POOLS; i++) {
         struct weir_pool_stats s;
 

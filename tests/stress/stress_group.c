@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * stress_group.c - random programs of groups inside groups on one pool:
- * cancels, deadlines, policies, windows, helpers, and closing meanwhile. */
+ * stress_group.c - random programs of nested groups on one pool: cancels,
+ * deadlines, policies, windows, helpers, and a concurrent close. */
 #include "stress.h"
 
 #include <weir/group.h>
@@ -18,7 +18,7 @@ struct token {
     struct weir_group *group; /* NULL: a job of the pool itself */
     struct dice dice;
     int depth;  /* of its group */
-    int status; /* what it shall return */
+    int status; /* what it must return */
     atomic_int accepted, ran, dropped;
 };
 
@@ -76,8 +76,8 @@ static void dropped(void *arg, int reason)
     beat();
 }
 
-/* Make jobs for a group, or for the pool. Returns how many; 0: the round has
- * no tokens left. */
+/* Create jobs for a group or for the pool. Returns how many, or 0 if the round
+ * has no jobs left. */
 static int make_jobs(struct dice *dice, struct weir_job *jobs, int count,
                      struct weir_group *group, int depth)
 {
@@ -143,7 +143,7 @@ static int job(struct weir_context *cx, void *arg)
         struct weir_result r;
         int err;
 
-        /* Nothing is done that could wait for oneself. */
+        /* The thread does nothing in which it could wait for itself. */
         err = weir_group_wait(t->group, WEIR_FOREVER);
         EXPECT_INT(err, -EDEADLK);
         err = weir_group_get(t->group, UINT64_MAX - 1, &r, WEIR_FOREVER);
@@ -160,7 +160,7 @@ static int job(struct weir_context *cx, void *arg)
     EXPECT(weir_tag(cx) == (uint64_t)(t - p.tokens));
     beat();
     stacked--;
-    /* What another job on this stack has made would never be destroyed. */
+    /* A group of another job on this stack would never be destroyed. */
     if (p.exits && stacked == 0 && weir_worker_index(cx) >= 0 &&
         one_in(&t->dice, 64))
         pthread_exit(NULL);
@@ -216,7 +216,7 @@ static void check_result(struct owner *o, const struct weir_result *r)
     beat();
 }
 
-/* Deadlines that a job may wait for too. */
+/* Deadlines for which a job may also wait. */
 static int64_t wait_deadline(struct dice *dice)
 {
     return one_in(dice, 2) ? WEIR_FOREVER : some_deadline(dice);
@@ -267,7 +267,7 @@ static void submit_some(struct owner *o)
         return;
     count = make_jobs(o->dice, jobs, count < room ? count : room, o->group,
                       o->depth);
-    /* Before they are accepted: their results may come at once. */
+    /* Before the submit: results may come immediately. */
     for (int i = 0; i < count; i++)
         o->tags[o->accepted + (uint64_t)i] = jobs[i].tag;
     n = weir_group_submit(o->group, jobs, (size_t)count,
@@ -320,7 +320,7 @@ static void act(struct owner *o)
     }
 }
 
-/* Everything has ended: do the counts add up? */
+/* Everything has ended: the counts must add up. */
 static void check_group(struct owner *o)
 {
     struct weir_group_stats s;
@@ -351,7 +351,7 @@ static void check_group(struct owner *o)
     EXPECT_INT(s.unread, 0);
 }
 
-/* Make a group, do this and that with it, destroy it. */
+/* Create a group, make random calls on it, destroy it. */
 static void play(struct dice *dice, int depth)
 {
     struct owner o = { .dice = dice, .depth = depth };
@@ -378,7 +378,7 @@ static void play(struct dice *dice, int depth)
     weir_group_destroy(o.group);
     EXPECT(o.options.discard || o.options.on_ready == NULL ||
            o.accepted == 0 || atomic_load(&o.ready) > 0);
-    /* From here on on_ready is called no more. */
+    /* From here on on_ready is not called any more. */
     atomic_store(&o.ready, -1);
     atomic_fetch_sub(&p.inside, 1);
     for (uint64_t i = 0; i < o.accepted; i++) {

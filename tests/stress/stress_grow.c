@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * stress_grow.c - random programs over pools that grow, are set and closed,
- * or have no threads, and lenders; their jobs block, sleep, listen, wait for
- * groups and end their threads. */
+ * or have no threads, and caller threads; their jobs block, sleep, set stop
+ * functions, wait for groups and end their threads. */
 #include "stress.h"
 
 #include <weir/group.h>
@@ -165,8 +165,8 @@ static int job(struct weir_context *cx, void *arg)
     }
     atomic_fetch_sub(&p.inside, 1);
     beat();
-    /* Not on a lender's thread, nor inside another job, whose group it would
-     * leave behind. */
+    /* Not on a caller thread, and not inside another job, whose group would
+     * leak. */
     if (p.exits && t->level == 0 && weir_worker_index(cx) < p.max &&
         one_in(&t->dice, 32))
         pthread_exit(NULL);
@@ -214,7 +214,7 @@ static void *submit_jobs(void *arg)
 
         if (n == -EPIPE || n == -ENOSPC)
             break;
-        /* Who finds no room may run a job. */
+        /* A submitter that finds no room may become a caller thread. */
         if (n < 0 && one_in(&a->dice, 2))
             weir_pool_run(p.pool, one_in(&a->dice, 2) ? weir_now()
                                                       : WEIR_NO_WAIT);

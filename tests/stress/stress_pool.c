@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * stress_pool.c - random programs on one pool, or on two whose jobs submit
- * to one another. */
+ * stress_pool.c - random programs on one pool, or on two pools whose jobs
+ * submit to each other. */
 #include "stress.h"
 
 #include <weir/pool.h>
@@ -10,15 +10,15 @@
 #define ENTRANTS_MAX 3
 #define TOKENS 6000 /* jobs of a round */
 #define BATCH_MAX 12
-#define DEPTH_MAX 3 /* a job's job's job submits nothing */
+#define DEPTH_MAX 3 /* a job at this depth submits nothing */
 
 struct place {
     struct weir_pool *pool;
     struct weir_pool_options options;
-    struct watched_gate watched; /* where there is a gate */
+    struct watched_gate watched; /* if there is a gate */
     atomic_long known;    /* accepted and not ended, or fewer */
     atomic_int accepted, ran, failed, dropped;
-    atomic_int cancelled; /* somebody has closed it so */
+    atomic_int cancelled; /* closed with WEIR_CANCEL */
     atomic_int held;
     atomic_int started, stopped; /* hooks */
 };
@@ -36,7 +36,7 @@ static struct program {
     int count; /* of places */
     int submitters, entrants, exits;
     atomic_int next_token;
-    atomic_int stop;    /* waiters and gates' changers */
+    atomic_int stop;    /* for waiters and threads that change gates */
     struct token tokens[TOKENS];
 } p;
 
@@ -64,7 +64,7 @@ static void stress_dump(void)
                (unsigned long long)s.failed,
                (unsigned long long)s.dropped, s.queued, s.running,
                (unsigned long long)s.wakeups);
-        /* The gate's lock may be what is stuck: it comes last. */
+        /* The lock of the gate may be stuck, so it comes last. */
         fflush(stdout);
         if (weir_pool_gate(place->pool) != NULL &&
             weir_gate_stats(weir_pool_gate(place->pool), &g) == 0)
@@ -84,7 +84,7 @@ static void dropped(void *arg, int reason)
     EXPECT_INT(reason, -ECANCELED);
     EXPECT_INT(atomic_load(&t->ran), 0);
     EXPECT_INT(atomic_fetch_add(&t->dropped, 1), 0);
-    /* Nothing is dropped but by cancelling, or at a held gate. */
+    /* Only cancelling or a held gate drops a job. */
     EXPECT(atomic_load(&t->place->cancelled) ||
            atomic_load(&t->place->held));
     atomic_fetch_add(&t->place->dropped, 1);
@@ -92,8 +92,8 @@ static void dropped(void *arg, int reason)
     beat();
 }
 
-/* Submit some jobs. Returns what weir_pool_submit() did; -ENOSPC where the
- * round has no tokens left. */
+/* Submit some jobs. Returns the result of weir_pool_submit(), or -ENOSPC if the
+ * round has no jobs left. */
 static ssize_t submit_some(struct place *place, struct dice *dice, int count,
                            int depth, int64_t deadline)
 {
@@ -129,8 +129,8 @@ static ssize_t submit_some(struct place *place, struct dice *dice, int count,
 static void job_submits(struct token *t)
 {
     struct place *to = &p.places[within(&t->dice, 0, p.count - 1)];
-    /* With an end: two full pools whose jobs wait for one another's room
-     * would wait for ever. In the own pool it does not count. */
+    /* With a deadline: two full pools whose jobs wait for room in each other
+     * would wait forever. In the job's own pool the deadline is not used. */
     int64_t deadline = to == t->place ? WEIR_FOREVER
                                       : some_deadline(&t->dice);
     ssize_t n = submit_some(to, &t->dice, within(&t->dice, 1, 3),
@@ -141,12 +141,13 @@ static void job_submits(struct token *t)
     else
         EXPECT(n > 0 || n == -ENOSPC || n == -EPIPE ||
                n == (deadline == WEIR_NO_WAIT ? -EAGAIN : -ETIMEDOUT));
-    /* Until it is cancelled a pool takes what its own jobs submit. */
+    /* Until it is cancelled a pool accepts the jobs that its own jobs
+     * submit. */
     if (to == t->place && n == -EPIPE)
         EXPECT(atomic_load(&to->cancelled));
 }
 
-/* Sleep inside a job, whose permit others may have meanwhile. */
+/* Sleep inside a job, whose permit others may use in the meantime. */
 static void job_sleeps(struct weir_context *cx, struct token *t)
 {
     struct place *place = t->place;
@@ -242,7 +243,7 @@ static void *submit_jobs(void *arg)
         if (n < 0)
             EXPECT_INT(n, deadline == WEIR_NO_WAIT ? -EAGAIN : -ETIMEDOUT);
         if (n > 0 && n < count && deadline == WEIR_FOREVER) {
-            /* Only being closed cuts such a call short. */
+            /* Only a close ends such a call early. */
             n = submit_some(to, &a->dice, 1, 0, WEIR_FOREVER);
             EXPECT(n == -EPIPE || n == -ENOSPC);
         }
@@ -271,7 +272,7 @@ static void *wait_for_idle(void *arg)
     return NULL;
 }
 
-/* Close until it is closed. */
+/* Close until the pool is closed. */
 static void *close_pool(void *arg)
 {
     struct actor *a = arg;
@@ -351,7 +352,7 @@ static void check_tokens(void)
     }
 }
 
-/* Threads around one pool that end by themselves, or when told to stop. */
+/* Threads around one pool that end without help or at `stop`. */
 struct around {
     struct actor waiter;
     struct gate_changer changer;
@@ -424,7 +425,8 @@ static void pool_round(struct dice *dice)
     if (!early) {
         for (int i = 0; i < count; i++)
             join(submitting[i]);
-        /* Each by itself does not do: their jobs submit to one another. */
+        /* Waiting for each pool separately is not enough: their jobs submit to
+         * each other. */
         for (int i = 0; i < p.count; i++)
             EXPECT_INT(weir_pool_wait(p.places[i].pool, WEIR_FOREVER), 0);
         if (p.count == 1)
@@ -457,7 +459,7 @@ static void pool_programs(void)
     stress_rounds(pool_round);
 }
 
-/* Destroying with everything under way but calls on the pool itself. */
+/* Destroy while everything is in progress except calls on the pool itself. */
 static void destroy_round(struct dice *dice)
 {
     struct actor submitter;

@@ -1,22 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # ways.sh ROOT WAY COMPILER... - from an empty folder to a program that runs,
-# by the README's own lines. WAY is meson, installed or two-files; COMPILER is
-# what `cc` stands for. Prints TAP, and how long the way itself took.
+# by the lines of the README. WAY is meson, installed or two-files; COMPILER is
+# what `cc` runs. Prints TAP and the time of the way itself.
 set -u
 root=$(cd "$1" && pwd) way=$2
 here=$(cd "$(dirname "$0")" && pwd)
 shift 2
 unset CDPATH DESTDIR CFLAGS LDFLAGS PKG_CONFIG_PATH LD_LIBRARY_PATH
-# What would reach out all the same ends here.
+# Anything that tries to use the network anyway fails here.
 export http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9
 dir=$(mktemp -d) || exit 2
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 2
 
 # `cc` is the compiler these tests are built with, for Meson and CMake too.
-# By its path, and that of what it is called through, such as ccache: found by
-# name it would be this script.
+# By its path, and that of a wrapper such as ccache: by name the script would
+# find itself.
 mkdir bin mine
 command -v "$1" >/dev/null || exit 2
 compiler=
@@ -29,7 +29,7 @@ PATH=$dir/bin:$PATH CC=cc
 export PATH CC
 
 # The machine has an older Weir, whose headers and libraries the compiler
-# finds without being told, as it does those in /usr/local.
+# finds by default, like those in /usr/local.
 old=$dir/old
 sh "$here/old_weir.sh" "$old" || exit 2
 export C_INCLUDE_PATH="$old/include" CPLUS_INCLUDE_PATH="$old/include" \
@@ -38,8 +38,8 @@ export C_INCLUDE_PATH="$old/include" CPLUS_INCLUDE_PATH="$old/include" \
 number=0 failed=0
 planned() { echo "1..$1"; }
 
-# ok NAME COMMAND...: a case, good if the command is. What it says is shown
-# where it fails.
+# ok NAME COMMAND...: a case that passes if the command succeeds. If it fails,
+# its output is shown.
 ok() {
     name=$1
     shift
@@ -82,7 +82,7 @@ run() {
     sh -ec "$block"
 }
 
-# copy TO: the folder, as one who vendors it takes it along.
+# copy TO: copy the folder, as a user who vendors it does.
 copy() {
     mkdir -p "$1/subprojects" &&
         (cd "$root" && cp -R meson.build LICENSE README.md include src "$1") &&
@@ -92,7 +92,7 @@ copy() {
 # squares PROGRAM: whether it prints what the README's example prints.
 squares() { [ "$("$@" | tr '\n' ' ')" = '1 4 9 16 25 ' ]; }
 
-# A program that asks something of each library.
+# A program that uses each library.
 http_source() {
     cat <<'END'
 #include <stdio.h>
@@ -114,7 +114,7 @@ took() {
     echo "# from an empty folder to a program: $(($(date +%s) - began)) s"
 }
 
-# Whether libcurl is there as the library wants it.
+# Whether there is a suitable libcurl.
 have_curl() { pkg-config --exists 'libcurl >= 7.85'; }
 
 by_meson() {
@@ -130,7 +130,7 @@ by_meson() {
     took
     ok 'of the subproject only the libraries were built' only_libraries build
 
-    # The same build, asked for more.
+    # The same build with more options.
     if have_curl; then
         http_source >http.c
         { cat meson.build; echo "executable('http', 'http.c',
@@ -158,8 +158,8 @@ by_meson() {
         skip 'weir-http can be asked for by itself' 'no libcurl'
     fi
 
-    # A machine without libcurl, and what makes Meson take the wrap there.
-    # That it takes it is seen by what it says when it may not download.
+    # A machine without libcurl, on which Meson uses the wrap. The message that
+    # it may not download shows that it does.
     cat >meson.build <<'END'
 project('mine', 'c')
 subproject('weir')
@@ -176,7 +176,7 @@ END
     ok 'and if it cannot be had there is the core alone' \
         grep 'HTTP: false' asked.log
 
-    # In place of curl's sources a project that hands out the system's.
+    # In place of curl's sources a project that provides the system's libcurl.
     if have_curl; then
         mkdir subprojects/curl-8.12.1
         cat >subprojects/curl-8.12.1/meson.build <<'END'
@@ -191,8 +191,8 @@ END
     fi
 }
 
-# configure FOLDER TEXT [OPTION]...: set a build up, and see whether Meson
-# says the text.
+# configure FOLDER TEXT [OPTION]...: set up a build and check that Meson prints
+# the text.
 configure() {
     folder=$1 text=$2
     shift 2
@@ -201,15 +201,14 @@ configure() {
     grep "$text" "$folder.log" || { cat "$folder.log"; return 1; }
 }
 
-# only_libraries BUILD: whether that is what was built of the subproject.
+# only_libraries BUILD: whether only the libraries of the subproject were built.
 only_libraries() {
     find "$1/subprojects/weir" -type f >built
     grep -q '/libweir\.' built || return 1
     ! grep -vE '/libweir(-http)?\.|\.o$' built
 }
 
-# nothing_fetched BUILD: Meson says of nothing that it downloads it, and did
-# not. The sentence is the one it says.
+# nothing_fetched BUILD: whether Meson reports no download and has made none.
 nothing_fetched() {
     ! grep -i 'download' "$1.log" && [ "$(ls subprojects)" = weir ]
 }
@@ -221,7 +220,7 @@ by_install() {
     copy "$dir/mine/weir"
     cp "$root/src/demo/example.c" mine.c
     block=$(readme sh 'meson install')
-    # A machine whose file system begins here. pkg-config is told so once
+    # A machine whose file system has its root here. pkg-config learns this once
     # there is something to find.
     DESTDIR=$dir/machine
     export DESTDIR
@@ -229,7 +228,7 @@ by_install() {
     ok 'it installs as the README says' \
         sh -ec "$(echo "$block" | grep -vxE 'cc .*|ldconfig|\./mine')"
     pc=$(dirname "$(find "$DESTDIR" -name weir.pc)")
-    # Not those of the older one: a sysroot would be put before their paths.
+    # Not those of the older Weir: a sysroot would be put before their paths.
     export PKG_CONFIG_SYSROOT_DIR="$DESTDIR" PKG_CONFIG_PATH="$pc"
     export LD_LIBRARY_PATH="${pc%/pkgconfig}"
     ok 'a program builds by pkg-config as the README says' \
@@ -271,7 +270,7 @@ by_install() {
     fi
 }
 
-# starts PREFIX: whether the program runs without the libraries beside it.
+# starts PREFIX: whether the program runs without LD_LIBRARY_PATH.
 starts() {
     env -u LD_LIBRARY_PATH "$1/bin/weir" --version | grep '^weir [0-9]'
 }
@@ -290,7 +289,7 @@ by_cmake() {
         squares cmake/build/mine
 }
 
-# in_place LIBDIR: whether there is all that a machine should have.
+# in_place LIBDIR: whether every installed file is in its place.
 in_place() (
     cd "$DESTDIR" || exit 1
     places=0
@@ -305,7 +304,7 @@ in_place() (
         esac
         there usr/local/include/weir/"${header##*/}"
     done
-    # Without libcurl there is no program, which is what section 1 is about.
+    # Without libcurl there is no program, and section 1 is about the program.
     for page in "$root"/src/man/weir*.[0-9]; do
         case $page in
         *.1) have_curl || continue ;;
@@ -324,7 +323,7 @@ in_place() (
             "$1"/pkgconfig/weir-http.pc usr/local/bin/weir \
             usr/local/share/bash-completion/completions/weir
     fi
-    # The name a program asks for has a number, and leads to the library.
+    # The name that a program links has a number and leads to the library.
     if have readelf; then
         name=$(readelf -d "$1/libweir.so" |
             sed -n 's/.*soname: \[\(.*\)\]/\1/p')
@@ -386,7 +385,7 @@ by_two_files() {
     fi
 }
 
-# Whether gcc and clang, those of them that are here, say nothing.
+# Whether gcc and clang, as far as installed, print nothing.
 no_warning() {
     for compiler in cc gcc clang; do
         have "$compiler" || continue
@@ -403,7 +402,7 @@ old_c() {
     grep -q 'Weir needs C11' errors
 }
 
-# With nothing of it seen outside, and macros that hosts have.
+# With no name visible outside, and with macros that applications define.
 one_file() {
     printf '%s\n' '#define WEIR_API static' '#include "weir.c"' \
         '#define main its_main' '#include "mine.c"' '#undef main' \
@@ -413,7 +412,7 @@ one_file() {
     ! have nm || [ -z "$(nm -g --defined-only one | grep ' weir_pool_create')" ]
 }
 
-# Find a compiler whose programs have 32 bits: $cc32.
+# Find a compiler for 32-bit programs: $cc32.
 cc32() {
     echo 'int main(void) { return 0; }' >try.c
     for cc32 in 'cc -m32' 'i686-linux-gnu-gcc -static'; do

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # weblog.sh ROOT [LINES] - a program that is compiled together with the
-# library's sources in ROOT reads logs of so many lines: the same as its
-# serial form, and as awk. How long each took is told, not judged. Prints TAP.
+# library's sources in ROOT reads logs of LINES lines, with the results of its
+# serial form and of awk. The times are printed and not judged. Prints TAP.
 set -u
 root=$1 lines=${2:-200000}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,7 +13,7 @@ export LC_ALL
 echo 1..3
 n=0 failed=0
 
-# report NAME STATUS: of the command before.
+# report NAME STATUS: ok if STATUS is 0.
 report() {
     n=$((n + 1))
     if [ "$2" = 0 ]; then
@@ -25,7 +25,7 @@ report() {
 }
 
 cd "$work" || exit 2
-# As a stranger does it: the sources of the core, copied and compiled.
+# As a user does it: the sources of the core, copied and compiled.
 mkdir -p host/weir
 cp -r "$root/include" "$root/src" host/weir
 rm -r host/weir/src/http host/weir/src/demo host/weir/src/man
@@ -41,7 +41,7 @@ if [ $status != 0 ]; then
     exit 1
 fi
 
-# Eight logs: few paths that are asked for often, and many that are not.
+# Eight logs: few paths that are requested often, and many that are not.
 awk -v lines="$lines" 'BEGIN {
     srand(2)
     split("200 200 200 200 304 301 404 500", status, " ")
