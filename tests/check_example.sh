@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# check_example.sh README SOURCE PROGRAM [WEIR] - the README's example is the
-# source that was compiled, and the README shows what it and `weir run` print.
+# check_example.sh README SOURCE PROGRAM [WEIR] - the README's example equals
+# the compiled source, and the README shows what it and `weir run` print.
 # Prints TAP.
 set -u
 readme=$1 source=$2 program=$3 weir=${4-}
 echo 1..3
 number=0 failed=0
 
-# ok NAME COMMAND...: a case, good if the command succeeds.
+# ok NAME COMMAND...: a case that passes if the command succeeds.
 ok() {
     number=$((number + 1)) name=$1
     shift
@@ -28,7 +28,7 @@ ok 'the example squares its numbers' \
     [ "$("$program" | tr '\n' ' ')" = '1 4 9 16 25 ' ]
 
 # Numbers and the width of columns differ from run to run, and the README
-# leaves out lines that are alike.
+# leaves out similar lines.
 alike() {
     sed -E 's/[0-9]+(\.[0-9]+)?/N/g; s/ +/ /g; /^ \(and N more\)$/d' | uniq
 }

@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# check_layers.sh ROOT BUILD - which folder may use which, by what its files
-# include and by the functions they call, and who may name the system.
+# check_layers.sh ROOT BUILD - which folder may use which other folder, judged
+# by the headers its files include and the functions they call, and which files
+# may name the system.
 #
 # A folder uses the folders before it in one order, and nothing after it:
 #   sys, base, then queue, table, gate and writer, which do not know one
 #   another, then pool, group, http, demo.
-# Which functions are called is read from the object files in BUILD: all of
-# them, those that were inlined as well, are compiled from what was included.
+# The called functions are read from the object files in BUILD; inlined ones
+# come from the included headers.
 # Prints TAP.
 set -u
 root=$1 build=$2
@@ -49,7 +50,7 @@ upward() {
         $1 != $2 && of[$2] >= of[$1] { sub(/^[^ ]+ [^ ]+ /, ""); print }'
 }
 
-# The folder that a public header is about.
+# The folder to which a public header belongs.
 sed_concept='s,^weir/(event|job|pool)$,pool,; s,^weir/weir$,http,;
     s,^weir/,,'
 
@@ -71,11 +72,11 @@ folders() {
         done
 }
 
-report "public headers include only what stands before them" "$(
+report "public headers include only headers of earlier folders" "$(
     includes include/weir/*.h | while read -r file header; do
         case $header in weir/*) ;; *) continue ;; esac
         from=$(basename "$file" .h) to=$(basename "$header" .h)
-        # event.h, gate.h and job.h are what the header of the pool is made of.
+        # event.h, gate.h and job.h are parts of pool.h.
         case $from:$to in
         weir:* | *:base | job:gate | pool:event | pool:gate | pool:job | \
             group:pool | http:pool) ;;
@@ -83,14 +84,14 @@ report "public headers include only what stands before them" "$(
         esac
     done)"
 
-report "no folder includes a header of one that stands after it" \
+report "no folder includes a header of a later folder" \
     "$(folders 2>&1 | upward)"
 
 # symbols: "FOLDER SYMBOL" of each function or object that a folder defines,
 # and "FOLDER FILE SYMBOL" of each that an object file asks for, by what nm
 # prints.
 objects=$(find "$build/src" -name '*.o' -path '*libweir*' | grep -v '\.a\.p/')
-report "no folder calls a function of one that stands after it" "$(
+report "no folder calls a function of a later folder" "$(
     # shellcheck disable=SC2086
     "${NM:-nm}" -A $objects | sed -E 's,^.*/([a-z]+)_([a-z_]+)\.c\.o:,\1 \2 ,' |
         awk '
@@ -158,7 +159,7 @@ names="$names"'atomic_|memory_order|clock_gettime|nanosleep|fdatasync|fsync|'
 names="$names"'malloc|calloc|realloc|free|writev|ftruncate|flock|getentropy|'
 names="$names"'fork|getpid|sched_yield|abort)\('
 # shellcheck disable=SC2086
-report "core sources name no thread, lock, clock, memory or file call" "$(
+report "core sources call no thread, lock, clock, memory or file function" "$(
     grep -nE "(^|[^_a-z])$names" $core | grep -vE ':[0-9]+: ?\*|/\*')"
 
 report "http uses public headers of the core only" "$(

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # check_library.sh NM LIBRARY INCLUDE... - what a built library must not
-# hold or call, and what it must export. Prints TAP.
+# contain or call, and what it must export. Prints TAP.
 #
 # INCLUDE are the public headers whose functions it exports.
 set -u
@@ -10,7 +10,7 @@ shift 2
 echo 1..4
 failed=0
 
-# report N NAME FINDINGS: ok where there are none.
+# report N NAME FINDINGS: ok if there are none.
 report() {
     if [ -z "$3" ]; then
         echo "ok $1 - $2"
@@ -32,8 +32,8 @@ case $library in
 esac
 
 # A writable global: a symbol in data or bss. Thread-local storage holds the
-# one pointer that base.h speaks of. What begins with an underscore or is
-# called completed.N is the compiler's, of start-up code and sanitizers.
+# one pointer that base.h mentions. Names that begin with an underscore and
+# completed.N belong to the compiler's start-up code and sanitizers.
 found=$("$nm" -f sysv "$library" | awk -F '|' '
     { gsub(/ /, "", $1); gsub(/ /, "", $7) }
     $7 ~ /^\.(data|bss|tdata|tbss)(\.|$)/ && $7 !~ /^\.data\.rel\.ro/ {
@@ -41,25 +41,26 @@ found=$("$nm" -f sysv "$library" | awk -F '|' '
             !($7 == ".tbss" && $1 == "current"))
             print $1, "in", $7
     }' | sort -u)
-report 2 "has no writable global" "$found"
+report 2 "the library has no writable global" "$found"
 
 # The public functions are those the headers declare with WEIR_API.
 declared=$(cat "$@" | tr '\n' ' ' | tr ';' '\n' |
     sed -nE 's/.*WEIR_API [^(]*[ *](weir_[a-z0-9_]+)\(.*/\1/p' | sort -u)
-# Of any kind: what begins with an underscore is the linker's.
+# Of any kind: names that begin with an underscore belong to the linker.
 exported=$("$nm" -D --defined-only "$library" |
     awk 'NF == 3 && $3 !~ /^_/ { print $3 }' | sort -u)
 if [ -n "$exported" ]; then
-    report 3 "exports exactly what its headers declare" "$(
+    report 3 "the library exports exactly what its headers declare" "$(
         { echo "$declared"; echo "$exported"; } | sort | uniq -u |
             sed 's/$/: declared or exported, not both/')"
 else
-    echo "ok 3 - exports exactly what its headers declare # SKIP static"
+    echo "ok 3 - the library exports exactly what its headers declare" \
+        "# SKIP static"
 fi
 
-# What acts on the whole program, or keeps state for all of it, is for the host
-# alone to call. Not so _exit(): it ends a child that a job has forked, which
-# has nothing but this thread; see base.h, FORK.
+# Only the application may call functions that act on the whole program or keep
+# state for it. _exit() is an exception: it ends a child that a job has forked,
+# which has only this thread; see base.h, FORK.
 found=$("$nm" --undefined-only "$library" | awk '{ print $NF }' |
     sed 's/@.*//' | sort -u | grep -xE "$(echo '
     signal bsd_signal sysv_signal sigset sigaction sigaltstack sigprocmask
@@ -74,5 +75,5 @@ found=$("$nm" --undefined-only "$library" | awk '{ print $NF }' |
     localtime gmtime printf puts putchar perror syslog openlog
     pthread_cancel pthread_detach pthread_setconcurrency
     dlopen dlsym mlockall' | xargs | tr ' ' '|')")
-report 4 "calls nothing that acts on the whole program" "$found"
+report 4 "the library calls nothing that acts on the whole program" "$found"
 exit $failed

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # check_manual.sh PAGES OVERVIEW EXAMPLE HEADER... - that the manual pages in
-# the folder PAGES tell all that the headers tell, and weir(7) leads to them.
+# the folder PAGES document all that the headers do, and weir(7) leads to them.
 # Prints TAP.
 set -u
 pages=$1 overview=$2 example=$3
@@ -11,7 +11,7 @@ export LC_ALL
 echo 1..7
 n=0 failed=0
 
-# report NAME FINDINGS: ok where there are none.
+# report NAME FINDINGS: ok if there are none.
 report() {
     n=$((n + 1))
     if [ -z "$2" ]; then
@@ -28,7 +28,7 @@ skip() {
     echo "ok $n - $1 # SKIP $2"
 }
 
-# Without what only the formatter needs.
+# Remove what only the formatter needs.
 plain() {
     sed -E 's/\\f[BIR]//g; s/\\&//g; s/\\-/-/g; s/\\e/\\/g
         s/\\\(aq/'\''/g; s/\\\(dq/"/g; s/\\\(ha/^/g; s/\\\(ti/~/g
@@ -36,7 +36,7 @@ plain() {
 }
 
 # parts comments|code HEADER: its comments, each on a line, or what is left.
-# The line that names the file is a comment of its own: so it is in a page.
+# The line that names the file counts as a separate comment, as in a page.
 parts() {
     awk -v want="$1" '
         {
@@ -73,7 +73,7 @@ for header; do
     [ "$concept" = weir ] || concepts="$concepts $concept"
 done
 
-report "every function of a header is named, shown, told and found" "$(
+report "every function of a header has its name, synopsis and page" "$(
     for header; do
         concept=$(basename "$header" .h)
         [ "$concept" = weir ] && continue
@@ -90,8 +90,8 @@ report "every function of a header is named, shown, told and found" "$(
         done
     done 2>&1)"
 
-# Letters and digits alone are compared: the rest is how they are set. A page
-# calls "pool.h" weir_pool(3) in text, and leaves it as it is in code.
+# Only letters and digits are compared: the rest is typesetting. A page calls
+# "pool.h" weir_pool(3) in text and leaves it unchanged in code.
 report "every comment of a header is in its page, word for word" "$(
     for header; do
         concept=$(basename "$header" .h)

@@ -14,7 +14,7 @@ export LC_ALL
 echo 1..2
 failed=0
 
-# report N NAME: of the command before.
+# report N NAME STATUS: ok if STATUS is 0.
 report() {
     if [ "$3" = 0 ]; then
         echo "ok $1 - $2"
@@ -24,7 +24,7 @@ report() {
     fi
 }
 
-# The lines below "Prints:", or below "Prints, in any order:".
+# The lines after "Prints:" or "Prints, in any order:".
 said() {
     sed -n '/^ \* Prints.*:$/,/^ \*\/$/s/^ \*   //p' "$source"
 }
@@ -32,7 +32,7 @@ said() {
 case $name in
 checksums)
     # A tree with more files than the group's window, in an order in which
-    # a folder comes before what it would be sorted behind.
+    # a folder comes before files that would be sorted before it.
     mkdir -p "$work/in/a/b/c" "$work/in/b"
     for i in $(seq 1100); do
         printf %s "$i" >"$work/in/b/$i"
@@ -84,5 +84,5 @@ esac
 diff "$work/wanted" "$work/got" >"$work/diff"
 report 1 "$name prints what its comment says" $?
 head -n 20 "$work/diff" | sed 's/^/# /'
-report 2 "$name ends well" "$status"
+report 2 "$name ends with 0" "$status"
 exit $failed

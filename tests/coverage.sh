@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# coverage.sh [BUILD] - what of the core no test reaches, and whether every
-# return value that a public header documents was really returned.
+# coverage.sh [BUILD] - which lines and branches of the core no test reaches, and
+# whether every return value that a public header documents was returned.
 #
 # Builds with gcc and --coverage in BUILD (build-coverage), or builds again
 # there, runs the suites unit, fault and stress and the scenarios of the
-# simulator on real threads, and judges the core's folders of src: every line, and 95 % of the branches. What is not
-# judged has a GCOVR_EXCL comment with the reason. The simulator itself is
-# left out: it compiles the core against another system, so its branches are
-# others. Needs gcovr 5 and Python 3.
+# simulator on real threads, and judges the core's folders of src: it requires
+# every line, and 95 % of the branches. Excluded code has a GCOVR_EXCL comment
+# with the reason. The simulator itself is left out: it compiles the core
+# against another system, so its branches differ. Needs gcovr 5 and Python 3.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD

@@ -1,30 +1,30 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# full.sh [LAYER...] - run everything, or these layers, and print what was
-# tried as a table. Goes on after a failure; exit code 1 if there was one.
+# full.sh [LAYER...] - run all layers, or these, and print what was tried as a
+# table. Continues after a failure; exit code 1 if there was one.
 #
-# Takes hours on two cores; .ci/run has the quick half. Needs what that
-# installs (see its apt-get lines), builds in build-full/ and keeps what each
-# layer said in build-full/LAYER.log.
+# Takes hours on two cores; .ci/run has the quick half. Needs the packages that
+# it installs (see its apt-get lines), builds in build-full/ and keeps the output
+# of each layer in build-full/LAYER.log.
 #
-# A layer is a function below, which ends with 0 if nothing failed. What it
-# prints is searched for lines
+# A layer is a function below, which ends with 0 if nothing failed. Its output
+# is searched for lines
 #   tally: LAYER | what was tried | how many | failures | seconds
-# (also behind "# ", as in TAP) of which there must be one; those that agree
-# in the first two are added up.
+# (also after "# ", as in TAP) of which there must be at least one; lines that
+# agree in the first two fields are added up.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 root=$PWD
 out=$root/build-full
-# For whatever is built with a sanitizer; Meson gives its tests their own.
+# For programs that are built with a sanitizer; Meson sets its own for tests.
 export ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1
 all='unit fault simulator races stress crash model fuzz mutation coverage
 ground endurance'
 
-# Functions in parentheses run in a shell of their own.
+# Functions in parentheses run in a subshell.
 
-# build NAME ARGUMENT...: a build folder below build-full with the tests, up to
-# date.
+# build NAME ARGUMENT...: bring the build folder NAME in build-full up to date,
+# with the tests.
 build() (
     name=$1
     shift
@@ -33,7 +33,7 @@ build() (
     ninja -C "$out/$name" all meson-test-prereq || exit 1
 )
 
-# tests NAME WHAT ARGUMENT...: tests of a build, and their cases as a tally.
+# tests NAME WHAT ARGUMENT...: run tests of a build and tally their cases.
 tests() (
     name=$1 what=$2 from=$(date +%s) status=0
     shift 2
@@ -41,13 +41,13 @@ tests() (
     log=$out/$name/meson-logs/testlog.txt
     good=$(grep '^ok ' "$log" | grep -vc '# SKIP')
     bad=$(grep '^not ok ' "$log" | grep -vc '# TODO')
-    [ "$status" = 0 ] || [ "$bad" != 0 ] || bad=1 # it hung, or crashed
+    [ "$status" = 0 ] || [ "$bad" != 0 ] || bad=1 # a test hung or crashed
     echo "tally: $layer | $what | $((good + bad)) | $bad |" \
         "$(($(date +%s) - from))"
     exit $status
 )
 
-# rounds NAME WITH: random programs for half a minute each.
+# rounds NAME WHAT: run random programs for half a minute each and tally them.
 rounds() (
     from=$(date +%s) bad=0
     export WEIR_TEST_SECONDS=30 TSAN_OPTIONS=die_after_fork=0
@@ -58,7 +58,7 @@ rounds() (
     cat "$out/rounds.log"
     count=$(awk '$1 == "#" && $3 == "rounds" { n += $2 } END { print n + 0 }' \
         "$out/rounds.log")
-    echo "tally: $layer | random programs of threads, $2 | $count | $bad |" \
+    echo "tally: $layer | $2 | $count | $bad |" \
         "$(($(date +%s) - from))"
     [ $bad = 0 ]
 )
@@ -95,23 +95,25 @@ simulator() (
         "$sim" --full --scenario
 )
 
-# The same scenarios, and the random programs, where every access is watched.
+# The same scenarios, and the random programs, under the thread sanitizer.
 races() (
     tsan || exit 1
     status=0
     "$out/tsan/tests/sim/sim-threads" --ms 2000 || status=1
-    rounds tsan 'thread sanitizer' || status=1
-    tests tsan 'cases under thread sanitizer' --suite unit --suite fault \
-        --suite http --suite endure -t 10 || status=1
+    rounds tsan 'random programs of threads, under the thread sanitizer' ||
+        status=1
+    tests tsan 'unit cases under the thread sanitizer' --suite unit \
+        --suite fault --suite http --suite endure -t 10 || status=1
     exit $status
 )
 
 stress() (
     asan && plain || exit 1
     status=0
-    rounds plain 'no sanitizer' || status=1
-    rounds asan 'address and undefined-behaviour sanitizers' || status=1
-    tests asan 'cases under address and undefined-behaviour sanitizers' \
+    rounds plain 'random programs of threads' || status=1
+    rounds asan 'the same under address and undefined-behaviour sanitizers' ||
+        status=1
+    tests asan 'unit cases under these sanitizers' \
         --suite unit --suite fault --suite http --suite endure -t 10 ||
         status=1
     exit $status
@@ -138,13 +140,14 @@ coverage() {
     sh tests/coverage.sh "$out/coverage"
 }
 
-# core NAME WHAT ARGUMENT...: all that needs no libcurl, built another way.
+# core NAME WHAT ARGUMENT...: everything that needs no libcurl, built in another
+# way.
 core() (
     name=$1 what=$2
     shift 2
     export WEIR_TEST_SECONDS=1
     build "$name" "$@" || {
-        echo "tally: $layer | cases: $what | 0 | 1 | 0"
+        echo "tally: $layer | cases $what | 0 | 1 | 0"
         exit 1
     }
     set -- --no-suite http --no-suite cli --no-suite model --no-suite bench
@@ -152,24 +155,25 @@ core() (
     i686) set -- --suite unit --suite fault --suite crash --suite stress ;;
     aarch64) set -- --suite unit --suite fault --suite stress -t 4 ;;
     esac
-    # It unloads no library, and these vendor with compilers of this machine.
+    # It unloads no library, and the vendor tests use compilers of this machine.
     [ "$name" != musl ] || set -- "$@" --no-suite embedding --no-suite vendor
-    tests "$name" "cases: $what" "$@"
+    tests "$name" "cases $what" "$@"
 )
 
 ground() (
     status=0
     export CC=gcc CXX=g++
-    core gcc gcc --werror || status=1
+    core gcc 'with gcc' --werror || status=1
     export CC=clang CXX=clang++
-    core clang clang --werror || status=1
+    core clang 'with clang' --werror || status=1
     unset CC CXX
-    core musl musl --werror --cross-file tests/ground/musl.ini || status=1
-    core fallback 'semaphores of mutex and condition variable' \
-        -Dc_args=-DWEIR_SEM_FALLBACK || status=1
-    core i686 '32-bit x86' --werror --cross-file tests/ground/i686.ini ||
+    core musl 'with musl' --werror --cross-file tests/ground/musl.ini ||
         status=1
-    core aarch64 '64-bit ARM, in qemu' --werror \
+    core fallback 'with semaphores made of a mutex and a condition variable' \
+        -Dc_args=-DWEIR_SEM_FALLBACK || status=1
+    core i686 'on 32-bit x86' --werror --cross-file tests/ground/i686.ini ||
+        status=1
+    core aarch64 'on 64-bit ARM, in qemu' --werror \
         --cross-file tests/ground/aarch64.ini || status=1
     exit $status
 )
@@ -185,7 +189,7 @@ endurance() (
 
 # ---- running them ----
 
-# rows LAYER STATUS SECONDS: of the table, from what a layer has printed.
+# rows LAYER STATUS SECONDS: rows of the table from the output of a layer.
 rows() {
     sed -nE 's/^(# )?tally: *//p' "$out/$1.log" |
         awk -F ' *[|] *' -v layer="$1" -v failed="$2" -v took="$3" '

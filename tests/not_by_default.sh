@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# not_by_default.sh - take the tests out of `all`, after Meson has written
+# not_by_default.sh - remove the tests from `all`, after Meson has written
 # build.ninja. Meson before 1.7 puts everything that a test needs into `all`,
 # whatever build_by_default says, so that `ninja` and `meson install` would
 # build the tests. `meson test` builds what it runs, as does `ninja test`.

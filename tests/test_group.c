@@ -111,7 +111,7 @@ static void results_in_input_order(void)
 
 static void results_as_they_end(void)
 {
-    /* Three jobs that are let go one by one, last first. */
+    /* Three jobs that are let go one by one, the last one first. */
     struct weir_pool *pool = make_limited(3, 0, 0);
     struct weir_group *group = make_group(pool, NULL);
     struct block b[3];
@@ -219,7 +219,7 @@ static void window_full_of_jobs(void)
     EXPECT_INT(submit(group, count_run, &b.ran, weir_after(WEIR_MS)),
                -ETIMEDOUT);
     latch_open(&b.go);
-    /* Waits for one to end, whose result then waits to be read. */
+    /* Wait until a job has ended whose result has not been read. */
     EXPECT_INT(submit(group, count_run, &b.ran, WEIR_FOREVER), -ENOBUFS);
     latch_open(&b.go);
     weir_group_destroy(group);
@@ -228,7 +228,8 @@ static void window_full_of_jobs(void)
 
 static void a_long_input(void)
 {
-    /* Many times the window; every result read once, as it comes. */
+    /* Many times the window; every result is read once, in order of
+     * completion. */
     for (int discard = 0; discard < 2; discard++) {
         struct weir_pool *pool = make_limited(2, 16, 0);
         struct weir_group *group =
@@ -328,7 +329,7 @@ static void cancel_all(void)
         EXPECT_INT(submit_blocked(group, &b), 1);
     EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, 1), -EINVAL);
     EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ESRCH), 0);
-    /* Dropped already, though the worker has not come to them. */
+    /* Dropped already, although the worker has not reached them. */
     EXPECT_INT(atomic_load(&b.dropped), 5);
     EXPECT_INT(atomic_load(&b.reason), -ESRCH);
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
@@ -512,7 +513,7 @@ struct node {
     atomic_int *bad;
 };
 
-/* A job that makes a group of up to three jobs like it, and waits. */
+/* A job that creates a group of up to three jobs like itself and waits. */
 static int grow_tree(struct weir_context *cx, void *arg)
 {
     struct node *node = arg, below[3];
@@ -610,7 +611,8 @@ static int go_deeper(struct weir_context *cx, void *arg)
         EXPECT_INT(weir_for_each(deep->pool, &(struct weir_each){
             .fn = not_reached, .array = &err, .count = 1,
             .size = sizeof(err) }), -EDEADLK);
-        /* Nor does a submitter run here what finds no room in the pool. */
+        /* A submitter must not run here a job that finds no room in the
+         * pool. */
         while ((err = (int)submit(group, count_run, &deep->beside,
                                   WEIR_FOREVER)) == 1)
             continue;
@@ -639,7 +641,7 @@ static void depth_is_bounded(void)
     }
 }
 
-/* The same on a thread of the host's, whose depth is bounded besides. */
+/* The same on an external helper, whose depth has a bound of its own. */
 static void depth_is_bounded_outside(void)
 {
     static const int depths[] = { 1, 3, 15, 16, 17, 30 };
@@ -710,7 +712,7 @@ static void waiting_for_oneself(void)
         }
 }
 
-/* A stranger's job must not run while its worker waits for a group. */
+/* A job of another group must not run while its worker waits for a group. */
 struct stranger {
     struct weir_pool *pool;
     atomic_int waiting, ran_while_waiting, ran;
@@ -848,7 +850,7 @@ static void a_job_may_end_its_thread(void)
     weir_pool_destroy(pool);
 }
 
-/* A job that waits for `group` after another has said go. */
+/* A job that waits for `group` once another job has opened `go`. */
 static int wait_for_group(struct weir_context *cx, void *arg)
 {
     struct block *b = arg;
@@ -865,8 +867,8 @@ static int submit_when_told(struct weir_context *cx, void *arg)
 
     (void)cx;
     latch_wait(&b->go);
-    /* Its own worker is kept busy after it: only the one that waits, and
-     * most likely sleeps, can run this. */
+    /* The other worker is kept busy: only the worker that waits, and most
+     * likely sleeps, can run this job. */
     EXPECT_INT(submit(other->group, count_run, &other->ran, WEIR_NO_WAIT), 1);
     latch_wait(&other->go);
     return 0;
@@ -912,7 +914,7 @@ static void *submit_one(void *arg)
     return NULL;
 }
 
-/* A pool of so many places, full of jobs, the first of which runs. */
+/* A pool of this capacity, full of jobs, the first of which runs. */
 static struct weir_pool *make_full(struct block *busy, size_t capacity)
 {
     struct weir_pool *pool = make_limited(1, capacity, 0);
@@ -924,7 +926,7 @@ static struct weir_pool *make_full(struct block *busy, size_t capacity)
     return pool;
 }
 
-/* From 16 places on who finds none naps first. */
+/* From a capacity of 16 on a submitter first waits for half of the places. */
 static void cancelling_wakes_submitters(void)
 {
     for (size_t capacity = 1; capacity <= 16; capacity += 15) {
@@ -990,7 +992,7 @@ static void a_late_group_refuses(void)
     EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){ .fn = blocked,
         .arg = &busy }, 1, WEIR_NO_WAIT), 1);
     latch_wait(&busy.running);
-    if (submit_blocked(group, &b) == 1) { /* if there was time enough */
+    if (submit_blocked(group, &b) == 1) { /* if there was enough time */
         AWAIT(weir_group_next(group, &r, WEIR_NO_WAIT) == 0);
         EXPECT_INT(r.status, -ETIMEDOUT);
         EXPECT_INT(atomic_load(&b.dropped), 1);
@@ -1079,7 +1081,7 @@ static void a_deadline_ends_a_sleep(void)
     struct block b;
 
     block_init(&b);
-    /* On a slow machine it may be over before the job has begun. */
+    /* On a slow machine the deadline may pass before the job has begun. */
     for (int64_t ns = 5 * WEIR_MS; atomic_load(&b.ran) == 0; ns *= 2) {
         struct weir_group *group = make_group(pool,
             &(struct weir_group_options){ .deadline = weir_after(ns) });
@@ -1119,8 +1121,8 @@ static void a_sleep_is_not_short(void)
     weir_pool_destroy(pool);
 }
 
-/* Between two sleeps a job is alone in a domain of one permit: a counter
- * without a lock stays exact, as thread sanitizer sees too. */
+/* Between two sleeps a job is alone in a pool of one permit: a counter without
+ * a lock stays exact, and the thread sanitizer agrees. */
 static long unlocked;
 
 static int count_unlocked(struct weir_context *cx, void *arg)
@@ -1166,8 +1168,8 @@ static int sleep_then_count(struct weir_context *cx, void *arg)
 
 static void a_sleeper_comes_back(void)
 {
-    /* A hold and a used-up rate are for starts: neither keeps out a job that
-     * has begun, behind others that wait for them. */
+    /* A hold and a used-up rate delay starts: neither keeps out a job that has
+     * begun and comes after others that wait for them. */
     struct weir_pool *pool;
     struct block b;
 
@@ -1188,7 +1190,7 @@ static void a_sleeper_comes_back(void)
     weir_pool_destroy(pool);
 }
 
-/* ---- help from outside, events, each ---- */
+/* ---- external helpers, on_ready, loops ---- */
 
 static int note_worker(struct weir_context *cx, void *arg)
 {
@@ -1216,7 +1218,7 @@ static void a_host_may_help(void)
         for (int i = 0; i < 5; i++)
             EXPECT_INT(weir_group_submit(group, &(struct weir_job){
                 .fn = note_worker, .arg = &b, .tag = 77 }, 1, WEIR_NO_WAIT), 1);
-        /* The worker is busy: only this thread can run them. */
+        /* The worker is busy, so only this thread can run the jobs. */
         for (uint64_t i = 1; i <= 5; i++) {
             struct weir_result r;
 
@@ -1338,8 +1340,7 @@ static void *submit_each(void *arg)
     return NULL;
 }
 
-/* Where the window is larger than the pool it is the pool's room they wait
- * for. */
+/* If the window is larger than the pool, they wait for room in the pool. */
 static void many_submitters_in(size_t capacity, size_t window)
 {
     pthread_t threads[4];
@@ -1367,8 +1368,8 @@ static void many_submitters(void)
     many_submitters_in(64, 16);
 }
 
-/* Jobs that were cancelled count neither as unfinished nor as queued, and
- * leave their room, though the pool's gate lets nobody come for them. */
+/* Cancelled jobs count neither as unfinished nor as queued and free their room,
+ * although the held gate keeps every worker from their placeholders. */
 static void cancelled_behind_a_held_gate(void)
 {
     enum { ROOM = 16 };
@@ -1440,7 +1441,7 @@ static void a_forked_child_is_told(void)
     weir_pool_destroy(b.pool);
 }
 
-/* Whether what the group takes, 64 MiB at least, is not there any more. */
+/* Returns whether the memory of the group, at least 64 MiB, was not freed. */
 static int destroy_in_child(void *arg)
 {
     long before = size_kb(0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * test_group_deferred.c - jobs of groups that wait for a time or a gate, and
- * who helps with them. */
+ * the waiters that help with them. */
 #include "asleep.h"
 #include "jobs.h"
 
@@ -40,7 +40,8 @@ static void mind_the_time_once(void)
     struct job waiter, late, none, busy[2];
     int64_t soon = weir_after(30 * WEIR_MS);
 
-    /* Somebody is to sleep until a time at which there is nothing. */
+    /* Make a thread sleep until a start time whose job has been cancelled by
+     * then. */
     job_init(&late);
     job_init(&none);
     job_init(&waiter);
@@ -112,8 +113,8 @@ static void cancel_meets_again(void)
     weir_pool_destroy(pool);
 }
 
-/* Between the end of a run that asks for another and the other's being
- * queued: nobody finds it where it was, or is to be. */
+/* Cancel between the end of a run that asks for a rerun and its being queued:
+ * the job is found neither in its old place nor in its new one. */
 static void cancel_at_again(void *user, const struct weir_event *event)
 {
     struct job *j = user;
@@ -164,7 +165,7 @@ static int wait_inside(struct weir_context *cx, void *arg)
     EXPECT_INT(weir_group_wait(inner, WEIR_FOREVER), 0);
     EXPECT_INT(group_stats(inner).dropped, 2);
     weir_group_destroy(inner);
-    /* What is made afterwards is stopped from the start. */
+    /* A group that is created afterwards is cancelled from the start. */
     later = make_group(j->pool, NULL);
     EXPECT_INT(weir_group_submit(later, &(struct weir_job){ .fn = run_job,
         .arg = j }, 1, WEIR_FOREVER), -ECANCELED);
@@ -211,7 +212,7 @@ static int wait_for_late(struct weir_context *cx, void *arg)
     return 0;
 }
 
-static void no_slot_for_nothing(void)
+static void no_tick_for_nothing(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1, .rate_per_s = 1000 });
@@ -226,14 +227,14 @@ static void no_slot_for_nothing(void)
     EXPECT_INT(atomic_load(&j.drops), 20);
 }
 
-/* ---- run again by a waiter ---- */
+/* ---- reruns by a waiter ---- */
 
 static int again_until_two(struct weir_context *cx, void *arg)
 {
     struct job *j = arg;
 
     (void)cx;
-    atomic_fetch_add(&j->drops, 1); /* turns, here */
+    atomic_fetch_add(&j->drops, 1); /* here: number of turns */
     return atomic_load(&j->runs) < 2 ? WEIR_RERUN : 0;
 }
 
@@ -298,7 +299,7 @@ static int exit_after_it(struct weir_context *cx, void *arg)
     pthread_exit(NULL);
 }
 
-/* How it is to end, in `last`. */
+/* How the job must end, in `last`. */
 enum { BY_CANCEL, BY_GROUP, BY_ONE, BY_EXIT };
 
 static int wait_for_always(struct weir_context *cx, void *arg)
@@ -350,7 +351,7 @@ static void a_waiter_stops_again(void)
 
 /* ---- a gate that is held while the pool drains ---- */
 
-/* What asks to be run again, after its pool's gate was closed for good. */
+/* A job that asks for a rerun after its pool's gate was held forever. */
 static int again_when_held(struct weir_context *cx, void *arg)
 {
     (void)cx;
@@ -358,8 +359,8 @@ static int again_when_held(struct weir_context *cx, void *arg)
     return WEIR_RERUN;
 }
 
-/* Wait for a job, or for a task, that was queued when the gate was still
- * open, or is to be run again. */
+/* Wait for a job, deferred or not, that was queued before the hold, or for one
+ * that asks for a rerun. */
 static int wait_when_held(struct weir_context *cx, void *arg)
 {
     struct job *j = arg;
@@ -406,9 +407,9 @@ static void held_while_draining(void)
     }
 }
 
-/* ---- running again, deeper ---- */
+/* ---- reruns in a nested wait ---- */
 
-/* Its own are the first to run again. */
+/* The jobs of its own group are the first to rerun. */
 static int wait_deeper(struct weir_context *cx, void *arg)
 {
     struct job *j = arg;
@@ -469,8 +470,8 @@ static int wait_for_first(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* What a waiter has tried in vain, for itself, does not pass the gate before
- * others when it is a worker that tries it again. */
+/* A job that a waiter could not start must not pass the gate before earlier
+ * ones when a worker tries it again. */
 static void tried_in_vain(void)
 {
     struct weir_pool *pool = make_workers(2);
@@ -497,7 +498,7 @@ static void tried_in_vain(void)
     AWAIT(is_asleep(atomic_load(&waiter.result)));
     latch_open(&ends.go);
     latch_wait(&waiter.running);
-    /* Both are ready, and the one of high priority is tried first. */
+    /* Both jobs are ready, and the one of high priority is tried first. */
     block_worker(pool, &first);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
     weir_gate_release(gate, 0);
@@ -512,7 +513,7 @@ static void tried_in_vain(void)
     weir_gate_destroy(gate);
 }
 
-/* ---- behind strangers at a gate ---- */
+/* ---- after other jobs at a gate ---- */
 
 struct crossing {
     struct job stranger, waiter, child;
@@ -557,7 +558,8 @@ static void strangers_do_not_block(void)
             .arg = &c });
         latch_wait(&c.waiter.running);
         AWAIT(pool_stats(pool).parked == 2);
-        /* The stranger's turn: but the only worker waits for the child. */
+        /* It is the other job's turn, but the only worker waits for the
+         * child. */
         for (int j = 0; j < inside; j++)
             weir_gate_release(c.gate, 0);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
@@ -761,7 +763,7 @@ static void gates_go_early(void)
     weir_pool_destroy(pool);
 }
 
-/* ---- groups: what was mended without a case ---- */
+/* ---- submitting, inline jobs, gates and several pools ---- */
 
 struct waiting {
     struct weir_group *group;
@@ -788,7 +790,7 @@ static void submitter_sees_cancel(void)
     block_worker(pool, &first);
     thread = start(submit_late, &w);
     for (int i = 0; i < 1000; i++)
-        sched_yield(); /* it waits by now, or is refused at once */
+        sched_yield(); /* it waits by now, or is rejected immediately */
     EXPECT_INT(weir_group_cancel(w.group, WEIR_EVERY, -EINTR), 0);
     join(thread);
     EXPECT_INT(w.result, -ECANCELED);
@@ -866,8 +868,9 @@ static void helped_keeps_the_rate(void)
     submit_to(t.pool, &(struct weir_job){ .fn = each_timed, .arg = &t });
     EXPECT_INT(weir_pool_wait(t.pool, WEIR_FOREVER), 0);
     for (int i = 0; i < 30; i++)
-        EXPECT(t.at[i] - made >= (i + 1) * WEIR_MS); /* one was the job's */
-    /* What they leave in the ring spends nothing. */
+        /* one tick was the waiting job's */
+        EXPECT(t.at[i] - made >= (i + 1) * WEIR_MS);
+    /* Their orphaned placeholders in the ring use no tick. */
     EXPECT_INT(gate_stats(gate).acquired, 31);
     EXPECT_INT(gate_stats(gate).inside, 0);
     weir_pool_destroy(t.pool);
@@ -907,7 +910,7 @@ static void again_waits_for_the_gate(void)
     submit_to(pool, &(struct weir_job){ .fn = wait_for_held, .arg = &j });
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&j.runs), 2);
-    EXPECT(j.at[1] >= j.at[7]); /* until when it was held */
+    EXPECT(j.at[1] >= j.at[7]); /* the time until which the gate was held */
     weir_pool_destroy(pool);
 }
 
@@ -1000,7 +1003,7 @@ static void exiting_outside(void)
     EXPECT_INT(in_child(exit_outside, NULL), 128 + SIGABRT);
 }
 
-static void quiet_means_quiet(void)
+static void idle_means_idle(void)
 {
     struct weir_pool *pool = make_workers(1);
     struct job first, helped;
@@ -1013,11 +1016,13 @@ static void quiet_means_quiet(void)
     submit_in(helped.group, &(struct weir_job){ .fn = run_blocked,
         .arg = &helped });
     thread = start(wait_outside, &helped);
-    latch_wait(&helped.running); /* the worker is busy: it runs there */
+    /* the worker is busy: the job runs on this thread */
+    latch_wait(&helped.running);
     latch_open(&first.go);
     EXPECT_INT(weir_pool_wait(pool, weir_after(20 * WEIR_MS)), -ETIMEDOUT);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
-    /* Its thread may be cancelled: that waits until the job has ended. */
+    /* Its thread may be cancelled, which takes effect after the job has
+     * ended. */
     pthread_cancel(thread);
     latch_open(&helped.go);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
@@ -1041,7 +1046,7 @@ static int whose(struct weir_context *cx, void *arg)
 
     if (pool != arg)
         return -EINVAL;
-    /* Of a job that is helped with too. */
+    /* Also for a job that a waiter runs. */
     return weir_for_each(pool, &(struct weir_each){ .fn = each_pool,
         .user = arg, .array = elements, .count = 3, .size = 1 });
 }
@@ -1065,7 +1070,7 @@ static void jobs_know_their_pool(void)
 
 /* ---- jobs inside jobs ---- */
 
-/* A job that helps one that sleeps, both inside a gate of limit 1 each. */
+/* A job that helps one that sleeps; each is inside a gate of limit 1. */
 struct inner {
     struct weir_group *inner;
     struct weir_job job; /* the inner one */
@@ -1091,8 +1096,8 @@ static int wait_for_inner(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* A sleep hands on what both are inside of, and takes it again, in an order
- * of the gates and keys and not of the jobs. */
+/* A sleep releases the permits of both jobs and reacquires them, in the order
+ * of gates and keys and not of jobs. */
 static void a_helped_sleep(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
@@ -1121,8 +1126,8 @@ static void a_helped_sleep(void)
     weir_gate_destroy(gates[1]);
 }
 
-/* Leave something else than zeros where this thread's next calls keep what
- * is theirs. */
+/* Fill the part of the stack that this thread's next calls use with something
+ * other than zeros. */
 static void fill_stack(void)
 {
     volatile unsigned char bytes[32 * 1024];
@@ -1194,7 +1199,7 @@ static const struct tap_case cases[] = {
     { "cancelling the outer group ends the deferred jobs of the inner one",
       cancel_reaches_inner },
     { "a waiter uses no tick of the pool's rate for a job that may not start",
-      no_slot_for_nothing },
+      no_tick_for_nothing },
     { "a rerun by a waiter lets the other jobs of its group run",
       again_leaves_others_a_turn },
     { "closing, cancelling and the end of its thread end the reruns of a "
@@ -1225,7 +1230,7 @@ static const struct tap_case cases[] = {
     { "two pools end whose jobs wait for groups of each other",
       two_pools_help },
     { "a pool is not idle while an external helper runs a job",
-      quiet_means_quiet },
+      idle_means_idle },
     { "a job that ends the thread of an external helper aborts",
       exiting_outside },
     { "a sleep inside a wait reacquires the permits of both jobs",

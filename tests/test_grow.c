@@ -13,7 +13,7 @@ static struct weir_pool *make_elastic(int workers, int max)
 
 /* ---- jobs ---- */
 
-/* As blocked(), and says so; how many are inside is counted. */
+/* As blocked(), but declares it and counts how many are inside. */
 static int says_blocked(struct weir_context *cx, void *arg)
 {
     struct block *b = arg;
@@ -36,7 +36,6 @@ static int opens(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* A job that says it runs, then blocks until it is let go. */
 /* ---- declared ---- */
 
 struct flag {
@@ -51,7 +50,8 @@ static int raises(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* Says it blocks, and computes: nobody could find out but by being told. */
+/* Declares that it blocks, and computes: the pool can know only from the
+ * declaration. */
 static int says_it_blocks(struct weir_context *cx, void *arg)
 {
     struct flag *flag = arg;
@@ -114,7 +114,8 @@ static int is_not_blocked(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* What it runs while it waits is not blocked, but it is again after that. */
+/* The job it runs while it waits is not blocked; the waiting job is blocked
+ * again afterwards. */
 static int blocks_and_helps(struct weir_context *cx, void *arg)
 {
     struct weir_group *group = make_group(arg, NULL);
@@ -131,7 +132,7 @@ static int blocks_and_helps(struct weir_context *cx, void *arg)
 
 static void helping_while_blocked(void)
 {
-    /* Of one permit: nobody else runs what it waits for. */
+    /* A pool of one permit: no other thread runs the job it waits for. */
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1, .workers_max = 2, .limit = 1 });
 
@@ -183,7 +184,7 @@ static void sleeping(void)
                 .fn = sleeps_long }, 1, WEIR_NO_WAIT) == 1);
     submit_fn(pool, cancels, group);
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
-    /* Who has cancelled it may be inside that call still. */
+    /* The thread that has cancelled it may still be inside that call. */
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     weir_group_destroy(group);
     weir_pool_destroy(pool);
@@ -199,7 +200,7 @@ static int waits_for_group(struct weir_context *cx, void *arg)
     REQUIRE(weir_group_create(&group, arg, NULL) == 0);
     REQUIRE(weir_group_submit(group, &(struct weir_job){ .fn = count_run,
                 .arg = &ran }, 1, WEIR_NO_WAIT) == 1);
-    /* With a deadline it does not run the job itself. */
+    /* A wait with a deadline does not run the job itself. */
     EXPECT_INT(weir_group_next(group, &r, weir_after(3600 * WEIR_S)), 0);
     EXPECT_INT(atomic_load(&ran), 1);
     weir_group_destroy(group);
@@ -248,8 +249,8 @@ static int waits_and_says_so(struct weir_context *cx, void *arg)
 
 static void helping_is_no_blocking(void)
 {
-    /* One thread in reserve, which a target of 1 leaves there, as the children
-     * compute: all runs on one worker. */
+    /* There is one standby worker, which stays on standby because the children
+     * compute: all jobs run on one worker. */
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1, .workers_max = 2, .limit = 1 });
 
@@ -277,7 +278,7 @@ static void the_maximum(void)
         EXPECT_INT(atomic_load(&b.most), max);
         EXPECT_INT(pool_stats(pool).workers_peak, max);
         EXPECT_INT(pool_stats(pool).blocked, 0);
-        /* Those it has grown by end, but for the one in reserve. */
+        /* The additional threads end, except the standby worker. */
         AWAIT(pool_stats(pool).workers == 2);
         weir_pool_destroy(pool);
     }
@@ -370,7 +371,8 @@ static int reads_and_spins(struct weir_context *cx, void *arg)
     return spins(cx, &r->spinner);
 }
 
-/* Who was stuck and computes again is a worker again before its job ends. */
+/* A thread that was blocked and computes again counts as a worker before its
+ * job ends. */
 static void going_on(void)
 {
     struct weir_pool *pool = make_elastic(1, 4);
@@ -404,7 +406,7 @@ static int blocks_for(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* Jobs end in the moment in which they are found to be stuck. */
+/* Jobs end at the moment in which they are found to be blocked. */
 static void found_too_late(void)
 {
     struct weir_pool *pool = make_elastic(2, 4);
@@ -454,7 +456,7 @@ static void computing(void)
     weir_pool_destroy(pool);
 }
 
-/* ---- what wakes a thread in reserve ---- */
+/* ---- what wakes a standby worker ---- */
 
 static void a_batch_without_room(void)
 {
@@ -522,7 +524,7 @@ static void at_a_gate(void)
         .workers = 1, .workers_max = 4, .limit = 1 });
     struct weir_group *group;
 
-    /* Only weir_sleep() gives the permit up. */
+    /* Only weir_sleep() releases the permit. */
     for (int i = 0; i < 20; i++) {
         REQUIRE(weir_group_create(&group, pool, NULL) == 0);
         for (int j = 0; j < 3; j++)
@@ -544,7 +546,7 @@ static void all_permits_have_a_worker(void)
     block_init(&b);
     for (int i = 0; i < 100; i++)
         submit_fn(pool, says_blocked, &b);
-    latch_wait(&b.running); /* two at once, however slow */
+    latch_wait(&b.running); /* two simultaneously, however slow */
     for (int i = 0; i < 100; i++) {
         if (i < 99)
             latch_wait(&b.running);
@@ -558,7 +560,8 @@ static void all_permits_have_a_worker(void)
     weir_pool_destroy(pool);
 }
 
-/* What had no use is of use then, whoever was blocked before. */
+/* A standby worker that was of no use is needed after the limit is raised, for
+ * a job that was blocked before. */
 static void a_limit_is_raised(void)
 {
     for (int i = 0; i < 50; i++) {
@@ -593,7 +596,7 @@ static int again(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* Times that come do not keep a thread that has no work. */
+/* Due times do not keep a thread that has no work. */
 static void periodic_jobs(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
@@ -696,7 +699,7 @@ static void a_failing_hook(void)
     submit_fn(pool, says_blocked, &b);
     latch_wait(&b.running);
     latch_wait(&b.running);
-    submit_fn(pool, count_run, &ran); /* there is nobody left for it */
+    submit_fn(pool, count_run, &ran); /* there is no thread left for it */
     latch_open(&b.go);
     latch_open(&b.go);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
@@ -706,8 +709,8 @@ static void a_failing_hook(void)
     weir_pool_destroy(pool);
 }
 
-/* A thread that ends leaves its place only when it has ended: then somebody
- * must be put in reserve, if nobody could be before. */
+/* A thread that ends frees its place only when it has ended: then a standby
+ * worker must be started, if none could be before. */
 static void a_place_that_is_left_late(void)
 {
     struct hooks h;
@@ -724,12 +727,13 @@ static void a_place_that_is_left_late(void)
     atomic_store(&h.block, 1);
     for (int i = 0; i < 3; i++)
         latch_open(&b.go);
-    AWAIT(atomic_load(&h.stopping) == 1); /* one ends, and takes its time */
+    /* one is ending, and blocks in its hook */
+    AWAIT(atomic_load(&h.stopping) == 1);
     submit_fn(pool, says_blocked, &b);
     submit_fn(pool, says_blocked, &b);
     latch_wait(&b.running);
     latch_wait(&b.running);
-    /* Both are says_blocked, and nobody is in reserve. */
+    /* Both are blocked, and there is no standby worker. */
     submit_fn(pool, opens, &ran);
     atomic_store(&h.block, 0);
     latch_open(&h.go);
@@ -777,8 +781,8 @@ static int just_exits(struct weir_context *cx, void *arg)
     pthread_exit(NULL);
 }
 
-/* Tasks, which are counted elsewhere. */
-static void exiting_tasks(void)
+/* Deferred jobs, which are counted in another place. */
+static void exiting_deferred_jobs(void)
 {
     struct weir_pool *pool = make_elastic(1, 2);
     struct weir_group *group;
@@ -845,7 +849,7 @@ static void set_workers(void)
     weir_pool_destroy(pool);
 }
 
-/* Of a pool that cannot grow beyond what it was made with. */
+/* A pool that cannot grow beyond its initial workers. */
 static void set_workers_of_fixed(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
@@ -912,7 +916,7 @@ static void set_runs_the_hooks(void)
         EXPECT_INT(atomic_load(&hooks[i]), 0);
 }
 
-/* A worker that stands at a gate for the others ends too. */
+/* A delegate at a gate also ends. */
 static void set_while_held(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
@@ -934,7 +938,7 @@ static void set_while_held(void)
     weir_pool_destroy(pool);
 }
 
-/* ---- threads that the system refuses ---- */
+/* ---- threads that the system does not start ---- */
 
 #if defined(__linux__)
 static int blocks_until(struct weir_context *cx, void *arg)
@@ -953,8 +957,8 @@ static int opens_three(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* A user of whom there are no other processes may have three threads: of four
- * jobs two run, and wait for the last one. Then it may have more. */
+/* A user without other processes may have three threads: of four jobs two run
+ * and wait for the last one. Then the user may have more. */
 static int grow_in_child(void)
 {
     struct rlimit few = { 3, 100 };
@@ -1052,7 +1056,7 @@ static void set_under_load_of(struct weir_pool *pool, int left)
 
 static void set_under_load(void)
 {
-    set_under_load_of(make_elastic(2, 6), 2); /* with the one in reserve */
+    set_under_load_of(make_elastic(2, 6), 2); /* with the standby worker */
     set_under_load_of(make_workers(6), 1);
     set_under_load_of(make_pool(&(struct weir_pool_options){ .workers = 6,
         .limit = 3, .capacity = 4 }), 1);
@@ -1145,7 +1149,7 @@ static void closing_while_it_grows(void)
 static void many_pools(void)
 {
 #if defined(TESTS_QEMU)
-    SKIP("it keeps memory for each thread that ever was");
+    SKIP("qemu keeps memory for each thread that was started");
     return;
 #endif
     for (int i = 0; i < 10000; i++) {
@@ -1182,7 +1186,7 @@ static void forking(void)
     struct block b;
 
 #if !THREADS_AFTER_FORK
-    SKIP("threads in a child of a process with threads");
+    SKIP("a forked child cannot start threads here");
     weir_pool_destroy(pool);
     return;
 #endif
@@ -1233,7 +1237,7 @@ static const struct tap_case cases[] = {
       a_place_that_is_left_late },
     { "a job may end its thread while it is blocked", exiting },
     { "a job with a priority that ends its thread runs no more",
-      exiting_tasks },
+      exiting_deferred_jobs },
     { "weir_pool_set changes the number of workers", set_workers },
     { "a pool created with 6 workers can shrink to 1 and grow back",
       set_workers_of_fixed },

@@ -25,7 +25,7 @@ static char chunk[7 + 0x10000 + 2 + 1]; /* "10000\r\n", 64 KiB, "\r\n" */
 static unsigned char bomb[MIB];
 static char long_line[LONG_LINE + 1];
 
-/* Those with parts to be made at the start have them set in main(). */
+/* main() sets the parts that are created at the start. */
 static struct scripted_answer answers[] = {
     { .path = "/hello", .head = OK_HEAD "Content-Length: 5\r\n"
       "X-Twice: one\r\nx-twice: two\r\n\r\nhello" },
@@ -80,12 +80,12 @@ static struct scripted_answer answers[] = {
 };
 
 static struct scripted_server *server;
-static int closed_port; /* where nobody listens */
+static int closed_port; /* where nothing listens */
 
 /* ---- helpers ---- */
 
-/* The URL of a path of the server, with user and password if there are
- * some: "USER:PASSWORD@". In `buffer`, which is returned. */
+/* Write the URL of a path of the server to `buffer` and return it, with
+ * "USER:PASSWORD@" if there is a user. */
 #define URL_BYTES 512
 static const char *url_of(char *buffer, const char *userinfo,
                           const char *path)
@@ -113,7 +113,7 @@ static struct weir_http_response get(struct weir_http *http,
                          .url = url_of(url, "", path) });
 }
 
-/* A request of a handle of its own, of which only the error is asked. */
+/* Make a request with a new handle and return its error. */
 static enum weir_http_error error_of(const char *path)
 {
     struct weir_http *http = make(&plain);
@@ -212,7 +212,7 @@ static void head_has_no_body(void)
     weir_http_destroy(http);
 }
 
-/* ---- what is sent ---- */
+/* ---- requests ---- */
 
 static void methods_sent(void)
 {
@@ -291,7 +291,7 @@ static void headers_sent(void)
     weir_http_destroy(http);
 }
 
-/* libcurl would ask leave for more than a MiB, and wait for it. */
+/* By default libcurl sends Expect: 100-continue for more than a MiB. */
 static void large_body_sent(void)
 {
     static char body[MIB + MIB / 2];
@@ -464,7 +464,7 @@ static void methods_redirected(void)
     static const struct {
         const char *path, *method, *body;
         int status;
-        const char *line; /* of what arrives, NULL: it does not */
+        const char *line; /* of what arrives; NULL: nothing */
     } cases[] = {
         { "/status/301", NULL, NULL, 200, "GET /echo " },
         { "/status/302", "GET", "abc", 200, "GET /echo " },
@@ -522,7 +522,7 @@ static void schemes_refused(void)
         EXPECT(strcmp(r.error_text, "") != 0);
         EXPECT_INT(r.body_bytes, 0);
         if (strstr(urls[i], "://") == NULL)
-            continue; /* would be a path of the server */
+            continue; /* it would be a path of the server */
         snprintf(path, sizeof(path), "/to?%s", urls[i]);
         r = get(http, path);
         EXPECT_INT(r.error, WEIR_HTTP_URL);
@@ -628,7 +628,7 @@ static void stall_times_out(void)
     EXPECT_INT(r.error, WEIR_HTTP_TIMEOUT);
     EXPECT_INT(r.status, 200);
     EXPECT(strcmp(r.body, "abc") == 0);
-    /* the shortest there is, which must not mean "none" */
+    /* the shortest timeout, which must not mean "none" */
     weir_http_destroy(http);
     o.timeout_ns = 1;
     http = make(&o);
@@ -636,7 +636,7 @@ static void stall_times_out(void)
     weir_http_destroy(http);
 }
 
-/* The lesser of the two timeouts counts. */
+/* The smaller of the two timeouts applies. */
 static void request_times_out(void)
 {
     struct weir_http_options o = plain;
@@ -675,7 +675,8 @@ static void drip_times_out(void)
     weir_http_destroy(http);
 }
 
-/* A listener whose queue is full answers no more: connecting hangs. */
+/* A listener whose queue is full does not respond any more: connecting
+ * hangs. */
 static void connect_times_out(void)
 {
     struct sockaddr_in address = { .sin_family = AF_INET };
@@ -704,7 +705,7 @@ static void connect_times_out(void)
     if (r.error == WEIR_HTTP_TIMEOUT)
         EXPECT(r.connected_ns == 0 && r.total_ns < o.timeout_ns);
     else
-        SKIP("this system accepts more than its queue holds");
+        SKIP("this system accepts more connections than its backlog");
     weir_http_destroy(http);
     for (int i = 0; i < 8; i++)
         close(fds[i]);
@@ -783,7 +784,7 @@ static void escapes_hidden(void)
 
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         r = get(http, paths[i]);
-        /* To some libcurls the URL with an escape is a relative one. */
+        /* Some versions of libcurl treat the URL with an escape as relative. */
         EXPECT(r.error != WEIR_HTTP_OK || r.redirects == 1);
         EXPECT((strcmp(r.error_text, "") != 0) == (r.error != WEIR_HTTP_OK));
         EXPECT(printable(r.error_text) && printable(r.url));
@@ -863,8 +864,8 @@ static int open_descriptors(void)
     return count;
 }
 
-/* Each handle makes a request and stays. Those with a share use one
- * connection after the other, as one handle would. */
+/* Each handle makes a request and is kept. Handles with a share use one
+ * connection, one after another, like a single handle. */
 static void share_is_idle(void)
 {
     struct weir_http *handles[20];
@@ -907,7 +908,7 @@ static void no_descriptors(void)
         weir_http_destroy(handles[i]);
 }
 
-/* No descriptor is left, nor for libcurl's own needs. */
+/* No descriptor is left, not even for libcurl itself. */
 static void local_shortage(void)
 {
     struct weir_http *http = make(&plain);
@@ -999,8 +1000,7 @@ static void requests_checked(void)
     weir_http_destroy(http);
 }
 
-/* The checks that the library exports and what a request accepts are one
- * rule. */
+/* The exported checks accept exactly what a request accepts. */
 static void rules_shared(void)
 {
     static const char *const good[] = { "X: y", "X:", "X:y", "x-1_!#: \t a\tb ",
@@ -1082,8 +1082,8 @@ static int forked(void *arg)
     return err == -ECHILD ? 0 : 1;
 }
 
-/* Each time by another name, so that names are looked up, kept and forgotten
- * while others use them. */
+/* Each request uses another name, so that names are looked up, cached and
+ * forgotten while other threads use them. */
 static void *shared_requests(void *arg)
 {
     struct weir_http_response r;
@@ -1136,7 +1136,7 @@ static void child_refused(void)
 struct job {
     const char *path;
     sem_t begun;
-    int wait; /* to be told to stop, before the request */
+    int wait; /* wait for the cancel before the request */
     int err;
     enum weir_http_error error;
     int64_t ended;
@@ -1169,7 +1169,7 @@ static struct weir_pool *make_pool(struct job *job)
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
         .workers = 1, .worker_start = weir_http_worker_start,
         .worker_stop = weir_http_worker_stop, .user = &o }) == 0);
-    memset(&o, 0xff, sizeof(o)); /* is the caller's again */
+    memset(&o, 0xff, sizeof(o)); /* the caller may reuse it */
     REQUIRE(weir_pool_submit(pool, &plain_job, 1, WEIR_FOREVER) == 1);
     return pool;
 }
@@ -1204,8 +1204,8 @@ static void cancel_one(const char *path)
     weir_pool_destroy(pool);
     EXPECT_INT(job.err, 0);
     EXPECT_INT(job.error, WEIR_HTTP_CANCELLED);
-    /* 100 ms are promised; a machine may be slow, but the server would
-     * have taken the 120 s of the timeout. */
+    /* 100 ms are promised. A machine may be slow, but without the cancel the
+     * request would take the 120 s of the timeout. */
     EXPECT(job.ended - told < 5 * WEIR_S);
     printf("# %s was cancelled after %.1f ms\n", path,
            (double)(job.ended - told) / (double)WEIR_MS);
@@ -1227,7 +1227,8 @@ static int by_size(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-/* How long after weir_group_cancel() began a request that waits has ended. */
+/* The time from the start of weir_group_cancel() to the end of a waiting
+ * request. */
 static int64_t cancel_in_group(struct weir_group *group, uint64_t index,
                                const char *path)
 {
@@ -1269,7 +1270,7 @@ static void cancel_soon(void)
                paths[i], (double)took[ROUNDS / 2] / (double)WEIR_MS,
                (double)took[0] / (double)WEIR_MS,
                (double)took[ROUNDS - 1] / (double)WEIR_MS);
-        /* Some of them may find the machine busy. */
+        /* Some of the attempts may find the machine busy. */
         EXPECT(took[ROUNDS / 2] < 100 * WEIR_MS);
     }
     weir_group_destroy(group);
@@ -1288,7 +1289,7 @@ static void deadline_ends(void)
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
         .workers = 1, .worker_start = weir_http_worker_start,
         .worker_stop = weir_http_worker_stop, .user = &o }) == 0);
-    /* Again with more time where the machine was too slow to begin it. */
+    /* Again with more time if the machine was too slow to begin the request. */
     for (; job.ended == 0; ns *= 2) {
         submitted.deadline = weir_after(ns);
         REQUIRE(weir_pool_submit(pool, &submitted, 1, WEIR_FOREVER) == 1);
@@ -1386,8 +1387,8 @@ static const struct tap_case cases[] = {
     { "a job that was already asked to stop sends nothing", cancel_before },
 };
 
-/* A gzip stream of zeros, 258 for each 13 bits: a literal, then copies of
- * it. Its end is missing, which nobody gets to. */
+/* A gzip stream of zeros, 258 for each 13 bits: a literal, then copies of it.
+ * The end is missing, and is never reached. */
 static void make_bomb(void)
 {
     static const unsigned char head[10] = { 0x1f, 0x8b, 8, 0, 0,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_http_answers.c - answers that are odd or end early, how often a
- * request is sent, and redirects. Against a scripted server on 127.0.0.1. */
+ * test_http_answers.c - unusual and truncated answers, how often a request is
+ * sent, and redirects, against a scripted server on 127.0.0.1. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "deflated.h"
@@ -122,7 +122,7 @@ static struct scripted_answer answers[] = {
 };
 
 static struct scripted_server *server;
-static int closed_port; /* where nobody listens */
+static int closed_port; /* where nothing listens */
 
 /* ---- helpers ---- */
 
@@ -166,9 +166,9 @@ static int is_text(const struct weir_http_response *r)
            strcmp(r->body, text) == 0;
 }
 
-/* ---- answers that are odd or end early ---- */
+/* ---- unusual and truncated answers ---- */
 
-/* With libcurl 7.83 to 8.0 a handle that is used again frees memory twice. */
+/* With libcurl 7.83 to 8.0 a reused handle frees memory twice. */
 static void folded_first(void)
 {
     struct weir_http *http = make(&plain);
@@ -225,7 +225,7 @@ static void interim(void)
     EXPECT_INT(get(http, "/100cut").error, WEIR_HTTP_CUT);
     EXPECT_INT(get(http, "/103cut").error, WEIR_HTTP_CUT);
     EXPECT_INT(get(http, "/100junk").error, WEIR_HTTP_PROTOCOL);
-    r = get(http, "/101"); /* ends before the server goes on */
+    r = get(http, "/101"); /* ends before the server continues */
     EXPECT_INT(r.error, WEIR_HTTP_PROTOCOL);
     EXPECT_INT(r.status, 0);
     EXPECT_INT(get(http, "/gzipte").error, WEIR_HTTP_PROTOCOL);
@@ -268,7 +268,7 @@ static void left_alone(void)
     EXPECT_INT(r.error, WEIR_HTTP_OK);
     EXPECT(strstr(r.note, "br") != NULL);
     r = get(http, "/brgzip");
-    EXPECT(is_text(&r)); /* of the two codings one is known */
+    EXPECT(is_text(&r)); /* one of the two codings is known */
     EXPECT(strstr(r.note, "br") != NULL);
     r = get(http, "/partial");
     EXPECT(strcmp(r.body, "hello") == 0 && strcmp(r.note, "") != 0);
@@ -294,7 +294,7 @@ static void damaged(void)
     weir_http_destroy(http);
 }
 
-/* A server of its own has an answer for each place where it may end. */
+/* A separate server has one answer for each place where the body may end. */
 static void cut_everywhere(const char *head, const unsigned char *from,
                            size_t bytes)
 {
@@ -366,8 +366,8 @@ static void coded_bounded(void)
 
 /* ---- how often a request is sent ---- */
 
-/* The server closes a connection on which it has answered before, when it
- * has read the next request. */
+/* The server reads the next request on a used connection and closes it without
+ * an answer. */
 static void sent_once(void)
 {
     static const char *const methods[] = { "GET", "HEAD", "OPTIONS", "TRACE",
@@ -462,7 +462,7 @@ static void asked_before(void)
     EXPECT(strcmp(r.url, url_of(url, scripted_port(server), "/hop/2")) == 0);
     EXPECT(strcmp(weir_http_header(http, "Location"), "/hop/1") == 0);
     EXPECT_INT(scripted_requests(server) - before, 2);
-    ask(http, "/to?http://u:p@h:x/", request); /* no URL */
+    ask(http, "/to?http://u:p@h:x/", request); /* not a URL */
     EXPECT_INT(hops.count, 2);
     hops.refuse_at = 3;
     ask(http, "/to?http://u:p@h/", request);
@@ -515,7 +515,7 @@ static void secrets_stay(void)
         for (size_t k = 0; k < sizeof(safe) / sizeof(safe[0]); k++)
             EXPECT(has(&r, safe[k]));
     }
-    /* within the origin all of them go on */
+    /* within the origin all of them are sent */
     r = ask(http, "/status/307", request);
     EXPECT(has(&r, "X-Api-Key: s3cret") && has(&r, "Cookie: s3cret"));
     EXPECT(has(&r, "Host: s3cret"));
@@ -638,7 +638,7 @@ static void make_bodies(void)
     put(wrong_adler, zlib, sizeof(zlib));
     wrong_adler[sizeof(zlib) - 1] ^= 1;
 
-    /* the member once more in a block that is stored as it is */
+    /* the member once more, in a stored block */
     at = put(twice, head, 10);
     twice[at++] = 1;
     twice[at++] = sizeof(member) & 0xff;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * test_http_failing.c - requests where libcurl or the resolver fails.
  *
- * The program has functions of their names, which the linker prefers to
- * theirs, and which fail when told to. No request leaves the machine: every
- * name resolves to nothing. */
+ * The program defines functions with the names of theirs, which the linker
+ * prefers, and which fail on request. No request leaves the machine: no name
+ * resolves to an address. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1 /* RTLD_NEXT */
 #endif
@@ -18,8 +18,8 @@
 #include <sys/socket.h>
 #include <weir/http.h>
 
-/* Take the next function of a name; the cast by way of memory is the one
- * that POSIX means. */
+/* Look up the next function of this name. POSIX intends the conversion through
+ * memory. */
 #define REAL(name)                                                          \
     __extension__({                                                         \
         __typeof__(&name) real_;                                            \
@@ -29,10 +29,10 @@
         real_;                                                              \
     })
 
-/* To be seen by the libraries, however the program is compiled. */
+/* Visible to the libraries, however the program is compiled. */
 #define SHOWN __attribute__((visibility("default")))
 
-/* ---- what fails ---- */
+/* ---- functions that fail ---- */
 
 static CURLcode fail_init;
 static int fail_share, fail_easy, fail_multi, fail_list, fail_poll, fail_wakeup;
@@ -40,9 +40,9 @@ static atomic_int polls; /* of curl_multi_poll() */
 static int lists_before_failure;
 static const char *fake_text; /* for any error */
 static int fail_connect;      /* errno of a stream's connect(), 0: none */
-static int fail_descriptors;  /* the resolver has none, nor has a socket */
+static int fail_descriptors;  /* the resolver and sockets get none */
 static const char *counted_file;
-static atomic_int opened; /* times it was */
+static atomic_int opened; /* number of times it was opened */
 static curl_version_info_data *fake_version;
 
 /* Of "blocked.test". libcurl may use a thread for each kind of address. */
@@ -104,8 +104,7 @@ SHOWN CURLMcode curl_multi_wakeup(CURLM *multi)
                        : REAL(curl_multi_wakeup)(multi);
 }
 
-/* Its name to the linker only: headers declare it with a union of pointers,
- * or not, as they like. */
+/* Only its linker name: headers may declare it with a union of pointers. */
 SHOWN int stand_in_connect(int fd, const void *to, socklen_t bytes)
     __asm__("connect");
 SHOWN int stand_in_connect(int fd, const void *to, socklen_t bytes)
@@ -327,7 +326,7 @@ static void no_address(void)
     weir_http_destroy(http);
 }
 
-/* What this machine lacks is not the host's fault; what the host does is. */
+/* A lack on this machine is not the host's fault; a refusal by the host is. */
 static void local_errors(void)
 {
     static const struct {
@@ -363,8 +362,8 @@ static void local_errors(void)
     weir_http_destroy(http);
 }
 
-/* Each of ten connections needs the certificates; the server then knows no
- * TLS. Handles with a share are as one. */
+/* Each of ten connections needs the certificates; the server does not speak
+ * TLS. Handles with a share act like one handle. */
 static void certificates_read_once(void)
 {
     const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
@@ -374,7 +373,7 @@ static void certificates_read_once(void)
     FILE *file = v->cainfo != NULL ? fopen(v->cainfo, "r") : NULL;
 
     if (file == NULL || v->version_num < 0x075700) {
-        SKIP("no file of certificates, or a libcurl that keeps none");
+        SKIP("no certificate file, or a libcurl that caches none");
         return;
     }
     fclose(file);
@@ -446,7 +445,7 @@ static void not_woken(void)
     struct weir_pool *pool;
     int64_t told;
 
-    fail_wakeup = 1; /* no thread of a pool yet */
+    fail_wakeup = 1; /* the pool has no thread yet */
     pool = make_pool(&plain, &job);
     scripted_await(server, before + 1);
     told = weir_now();
@@ -470,13 +469,14 @@ static void sleeps_through(void)
     weir_pool_destroy(pool);
     EXPECT_INT(job.error, WEIR_HTTP_TIMEOUT);
     printf("# a second without an answer: %d polls\n", atomic_load(&polls));
-    EXPECT(atomic_load(&polls) <= 10); /* at every 50 ms it were 20 */
+    /* with a poll every 50 ms it would be 20 */
+    EXPECT(atomic_load(&polls) <= 10);
 }
 
-/* ---- a resolver that does not answer ---- */
+/* ---- a resolver that does not respond ---- */
 
-/* Only libcurl's threaded resolver can be left behind, and that since 7.87.
- * That it calls our getaddrinfo() a former case has shown. */
+/* Only libcurl's threaded resolver can be abandoned, since 7.87. An earlier
+ * case has shown that it calls our getaddrinfo(). */
 static int resolver_can_be_left(void)
 {
     const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
@@ -497,7 +497,8 @@ static int block_resolver(void)
     return before;
 }
 
-/* Wait for a look-up, whose thread may be late. Return how many have ended. */
+/* Wait until a look-up has ended, whose thread may be late. Return how many
+ * have ended. */
 static int await_resolver(int before)
 {
     int ended;
@@ -536,7 +537,7 @@ static void blocked_times_out(void)
     http = make(&o);
     EXPECT_INT(perform(http, "http://blocked.test/", &r), 0);
     EXPECT_INT(r.error, WEIR_HTTP_TIMEOUT);
-    weir_http_destroy(http); /* connections and all */
+    weir_http_destroy(http); /* with all its connections */
     EXPECT_INT(await_resolver(before), before);
     release_resolver();
 }

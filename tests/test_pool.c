@@ -183,7 +183,7 @@ static void a_job_without_fn(void)
     weir_pool_destroy(pool);
 }
 
-/* A worker that finds nothing to do goes to sleep in the end. */
+/* A worker that finds nothing to do eventually goes to sleep. */
 static void wakeups_are_counted(void)
 {
     struct weir_pool *pool = make_n(1, 0);
@@ -224,7 +224,7 @@ static void capacity_covers_running(void)
     EXPECT_INT(weir_pool_wait(pool, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_pool_wait(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
     latch_open(&b.go);
-    /* One has ended: there is room for one, and only one. */
+    /* One job has ended: there is room for exactly one. */
     EXPECT_INT(weir_pool_submit(pool, jobs, 1, WEIR_FOREVER), 1);
     EXPECT_INT(weir_pool_submit(pool, jobs, 1, WEIR_NO_WAIT), -EAGAIN);
     for (int i = 0; i < 4; i++)
@@ -234,8 +234,8 @@ static void capacity_covers_running(void)
     weir_pool_destroy(pool);
 }
 
-/* Create a pool, run one job, and expect that little memory was touched: or
- * that the system has no room for so much. */
+/* Create a pool, run one job, and expect that little memory was touched, or
+ * that the system has not enough memory. */
 static void expect_untouched(const struct weir_pool_options *options)
 {
     long long before = resident_bytes();
@@ -258,7 +258,7 @@ static void expect_untouched(const struct weir_pool_options *options)
 static void capacity_is_not_touched(void)
 {
     if (resident_bytes() < 0) {
-        SKIP("it is not known which memory is resident");
+        SKIP("resident memory cannot be measured here");
         return;
     }
     /* 64 MiB of ring alone; and the largest there is. */
@@ -271,7 +271,7 @@ static void capacity_is_not_touched(void)
 static void depth_is_not_touched(void)
 {
     if (resident_bytes() < 0) {
-        SKIP("it is not known which memory is resident");
+        SKIP("resident memory cannot be measured here");
         return;
     }
     expect_untouched(&(struct weir_pool_options){ .workers = 2,
@@ -315,15 +315,15 @@ static void many_submitters_to(size_t capacity)
 static void many_submitters(void)
 {
     many_submitters_to(2);
-    many_submitters_to(16);  /* those nap */
-    many_submitters_to(256); /* there workers let jobs come first */
+    many_submitters_to(16);  /* those first wait for half of the places */
+    many_submitters_to(256); /* there workers let jobs accumulate first */
 }
 
 /* ---- a submit to a large pool that is full ---- */
 
 enum { LARGE = 16, SUBMITTERS = 4 };
 
-/* Threads that submit, each job of which holds a worker. */
+/* Threads that submit jobs, each of which occupies a worker. */
 struct queue_up {
     struct weir_pool *pool;
     struct block b;
@@ -355,7 +355,7 @@ static void fill_up(struct queue_up *q, int workers)
         latch_wait(&q->b.running);
 }
 
-/* Let all that was accepted end. */
+/* Let every accepted job end. */
 static void end_up(struct queue_up *q)
 {
     int left = (int)pool_stats(q->pool).submitted - atomic_load(&q->b.ran);
@@ -366,8 +366,8 @@ static void end_up(struct queue_up *q)
     weir_pool_destroy(q->pool);
 }
 
-/* Nothing else ends before it comes back, whether all the others wait (one
- * worker), or half of them run, or all do. */
+/* No other job ends before the submit returns, whether the other jobs wait (one
+ * worker), half of them run, or all of them run. */
 static void one_end_for_one_submit(void)
 {
     static const int workers[] = { 1, LARGE / 2, LARGE };
@@ -392,7 +392,7 @@ static void one_end_for_one_submit(void)
     }
 }
 
-/* The next job ends only when the one before has been submitted. */
+/* The next job ends only once the previous one has been submitted. */
 static void *submit_and_let_go(void *arg)
 {
     struct queue_up *q = arg;
@@ -421,7 +421,7 @@ static void jobs_that_wait_for_the_submitter(void)
 
 static void a_full_pool_at_the_deadline(void)
 {
-    /* A submit sleeps at two places, at the first for a millisecond. */
+    /* A submit sleeps at two points, at the first one for a millisecond. */
     static const int64_t ns[] = { 1, 300 * WEIR_US, 5 * WEIR_MS };
     struct queue_up q;
 
@@ -560,7 +560,7 @@ static void the_limit_is_reached(void)
     EXPECT(sem_trywait(&b.running) != 0);
     EXPECT_INT(weir_gate_stats(weir_pool_gate(pool), &gate), 0);
     EXPECT_INT(gate.inside, 3);
-    /* Raised while in use: two more start. */
+    /* The limit is raised while in use: two more jobs start. */
     EXPECT_INT(weir_gate_set(weir_pool_gate(pool),
         &(struct weir_gate_options){ .limit = 5 }), 0);
     latch_wait(&b.running);
@@ -619,7 +619,7 @@ static void *enter_and_leave(void *arg)
 
 static void a_gate_shared_with_threads(void)
 {
-    /* Threads of the host's pass the pool's gate between its jobs. */
+    /* Application threads pass the pool's gate between its jobs. */
     atomic_int ran = 0;
     struct submitter s = { .ran = &ran, .jobs = 2000 };
     pthread_t threads[4];
@@ -713,7 +713,7 @@ static void running_jobs_are_told(void)
     EXPECT_INT(submit(pool, until_stopped, &b, WEIR_NO_WAIT), 1);
     latch_wait(&b.running);
     latch_wait(&b.running);
-    /* Draining does not stop them; cancelling after that does. */
+    /* Draining does not ask the jobs to stop; cancelling after that does. */
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, weir_after(WEIR_MS)),
                -ETIMEDOUT);
     EXPECT_INT(atomic_load(&b.ran), 0);
@@ -771,7 +771,7 @@ static void close_wakes_submitters(enum weir_close mode, size_t capacity)
         join(threads[i]);
         EXPECT_INT(s[i].result, -EPIPE);
     }
-    /* Until here none has ended. */
+    /* No job has ended yet. */
     EXPECT_INT(atomic_load(&b.ran), 0);
     for (size_t i = 0; i < capacity; i++)
         latch_open(&b.go);
@@ -898,8 +898,8 @@ static int waiting_at(struct weir_pool *pool)
 
 static void drain_ends_who_stands_at_the_gate(void)
 {
-    /* A worker stands at the gate for a job that another one takes; then a
-     * stranger has the only permit, and keeps it. */
+    /* A delegate waits at the gate for a job that another worker takes; then an
+     * application thread has the only permit and keeps it. */
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 2, .limit = 1 });
     pthread_t stranger, closer;
@@ -979,7 +979,7 @@ static void *race_submit(void *arg)
 
 static void accepted_jobs_end(void)
 {
-    /* Closing races submitting, both ways, with and without a gate. */
+    /* Close races with submit, in both modes, with and without a gate. */
     for (int i = 0; i < 200; i++) {
         struct race r = { .accepted = 0 };
         pthread_t threads[3];
@@ -1035,7 +1035,7 @@ static int from_inside(struct weir_context *cx, void *arg)
     b->results[0] = weir_pool_wait(b->pool, WEIR_FOREVER);
     b->results[1] = weir_pool_close(b->pool, WEIR_DRAIN, WEIR_FOREVER);
     b->results[2] = weir_pool_close(b->pool, WEIR_CANCEL, WEIR_FOREVER);
-    /* The pool is full: capacity 1, and this is the one. */
+    /* The pool is full: its capacity is 1, and this is the one job. */
     b->results[3] = (int)submit(b->pool, count_run, &b->ran, WEIR_FOREVER);
     return 0;
 }
@@ -1195,7 +1195,7 @@ static void *storm(void *arg)
 
 static void signals_do_not_end_waits(void)
 {
-    /* SIGUSR1 at 1 kHz to a thread that waits all the time. */
+    /* SIGUSR1 at 1 kHz to a thread that is always waiting. */
     struct weir_pool *pool = make_n(1, 1);
     struct sigaction act = { .sa_handler = nothing }, was;
     struct submitter s = { .pool = pool };
@@ -1298,12 +1298,12 @@ static void a_forked_child_is_told(void)
 static void a_forked_child_has_its_own(void)
 {
 #if !THREADS_AFTER_FORK
-    SKIP("threads in a child of a process with threads");
+    SKIP("a forked child cannot start threads here");
 #else
     struct chain c = { .pool = make_n(2, 4), .ran = -1 };
 
     EXPECT_INT(in_child(pool_of_its_own, c.pool), 0);
-    /* And where one of the pool's own jobs forks. */
+    /* And in a child that a job of the pool has forked. */
     EXPECT_INT(submit(c.pool, fork_inside, &c, WEIR_NO_WAIT), 1);
     EXPECT_INT(weir_pool_wait(c.pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&c.ran), 0);

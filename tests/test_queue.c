@@ -40,7 +40,7 @@ static void capacity_is_not_touched(void)
     void *item = &queue;
 
     if (before < 0) {
-        SKIP("it is not known which memory is resident");
+        SKIP("resident memory cannot be measured here");
         return;
     }
     queue = make(sizeof(item), (size_t)1 << 24);
@@ -69,7 +69,7 @@ static void no_memory(void)
 {
     struct weir_queue *queue = (struct weir_queue *)&queue;
 
-    /* 2^30 items of a MiB are more than any address space has. */
+    /* 2^30 items of a MiB exceed any address space. */
     EXPECT_INT(weir_queue_create(&queue, &(struct weir_queue_options){
         .item_bytes = (size_t)1 << 20, .capacity = (size_t)1 << 30 }),
         -ENOMEM);
@@ -142,7 +142,7 @@ static void a_past_deadline(void)
 
 static void a_deadline_is_not_early(void)
 {
-    /* A put to a large queue sleeps at two places, at the first for a
+    /* A put to a large queue sleeps at two points, at the first one for a
      * millisecond. */
     static const int64_t ns[] = { 1, 300 * WEIR_US, 20 * WEIR_MS };
     struct weir_queue *queue = make(sizeof(int), 16);
@@ -323,8 +323,8 @@ static void end_putters(struct putters *p)
     weir_queue_destroy(p->queue);
 }
 
-/* Nothing else is taken before it comes back. The first time the putters may
- * still be on their way to sleep, and later they are past their nap. */
+/* Nothing else is taken before the put returns. The first time the putters may
+ * still be about to sleep, and later they are past their first sleep. */
 static void one_place_for_one_put(void)
 {
     struct putters p;
@@ -559,11 +559,11 @@ static void child_cannot_wait(void)
 
 #define PAGE 65536 /* a multiple of every page's size */
 
-static unsigned char *forbidden; /* what is copied from, or to, in vain */
+static unsigned char *forbidden; /* copying from or to it faults */
 static sigjmp_buf in_the_child;
 static volatile pid_t child;
 
-/* A call stands in the middle of copying. The parent goes on with it. */
+/* A call is in the middle of copying. The parent continues it. */
 static void fork_here(int number)
 {
     (void)number;
@@ -574,7 +574,7 @@ static void fork_here(int number)
         siglongjmp(in_the_child, 1);
 }
 
-/* Put or take what is forbidden, and look at the queue in the child. */
+/* Put or take the inaccessible item, and examine the queue in the child. */
 static void fork_in(struct weir_queue *queue, int puts,
                     int (*look)(struct weir_queue *queue))
 {
@@ -590,7 +590,7 @@ static void fork_in(struct weir_queue *queue, int puts,
         _exit(look(queue));
     }
     sigaction(SIGSEGV, &sa, &old_segv);
-    sigaction(SIGBUS, &sa, &old_bus); /* what some systems say instead */
+    sigaction(SIGBUS, &sa, &old_bus); /* which some systems raise instead */
     if (puts)
         EXPECT_INT(weir_queue_put(queue, forbidden, WEIR_FOREVER), 0);
     else

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * test_small.c - what a change of one line of the core would break, and no
- * other test shows. Each case names what it is about. */
+ * test_small.c - guarantees about threads that no other test covers. */
 #define _GNU_SOURCE 1
 #include "jobs.h"
 
 #include <weir/weir.h>
 
-/* ---- the thread of the host ---- */
+/* ---- application threads ---- */
 
 static int cancel_state(void)
 {
@@ -98,7 +97,7 @@ static void threads_have_the_name(void)
     expect_thread_name("fifteen bytes..", "fifteen bytes..");
     expect_thread_name("sixteen bytes...", "sixteen bytes..");
 #else
-    SKIP("nobody tells the name of a thread here");
+    SKIP("the system does not report the names of threads");
 #endif
 }
 

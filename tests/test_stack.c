@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_stack.c - what a worker's jobs find when they start: their stack, and
- * the signal mask that their child processes inherit. The program has 250 KiB
+ * test_stack.c - the stack of a worker's jobs and the signal mask that their
+ * child processes inherit. The program has 250 KiB
  * of thread-local variables, which glibc takes out of each thread's stack. */
 #define _GNU_SOURCE 1
 #include "jobs.h"
@@ -14,7 +14,7 @@
 
 static _Thread_local volatile char in_every_thread[250 * 1024];
 
-/* Sanitizers put room around each variable. */
+/* Sanitizers add space around each variable. */
 #if defined(__SANITIZE_ADDRESS__)
 #define FRAME_FACTOR 2
 #else
@@ -23,7 +23,7 @@ static _Thread_local volatile char in_every_thread[250 * 1024];
 
 /* ---- stack ---- */
 
-/* Use this much stack, a KiB at a time. */
+/* Use `kib` KiB of stack, a KiB at a time. */
 static int use_stack(int kib)
 {
     volatile char here[1024 / FRAME_FACTOR - 128];
@@ -75,7 +75,7 @@ static void small_default(void)
     REQUIRE(pthread_attr_init(&small) == 0);
     REQUIRE(pthread_attr_setstacksize(&small, 128 << 10) == 0);
     if (pthread_setattr_default_np(&small) != 0)
-        SKIP("no thread can have a stack that small beside its variables");
+        SKIP("no thread can have such a small stack besides its variables");
     else
         run_with(0, 4096);
     pthread_setattr_default_np(&before);
@@ -113,7 +113,8 @@ static void a_writers_stack(void)
 
 extern char **environ;
 
-/* A shell that ends itself by SIGTERM, or with 3 where that is blocked. */
+/* A shell that kills itself with SIGTERM, or exits with 3 if SIGTERM is
+ * blocked. */
 static char *const kill_self[] = { (char[]){ "sh" }, (char[]){ "-c" },
     (char[]){ "kill -TERM $$; exit 3" }, NULL };
 
@@ -136,7 +137,7 @@ static int spawn_as_it_is(struct weir_context *cx, void *arg)
     return result_of(pid);
 }
 
-/* The lines of pool.h. */
+/* The lines that pool.h shows. */
 static int spawn_unblocked(struct weir_context *cx, void *arg)
 {
     pid_t pid;

@@ -267,8 +267,8 @@ static int check_new(void *user, void *value, size_t bytes)
     return 0;
 }
 
-/* Lengths on both sides of those of which the table may treat short ones in
- * another way. */
+/* Lengths around those up to which the table may treat short ones
+ * differently. */
 static void every_length(void)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN";
@@ -478,7 +478,7 @@ static void update_without_fn(void)
     unmake();
 }
 
-/* ---- each ---- */
+/* ---- weir_table_for_each ---- */
 
 struct walk {
     char text[256];
@@ -530,7 +530,7 @@ static int see_prefix(void *user, struct weir_bytes key,
     return 0;
 }
 
-/* Whatever lies behind the shorter one. */
+/* Whatever bytes follow the shorter key. */
 static void each_has_prefixes_first(void)
 {
     struct prefixes p = { .wrong = 0 };
@@ -666,8 +666,8 @@ static void bound_is_exact(void)
     unmake();
 }
 
-/* Two keys that one thread moves forward in turn: in no moment is the second
- * ahead of the first, or more than one behind. */
+/* One thread advances two keys in turn: at no moment is the second ahead of the
+ * first, or more than one step behind it. */
 static atomic_bool stop;
 
 static void *advance(void *arg)

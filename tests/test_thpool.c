@@ -26,7 +26,7 @@ static void add_counts(threadpool pool, int jobs, atomic_int *counter)
         EXPECT_INT(thpool_add_work(pool, count, counter), 0);
 }
 
-/* A job that holds its worker until `go`. */
+/* A job that occupies its worker until `go`. */
 struct block {
     threadpool pool;
     sem_t running, go;
@@ -189,7 +189,7 @@ static void a_full_queue(void)
     thpool_destroy(p.pool);
 }
 
-/* Fill the queue of its own pool. */
+/* Fill the queue of the job's pool. */
 static void fill(void *arg)
 {
     struct block *b = arg;
@@ -304,7 +304,7 @@ static int wait_in_a_job(void *arg)
 static void waiting_in_a_job(void)
 {
     if (!THREADS_AFTER_FORK) {
-        SKIP("a child cannot make threads here");
+        SKIP("a forked child cannot start threads here");
         return;
     }
     EXPECT_INT(in_child(wait_in_a_job, NULL), 128 + SIGABRT);
@@ -360,7 +360,7 @@ static void one_resume(void)
     threadpool pool = make(2);
     atomic_int ran = 0;
 
-    thpool_resume(pool); /* it is not paused */
+    thpool_resume(pool); /* the pool is not paused */
     thpool_pause(pool);
     thpool_pause(pool);
     add_counts(pool, 10, &ran);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_trace.c - what on_event is told, and what it shows. */
+ * test_trace.c - the events that on_event receives, and what they show. */
 #include "run.h"
 
 #include <stdbool.h>
@@ -34,7 +34,7 @@ static struct weir_pool *make(struct weir_pool_options o)
     return pool;
 }
 
-/* The at-th event of a job with this tag; NULL: there are fewer. */
+/* The at-th event of the job with this tag; NULL if there are fewer. */
 static const struct weir_event *event_of(uint64_t tag, int at)
 {
     int count = atomic_load(&trace.count);
@@ -47,7 +47,7 @@ static const struct weir_event *event_of(uint64_t tag, int at)
     return NULL;
 }
 
-/* That a job's events are of these kinds, in this order, and no others. */
+/* Expect a job's events to be exactly of these kinds, in this order. */
 static void expect_kinds(uint64_t tag, const enum weir_event_kind *kinds,
                          int count)
 {
@@ -245,8 +245,8 @@ static void depths(void)
     weir_pool_destroy(pool);
 }
 
-/* A job that ends its thread ends those it runs inside of, each for itself.
- * Its groups are left behind, so this leaves memory behind too. */
+/* A job that ends its thread ends each of its enclosing jobs. Its groups are
+ * abandoned, so this case leaks memory. */
 static int exit_inside(void *arg)
 {
     struct weir_pool *pool = make((struct weir_pool_options){
@@ -265,7 +265,7 @@ static int exit_inside(void *arg)
     return atomic_load(&tap_failures);
 }
 
-/* So does one that has waited for a time, of the pool's or of a group. */
+/* The same for a delayed job, of the pool or of a group. */
 static void exiting_late(void)
 {
     struct weir_pool *pool = make((struct weir_pool_options){
@@ -291,7 +291,7 @@ static void exiting_late(void)
 static void exiting_inside(void)
 {
 #ifdef TESTS_TSAN
-    SKIP("threads in a child of a process with threads");
+    SKIP("a forked child cannot start threads here");
     return;
 #endif
     EXPECT_INT(in_child(exit_inside, NULL), 0);
@@ -357,7 +357,7 @@ static bool descends(int node, int from)
     return node == from;
 }
 
-/* Follow what each worker did: a stack of the jobs it is inside of. */
+/* Follow each worker: keep a stack of the jobs it is inside. */
 static void check_trace(int workers)
 {
     int stack[8][32], depth[8] = { 0 }, began[NODES] = { 0 };

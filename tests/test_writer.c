@@ -21,13 +21,13 @@
 
 #define THREADS 4
 #ifndef KILLS
-#define KILLS 100 /* -DKILLS=10000 for the whole of it */
+#define KILLS 100 /* -DKILLS=10000 for the full test */
 #endif
 
 #define FAIL(text) tap_expect(0, __FILE__, __LINE__, "no case of: " text)
 
-/* Thread sanitizer cannot, in a child of a process that had threads, nor can
- * qemu: see ground/aarch64.ini. */
+/* The thread sanitizer and qemu cannot start threads in a child of a process
+ * that had threads: see ground/aarch64.ini. */
 #if defined(__SANITIZE_THREAD__) || defined(TESTS_QEMU)
 #define MAY_START_THREADS_IN_CHILDREN 0
 #elif defined(__has_feature)
@@ -54,8 +54,8 @@ static void file_set(const char *name, const void *bytes, size_t count)
     close(fd);
 }
 
-/* A file's bytes with a NUL behind them, to be freed; *count is -1 where
- * there is none. */
+/* A file's bytes followed by a NUL, which the caller frees; *count is -1 if
+ * there is no file. */
 static char *file_get(const char *name, ssize_t *count)
 {
     struct stat st;
@@ -123,7 +123,7 @@ static struct weir_writer_stats stats(void)
     return s;
 }
 
-/* Close, which must say `want`, destroy and forget. */
+/* Close, which must return `want`, destroy, and clear the pointer. */
 static void finish(int want)
 {
     EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), want);
@@ -150,8 +150,8 @@ static int child_result(pid_t child)
     return status;
 }
 
-/* An on_batch that stands still until it is let go on: `entered` is posted
- * once a batch, `go_on` is waited for unless `open_gate` is set. */
+/* An on_batch that blocks until it may continue: it posts `entered` once a
+ * batch, and waits for `go_on` unless `open_gate` is set. */
 static struct {
     sem_t entered, go_on;
     atomic_bool open_gate;
@@ -221,7 +221,7 @@ static void room_is_not_touched(void)
     long long before = resident_bytes();
 
     if (before < 0) {
-        SKIP("it is not known which memory is resident");
+        SKIP("resident memory cannot be measured here");
         return;
     }
     clean();
@@ -334,7 +334,7 @@ static void second_is_busy(void)
     clean();
     file_set(path, "whole\ntorn", 10);
     REQUIRE(pipe(fds) == 0);
-    child = fork(); /* before there is a thread: for thread sanitizer */
+    child = fork(); /* before there is a thread, for the thread sanitizer */
     REQUIRE(child >= 0);
     if (child == 0)
         _exit(read(fds[0], &byte, 1) == 1 &&
@@ -354,8 +354,8 @@ static void second_is_busy(void)
     finish(0);
 }
 
-/* The child keeps a copy of the descriptor, and with it the lock, but for
- * the writer giving it back by name. */
+/* The child has a copy of the descriptor and would keep the lock, if the writer
+ * did not unlock it explicitly. */
 static void closed_is_free_despite_children(void)
 {
     int pipe_fds[2];
@@ -488,8 +488,8 @@ static void whole_lines_only(void)
     EXPECT(file_says(path, "\nabc\n"));
 }
 
-/* Records of all sizes through a ring of 61 bytes, which they wrap in every
- * way there is. */
+/* Records of all sizes pass through a ring of 61 bytes and wrap in every
+ * possible way. */
 static void wraps(void)
 {
     static char want[200000];
@@ -649,7 +649,7 @@ static void full_buffer(void)
     open_gated(2);
     EXPECT_INT(put("a", WEIR_FOREVER), 0);
     gate_wait(&gate.entered);
-    /* what is being written takes room */
+    /* a record that is being written takes room */
     EXPECT_INT(put("b", WEIR_NO_WAIT), 0);
     EXPECT_INT(put("c", WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(put("c", weir_now() - 1), -ETIMEDOUT);
@@ -688,8 +688,8 @@ static void *put_from_thread(void *arg)
     return NULL;
 }
 
-/* Until a write that does not wait is refused, though its record would fit:
- * somebody is in the line. */
+/* Wait until a write that does not wait is rejected although its record would
+ * fit: another write is waiting. */
 static void await_line(void)
 {
     while (put("", WEIR_NO_WAIT) == 0)
@@ -746,12 +746,12 @@ static void giving_up_lets_on(void)
     gate_wait(&gate.entered);
     REQUIRE(pthread_create(&first, NULL, put_big_until, big) == 0);
     gate_wait(&big_ready);
-    /* The big one most likely waits by now; if not, no harm is done. */
+    /* The big one most likely waits by now; if not, the case still passes. */
     for (int i = 0; i < 1000 && put("", WEIR_NO_WAIT) == 0; i++)
         sched_yield();
     REQUIRE(pthread_create(&second, NULL, put_small, NULL) == 0);
     pthread_join(first, NULL);
-    pthread_join(second, NULL); /* the batch still stands: no room was made */
+    pthread_join(second, NULL); /* the batch is still stuck: no room was made */
     EXPECT_INT(atomic_load(&big_result), -ETIMEDOUT);
     EXPECT_INT(atomic_load(&waiting_result), 0);
     gate_open();
@@ -884,7 +884,7 @@ static void batch_syncs(void)
     finish(0);
 }
 
-/* Asked for without waiting, it still comes about. */
+/* A flush that was requested without waiting is still carried out. */
 static void flush_polled(void)
 {
     int err;
@@ -900,8 +900,8 @@ static void flush_polled(void)
     finish(0);
 }
 
-/* The thread has nothing to do and sleeps, most probably, after a while; what
- * is promised holds either way. */
+/* After a while the thread most likely sleeps, as it has nothing to do; the
+ * promise holds either way. */
 static void polling_wakes(void)
 {
     const struct timespec while_ = { .tv_nsec = 1000000 };
@@ -982,7 +982,7 @@ static void broken_pipe(void)
     EXPECT_INT(stats().error, -EPIPE);
     EXPECT_INT(stats().lost, 1);
     finish(-EPIPE);
-    EXPECT_INT(fcntl(fds[1], F_GETFD), 0); /* still the caller's */
+    EXPECT_INT(fcntl(fds[1], F_GETFD), 0); /* still owned by the caller */
     close(fds[1]);
 }
 
@@ -1010,7 +1010,7 @@ static void error_wakes_all(void)
     finish(-ENOSPC);
 }
 
-/* In a child, whose limit may be lowered. */
+/* In a child, so that its limit can be lowered. */
 static int too_big_in_child(bool own)
 {
     struct rlimit limit;
@@ -1073,7 +1073,7 @@ static void not_cut_back(void)
     EXPECT(file_says(path, "a\n1234567\n1234567\n1234567"));
 }
 
-/* What a descriptor is of makes no difference. */
+/* The kind of file of a descriptor makes no difference. */
 static void descriptor_is_not_recovered(void)
 {
     const struct weir_writer_options defaults = { .fd = -1 };
@@ -1217,7 +1217,7 @@ static void zeroed_tail(void)
     }
 }
 
-/* Last newlines at and around the borders of what is read at once. */
+/* Last newlines at and around the boundaries of the blocks that are read. */
 static void long_tails(void)
 {
     static char file[300000];
@@ -1620,7 +1620,7 @@ static void signals_untouched(void)
 
         if (sigaction(s, NULL, &before) != 0)
             continue;
-        if (s == SIGUSR1) { /* all of it once is enough */
+        if (s == SIGUSR1) { /* once with every step is enough */
             open_with((struct weir_writer_options){ .path = path });
             EXPECT_INT(put("a", WEIR_FOREVER), 0);
             finish(0);
@@ -1632,7 +1632,7 @@ static void signals_untouched(void)
 
 /* ---- SIGKILL ---- */
 
-/* What the child says has been flushed, seen by the parent. */
+/* What the child reports as flushed, as seen by the parent. */
 static atomic_uint *flushed;
 
 static void write_until_killed(unsigned start)
@@ -1663,8 +1663,8 @@ static void write_until_killed(unsigned start)
     }
 }
 
-/* Check the lines 0, 1, ... of a file; returns how many, and the bytes of
- * the torn one behind them. */
+/* Check the lines 0, 1, ... of a file. Returns how many there are, and the
+ * bytes of the torn line after them. */
 static unsigned check_numbered(size_t *torn)
 {
     ssize_t bytes;
@@ -1718,7 +1718,7 @@ static void kill_loop(void)
         child = fork();
         if (child == 0)
             write_until_killed(lines);
-        /* Kill it in the midst of its work, at another point each time. */
+        /* Kill it in the middle of its work, at another point each time. */
         while (atomic_load(flushed) < lines + 8 + (unsigned)(i % 64))
             sched_yield();
         kill(child, SIGKILL);

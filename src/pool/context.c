@@ -10,9 +10,9 @@
  * reason does not concern sleep on. A job announces itself at its sleep_event
  * and then checks whether it must stop, seq_cst (base/event_count.h).
  *
- * A listener is found by the same call. If it is put into the list after
- * weir_listeners_call() has searched the list, the lock makes the reason
- * visible to weir_on_stop(), which checks after it has put the listener there.
+ * weir_pool_wake_sleepers() also calls the listeners of jobs that must stop. If
+ * a listener is put into the list after the list was searched, pool->lock makes
+ * the reason visible to weir_on_stop(), which checks for it after that.
  * Each registration is called at most once. While it is being called it stays
  * in the list, and its job does not end: a job that ends, or registers another
  * function, sleeps until the call is over. No listener is called merely because

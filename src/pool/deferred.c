@@ -15,41 +15,41 @@
 
 /* ---- making ---- */
 
-int weir_deferred_init(struct weir_deferred_jobs *ts, size_t capacity,
+int weir_deferred_init(struct weir_deferred_jobs *ds, size_t capacity,
                        size_t parked_max)
 {
-    int err = weir_sys_mutex_init(&ts->lock);
+    int err = weir_sys_mutex_init(&ds->lock);
 
     if (err != 0)
         return err;
-    ts->all = weir_sys_alloc_lazy(capacity, sizeof(*ts->all),
-                                  &ts->blocks[0]);
-    ts->heap = weir_sys_alloc_lazy(capacity, sizeof(*ts->heap),
-                                   &ts->blocks[1]);
-    ts->orphan_at = weir_sys_alloc_lazy(capacity, sizeof(*ts->orphan_at),
-                                        &ts->blocks[2]);
-    if (ts->all == NULL || ts->heap == NULL || ts->orphan_at == NULL) {
-        weir_deferred_destroy(ts);
+    ds->all = weir_sys_alloc_lazy(capacity, sizeof(*ds->all),
+                                  &ds->blocks[0]);
+    ds->heap = weir_sys_alloc_lazy(capacity, sizeof(*ds->heap),
+                                   &ds->blocks[1]);
+    ds->orphan_at = weir_sys_alloc_lazy(capacity, sizeof(*ds->orphan_at),
+                                        &ds->blocks[2]);
+    if (ds->all == NULL || ds->heap == NULL || ds->orphan_at == NULL) {
+        weir_deferred_destroy(ds);
         return -ENOMEM;
     }
-    ts->parked_max = parked_max != 0 ? parked_max : (capacity + 3) / 4;
-    ts->watched = WEIR_FOREVER;
-    ts->gate_changes = 1;
+    ds->parked_max = parked_max != 0 ? parked_max : (capacity + 3) / 4;
+    ds->watched = WEIR_FOREVER;
+    ds->gate_changes = 1;
     /* Relaxed: the pool is not shared yet. */
-    weir_atomic_store(&ts->due, WEIR_FOREVER, weir_relaxed);
+    weir_atomic_store(&ds->due, WEIR_FOREVER, weir_relaxed);
     return 0;
 }
 
-void weir_deferred_free_memory(struct weir_deferred_jobs *ts)
+void weir_deferred_free_memory(struct weir_deferred_jobs *ds)
 {
     for (int i = 0; i < 3; i++)
-        weir_sys_free_lazy(&ts->blocks[i]);
+        weir_sys_free_lazy(&ds->blocks[i]);
 }
 
-void weir_deferred_destroy(struct weir_deferred_jobs *ts)
+void weir_deferred_destroy(struct weir_deferred_jobs *ds)
 {
-    weir_sys_mutex_destroy(&ts->lock);
-    weir_deferred_free_memory(ts);
+    weir_sys_mutex_destroy(&ds->lock);
+    weir_deferred_free_memory(ds);
 }
 
 bool weir_job_is_valid(const struct weir_job *job)
@@ -64,12 +64,12 @@ bool weir_job_is_valid(const struct weir_job *job)
 
 /* Return why a job must not wait any more; 0: it may. `held`: what it waits for
  * will not come while the pool drains. */
-static int must_end_locked(const struct weir_deferred *t, bool held)
+static int must_end_locked(const struct weir_deferred *d, bool held)
 {
-    int mode = weir_atomic_load(&t->pool->mode, weir_seq_cst);
+    int mode = weir_atomic_load(&d->pool->mode, weir_seq_cst);
 
-    if (t->cancel != 0)
-        return t->cancel;
+    if (d->cancel != 0)
+        return d->cancel;
     return mode == WEIR_POOL_CANCELLED || (mode == WEIR_POOL_DRAINING && held)
                ? -ECANCELED
                : 0;
@@ -77,41 +77,41 @@ static int must_end_locked(const struct weir_deferred *t, bool held)
 
 static bool park(struct weir_parked_job *wait, int64_t when, bool held)
 {
-    struct weir_deferred *t = (struct weir_deferred *)(void *)wait;
-    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
+    struct weir_deferred *d = (struct weir_deferred *)(void *)wait;
+    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
     bool may;
 
-    weir_sys_lock(&ts->lock);
-    t->refusal = must_end_locked(t, held);
-    may = t->refusal == 0;
+    weir_sys_lock(&ds->lock);
+    d->refusal = must_end_locked(d, held);
+    may = d->refusal == 0;
     if (may) {
-        t->state = WEIR_DEFERRED_PARKED;
-        t->tried_change = t->inherits ? ts->gate_changes : 0;
-        ts->parked++;
-        weir_deferred_set_due_locked(t, when);
-        if (!t->inherits)
-            weir_deferred_wake_owner_locked(t); /* they may inherit permits */
+        d->state = WEIR_DEFERRED_PARKED;
+        d->tried_change = d->inherits ? ds->gate_changes : 0;
+        ds->parked++;
+        weir_deferred_set_due_locked(d, when);
+        if (!d->inherits)
+            weir_deferred_wake_owner_locked(d); /* they may inherit permits */
     }
-    weir_sys_unlock(&ts->lock);
+    weir_sys_unlock(&ds->lock);
     return may;
 }
 
 static void notify(struct weir_parked_job *wait, int64_t when, bool held)
 {
-    struct weir_deferred *t = (struct weir_deferred *)(void *)wait;
-    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
+    struct weir_deferred *d = (struct weir_deferred *)(void *)wait;
+    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
-    weir_sys_lock(&ts->lock);
-    if (t->state == WEIR_DEFERRED_PARKED) {
-        if (when == WEIR_NO_WAIT || must_end_locked(t, held) != 0)
-            weir_deferred_make_ready_locked(t);
+    weir_sys_lock(&ds->lock);
+    if (d->state == WEIR_DEFERRED_PARKED) {
+        if (when == WEIR_NO_WAIT || must_end_locked(d, held) != 0)
+            weir_deferred_make_ready_locked(d);
         else
-            weir_deferred_set_due_locked(t, when);
+            weir_deferred_set_due_locked(d, when);
     } else {
         weir_deferred_gate_changed_locked(
-            ts); /* there may be no worker to try this one */
+            ds); /* there may be no worker to try this one */
     }
-    weir_sys_unlock(&ts->lock);
+    weir_sys_unlock(&ds->lock);
 }
 
 /* Called with the gate's lock held, when the gate is open and jobs wait after
@@ -119,12 +119,12 @@ static void notify(struct weir_parked_job *wait, int64_t when, bool held)
  * line does not delay them. */
 static void expedite(struct weir_parked_job *wait)
 {
-    struct weir_deferred *t = (struct weir_deferred *)(void *)wait;
+    struct weir_deferred *d = (struct weir_deferred *)(void *)wait;
 
-    weir_sys_lock(&t->pool->deferred_jobs.lock);
-    if (t->state == WEIR_DEFERRED_QUEUED)
-        weir_deferred_make_ready_locked(t);
-    weir_sys_unlock(&t->pool->deferred_jobs.lock);
+    weir_sys_lock(&d->pool->deferred_jobs.lock);
+    if (d->state == WEIR_DEFERRED_QUEUED)
+        weir_deferred_make_ready_locked(d);
+    weir_sys_unlock(&d->pool->deferred_jobs.lock);
 }
 
 /* ---- submitting ---- */
@@ -159,16 +159,16 @@ int weir_deferred_ref_keys(struct weir_pool *pool, const struct weir_job *job,
 struct weir_deferred *weir_deferred_create(struct weir_pool *pool,
                                            const struct weir_job *job)
 {
-    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
-    struct weir_deferred *t;
+    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
+    struct weir_deferred *d;
 
-    weir_sys_lock(&ts->lock);
-    t = ts->free;
-    if (t != NULL)
-        ts->free = t->next;
+    weir_sys_lock(&ds->lock);
+    d = ds->free;
+    if (d != NULL)
+        ds->free = d->next;
     else
-        t = &ts->all[ts->used++];
-    *t = (struct weir_deferred){ .job = *job,
+        d = &ds->all[ds->used++];
+    *d = (struct weir_deferred){ .job = *job,
                                  .pool = pool,
                                  .start_due = job->start,
                                  .wait = { .owner = pool,
@@ -176,39 +176,39 @@ struct weir_deferred *weir_deferred_create(struct weir_pool *pool,
                                            .notify = notify,
                                            .expedite = expedite },
                                  .state = WEIR_DEFERRED_TAKEN };
-    weir_sys_unlock(&ts->lock);
-    return t;
+    weir_sys_unlock(&ds->lock);
+    return d;
 }
 
-void weir_deferred_enqueue(struct weir_deferred *t)
+void weir_deferred_enqueue(struct weir_deferred *d)
 {
-    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
-    weir_sys_lock(&ts->lock);
-    if (t->job.priority != 0 &&
-        weir_atomic_load(&t->pool->mode, weir_seq_cst) != WEIR_POOL_CANCELLED) {
-        weir_deferred_make_ready_locked(t);
+    weir_sys_lock(&ds->lock);
+    if (d->job.priority != 0 &&
+        weir_atomic_load(&d->pool->mode, weir_seq_cst) != WEIR_POOL_CANCELLED) {
+        weir_deferred_make_ready_locked(d);
     } else {
-        t->state = WEIR_DEFERRED_QUEUED;
-        ts->waiting++;
-        weir_deferred_set_deadline_locked(t);
+        d->state = WEIR_DEFERRED_QUEUED;
+        ds->waiting++;
+        weir_deferred_set_deadline_locked(d);
     }
-    ts->placeholders++;
-    weir_sys_unlock(&ts->lock);
+    ds->placeholders++;
+    weir_sys_unlock(&ds->lock);
 }
 
 /* ---- taking ---- */
 
 /* Its job has ended, and its placeholder has left the ring. */
-static void free_locked(struct weir_deferred *t)
+static void free_locked(struct weir_deferred *d)
 {
-    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
-    t->state = WEIR_DEFERRED_FREE;
-    t->next = ts->free;
-    ts->free = t;
+    d->state = WEIR_DEFERRED_FREE;
+    d->next = ds->free;
+    ds->free = d;
     /* Last: a submitter that is given room by this finds a free record. */
-    weir_atomic_fetch_add(&t->pool->ended_elsewhere, 1, weir_seq_cst);
+    weir_atomic_fetch_add(&d->pool->ended_elsewhere, 1, weir_seq_cst);
 }
 
 /* Return the place for the record of an orphaned placeholder at a position. No
@@ -221,46 +221,46 @@ static struct weir_deferred **orphan_at(struct weir_pool *pool, uint64_t pos)
 }
 
 /* The job has ended before its placeholder has left the ring. */
-static void orphan_locked(struct weir_deferred *t)
+static void orphan_locked(struct weir_deferred *d)
 {
-    struct weir_deferred **at = orphan_at(t->pool, t->pos);
+    struct weir_deferred **at = orphan_at(d->pool, d->pos);
 
     /* Of two records the later one stays: the earlier one's placeholder has
      * been taken, and the worker that took it will report it. */
-    if (*at == NULL || weir_ring_distance((*at)->pos, t->pos) > 0)
-        *at = t;
-    weir_atomic_fetch_add(&t->pool->deferred_jobs.orphaned, 1, weir_seq_cst);
+    if (*at == NULL || weir_ring_distance((*at)->pos, d->pos) > 0)
+        *at = d;
+    weir_atomic_fetch_add(&d->pool->deferred_jobs.orphaned, 1, weir_seq_cst);
 }
 
-static void placeholder_gone_locked(struct weir_deferred *t)
+static void placeholder_gone_locked(struct weir_deferred *d)
 {
-    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
-    ts->placeholders--;
-    t->over |= WEIR_DEFERRED_PLACEHOLDER_GONE;
-    if ((t->over & WEIR_DEFERRED_JOB_ENDED) != 0) {
-        struct weir_deferred **at = orphan_at(t->pool, t->pos);
+    ds->placeholders--;
+    d->over |= WEIR_DEFERRED_PLACEHOLDER_GONE;
+    if ((d->over & WEIR_DEFERRED_JOB_ENDED) != 0) {
+        struct weir_deferred **at = orphan_at(d->pool, d->pos);
 
-        if (*at == t)
+        if (*at == d)
             *at = NULL;
-        free_locked(t);
+        free_locked(d);
         /* Last: a thread that finds no orphaned placeholder finds this position
          * counted as ended. */
-        weir_atomic_fetch_sub(&ts->orphaned, 1, weir_seq_cst);
+        weir_atomic_fetch_sub(&ds->orphaned, 1, weir_seq_cst);
     }
 }
 
-bool weir_deferred_placeholder_taken(struct weir_deferred *t)
+bool weir_deferred_placeholder_taken(struct weir_deferred *d)
 {
-    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
     bool took;
 
-    weir_sys_lock(&ts->lock);
-    took = t->state == WEIR_DEFERRED_QUEUED;
+    weir_sys_lock(&ds->lock);
+    took = d->state == WEIR_DEFERRED_QUEUED;
     if (took)
-        weir_deferred_take_locked(t);
-    placeholder_gone_locked(t);
-    weir_sys_unlock(&ts->lock);
+        weir_deferred_take_locked(d);
+    placeholder_gone_locked(d);
+    weir_sys_unlock(&ds->lock);
     return took;
 }
 
@@ -268,14 +268,14 @@ static void skip_orphaned_locked(struct weir_pool *pool)
 {
     for (;;) {
         uint64_t head = weir_atomic_load(&pool->ring.head, weir_seq_cst);
-        struct weir_deferred *t = *orphan_at(pool, head);
+        struct weir_deferred *d = *orphan_at(pool, head);
 
         /* A placeholder that is not filled in yet is left to its submitter; one
          * that has left the ring, to the worker that has taken it. */
-        if (t == NULL || t->pos != head ||
+        if (d == NULL || d->pos != head ||
             !weir_ring_discard(&pool->ring, head))
             break;
-        placeholder_gone_locked(t);
+        placeholder_gone_locked(d);
     }
 }
 
@@ -288,7 +288,7 @@ static bool is_stale_item(void *user, void *item)
 
 void weir_deferred_skip_orphaned(struct weir_pool *pool)
 {
-    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
     const struct weir_references *references = NULL;
     struct weir_call stale[STALE];
     size_t passed;
@@ -296,10 +296,10 @@ void weir_deferred_skip_orphaned(struct weir_pool *pool)
     if (weir_atomic_load(&pool->may_be_stale, weir_seq_cst))
         references = weir_atomic_load(&pool->references, weir_seq_cst);
     if (references == NULL &&
-        weir_atomic_load(&ts->orphaned, weir_seq_cst) == 0)
+        weir_atomic_load(&ds->orphaned, weir_seq_cst) == 0)
         return;
     do {
-        weir_sys_lock(&ts->lock);
+        weir_sys_lock(&ds->lock);
         skip_orphaned_locked(pool);
         passed = references == NULL ? 0
                      : weir_ring_take_while(&pool->ring, stale, STALE,
@@ -309,7 +309,7 @@ void weir_deferred_skip_orphaned(struct weir_pool *pool)
          * discard finds these counted as ended. */
         if (passed > 0)
             weir_atomic_fetch_add(&pool->ended_elsewhere, passed, weir_seq_cst);
-        weir_sys_unlock(&ts->lock);
+        weir_sys_unlock(&ds->lock);
         if (passed > 0)
             references->release(stale, passed);
     } while (passed > 0);
@@ -318,44 +318,44 @@ void weir_deferred_skip_orphaned(struct weir_pool *pool)
 struct weir_deferred *weir_deferred_take_ready(struct weir_pool *pool,
                                                bool queued)
 {
-    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
-    struct weir_deferred *high, *normal, *low, *t = NULL;
+    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
+    struct weir_deferred *high, *normal, *low, *d = NULL;
     unsigned turn;
 
-    weir_sys_lock(&ts->lock);
-    high = ts->lists[0].first;
-    normal = ts->lists[1].first;
-    low = ts->lists[2].first;
-    turn = ts->turn++;
+    weir_sys_lock(&ds->lock);
+    high = ds->lists[0].first;
+    normal = ds->lists[1].first;
+    low = ds->lists[2].first;
+    turn = ds->turn++;
     /* One take of 16 is for low priority, and of each four three are for high.
      * Normal jobs in the list and in the ring take turns. */
     if (low != NULL && turn % 16 == 15)
-        t = low;
+        d = low;
     else if (high != NULL && (turn % 4 != 3 || (normal == NULL && !queued)))
-        t = high;
-    else if (normal != NULL && (!queued || !ts->listed))
-        t = normal;
+        d = high;
+    else if (normal != NULL && (!queued || !ds->listed))
+        d = normal;
     else if (!queued)
-        t = low;
-    ts->listed = t != NULL && t == normal;
-    if (t != NULL)
-        weir_deferred_take_locked(t);
-    weir_sys_unlock(&ts->lock);
-    return t;
+        d = low;
+    ds->listed = d != NULL && d == normal;
+    if (d != NULL)
+        weir_deferred_take_locked(d);
+    weir_sys_unlock(&ds->lock);
+    return d;
 }
 
-bool weir_deferred_take(struct weir_deferred *t, int reason)
+bool weir_deferred_take(struct weir_deferred *d, int reason)
 {
-    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
     bool took;
 
-    weir_sys_lock(&ts->lock);
-    took = t->state != WEIR_DEFERRED_TAKEN;
+    weir_sys_lock(&ds->lock);
+    took = d->state != WEIR_DEFERRED_TAKEN;
     if (took)
-        weir_deferred_take_locked(t);
+        weir_deferred_take_locked(d);
     else
-        t->cancel = reason;
-    weir_sys_unlock(&ts->lock);
+        d->cancel = reason;
+    weir_sys_unlock(&ds->lock);
     return took;
 }
 
@@ -378,71 +378,71 @@ static bool is_held(const struct weir_context *cx,
     return false;
 }
 
-bool weir_deferred_take_to_help(struct weir_deferred *t,
+bool weir_deferred_take_to_help(struct weir_deferred *d,
                                 struct weir_context *cx, bool look_only)
 {
-    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
     bool ok;
 
-    weir_sys_lock(&ts->lock);
-    ok = t->state == WEIR_DEFERRED_QUEUED || t->state == WEIR_DEFERRED_READY ||
-         (t->state == WEIR_DEFERRED_PARKED &&
-          t->tried_change != ts->gate_changes);
+    weir_sys_lock(&ds->lock);
+    ok = d->state == WEIR_DEFERRED_QUEUED || d->state == WEIR_DEFERRED_READY ||
+         (d->state == WEIR_DEFERRED_PARKED &&
+          d->tried_change != ds->gate_changes);
     if (ok && !look_only) {
-        weir_deferred_take_locked(t);
-        t->inherits = true;
-        t->wait.overtakes = true;
-        for (int i = 0; i < t->permit_count; i++)
-            t->permits[i].inherited = is_held(cx, &t->permits[i]);
+        weir_deferred_take_locked(d);
+        d->inherits = true;
+        d->wait.overtakes = true;
+        for (int i = 0; i < d->permit_count; i++)
+            d->permits[i].inherited = is_held(cx, &d->permits[i]);
     }
-    weir_sys_unlock(&ts->lock);
+    weir_sys_unlock(&ds->lock);
     return ok;
 }
 
 /* ---- waiting for a start time ---- */
 
 /* Let a taken job wait until start_due. Returns 0, or why it must not wait. */
-static int wait_for_start(struct weir_deferred *t, int64_t now)
+static int wait_for_start(struct weir_deferred *d, int64_t now)
 {
-    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
     int reason;
 
-    weir_sys_lock(&ts->lock);
+    weir_sys_lock(&ds->lock);
     /* Draining drops a job whose start time or next period has not come, but
      * waits for the pause before a rerun. */
-    reason = must_end_locked(t, t->start_due > now && !t->is_retry_pause);
-    if (reason == 0 && t->start_due <= now) {
-        weir_deferred_make_ready_locked(t);
+    reason = must_end_locked(d, d->start_due > now && !d->is_retry_pause);
+    if (reason == 0 && d->start_due <= now) {
+        weir_deferred_make_ready_locked(d);
     } else if (reason == 0) {
-        t->state = WEIR_DEFERRED_DELAYED;
-        ts->delayed++;
-        weir_deferred_set_due_locked(t, t->start_due);
+        d->state = WEIR_DEFERRED_DELAYED;
+        ds->delayed++;
+        weir_deferred_set_due_locked(d, d->start_due);
     }
-    weir_sys_unlock(&ts->lock);
+    weir_sys_unlock(&ds->lock);
     return reason;
 }
 
-int weir_deferred_start(struct weir_deferred *t)
+int weir_deferred_start(struct weir_deferred *d)
 {
     int64_t now = 0;
     int err;
 
-    if (weir_atomic_load(&t->pool->mode, weir_seq_cst) == WEIR_POOL_CANCELLED)
+    if (weir_atomic_load(&d->pool->mode, weir_seq_cst) == WEIR_POOL_CANCELLED)
         return -ECANCELED;
-    if ((t->start_due | t->job.deadline) != 0)
+    if ((d->start_due | d->job.deadline) != 0)
         now = weir_sys_now();
-    if (t->job.deadline != 0 && now >= t->job.deadline)
+    if (d->job.deadline != 0 && now >= d->job.deadline)
         return -ETIMEDOUT;
-    if (t->start_due > now) {
-        err = wait_for_start(t, now);
+    if (d->start_due > now) {
+        err = wait_for_start(d, now);
         return err != 0 ? err : -EAGAIN;
     }
-    if (t->start_due == 0 && t->job.period_ns != 0)
-        t->start_due = weir_sys_now();
+    if (d->start_due == 0 && d->job.period_ns != 0)
+        d->start_due = weir_sys_now();
     err = 0;
-    if (t->permit_count > 0)
-        err = weir_gate_acquire_or_park(t->permits, t->permit_count, &t->wait);
-    return err == -ECANCELED ? t->refusal : err;
+    if (d->permit_count > 0)
+        err = weir_gate_acquire_or_park(d->permits, d->permit_count, &d->wait);
+    return err == -ECANCELED ? d->refusal : err;
 }
 
 int64_t weir_backoff_ns(uint32_t failures)
@@ -454,79 +454,79 @@ int64_t weir_backoff_ns(uint32_t failures)
     return ns < BACKOFF_MAX ? ns : BACKOFF_MAX;
 }
 
-bool weir_deferred_wants_rerun(struct weir_deferred *t, int status,
+bool weir_deferred_wants_rerun(struct weir_deferred *d, int status,
                                int64_t retry_ns)
 {
     int64_t now = weir_sys_now();
     int64_t wait = retry_ns;
 
-    t->again = true;
-    t->is_retry_pause = status != 0;
+    d->again = true;
+    d->is_retry_pause = status != 0;
     if (status == WEIR_RERUN) {
         wait = retry_ns > 0 ? retry_ns : 0;
     } else if (status != 0) {
-        t->again = ++t->failures <= t->job.retries;
+        d->again = ++d->failures <= d->job.retries;
         if (retry_ns < 0)
-            wait = weir_backoff_ns(t->failures);
+            wait = weir_backoff_ns(d->failures);
     } else {
-        t->again = t->job.period_ns != 0;
-        t->failures = 0;
-        if (!t->again)
+        d->again = d->job.period_ns != 0;
+        d->failures = 0;
+        if (!d->again)
             return false;
         /* The next multiple of the period: missed periods are skipped. */
-        wait = t->job.period_ns - (now - t->start_due) % t->job.period_ns;
+        wait = d->job.period_ns - (now - d->start_due) % d->job.period_ns;
     }
-    t->start_due = wait < WEIR_FOREVER - now ? now + wait : WEIR_FOREVER;
-    return t->again;
+    d->start_due = wait < WEIR_FOREVER - now ? now + wait : WEIR_FOREVER;
+    return d->again;
 }
 
-int weir_deferred_requeue(struct weir_deferred *t)
+int weir_deferred_requeue(struct weir_deferred *d)
 {
-    return wait_for_start(t, weir_sys_now());
+    return wait_for_start(d, weir_sys_now());
 }
 
 /* ---- ending ---- */
 
-void weir_deferred_release_permits(struct weir_deferred *t, unsigned held)
+void weir_deferred_release_permits(struct weir_deferred *d, unsigned held)
 {
-    for (int i = 0; i < t->permit_count; i++)
+    for (int i = 0; i < d->permit_count; i++)
         if ((held & 1u << i) != 0)
-            weir_gate_release_permit(&t->permits[i]);
+            weir_gate_release_permit(&d->permits[i]);
 }
 
-void weir_deferred_detach(struct weir_deferred *t)
+void weir_deferred_detach(struct weir_deferred *d)
 {
-    weir_gate_unpark(&t->wait);
-    weir_deferred_unref_keys(t->permits, t->permit_count);
-    t->permit_count = 0;
+    weir_gate_unpark(&d->wait);
+    weir_deferred_unref_keys(d->permits, d->permit_count);
+    d->permit_count = 0;
 }
 
-void weir_deferred_end(struct weir_deferred *t)
+void weir_deferred_end(struct weir_deferred *d)
 {
-    struct weir_pool *pool = t->pool;
-    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
+    struct weir_pool *pool = d->pool;
+    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
 
-    weir_sys_lock(&ts->lock);
-    t->over |= WEIR_DEFERRED_JOB_ENDED;
-    if ((t->over & WEIR_DEFERRED_PLACEHOLDER_GONE) != 0)
-        free_locked(t);
+    weir_sys_lock(&ds->lock);
+    d->over |= WEIR_DEFERRED_JOB_ENDED;
+    if ((d->over & WEIR_DEFERRED_PLACEHOLDER_GONE) != 0)
+        free_locked(d);
     else
-        orphan_locked(t);
-    weir_sys_unlock(&ts->lock);
+        orphan_locked(d);
+    weir_sys_unlock(&ds->lock);
     weir_ec_notify_one(&pool->ring.room);
     weir_pool_check_idle(pool);
 }
 
-void weir_deferred_drop(struct weir_deferred *t, int reason)
+void weir_deferred_drop(struct weir_deferred *d, int reason)
 {
-    weir_deferred_detach(t);
+    weir_deferred_detach(d);
     /* Relaxed: weir_deferred_end() publishes it, see weir_pool_stats(). */
-    weir_atomic_fetch_add(&t->pool->dropped_elsewhere, 1, weir_relaxed);
-    if (t->owner == NULL && t->pool->on_event != NULL)
-        weir_event_dropped(t->pool, weir_deferred_event(t), reason);
-    if (t->job.drop != NULL)
-        t->job.drop(t->job.arg, reason);
-    weir_deferred_end(t);
+    weir_atomic_fetch_add(&d->pool->dropped_elsewhere, 1, weir_relaxed);
+    if (d->owner == NULL && d->pool->on_event != NULL)
+        weir_event_dropped(d->pool, weir_deferred_event(d), reason);
+    if (d->job.drop != NULL)
+        d->job.drop(d->job.arg, reason);
+    weir_deferred_end(d);
 }
 
 /* ---- running ---- */
@@ -544,14 +544,14 @@ int weir_deferred_placeholder(struct weir_context *cx, void *arg)
 struct weir_deferred *weir_deferred_adopt(struct weir_pool *pool,
                                           const struct weir_call *call)
 {
-    struct weir_deferred *t = weir_deferred_create(pool, &(struct weir_job){
+    struct weir_deferred *d = weir_deferred_create(pool, &(struct weir_job){
         .fn = call->fn, .arg = call->arg, .tag = call->tag,
         .drop = call->drop, .name = call->name });
 
     /* Without the lock: no other thread knows of the record yet. */
-    t->over = WEIR_DEFERRED_PLACEHOLDER_GONE;
-    t->attempts = 1;
-    return t;
+    d->over = WEIR_DEFERRED_PLACEHOLDER_GONE;
+    d->attempts = 1;
+    return d;
 }
 
 /* ---- the frame of a deferred job without an owner ---- */
@@ -571,91 +571,91 @@ static int64_t deadline_of(const struct weir_frame *frame)
 }
 
 /* The job has run for the last time. */
-static void finish(struct weir_deferred *t, int status)
+static void finish(struct weir_deferred *d, int status)
 {
     /* Relaxed: weir_deferred_end() publishes it, see weir_pool_stats(). */
     if (status != 0)
-        weir_atomic_fetch_add(&t->pool->failed_elsewhere, 1, weir_relaxed);
-    weir_deferred_end(t);
+        weir_atomic_fetch_add(&d->pool->failed_elsewhere, 1, weir_relaxed);
+    weir_deferred_end(d);
 }
 
 /* The job has ended its thread, and ends with it. If weir_attempt() has
  * promised a retry, which will not come, `drop` is called instead. */
 static void abandon(struct weir_frame *frame)
 {
-    struct weir_deferred *t = frame->deferred;
+    struct weir_deferred *d = frame->deferred;
     bool last = weir_frame_is_last(frame);
 
     weir_listener_end(&frame->listener);
-    if (t->pool->on_event != NULL)
-        weir_event_abandoned(frame->cx, weir_deferred_event(t), last);
-    weir_deferred_release_permits(t, frame->held);
-    weir_deferred_detach(t);
+    if (d->pool->on_event != NULL)
+        weir_event_abandoned(frame->cx, weir_deferred_event(d), last);
+    weir_deferred_release_permits(d, frame->held);
+    weir_deferred_detach(d);
     weir_count_one(&frame->cx->moved); /* weir_deferred_run() does not return */
     if (last)
-        finish(t, -ECANCELED);
+        finish(d, -ECANCELED);
     else
-        weir_deferred_drop(t, -ECANCELED);
+        weir_deferred_drop(d, -ECANCELED);
 }
 
 /* Run a job that has no owner. Returns its status. */
-static int run_job(struct weir_context *cx, struct weir_deferred *t,
+static int run_job(struct weir_context *cx, struct weir_deferred *d,
                    unsigned held)
 {
     struct weir_frame *frame = &cx->frames[cx->depth++];
-    bool traced = t->pool->on_event != NULL;
+    bool traced = d->pool->on_event != NULL;
     int status;
 
-    *frame = (struct weir_frame){ .cx = cx, .deferred = t, .held = held,
-        .from_ring = true, .attempt = t->attempts, .stopping = is_late,
+    *frame = (struct weir_frame){ .cx = cx, .deferred = d, .held = held,
+        .from_ring = true, .attempt = d->attempts, .stopping = is_late,
         .deadline = deadline_of, .abandon = abandon };
-    cx->tag = t->job.tag;
+    cx->tag = d->job.tag;
     cx->retry_ns = -1;
     if (traced)
-        weir_event_began(cx, weir_deferred_event(t));
-    status = t->job.fn(cx, t->job.arg);
+        weir_event_began(cx, weir_deferred_event(d));
+    status = d->job.fn(cx, d->job.arg);
     cx->depth--;
     if (weir_worker_is_forked(cx))
         return status;
     weir_listener_end(&frame->listener);
-    weir_deferred_wants_rerun(t, status, cx->retry_ns);
+    weir_deferred_wants_rerun(d, status, cx->retry_ns);
     if (traced)
-        weir_event_ended(cx, t->again ? WEIR_JOB_RERUN : WEIR_JOB_ENDED,
+        weir_event_ended(cx, d->again ? WEIR_JOB_RERUN : WEIR_JOB_ENDED,
                          status);
-    weir_deferred_release_permits(t, frame->held);
-    if (!t->again)
-        weir_deferred_detach(t);
+    weir_deferred_release_permits(d, frame->held);
+    if (!d->again)
+        weir_deferred_detach(d);
     return status;
 }
 
-int weir_deferred_run(struct weir_context *cx, struct weir_deferred *t)
+int weir_deferred_run(struct weir_context *cx, struct weir_deferred *d)
 {
     unsigned held = 0;
     int status, reason;
 
-    for (int i = 0; i < t->permit_count; i++)
-        held |= t->permits[i].inherited ? 0 : 1u << i;
-    t->attempts++;
-    t->again = false;
+    for (int i = 0; i < d->permit_count; i++)
+        held |= d->permits[i].inherited ? 0 : 1u << i;
+    d->attempts++;
+    d->again = false;
     weir_count_one(&cx->began);
-    if (t->owner != NULL) {
-        cx->starting_deferred = t;
+    if (d->owner != NULL) {
+        cx->starting_deferred = d;
         cx->starting_permits = held;
-        status = t->job.fn(cx, t->job.arg);
+        status = d->job.fn(cx, d->job.arg);
     } else {
-        status = run_job(cx, t, held);
+        status = run_job(cx, d, held);
     }
     if (weir_worker_is_forked(cx)) {
         cx->exit_status = status != 0;
         return -ECHILD;
     }
     weir_count_one(&cx->moved);
-    if (!t->again) {
-        finish(t, status);
+    if (!d->again) {
+        finish(d, status);
         return 0;
     }
-    reason = weir_deferred_requeue(t);
+    reason = weir_deferred_requeue(d);
     if (reason != 0)
-        weir_deferred_drop(t, reason);
+        weir_deferred_drop(d, reason);
     return 0;
 }

@@ -5,93 +5,93 @@
 
 /* ---- lists and heap ---- */
 
-static struct weir_deferred_list *list_of(struct weir_deferred_jobs *ts,
-                                          const struct weir_deferred *t)
+static struct weir_deferred_list *list_of(struct weir_deferred_jobs *ds,
+                                          const struct weir_deferred *d)
 {
-    return &ts->lists[1 - t->job.priority];
+    return &ds->lists[1 - d->job.priority];
 }
 
 static void append_locked(struct weir_deferred_list *list,
-                          struct weir_deferred *t)
+                          struct weir_deferred *d)
 {
-    t->next = NULL;
-    t->prev = list->last;
-    *(t->prev != NULL ? &t->prev->next : &list->first) = t;
-    list->last = t;
+    d->next = NULL;
+    d->prev = list->last;
+    *(d->prev != NULL ? &d->prev->next : &list->first) = d;
+    list->last = d;
 }
 
 static void remove_locked(struct weir_deferred_list *list,
-                          struct weir_deferred *t)
+                          struct weir_deferred *d)
 {
-    *(t->prev != NULL ? &t->prev->next : &list->first) = t->next;
-    *(t->next != NULL ? &t->next->prev : &list->last) = t->prev;
+    *(d->prev != NULL ? &d->prev->next : &list->first) = d->next;
+    *(d->next != NULL ? &d->next->prev : &list->last) = d->prev;
 }
 
-static void heap_put(struct weir_deferred_jobs *ts, size_t at,
-                     struct weir_deferred *t)
+static void heap_put(struct weir_deferred_jobs *ds, size_t at,
+                     struct weir_deferred *d)
 {
-    ts->heap[at - 1] = t;
-    t->heap_at = at;
+    ds->heap[at - 1] = d;
+    d->heap_at = at;
 }
 
 /* Put a job where its time belongs, starting from the free place `at`. */
-static void heap_sift(struct weir_deferred_jobs *ts, size_t at,
-                      struct weir_deferred *t)
+static void heap_sift(struct weir_deferred_jobs *ds, size_t at,
+                      struct weir_deferred *d)
 {
-    for (; at > 1 && ts->heap[at / 2 - 1]->due > t->due; at /= 2)
-        heap_put(ts, at, ts->heap[at / 2 - 1]);
+    for (; at > 1 && ds->heap[at / 2 - 1]->due > d->due; at /= 2)
+        heap_put(ds, at, ds->heap[at / 2 - 1]);
     for (;;) {
         size_t below = 2 * at;
 
-        if (below < ts->heap_count &&
-            ts->heap[below]->due < ts->heap[below - 1]->due)
+        if (below < ds->heap_count &&
+            ds->heap[below]->due < ds->heap[below - 1]->due)
             below++;
-        if (below > ts->heap_count || ts->heap[below - 1]->due >= t->due)
+        if (below > ds->heap_count || ds->heap[below - 1]->due >= d->due)
             break;
-        heap_put(ts, at, ts->heap[below - 1]);
+        heap_put(ds, at, ds->heap[below - 1]);
         at = below;
     }
-    heap_put(ts, at, t);
+    heap_put(ds, at, d);
 }
 
-static void heap_remove(struct weir_deferred_jobs *ts, struct weir_deferred *t)
+static void heap_remove(struct weir_deferred_jobs *ds, struct weir_deferred *d)
 {
-    size_t at = t->heap_at;
+    size_t at = d->heap_at;
 
-    t->heap_at = 0;
-    if (at != ts->heap_count--)
-        heap_sift(ts, at, ts->heap[ts->heap_count]);
+    d->heap_at = 0;
+    if (at != ds->heap_count--)
+        heap_sift(ds, at, ds->heap[ds->heap_count]);
 }
 
-static void wake_helpers_locked(struct weir_deferred_jobs *ts,
+static void wake_helpers_locked(struct weir_deferred_jobs *ds,
                                 const void *owner)
 {
-    for (struct weir_helper *h = ts->helpers; h != NULL; h = h->next)
+    for (struct weir_helper *h = ds->helpers; h != NULL; h = h->next)
         if (owner == NULL || h->owner == owner)
             weir_ec_notify_all(h->ec);
 }
 
-void weir_deferred_wake_owner_locked(struct weir_deferred *t)
+void weir_deferred_wake_owner_locked(struct weir_deferred *d)
 {
-    if (t->owner != NULL)
-        wake_helpers_locked(&t->pool->deferred_jobs, t->owner);
+    if (d->owner != NULL)
+        wake_helpers_locked(&d->pool->deferred_jobs, d->owner);
 }
 
 /* The heap has changed: publish when its first job is due, and wake a sleeper
  * if that is earlier than before. */
 static void publish_due_locked(struct weir_pool *pool)
 {
-    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
-    int64_t due = ts->heap_count > 0 ? ts->heap[0]->due : WEIR_FOREVER;
+    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
+    int64_t due = ds->heap_count > 0 ? ds->heap[0]->due : WEIR_FOREVER;
     bool sooner;
 
     /* Relaxed: only a holder of the lock writes it. */
-    if (due == weir_atomic_load(&ts->due, weir_relaxed))
+    if (due == weir_atomic_load(&ds->due, weir_relaxed))
         return;
-    sooner = due < weir_atomic_exchange(&ts->due, due, weir_seq_cst);
+    sooner = due < weir_atomic_exchange(&ds->due, due, weir_seq_cst);
     if (!sooner)
         return;
-    if (due < ts->watched) {
+    if (due < ds->watched) {
         weir_pool_wake(pool);
         /* A delegate at the pool's gate sleeps until the time it knows. */
         if ((weir_atomic_load(&pool->ring.items.state, weir_seq_cst) &
@@ -100,127 +100,127 @@ static void publish_due_locked(struct weir_pool *pool)
     }
     /* The watching worker may be busy at that time, so each helper sleeps no
      * longer than until then. */
-    wake_helpers_locked(ts, NULL);
+    wake_helpers_locked(ds, NULL);
 }
 
-void weir_deferred_set_due_locked(struct weir_deferred *t, int64_t due)
+void weir_deferred_set_due_locked(struct weir_deferred *d, int64_t due)
 {
-    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
-    if (t->job.deadline != 0 && t->job.deadline < due)
-        due = t->job.deadline;
-    if (t->heap_at != 0)
-        heap_remove(ts, t);
-    t->due = due;
+    if (d->job.deadline != 0 && d->job.deadline < due)
+        due = d->job.deadline;
+    if (d->heap_at != 0)
+        heap_remove(ds, d);
+    d->due = due;
     if (due != WEIR_FOREVER)
-        heap_sift(ts, ++ts->heap_count, t);
-    publish_due_locked(t->pool);
+        heap_sift(ds, ++ds->heap_count, d);
+    publish_due_locked(d->pool);
 }
 
-static void withdraw_locked(struct weir_deferred *t)
+static void withdraw_locked(struct weir_deferred *d)
 {
-    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
-    if (t->state == WEIR_DEFERRED_READY) {
-        remove_locked(list_of(ts, t), t);
-        weir_atomic_fetch_sub(&ts->ready, 1, weir_seq_cst);
+    if (d->state == WEIR_DEFERRED_READY) {
+        remove_locked(list_of(ds, d), d);
+        weir_atomic_fetch_sub(&ds->ready, 1, weir_seq_cst);
     }
-    ts->waiting -= t->state == WEIR_DEFERRED_QUEUED ||
-                   t->state == WEIR_DEFERRED_READY;
-    ts->delayed -= t->state == WEIR_DEFERRED_DELAYED;
-    ts->parked -= t->state == WEIR_DEFERRED_PARKED;
-    if (t->heap_at != 0) {
-        heap_remove(ts, t);
-        publish_due_locked(t->pool);
+    ds->waiting -= d->state == WEIR_DEFERRED_QUEUED ||
+                   d->state == WEIR_DEFERRED_READY;
+    ds->delayed -= d->state == WEIR_DEFERRED_DELAYED;
+    ds->parked -= d->state == WEIR_DEFERRED_PARKED;
+    if (d->heap_at != 0) {
+        heap_remove(ds, d);
+        publish_due_locked(d->pool);
     }
 }
 
-void weir_deferred_take_locked(struct weir_deferred *t)
+void weir_deferred_take_locked(struct weir_deferred *d)
 {
-    withdraw_locked(t);
-    t->state = WEIR_DEFERRED_TAKEN;
-    t->inherits = false;
-    t->wait.overtakes = false;
-    for (int i = 0; i < t->permit_count; i++)
-        t->permits[i].inherited = false;
+    withdraw_locked(d);
+    d->state = WEIR_DEFERRED_TAKEN;
+    d->inherits = false;
+    d->wait.overtakes = false;
+    for (int i = 0; i < d->permit_count; i++)
+        d->permits[i].inherited = false;
 }
 
-void weir_deferred_gate_changed_locked(struct weir_deferred_jobs *ts)
+void weir_deferred_gate_changed_locked(struct weir_deferred_jobs *ds)
 {
-    ts->gate_changes++;
-    wake_helpers_locked(ts, NULL);
+    ds->gate_changes++;
+    wake_helpers_locked(ds, NULL);
 }
 
-static void make_ready_locked(struct weir_deferred *t)
+static void make_ready_locked(struct weir_deferred *d)
 {
-    struct weir_deferred_jobs *ts = &t->pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
-    if (t->state == WEIR_DEFERRED_PARKED)
-        weir_deferred_gate_changed_locked(ts);
-    withdraw_locked(t);
-    t->state = WEIR_DEFERRED_READY;
-    ts->waiting++;
-    append_locked(list_of(ts, t), t);
-    weir_atomic_fetch_add(&ts->ready, 1, weir_seq_cst);
-    weir_pool_wake(t->pool);
-    weir_deferred_wake_owner_locked(t);
+    if (d->state == WEIR_DEFERRED_PARKED)
+        weir_deferred_gate_changed_locked(ds);
+    withdraw_locked(d);
+    d->state = WEIR_DEFERRED_READY;
+    ds->waiting++;
+    append_locked(list_of(ds, d), d);
+    weir_atomic_fetch_add(&ds->ready, 1, weir_seq_cst);
+    weir_pool_wake(d->pool);
+    weir_deferred_wake_owner_locked(d);
 }
 
-void weir_deferred_set_deadline_locked(struct weir_deferred *t)
+void weir_deferred_set_deadline_locked(struct weir_deferred *d)
 {
-    if (t->job.deadline != 0)
-        weir_deferred_set_due_locked(t, WEIR_FOREVER);
+    if (d->job.deadline != 0)
+        weir_deferred_set_due_locked(d, WEIR_FOREVER);
 }
 
-void weir_deferred_make_ready_locked(struct weir_deferred *t)
+void weir_deferred_make_ready_locked(struct weir_deferred *d)
 {
-    make_ready_locked(t);
-    weir_deferred_set_deadline_locked(t);
+    make_ready_locked(d);
+    weir_deferred_set_deadline_locked(d);
 }
 
 /* ---- times and closing ---- */
 
 void weir_deferred_promote(struct weir_pool *pool)
 {
-    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
     int64_t now = weir_sys_now();
 
     /* Relaxed: a hint. A worker that must not miss a time looks again in
      * weir_deferred_watch_due(), under the lock, before it sleeps. */
-    if (now < weir_atomic_load(&ts->due, weir_relaxed))
+    if (now < weir_atomic_load(&ds->due, weir_relaxed))
         return;
-    weir_sys_lock(&ts->lock);
+    weir_sys_lock(&ds->lock);
     /* Jobs that have missed their deadline too: the worker that takes one drops
      * it. What is due beyond one batch stays due, so that the next worker that
      * takes a job, or is about to sleep, continues. */
-    for (int n = 0; n < WEIR_LOCK_BATCH && ts->heap_count > 0 &&
-                    ts->heap[0]->due <= now; n++)
-        make_ready_locked(ts->heap[0]);
-    weir_sys_unlock(&ts->lock);
+    for (int n = 0; n < WEIR_LOCK_BATCH && ds->heap_count > 0 &&
+                    ds->heap[0]->due <= now; n++)
+        make_ready_locked(ds->heap[0]);
+    weir_sys_unlock(&ds->lock);
 }
 
 void weir_deferred_drop_late(struct weir_pool *pool)
 {
-    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
     int64_t now = weir_sys_now();
     struct weir_deferred *late;
     int n;
 
     do {
         late = NULL;
-        weir_sys_lock(&ts->lock);
-        for (n = 0; n < WEIR_LOCK_BATCH && ts->heap_count > 0 &&
-                    ts->heap[0]->due <= now && late == NULL; n++) {
-            struct weir_deferred *t = ts->heap[0];
+        weir_sys_lock(&ds->lock);
+        for (n = 0; n < WEIR_LOCK_BATCH && ds->heap_count > 0 &&
+                    ds->heap[0]->due <= now && late == NULL; n++) {
+            struct weir_deferred *d = ds->heap[0];
 
-            if (t->job.deadline == 0 || t->job.deadline > now) {
-                weir_deferred_make_ready_locked(t);
+            if (d->job.deadline == 0 || d->job.deadline > now) {
+                weir_deferred_make_ready_locked(d);
             } else {
-                weir_deferred_take_locked(t);
-                late = t;
+                weir_deferred_take_locked(d);
+                late = d;
             }
         }
-        weir_sys_unlock(&ts->lock);
+        weir_sys_unlock(&ds->lock);
         if (late != NULL)
             weir_deferred_drop(late, -ETIMEDOUT);
     } while (late != NULL || n == WEIR_LOCK_BATCH);
@@ -228,71 +228,71 @@ void weir_deferred_drop_late(struct weir_pool *pool)
 
 int64_t weir_deferred_watch_due(struct weir_pool *pool)
 {
-    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
     int64_t due = WEIR_FOREVER;
 
-    weir_sys_lock(&ts->lock);
-    if (ts->heap_count > 0 && ts->heap[0]->due < ts->watched) {
-        due = ts->heap[0]->due;
-        ts->watched = due;
+    weir_sys_lock(&ds->lock);
+    if (ds->heap_count > 0 && ds->heap[0]->due < ds->watched) {
+        due = ds->heap[0]->due;
+        ds->watched = due;
     }
-    weir_sys_unlock(&ts->lock);
+    weir_sys_unlock(&ds->lock);
     return due;
 }
 
 void weir_deferred_unwatch_due(struct weir_pool *pool, int64_t until)
 {
-    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
 
-    weir_sys_lock(&ts->lock);
-    if (ts->watched == until)
-        ts->watched = WEIR_FOREVER;
-    weir_sys_unlock(&ts->lock);
+    weir_sys_lock(&ds->lock);
+    if (ds->watched == until)
+        ds->watched = WEIR_FOREVER;
+    weir_sys_unlock(&ds->lock);
 }
 
 bool weir_deferred_due_is_unwatched(struct weir_pool *pool)
 {
-    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
     bool unwatched;
 
-    if (weir_atomic_load(&ts->due, weir_seq_cst) == WEIR_FOREVER)
+    if (weir_atomic_load(&ds->due, weir_seq_cst) == WEIR_FOREVER)
         return false;
-    weir_sys_lock(&ts->lock);
+    weir_sys_lock(&ds->lock);
     /* Relaxed: only a holder of the lock writes it. */
-    unwatched = weir_atomic_load(&ts->due, weir_relaxed) < ts->watched;
-    weir_sys_unlock(&ts->lock);
+    unwatched = weir_atomic_load(&ds->due, weir_relaxed) < ds->watched;
+    weir_sys_unlock(&ds->lock);
     return unwatched;
 }
 
 void weir_deferred_sweep(struct weir_pool *pool)
 {
-    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
 
     weir_deferred_drop_late(pool); /* what else is due now will run */
     for (size_t i = 0;; i++) {
-        struct weir_deferred *t = &ts->all[i];
+        struct weir_deferred *d = &ds->all[i];
         bool cancel = weir_atomic_load(&pool->mode, weir_seq_cst) ==
                       WEIR_POOL_CANCELLED;
         bool took = false;
 
-        weir_sys_lock(&ts->lock);
-        if (i >= ts->used) {
-            weir_sys_unlock(&ts->lock);
+        weir_sys_lock(&ds->lock);
+        if (i >= ds->used) {
+            weir_sys_unlock(&ds->lock);
             break;
         }
-        if ((t->state == WEIR_DEFERRED_DELAYED &&
-             (cancel || !t->is_retry_pause)) ||
-            (cancel && (t->state == WEIR_DEFERRED_PARKED ||
-                        t->state == WEIR_DEFERRED_READY))) {
-            weir_deferred_take_locked(t);
+        if ((d->state == WEIR_DEFERRED_DELAYED &&
+             (cancel || !d->is_retry_pause)) ||
+            (cancel && (d->state == WEIR_DEFERRED_PARKED ||
+                        d->state == WEIR_DEFERRED_READY))) {
+            weir_deferred_take_locked(d);
             took = true;
-        } else if (t->state == WEIR_DEFERRED_PARKED) {
-            weir_deferred_make_ready_locked(t); /* if its gate is held, it
-                                                   will be dropped */
+        } else if (d->state == WEIR_DEFERRED_PARKED) {
+            /* If its gate is held, the worker that tries it drops it. */
+            weir_deferred_make_ready_locked(d);
         }
-        weir_sys_unlock(&ts->lock);
+        weir_sys_unlock(&ds->lock);
         if (took)
-            weir_deferred_drop(t, -ECANCELED);
+            weir_deferred_drop(d, -ECANCELED);
     }
     weir_deferred_wake_helpers(pool); /* they drop what they would rerun */
 }
@@ -306,24 +306,24 @@ void weir_deferred_wake_helpers(struct weir_pool *pool)
 
 void weir_helper_enter(struct weir_pool *pool, struct weir_helper *h)
 {
-    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
 
-    weir_sys_lock(&ts->lock);
+    weir_sys_lock(&ds->lock);
     h->prev = NULL;
-    h->next = ts->helpers;
+    h->next = ds->helpers;
     if (h->next != NULL)
         h->next->prev = h;
-    ts->helpers = h;
-    weir_sys_unlock(&ts->lock);
+    ds->helpers = h;
+    weir_sys_unlock(&ds->lock);
 }
 
 void weir_helper_leave(struct weir_pool *pool, struct weir_helper *h)
 {
-    struct weir_deferred_jobs *ts = &pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
 
-    weir_sys_lock(&ts->lock);
-    *(h->prev != NULL ? &h->prev->next : &ts->helpers) = h->next;
+    weir_sys_lock(&ds->lock);
+    *(h->prev != NULL ? &h->prev->next : &ds->helpers) = h->next;
     if (h->next != NULL)
         h->next->prev = h->prev;
-    weir_sys_unlock(&ts->lock);
+    weir_sys_unlock(&ds->lock);
 }

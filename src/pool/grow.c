@@ -49,8 +49,8 @@
  *   (weir_pool_is_bounded()), only jobs that release their permit do.
  *
  * Not guaranteed
- *   That a worker that seems blocked is not merely kept from a processor by
- *   other threads, if the system does not report what a thread waits for.
+ *   If the system does not report what a thread waits for, a worker that seems
+ *   blocked may only be kept from a processor by other threads.
  */
 #include "pool/pool_private.h"
 
@@ -300,7 +300,8 @@ static struct weir_context *find_missing_locked(struct weir_pool *pool)
         if (w->life != WEIR_LIFE_RUNS)
             missing = missing != NULL ? missing : w;
         else if (pool->elastic && weir_atomic_load(&w->standby, weir_relaxed))
-            return NULL; /* there is a standby worker already */
+            return NULL; /* a standby worker, or one that becomes active and
+                            then searches itself: start_standby() */
         else
             seen++;
         if (missing != NULL && (!pool->elastic || seen >= pool->threads))

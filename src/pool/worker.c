@@ -101,7 +101,7 @@ static bool spin_for_job(struct weir_ring *ring, int64_t from, int64_t until)
  * A job that has set expects_more was a share of many short ones, and the next
  * share may follow.
  * If the worker last went to sleep more than BUSY_NS ago it does not yield: it
- * might get its processor back much later, when the next job has waited. */
+ * might get its processor back long after the next job has come. */
 static bool spin_before_sleep(struct weir_context *w)
 {
     struct weir_ring *ring = &w->pool->ring;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2034,SC2154 # variables of and for others
-# answers.sh - a server that answers as the URL says (answers.py), and what it
-# got. Source it after lib.sh; `answers` is the path of answers.py.
+# answers.sh - a server that answers as the URL requests (answers.py), and
+# what it received. Source it after lib.sh; `answers` is the path of answers.py.
 
 # answer_server: start one; $S is its URL. All of them write to the file `seen`.
 answer_server() {
@@ -12,8 +12,8 @@ answer_server() {
     S=http://127.0.0.1:$(cat port)
 }
 
-# seen NAME EXPRESSION: a Python expression for each request r for /NAME that
-# came, in order, one a line.
+# seen NAME EXPRESSION: a Python expression for each received request r for
+# /NAME, in order, one per line.
 seen() {
     python3 -c '
 import json, sys

@@ -14,7 +14,7 @@ serve
 } >list
 run run -q -i list -j 4 -o few --timeline few.svg --trace few.json
 
-# svg FILE EXPRESSION: with r its root and all its elements.
+# svg FILE EXPRESSION: r is its root, `all` its elements.
 svg() {
     python3 - "$1" "$2" <<'END'
 import sys, xml.etree.ElementTree as e
@@ -69,7 +69,7 @@ else
     skip "a renderer accepts every timeline" "no rsvg-convert"
 fi
 
-# trace FILE EXPRESSION: with t its events, jobs and parts.
+# trace FILE EXPRESSION: t is its events, with jobs and parts.
 trace() {
     python3 - "$1" "$2" <<'END'
 import sys, json
@@ -79,7 +79,7 @@ parts = [e for e in t if e['ph'] == 'X' and 'seq' not in e.get('args', {})]
 print(eval(sys.argv[2]))
 END
 }
-# Each 503 is tried three times; a connection may be lost besides.
+# Each 503 gets three attempts; in addition a connection may be lost.
 attempts=$(grep -o '"attempts":[0-9]*' many |
     awk -F : '{ n += $2 } END { print n }')
 ok "--trace writes a JSON array with a slice for each attempt" \

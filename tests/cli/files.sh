@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # files.sh WEIR - what the program writes: never over its input, never through
-# a link that somebody left there, and never where nobody can interrupt it.
+# a link that somebody has left, and never in a way that cannot be interrupted.
 . "$(dirname "$0")/lib.sh"
 int_works || skip_all "SIGINT is ignored here"
 plan 30
@@ -98,7 +98,7 @@ for file in b.old t.ndjson inside/b list; do
 done >bodies
 run run -i bodies -o t.ndjson --timeline b.old --save inside --dry-run
 first=$code
-# Only the input itself is nothing that the run writes.
+# The run writes each of these files except the input.
 ok "a body_file that the run would write is rejected" all is "$first" 2 -- \
     says "1 job to do; 3 refused as bad input" -- is "$(cat inside/b)" body
 
@@ -146,7 +146,7 @@ ok "a torn end that cannot be saved is an error of its own file" \
 
 # ---- a file that may not grow ----
 
-limited() { # ARGUMENTS...: where no file may be larger than 1 KiB
+limited() { # ARGUMENTS...: run it with a file size limit of 1 KiB
     code=0
     (ulimit -f 1 && exec timeout 120 "$weir" "$@") >out 2>err </dev/null ||
         code=$?
@@ -172,17 +172,17 @@ limited show template --scale 0.01 --seed 1 -n 60 --write-delay 0 -o t.out
 ok "a scenario whose output may not grow ends with an error of the file" \
     all is "$first $code" "3 3" -- says "t.out: File too large"
 
-# ---- pipes that nobody uses ----
+# ---- pipes without a reader or writer ----
 
 mkfifo pipe
-ends() { # ARGUMENTS...: does one Ctrl-C end it, started with a FIFO?
+ends() { # ARGUMENTS...: does one Ctrl-C end it if it has a FIFO?
     start "$@"
     await waits
     kill -INT "$pid"
     ended
     [ "$code" = 130 ] || { echo "# exit $code"; false; }
 }
-waits() { # does the program sleep, as where nobody opens the other end?
+waits() { # does the program sleep, as if the other end is not open?
     grep -q '^State:.S' "/proc/$pid/status" && [ -s "/proc/$pid/wchan" ] &&
         grep -q 'fifo\|pipe\|wait_for_partner' "/proc/$pid/wchan" ||
         { sleep 0.5 && kill -0 "$pid"; }

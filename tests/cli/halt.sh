@@ -39,7 +39,7 @@ ok "--halt takes precedence over bad input in the exit code" is "$code" 4
 # A job that fails, and seven in flight; from its end to that of all.
 { for i in $(seq 7); do echo "$base/delay/600?$i"; done
   echo "$base/delay/nan"; } >flight
-cancelled() { # MILLISECONDS: in one of some tries, for the machine may be busy
+cancelled() { # MILLISECONDS: in one of some tries: a machine may be busy
     for _ in $(seq 20); do
         rm -f flight.out
         run run -q -i flight -j 8 -t 700 -o flight.out --halt now,fail=1 \

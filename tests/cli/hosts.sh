@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# hosts.sh WEIR - what each host may bear, and that none stalls the others.
+# hosts.sh WEIR - the limits of each host, and that none stalls the others.
 # Servers on several ports are several hosts.
 . "$(dirname "$0")/lib.sh"
 int_works || skip_all "SIGINT is ignored here"
@@ -10,11 +10,11 @@ one=$base
 serve
 two=$base
 
-# most FILE HOST: how many of its jobs ran at once, by the records.
+# most FILE HOST: how many of its jobs ran simultaneously, by the records.
 most() {
     grep -F "\"$2/" "$1" | sed -E 's/.*"start":"[^T]*T([0-9:.]+)Z".*'\
 '"total_ms":([0-9.]+).*/\1 \2/' | awk -F '[: ]' '{
-        # A start is told in whole milliseconds, less than it was.
+        # A start is recorded in whole milliseconds, rounded down.
         start = ($1 * 60 + $2) * 60 + $3
         printf "%.6f 1\n%.6f -1\n", start + 0.001, start + $4 / 1000 }' |
         sort -k 1,1n -k 2,2n | awk '{ n += $2; if (n > most) most = n }
@@ -55,7 +55,7 @@ ok "a host is the same with a user name and in capitals" \
     all is "$code" 0 -- at_least 1 "$(sed -E 's/Http/http/' d >d2
         most d2 "$one")" -- is "$(lines d)" 10
 
-# ---- without bounds of its own ----
+# ---- default bounds ----
 
 for i in $(seq 60); do echo "$one/delay/600?$i"; done >hung
 cat hung fast >stuck

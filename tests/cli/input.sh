@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# input.sh WEIR - lists of URLs with all that lists of URLs have in them.
+# input.sh WEIR - lists of URLs with everything that such lists contain.
 . "$(dirname "$0")/lib.sh"
 plan 33
 serve
@@ -25,7 +25,7 @@ run run -o - -q -i list
 ok "bytes from 0x80 on are percent-encoded" \
     all is "$code" 0 -- grep -q '?%C3%A9%FF"' out
 
-# refuses NAME SAID LINE: that line 2 is refused and its neighbours are not.
+# refuses NAME SAID LINE: line 2 is rejected and its neighbours are not.
 refuses() {
     { echo "$good?1"; printf '%b' "$3"; echo; echo "$good?3"; } >list
     run run -q -o - -i list

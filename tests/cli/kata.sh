@@ -14,7 +14,7 @@ each_once() {
         is "$(sed 's/.*| //' "$1" | sort -n)" "$(seq 0 99)"
 }
 
-# only_whole: what was printed is whole lines and no others.
+# only_whole: the output consists of whole lines of the known forms.
 only_whole() {
     local line='\+ p[0-9]+        Produced [0-9]+'
     line+='|-> c[0-9]+        Consumed [0-9]+, qsize: [0-9]+'
@@ -28,13 +28,13 @@ only_whole() {
     all is "$(grep -c Produced out)" 100 -- is "$(grep -c Consumed out)" 100
 }
 
-# depth LIMIT: neither the lines nor the high-water mark go beyond it.
+# depth LIMIT: neither a line nor the peak exceeds LIMIT.
 depth() {
     all at_least "$1" "$(sed -n 's/.*qsize: //p' out | sort -n | tail -n 1)" \
         -- at_least "$1" "$(value 'peak queue length')"
 }
 
-# no_less FILE: nothing took less time than it must.
+# no_less FILE: nothing took less time than predicted.
 no_less() {
     all at_least "$(value measured "$1")" "$(value predicted "$1")"
 }

@@ -7,10 +7,10 @@ serve
 rounds=${ROUNDS:-40} done_rounds=0 lists=0 torn=0 twice=0 missed=0
 count=3000
 
-# A moment that is another each time, in milliseconds, up to 60.
+# A random moment up to 60 milliseconds.
 moment() { printf '0.%03d' $((RANDOM % 60)); }
 
-# round: start and kill it; $code. What the shell says of it is dropped.
+# round: start and kill it; sets $code. The shell's message is dropped.
 round() {
     code=0
     "$weir" run -q -j 16 -i list -o results --resume >out 2>err &
@@ -30,7 +30,7 @@ while [ "$done_rounds" -lt "$rounds" ]; do
         done_rounds=$((done_rounds + 1))
         grep -q 'torn last line' err && torn=$((torn + 1))
     done
-    # Whatever the last one left is done now.
+    # Run whatever the last round has left.
     "$weir" run -q -j 16 -i list -o results --resume >out 2>err || break
     twice=$((twice + $(lines results) - $(distinct results id)))
     missed=$((missed + count - $(distinct results url)))

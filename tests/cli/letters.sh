@@ -20,12 +20,12 @@ made() { sed -nE 's/^P([0-2]) produced (.)$/\1 \2/p' "${1:-out}"; }
 got() { sed -nE 's/^C[01] got (.) made by P([0-2])$/\2 \1/p' out; }
 count() { "$1" | wc -l | tr -d ' '; }
 
-# in_order: what went in came out, first in, first out.
+# in_order: the letters came out in the order in which they went in.
 in_order() { is "$(got)" "$(made)"; }
-# of_one PRODUCER: its letters went through in its order.
+# of_one PRODUCER: its letters came out in its order.
 of_one() { is "$(got | grep "^$1")" "$(made | grep "^$1")"; }
 
-# counted: the summary is true.
+# counted: the summary is correct.
 counted() {
     is "$(tail -n 1 out)" "all 5 threads have ended: $(count made) produced,\
  $(count got) got, 0 left"
@@ -46,7 +46,7 @@ ok "no producer rests for less than its time" \
 ok "output of letters that is not a terminal has no colours" \
     is "$(grep -c "$(printf '\033')" out)" 0
 
-# plenty: each producer has produced five times, by now.
+# plenty: each producer has produced at least five letters.
 plenty() {
     for producer in 0 1 2; do
         [ "$(made | grep -c "^$producer")" -ge 5 ] || return
@@ -63,7 +63,7 @@ start show letters --scale 0.02 --seed 7
 await plenty
 kill -INT "$pid"
 ended
-# same PRODUCER: its letters are those of before, as far as both went.
+# same PRODUCER: its letters are those of the first run, as far as both go.
 same() {
     local a b
     a=$(made first | grep "^$1" | tr -d '\n')
@@ -73,7 +73,7 @@ same() {
 ok "a seed gives each producer the same letters again" \
     all same 0 -- same 1 -- same 2
 
-# Rests of 100 s and more: it is not by waiting that they end.
+# The rests last 100 s and more, so the test does not wait for their end.
 start show letters --scale 100
 await has_lines out 6
 kill -INT "$pid"
@@ -86,7 +86,7 @@ ok "Ctrl-C reports the letters to finish and what a second Ctrl-C does" \
 ok "no letter is produced after Ctrl-C, and queued letters are printed" \
     all is "$(count made)" 3 -- in_order -- counted -- only_whole out
 
-# Ten times: where exactly the signal finds the threads is chance.
+# Ten times, as the signal finds the threads at random points.
 without_room() {
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         start show letters --scale 0.001 --capacity 1
@@ -106,7 +106,7 @@ ended
 ok "SIGTERM finishes the queued letters, and letters dies of SIGTERM" \
     all is "$code" 143 -- in_order -- counted -- only_whole out
 
-# A pipe without room: the summary waits for a reader who does not come.
+# A full pipe: the summary waits for a reader that never comes.
 rm out
 mkfifo out
 exec 7<>out

@@ -1,27 +1,26 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2034 # variables are for those who source it
 # lib.sh - what the tests of the program share. Source it with the path of
-# the program as $1; then: plan, cases by ok and is, finish.
+# the program as $1; then call plan, ok for each case, and finish.
 
 set -u
 weir=$1
 case $weir in /*) ;; *) weir=$PWD/$weir ;; esac
 if [ ! -f "$weir" ] || [ ! -x "$weir" ]; then
-    # Tests that read from a FIFO would wait for ever for what it writes.
+    # Tests that read from a FIFO would wait forever for what it writes.
     echo "Bail out! There is no program $weir."
     exit 1
 fi
 dir=$(mktemp -d) || exit 1
 cd "$dir" || exit 1
-servers= # what a test may note; all that was started is ended anyway
+servers= # a test may add its own; everything started is ended anyway
 unset "${!WEIR_@}" # no settings but the test's own
 
 cleanup() {
-    # A signal may find a child of this shell before it has become another
-    # program, and that child would clean up too.
+    # A signal may reach a child of this shell before its exec, and that child
+    # would also clean up.
     [ "$BASHPID" = $$ ] || return
-    # Everything that was started and has not ended, servers included; what
-    # does not end by itself now never will.
+    # End everything that was started and has not ended, including servers.
     local left tries
     left=$(jobs -p)
     for pid in $left; do
@@ -99,19 +98,19 @@ run() {
     timeout 120 "$weir" "$@" >out 2>err </dev/null || code=$?
 }
 
-# Where SIGINT is ignored, as in the background of a script, a shell cannot
-# have it back for what it starts. Some systems' env can.
+# If SIGINT is ignored, as in the background of a script, a shell cannot restore
+# it for its children. The env of some systems can.
 default_int=
 if [ -n "$(trap -p INT)" ] && env --default-signal=INT true 2>/dev/null; then
     default_int="env --default-signal=INT"
 fi
 
-# int_works: SIGINT ends what is started; else the tests of it cannot be run.
+# int_works: SIGINT ends what is started; otherwise its tests are skipped.
 int_works() { [ -z "$(trap -p INT)" ] || [ -n "$default_int" ]; }
 
-# start ARGUMENTS...: run it in the background as a terminal would have it,
-# with SIGINT not ignored; $pid. What was printed before is removed first, so
-# that it is not taken for what is printed now.
+# start ARGUMENTS...: run it in the background as from a terminal, with SIGINT
+# not ignored; sets $pid. Earlier output is removed first, so that it is not
+# mistaken for output of this run.
 start() {
     rm -f err
     [ -p out ] || rm -f out
@@ -122,7 +121,7 @@ start() {
     set +m
 }
 
-# await COMMAND...: until it succeeds, a minute at most.
+# await COMMAND...: repeat it until it succeeds, for a minute at most.
 await() {
     local tries=0
     until "$@" 2>/dev/null; do
@@ -132,28 +131,28 @@ await() {
     done
 }
 
-# ended: wait for what was started; $code.
+# ended: wait for what was started; sets $code.
 ended() {
     code=0
-    # "Killed" and the like are the shell's words, not the program's.
+    # The shell prints "Killed" and the like, not the program.
     wait "$pid" 2>/dev/null || code=$?
 }
 
 # serve: start a server; $base, $server.
 serve() {
-    rm -f serve.out # what an earlier one has said
+    rm -f serve.out # the output of an earlier server
     "$weir" serve >serve.out 2>serve.err &
     server=$!
     await grep -q '^listening on ' serve.out
     base=$(sed -n 's/^listening on //p' serve.out)
 }
 
-lines() { # of a file; 0 where there is none
+lines() { # of a file; 0 if there is none
     if [ -e "$1" ]; then wc -l <"$1" | tr -d ' '; else echo 0; fi
 }
 has_lines() { [ "$(lines "$1")" -ge "$2" ]; }
 
-# whole FILE: nothing but whole records without bodies, as record.h has them.
+# whole FILE: only whole records without bodies, as record.h defines them.
 whole() {
     local string='"([^"\\]|\\.)*"' ms='[0-9]+\.[0-9]{3}' record
     record='^\{"v":2,"run":"[0-9a-f]{16}","id":"[0-9a-f]{32}","seq":[0-9]+,'
@@ -176,7 +175,7 @@ whole() {
     [ ! -s "$1" ] || [ -z "$(tail -c 1 "$1")" ]
 }
 
-# distinct FILE MEMBER: how many values it has.
+# distinct FILE MEMBER: the number of its distinct values.
 distinct() {
     sed -E "s/.*\"$2\":\"?([^,\"]*).*/\\1/" "$1" | sort -u | wc -l |
         tr -d ' '

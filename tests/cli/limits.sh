@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# limits.sh WEIR - what this machine does not have is never a host's fault; and
-# values that no run can use are refused at its start.
+# limits.sh WEIR - what this machine lacks is never a host's fault; and values
+# that no run can use are rejected at its start.
 . "$(dirname "$0")/lib.sh"
 plan 13
 serve
@@ -15,7 +15,7 @@ within() {
     local limit=$1
     shift
     code=0
-    # Those that this shell has inherited would count.
+    # Descriptors that this shell has inherited would count.
     (for fd in 3 4 5 6 7 8 9 10 11 251; do eval "exec $fd>&-"; done
         ulimit -n "$limit" && exec timeout 120 "$weir" "$@") >out 2>err \
         </dev/null || code=$?
@@ -47,7 +47,7 @@ ok "idle workers hold no open file" all is "$code" 0 -- \
 within 16 show template --scale 0.01
 ok "a scenario that needs more open files is rejected before it begins" \
     all is "$code" 3 -- says "files must be open"
-# many NAME ARGUMENT...: the most workers there can be, and 20 jobs.
+# many NAME ARGUMENT...: the largest number of workers, and 20 jobs.
 many() {
     local name=$1
     shift
@@ -62,7 +62,7 @@ many() {
 many "16,384 workers can be asked for" -n 20 --base "$base"
 many "16,384 workers can call the program's own server"
 
-# ---- what runs out meanwhile ----
+# ---- resources that run out during a run ----
 
 attempts() { sed -nE 's/.*"attempts":([0-9]+).*/\1/p' "$1" | sort -u; }
 if prlimit --nofile >/dev/null 2>&1; then
@@ -124,7 +124,7 @@ else
         "a sanitizer takes memory of its own"
 fi
 
-# ---- refused at the start ----
+# ---- rejected at the start ----
 
 refused=0
 for how in '' --dry-run; do

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# manual.sh WEIR - that help, manual page and completion tell the same.
+# manual.sh WEIR - that help, manual page and completion agree.
 root=$(cd "$(dirname "$0")/../.." && pwd)
 . "$(dirname "$0")/lib.sh"
 plan 15

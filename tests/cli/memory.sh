@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 python3 -c 'import resource' 2>/dev/null || skip_all "there is no python3"
 (ulimit -v 600000 && "$weir" --version) >/dev/null 2>&1 ||
-    skip_all "a sanitizer takes memory of its own"
+    skip_all "a sanitizer takes additional memory"
 plan 3
 count=${COUNT:-300000}
 awk -v n="$count" 'BEGIN { for (i = 0; i < n; i++)
@@ -13,7 +13,7 @@ awk -v n="$count" 'BEGIN { for (i = 0; i < n; i++)
 awk -v n="$count" 'BEGIN { for (i = 0; i < n; i++)
     printf "{\"v\":1,\"id\":\"%016x%016x\",\"url\":\"x\",\"ok\":true}\n",
         i * 7919, i }' >done
-# More than the window holds: what it takes is there however long a list is.
+# More jobs than the window holds: its memory is used however long a list is.
 few=20000
 head -n "$few" list >few
 head -n "$few" done >little
@@ -26,7 +26,7 @@ subprocess.run(sys.argv[1:], check=False)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 END
 }
-# each MORE LESS: bytes for each line.
+# each MORE LESS: bytes per line.
 each() { echo $((($1 - $2) * 1024 / (count - few))); }
 
 # A shard that is one job in a thousand or less: the window stays empty.

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# nested.sh WEIR - the scenario `nested`, ten times as fast or so. What was
-# measured is never less than what was predicted; how much more it may be is
-# the machine's business, so nobody asks.
+# nested.sh WEIR - the scenario `nested`, ten times as fast or so. A
+# measured time is never less than predicted; how much more it may be depends
+# on the machine and is not checked.
 . "$(dirname "$0")/lib.sh"
 plan 26
 
-# only_whole: what was printed is whole lines, these and no others.
+# only_whole: the output consists of whole lines of the known forms.
 only_whole() {
     local s='[0-9]+\.[0-9]{2} s' name='[a-z]+'
     local three="\[$name, $name, $name\]"
@@ -34,18 +34,18 @@ only_whole() {
     all is "$(lines out)" 144 -- test -z "$(tail -c 1 out)"
 }
 
-# part TITLE: the lines behind the one that begins so, to the next title.
+# part TITLE: the lines after the one that begins with TITLE, up to the next.
 part() {
     awk -v title="$1" '/^[^ ]/ { here = index($0, title) == 1; next }
         here' out
 }
-# times TITLE WORD: name|predicted|measured of each that said so.
+# times TITLE WORD: name|predicted|measured of each line with WORD.
 times() {
     part "$1" | sed -nE \
         "s/^  $2 +([a-z]+) +([0-9.]+) s +([0-9.]+) s\$/\\1|\\2|\\3/p"
 }
-# early: of lines whose last two times are predicted and measured, those in
-# which it took less.
+# early: of lines whose last two times are predicted and measured, those whose
+# measured time is less.
 early() {
     sed -nE 's/^(.*[^0-9.])([0-9.]+) s +([0-9.]+) s$/\2 \3 \1/p' |
         awk '$2 + 0.001 < $1 + 0'
@@ -53,8 +53,8 @@ early() {
 predicted() {
     times "$1" bye | LC_ALL=C sort -t '|' -k 1,1 | cut -d '|' -f 1,2 | xargs
 }
-# whole_party TITLE FIRST SECOND: nobody of the second party of an evening
-# comes before everybody of the first has left.
+# whole_party TITLE FIRST SECOND: no guest of the second party of an evening
+# comes before all guests of the first have left.
 in_series() {
     part "$1" | awk -v first=" $2 " -v second=" $3 " '
         $1 == "bye" && index(first, " " $2 " ") { left++ }
@@ -102,7 +102,8 @@ ok "one worker runs no guest earlier than predicted" \
     all is "$(part "the same groups on one" | early)" "" -- \
     is "$(lists "the same groups on one")" "$evenings"
 
-# grown: max, predicted and measured at once, threads, and name of each pool.
+# grown: for each pool its maximum, the predicted and measured peaks of running
+# jobs, its threads and its name.
 n=' +([0-9]+)'
 grown() {
     sed -nE "s/^  ([a-z_(), ]+)$n$n$n$n .*/\\2 \\3 \\4 \\5 \\1/p" out
@@ -132,7 +133,7 @@ ok "sections that share a permit begin one after another" \
     at_least "$(slots Two | cut -d ' ' -f 3)" 0.4 -- \
     is "$(grep -E '^  all  ' out | early)" ""
 
-# What needs a while that no machine takes for nothing.
+# Parts that need more time, so that they work on slow machines.
 run show nested --part growth --scale 0.4
 ok "jobs that block make a pool grow, whether they declare it or not" \
     is "$(grown | awk '$1 > 2 && !/computes/ && $3 > 2' | wc -l | tr -d ' ')" 4
@@ -145,8 +146,8 @@ ok "a submit that waits is accepted once there is room" \
     "accepted accepted refused gave up accepted" -- is "$(early <out)" ""
 # Slowly: the closest two are half a second apart.
 run show nested --part abandon --scale 1
-# late: of delays over 5.5 s: how many were abandoned, and of those how many
-# ended before the same one that does not listen.
+# late: of the delays over 5.5 s, how many were abandoned, and how many of those
+# ended before the same job that ignores the stop.
 late() {
     awk '$2 == "abandoned" && $1 > 5.5 { n++; before += $5 < $9 }
         END { print n, before }' out

@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: MIT
 # nginx.sh WEIR - a thousand files from a real server, some missing.
 . "$(dirname "$0")/lib.sh"
-# Debian keeps it where only root looks.
+# Debian installs it outside an ordinary user's PATH.
 nginx=$(PATH=$PATH:/usr/sbin command -v nginx) || skip_all "there is no nginx"
 
-# Its workers may be another user, who must get in.
+# Its workers may run as another user, which must have access.
 chmod 755 "$dir"
 mkdir files temp
 for i in $(seq 1000); do
     [ $((i % 10)) -eq 0 ] || echo "this is file $i" >"files/$i.txt"
 done
 
-# nginx cannot be asked for a port that is free, so try some.
+# nginx cannot choose a free port, so try some.
 up() { exec 8<>"/dev/tcp/127.0.0.1/$port" && exec 8>&-; } 2>/dev/null
 for _ in 1 2 3 4 5 6 7 8 9 10; do
     port=$((20000 + RANDOM))

@@ -39,7 +39,7 @@ if curl --version 2>/dev/null | grep -q IDN; then
     done
     ok "$idn" all is "$code" 0 -- grep -q 'xn--bcher-kva\.example' out
 else
-    skip "$idn" "no curl whose features could be asked, or without IDN"
+    skip "$idn" "no curl that reports its features, or one without IDN"
 fi
 http_proxy=$base run run -q -o - http://example.invalid/status/203
 ok "http_proxy sets the proxy" is "$code" 0
@@ -116,11 +116,11 @@ ok "the long names of the options take effect" \
 head -n 7 list >seven
 run run -i seven -r 10 --burst 3 -o burst
 took=$(sed -nE 's/^  took +([0-9.]+) s$/\1/p' err)
-# Of seven starts four come at their slots, one of them late (gate.h).
+# Of seven starts four come at their ticks, one of them late (gate.h).
 ok "--burst allows a burst of that size and no more" \
     all is "$code" 0 -- at_least "$took" 0.3
 if python3 -c pass 2>/dev/null; then
-    # A listener whose line is full does not answer.
+    # A listener whose backlog is full does not respond.
     python3 -c '
 import socket, time
 s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(0)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# progress.sh WEIR - what is seen of a run: on a terminal, elsewhere, after it.
+# progress.sh WEIR - what a run shows on a terminal, elsewhere and at its end.
 . "$(dirname "$0")/lib.sh"
 plan 29
 unset NO_COLOR
@@ -37,7 +37,7 @@ ok "--color always takes precedence over NO_COLOR" grep -q $'\033' err
 
 # ---- on a terminal ----
 
-# script_run ARGUMENTS...: on a terminal; file tty has all that it was sent.
+# script_run ARGUMENTS...: run it on a terminal; file tty has its output.
 script_run() {
     local words=
     for word in "$weir" "$@"; do words+=" '$word'"; done
@@ -68,9 +68,9 @@ fi
 
 # A terminal whose screen can be read.
 if tmux -V >/dev/null 2>&1; then
-    screens=0 # a tmux of its own for each: one that ends is still there
+    screens=0 # a separate tmux for each: one that ends lingers
     mux() { tmux -L "weir$$.$screens" -f /dev/null "$@"; }
-    # shown LINE: what is on a line of the screen, or on all.
+    # shown LINE: the text of one line of the screen, or of all.
     shown() { mux capture-pane -p -t 0; }
     see() { shown | grep -qE "$1"; }
     begin() { # COLUMNS COMMAND

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# report.sh WEIR - what results files say, of one run or of many.
+# report.sh WEIR - reports on the results files of one run or of several.
 . "$(dirname "$0")/lib.sh"
 plan 23
 serve
@@ -84,7 +84,7 @@ run report esc
 ok "control characters of a record do not reach the terminal" \
     all is "$(grep -c "$(printf '\033')" out)" 0 -- \
     grep -qF 'a\x1b[31m' out
-# With a member that is much too long in one record, the others are reported.
+# If one record has an overlong member, the other records are reported.
 long=$(head -c 1048576 /dev/zero | tr '\0' a)
 record() { # URL [MEMBERS]
     printf '{"v":1,"id":"%032d","url":"%s","ok":true,"status":200%s}\n' \

@@ -65,8 +65,8 @@ ok "a line has at most 16 MiB, and a URL in it 64 KiB" \
     says "list:2: longer than 16 MiB" -- \
     says "list:3: a URL is longer than 65,536 bytes" -- \
     is "$(record 'r["bytes_sent"]')" 10000000
-# Reading is faster than what is read: 100 bodies of 3 MB would be 300 MB. One
-# of them takes all places of this window.
+# Reading is faster than sending: 100 bodies of 3 MB would be 300 MB. One of
+# them takes all places of this window.
 for i in $(seq 100); do echo "{\"url\":\"$S/many?$i\",\"body_file\":\"big\"}"
 done >list
 head -c 3000000 /dev/zero >big
@@ -81,7 +81,7 @@ if (ulimit -v 600000 && "$weir" --version) >/dev/null 2>&1; then
         all is "$code" 0 -- is "$(lines bodies)" 100 -- at_least 60 "$(cat most)"
 else
     skip "bodies that are read ahead use bounded memory" \
-        "a sanitizer takes memory of its own"
+        "a sanitizer takes additional memory"
 fi
 
 # ---- headers ----
@@ -187,7 +187,7 @@ else
         "SIGINT is ignored here"
 fi
 
-# ---- what came ----
+# ---- responses ----
 
 run run -q -o - --body full "$S/packed?gzip=1&h=Content-Type:%20text/plain"
 ok "a compressed body is decoded, and the record says what it was" \

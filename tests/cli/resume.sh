@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# resume.sh WEIR - going on after an end of any kind.
+# resume.sh WEIR - continuing a run after any kind of end.
 . "$(dirname "$0")/lib.sh"
 plan 34
 serve
 good=$base/status/200
 
-# urls FILE: those it has records of, sorted.
+# urls FILE: the URLs of its records, sorted.
 urls() { sed -E 's/.*"url":"([^"]*).*/\1/' "$1" | sort; }
 
 for i in $(seq 300); do echo "$good?$i"; done >list
@@ -91,8 +91,8 @@ ok "--dry-run reads and checks and creates no file" \
 
 # ---- what makes two jobs the same ----
 
-# twice NAME FIRST... -- SECOND...: run with the first options, then go on with
-# the second ones; says how many jobs were done the second time.
+# twice NAME FIRST... -- SECOND...: run with the first options, then resume with
+# the second ones; prints how many jobs ran the second time.
 twice() {
     local first=()
     rm -f same

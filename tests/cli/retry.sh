@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# retry.sh WEIR - what is tried again, how often, when, and what is not.
+# retry.sh WEIR - which failures are retried, how often and when.
 answers=$(cd "$(dirname "$0")" && pwd)/answers.py
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$answers")/answers.sh"
 int_works || skip_all "SIGINT is ignored here"
 plan 37
 serve
-# attempts FILE: of its records, in order of their place in the list.
+# attempts FILE: the attempts of its records, in order of the list.
 attempts() {
     sed -E 's/.*"seq":([0-9]+),.*"attempts":([0-9]+),.*/\1 \2/' "$1" |
         sort -n | cut -d ' ' -f 2 | xargs
@@ -127,7 +127,7 @@ run run -q -o - "$S/reset?reset=1&times=1" "$S/closed?close=1&times=1" \
     "$S/cut?cut=1&times=1"
 ok "a connection that is reset, closed or cut is retried" \
     all is "$code" 0 -- is "$(attempts out)" "2 2 2"
-# To close a connection with bytes unread resets it.
+# Closing a connection with unread bytes resets it.
 for how in reset close; do
     rm -f port
     python3 -c '

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# run.sh WEIR - runs that go well, and those whose answers or disks do not.
+# run.sh WEIR - runs that succeed, and runs with bad answers or full disks.
 . "$(dirname "$0")/lib.sh"
 plan 21
 serve
@@ -52,7 +52,7 @@ ok "the user and password appear nowhere" \
     all is "$(lines out)" 1 -- test -z "$(grep -E 'joe|secret' out err)"
 run run -r 10 -j 8 -o - "$base"/status/20{0,1,2,3,4,5,6}
 took=$(sed -nE 's/^  took +([0-9.]+) s$/\1/p' err)
-# Six periods, less one: the first slot may be used late, which does not delay
+# Six periods, less one: the first tick may be used late, which does not delay
 # the others (gate.h).
 ok "seven starts at ten a second take no less than 0.5 s" \
     all is "$code" 0 -- at_least "$took" 0.5

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# serve.sh WEIR - the loopback server, asked by hand.
+# serve.sh WEIR - the loopback server, with hand-made requests.
 . "$(dirname "$0")/lib.sh"
 plan 22
 serve

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# signals.sh WEIR - more or fewer at once while it runs; room for open files.
+# signals.sh WEIR - changing the concurrency of a run; limits of open files.
 . "$(dirname "$0")/lib.sh"
 int_works || skip_all "SIGINT is ignored here"
 plan 12
 serve
 for i in $(seq 30); do echo "$base/delay/0.3?$i"; done >list
 
-more() { # UNTIL: by one at a time
+more() { # UNTIL: raise it one by one
     await has_lines more 1
     for n in $(seq 3 "$1"); do
         kill -USR1 "$pid"

@@ -62,13 +62,13 @@ mkfifo results
 exec 7<>results
 start run -q -i fast -o results
 read -r _ <&7 # one record, and no more
-# Wherever it stands by now, pressing it again and again must end it.
+# Wherever the program is by now, repeated Ctrl-C must end it.
 while kill -INT "$pid" 2>/dev/null; do sleep 0.1; done
 ended
 exec 7<&-
 ok "a second Ctrl-C ends a run whose results are not read" is "$code" 130
 
-# The same for what it says: nobody reads standard error.
+# The same for its messages: nothing reads standard error.
 mkfifo errors
 exec 7<>errors
 set -m
@@ -82,7 +82,7 @@ ended
 exec 7<&-
 ok "a second Ctrl-C ends a run whose standard error is not read" is "$code" 130
 
-# What a shell starts with & has SIGINT ignored.
+# A shell starts background commands with SIGINT ignored.
 printf '%s\n' "$base/status/200" "$base/delay/0.5" >two
 (trap '' INT && exec "$weir" run -q -j 2 -i two -o nohup.ndjson) &
 pid=$!

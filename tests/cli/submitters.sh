@@ -9,7 +9,7 @@ limits() {
     sed -nE 's/^  ([a-z ,]+[a-z]) +([0-9.]+) s +([0-9.]+) s$/\1|\2|\3/p' out
 }
 
-# only_whole: what was printed is whole lines, these and no others.
+# only_whole: the output consists of whole lines of the known forms.
 only_whole() {
     local time='[0-9]+\.[0-9]{2} s' come='input [0-3], '
     come+="$time: got at $time"
@@ -29,12 +29,12 @@ only_whole() {
     all is "$(lines out)" 17 -- test -z "$(tail -c 1 out)"
 }
 
-# column N: delay and input of each result, in the order they were handed out.
+# column N: delay and input of each result, in the order of delivery.
 column() {
     sed -nE 's/^  input (.*)    input (.*)$/\1|\2/p' out | cut -d '|' -f "$1" |
         sed -E 's/^([0-9]), ([0-9.]+) s.*/\2 \1/' | xargs
 }
-# had N: when each was there, and its delay.
+# had N: the time and delay of each result.
 had() {
     sed -nE 's/^  input (.*)    input (.*)$/\1|\2/p' out | cut -d '|' -f "$1" |
         sed -E 's/^[0-9], ([0-9.]+) s: got at ([0-9.]+) s/\2 \1/'

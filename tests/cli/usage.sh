@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# usage.sh WEIR - help, and what is refused before anything is done.
+# usage.sh WEIR - help, and usage errors that are rejected before anything runs.
 . "$(dirname "$0")/lib.sh"
 plan 35
 
@@ -24,7 +24,7 @@ code=0
 "$weir" --help >/dev/full 2>err || code=$?
 ok "help that cannot be written ends with 3" is "$code" 3
 
-# refused NAME SAID ARGUMENTS...: exit code 2, and it says what.
+# refused NAME SAID ARGUMENTS...: expect exit code 2 and the message.
 refused() {
     local name=$1 said=$2
     shift 2

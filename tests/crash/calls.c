@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * calls.c - SIGKILL at every file call of a writer.
  *
- *   calls [all]              all: tell at the end what was tried
+ *   calls [all]              all: report at the end what was tried
  *
  * A child recovers a file, writes records and closes; it is killed before its
- * first file call, after it, and where it writes amid it; then the next child
- * at its second, and so on until one comes to its end. The linker puts the
- * killer between the writer and its seam to the system, so no moment is left
- * to chance. After each kill the file is looked at, and recovered.
+ * first file call, after it, and if it writes, in the middle of it; then the
+ * next child at its second call, and so on until a child finishes. The linker
+ * puts the killer between the writer and its seam to the system, so no moment
+ * is left to chance. After each kill the file is examined and recovered.
  */
 #define _GNU_SOURCE 1
 #include <weir/writer.h>
@@ -63,7 +63,8 @@ static void die(void)
         pause();
 }
 
-/* Call at the begin of a file call. Returns whether to die at its end. */
+/* Call this at the beginning of a file call. Returns whether the process must
+ * die at its end. */
 static bool begin(void)
 {
     bool now = atomic_fetch_add(&calls, 1) + 1 == kill_at;
@@ -151,7 +152,7 @@ int __wrap_weir_sys_fsync(int fd)
 
 /* ---- the child ---- */
 
-/* Recover and write; each record that was flushed is told by a byte. */
+/* Recover and write; report each flushed record by a byte. */
 static void write_all(int pipe_fd, enum weir_sync sync)
 {
     struct weir_writer *writer;
@@ -174,7 +175,7 @@ static void write_all(int pipe_fd, enum weir_sync sync)
     _exit(0);
 }
 
-/* Run one. Returns whether it was killed; *flushed is what it told. */
+/* Run a child. Returns whether it was killed; *flushed is what it reported. */
 static bool run_child(enum weir_sync sync, size_t *flushed)
 {
     char told[RECORDS + 1];
@@ -202,7 +203,7 @@ static bool run_child(enum weir_sync sync, size_t *flushed)
     return false;
 }
 
-/* Recover once more and append, in a child, as this process is to have no
+/* Recover once more and append, in a child, as this process must not have
  * threads. */
 static void recover(size_t torn)
 {
@@ -260,7 +261,7 @@ static void start_with(const char *tail)
     unlink(torn_path);
 }
 
-/* Whether `bytes` end like this. */
+/* Whether `bytes` ends like this. */
 static bool ends_with(const char *bytes, size_t count, const char *tail,
                       size_t tail_bytes)
 {
@@ -268,9 +269,9 @@ static bool ends_with(const char *bytes, size_t count, const char *tail,
            memcmp(bytes + count - tail_bytes, tail, tail_bytes) == 0;
 }
 
-/* The lines of the start, whole records, all that were flushed among them,
- * and behind them the beginning of one; or the tail of the start, which else
- * is kept. */
+/* Check that the file holds the initial lines and whole records, including all
+ * that were flushed, followed by the beginning of one record or by the initial
+ * tail, which otherwise must have been saved. */
 static void check(const char *tail, size_t flushed)
 {
     static char file[ROOM], torn[ROOM], after[ROOM];
@@ -328,7 +329,7 @@ static void at_every_call(const char *tail, enum weir_sync sync)
     }
     printf("# %u kills\n", kills);
     tried += kills;
-    /* Each record has a call of its own at least. */
+    /* There is at least one call per record. */
     EXPECT(kills > MOMENTS * RECORDS);
     unlink(path);
     unlink(torn_path);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * crash.c - SIGKILL a process that writes records, again and again.
  *
- *   crash [KILLS [SEED]]     300 kills, and a seed of the moment's choice
+ *   crash [KILLS [SEED]]     300 kills and a random seed by default
  *
- * A child opens the file with recovery, which mends what the child before it
+ * A child opens the file with recovery, which repairs what the previous child
  * left, and appends numbered records until it is killed at a random moment:
- * mostly amid its writes, one time in four at any time from its start on, so
- * while it recovers too. Through a pipe it tells what it was told: that the
- * file is open, and how many records are written. After each kill the parent
- * reads the file. Records are a function of the seed and their number, so it
- * knows every byte there may be. It has no threads itself, so that its
- * children may have some.
+ * mostly during its writes, one time in four at any time from its start on,
+ * hence also during recovery. Through a pipe it reports what the writer has
+ * returned: that the file is open, and how many records are written. After
+ * each kill the parent reads the file. Records are a function of the seed and
+ * their number, so the parent knows every byte there may be. It has no threads
+ * itself, so that its children may have some.
  *
  * Half of the kills are of writers that never sync, the others of writers
  * that sync at each flush or each batch.
@@ -31,27 +31,28 @@
 
 #define KILLS_QUICK 300
 #define RECORD_MAX ((size_t)60 * 1024)
-#define RECORD_ROOM (RECORD_MAX + 64) /* with what is around it */
-#define FILE_MAX ((size_t)4 << 20) /* bytes; then a new file is begun */
+#define RECORD_ROOM (RECORD_MAX + 64) /* with number and checksum */
+#define FILE_MAX ((size_t)4 << 20) /* bytes; after that a new file is begun */
 
-/* What a child tells. Smaller than PIPE_BUF, so whole or not there. */
+/* The message of a child. It is smaller than PIPE_BUF, so it arrives whole or
+ * not at all. */
 struct news {
     enum { OPENED = 1, WRITTEN = 2 } what;
     uint64_t number; /* bytes cut off at open; records in the file */
 };
 
-/* What is known of the file between two children. */
+/* What the parent knows of the file between two children. */
 struct known {
-    uint64_t records;   /* whole ones */
+    uint64_t records;   /* whole records */
     size_t bytes;       /* of these */
-    size_t tail_bytes;  /* behind them */
+    size_t tail_bytes;  /* after them */
     size_t torn_bytes;  /* size of FILE.torn */
     unsigned char tail[RECORD_ROOM];
 };
 
 struct counts {
     unsigned torn;      /* kills that left a torn record */
-    unsigned early;     /* before the child said that the file is open */
+    unsigned early;     /* before the child reported that the file is open */
     uint64_t records;
 };
 
@@ -81,8 +82,8 @@ static uint64_t below(uint64_t *state, uint64_t bound)
 
 /* ---- records ---- */
 
-/* Make a record: its number, a checksum of what follows, and up to 60 KB of
- * letters. Returns its length, with the newline. */
+/* Create a record: its number, a checksum of the rest, and up to 60 KB of
+ * letters. Returns its length including the newline. */
 static size_t make_record(uint64_t number, char record[RECORD_ROOM])
 {
     static const size_t most[] = { 1,    100,        1000,
@@ -92,7 +93,7 @@ static size_t make_record(uint64_t number, char record[RECORD_ROOM])
     char *body = record + 34, head[40];
     uint64_t sum = count;
 
-    /* Eight letters at once: a child should spend its time writing. */
+    /* Eight letters per step: a child should spend its time writing. */
     for (size_t i = 0; i < count; i += 8) {
         uint64_t letters = next_random(&state) & UINT64_C(0x0f0f0f0f0f0f0f0f);
 
@@ -158,7 +159,7 @@ static void write_until_killed(int pipe_fd, uint64_t number, unsigned kill_no)
 
 /* ---- the parent: killing ---- */
 
-/* The moment is what is random here; nothing waits for anything. */
+/* Only the moment is random here; nothing is synchronised. */
 static void pass_time(uint64_t ns)
 {
     struct timespec t = { .tv_nsec = (long)ns };
@@ -166,7 +167,7 @@ static void pass_time(uint64_t ns)
     nanosleep(&t, NULL);
 }
 
-/* Take in the next news. Returns false where the pipe is at its end. */
+/* Read the next message. Returns false at the end of the pipe. */
 static bool hear(int pipe_fd, bool *opened, uint64_t *torn, uint64_t *written)
 {
     struct news news;
@@ -184,7 +185,7 @@ static bool hear(int pipe_fd, bool *opened, uint64_t *torn, uint64_t *written)
     return true;
 }
 
-/* Run a child and kill it, and find out what it told. */
+/* Run a child, kill it, and read what it reported. */
 static void run_child(unsigned kill_no, bool *opened, uint64_t *torn,
                       uint64_t *written)
 {
@@ -218,8 +219,8 @@ static void run_child(unsigned kill_no, bool *opened, uint64_t *torn,
 
 /* ---- the parent: checking ---- */
 
-/* A file's bytes from `from` on, to be freed; 0 bytes where it ends before,
- * or is not there. */
+/* A file's bytes from `from` on, which the caller frees; 0 bytes if the file
+ * ends before or is missing. */
 static char *file_get(const char *name, size_t from, size_t *bytes)
 {
     int fd = open(name, O_RDONLY);
@@ -245,8 +246,8 @@ static size_t size_of(const char *name)
     return stat(name, &st) == 0 ? (size_t)st.st_size : 0;
 }
 
-/* Go through records from *number on, moving it. Returns how many bytes the
- * whole ones take; what is behind must be the beginning of the next one, or
+/* Check records from *number on, and advance it. Returns how many bytes the
+ * whole records take; what follows must be the beginning of the next one, or
  * nothing. */
 static size_t check_records(const char *bytes, size_t count, uint64_t *number)
 {
@@ -268,8 +269,8 @@ static size_t check_records(const char *bytes, size_t count, uint64_t *number)
     }
 }
 
-/* What the last child found torn is at the end of FILE.torn now, or, where it
- * was killed early, still where it was. */
+/* The tail that the last child found torn is at the end of FILE.torn now, or,
+ * if the child was killed early, still in the file. */
 static void check_tail_kept(bool opened, uint64_t torn, const char *file,
                             size_t bytes)
 {
@@ -284,7 +285,7 @@ static void check_tail_kept(bool opened, uint64_t torn, const char *file,
         EXPECT(memcmp(saved, known.tail, saved_bytes) == 0);
     if (opened || bytes < want)
         EXPECT_INT(saved_bytes, want);
-    /* Not cut yet: then nothing has been written either. */
+    /* Not cut yet: then nothing has been written. */
     if (!opened && bytes != 0)
         EXPECT(bytes == want && memcmp(file, known.tail, want) == 0);
     known.torn_bytes = all;
@@ -312,7 +313,7 @@ static void check_file(bool opened, uint64_t torn, uint64_t written)
     free(file);
 }
 
-/* Check a file once more from its first byte, and begin anew. */
+/* Check a file once more from its first byte, and begin a new one. */
 static void check_all(void)
 {
     uint64_t number = 0;
@@ -349,7 +350,7 @@ static void kill_loop(void)
     printf("# %u kills left a torn record, %u came before the file was open; "
            "%llu whole records; seed %llu\n", counts.torn, counts.early,
            (unsigned long long)counts.records, (unsigned long long)seed);
-    /* Else the loop has shown nothing. */
+    /* Otherwise the loop has shown nothing. */
     EXPECT(counts.torn > 0 || kills < KILLS_QUICK);
 }
 
@@ -359,7 +360,7 @@ static const struct tap_case cases[] = {
       "tail", kill_loop },
 };
 
-/* Returns 0 where it is no number. */
+/* Returns 0 if it is not a number. */
 static bool number(const char *text, uint64_t *value)
 {
     char *end;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# run.sh BUILD [KILLS] - all of the crash tests of a build folder, with so many
-# random kills (10,000): some minutes.
+# run.sh BUILD [KILLS] - run the crash tests of a build folder in full, with
+# KILLS random kills (10,000). Takes some minutes.
 set -u
 build=${1:?which build folder?}
 status=0

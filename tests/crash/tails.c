@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * tails.c - recovery of every file that a crash may leave.
  *
- *   tails [all]              all: every one of them; else a choice
+ *   tails [all]              all: every such file; else a selection
  *
  * A trace of records is written through the writer, then cut at every byte,
- * and behind the cut may stand zeros or garbage, as after a power cut. Each
- * such file is opened with recovery, by what writer.h says: whole lines stay,
- * what follows the last newline is kept in FILE.torn, and its size is told.
- * Then a record is appended. Files lie in /dev/shm where that is there.
+ * and zeros or garbage may follow the cut, as after a power failure. Each such
+ * file is opened with recovery and must be as writer.h says: whole lines stay,
+ * what follows the last newline is saved in FILE.torn, and its size is
+ * reported. Then a record is appended. Files are in /dev/shm if that exists.
  */
 #define _GNU_SOURCE 1
 #include <weir/writer.h>
@@ -22,9 +22,9 @@
 #include <unistd.h>
 
 #define ZEROS_MAX 4096 /* a page */
-#define BLOCK ((size_t)64 * 1024) /* what the writer reads at once */
+#define BLOCK ((size_t)64 * 1024) /* the block size of the writer's reads */
 
-static bool all; /* of the files, not a choice */
+static bool all; /* every file, not a selection */
 static char path[300], torn_path[320];
 static char *trace;        /* as the writer wrote it */
 static size_t trace_bytes;
@@ -44,7 +44,7 @@ static void file_set(const char *bytes, size_t count)
     unlink(torn_path);
 }
 
-/* Whether a file has these bytes and others behind them; NULL: no others. */
+/* Whether a file has these bytes followed by `others`; NULL: by nothing. */
 static bool file_is(const char *name, const char *want, size_t bytes,
                     const char *behind)
 {
@@ -61,7 +61,7 @@ static bool file_is(const char *name, const char *want, size_t bytes,
 
 /* ---- one file ---- */
 
-/* Open what a crash left with recovery, and append. */
+/* Open the file that a crash left, with recovery, and append. */
 static void try_file(const char *bytes, size_t count)
 {
     static const char next[] = "{\"the\":\"next\"}\n";
@@ -96,8 +96,8 @@ static void try_file(const char *bytes, size_t count)
 
 /* ---- what a crash leaves ---- */
 
-/* Go through every byte, or, where not all are wanted, by steps that have no
- * divisor in common with the sizes around. */
+/* Step through every byte, or if not all are wanted, by steps that have no
+ * common divisor with the sizes in use. */
 static size_t step(size_t choice)
 {
     return all ? 1 : choice;
@@ -109,8 +109,8 @@ static void every_prefix(void)
         try_file(trace, cut);
 }
 
-/* The long records end around the borders of what is read at once: cuts
- * there, and around every record's end. */
+/* The long records end around the boundaries of the blocks that are read: cut
+ * there, and around the end of every record. */
 static void long_prefixes(void)
 {
     for (size_t cut = small_bytes; cut <= trace_bytes; cut++) {
@@ -123,7 +123,7 @@ static void long_prefixes(void)
     }
 }
 
-/* The size of the file came to the disk, and the bytes did not. */
+/* The size of the file reached the disk, and the bytes did not. */
 static void zeros_behind(void)
 {
     static const size_t zeros[] = { 1, 2, 7, 511, 512, 513, 4095, 4096 };
@@ -156,7 +156,7 @@ static void zeros_instead(void)
     }
 }
 
-/* Bytes of any kind; with newlines among them lines end there. */
+/* Random bytes; if there are newlines among them, lines end there. */
 static void garbage_behind(void)
 {
     static const size_t lengths[] = { 1, 3, 64, 512, 4096 };
@@ -178,8 +178,8 @@ static void garbage_behind(void)
     }
 }
 
-/* A block of the disk in the midst of the file was not written: nothing can
- * tell, and every line that is whole stays, as does what the hole is in. */
+/* A block in the middle of the file was not written: this cannot be detected,
+ * and every whole line stays, also the one with the hole. */
 static void hole_inside(void)
 {
     const size_t size = 512;

@@ -24,7 +24,7 @@ struct copy {
 #undef COPY_FIELD
 };
 
-/* Load a copy whose names nobody else sees. */
+/* Load a copy whose names no other object sees. */
 static inline struct copy copy_load(const char *path)
 {
     struct copy copy = { .handle = dlopen(path, RTLD_NOW | RTLD_LOCAL) };

@@ -156,7 +156,7 @@ static void signals_stay_the_hosts(void)
 
 static void no_signal_is_raised(void)
 {
-    /* By a pipe without a reader, and by a file that may not grow. */
+    /* Write to a pipe without a reader, and to a file that may not grow. */
     struct sigaction mine = { .sa_handler = catch }, pipe_was, size_was;
     struct rlimit was, limit;
     struct weir_writer *writer;
@@ -198,7 +198,8 @@ static void no_signal_is_raised(void)
 
 static void signals_reach_the_host(void)
 {
-    /* Sent to the process: they find the one thread that is not ours. */
+    /* The signals are sent to the process and reach the one thread that is not
+     * the library's. */
     struct sigaction mine = { .sa_handler = catch }, was;
     struct objects g;
 
@@ -209,7 +210,7 @@ static void signals_reach_the_host(void)
     objects_work(&g, 100);
     for (int i = 1; i <= 100; i++) {
         REQUIRE(kill(getpid(), SIGUSR1) == 0);
-        AWAIT(atomic_load(&caught) == i); /* if not here, then nowhere */
+        AWAIT(atomic_load(&caught) == i); /* caught by this thread or by none */
     }
     EXPECT_INT(weir_group_wait(g.group, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&g.ran), 100);
@@ -220,8 +221,9 @@ static void signals_reach_the_host(void)
 
 /* ---- fork ---- */
 
-/* In a child, while the parent is at work: what waits or starts says so, and
- * everything can be freed. Returns how often it was otherwise. */
+/* In a child, while the parent is busy: calls that would wait or start
+ * something return -ECHILD, and everything can be freed. Returns the number of
+ * calls that did otherwise. */
 static int in_a_child(void *arg)
 {
     struct objects *g = arg;
@@ -241,7 +243,7 @@ static int in_a_child(void *arg)
     bad += weir_group_next(g->group, &r, WEIR_FOREVER) != -ECHILD;
     bad += weir_group_wait(g->group, WEIR_FOREVER) != -ECHILD;
     bad += weir_group_cancel(g->group, WEIR_EVERY, -ECANCELED) != -ECHILD;
-    for (int i = 0; i < 3 && err == 0; i++) /* two may find it open */
+    for (int i = 0; i < 3 && err == 0; i++) /* two jobs may race */
         err = weir_gate_acquire(g->gate, 0, WEIR_FOREVER);
     bad += err != -ECHILD;
     bad += weir_queue_take(g->queue, &item, WEIR_FOREVER) != -ECHILD;
@@ -254,8 +256,8 @@ static int in_a_child(void *arg)
     return bad;
 }
 
-/* Become another program, as a shell's child does. Returns 0 if that has no
- * descriptor of the library's. */
+/* Execute another program, as a shell's child does. Returns 0 if it inherits no
+ * descriptor of the library. */
 static int execute(void *arg)
 {
     char count[16];
@@ -266,7 +268,7 @@ static int execute(void *arg)
     return 99;
 }
 
-/* Lines of the file, each a number that was not there before. */
+/* Count the lines of the file, each of which must be a new number. */
 static int whole_lines(const char *path, int jobs)
 {
     FILE *in = fopen(path, "r");
@@ -315,7 +317,7 @@ static void a_child_executes(void)
     forks_under_load(execute);
 }
 
-/* A job may fork too, and so may what it calls: system(), posix_spawn(). */
+/* A job may fork, and so may functions it calls: system(), posix_spawn(). */
 static int fork_in_job(struct weir_context *cx, void *arg)
 {
     (void)cx;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * test_plugin.c - the library as a plug-in has it: loaded, used and
- * unloaded, again and again; twice in a process; and in a program that has
- * functions of the same names.
+ * test_plugin.c - the library as a plug-in: loaded, used and unloaded again
+ * and again; twice in a process; and in a program that has functions of the
+ * same names.
  *
  * Its argument is the shared library. */
 #include "copy.h"
@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-/* Sanitizers map memory of their own for each thread and library. */
+/* Sanitizers map additional memory for each thread and library. */
 #if defined(__SANITIZE_ADDRESS__) || defined(TESTS_TSAN)
 #define SANITIZED 1
 #elif defined(__has_feature)
@@ -23,13 +23,13 @@
 #endif
 
 #define ROUNDS 1000
-#define WARM   100 /* rounds until the C library has what it keeps */
+#define WARM   100 /* rounds until the C library has allocated what it keeps */
 
 static const char *library;
 
-/* ---- what a process has ---- */
+/* ---- resources of the process ---- */
 
-/* Entries of a folder of /proc; -1 where there is none. */
+/* Entries of a folder of /proc; -1 if there is none. */
 static long entries(const char *folder)
 {
     DIR *dir = opendir(folder);
@@ -43,7 +43,7 @@ static long entries(const char *folder)
     return count;
 }
 
-/* Mappings of the process; of these, those of the library alone if asked. */
+/* Mappings of the process; if asked, only those of the library. */
 static long mappings(const char *of)
 {
     FILE *maps = fopen("/proc/self/maps", "r");
@@ -103,7 +103,7 @@ static void loaded_again_and_again(void)
         SKIP("no /proc");
         return;
     }
-    a_life(); /* with the first thread a sanitizer starts its own */
+    a_life(); /* with the first thread a sanitizer starts its own thread */
     descriptors = entries("/proc/self/fd");
     threads = entries("/proc/self/task");
     for (int i = 0; i < ROUNDS; i++) {
@@ -112,14 +112,14 @@ static void loaded_again_and_again(void)
             mapped = mappings(NULL);
     }
     EXPECT_INT(entries("/proc/self/fd"), descriptors);
-    /* A thread that was joined may still be on its way out. */
+    /* The kernel may show a joined thread a moment longer. */
     AWAIT(entries("/proc/self/task") == threads);
-    /* The C library may keep a stack or an arena more; a leak of any one
-     * thing in each round would be 899 mappings. */
+    /* The C library may keep another stack or arena; a leak in each round would
+     * be 899 mappings. */
     printf("# %ld mappings after %d rounds, %ld after %d\n", mapped, WARM,
            mappings(NULL), ROUNDS);
     EXPECT(SANITIZED || mappings(NULL) <= mapped + 32);
-    /* Nothing it registered anywhere keeps it loaded. */
+    /* Nothing it has registered keeps it loaded. */
     EXPECT_INT(mappings("libweir"), 0);
 }
 
@@ -153,7 +153,8 @@ static int use_the_other(struct weir_context *cx, void *arg)
         .count = sizeof(elements), .size = 1 });
 }
 
-/* In a job of a copy: nest in it, which needs its worker's own help. */
+/* In a job of a copy: wait for a nested group, which requires that its worker
+ * helps. */
 static int nest(struct weir_context *cx, void *arg)
 {
     struct two *two = arg;
@@ -164,7 +165,7 @@ static int nest(struct weir_context *cx, void *arg)
             .array = elements, .count = sizeof(elements), .size = 1 });
 }
 
-/* A copy of the library's file, which the loader takes for another one. */
+/* A copy of the library's file, which the loader treats as another library. */
 static void copy_file(const char *from, const char *to)
 {
     char buffer[65536];
@@ -197,8 +198,8 @@ static void two_at_once(void)
     for (int i = 0; i < 2; i++)
         two[i] = (struct two){ .mine = &copies[i], .other = &copies[1 - i],
             .pool = pools[1 - i] };
-    /* By turns: two jobs that wait for each other's only worker are not
-     * what is asked. */
+    /* One after the other: this case is not about two jobs that wait for each
+     * other's only worker. */
     for (int i = 0; i < 2; i++) {
         for (int n = 0; n < 100; n++) {
             EXPECT_INT(copies[i].weir_pool_submit(pools[i],
@@ -211,7 +212,7 @@ static void two_at_once(void)
         EXPECT_INT(copies[i].weir_pool_wait(pools[i], WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&two[i].ran), 2000);
     }
-    /* One goes while the other is at work. */
+    /* One copy is unloaded while the other is busy. */
     EXPECT_INT(copies[1].weir_pool_submit(pools[1], &(struct weir_job){
         .fn = nest, .arg = &two[1] }, 1, WEIR_FOREVER), 1);
     copies[0].weir_pool_destroy(pools[0]);
@@ -224,10 +225,10 @@ static void two_at_once(void)
     EXPECT_INT(unlink(path), 0);
 }
 
-/* ---- beside functions of the same names ---- */
+/* ---- functions of the same names in the program ---- */
 
-/* As a program has them that holds another version of the library and shows
- * its own names to what it loads. */
+/* Like a program that contains another version of the library and exports its
+ * names to what it loads. */
 static atomic_int strangers_called;
 
 static int stranger(void)
@@ -279,7 +280,8 @@ static void beside_strangers(void)
     struct weir_pool *pool;
     struct two two;
 
-    /* The program's are found first, or this case shows nothing. */
+    /* The program's functions are found first; otherwise this case shows
+     * nothing. */
     REQUIRE(dlsym(RTLD_DEFAULT, "weir_group_create") != NULL);
     copy = copy_load(library);
     REQUIRE(copy.weir_pool_create(&pool, &(struct weir_pool_options){

@@ -13,8 +13,7 @@
  *       return endure_run(cases, 1, argc, argv, "pools made and closed");
  *   }
  *
- * With --full everything is done so often as rounds() is told, else a
- * fiftieth of that. */
+ * With --full rounds() returns its argument, else a fiftieth of it. */
 #ifndef WEIR_TESTS_ENDURE_H
 #define WEIR_TESTS_ENDURE_H
 
@@ -26,7 +25,7 @@
 #include <unistd.h>
 
 static int endure_full;
-static uint64_t endure_count; /* of rounds asked for */
+static uint64_t endure_count; /* of requested rounds */
 
 static inline uint64_t rounds(uint64_t all)
 {
@@ -39,7 +38,7 @@ static inline uint64_t rounds(uint64_t all)
 /* Descriptors, threads and resident size, which must not grow. */
 struct flat {
     int files, threads; /* before */
-    long first_kb, most_kb; /* after the first tenth, and from there on */
+    long first_kb, most_kb; /* after the first tenth, and the largest since */
 };
 
 static inline struct flat flat_begin(void)
@@ -48,7 +47,7 @@ static inline struct flat flat_begin(void)
                           .threads = entries("/proc/self/task") };
 }
 
-/* To be called in each round; looks at the size 64 times. */
+/* Call this in each round; it reads the size 64 times. */
 static inline void flat_look(struct flat *flat, uint64_t round, uint64_t all)
 {
     uint64_t step = all / 64 + 1;
@@ -64,11 +63,11 @@ static inline void flat_look(struct flat *flat, uint64_t round, uint64_t all)
         flat->most_kb = now;
 }
 
-/* Nothing is left. A leak of a few bytes a round is more than what stacks
- * and the heap's own lists are touched for the first time late. */
+/* Expect that nothing is left. A leak of a few bytes a round would exceed the
+ * pages of stacks and heap lists that are first touched late. */
 static inline void flat_end(const struct flat *flat)
 {
-    /* A thread that was joined can stand in /proc a moment longer. */
+    /* A joined thread can stay in /proc a moment longer. */
     AWAIT(entries("/proc/self/task") <= flat->threads);
     EXPECT_INT(entries("/proc/self/fd"), flat->files);
     if (!SIZE_IS_OURS || flat->first_kb == 0)
@@ -84,8 +83,8 @@ static inline void *note_thread(void *arg)
     return NULL;
 }
 
-/* A sanitizer starts a thread of its own with the first: it belongs to those
- * that are there before. */
+/* A sanitizer starts another thread together with the first one; that thread is
+ * part of the initial state. */
 static inline void start_first_thread(void)
 {
     pthread_t thread;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * endure_cycles.c - objects made, used and closed, over and over: neither
- * descriptors nor threads nor memory are left. */
+ * endure_cycles.c - objects are created, used and closed again and again, and
+ * no descriptors, threads or memory are left behind. */
 #define _GNU_SOURCE 1
 #include "endure.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * endure_fork.c - a busy process forks: whatever a thread of the parent's was
- * in the middle of, each call of the child's returns, those that would wait,
- * close or start something with -ECHILD; everything can be destroyed there,
- * and the parent goes on. */
+ * endure_fork.c - a busy process forks: whatever a thread of the parent was
+ * in the middle of, each call of the child returns, with -ECHILD if it would
+ * wait, close or start something; the child can destroy everything, and the
+ * parent goes on. */
 #define _GNU_SOURCE 1
 #include "endure.h"
 
@@ -56,7 +56,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* What needs no waiting may be done or refused, but comes back. */
+/* Calls that need not wait may succeed or fail, but must return. */
 static bool returned(ssize_t result)
 {
     return result == 0 || result == -ECHILD || result == -EAGAIN ||
@@ -74,7 +74,7 @@ static int in_the_child(void *arg)
     int bad = 0;
 
     (void)arg;
-    alarm(60); /* who hangs is killed */
+    alarm(60); /* a child that hangs is killed */
     bad += weir_pool_submit(s.pool, &one, 1, WEIR_FOREVER) != -ECHILD;
     bad += weir_pool_wait(s.pool, WEIR_FOREVER) != -ECHILD;
     bad += weir_pool_run(s.pool, WEIR_FOREVER) != -ECHILD;
@@ -105,7 +105,7 @@ static int in_the_child(void *arg)
 static void fork_while_busy(void)
 {
 #if defined(TESTS_TSAN)
-    SKIP("its own locks may be held by threads that the child has not");
+    SKIP("the child may inherit locked locks of the thread sanitizer");
 #else
     const struct weir_bytes key = weir_text("a key");
     struct flat flat = flat_begin();
@@ -123,7 +123,7 @@ static void fork_while_busy(void)
         .item_bytes = sizeof(uint64_t), .capacity = 8 }) == 0);
     REQUIRE(weir_writer_open(&s.writer, &(struct weir_writer_options){
         .path = "/dev/null", .capacity = 16 }) == 0);
-    /* From here on nobody allocates: not every allocator bears a fork. */
+    /* From here on no thread allocates: not every allocator supports fork(). */
     REQUIRE(weir_table_put(s.table, key, key) == 0);
     for (int i = 0; i < THREADS; i++)
         threads[i] = start(work, NULL);
@@ -157,7 +157,7 @@ static void fork_while_busy(void)
 
 static struct {
     struct weir_queue *queue;
-    char *page;           /* whoever touches it stays there */
+    char *page;           /* a thread that touches it is stopped there */
     int entered[2], go[2]; /* pipes */
 } c;
 
@@ -215,8 +215,8 @@ static int put_in_child(void *arg)
     return bad;
 }
 
-/* Fork while another thread is in the middle of a copy: it copies from, or
- * to, a page that is not there, and stays in the handler of that. */
+/* Fork while another thread is in the middle of a copy: it copies from or to an
+ * inaccessible page and stays in the signal handler. */
 static void fork_while_copying(void *(*copy)(void *), int (*child)(void *))
 {
     struct sigaction action = { .sa_handler = stay }, before;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * endure_memory.c - ten million jobs, items and updates in a resident size
- * that stays the same; so do descriptors and threads. */
+ * endure_memory.c - ten million jobs, items and updates with a constant
+ * resident size and constant numbers of descriptors and threads. */
 #define _GNU_SOURCE 1
 #include "endure.h"
 
@@ -156,7 +156,7 @@ static int add_one(void *user, void *value, size_t bytes)
     return 0;
 }
 
-/* A window of keys moves along, so that keys come and go all the time. */
+/* A window of keys moves along, so that keys come and go continually. */
 static void table(void)
 {
     enum { KEYS = 1000 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * endure_storm.c - a signal a millisecond to every thread of the process,
- * with a handler and without SA_RESTART, while the host's threads wait in
- * every call that can: each comes back when what it waits for has come, or at
- * its deadline, and not before; and nothing else goes wrong meanwhile. */
+ * with a handler and without SA_RESTART, while application threads wait in
+ * every call that can: each call returns when its event has occurred or at its
+ * deadline, and not before; and nothing else fails in the meantime. */
 #define _GNU_SOURCE 1
 #include "endure.h"
 
@@ -21,7 +21,7 @@ static struct {
     sem_t job_runs, job_ends;
     atomic_bool released;
     atomic_bool over; /* the storm */
-    atomic_ulong signals[16]; /* taken, by each waiting thread */
+    atomic_ulong signals[16]; /* received, by each waiting thread */
 } s;
 
 static _Thread_local int me = -1; /* a waiting thread's number */
@@ -33,7 +33,7 @@ static void on_signal(int number)
         atomic_fetch_add(&s.signals[me], 1);
 }
 
-/* A signal to every thread there is, but this. */
+/* Send a signal to every other thread. */
 static void *storm(void *arg)
 {
     const struct timespec pause = { 0, 1000000 };
@@ -49,7 +49,7 @@ static void *storm(void *arg)
             long thread = strtol(entry->d_name, NULL, 10);
 
             if (thread > 0 && thread != self)
-                syscall(SYS_tgkill, pid, thread, SIGUSR1); /* if it is there */
+                syscall(SYS_tgkill, pid, thread, SIGUSR1); /* if it exists */
         }
         closedir(dir);
         nanosleep(&pause, NULL);
@@ -57,7 +57,7 @@ static void *storm(void *arg)
     return NULL;
 }
 
-/* ---- those who wait ---- */
+/* ---- the waiting threads ---- */
 
 static int64_t take(int64_t deadline)
 {
@@ -107,7 +107,7 @@ static int64_t await_pool(int64_t deadline)
     return weir_pool_wait(s.pool, deadline);
 }
 
-static int64_t lend(int64_t deadline)
+static int64_t run_caller(int64_t deadline)
 {
     return weir_pool_run(s.lent, deadline);
 }
@@ -137,12 +137,12 @@ static int64_t flush(int64_t deadline)
 }
 
 static int64_t (*const waits[])(int64_t deadline) = {
-    take, put, await_join, enter, submit, await_pool, lend, await_group,
+    take, put, await_join, enter, submit, await_pool, run_caller, await_group,
     next, write_one, flush
 };
 enum { WAITS = sizeof(waits) / sizeof(waits[0]) };
 
-/* Wait in one call until its deadline, then until it is let go. */
+/* Wait in one call until its deadline, then until the event. */
 static void *wait_in(void *arg)
 {
     int64_t deadline = weir_after(20 * WEIR_MS);
@@ -159,7 +159,7 @@ static void *wait_in(void *arg)
     return NULL;
 }
 
-/* ---- what they wait for ---- */
+/* ---- the events they wait for ---- */
 
 static int stay(struct weir_context *cx, void *arg)
 {
@@ -195,7 +195,7 @@ static void make_all(void)
     REQUIRE(weir_group_submit(s.group, &job, 1, WEIR_NO_WAIT) == 1);
     latch_wait(&s.job_runs);
     latch_wait(&s.job_runs);
-    /* A pipe that nobody reads from, full, and a buffer behind it. */
+    /* A full pipe that is not read, and a full buffer before it. */
     REQUIRE(pipe(s.pipe) == 0);
     REQUIRE(fcntl(s.pipe[1], F_SETPIPE_SZ, 4096) > 0);
     REQUIRE(weir_writer_open(&s.writer, &(struct weir_writer_options){
@@ -216,14 +216,15 @@ static void *drain(void *arg)
     return NULL;
 }
 
-/* Let everybody go. */
+/* Cause every event. */
 static void release(pthread_t *reader)
 {
     int item = 1;
 
     atomic_store(&s.released, true);
     EXPECT_INT(weir_queue_put(s.empty, &item, WEIR_FOREVER), 0);
-    for (int i = 0; i < 2; i++) { /* what was there, and what was put */
+    /* the item that was there and the one that was put */
+    for (int i = 0; i < 2; i++) {
         EXPECT_INT(weir_queue_take(s.full, &item, WEIR_FOREVER), 0);
         weir_queue_done(s.full, 1);
     }
@@ -295,5 +296,5 @@ int main(int argc, char **argv)
 
     REQUIRE(sigaction(SIGUSR1, &action, NULL) == 0);
     return ENDURE_RUN(cases, argc, argv,
-                      "signals to each of 11 threads that wait");
+                      "signals to each of 11 waiting threads");
 }

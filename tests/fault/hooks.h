@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * hooks.h - put before each source of the core that tests of faults use, by
- * the compiler, so that inject.h reaches moments in which no call to the
- * system is made: who announces itself in a park calls inject_wait_prepared()
- * before it looks whether it must sleep, and a weak compare-and-swap fails for
- * no reason, as C allows, where inject_cas_fails() says so. In a program
- * without inject.c, which has these, nothing is different. */
+ * hooks.h - included by the compiler before each source of the core that the
+ * fault tests use, so that inject.h reaches moments at which no call to the
+ * system is made. prepare_wait() of an event count calls
+ * inject_wait_prepared() before the thread checks whether it must sleep, and a
+ * weak compare-and-swap fails spuriously, as C allows, if inject_cas_fails()
+ * returns 1. A program without inject.c, which defines both, is unchanged. */
 #ifndef WEIR_TESTS_MOMENT_H
 #define WEIR_TESTS_MOMENT_H
 

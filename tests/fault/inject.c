@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * inject.c - the wrappers behind inject.h.
+ * inject.c - the wrappers that inject.h describes.
  *
- * Built with large files (Meson's default) glibc's headers turn open into
- * open64 and so on. Both names are wrapped, and both call the function that
- * has a 64-bit off_t.
+ * With large files (Meson's default) glibc's headers turn open into open64
+ * and so on. Both names are wrapped, and both call the function that has a
+ * 64-bit off_t.
  */
 #define _GNU_SOURCE 1
 #include "inject.h"
@@ -213,8 +213,8 @@ static bool is_due(unsigned long at, int times, unsigned long call)
     return at != 0 && (call == at || (times == INJECT_ALWAYS && call > at));
 }
 
-/* Count a call; the errno it shall fail with, or 0; `*bytes`, if not NULL,
- * is lowered where it shall be short. */
+/* Count a call. Returns the errno it must fail with, or 0, and lowers `*bytes`,
+ * if not NULL, if the call must be short. */
 static int count_call(enum inject_kind kind, size_t *bytes)
 {
     struct plan *plan = &plans[kind];
@@ -340,7 +340,7 @@ int __real_sem_wait(sem_t *sem);
 int __wrap_sem_wait(sem_t *sem);
 int __real_sem_timedwait(sem_t *sem, const struct timespec *until);
 int __wrap_sem_timedwait(sem_t *sem, const struct timespec *until);
-/* Not every system has this one; then nobody calls it. */
+/* Not every system has this function; then nothing calls it. */
 __attribute__((weak)) int __real_sem_clockwait(sem_t *sem, clockid_t clock,
                                                const struct timespec *until);
 int __wrap_sem_clockwait(sem_t *sem, clockid_t clock,
@@ -398,7 +398,8 @@ int __wrap_close(int fd)
 
     if (error == 0)
         return __real_close(fd);
-    __real_close(fd); /* as Linux does: gone even if it failed */
+    /* as on Linux: the descriptor is gone even if close fails */
+    __real_close(fd);
     errno = error;
     return -1;
 }

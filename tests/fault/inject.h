@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * inject.h - make a call to the system fail, by the linker and not by the
- * product: --wrap=NAME turns every reference of the program's own objects to
- * NAME into one to __wrap_NAME, which is in inject.c.
+ * inject.h - make calls to the system fail. The linker does this, and not the
+ * library: --wrap=NAME turns every reference to NAME from an object of the
+ * program into one to __wrap_NAME, which is in inject.c.
  *
- * Linked against a static library of the core (see meson.build beside this
- * for the list of flags: one -Wl,--wrap=NAME for each function below).
+ * The program is linked against a static library of the core; meson.build in
+ * this folder has the flags, one -Wl,--wrap=NAME for each function below.
  *
  *   inject_reset();                                 all calls work, counts 0
  *   inject_fail(INJECT_WRITEV, 3, ENOSPC, INJECT_ONCE);  the 3rd from now
@@ -13,8 +13,8 @@
  *   inject_calls(INJECT_WRITEV)                     calls since the reset
  *   inject_hits()                                   of these, interfered with
  *
- * A sweep lets every fallible call fail in turn, until one run through is
- * not interfered with any more:
+ * A sweep lets every fallible call fail in turn, until a run is no longer
+ * interfered with:
  *
  *   for (unsigned long k = 1; ; k++) {
  *       inject_reset();
@@ -24,9 +24,9 @@
  *           break;
  *   }
  *
- * The test's own calls to the same functions count too: arm last. Any
- * thread may call; arming is for one thread at a time. One fault and one
- * short transfer can be armed for each kind.
+ * The test's own calls to the same functions also count: arm last. Any
+ * thread may call these functions, but only one thread at a time may arm. One
+ * fault and one short transfer can be armed for each kind.
  */
 #ifndef WEIR_TESTS_INJECT_H
 #define WEIR_TESTS_INJECT_H
@@ -56,10 +56,10 @@ enum inject_kind {
     INJECT_ATTR_INIT,  /* pthread_attr_init: ENOMEM */
     INJECT_THREAD,     /* pthread_create: EAGAIN */
     INJECT_KINDS,
-    INJECT_ANY = INJECT_KINDS, /* a call of whatever kind above */
+    INJECT_ANY = INJECT_KINDS, /* a call of any kind above */
 
-    /* Those that fail by a broken promise of the system's or the caller's
-     * only, or that may be interrupted. */
+    /* Calls that fail only if the system or the caller breaks a promise, or
+     * that may be interrupted. */
     INJECT_CLOCK,      /* clock_gettime: EINVAL */
     INJECT_CPU_CLOCK,  /* pthread_getcpuclockid: ENOENT */
     INJECT_SEM_POST,   /* sem_post: EOVERFLOW */
@@ -79,56 +79,57 @@ enum inject_times {
     INJECT_ALWAYS /* that call and every later one of its kind */
 };
 
-/* Let every call work, and count from zero. */
+/* Let every call work, and reset the counts to zero. */
 void inject_reset(void);
 
-/* Let the at-th call of a kind from the reset on (1: the first) fail with
- * `error`, or with the one named above where that is 0. */
+/* Let the at-th call of a kind since the reset (1: the first) fail with
+ * `error`, or if that is 0, with the error named above. */
 void inject_fail(enum inject_kind kind, unsigned long at, int error,
                  enum inject_times times);
 
 /* Let the at-th call of INJECT_WRITE, INJECT_WRITEV or INJECT_PREAD move at
- * most `bytes` bytes. 0 makes it say that it moved none. With INJECT_ADVISE
- * and 0, let it say that it did what it has not done. */
+ * most `bytes` bytes. With 0 it returns that it moved none. With INJECT_ADVISE
+ * and 0 the call returns success without having done anything. */
 void inject_short(enum inject_kind kind, unsigned long at, size_t bytes,
                   enum inject_times times);
 
-/* Tell the calls of a kind, or with INJECT_ANY of all, since the reset. */
+/* Return the number of calls of a kind since the reset, or with INJECT_ANY of
+ * all calls. */
 unsigned long inject_calls(enum inject_kind kind);
 
-/* Tell how many calls were failed or shortened since the reset. */
+/* Return how many calls were made to fail or shortened since the reset. */
 unsigned long inject_hits(void);
 
-/* Tell how many blocks of memory there are that were not freed yet. */
+/* Return the number of blocks of memory that were not freed yet. */
 long inject_blocks(void);
 
-/* Let fstat() say that every file is of this type, S_IFDIR or another; 0: what
- * it is. inject_reset() takes it back. */
+/* Let fstat() report this type for every file, S_IFDIR or another; 0: the true
+ * type. inject_reset() restores that. */
 void inject_file_type(unsigned type);
 
 /* Let the system have this many processors, with neither an affinity mask nor
- * control groups; 0: as many as it has. inject_reset() takes it back. */
+ * control groups; 0: as many as it has. inject_reset() restores that. */
 void inject_processors(long count);
 
-/* Have `fn` called once, by whoever makes the at-th call of a kind from now
- * on, before that call. */
+/* Call `fn` once before the at-th call of a kind from now on, on the thread
+ * that makes it. */
 void inject_before(enum inject_kind kind, unsigned long at,
                    void (*fn)(void *arg), void *arg);
 
-/* Have `fn` called once, by this thread, when it is next about to unlock a
- * mutex: what happens between two steps of a call that holds a lock. */
+/* Call `fn` once on this thread when it is next about to unlock a mutex: an
+ * event between two steps of a call that holds a lock. */
 void inject_at_unlock(void (*fn)(void *arg), void *arg);
 
-/* Have `fn` called once, by this thread, when it has next announced itself in
- * a park and has not yet looked whether it must sleep: what others do in that
- * moment. Of the core that moment.h is put before. */
+/* Call `fn` once on this thread after its next prepare_wait() on an event
+ * count, before it checks whether it must sleep: what other threads do at that
+ * moment. This needs a core that hooks.h is included before. */
 void inject_at_prepare_wait(void (*fn)(void *arg), void *arg);
 
-/* Let weak compare-and-swaps of that core fail, but for every n-th; 0 or 1:
- * none does. inject_reset() takes it back. */
+/* Let all weak compare-and-swaps of that core fail except every n-th; 0 or 1:
+ * none fails. inject_reset() restores that. */
 void inject_cas_failures(unsigned n);
 
-/* Tell what a kind is called, for a message. */
+/* Return the name of a kind, for a message. */
 const char *inject_name(enum inject_kind kind);
 
 #endif

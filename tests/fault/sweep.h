@@ -7,25 +7,26 @@
 #include "process.h"
 #include "run.h"
 
-/* The result an injected fault may lead to: success, where the product can
- * do without, or the usual error of one of the calls. */
+/* The result that an injected fault may lead to: success if the library can do
+ * without the call, or the usual error of one of the calls. */
 static inline int is_usual(int err)
 {
     return err == 0 || err == -ENOMEM || err == -EAGAIN || err == -ENOSPC ||
            err == -ENOSYS;
 }
 
-/* A thread that has been joined can stand in /proc a moment longer. */
+/* A joined thread can stay in /proc a moment longer. */
 static inline void expect_nothing_left(int threads, int files)
 {
     AWAIT(entries("/proc/self/task") <= threads);
     EXPECT_INT(entries("/proc/self/fd"), files);
 }
 
-static unsigned long sweep_faults; /* made so far by the sweeps */
+static unsigned long sweep_faults; /* injected so far by the sweeps */
 
-/* Run a scenario until none of its calls is left to fail: the first call
- * alone, the second alone, and so on. It returns 0 if all went well. */
+/* Run a scenario with its first call failing, then with only its second call
+ * failing, and so on, until no call is left. The scenario returns 0 if nothing
+ * failed. */
 static inline void sweep(int (*scenario)(int), int arg)
 {
     int threads = entries("/proc/self/task");
@@ -40,14 +41,14 @@ static inline void sweep(int (*scenario)(int), int arg)
         expect_nothing_left(threads, files);
         sweep_faults += inject_hits();
     } while (inject_hits() > 0);
-    /* It swept something, and some of it mattered. */
+    /* The sweep injected faults, and some of them had an effect. */
     EXPECT(k > 3);
     EXPECT(failed > 1);
     inject_reset();
 }
 
-/* The same for the calls of each kind, from the first on, from the second on,
- * and so on. */
+/* The same for each kind of call with all calls failing from the first on, from
+ * the second on, and so on. */
 static inline void sweep_for_good(int (*scenario)(int), int arg)
 {
     int threads = entries("/proc/self/task");
@@ -67,8 +68,8 @@ static inline void sweep_for_good(int (*scenario)(int), int arg)
     inject_reset();
 }
 
-/* As TAP_RUN, and tell how much was made to fail. In the end all memory is
- * free again; before that a group may leave some to its pool. */
+/* Like TAP_RUN, and report how many calls were made to fail. In the end all
+ * memory is free; before that a group may leave some to its pool. */
 static inline int sweep_run(const struct tap_case *cases, size_t count)
 {
     long blocks = inject_blocks();
@@ -76,7 +77,7 @@ static inline int sweep_run(const struct tap_case *cases, size_t count)
 
     REQUIRE(failed || inject_blocks() == blocks);
     printf("# tally: fault sweep | calls to the system that fail, once and "
-           "for good | %lu | %d | 0\n", sweep_faults, failed);
+           "from then on | %lu | %d | 0\n", sweep_faults, failed);
     return failed;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_fault_core.c - queue, gate and pool while every call to the system
- * fails in turn, once and for good. */
+ * test_fault_core.c - queue, gate, group and pool while every call to the
+ * system fails in turn, for once or permanently. */
 #define _GNU_SOURCE 1
 #include "asleep.h"
 #include "sweep.h"
@@ -44,8 +44,8 @@ static void drop(void *arg, int reason)
     atomic_fetch_add(&dropped, 1);
 }
 
-/* Make a pool, use it, close it. Whatever fails, what was accepted ends,
- * each hook that started stops, and no thread is left. */
+/* Create a pool, use it, close it. Whatever fails, every accepted job ends,
+ * worker_stop runs for each worker_start, and no thread is left. */
 static int pool_scenario(int workers_min)
 {
     struct weir_pool *pool = (struct weir_pool *)&pool;
@@ -112,7 +112,7 @@ static int exit_thread(struct weir_context *cx, void *arg)
 
 static void no_replacement_thread(void)
 {
-    /* Of three workers two end: the third goes on. */
+    /* Two of three workers end: the third goes on. */
     struct weir_pool *pool;
 
     atomic_store(&ran, 0);
@@ -125,7 +125,7 @@ static void no_replacement_thread(void)
             .fn = i < 2 ? exit_thread : count }, 1, WEIR_FOREVER), 1);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 60);
-    EXPECT(inject_hits() >= 2); /* they are asked for again */
+    EXPECT(inject_hits() >= 2); /* their start is retried */
     weir_pool_destroy(pool);
     inject_reset();
 }
@@ -200,7 +200,7 @@ static void stop_when_told(void *user, int index, void *local)
     latch_wait(&stop_goes);
 }
 
-/* Have so many jobs blocked at once, of `all`. */
+/* Have `blocked` of `all` jobs blocked simultaneously. */
 static void block_some(struct weir_pool *pool, int at_once, int all)
 {
     submit_block(pool, all);
@@ -213,8 +213,8 @@ static void block_some(struct weir_pool *pool, int at_once, int all)
         latch_wait(&block_runs);
 }
 
-/* Make a pool that has to grow. Two threads are there from the start, or one
- * where the pool is content with that. */
+/* Create a pool that has to grow. It starts with two threads, or with one if
+ * the pool accepts fewer. */
 static int growing_scenario(int workers_min)
 {
     struct weir_pool *pool = (struct weir_pool *)&pool;
@@ -270,13 +270,13 @@ struct starved {
     sem_t open_now;
 };
 
-/* Let the system have threads again, when this thread is told. */
+/* Let threads be started again, once `open_now` is posted. */
 static void *make_room(void *arg)
 {
     struct starved *s = arg;
 
     latch_wait(&s->open_now);
-    while (inject_hits() < 3) /* when it was refused more than once */
+    while (inject_hits() < 3) /* when more than one start has failed */
         sched_yield();
     inject_reset();
     return NULL;
@@ -333,14 +333,14 @@ static void starved_group(struct starved *s)
     EXPECT_INT(weir_group_wait(s->group, WEIR_FOREVER), 0);
 }
 
-/* There are three jobs, and no room for a fourth. */
+/* There are three jobs, and no thread for a fourth. */
 static void starved_submit(struct starved *s)
 {
     EXPECT_INT(weir_pool_submit(s->pool, &(struct weir_job){ .fn = count }, 1,
                                 WEIR_FOREVER), 1);
 }
 
-static void starved_task(struct starved *s)
+static void starved_deferred(struct starved *s)
 {
     EXPECT_INT(weir_pool_submit(s->pool, &(struct weir_job){ .fn = count,
                     .priority = WEIR_HIGH }, 1, WEIR_FOREVER), 1);
@@ -355,15 +355,15 @@ static void starved_watcher(struct starved *s)
 static void starving(void)
 {
     void (*const waits[])(struct starved *s) = { starved_wait, starved_close,
-        starved_group, starved_submit, starved_task, starved_watcher };
+        starved_group, starved_submit, starved_deferred, starved_watcher };
     struct starved s;
 
     for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++)
         starve(&s, waits[i]);
 }
 
-/* One job sleeps inside the pool, and nobody else is in a call: it wakes up to
- * ask. */
+/* One job sleeps inside the pool, and no other thread is in a call: the job
+ * wakes up to retry. */
 static sem_t slept_enough;
 
 static int sleep_until_stopped(struct weir_context *cx, void *arg)
@@ -412,7 +412,7 @@ static int try_again_later(struct weir_context *cx, void *arg)
     return inject_hits() < 5 ? WEIR_RERUN : 0;
 }
 
-/* However many jobs end meanwhile. */
+/* However many jobs end in the meantime. */
 static void asked_with_pauses(void)
 {
     struct weir_pool *pool;
@@ -430,14 +430,15 @@ static void asked_with_pauses(void)
         .fn = try_again_later }, 1, WEIR_FOREVER), 1);
     while (inject_hits() < 5)
         (void)workers_of(pool);
-    /* After 10, 20, 40 and 80 ms. */
+    /* Retries come after 10, 20, 40 and 80 ms. */
     EXPECT(weir_now() - began >= 150 * WEIR_MS);
     inject_reset();
     latch_open(&block_ends);
     weir_pool_destroy(pool);
 }
 
-/* weir_pool_set() and a job that ends its thread find none: then too. */
+/* Also if the start fails for weir_pool_set() and for a job that ends its
+ * thread. */
 static void fixed_pools_ask(void)
 {
     struct weir_pool *pool;
@@ -468,7 +469,7 @@ static void fixed_pools_ask(void)
     AWAIT(workers_of(pool) == 3);
     weir_pool_destroy(pool);
 
-    /* One that was content with fewer is, until it is set. */
+    /* A pool that accepted fewer threads keeps them until weir_pool_set(). */
     inject_reset();
     inject_fail(INJECT_THREAD, 3, 0, INJECT_ALWAYS);
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
@@ -481,8 +482,8 @@ static void fixed_pools_ask(void)
     weir_pool_destroy(pool);
 }
 
-/* A spare thread that ends finds that another has left the reserve meanwhile,
- * and no room to put one there. It is to go on as a new thread. */
+/* A standby worker that ends finds that another one has become active meanwhile
+ * and that no new one can be started. It must continue as a new thread. */
 static void no_thread_to_come_back(void)
 {
     struct weir_pool *pool;
@@ -495,12 +496,12 @@ static void no_thread_to_come_back(void)
         .workers = 1, .workers_max = 3, .idle_ns = WEIR_MS,
         .worker_stop = stop_when_told }) == 0);
     block_some(pool, 3, 3);
-    AWAIT(atomic_load(&stops) == 1); /* it ends, and takes its time */
+    AWAIT(atomic_load(&stops) == 1); /* it is ending, and blocks in its hook */
     submit_block(pool, 2);
     for (int i = 0; i < 2; i++)
         latch_wait(&block_runs);
     inject_fail(INJECT_THREAD, 1, 0, INJECT_ALWAYS);
-    /* Two are blocked, and there is nobody for the third. */
+    /* Two jobs are blocked, and there is no thread for the third. */
     submit_block(pool, 1);
     latch_open(&stop_goes);
     AWAIT(workers_of(pool) == 2);
@@ -518,8 +519,8 @@ static void no_thread_to_come_back(void)
         continue;
 }
 
-/* The threads of a pool end one by one, and the last hope is one that has
- * been started and cannot begin. */
+/* The threads of a pool end one by one, and the last one has been started but
+ * fails to begin. */
 static sem_t hope_starts, hope_fails;
 
 static int fail_when_told(void *user, int index, void **local)
@@ -548,7 +549,8 @@ static void no_worker_began(void)
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
         .workers = 1, .workers_max = 2,
         .worker_start = fail_when_told }) == 0);
-    /* The first is not replaced; the spare one puts another in reserve. */
+    /* The first thread is not replaced; the standby worker starts another
+     * one. */
     inject_fail(INJECT_THREAD, inject_calls(INJECT_THREAD) + 1, 0,
                 INJECT_ONCE);
     EXPECT_INT(weir_pool_submit(pool, &(struct weir_job){
@@ -601,7 +603,7 @@ static void end_the_block(void *pool)
     while (stats.succeeded == 0);
 }
 
-/* The watcher has seen that a job is blocked, and has not counted it. */
+/* The watcher has found that a job is blocked and has not counted it yet. */
 static void ended_as_it_was_seen(void)
 {
     struct weir_pool *pool;
@@ -629,7 +631,7 @@ static void ended_as_it_was_seen(void)
     inject_reset();
 }
 
-/* A semaphore that is made of others has a condition variable instead. */
+/* The fallback semaphore has a condition variable instead. */
 static unsigned long semaphores(void)
 {
     return inject_calls(INJECT_SEM_INIT) + inject_calls(INJECT_COND_INIT);
@@ -649,7 +651,7 @@ static unsigned long semaphores_of(int workers)
     return semaphores() - before;
 }
 
-/* Of threads there is but one, but contexts are made for all. */
+/* There is only one thread, but contexts are created for all. */
 static void many_processors(void)
 {
     const int most = 16384; /* as pool.h says */
@@ -691,7 +693,7 @@ static void without_a_fork_mark(void)
     inject_reset();
     inject_fail(INJECT_ADVISE, 1, 0, INJECT_ALWAYS);
     told_in_child(2);
-    /* A system that takes any advice and forgets it, as an emulator may. */
+    /* A system that accepts any advice and ignores it, as an emulator may. */
     inject_short(INJECT_ADVISE, 1, 0, INJECT_ALWAYS);
     told_in_child(1);
 }
@@ -762,7 +764,7 @@ static int gate_in_child(void *arg)
     struct weir_pool *pool;
     int bad = 0;
 
-    /* A pool of the child's own has no way through it either. */
+    /* A pool that the child creates cannot pass the gate either. */
     bad += weir_pool_create(&pool, &(struct weir_pool_options){
         .workers = WEIR_NONE }) != 0;
     bad += weir_pool_submit(pool, &(struct weir_job){ .fn = count,
@@ -801,7 +803,7 @@ static void gate_locked_at_fork(void)
 /* ---- errors of one call each ---- */
 
 struct estate {
-    long blocks; /* before there was any of it */
+    long blocks; /* before anything was created */
     struct weir_queue *queue;
     struct weir_gate *gate;
     struct weir_pool *pool;
@@ -908,7 +910,8 @@ static void no_semaphore(void)
     weir_gate_destroy(gate);
 }
 
-/* A ring has one for who takes, one for who puts, and one for who naps. */
+/* A ring has an event count for takers, one for putters, and one for putters
+ * that wait for half of the places. */
 static void any_semaphore(void)
 {
     long blocks = inject_blocks();
@@ -941,7 +944,7 @@ static void group_without_memory(void)
     weir_pool_destroy(pool);
 }
 
-/* In a pool with a worker_start its workers alone run elements. */
+/* In a pool with a worker_start only workers run elements. */
 static int no_local(void *user, int index, void **local)
 {
     (void)user;
@@ -1039,8 +1042,8 @@ static int each_of_five(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* The pool is full of the job that calls, so the elements wait for the gate
- * inside it: until it opens, or the pool is closed. */
+/* The calling job fills the pool, so the elements wait for the gate inside the
+ * call until the gate opens or the pool is closed. */
 static void each_while_held(void)
 {
     static const struct { int mode, result, ran; } ends[] = {
@@ -1101,8 +1104,8 @@ static int group_scenario(int jobs)
     return 0;
 }
 
-/* Jobs that wait for a time, for gates with keys, and run twice. */
-static int task_scenario(int jobs)
+/* Jobs that wait for a start time and for gates with keys, and run twice. */
+static int deferred_scenario(int jobs)
 {
     struct weir_pool *pool = (struct weir_pool *)&pool;
     struct weir_gate *gate = (struct weir_gate *)&gate;
@@ -1145,8 +1148,8 @@ static int task_scenario(int jobs)
     return err;
 }
 
-/* A pool without threads of its own, and one that is helped. */
-static int lending_scenario(int workers)
+/* A pool without threads, and one with a thread and a caller thread. */
+static int caller_scenario(int workers)
 {
     struct weir_pool *pool = (struct weir_pool *)&pool;
     int err = weir_pool_create(&pool, &(struct weir_pool_options){
@@ -1168,12 +1171,12 @@ static int lending_scenario(int workers)
     return 0;
 }
 
-static void lending_sweep(void)
+static void caller_sweep(void)
 {
-    sweep(lending_scenario, WEIR_NONE);
-    sweep_for_good(lending_scenario, WEIR_NONE);
-    sweep(lending_scenario, 2);
-    sweep_for_good(lending_scenario, 2);
+    sweep(caller_scenario, WEIR_NONE);
+    sweep_for_good(caller_scenario, WEIR_NONE);
+    sweep(caller_scenario, 2);
+    sweep_for_good(caller_scenario, 2);
 }
 
 static int add_one(struct weir_context *cx, void *user, void *element)
@@ -1184,8 +1187,8 @@ static int add_one(struct weir_context *cx, void *user, void *element)
     return 0;
 }
 
-/* Whatever fails, an element was called for once, or not at all; and once if
- * this thread can call for it itself. */
+/* Whatever fails, each element is run at most once, and exactly once if this
+ * thread can run it. */
 static int each_scenario(int elements)
 {
     int numbers[20] = { 0 }, called = 0;
@@ -1206,8 +1209,9 @@ static int each_must_succeed(int elements)
 {
     int err = each_scenario(elements);
 
-    /* Without a semaphore this thread cannot, and with one it can. */
-#if defined(WEIR_SEM_FALLBACK) /* which fails with what its parts fail with */
+    /* Without a semaphore this thread cannot run elements, and with one it
+     * can. */
+#if defined(WEIR_SEM_FALLBACK) /* which fails with the errors of its parts */
     EXPECT(is_usual(err));
 #else
     EXPECT(err == 0 || err == -ENOSPC);
@@ -1230,10 +1234,10 @@ static void each_sweep(void)
     weir_pool_destroy(group_pool);
 }
 
-static void task_sweep(void)
+static void deferred_sweep(void)
 {
-    sweep(task_scenario, 20);
-    sweep_for_good(task_scenario, 20);
+    sweep(deferred_scenario, 20);
+    sweep_for_good(deferred_scenario, 20);
 }
 
 static void group_sweep(void)
@@ -1260,7 +1264,7 @@ static void made_without_memory(void)
     inject_reset();
 }
 
-/* Nothing but that. */
+/* Only the allocation fails. */
 static void the_most_without_memory(void)
 {
     struct weir_queue *queue;
@@ -1305,8 +1309,9 @@ static const struct tap_case cases[] = {
     { "a loop in a full pool sleeps while the gate is held",
       each_while_held },
     { "a caller thread survives every fault, transient or permanent",
-      lending_sweep },
-    { "deferred jobs survive every fault, transient or permanent", task_sweep },
+      caller_sweep },
+    { "deferred jobs survive every fault, transient or permanent",
+      deferred_sweep },
     { "a pool survives every permanent fault", pool_sweep_for_good },
     { "a thread that cannot be started fails the creation unless fewer are "
       "allowed", fewer_threads },
@@ -1343,7 +1348,7 @@ static void *nothing(void *arg)
 
 int main(void)
 {
-    /* Whatever a sanitizer starts with the first thread is there to stay. */
+    /* What a sanitizer starts with the first thread stays. */
     join(start(nothing, NULL));
     latch_init(&block_runs);
     latch_init(&block_ends);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * test_fault_races.c - what a thread that is about to sleep waits for happens
- * when it has announced that, and has not looked yet: it sees so, and does not
- * sleep. On real threads that moment lasts a few nanoseconds; inject.h stops
- * a thread in it. */
+ * test_fault_races.c - the event that a thread is about to wait for happens
+ * after its prepare_wait() and before its check: the thread notices the event
+ * and does not sleep. On real threads that moment lasts a few nanoseconds;
+ * inject.h stops a thread in it. */
 #define _GNU_SOURCE 1
 #include "asleep.h"
 #include "inject.h"
@@ -12,7 +12,7 @@
 
 #include <sys/mman.h>
 
-/* Who announced itself in a case, and whether it was the right one. */
+/* Whether the hook of a case ran, and on the right thread. */
 static atomic_int told;
 
 static void expect_told(void)
@@ -73,15 +73,15 @@ static void queue_meets(void)
     inject_at_prepare_wait(it_is_closed, queue);
     EXPECT_INT(weir_queue_put(queue, &item, WEIR_FOREVER), -EPIPE);
     expect_told();
-    /* It takes each post that it was sent all the same, at once. */
+    /* It consumes each notification that it was sent anyway, immediately. */
     EXPECT_INT(inject_calls(INJECT_SEM_TRY), inject_calls(INJECT_SEM_POST));
     weir_queue_destroy(queue);
 }
 
 /* ---- a put to a large queue ----
  *
- * It announces itself twice: to nap until half of the queue is free, and to
- * sleep until any place is. */
+ * It waits twice: first until half of the queue is free, for a limited time,
+ * and then until any place is free. */
 
 static void half_is_taken(void *queue)
 {
@@ -91,7 +91,7 @@ static void half_is_taken(void *queue)
     EXPECT_INT(weir_queue_take_many(queue, items, 8, WEIR_NO_WAIT), 8);
 }
 
-/* The nap is in vain. */
+/* The wait for half of the places times out. */
 static void then_one_is_taken(void *queue)
 {
     inject_at_prepare_wait(one_is_taken, queue);
@@ -102,7 +102,7 @@ static void then_it_is_closed(void *queue)
     inject_at_prepare_wait(it_is_closed, queue);
 }
 
-/* A queue of sixteen places that are all taken. */
+/* A queue of sixteen places, all of them taken. */
 static struct weir_queue *make_full(void)
 {
     struct weir_queue *queue;
@@ -116,9 +116,9 @@ static struct weir_queue *make_full(void)
     return queue;
 }
 
-/* Put one to it, in which `met` happens, after which there are `left`; and
- * again, lest an announcement was left behind. Returns how often it waited,
- * where that can be told. */
+/* Put an item while `met` happens, which leaves `left` items; then put again,
+ * to see that no prepared wait was left behind. Returns how often the put
+ * waited, if that is known. */
 static unsigned long put_meets(void (*met)(void *queue), int result,
                                size_t left)
 {
@@ -139,20 +139,22 @@ static unsigned long put_meets(void (*met)(void *queue), int result,
     return inject_calls(INJECT_SEM_WAIT);
 }
 
-static void nap_meets(void)
+static void half_wait_meets(void)
 {
     EXPECT_INT(put_meets(half_is_taken, 0, 9), 0);
     EXPECT_INT(put_meets(it_is_closed, -EPIPE, 16), 0);
-    /* Who makes less room does not tell, and does not keep it waiting. */
+    /* A take that frees less than half does not notify the put, and does not
+     * keep it waiting. */
     put_meets(one_is_taken, 0, 16);
     put_meets(then_one_is_taken, 0, 16);
     put_meets(then_it_is_closed, -EPIPE, 16);
 }
 
 #if !defined(WEIR_SEM_FALLBACK)
-/* Who naps is told by who takes as much as to leave half, and by the close: it
- * has looked already, and is about to wait. */
-static void nap_is_ended(void)
+/* A put that waits for half of the places is notified by the take that frees
+ * the last of them, and by a close. The put has already checked and is about to
+ * wait. */
+static void half_wait_is_ended(void)
 {
     static void (*const by[])(void *) = { half_is_taken, it_is_closed,
                                           one_is_taken };
@@ -170,23 +172,23 @@ static void nap_is_ended(void)
     }
 }
 
-/* One that naps, and is held before it looks. */
-struct napper {
+/* A put that waits for half of the places and is stopped before it checks. */
+struct half_waiter {
     struct weir_queue *queue;
     sem_t stands, goes;
 };
 
 static void stand_there(void *arg)
 {
-    struct napper *n = arg;
+    struct half_waiter *n = arg;
 
     latch_open(&n->stands);
     latch_wait(&n->goes);
 }
 
-static void *nap(void *arg)
+static void *wait_for_half(void *arg)
 {
-    struct napper *n = arg;
+    struct half_waiter *n = arg;
     int item = 7;
 
     inject_at_prepare_wait(stand_there, n);
@@ -203,17 +205,17 @@ static void nine_are_taken(void *queue)
     EXPECT_INT(inject_calls(INJECT_SEM_POST), 1);
 }
 
-/* Who takes tells one of two, and that one tells the other: half of the queue
- * is free still. */
-static void nap_is_ended_by_another(void)
+/* The take notifies one of two puts, and that one notifies the other, as half
+ * of the queue is still free. */
+static void half_wait_is_ended_by_another(void)
 {
-    struct napper n = { .queue = make_full() };
+    struct half_waiter n = { .queue = make_full() };
     pthread_t thread;
     int item = 7;
 
     latch_init(&n.stands);
     latch_init(&n.goes);
-    thread = start(nap, &n);
+    thread = start(wait_for_half, &n);
     latch_wait(&n.stands);
     inject_reset();
     inject_before(INJECT_SEM_TRY, 1, nine_are_taken, n.queue);
@@ -227,8 +229,8 @@ static void nap_is_ended_by_another(void)
 }
 #endif
 
-/* What comes while it looks out is seen as it announces itself, though it is
- * told of nothing: then no semaphore is asked. */
+/* An event during spinning is noticed at prepare_wait(), although the put is
+ * not notified: then no semaphore is used. */
 static void put_is_closed_before(void)
 {
     struct weir_queue *queue = make_full();
@@ -238,13 +240,13 @@ static void put_is_closed_before(void)
     EXPECT_INT(weir_queue_put(queue, &item, WEIR_FOREVER), -EPIPE);
     expect_told();
     EXPECT_INT(inject_calls(INJECT_SEM_TRY), 0);
-    /* And it does not stand there any more, to be told. */
+    /* And the put is no longer registered as a waiter. */
     EXPECT_INT(weir_queue_close(queue), 0);
     EXPECT_INT(inject_calls(INJECT_SEM_POST), 0);
     weir_queue_destroy(queue);
 }
 
-/* Where a take is to copy an item to, and cannot yet. */
+/* Memory to which a take must copy an item and cannot yet. */
 #define PAGE 65536 /* a multiple of every page's size */
 
 static unsigned char *forbidden;
@@ -260,8 +262,8 @@ static void *put_in_its_place(void *arg)
     return arg;
 }
 
-/* The take stands in the middle of copying: let the putter get as far as to
- * wait for that. */
+/* The take is in the middle of copying: let the put proceed until it waits for
+ * that. */
 static void hold_the_copy(int number)
 {
     unsigned long yields = inject_calls(INJECT_YIELD);
@@ -289,7 +291,7 @@ static void put_waits_for_a_copy(void)
     REQUIRE(forbidden != MAP_FAILED);
     thread = start(put_in_its_place, NULL);
     sigaction(SIGSEGV, &sa, &old_segv);
-    sigaction(SIGBUS, &sa, &old_bus); /* what some systems say instead */
+    sigaction(SIGBUS, &sa, &old_bus); /* which some systems raise instead */
     EXPECT_INT(weir_queue_take(copied_from, forbidden, WEIR_NO_WAIT), 0);
     sigaction(SIGSEGV, &old_segv, NULL);
     sigaction(SIGBUS, &old_bus, NULL);
@@ -304,7 +306,7 @@ static void put_waits_for_a_copy(void)
 
 /* ---- pool ---- */
 
-static void until_quiet(void *arg)
+static void until_idle(void *arg)
 {
     struct job *j = arg;
 
@@ -320,14 +322,14 @@ static void wait_meets_the_end(void)
 
     block_worker(pool, &j);
     j.pool = pool;
-    inject_at_prepare_wait(until_quiet, &j);
+    inject_at_prepare_wait(until_idle, &j);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     expect_told();
     EXPECT_INT(atomic_load(&j.runs), 1);
     weir_pool_destroy(pool);
 }
 
-/* As run_blocked(), and says what thread it is. */
+/* Like run_blocked(), and records its thread. */
 static int run_numbered(struct weir_context *cx, void *arg)
 {
     ((struct job *)arg)->last = thread_number();
@@ -361,7 +363,7 @@ static void close_meets_the_last_thread(void)
     weir_pool_destroy(pool);
 }
 
-static void *lend(void *arg)
+static void *run_caller(void *arg)
 {
     struct job *j = arg;
 
@@ -383,8 +385,8 @@ static void until_it_is_back(void *arg)
     join(l->thread);
 }
 
-/* As many threads as may be lent to a pool without any of its own. */
-static void drain_meets_the_lender(void)
+/* The largest number of caller threads of a pool without threads. */
+static void drain_meets_the_caller(void)
 {
     struct lent l;
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
@@ -393,7 +395,7 @@ static void drain_meets_the_lender(void)
     job_init(&l.job);
     l.job.pool = pool;
     submit_to(pool, &(struct weir_job){ .fn = run_blocked, .arg = &l.job });
-    l.thread = start(lend, &l.job);
+    l.thread = start(run_caller, &l.job);
     latch_wait(&l.job.running);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, weir_after(WEIR_MS)),
@@ -433,8 +435,8 @@ static void then_stop_group(void *group)
     inject_at_prepare_wait(stop_group, group);
 }
 
-/* A pool of sixteen places, all taken: by j, which runs, and by jobs that are
- * counted. */
+/* A pool of sixteen places, all taken: by j, which runs, and by jobs that count
+ * their runs. */
 static struct weir_pool *make_full_pool(struct job *j, atomic_int *ended)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
@@ -516,17 +518,17 @@ static void submit_is_stopped_before(void)
 
 /* ---- growing ---- */
 
-static sem_t spare_stands, spare_goes;
+static sem_t standby_waits, standby_goes;
 
 static void stand_and_wait(void *arg)
 {
     (void)arg;
     atomic_fetch_add(&told, 1);
-    latch_open(&spare_stands);
-    latch_wait(&spare_goes);
+    latch_open(&standby_waits);
+    latch_wait(&standby_goes);
 }
 
-static int stop_spare(void *user, int index, void **local)
+static int stop_standby(void *user, int index, void **local)
 {
     (void)user;
     (void)local;
@@ -541,24 +543,24 @@ static int says_blocked(struct weir_context *cx, void *arg)
     return run_blocked(cx, arg);
 }
 
-static void spare_meets_work(void)
+static void standby_meets_work(void)
 {
     struct job j, other;
     struct weir_pool *pool;
 
-    latch_init(&spare_stands);
-    latch_init(&spare_goes);
+    latch_init(&standby_waits);
+    latch_init(&standby_goes);
     job_init(&j);
     job_init(&other);
     pool = make_pool(&(struct weir_pool_options){ .workers = 1,
-        .workers_max = 2, .worker_start = stop_spare });
-    latch_wait(&spare_stands);
+        .workers_max = 2, .worker_start = stop_standby });
+    latch_wait(&standby_waits);
     submit_to(pool, &(struct weir_job){ .fn = says_blocked, .arg = &j });
     latch_wait(&j.running);
     submit_to(pool, &(struct weir_job){ .fn = run_blocked, .arg = &other });
     latch_open(&other.go);
-    latch_open(&spare_goes);
-    latch_wait(&other.running); /* beside the other one */
+    latch_open(&standby_goes);
+    latch_wait(&other.running); /* in parallel with the other job */
     expect_told();
     latch_open(&j.go);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
@@ -566,17 +568,17 @@ static void spare_meets_work(void)
     weir_pool_destroy(pool);
 }
 
-static void spare_meets_the_close(void)
+static void standby_meets_the_close(void)
 {
     struct weir_pool *pool;
 
-    latch_init(&spare_stands);
-    latch_init(&spare_goes);
+    latch_init(&standby_waits);
+    latch_init(&standby_goes);
     pool = make_pool(&(struct weir_pool_options){ .workers = 1,
-        .workers_max = 2, .worker_start = stop_spare });
-    latch_wait(&spare_stands);
+        .workers_max = 2, .worker_start = stop_standby });
+    latch_wait(&standby_waits);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
-    latch_open(&spare_goes);
+    latch_open(&standby_goes);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     expect_told();
     weir_pool_destroy(pool);
@@ -620,7 +622,7 @@ static void until_ended(void *arg)
     AWAIT(group_stats(j->group).unfinished == 0);
 }
 
-/* A group of one slot, and its job, which runs until it is let go. */
+/* A group with a window of 1, and its job, which runs until it is let go. */
 static void start_one(struct weir_pool *pool, struct job *j)
 {
     job_init(j);
@@ -630,7 +632,7 @@ static void start_one(struct weir_pool *pool, struct job *j)
     latch_wait(&j->running);
 }
 
-static void submit_meets_a_slot(void)
+static void submit_meets_a_free_member(void)
 {
     struct weir_pool *pool = make_workers(1);
     struct job j, next;
@@ -755,7 +757,7 @@ static const struct tap_case cases[] = {
     { "a put, take, done or close just before a queue call sleeps is noticed",
       queue_meets },
     { "a put to a large queue notices a take or close before and after it "
-      "waits for half of the places", nap_meets },
+      "waits for half of the places", half_wait_meets },
     { "a submit to a large pool notices a close just before it sleeps",
       submit_meets_the_close },
     { "a submit to a group notices the cancel of the group just before it "
@@ -768,21 +770,21 @@ static const struct tap_case cases[] = {
     { "a close notices the end of the pool's last thread just before it sleeps",
       close_meets_the_last_thread },
     { "a draining thread notices a caller thread that leaves just before it "
-      "sleeps", drain_meets_the_lender },
+      "sleeps", drain_meets_the_caller },
     { "a standby worker notices a job that needs it just before it sleeps",
-      spare_meets_work },
+      standby_meets_work },
     { "a standby worker notices a close just before it sleeps",
-      spare_meets_the_close },
+      standby_meets_the_close },
     { "a job notices its cancel just before it sleeps", sleep_meets_cancel },
     { "a submit to a full group notices a free member just before it sleeps",
-      submit_meets_a_slot },
+      submit_meets_a_free_member },
     { "a wait for a group and a destroy notice its end just before they sleep",
       wait_and_destroy_meet_the_end },
 #if !defined(WEIR_SEM_FALLBACK)
     { "half of the places, or a close, ends the wait of a put to a large queue",
-      nap_is_ended },
+      half_wait_is_ended },
     { "a put that was woken by half of the places wakes the next one",
-      nap_is_ended_by_another },
+      half_wait_is_ended_by_another },
 #endif
     { "a job that sleeps in a wait is woken to help with a later job",
       submit_meets_a_sleeper },

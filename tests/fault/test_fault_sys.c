@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_fault_sys.c - the seam to the system, when the system fails, interrupts
- * or breaks a promise: what is passed on, what is tried again, and what ends
- * the process with a message. */
+ * or breaks a promise: which errors are passed on, what is retried, and what
+ * ends the process with a message. */
 #include "sys/sys.h"
 
 #include "inject.h"
@@ -129,7 +129,8 @@ static void interrupted_waits(void)
     inject_fail(INJECT_SEM_TRY, 1, EINTR, INJECT_ONCE);
     EXPECT_INT(weir_sys_sem_wait(&sem, WEIR_NO_WAIT), 0);
     EXPECT_INT(inject_calls(INJECT_SEM_TRY), 2);
-    /* Not there at the first look, and an interrupted wait. */
+    /* The semaphore is 0 at the first check, and then the wait is
+     * interrupted. */
     inject_reset();
     inject_fail(INJECT_SEM_TRY, 1, EAGAIN, INJECT_ONCE);
     inject_fail(INJECT_SEM_WAIT, 1, EINTR, INJECT_ONCE);
@@ -167,7 +168,7 @@ static void starting_fails(void)
                -EINVAL);
 }
 
-/* Whatever the system takes out of it or does not say. */
+/* Whatever part of the stack the system uses or does not report. */
 static void any_stack_starts(void)
 {
     static const size_t bytes[] = { 0, 1, 65535, 65536, 65537, 1000001 };
@@ -201,7 +202,8 @@ static void unknown_threads(void)
     EXPECT_INT(weir_sys_thread_is_blocked(weir_sys_thread_id()), -1);
     inject_fail(INJECT_PREAD, 1, EIO, INJECT_ONCE);
     inject_reset();
-    /* Nothing, cut before the name's end, and just behind it. */
+    /* The file is empty, cut before the end of the name, or cut just after
+     * it. */
     for (size_t bytes = 0; bytes < 5; bytes++) {
         inject_reset();
         inject_short(INJECT_PREAD, 1, bytes, INJECT_ONCE);
@@ -225,7 +227,7 @@ static void odd_sizes(void)
     inject_reset();
     inject_fail(INJECT_SYSCONF, 1, 0, INJECT_ONCE);
     EXPECT_INT(weir_sys_processors(), 1);
-    /* The affinity mask counts too, but not while it cannot be read. */
+    /* The affinity mask also counts, unless it cannot be read. */
     inject_processors(1);
     EXPECT_INT(weir_sys_processors(), 1);
     inject_processors(70000);

@@ -70,8 +70,8 @@ static int set_value(void *user, void *value, size_t bytes)
     return 0;
 }
 
-/* Add a key, by one way or another, with a value of so many bytes, at most
- * 40, that begins with the key. */
+/* Add a key by one of the calls, with a value of at most 40 bytes that begins
+ * with the key. */
 static int add(struct weir_table *table, uint32_t key, int by_update,
                size_t bytes)
 {
@@ -88,7 +88,7 @@ static void every_allocation_of_growing(void)
 {
     for (int way = 0; way < 4; way++) {
         int by_update = way & 1;
-        size_t bytes = way < 2 ? 4 : 40; /* in its slot, or outside */
+        size_t bytes = way < 2 ? 4 : 40; /* inside its entry or outside */
         struct weir_table *table;
         uint32_t keys = 0;
 
@@ -98,7 +98,8 @@ static void every_allocation_of_growing(void)
             uint32_t seen = 0;
             int err = 0;
 
-            /* One where a shard grows, and one for what is outside. */
+            /* One allocation where a shard grows, and one for the value
+             * outside. */
             for (unsigned long k = 1; k <= 2; k++) {
                 inject_reset();
                 inject_fail(INJECT_ALLOC, k, 0, INJECT_ONCE);
@@ -176,7 +177,7 @@ static void no_memory_for_each(void)
     weir_table_destroy(table);
 }
 
-/* All there is to do with a table. What a call says is what is in it. */
+/* Every call of a table. What a call returns agrees with the contents. */
 static int life(int keys)
 {
     struct weir_table *table = (struct weir_table *)&table;

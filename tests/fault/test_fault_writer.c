@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * test_fault_writer.c - the writer, when files, memory and threads fail.
  *
- * Records are the lines of RECORD, so that what a file must hold is told by
- * a number alone. */
+ * Records are the lines of RECORD, so that a number alone describes what a
+ * file must hold. */
 #define _GNU_SOURCE 1
 #include <weir/writer.h>
 
@@ -47,7 +47,7 @@ static bool file_says(const char *name, const char *text)
     return strcmp(seen, text) == 0;
 }
 
-/* Whether a file is `records` records and nothing else. */
+/* Whether a file holds `records` records and nothing else. */
 static bool file_holds(const char *name, uint64_t records)
 {
     char want[4096] = "";
@@ -91,8 +91,8 @@ static void forget(void)
     inject_reset();
 }
 
-/* The thread stands in on_batch until everything is accepted, so that all
- * of it is one batch but the first record. */
+/* The thread blocks in on_batch until everything is accepted, so that all
+ * records except the first are one batch. */
 static sem_t entered, go_on;
 
 static void stand_still(void *user, size_t records, size_t bytes)
@@ -129,7 +129,7 @@ static void run(void)
     sem_post(&go_on);
 }
 
-/* Every call reports the error, and what it did is what it counts. */
+/* Every call reports the error, and the statistics agree with the file. */
 static void check_stuck(int error)
 {
     struct weir_writer_stats s;
@@ -181,8 +181,8 @@ static void short_writes(void)
     }
 }
 
-/* Pieces of `bytes` bytes until the k-th write fails: the file is cut back
- * to what was whole by then. */
+/* Write pieces of `bytes` bytes until the k-th write fails: the file is cut
+ * back to the records that were whole by then. */
 static void cut_back_everywhere(void)
 {
     for (size_t bytes = 1; bytes <= RECORD_BYTES + 2; bytes++) {
@@ -325,7 +325,7 @@ static void sync_fails_on_close(void)
     forget();
 }
 
-/* A regular file that cannot be synced is no pipe. */
+/* A regular file that cannot be synced is not treated as a pipe. */
 static void sync_invalid(void)
 {
     fill((struct weir_writer_options){ .sync = WEIR_SYNC_FLUSH });
@@ -351,8 +351,8 @@ static void close_fails(void)
 
 /* ---- opening ---- */
 
-/* Whatever fails, an open that fails leaves the file as it was and nothing
- * behind, and one that succeeds has done it all. */
+/* Whatever fails, an open that fails leaves the file unchanged and nothing
+ * behind, and an open that succeeds has done everything. */
 static void sweep_open(enum inject_times times)
 {
     int before = descriptors();
@@ -387,7 +387,7 @@ static void sweep_open(enum inject_times times)
         EXPECT_INT(descriptors(), before);
         if (hits == 0) {
             EXPECT_INT(err, 0);
-            EXPECT(k > 15); /* it was a sweep */
+            EXPECT(k > 15); /* the sweep covered the calls */
             break;
         }
     }
@@ -434,8 +434,8 @@ static void saving_fails(void)
     }
 }
 
-/* What opening and reopening a file with a torn tail call, and an error of
- * each that no other has here. */
+/* The calls that open and reopen make for a file with a torn tail, each with a
+ * distinct error. */
 static const struct call {
     enum inject_kind kind;
     int error;
@@ -456,7 +456,7 @@ static void fail_call(const struct call *call)
 {
     inject_reset();
     inject_fail(call->kind, 1, call->error, INJECT_ALWAYS);
-    if (call->kind == INJECT_SEM_INIT) /* made of this one, in the fallback */
+    if (call->kind == INJECT_SEM_INIT) /* made of it in the fallback */
         inject_fail(INJECT_COND_INIT, 1, call->error, INJECT_ALWAYS);
 }
 
@@ -479,8 +479,8 @@ static void errors_of_open(void)
     }
 }
 
-/* Whatever allocation is the first to find no memory, of a kind that there are
- * more than `least` of. */
+/* Let each allocation in turn be the first that fails; there are more than
+ * `least` of them. */
 static void open_without(enum inject_kind kind, unsigned long least,
                          size_t buffer_bytes, size_t capacity)
 {
@@ -510,7 +510,7 @@ static void open_without_memory(void)
 {
     /* The writer, its buffers, what saves the tail. */
     open_without(INJECT_ALLOC, 6, 4096, 64);
-    /* Its buffers, where they are large. */
+    /* Its buffers, if they are large. */
     open_without(INJECT_MAP, 2, (size_t)1 << 20, (size_t)1 << 20);
     clean();
     inject_fail(INJECT_ALLOC, 5, 0, INJECT_ALWAYS); /* a new file's folder */
@@ -534,7 +534,7 @@ static void interrupted_saving(void)
     forget();
     EXPECT(file_says(torn_path, "torn"));
     EXPECT(file_holds(path, 1));
-    /* What moves nothing is an error, not a reason to spin. */
+    /* A call that moves nothing is an error and is not repeated forever. */
     for (int i = 0; i < 2; i++) {
         clean();
         file_set(path, RECORD "torn");
@@ -564,7 +564,7 @@ static void odd_files(void)
             .path = path }), -types[i].error);
         inject_reset();
     }
-    /* Somebody has laid a FIFO where the tail is to be saved, and reads. */
+    /* Another process has created a FIFO as PATH.torn and reads from it. */
     clean();
     file_set(path, RECORD "torn");
     REQUIRE(mkfifo(torn_path, 0600) == 0);
@@ -577,7 +577,8 @@ static void odd_files(void)
     clean();
 }
 
-/* A name without a folder, and one in the root if that may be written to. */
+/* A name without a folder, and one in the root directory if that is
+ * writable. */
 static void folders(void)
 {
     static const char *const names[] = { "weir-test-file", "/weir-test-file" };
@@ -592,7 +593,7 @@ static void folders(void)
         EXPECT_INT(inject_calls(INJECT_FSYNC), 1);
         forget();
         EXPECT_INT(unlink(names[i]), 0);
-        /* A file system that has no need of it. */
+        /* A file system that does not support it. */
         inject_fail(INJECT_FSYNC, 1, EINVAL, INJECT_ONCE);
         REQUIRE(weir_writer_open(&writer, &(struct weir_writer_options){
             .path = names[i], .sync = WEIR_SYNC_FLUSH }) == 0);
@@ -602,7 +603,7 @@ static void folders(void)
     REQUIRE(chdir(before) == 0);
 }
 
-/* Between the calls of an opening, each a moment for somebody to rename. */
+/* A rename by another process between any two calls of an open. */
 static void errors_of_later_calls(void)
 {
     for (unsigned long k = 1; k <= 4; k++) {
@@ -616,7 +617,7 @@ static void errors_of_later_calls(void)
         EXPECT(file_says(path, RECORD "torn"));
     }
     inject_reset();
-    /* Gone whenever it is looked for. */
+    /* The path is missing at each look-up. */
     inject_fail(INJECT_STAT, 1, ENOENT, INJECT_ALWAYS);
     EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
         .path = path }), -EBUSY);
@@ -710,8 +711,8 @@ static void thread_fails(void)
     EXPECT(file_says(path, RECORD "torn"));
 }
 
-/* Between opening and locking somebody renames: another file is locked than
- * the path names. Told by stat(), which is made to find nothing. */
+/* The path is renamed between the open and the lock, so another file is locked
+ * than the path names. stat() shows this; here it is made to find nothing. */
 static void renamed_meanwhile(void)
 {
     clean();
@@ -729,7 +730,7 @@ static void renamed_meanwhile(void)
     inject_reset();
 }
 
-/* Another file takes the path's place; this one is kept. */
+/* Another file takes the place of the path; the first file is kept. */
 static void put_another_there(void *arg)
 {
     (void)arg;
@@ -737,7 +738,7 @@ static void put_another_there(void *arg)
     file_set(path, RECORD "other");
 }
 
-/* So it is between locking, and reading what has to be cut off. */
+/* The same between the lock and the reading of the tail. */
 static void renamed_before_recovery(void)
 {
     clean();
@@ -768,13 +769,13 @@ static void no_semaphore(void)
     EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -ENOSPC);
     EXPECT_INT(stats().error, 0);
     run();
-    weir_writer_destroy(writer); /* needs none */
+    weir_writer_destroy(writer); /* needs no semaphore */
     inject_reset();
     EXPECT(file_holds(path, RECORDS));
 }
 
-/* A reopen that fails goes on with the old file, or the error sticks; the
- * records counted as written are in the two files. */
+/* A failed reopen keeps the old file, or the error sticks; the records counted
+ * as written are in the two files. */
 static void sweep_reopen(enum inject_times times)
 {
     int before = descriptors();
@@ -884,9 +885,9 @@ static void old_cannot_be_synced(void)
 /* ---- a whole life ---- */
 
 /* Open with a torn tail, write, flush, move the file away, reopen, write,
- * close. Whatever fails, nothing counts as written that is not there, and
- * whoever was told that all went well finds it all. Returns the first error
- * that a call told of. */
+ * close. Whatever fails, no record counts as written that is not in a file, and
+ * if every call succeeds, every record is there. Returns the first error of a
+ * call. */
 static int life(int sync)
 {
     struct weir_writer_stats s;
@@ -922,7 +923,8 @@ static int life(int sync)
     first = first != 0 ? first : err;
     REQUIRE(weir_writer_stats(writer, &s) == 0);
     EXPECT_INT(s.accepted, accepted);
-    weir_writer_destroy(writer); /* closes, where there was no semaphore */
+    /* closes the writer, if there was no semaphore */
+    weir_writer_destroy(writer);
     if (first == 0) {
         EXPECT_INT(s.written, RECORDS);
         EXPECT_INT(s.lost, 0);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * test_gate_work.c - what gates with many keys cost, counted in basic blocks
- * that are executed and not in time, so that it is the same on every machine.
+ * test_gate_work.c - the cost of gates with many keys, counted in executed
+ * basic blocks and not in time, so that it is the same on every machine.
  *
  * The core is compiled with -fsanitize-coverage=trace-pc, which makes it call
  * a function in each block. The linker puts this file between the core and
- * the mutexes. So it knows for each thread how much is done in a call, and how
- * much while a mutex is locked. */
+ * the mutexes. So it counts for each thread the blocks that are executed in a
+ * call and while a mutex is locked. */
 #include "jobs.h"
 
 #include <pthread.h>
@@ -16,15 +16,15 @@
 #define MANY 100000
 #endif
 
-/* log2(MANY) / log2(FEW) is 2.5; and a portion that is not full yet is less
- * work than one that is. */
+/* log2(MANY) / log2(FEW) is 2.5; and a batch that is not full is less work than
+ * a full one. */
 #define RATIO 4
 
 /* ---- the counters ---- */
 
 static _Thread_local unsigned long blocks; /* executed by this thread */
 static _Thread_local unsigned long locked_at[8];
-static _Thread_local int depth; /* mutexes it has locked */
+static _Thread_local int depth; /* mutexes this thread has locked */
 static atomic_ulong longest;    /* most blocks executed under a mutex */
 
 void __sanitizer_cov_trace_pc(void);
@@ -74,11 +74,11 @@ int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
     return __real_pthread_mutex_unlock(mutex);
 }
 
-/* What was done since work_begin(). */
+/* The work since work_begin(). */
 struct work {
     unsigned long begin;
-    unsigned long call;   /* the most in a call */
-    unsigned long locked; /* the most under a mutex, by any thread */
+    unsigned long call;   /* the largest of a call */
+    unsigned long locked; /* the largest under a mutex, by any thread */
 };
 
 static void work_begin(void)
@@ -112,8 +112,8 @@ static void compare(const char *what, const struct work *few,
     EXPECT(many->locked <= RATIO * few->locked);
 }
 
-/* The same if a call may do what is left over from the calls before: then
- * only the time under a lock is bounded. */
+/* The same if a call may do work that earlier calls have left: then only the
+ * work under a lock is bounded. */
 static void compare_locked(const char *what, const struct work *few,
                            const struct work *many)
 {
@@ -123,9 +123,9 @@ static void compare_locked(const char *what, const struct work *few,
     EXPECT(many->locked <= RATIO * few->locked);
 }
 
-/* ---- threads that enter ---- */
+/* ---- threads that acquire ---- */
 
-/* A gate all of whose keys owe their rate a tick for 100 s. */
+/* A gate whose keys all have used a tick of their rate, for 100 s. */
 static struct weir_gate *make_owing(size_t keys, struct work *work)
 {
     struct weir_gate *gate = make_gate(&(struct weir_gate_options){
@@ -205,14 +205,14 @@ static struct work change_all_keys(size_t keys)
     return work;
 }
 
-/* With a rate, all are forgotten at the same moment. */
+/* With a rate, all keys are forgotten at the same moment. */
 static struct work forget_all_keys(size_t keys, int by_stats)
 {
     struct work work = { 0 };
     struct weir_gate *gate = make_owing(keys, &work);
     struct weir_gate_stats stats;
 
-    for (uint64_t key = 0; key < keys; key += 2) /* and a hold that is over */
+    for (uint64_t key = 0; key < keys; key += 2) /* and a hold that has ended */
         REQUIRE(weir_gate_hold(gate, key, weir_now()) == 0);
     REQUIRE(weir_gate_set(gate, &(struct weir_gate_options){
         .rate_per_s = 1e9 }) == 0);
@@ -286,7 +286,7 @@ static void creating(void)
     compare("creating", &few, &many);
 }
 
-/* ---- keys that somebody chooses ---- */
+/* ---- adversarial keys ---- */
 
 /* The inverse of an odd number modulo 2^64, by Newton's iteration. */
 static uint64_t inverse(uint64_t odd)
@@ -298,11 +298,11 @@ static uint64_t inverse(uint64_t odd)
     return x;
 }
 
-/* For each family of keys that one multiplicative hash or none throws into
- * one bucket, entering costs no more than with keys drawn by chance. */
+/* For each family of keys that fall into one bucket without a hash or with a
+ * multiplicative one, acquiring costs no more than with random keys. */
 static void chosen_keys(void)
 {
-    /* 2^64 by the golden ratio, the factor that is used most */
+    /* 2^64 divided by the golden ratio, the most common factor */
     uint64_t golden = inverse(UINT64_C(0x9e3779b97f4a7c15));
     uint64_t dice = 88172645463325252u;
     struct work by_chance = { 0 };
@@ -334,7 +334,7 @@ static void chosen_keys(void)
 
 /* ---- jobs that are parked ---- */
 
-/* A job is parked for each key; then all are let go at the same moment. */
+/* A job is parked for each key; then all are released at the same moment. */
 static struct work let_all_go(size_t keys, int by_time)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
@@ -350,7 +350,7 @@ static struct work let_all_go(size_t keys, int by_time)
         COUNT(&work, submit_to(pool, &(struct weir_job){ .fn = count_run,
             .arg = &ran, .gate = gate, .key = key }));
     AWAIT(pool_stats(pool).parked == keys);
-    if (by_time) { /* each is told of a time at first */
+    if (by_time) { /* each first gets a time */
         int64_t soon = weir_after(200 * WEIR_MS);
 
         EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, soon), 0);
@@ -409,8 +409,8 @@ static int wait_for_parked(struct weir_context *cx, void *arg)
     return 0;
 }
 
-/* A job waits for others that its gate holds, until they are cancelled.
- * Returns how much it does for each. */
+/* A job waits for others at a held gate until they are cancelled. Returns the
+ * work per job. */
 static unsigned long try_parked(int jobs)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * test_processors.c - how many processors the control groups of a process
- * allow, by trees of files like those of /proc and /sys. */
+ * allow, read from trees of files like those of /proc and /sys. */
 #define _GNU_SOURCE 1
 #include "base/processors.h"
 #include "tap.h"
@@ -12,7 +12,7 @@
 
 static char tree[] = "/tmp/weir-processors.XXXXXX";
 
-/* Write a file of the tree, and the folders it is in. */
+/* Write a file of the tree and create its folders. */
 static void put(const char *name, const char *text)
 {
     char path[512];
@@ -95,7 +95,7 @@ static void the_least_of_nested_quotas_counts(void)
     EXPECT_INT(limit(), 3);
     put("/sys/fs/cgroup/a/b/c/cpu.max", "50000 100000\n");
     EXPECT_INT(limit(), 1);
-    /* A neighbour's does not count. */
+    /* The quota of a neighbouring group does not count. */
     make("0::/a/b\n", ROOT_MOUNT V2_MOUNT);
     put("/sys/fs/cgroup/a/bc/cpu.max", "100000 100000\n");
     put("/sys/fs/cgroup/a/b/c/cpu.max", "100000 100000\n");
@@ -116,7 +116,8 @@ static void version_1_counts(void)
     EXPECT_INT(limit(), 3); /* no period there */
     put("/sys/fs/cgroup/cpu,cpuacct/docker/cpu.cfs_period_us", "100000\n");
     EXPECT_INT(limit(), 1);
-    /* Other controllers of a name that begins or ends so are others. */
+    /* Controllers whose names only begin or end like this are other
+     * controllers. */
     make("4:cpuacct,cpuset:/a\n5:notcpu:/a\n", ROOT_MOUNT V1_MOUNT);
     put("/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "100000\n");
     put("/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n");
@@ -174,7 +175,7 @@ static void what_cannot_be_read_is_no_limit(void)
     }
 }
 
-/* Lines that are too long are left out, the others are read. */
+/* Overlong lines are skipped, and the others are read. */
 static void long_lines_are_left_out(void)
 {
     static char groups[30000], mounts[80000];
@@ -194,7 +195,7 @@ static void long_lines_are_left_out(void)
     EXPECT_INT(limit(), 2);
 }
 
-/* Any bytes: nothing must be read or written out of bounds. */
+/* Any bytes: nothing may be read or written out of bounds. */
 static void garbage_does_no_harm(void)
 {
     static const char *const pieces[] = { "0::/", "a", "/", "..", " ", "-",

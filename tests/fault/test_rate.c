@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_rate.c - the slots of a rate on a clock of the test's own: every step
- * of time is chosen, so that what is promised about windows is exact. */
+ * test_rate.c - the ticks of a rate on a simulated clock: the test chooses
+ * every step of time, so that the promises about windows are exact. */
 #include "tap.h"
 
 #include "gate/rate.h"
@@ -21,7 +21,7 @@ static uint64_t roll(uint64_t below) /* xorshift, Marsaglia 2003 */
 
 static int64_t entries[SLOTS];
 
-/* The most entries in any window of k periods, which is half open. */
+/* The largest number of acquisitions in any half-open window of k periods. */
 static size_t fullest(int64_t period_ns, int64_t k)
 {
     size_t most = 0;
@@ -35,7 +35,7 @@ static size_t fullest(int64_t period_ns, int64_t k)
     return most;
 }
 
-/* Let somebody come now and then, and enter as soon as it may, or later. */
+/* Let waiters come now and then, and acquire as soon as they may, or later. */
 static void fill(struct weir_rate *rate, int64_t pause_ns, int64_t late_ns)
 {
     int64_t now = 1000000;
@@ -50,7 +50,7 @@ static void fill(struct weir_rate *rate, int64_t pause_ns, int64_t late_ns)
             now = opens;
         if (late_ns > 0 && roll(3) == 0)
             now += (int64_t)roll((uint64_t)late_ns);
-        /* What it sees after being late is what it uses. */
+        /* The tick it finds after being late is the one it uses. */
         opens = weir_rate_opens_at(rate, now);
         EXPECT(opens <= now);
         EXPECT(weir_rate_use_tick(rate, now) < INT64_MAX);
@@ -66,7 +66,8 @@ static void windows_hold(void)
     for (size_t round = 0; round < 40; round++) {
         struct weir_rate rate = { .burst = 1 };
         int burst = bursts[round % 4];
-        /* 5,000 a second, or one whose period is no whole nanosecond */
+        /* 5,000 a second, or a rate whose period is not a whole number of
+         * nanoseconds */
         double per_s = round % 8 < 4 ? 5000 : 3333;
         int64_t period = (int64_t)(1e9 / per_s);
 
@@ -91,12 +92,13 @@ static void nothing_is_lost(void)
 
     REQUIRE(weir_rate_set(&rate, 3333, 1, 1000000) == 0);
     fill(&rate, 0, 0);
-    /* To the nanosecond: a third of one in every period is not dropped. */
+    /* To the nanosecond: a third of a nanosecond in every period is not
+     * lost. */
     EXPECT((double)(entries[SLOTS - 1] - entries[0]) >= ideal_ns - 1);
     EXPECT((double)(entries[SLOTS - 1] - entries[0]) <= ideal_ns + 2);
 }
 
-/* Late by less than a period, every time: the next slot is where it was. */
+/* Late by less than a period every time: the next tick stays where it was. */
 static void lateness_is_not_carried_on(void)
 {
     struct weir_rate rate = { .burst = 1 };
@@ -108,7 +110,7 @@ static void lateness_is_not_carried_on(void)
     EXPECT(entries[SLOTS - 1] - entries[0] <= SLOTS * period);
 }
 
-/* A burst that would take longer than a year to save up. */
+/* A burst that takes longer than a year to refill. */
 static void slow_rates_do_not_overflow(void)
 {
     const int64_t year = INT64_C(365) * 24 * 3600 * 1000000000;
@@ -122,7 +124,7 @@ static void slow_rates_do_not_overflow(void)
     EXPECT(weir_rate_is_unused(&rate, 4 * year));
 }
 
-static void a_long_pause_lays_slots_anew(void)
+static void a_long_pause_gives_one_burst(void)
 {
     struct weir_rate rate = { .burst = 1 };
     int64_t now = 1000000;
@@ -133,7 +135,7 @@ static void a_long_pause_lays_slots_anew(void)
         weir_rate_use_tick(&rate, now);
     }
     EXPECT(weir_rate_opens_at(&rate, now) > now);
-    now += 1000000000; /* a thousand periods: a burst, and no more */
+    now += 1000000000; /* a thousand periods: one burst and no more */
     for (int i = 0; i < 3; i++) {
         EXPECT(weir_rate_opens_at(&rate, now) <= now);
         weir_rate_use_tick(&rate, now);
@@ -141,8 +143,8 @@ static void a_long_pause_lays_slots_anew(void)
     EXPECT(weir_rate_opens_at(&rate, now) > now);
 }
 
-/* The slots after the one used last, all of them. */
-static void another_rate_is_for_all_slots(void)
+/* All ticks after the last one that was used. */
+static void another_rate_is_for_all_ticks(void)
 {
     struct weir_rate rate = { .burst = 1 };
     int64_t now = 1000000;
@@ -169,8 +171,8 @@ static bool is_same(const struct weir_rate *a, const struct weir_rate *b)
            a->tick.ns == b->tick.ns && a->tick.fraction == b->tick.fraction;
 }
 
-/* A rate that adopts the bounds of another is what it would be if they had
- * been set at that moment. */
+/* A rate that adopts the bounds of another equals one for which they were set
+ * at that moment. */
 static void following_is_setting(void)
 {
     static const double rates[] = { 0, 3, 5000, 3333, 1e9 };
@@ -196,7 +198,8 @@ static void following_is_setting(void)
             double per_s = rates[roll(5)];
             int burst = (int)roll(9);
 
-            /* The same rate again would lay ticks that were never used anew. */
+            /* Setting the same rate again would move ticks that were never
+             * used. */
             if (per_s > 0 && per_s == first)
                 per_s = 0;
             first = per_s > 0 ? per_s : first;
@@ -209,7 +212,7 @@ static void following_is_setting(void)
     }
 }
 
-/* Which of two is fresh first is known from the ticks they used last. */
+/* The last used ticks of two keys decide which one is fresh first. */
 static void fresh_in_order(void)
 {
     static const double rates[] = { 1, 5000, 3333, 1e9, 0.001 };
@@ -269,9 +272,9 @@ static const struct tap_case cases[] = {
     { "a burst of a slow rate is bounded, and does not overflow",
       slow_rates_do_not_overflow },
     { "a long pause allows one burst and no more",
-      a_long_pause_lays_slots_anew },
+      a_long_pause_gives_one_burst },
     { "a new rate applies to all ticks after the last one that was used",
-      another_rate_is_for_all_slots },
+      another_rate_is_for_all_ticks },
     { "a rate that adopts the bounds of another is as if they had been set",
       following_is_setting },
     { "keys are forgotten in the order of their last ticks, at any rate",

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * test_shard.c - what a hash table does with hashes that a test chooses: a
- * table's own are random. */
+ * test_shard.c - the hash table of a shard with hashes that the test chooses:
+ * those of a table are random. */
 #include "table/shard.h"
 
 #include "tap.h"
 
-static struct weir_shard shard; /* there is one thread: nobody locks it */
+static struct weir_shard shard; /* one thread, so no lock */
 
 static struct weir_bytes bytes(const char *text)
 {
@@ -25,8 +25,8 @@ static void insert(uint64_t hash, const char *key)
     weir_shard_insert_locked(&shard, hash, &slot);
 }
 
-/* Keys that are told apart at their length, in the first eight bytes, in
- * those behind them, and in the last few. */
+/* Keys that differ in length, in the first eight bytes, in the bytes after
+ * them, and in the last few. */
 static void keys_of_one_hash(void)
 {
     static const char *const keys[] = { "", "a", "b", "12345678", "12345679",
@@ -49,7 +49,7 @@ static void keys_of_one_hash(void)
         EXPECT_INT(key.bytes, strlen(keys[i]));
         EXPECT(memcmp(key.data, keys[i], key.bytes) == 0);
     }
-    /* Beside one of another hash that would be at home there. */
+    /* Next to one of another hash whose home is that slot. */
     insert(7 + 64 * 16, "far");
     EXPECT(weir_shard_find_locked(&shard, 7, bytes("far")) == NULL);
     for (int i = 0; i < N; i++) {
@@ -71,7 +71,7 @@ static void keys_of_one_hash(void)
 static void the_largest(void)
 {
 #if SIZE_MAX == UINT32_MAX
-    SKIP("so many slots have no room in 32-bit memory");
+    SKIP("the slots do not fit into 32-bit memory");
 #else
     struct weir_shard_slot slot;
     struct weir_shard full = { .slots = &slot, .mask = UINT32_MAX,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * test_siphash.c - SipHash-1-3 against what CPython 3.11 makes of the same
- * bytes, with the key 0 that PYTHONHASHSEED=0 gives it: a table works with
- * any hash, but is safe only with this one. */
+ * test_siphash.c - SipHash-1-3 against the hashes of CPython 3.11 for the same
+ * bytes, with the key 0 that PYTHONHASHSEED=0 selects: a table works with any
+ * hash, but is safe only with this one. */
 #include "base/siphash.h"
 #include "tap.h"
 

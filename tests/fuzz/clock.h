@@ -2,9 +2,9 @@
  * clock.h - time that a fuzz target of one thread makes.
  *
  * The linker puts these between the core and its seam to the system:
- * -Wl,--wrap=weir_sys_now -Wl,--wrap=weir_sys_sem_wait. Who waits has the
- * clock set to the end of the wait; nobody is there who could end it sooner,
- * and to wait forever is a mistake.
+ * -Wl,--wrap=weir_sys_now -Wl,--wrap=weir_sys_sem_wait. A wait sets the clock
+ * to its deadline, as there is no other thread that could end it sooner, and a
+ * wait without a deadline is an error.
  */
 #ifndef WEIR_TESTS_FUZZ_CLOCK_H
 #define WEIR_TESTS_FUZZ_CLOCK_H

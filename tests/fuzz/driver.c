@@ -3,8 +3,8 @@
  *
  *   fuzz_NAME CORPUS INPUTS [SEED]
  *
- * Every file of a folder is tried, then so many inputs made of them by
- * chance, which are the same for the same seed.
+ * Every file of a folder is tried, then INPUTS random mutations of them, which
+ * are the same for the same seed.
  */
 #include "fuzz.h"
 
@@ -29,9 +29,10 @@ static const char *folder;
 static uint64_t seed = 1, state, inputs;
 static const struct input *current;
 
-/* ---- telling what failed ---- */
+/* ---- reporting a failure ---- */
 
-/* Aborted: show the input, so that it can be kept in the corpus. */
+/* The target has aborted: print the input, so that it can be added to the
+ * corpus. */
 static void show_current(int signal_number)
 {
     char text[4];
@@ -52,8 +53,8 @@ static void show_current(int signal_number)
 
 static void try_input(const struct input *input)
 {
-    /* A copy without a byte too many, so that a sanitizer sees a read that
-     * is one too far. */
+    /* A copy of the exact size, so that a sanitizer notices a read one byte too
+     * far. */
     uint8_t *copy = malloc(input->count + (input->count == 0));
 
     REQUIRE(copy != NULL);
@@ -110,7 +111,7 @@ static void replay(void)
     printf("# %zu files\n", file_count);
 }
 
-/* ---- by chance ---- */
+/* ---- random inputs ---- */
 
 /* SplitMix64 (Steele, Lea, Flood 2014). */
 static size_t below(size_t bound)
@@ -131,7 +132,7 @@ static uint8_t any_byte(void)
                          : telling[below(sizeof(telling))];
 }
 
-/* Put `count` bytes in at `at`, `from` not being part of the input. */
+/* Insert `count` bytes at `at`; `from` is not part of the input. */
 static void insert(struct input *input, size_t at, const uint8_t *from,
                    size_t count)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * escape.c - fuzz target: bytes made fit for JSON, a terminal, a shell.
+ * escape.c - fuzz target: bytes that are quoted for JSON, a terminal, a shell.
  *
- * What is written has no control characters and is UTF-8, and what can be
- * read back is what went in. */
+ * The output has no control characters and is UTF-8, and output that can be
+ * parsed back equals the input. */
 #include "fuzz.h"
 
 #include "common/json.h"
@@ -46,7 +46,7 @@ static void as_plain(const uint8_t *data, size_t size)
     text_add(&twice, "", 0);
     text_plain(&twice, once.data, once.used);
     CHECK(strcmp(once.data, twice.data) == 0);
-    /* Every byte is there, or its two digits are. */
+    /* Every byte is there or is written as two digits. */
     for (size_t i = 0; i < size; i++) {
         char digits[5];
 

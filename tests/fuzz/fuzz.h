@@ -2,9 +2,9 @@
  * fuzz.h - what the fuzz targets share.
  *
  * A target is one source with LLVMFuzzerTestOneInput(), which takes any bytes
- * and aborts where a promise is broken. It is linked with libFuzzer, which
- * looks for such bytes, or with driver.c, which replays those that are kept
- * in corpus/ and tries some more.
+ * and aborts if a promise is broken. It is linked with libFuzzer, which
+ * searches for such bytes, or with driver.c, which replays the inputs in
+ * corpus/ and tries random mutations of them.
  */
 #ifndef WEIR_TESTS_FUZZ_H
 #define WEIR_TESTS_FUZZ_H
@@ -28,7 +28,7 @@ static inline void fuzz_failed(const char *file, int line, const char *text)
     abort();
 }
 
-/* Bytes that decide what is done; behind their end come zeros. */
+/* The bytes that choose the calls; zeros follow their end. */
 struct feed {
     const uint8_t *at, *end;
 };
@@ -48,7 +48,7 @@ static inline unsigned feed_byte(struct feed *feed)
     return feed->at < feed->end ? *feed->at++ : 0;
 }
 
-/* Of 0 to bound - 1; bound is at most 256. */
+/* A number from 0 to bound - 1; bound is at most 256. */
 static inline unsigned feed_below(struct feed *feed, unsigned bound)
 {
     return feed_byte(feed) % bound;
@@ -63,9 +63,9 @@ static inline uint64_t feed_number(struct feed *feed, int bytes)
     return number;
 }
 
-/* ---- UTF-8, by code points and so in another way than the program ---- */
+/* ---- UTF-8 by code points, unlike the implementation of the program ---- */
 
-/* Returns the length of the character, or 0: it is none. */
+/* Returns the length of the character, or 0 if it is not one. */
 static inline size_t fuzz_utf8(const uint8_t *s, size_t count)
 {
     static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
@@ -87,8 +87,8 @@ static inline size_t fuzz_utf8(const uint8_t *s, size_t count)
     return length;
 }
 
-/* Whether all of it is UTF-8; `shown`: and has no control characters, of
- * which `allowed` has those that may be there nevertheless. */
+/* Whether the text is UTF-8 and, if `shown`, has no control characters except
+ * those in `allowed`. */
 static inline bool fuzz_is_text(const void *bytes, size_t count, bool shown,
                                 const char *allowed)
 {
@@ -118,7 +118,7 @@ static inline void fuzz_remove_file(void)
     remove(fuzz_path);
 }
 
-/* Make a file of these bytes in memory, where the system has that. Returns
+/* Create a file of these bytes, in memory if the system supports that. Returns
  * its path, which is the same each time. */
 static inline const char *fuzz_file(const void *bytes, size_t count)
 {

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT
- * gate.c - fuzz target: any calls of a gate, in any order, on a clock of its
- * own.
+ * gate.c - fuzz target: any calls of a gate, in any order, on a simulated
+ * clock.
  *
- * One thread, so nobody waits for another. What is certain by gate.h is asked
- * for: who must get in and who must not, by limit and hold; that in any k
- * periods at most k + burst enter; that a slot is there a period after the
- * last entry; which keys take up room. */
+ * There is one thread, so no call waits for another. The target checks what
+ * gate.h makes certain: which calls must acquire and which must not, by limit
+ * and hold; that any k periods have at most k + burst acquisitions; that a tick
+ * is available a period after the last acquisition; which keys have entries. */
 #include "clock.h"
 
 #include <weir/gate.h>
 
-#define KEYS 24    /* that are asked for; one when the gate has none */
-#define HISTORY 64 /* entries that are looked back at */
+#define KEYS 24    /* in use; one if the gate has none */
+#define HISTORY 64 /* acquisitions that are remembered */
 
 struct key {
     int inside;
-    int64_t held_until;        /* WEIR_NO_WAIT: it is not */
+    int64_t held_until;        /* WEIR_NO_WAIT: not held */
     int64_t entries[HISTORY];  /* since rate or burst were set, at the end */
     int count;
-    int64_t last;              /* entry since there is a rate; -1: none */
+    int64_t last;              /* acquisition since there is a rate; -1: none */
 };
 
 struct model {
@@ -26,7 +26,7 @@ struct model {
     int limit, burst;
     int64_t period;     /* 0: no rate */
     size_t keys_max;
-    int64_t held_until; /* all */
+    int64_t held_until; /* all keys */
     struct key keys[KEYS];
     uint64_t entered, refused, waited;
     int inside, inside_peak;
@@ -39,7 +39,7 @@ static bool is_held(const struct model *m, const struct key *k)
     return m->held_until > clock_ns || k->held_until > clock_ns;
 }
 
-/* Whether a key takes up room for certain, or may. */
+/* Whether a key certainly occupies an entry, or may. */
 static bool takes_room(const struct model *m, const struct key *k,
                        bool certain)
 {
@@ -47,9 +47,9 @@ static bool takes_room(const struct model *m, const struct key *k,
         return true;
     if (m->period == 0 || k->last < 0)
         return false;
-    /* The rate remembers a slot that was used until those of a whole burst
-     * are there again. The slot lies at the entry or up to `burst` periods
-     * before; so for certain it is only remembered without a burst. */
+    /* The rate remembers a used tick until a whole burst is available again.
+     * The tick lies at the acquisition or up to `burst` periods before it, so
+     * it is certainly remembered only without a burst. */
     if (certain)
         return m->burst == 1 && clock_ns == k->last && k->count == 1;
     return clock_ns - k->last < m->period * m->burst;
@@ -65,7 +65,7 @@ static size_t count_keys(const struct model *m, const struct key *but,
     return count;
 }
 
-/* Whether there is room for this key, for certain. */
+/* Whether there is certainly an entry for this key. */
 static bool has_room(const struct model *m, const struct key *k)
 {
     return m->keys_max == 0 || takes_room(m, k, true) ||
@@ -80,15 +80,15 @@ static bool must_not_enter(const struct model *m, const struct key *k)
            count_keys(m, k, true) >= m->keys_max;
 }
 
-/* A slot is there: a period has passed since the last entry, or so much time
- * that all of a burst are, and were not used since. */
+/* A tick is available: a period has passed since the last acquisition, or a
+ * whole burst was available and has not been used up since. */
 static bool has_slot(const struct model *m, const struct key *k)
 {
     int used = 0;
 
     if (m->period == 0 || k->last < 0 || clock_ns - k->last >= m->period)
         return true;
-    /* After a time without an entry, so long that all slots were saved up. */
+    /* After a pause that is long enough for a whole burst. */
     for (int i = k->count - 1; i >= 0; i--) {
         used++;
         if (i > 0 && k->entries[i] - k->entries[i - 1] >=
@@ -113,7 +113,7 @@ static void check_rate(const struct model *m, const struct key *k)
     }
 }
 
-/* Enter without waiting, in the past, or until later. */
+/* Acquire without waiting, with a past deadline, or with a later one. */
 static void enter(struct model *m, struct feed *feed, size_t which)
 {
     static const int64_t spans[] = { 1, 1000, 125000, 2 * WEIR_S };
@@ -127,7 +127,7 @@ static void enter(struct model *m, struct feed *feed, size_t which)
 
     CHECK(clock_ns == began || (how >= 4 && clock_ns <= until));
     if (err != 0) {
-        /* For room for a key nobody waits. */
+        /* No call waits for an entry for a key. */
         CHECK(err == (how < 3 ? -EAGAIN : -ETIMEDOUT) ||
               (err == -EAGAIN && !could));
         CHECK(err != -ETIMEDOUT || clock_ns >= until);
@@ -163,7 +163,7 @@ static void leave(struct model *m, size_t which)
     m->inside--;
 }
 
-/* 0 leaves what there is. */
+/* 0 leaves the value unchanged. */
 static int any_limit(struct feed *feed)
 {
     static const int limits[] = { 0, 1, 2, 3, 5, WEIR_NONE };
@@ -202,7 +202,7 @@ static void set(struct model *m, struct feed *feed)
     m->burst = options.burst != 0 ? options.burst : m->burst;
     for (size_t i = 0; i < KEYS; i++) {
         m->keys[i].count = 0;
-        /* With a first rate it is as if nobody had ever entered. */
+        /* With a first rate it is as if nothing had ever been acquired. */
         if (m->period == 0 && period > 0)
             m->keys[i].last = -1;
     }
@@ -257,7 +257,7 @@ static void check_stats(struct model *m)
 static void step(struct model *m, struct feed *feed)
 {
     unsigned what = feed_below(feed, 16);
-    /* Some more than the gate has room for. */
+    /* More keys than the gate has entries. */
     size_t which = m->keys_max != 0
                        ? feed_below(feed, (unsigned)m->keys_max + 4)
                        : 0;

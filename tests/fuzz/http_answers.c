@@ -3,10 +3,10 @@
  *
  *   fuzz_http_answers COUNT [SEED]
  *
- * A server on 127.0.0.1 sends what chance makes of good answers: bytes are
+ * A server on 127.0.0.1 sends random mutations of good answers: bytes are
  * changed, repeated, left out; answers are cut, mixed and sent in pieces; the
- * connection is kept, closed or reset. Whatever comes, the response has a
- * status or a named error, all its texts are printable, and no request was
+ * connection is kept, closed or reset. Whatever arrives, the response has a
+ * status or a named error, all its texts are printable, and no request is
  * sent more than once. Connections are kept from one answer to the next.
  * Answer k of a seed is always the same, its timing is not. Prints TAP. */
 #define _POSIX_C_SOURCE 200809L
@@ -31,7 +31,7 @@
 #define CLIENTS 16 /* connections the client may have */
 #define PIECES 4
 
-/* ---- chance ---- */
+/* ---- random numbers ---- */
 
 /* xorshift64* */
 static uint64_t draw(uint64_t *state)
@@ -174,7 +174,7 @@ static void add_good(struct answer *a, const char *from)
     }
 }
 
-/* ---- what chance makes of them ---- */
+/* ---- random mutations ---- */
 
 static void cut_out(struct answer *a, size_t at, size_t count)
 {
@@ -191,7 +191,7 @@ static void put_in(struct answer *a, size_t at, const void *bytes,
 
     if (count > ANSWER_MAX - a->count)
         count = ANSWER_MAX - a->count;
-    memcpy(copy, bytes, count); /* they may be its own */
+    memcpy(copy, bytes, count); /* they may be part of it */
     memmove(a->bytes + at + count, a->bytes + at, a->count - at);
     memcpy(a->bytes + at, copy, count);
     a->count += count;
@@ -263,11 +263,11 @@ static int arrived;              /* (l) how often: a late one, whose answer
 static struct server {
     int listener, stop[2], port;
     struct pollfd set[CLIENTS + 2];
-    char requests[CLIENTS][2048]; /* what came of each connection's */
+    char requests[CLIENTS][2048]; /* received on each connection */
     size_t have[CLIENTS];
 } server;
 
-/* Send an answer. Returns 0: keep the connection; -1: it is closed. */
+/* Send an answer. Returns 0 to keep the connection, -1 if it is closed. */
 static int serve(int fd, const char *request)
 {
     const char *blank = strchr(request, ' ');
@@ -303,7 +303,7 @@ closed:
     return -1;
 }
 
-/* Return 1 if a whole request has come: its head, and a body of 1 byte. */
+/* Return 1 if a whole request has arrived: its head, and a body of 1 byte. */
 static int is_whole(const char *request, size_t bytes)
 {
     const char *end = strstr(request, "\r\n\r\n");
@@ -349,8 +349,8 @@ static void accept_one(void)
     close(fd);
 }
 
-/* An answer that never ends is ended: a connection on which nothing comes
- * for 3 ms is closed, for a client with 50 ms to wait for more. */
+/* An answer that never ends is cut off: a connection on which nothing arrives
+ * for 3 ms is closed, as the client waits for up to 50 ms. */
 static void *serve_all(void *arg)
 {
     (void)arg;
@@ -410,7 +410,7 @@ static unsigned long long errors[WEIR_HTTP_OTHER + 1];
 static unsigned long long total, first;
 static uint64_t seed = 1;
 
-/* Chance may send it anywhere. */
+/* A mutation may redirect it anywhere. */
 static int only_here(struct weir_context *cx, void *user, const char *to)
 {
     (void)cx;

@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(first.used <= MOST && taken <= size);
     CHECK((got == WEIR_HTTP_DECODE_TOO_LARGE) <= (first.used == MOST));
     if (got == WEIR_HTTP_DECODE_OK) {
-        /* Exactly what it took, so that a byte too far is seen. */
+        /* Exactly the bytes that were consumed, so that a read too far is
+         * noticed. */
         copy = malloc(taken);
         CHECK(copy != NULL);
         memcpy(copy, data, taken);

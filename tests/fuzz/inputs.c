@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * inputs.c - fuzz target: what people and servers say in one line.
+ * inputs.c - fuzz target: one-line inputs of users and servers.
  *
- * URLs, lines of a list, numbers, shares, dates, heads of requests. What is
- * taken is within the bounds that are promised, and a refusal says why
+ * URLs, lines of a list, numbers, shares, dates, heads of requests. Accepted
+ * values are within the documented bounds, and a rejection gives the reason
  * without showing the bytes. */
 #include "fuzz.h"
 
@@ -137,7 +137,7 @@ static void requests(const char *text)
     int status;
 
     CHECK(head != NULL);
-    /* As the server calls it: there is an empty line. */
+    /* As the server calls it, with an empty line. */
     if (strstr(head, "\r\n\r\n") == NULL) {
         free(head);
         return;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * json.c - fuzz target: reading JSON.
  *
- * The reader takes what a check of another make takes, and nothing else. What
- * it reads out of a string, written and read again, is the same. */
+ * The reader accepts exactly what an independent check accepts. The text of a
+ * string, written and read again, stays the same. */
 #include "fuzz.h"
 
 #include "common/json.h"
@@ -25,7 +25,8 @@ static bool is_digit(const uint8_t *at, const uint8_t *end)
     return at < end && *at >= '0' && *at <= '9';
 }
 
-/* Returns behind the string that begins at `at`; NULL: it is none. */
+/* Returns the end of the string that begins at `at`, or NULL if it is not
+ * one. */
 static const uint8_t *pass_string(const uint8_t *at, const uint8_t *end)
 {
     for (at++; at < end && *at != '"';) {
@@ -86,7 +87,7 @@ static const uint8_t *pass_scalar(const uint8_t *at, const uint8_t *end)
     return *at == '"' ? pass_string(at, end) : pass_number(at, end);
 }
 
-/* Whether it is one JSON object, not nested too deep. */
+/* Whether the text is one JSON object that is not nested too deeply. */
 static bool is_object(const uint8_t *at, const uint8_t *end)
 {
     uint8_t stack[JSON_DEPTH];
@@ -134,7 +135,8 @@ static bool is_object(const uint8_t *at, const uint8_t *end)
 
 /* ---- the reader ---- */
 
-/* What json_text() made must be UTF-8, and come back from being written. */
+/* The result of json_text() must be UTF-8 and survive being written and
+ * read. */
 static int keep(void *user, const struct json_value *name,
                 const struct json_value *value)
 {
@@ -196,7 +198,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(framed != NULL);
     if (size > 0) {
         read_both(data, size);
-        /* The same as a string: most bytes are no JSON otherwise. */
+        /* The same bytes as a string, as most bytes are not JSON. */
         memcpy(framed, "{\"a\":\"", 6);
         memcpy(framed + 6, data, size);
         memcpy(framed + 6 + size, "\"}", 2);

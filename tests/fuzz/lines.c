@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * lines.c - fuzz target: the lines that `weir run -i` reads.
  *
- * The first bytes say how long a line may be and in what pieces the file is
- * read; read() stands between the reader and the file (the linker wraps it).
- * What comes out is what a reader with all of the file before it says. */
+ * The first bytes set how long a line may be and in what pieces the file is
+ * read: the linker wraps read(). The results equal those of a reader that has
+ * the whole file in memory. */
 #include "fuzz.h"
 
 #include "common/input.h"
@@ -16,10 +16,10 @@
 ssize_t __real_read(int fd, void *buffer, size_t bytes);
 ssize_t __wrap_read(int fd, void *buffer, size_t bytes);
 
-static size_t piece; /* so much at most is read at once; 0: all there is */
+static size_t piece; /* the most that a read() returns; 0: no bound */
 static uint32_t turn;
 
-/* Read less than asked for, and now and then be interrupted. */
+/* Read less than requested, and sometimes be interrupted. */
 ssize_t __wrap_read(int fd, void *buffer, size_t bytes)
 {
     size_t most;
@@ -40,7 +40,7 @@ static bool is_blank(uint8_t byte)
     return byte == ' ' || byte == '\t';
 }
 
-/* What is said of the next line of `text`, which goes from *at on. */
+/* The expected result for the next line of `text`, which begins at *at. */
 static int next_line(const uint8_t *text, size_t count, size_t *at,
                      size_t line_max, struct input_line *line)
 {
@@ -109,7 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         compare(feed.at, size, line_max);
         return 0;
     }
-    /* Lines longer than the reader's first room: letters count many times. */
+    /* Lines longer than the reader's first buffer: letters are repeated. */
     if (size > 128)
         size = 128;
     text = malloc(size * REPEATS + 1);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * pool.c - fuzz target: any calls of a pool without threads, in any order,
- * on a clock of its own.
+ * on a simulated clock.
  *
  * This thread runs the jobs. Each accepted job ends once, run to its end or
- * dropped; none begins before its time, after its deadline, or while its gate
- * is held; those alike begin in the order in which they were submitted; there
- * is room for what has ended; and what is ready is run. */
+ * dropped; none begins before its start time, after its deadline, or while its
+ * gate is held; jobs of the same kind begin in the order of submission; jobs
+ * that have ended free their places; and jobs that are ready run. */
 #include "clock.h"
 
 #include <weir/gate.h>
@@ -25,13 +25,13 @@ struct job {
     int64_t period_ns;   /* 0: none */
     int64_t start;
     int priority;
-    int gate_key;        /* -1: no gate of its own */
+    int gate_key;        /* -1: no gate with a key */
     unsigned runs_left;  /* that end in WEIR_RERUN, or 0 with a period */
     unsigned retries;
     int64_t back_off;    /* before the next of them */
     int64_t pause;       /* for weir_retry_in(); -1: not called */
     int result;          /* the last one's */
-    bool submits;        /* a job of its own at its first run */
+    bool submits;        /* submits a job at its first run */
 };
 
 struct model {
@@ -42,10 +42,10 @@ struct model {
     int64_t held_until[KEYS], held_all;
     uint64_t accepted, succeeded, failed, dropped;
     unsigned begun; /* runs, ever */
-    bool special;   /* a job asked for more than to be run: one that ended
-                       out of turn keeps its place in the ring until those
-                       before it are taken */
-    bool closed;    /* or being closed */
+    /* a deferred job was submitted: one that completes out of turn keeps its
+     * place in the ring until the earlier ones are taken */
+    bool special;
+    bool closed;    /* or closing */
     struct job jobs[JOBS];
 };
 
@@ -59,9 +59,9 @@ static int64_t any_span(struct feed *feed)
 
 static void submit(struct model *m, size_t count, bool inside);
 
-/* ---- what jobs do ---- */
+/* ---- jobs ---- */
 
-/* The jobs submitted before this one that are as this one is have begun. */
+/* The earlier jobs of the same kind have begun. */
 static void check_order(const struct model *m, const struct job *job)
 {
     for (const struct job *j = m->jobs; j < job; j++)
@@ -179,14 +179,14 @@ static struct weir_job make_job(struct model *m)
         asked.retries = job->retries = feed_below(feed, 3);
     } else if (feed_below(feed, 4) == 0) {
         asked.period_ns = job->period_ns = any_span(feed);
-        job->result = 9; /* else there is no end */
+        job->result = 9; /* otherwise it would never end */
         job->pause = -1;
         job->not_before = job->start != 0 ? job->start : clock_ns;
     }
     return asked;
 }
 
-/* How many of them are taken where there is no gate. */
+/* How many of the jobs are accepted if there is no gate. */
 static ssize_t expected(const struct model *m, size_t count, bool inside)
 {
     size_t room = m->capacity - m->live;
@@ -211,8 +211,8 @@ static void submit(struct model *m, size_t count, bool inside)
     want = expected(m, count, inside);
     got = weir_pool_submit(m->pool, jobs, count,
                            inside ? WEIR_FOREVER : WEIR_NO_WAIT);
-    /* One key of a gate may have too many waiting, but not without others;
-     * and a pool that is being cancelled takes nothing at all. */
+    /* A key of a gate may have too many waiting jobs, but only if there are
+     * other jobs; and a pool that is being cancelled accepts nothing. */
     CHECK(got == want ||
           (m->special && want > 0 &&
            ((got == -EAGAIN && m->live > 0) || (got > 0 && got < want))) ||
@@ -224,7 +224,7 @@ static void submit(struct model *m, size_t count, bool inside)
     }
 }
 
-/* Something that could run now and that no gate keeps. */
+/* A job that could run now and that no gate delays. */
 static size_t count_ready(const struct model *m)
 {
     size_t count = 0;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * public_url.c - fuzz target: a URL without user and password.
  *
- * What is shown of a URL is printable ASCII, and whatever libcurl takes for
- * the user or the password is not in it. */
+ * The shown form of a URL is printable ASCII, and does not contain what libcurl
+ * takes for the user or the password. */
 #include "fuzz.h"
 
 #include <curl/curl.h>
 #include <weir/http.h>
 
-#define TOLD 8 /* letters; shorter ones may stand elsewhere by chance */
+#define TOLD 8 /* letters; shorter parts may occur elsewhere by chance */
 
 static char *show(const char *url)
 {
@@ -24,7 +24,7 @@ static char *show(const char *url)
     return shown;
 }
 
-/* A part that libcurl finds in the URL, if it is worth looking for. */
+/* A part that libcurl finds in the URL, if it is long enough to search for. */
 static void check_hidden(CURLU *parts, CURLUPart part, const char *url,
                          const char *shown)
 {

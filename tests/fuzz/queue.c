@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * queue.c - fuzz target: any calls of a queue, in any order, against a list.
  *
- * One thread, so no call waits: deadlines are WEIR_NO_WAIT, or lie behind. */
+ * There is one thread, so no call waits: deadlines are WEIR_NO_WAIT or past. */
 #include "fuzz.h"
 
 #include <weir/queue.h>
@@ -12,12 +12,12 @@
 struct model {
     size_t item_bytes, capacity;
     size_t count;               /* inside */
-    size_t put, taken, done;    /* ever */
+    size_t put, taken, done;    /* in total */
     bool closed;
     uint8_t items[ITEMS_MAX][ITEM_MAX];
 };
 
-/* A deadline at which nothing can be waited for, and what is said then. */
+/* A deadline that allows no wait, and the error that is returned then. */
 static int64_t deadline(struct feed *feed, int *late)
 {
     static const int64_t times[] = { WEIR_NO_WAIT, 0, 1, -7 };
@@ -88,7 +88,7 @@ static void take(struct model *m, struct weir_queue *queue, struct feed *feed,
     else
         CHECK(weir_queue_take(queue, items, until) == (want == 1 ? 0 : want));
     pull(m, items, there);
-    /* Behind what was taken nothing is touched. */
+    /* Nothing after the taken items is touched. */
     CHECK(memcmp(items + there * m->item_bytes,
                  before + there * m->item_bytes,
                  sizeof(items) - there * m->item_bytes) == 0);

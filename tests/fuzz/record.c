@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * record.c - fuzz target: a line of a results file.
  *
- * A line that is read, written and read again says the same; so does a record
- * made of the bytes. */
+ * A line that is parsed, written and parsed again stays the same, and so does a
+ * record that is built from the bytes. */
 #include "fuzz.h"
 
 #include "results/record.h"
@@ -15,7 +15,7 @@ static bool same_time(int64_t a, int64_t b)
 {
     int64_t apart = a < b ? b - a : a - b;
 
-    /* Read as a double of milliseconds: 53 bits. */
+    /* Parsed as a double in milliseconds: 53 bits. */
     return apart <= WEIR_US / 2 + 1 + (a >> 51);
 }
 
@@ -36,7 +36,7 @@ static void check_same(const struct record *a, const struct record *b)
     CHECK(same_time(a->total_ns, b->total_ns));
 }
 
-/* Write it and read that. */
+/* Write the record and parse the result. */
 static void there_and_back(const struct record *record)
 {
     struct text line = { 0 }, url = { 0 };

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * recovery.c - fuzz target: opening a file of any bytes with recovery.
  *
- * Whole lines stay, what is behind the last newline is kept in FILE.torn and
- * its size told, and what is written then is appended. The first byte says
- * how many times the rest is repeated, so that files are longer than what is
- * read at once. */
+ * Whole lines stay, what follows the last newline is saved in FILE.torn and its
+ * size reported, and later records are appended. The first byte sets how many
+ * times the rest is repeated, so that files are longer than one read. */
 #include "fuzz.h"
 
 #include <unistd.h>
@@ -72,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     data++;
     size--;
-    /* The same bytes, but only the first ones have newlines. */
+    /* The same bytes, with newlines only among the first ones. */
     bytes = malloc(size * times + 1);
     CHECK(bytes != NULL);
     for (size_t i = 0; i < size * times; i++) {

@@ -2,8 +2,8 @@
  * report.c - fuzz target: `weir report` of any file, and what `weir run
  * --resume` reads of it.
  *
- * What is printed is UTF-8 without control characters, with --json an object
- * in JSON; and drawing ends. The first byte says how it is asked. */
+ * The output is UTF-8 without control characters, with --json a JSON object;
+ * and drawing ends. The first byte chooses the options. */
 #include "fuzz.h"
 
 #include "commands.h"
@@ -14,7 +14,7 @@
 #include <getopt.h>
 #include <unistd.h>
 
-/* What the program says of the file goes here: the linker puts it in. */
+/* Receives the messages about the file: the linker wraps the function. */
 void __wrap_screen_line(const char *line, size_t count);
 
 void __wrap_screen_line(const char *line, size_t count)
@@ -31,8 +31,8 @@ static int any_member(void *user, const struct json_value *name,
     return 0;
 }
 
-/* Call the command with its output in a file. Returns what it printed, to be
- * freed. */
+/* Run the command with its output in a file. Returns the output, which the
+ * caller frees. */
 static char *run_report(int argc, char **argv, size_t *count)
 {
     FILE *file = tmpfile();
@@ -57,7 +57,7 @@ static char *run_report(int argc, char **argv, size_t *count)
     return printed;
 }
 
-/* What a run that goes on would take for done. */
+/* The jobs that --resume would consider complete. */
 static void resume(const char *path)
 {
     struct ids *done = ids_create();
@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     snprintf(path, sizeof(path), "%s", fuzz_file(data + 1, size - 1));
-    optind = 0; /* for getopt(): this is another program */
+    optind = 0; /* for getopt(): a new argument vector */
     if (how & 1)
         argv[argc++] = json;
     else if (how & 2)

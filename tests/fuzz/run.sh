@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# run.sh [SECONDS [TARGET...]] - fuzz each target for so long (60).
+# run.sh [SECONDS [TARGET...]] - fuzz each target for SECONDS (60).
 #
 # Needs clang with libFuzzer. Builds in build-fuzz at the top of the sources,
-# or where WEIR_FUZZ_BUILD says; what is found goes on from there the next
-# time. An input that breaks a promise is left there as found-TARGET-...: put
-# it into corpus/TARGET with the fix.
+# or in WEIR_FUZZ_BUILD; the next run starts from the inputs found there. An
+# input that breaks a promise is left there as found-TARGET-...: add it to
+# corpus/TARGET with the fix.
 set -u
 here=$(cd "$(dirname "$0")" && pwd) || exit 2
 root=$(cd "$here/../.." && pwd) || exit 2

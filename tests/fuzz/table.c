@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * table.c - fuzz target: any calls of a table, in any order, against a list.
  *
- * Keys are few and short, so that they come again. */
+ * Keys are few and short, so that they recur. */
 #include "fuzz.h"
 
 #include <weir/table.h>
@@ -20,7 +20,7 @@ struct entry {
 
 struct model {
     size_t entries_max, entry_max, count;
-    struct entry entries[KEYS]; /* in no order; those not there are free */
+    struct entry entries[KEYS]; /* in no order; absent ones are free */
 };
 
 /* ---- the list ---- */
@@ -37,7 +37,7 @@ static struct entry *find(struct model *m, struct weir_bytes key)
     return NULL;
 }
 
-/* Put a value there. Returns NULL where there is no room for the key. */
+/* Store a value. Returns NULL if there is no room for the key. */
 static struct entry *set(struct model *m, struct weir_bytes key,
                          const void *value, size_t bytes)
 {
@@ -58,7 +58,7 @@ static struct entry *set(struct model *m, struct weir_bytes key,
     return e;
 }
 
-/* By the bytes, a prefix first. */
+/* In byte order, a prefix first. */
 static int order(const struct entry *a, const struct entry *b)
 {
     for (size_t i = 0; i < a->key_bytes && i < b->key_bytes; i++)
@@ -151,7 +151,7 @@ static void update(struct model *m, struct weir_table *table,
           memcmp(edited.seen, e->value, e->bytes) == 0);
     for (size_t i = 0; i < e->bytes; i++)
         e->value[i] ^= (uint8_t)(i + 1);
-    if (!was && want != 0) { /* a new one that fails is not kept */
+    if (!was && want != 0) { /* a new entry whose edit fails is not kept */
         e->there = false;
         m->count--;
     }

@@ -38,7 +38,7 @@ import threading
 import time
 
 sys.dont_write_bytecode = True
-from mutants import mutants_of  # noqa: E402, it stands beside this file
+from mutants import mutants_of  # noqa: E402, it is in this folder
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -48,9 +48,8 @@ FLAGS = ['-std=c11', '-O1', '-w', '-fPIC', '-fvisibility=hidden',
 VARIANTS = {'real': [], 'sim': ['-DWEIR_SYSTEM="system/sim.h"', '-Itests/sim'], 'tsan': ['-fsanitize=thread'],
             'fault': ['-include', 'tests/fault/hooks.h']}
 
-# By folder, or by the beginning of a file's name in it, the longest first: its
-# unit tests, its scenarios (the beginnings of their names), fault programs,
-# stress.
+# By folder, or by the prefix of a file's name in it, the longest first: unit
+# tests, scenarios (prefixes of their names), fault programs, stress.
 MODULES = {
     'base/base': (['base'], [], [], []),
     'base/options': (['pool', 'gate', 'queue'], ['pool'], [], []),
@@ -80,7 +79,7 @@ MODULES = {
             ['core', 'table', 'writer'], ['pool']),
 }
 FOLDERS = sorted({name.split('/')[0] for name in MODULES})
-# Programs that test arithmetic alone, and the sources they are linked of.
+# Programs that test only arithmetic, and the sources that they link.
 PURE = {'rate': ['src/gate/rate.c'], 'siphash': [],
         'processors': ['src/base/processors.c', 'src/sys/posix.c']}
 WRAPPED = re.compile(r"'(\w+)'")
@@ -140,7 +139,7 @@ def limit():
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 28, 1 << 28))
 
 
-HANG_S = 6      # all threads asleep for so long: a hang
+HANG_S = 6      # all threads asleep for this long: a hang
 
 
 def run(command, limits, folder, env):
@@ -342,7 +341,7 @@ class Build:
         tests = self.base.test_objects(kind, name)
         if kind == 'fault' and name in PURE:
             core = {p: o for p, o in core.items() if p in PURE[name]}
-            if self.path.endswith('.h'):  # which such a test includes
+            if self.path.endswith('.h'):  # such a test includes it
                 tests = self.compile_tests(kind, name)
         command = [CC, '-pthread', '-o', output] + VARIANTS[variant]
         command += tests + list(core.values())

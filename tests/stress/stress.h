@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * stress.h - random programs: seeds, rounds, a watchdog, a watched limit.
  *
- * A case runs rounds until its time is over. Round i of a run with seed s is
- * made from the number s + i alone, but for what the scheduler does: a
- * failure names that number, and WEIR_TEST_SEED starts with it. Threads say
- * beat() at every step a round has only so many of, not at those of threads
- * that go on until they are stopped; the watchdog ends a program in which
- * nobody has for a minute. WEIR_TEST_SECONDS is the time of a case. */
+ * A case runs rounds until its time has passed. Round i of a run with seed s
+ * depends only on the number s + i and the scheduler: a failure prints that
+ * number, and WEIR_TEST_SEED starts with it. Threads call beat() at each step
+ * of which a round has a bounded number, not at steps that repeat until a
+ * thread is stopped; the watchdog ends a program without a beat for a minute.
+ * WEIR_TEST_SECONDS is the time of a case. */
 #ifndef WEIR_TESTS_STRESS_H
 #define WEIR_TESTS_STRESS_H
 
@@ -34,7 +34,7 @@ static inline uint64_t roll(struct dice *dice)
     return z ^ z >> 31;
 }
 
-/* From low to high, both included. */
+/* A number from low to high, both included. */
 static inline int within(struct dice *dice, int low, int high)
 {
     return low + (int)(roll(dice) % (uint64_t)(high - low + 1));
@@ -45,7 +45,7 @@ static inline int one_in(struct dice *dice, int n)
     return within(dice, 1, n) == 1;
 }
 
-/* Any kind of deadline that comes. */
+/* Any kind of deadline that passes. */
 static inline int64_t some_deadline(struct dice *dice)
 {
     switch (within(dice, 0, 3)) {
@@ -79,8 +79,8 @@ static inline void some_delay(struct dice *dice)
 /* ---- rounds and the watchdog ---- */
 
 static atomic_ullong stress_beats; /* steps of the rounds so far */
-static atomic_ullong stress_seed;  /* of the round that runs */
-static void stress_dump(void);     /* the program's: show what is stuck */
+static atomic_ullong stress_seed;  /* of the current round */
+static void stress_dump(void);     /* the program defines it */
 
 static inline void beat(void)
 {
@@ -119,7 +119,7 @@ static inline void *stress_watchdog(void *arg)
     return NULL;
 }
 
-/* Run rounds until the time is over, or one has failed. */
+/* Run rounds until the time has passed or one has failed. */
 static inline void stress_rounds(void (*round)(struct dice *dice))
 {
     uint64_t first =
@@ -149,16 +149,16 @@ static inline void stress_rounds(void (*round)(struct dice *dice))
 
 /* ---- a gate whose bounds change, and how many may be inside ----
  *
- * `seen` counts those who know that they are inside: never more than there
- * are. `allowed` is never less than may be inside: raised before the limit
- * is, lowered when nobody is left above a lowered limit. Whoever compares
- * the two must find that `allowed` stayed meanwhile: `epoch` says so. */
+ * `seen` counts the threads that know they are inside, never more than are
+ * inside. `allowed` is never less than the limit: it is raised before the
+ * limit, and lowered once nothing is inside above a lowered limit. Comparing
+ * the two is valid only if `allowed` has not changed, which `epoch` shows. */
 struct watched_gate {
     struct weir_gate *gate;
     atomic_int seen, allowed, most; /* most: of all limits so far */
     atomic_uint epoch;
-    int limit;   /* the setter's: as set last */
-    double rate; /* as made; 0 none */
+    int limit;   /* the setter's: the last one set */
+    double rate; /* as created; 0: none */
     int burst;
     int64_t made;
     int rate_changed;
@@ -173,7 +173,7 @@ static inline void watched_allow(struct watched_gate *w, int limit)
         atomic_store(&w->most, limit);
 }
 
-/* What a limit comes to: INT_MAX for none. */
+/* The effective limit: INT_MAX for none. */
 static inline int watched_number(int limit)
 {
     return limit <= 0 ? INT_MAX : limit;
@@ -208,7 +208,7 @@ static inline void watched_out(struct watched_gate *w)
     atomic_fetch_sub(&w->seen, 1);
 }
 
-/* One thread may: set another limit, and now and then another rate. */
+/* For one thread: set another limit, and sometimes another rate. */
 static inline void watched_set(struct watched_gate *w, struct dice *dice,
                                int change_rate)
 {
@@ -232,8 +232,8 @@ static inline void watched_set(struct watched_gate *w, struct dice *dice,
     EXPECT_INT(watched_number(stats.limit), limit);
 }
 
-/* The setter, from time to time: is nobody left above the limit? */
-static inline void watched_settle(struct watched_gate *w)
+/* For the setter, from time to time: is nothing left above the limit? */
+static inline void watched_lower(struct watched_gate *w)
 {
     struct weir_gate_stats stats;
 
@@ -243,7 +243,7 @@ static inline void watched_settle(struct watched_gate *w)
         watched_allow(w, w->limit);
 }
 
-/* At the end, when nobody is inside nor in line. */
+/* At the end, when nothing is inside or waiting. */
 static inline void watched_check(struct watched_gate *w)
 {
     struct weir_gate_stats stats;
@@ -277,7 +277,7 @@ static inline void *change_gate(void *arg)
         if (c->sets && one_in(&c->dice, 4))
             watched_set(c->watched, &c->dice,
                         c->changes_rate && one_in(&c->dice, 2));
-        watched_settle(c->watched);
+        watched_lower(c->watched);
         if (c->holds && one_in(&c->dice, 4)) {
             int64_t until = one_in(&c->dice, 2) ? WEIR_FOREVER
                                                 : weir_after(100 * WEIR_US);
@@ -296,7 +296,7 @@ static inline void *change_gate(void *arg)
     return NULL;
 }
 
-/* A thread that passes a gate of its own accord. */
+/* A thread that passes a gate outside of any job. */
 struct entrant {
     struct watched_gate *watched;
     struct dice dice;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * stress_group.c - random programs of groups inside groups on one pool:
- * cancels, deadlines, policies, windows, helpers, and closing meanwhile. */
+ * stress_group.c - random programs of nested groups on one pool: cancels,
+ * deadlines, policies, windows, helpers, and a concurrent close. */
 #include "stress.h"
 
 #include <weir/group.h>
@@ -9,16 +9,16 @@
 #include <string.h>
 
 #define HOSTS_MAX 3
-#define TOKENS 6000   /* jobs of a round */
+#define UNITS 6000   /* jobs of a round */
 #define PER_GROUP 24  /* jobs the owner submits to one */
 #define DEPTH_MAX 5   /* of groups inside one another */
 
 /* A job's argument. */
-struct token {
+struct unit {
     struct weir_group *group; /* NULL: a job of the pool itself */
     struct dice dice;
     int depth;  /* of its group */
-    int status; /* what it shall return */
+    int status; /* what it must return */
     atomic_int accepted, ran, dropped;
 };
 
@@ -26,12 +26,12 @@ static struct program {
     struct weir_pool *pool;
     struct weir_pool_options options;
     int closes, exits;
-    atomic_int next_token;
+    atomic_int next_unit;
     atomic_int cancelled; /* the pool was */
     atomic_int held;      /* its gate was */
     atomic_int groups, inside;
     atomic_int stop;
-    struct token tokens[TOKENS];
+    struct unit units[UNITS];
 } p;
 
 static _Thread_local int stacked; /* jobs on this thread's stack */
@@ -42,15 +42,15 @@ static void stress_dump(void)
     struct weir_gate_stats g = { 0 };
 
     printf("# workers %d capacity %zu limit %d rate %g help_depth %d; "
-           "tokens %d groups %d inside %d cancelled %d held %d\n",
+           "units %d groups %d inside %d cancelled %d held %d\n",
            p.options.workers, p.options.capacity, p.options.limit,
            p.options.rate_per_s, p.options.help_depth,
-           atomic_load(&p.next_token), atomic_load(&p.groups),
+           atomic_load(&p.next_unit), atomic_load(&p.groups),
            atomic_load(&p.inside), atomic_load(&p.cancelled),
            atomic_load(&p.held));
     if (p.pool == NULL || weir_pool_stats(p.pool, &s) != 0)
         return;
-    printf("# submitted %llu succeeded %llu failed %llu cancelled %llu "
+    printf("# submitted %llu succeeded %llu failed %llu dropped %llu "
            "queued %zu running %zu\n", (unsigned long long)s.submitted,
            (unsigned long long)s.succeeded, (unsigned long long)s.failed,
            (unsigned long long)s.dropped, s.queued, s.running);
@@ -68,7 +68,7 @@ static void play(struct dice *dice, int depth);
 
 static void dropped(void *arg, int reason)
 {
-    struct token *t = arg;
+    struct unit *t = arg;
 
     EXPECT(reason < 0);
     EXPECT_INT(atomic_load(&t->ran), 0);
@@ -76,17 +76,17 @@ static void dropped(void *arg, int reason)
     beat();
 }
 
-/* Make jobs for a group, or for the pool. Returns how many; 0: the round has
- * no tokens left. */
+/* Create jobs for a group or for the pool. Returns how many, or 0 if the round
+ * has no jobs left. */
 static int make_jobs(struct dice *dice, struct weir_job *jobs, int count,
                      struct weir_group *group, int depth)
 {
-    int first = atomic_fetch_add(&p.next_token, count);
+    int first = atomic_fetch_add(&p.next_unit, count);
 
-    if (first + count > TOKENS)
+    if (first + count > UNITS)
         return 0;
     for (int i = 0; i < count; i++) {
-        struct token *t = &p.tokens[first + i];
+        struct unit *t = &p.units[first + i];
 
         t->group = group;
         t->dice.state = roll(dice);
@@ -101,7 +101,7 @@ static int make_jobs(struct dice *dice, struct weir_job *jobs, int count,
 static void accept_jobs(const struct weir_job *jobs, ssize_t count)
 {
     for (ssize_t i = 0; i < count; i++) {
-        struct token *t = jobs[i].arg;
+        struct unit *t = jobs[i].arg;
 
         EXPECT_INT(atomic_fetch_add(&t->accepted, 1), 0);
     }
@@ -121,13 +121,13 @@ static void stranger(struct dice *dice)
 
 static int job(struct weir_context *cx, void *arg)
 {
-    struct token *t = arg;
+    struct unit *t = arg;
     int status = t->status;
 
     stacked++;
     EXPECT_INT(atomic_load(&t->dropped), 0);
     EXPECT_INT(atomic_fetch_add(&t->ran, 1), 0);
-    EXPECT(weir_tag(cx) == (uint64_t)(t - p.tokens));
+    EXPECT(weir_tag(cx) == (uint64_t)(t - p.units));
     EXPECT(weir_worker_index(cx) < p.options.workers);
     some_delay(&t->dice);
     if (t->depth < DEPTH_MAX && one_in(&t->dice, 4 + 2 * t->depth))
@@ -143,7 +143,7 @@ static int job(struct weir_context *cx, void *arg)
         struct weir_result r;
         int err;
 
-        /* Nothing is done that could wait for oneself. */
+        /* The thread does nothing in which it could wait for itself. */
         err = weir_group_wait(t->group, WEIR_FOREVER);
         EXPECT_INT(err, -EDEADLK);
         err = weir_group_get(t->group, UINT64_MAX - 1, &r, WEIR_FOREVER);
@@ -157,10 +157,10 @@ static int job(struct weir_context *cx, void *arg)
         EXPECT(err == 0 || err == -ESTALE || err == -ENOENT);
     }
     EXPECT_INT(atomic_load(&t->dropped), 0);
-    EXPECT(weir_tag(cx) == (uint64_t)(t - p.tokens));
+    EXPECT(weir_tag(cx) == (uint64_t)(t - p.units));
     beat();
     stacked--;
-    /* What another job on this stack has made would never be destroyed. */
+    /* A group of another job on this stack would never be destroyed. */
     if (p.exits && stacked == 0 && weir_worker_index(cx) >= 0 &&
         one_in(&t->dice, 64))
         pthread_exit(NULL);
@@ -189,7 +189,7 @@ static void on_ready(void *user)
 
 static void check_result(struct owner *o, const struct weir_result *r)
 {
-    struct token *t;
+    struct unit *t;
 
     EXPECT(!o->options.discard);
     EXPECT(r->index < o->accepted);
@@ -198,7 +198,7 @@ static void check_result(struct owner *o, const struct weir_result *r)
     EXPECT(!o->read[r->index]);
     o->read[r->index] = true;
     EXPECT(r->tag == o->tags[r->index]);
-    t = &p.tokens[o->tags[r->index]];
+    t = &p.units[o->tags[r->index]];
     EXPECT_INT(atomic_load(&t->ran), r->attempts);
     EXPECT_INT(atomic_load(&t->dropped), r->attempts == 0);
     if (r->attempts == 1) {
@@ -216,7 +216,7 @@ static void check_result(struct owner *o, const struct weir_result *r)
     beat();
 }
 
-/* Deadlines that a job may wait for too. */
+/* Deadlines for which a job may also wait. */
 static int64_t wait_deadline(struct dice *dice)
 {
     return one_in(dice, 2) ? WEIR_FOREVER : some_deadline(dice);
@@ -267,7 +267,7 @@ static void submit_some(struct owner *o)
         return;
     count = make_jobs(o->dice, jobs, count < room ? count : room, o->group,
                       o->depth);
-    /* Before they are accepted: their results may come at once. */
+    /* Before the submit: results may come immediately. */
     for (int i = 0; i < count; i++)
         o->tags[o->accepted + (uint64_t)i] = jobs[i].tag;
     n = weir_group_submit(o->group, jobs, (size_t)count,
@@ -320,7 +320,7 @@ static void act(struct owner *o)
     }
 }
 
-/* Everything has ended: do the counts add up? */
+/* Everything has ended: the counts must add up. */
 static void check_group(struct owner *o)
 {
     struct weir_group_stats s;
@@ -351,12 +351,12 @@ static void check_group(struct owner *o)
     EXPECT_INT(s.unread, 0);
 }
 
-/* Make a group, do this and that with it, destroy it. */
+/* Create a group, make random calls on it, destroy it. */
 static void play(struct dice *dice, int depth)
 {
     struct owner o = { .dice = dice, .depth = depth };
 
-    if (atomic_load(&p.next_token) >= TOKENS)
+    if (atomic_load(&p.next_unit) >= UNITS)
         return;
     o.options = (struct weir_group_options){
         .window = (size_t)within(dice, 1, 12),
@@ -378,11 +378,11 @@ static void play(struct dice *dice, int depth)
     weir_group_destroy(o.group);
     EXPECT(o.options.discard || o.options.on_ready == NULL ||
            o.accepted == 0 || atomic_load(&o.ready) > 0);
-    /* From here on on_ready is called no more. */
+    /* From here on on_ready is not called any more. */
     atomic_store(&o.ready, -1);
     atomic_fetch_sub(&p.inside, 1);
     for (uint64_t i = 0; i < o.accepted; i++) {
-        struct token *t = &p.tokens[o.tags[i]];
+        struct unit *t = &p.units[o.tags[i]];
 
         EXPECT_INT(atomic_load(&t->ran) + atomic_load(&t->dropped), 1);
     }
@@ -487,12 +487,12 @@ static void check_end(void)
 {
     struct weir_pool_stats s;
     struct weir_gate_stats g;
-    int used = atomic_load(&p.next_token);
+    int used = atomic_load(&p.next_unit);
 
-    for (int i = 0; i < used && i < TOKENS; i++)
-        EXPECT_INT(atomic_load(&p.tokens[i].ran) +
-                       atomic_load(&p.tokens[i].dropped),
-                   atomic_load(&p.tokens[i].accepted));
+    for (int i = 0; i < used && i < UNITS; i++)
+        EXPECT_INT(atomic_load(&p.units[i].ran) +
+                       atomic_load(&p.units[i].dropped),
+                   atomic_load(&p.units[i].accepted));
     EXPECT_INT(atomic_load(&p.inside), 0);
     EXPECT_INT(weir_pool_stats(p.pool, &s), 0);
     EXPECT_INT(s.queued, 0);

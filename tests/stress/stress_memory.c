@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * stress_memory.c - an endless input runs in constant memory.
  *
- * The resident size is looked at when a tenth of the jobs have ended, and all
- * through the rest. WEIR_TEST_JOBS is how many there are. Under a sanitizer
- * the size is that of its shadow of what was touched, and is only shown. */
+ * The resident size is read when a tenth of the jobs have ended, and during the
+ * rest. WEIR_TEST_JOBS is the number of jobs. Under a sanitizer the size is
+ * mostly its shadow memory, and is only printed. */
 #include <weir/weir.h>
 
 #include "process.h"
@@ -20,7 +20,7 @@ static uint64_t jobs_wanted(void)
 #endif
 }
 
-/* What grows: looked at 64 times after the first tenth. */
+/* What may grow: read 64 times after the first tenth. */
 struct growth {
     uint64_t from, step;
     long first, most; /* KiB */
@@ -44,8 +44,8 @@ static void judge(const struct growth *growth, uint64_t jobs)
     printf("# %llu jobs: resident %ld KiB after the first tenth, "
            "%ld KiB at most\n",
            (unsigned long long)jobs, growth->first, growth->most);
-    /* Stacks and heaps are touched for the first time now and then; a leak of
-     * one byte a job would be more. */
+    /* Parts of stacks and heaps are first touched late; a leak of one byte a
+     * job would be more. */
     if (SIZE_IS_OURS)
         EXPECT(growth->most - growth->first < 512);
 }
@@ -105,7 +105,7 @@ static void lazy_input(void)
     judge(&growth, jobs);
 }
 
-/* Jobs that are parked, delayed, run twice and dropped come and go too. */
+/* Jobs that are parked, delayed, run twice and dropped also come and go. */
 static int sometimes_again(struct weir_context *cx, void *arg)
 {
     atomic_int *runs = arg;
@@ -114,7 +114,7 @@ static int sometimes_again(struct weir_context *cx, void *arg)
     return atomic_fetch_add(runs, 1) % 7 == 0 ? WEIR_RERUN : 0;
 }
 
-static void tasks(void)
+static void deferred_jobs(void)
 {
     uint64_t jobs = jobs_wanted() / 4, refused = 0;
     struct growth growth = { .from = jobs / 10, .step = jobs / 64 + 1 };
@@ -153,7 +153,7 @@ static const struct tap_case cases[] = {
     { "a million jobs from a lazy input run through a window of 64 in memory "
       "that does not grow", lazy_input },
     { "deferred jobs that rerun and pass gates of many keys leave no memory "
-      "behind", tasks },
+      "behind", deferred_jobs },
 };
 
 int main(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * stress_pool.c - random programs on one pool, or on two whose jobs submit
- * to one another. */
+ * stress_pool.c - random programs on one pool, or on two pools whose jobs
+ * submit to each other. */
 #include "stress.h"
 
 #include <weir/pool.h>
@@ -8,23 +8,23 @@
 #define POOLS_MAX 2
 #define SUBMITTERS_MAX 4
 #define ENTRANTS_MAX 3
-#define TOKENS 6000 /* jobs of a round */
+#define UNITS 6000 /* jobs of a round */
 #define BATCH_MAX 12
-#define DEPTH_MAX 3 /* a job's job's job submits nothing */
+#define DEPTH_MAX 3 /* a job at this depth submits nothing */
 
 struct place {
     struct weir_pool *pool;
     struct weir_pool_options options;
-    struct watched_gate watched; /* where there is a gate */
+    struct watched_gate watched; /* if there is a gate */
     atomic_long known;    /* accepted and not ended, or fewer */
     atomic_int accepted, ran, failed, dropped;
-    atomic_int cancelled; /* somebody has closed it so */
+    atomic_int cancelled; /* closed with WEIR_CANCEL */
     atomic_int held;
     atomic_int started, stopped; /* hooks */
 };
 
 /* A job's argument. */
-struct token {
+struct unit {
     struct place *place;
     struct dice dice;
     int depth;
@@ -35,9 +35,9 @@ static struct program {
     struct place places[POOLS_MAX];
     int count; /* of places */
     int submitters, entrants, exits;
-    atomic_int next_token;
-    atomic_int stop;    /* waiters and gates' changers */
-    struct token tokens[TOKENS];
+    atomic_int next_unit;
+    atomic_int stop;    /* for waiters and threads that change gates */
+    struct unit units[UNITS];
 } p;
 
 static void stress_dump(void)
@@ -57,14 +57,14 @@ static void stress_dump(void)
         if (place->pool == NULL ||
             weir_pool_stats(place->pool, &s) != 0)
             continue;
-        printf("# submitted %llu succeeded %llu failed %llu cancelled %llu "
+        printf("# submitted %llu succeeded %llu failed %llu dropped %llu "
                "queued %zu running %zu wakeups %llu\n",
                (unsigned long long)s.submitted,
                (unsigned long long)s.succeeded,
                (unsigned long long)s.failed,
                (unsigned long long)s.dropped, s.queued, s.running,
                (unsigned long long)s.wakeups);
-        /* The gate's lock may be what is stuck: it comes last. */
+        /* The lock of the gate may be stuck, so it comes last. */
         fflush(stdout);
         if (weir_pool_gate(place->pool) != NULL &&
             weir_gate_stats(weir_pool_gate(place->pool), &g) == 0)
@@ -79,12 +79,12 @@ static int job(struct weir_context *cx, void *arg);
 
 static void dropped(void *arg, int reason)
 {
-    struct token *t = arg;
+    struct unit *t = arg;
 
     EXPECT_INT(reason, -ECANCELED);
     EXPECT_INT(atomic_load(&t->ran), 0);
     EXPECT_INT(atomic_fetch_add(&t->dropped, 1), 0);
-    /* Nothing is dropped but by cancelling, or at a held gate. */
+    /* Only cancelling or a held gate drops a job. */
     EXPECT(atomic_load(&t->place->cancelled) ||
            atomic_load(&t->place->held));
     atomic_fetch_add(&t->place->dropped, 1);
@@ -92,19 +92,19 @@ static void dropped(void *arg, int reason)
     beat();
 }
 
-/* Submit some jobs. Returns what weir_pool_submit() did; -ENOSPC where the
- * round has no tokens left. */
+/* Submit some jobs. Returns the result of weir_pool_submit(), or -ENOSPC if the
+ * round has no jobs left. */
 static ssize_t submit_some(struct place *place, struct dice *dice, int count,
                            int depth, int64_t deadline)
 {
     struct weir_job jobs[BATCH_MAX] = { 0 };
-    int first = atomic_fetch_add(&p.next_token, count);
+    int first = atomic_fetch_add(&p.next_unit, count);
     ssize_t n;
 
-    if (first + count > TOKENS)
+    if (first + count > UNITS)
         return -ENOSPC;
     for (int i = 0; i < count; i++) {
-        struct token *t = &p.tokens[first + i];
+        struct unit *t = &p.units[first + i];
 
         t->place = place;
         t->dice.state = roll(dice);
@@ -120,17 +120,17 @@ static ssize_t submit_some(struct place *place, struct dice *dice, int count,
            (long)place->options.capacity);
     atomic_fetch_add(&place->accepted, (int)n);
     for (ssize_t i = 0; i < n; i++)
-        atomic_store(&p.tokens[first + i].accepted, 1);
+        atomic_store(&p.units[first + i].accepted, 1);
     return n;
 }
 
 /* ---- jobs ---- */
 
-static void job_submits(struct token *t)
+static void job_submits(struct unit *t)
 {
     struct place *to = &p.places[within(&t->dice, 0, p.count - 1)];
-    /* With an end: two full pools whose jobs wait for one another's room
-     * would wait for ever. In the own pool it does not count. */
+    /* With a deadline: two full pools whose jobs wait for room in each other
+     * would wait forever. In the job's own pool the deadline is not used. */
     int64_t deadline = to == t->place ? WEIR_FOREVER
                                       : some_deadline(&t->dice);
     ssize_t n = submit_some(to, &t->dice, within(&t->dice, 1, 3),
@@ -141,13 +141,14 @@ static void job_submits(struct token *t)
     else
         EXPECT(n > 0 || n == -ENOSPC || n == -EPIPE ||
                n == (deadline == WEIR_NO_WAIT ? -EAGAIN : -ETIMEDOUT));
-    /* Until it is cancelled a pool takes what its own jobs submit. */
+    /* Until it is cancelled a pool accepts the jobs that its own jobs
+     * submit. */
     if (to == t->place && n == -EPIPE)
         EXPECT(atomic_load(&to->cancelled));
 }
 
-/* Sleep inside a job, whose permit others may have meanwhile. */
-static void job_sleeps(struct weir_context *cx, struct token *t)
+/* Sleep inside a job, whose permit others may use in the meantime. */
+static void job_sleeps(struct weir_context *cx, struct unit *t)
 {
     struct place *place = t->place;
     int err;
@@ -163,7 +164,7 @@ static void job_sleeps(struct weir_context *cx, struct token *t)
 
 static int job(struct weir_context *cx, void *arg)
 {
-    struct token *t = arg;
+    struct unit *t = arg;
     struct place *place = t->place;
     int failing, exiting;
 
@@ -242,7 +243,7 @@ static void *submit_jobs(void *arg)
         if (n < 0)
             EXPECT_INT(n, deadline == WEIR_NO_WAIT ? -EAGAIN : -ETIMEDOUT);
         if (n > 0 && n < count && deadline == WEIR_FOREVER) {
-            /* Only being closed cuts such a call short. */
+            /* Only a close ends such a call early. */
             n = submit_some(to, &a->dice, 1, 0, WEIR_FOREVER);
             EXPECT(n == -EPIPE || n == -ENOSPC);
         }
@@ -271,7 +272,7 @@ static void *wait_for_idle(void *arg)
     return NULL;
 }
 
-/* Close until it is closed. */
+/* Close until the pool is closed. */
 static void *close_pool(void *arg)
 {
     struct actor *a = arg;
@@ -339,19 +340,19 @@ static void check_place(struct place *place)
         watched_check(&place->watched);
 }
 
-static void check_tokens(void)
+static void check_units(void)
 {
-    int used = atomic_load(&p.next_token);
+    int used = atomic_load(&p.next_unit);
 
-    for (int i = 0; i < used && i < TOKENS; i++) {
-        struct token *t = &p.tokens[i];
+    for (int i = 0; i < used && i < UNITS; i++) {
+        struct unit *t = &p.units[i];
 
         EXPECT_INT(atomic_load(&t->ran) + atomic_load(&t->dropped),
                    atomic_load(&t->accepted));
     }
 }
 
-/* Threads around one pool that end by themselves, or when told to stop. */
+/* Threads around one pool that end without help or at `stop`. */
 struct around {
     struct actor waiter;
     struct gate_changer changer;
@@ -424,11 +425,12 @@ static void pool_round(struct dice *dice)
     if (!early) {
         for (int i = 0; i < count; i++)
             join(submitting[i]);
-        /* Each by itself does not do: their jobs submit to one another. */
+        /* Waiting for each pool separately is not enough: their jobs submit to
+         * each other. */
         for (int i = 0; i < p.count; i++)
             EXPECT_INT(weir_pool_wait(p.places[i].pool, WEIR_FOREVER), 0);
         if (p.count == 1)
-            check_tokens();
+            check_units();
     }
     for (int i = 0; i < p.count * twice; i++)
         closing[i] = start(close_pool, &closers[i]);
@@ -440,7 +442,7 @@ static void pool_round(struct dice *dice)
     atomic_store(&p.stop, 1);
     for (int i = 0; i < p.count; i++)
         withdraw(&around[i]);
-    check_tokens();
+    check_units();
     for (int i = 0; i < p.count; i++) {
         EXPECT_INT(atomic_load(&p.places[i].stopped),
                    p.places[i].options.workers);
@@ -457,7 +459,7 @@ static void pool_programs(void)
     stress_rounds(pool_round);
 }
 
-/* Destroying with everything under way but calls on the pool itself. */
+/* Destroy while everything is in progress except calls on the pool itself. */
 static void destroy_round(struct dice *dice)
 {
     struct actor submitter;
@@ -481,7 +483,7 @@ static void destroy_round(struct dice *dice)
     atomic_store(&p.places[0].cancelled, 1);
     weir_pool_destroy(p.places[0].pool);
     p.places[0].pool = NULL;
-    check_tokens();
+    check_units();
     EXPECT_INT(atomic_load(&p.places[0].stopped),
                p.places[0].options.workers);
 }

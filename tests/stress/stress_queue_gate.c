@@ -8,8 +8,8 @@
 #define ITEMS_MAX 2000
 #define BATCH_MAX 12
 
-/* What a queue carries: who put it, which of its items it is, and words
- * that say so again, so that a torn copy shows. */
+/* An item: the putter, the number of the item, and words that repeat both, so
+ * that a torn copy is noticed. */
 struct item {
     uint32_t putter, number;
     uint64_t again[4];
@@ -20,7 +20,7 @@ static struct program {
     size_t bytes, capacity;
     int putters, takers;
     int wait_forever;
-    atomic_long known; /* inside, never more than there are */
+    atomic_long known; /* inside, never more than are inside */
     atomic_int taken[THREADS_MAX][ITEMS_MAX];
     atomic_int accepted[THREADS_MAX];
     atomic_int stop;
@@ -29,7 +29,7 @@ static struct program {
 struct actor {
     struct dice dice;
     int index;
-    int items; /* a putter's: how many it puts at most */
+    int items; /* for a putter: how many it puts at most */
 };
 
 static void stress_dump(void)

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# old_weir.sh PREFIX - install a stand-in for an older Weir below PREFIX, of
-# which nothing can be used: the headers end the compilation, the libraries
-# are no libraries. What still builds has used its own.
+# old_weir.sh PREFIX - install a stand-in for an older Weir below PREFIX that
+# cannot be used: its headers end the compilation, and its libraries are not
+# libraries. A build that succeeds has used its own copy.
 set -e
 mkdir -p "$1/include/weir" "$1/lib/pkgconfig" "$1/bin"
 for header in "$(dirname "$0")"/../../include/weir/*.h; do

@@ -1,22 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # ways.sh ROOT WAY COMPILER... - from an empty folder to a program that runs,
-# by the README's own lines. WAY is meson, installed or two-files; COMPILER is
-# what `cc` stands for. Prints TAP, and how long the way itself took.
+# by the lines of the README. WAY is meson, installed or two-files; COMPILER is
+# what `cc` runs. Prints TAP and the time of the way itself.
 set -u
 root=$(cd "$1" && pwd) way=$2
 here=$(cd "$(dirname "$0")" && pwd)
 shift 2
 unset CDPATH DESTDIR CFLAGS LDFLAGS PKG_CONFIG_PATH LD_LIBRARY_PATH
-# What would reach out all the same ends here.
+# Anything that tries to use the network anyway fails here.
 export http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9
 dir=$(mktemp -d) || exit 2
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 2
 
 # `cc` is the compiler these tests are built with, for Meson and CMake too.
-# By its path, and that of what it is called through, such as ccache: found by
-# name it would be this script.
+# By its path, and that of a wrapper such as ccache: by name the script would
+# find itself.
 mkdir bin mine
 command -v "$1" >/dev/null || exit 2
 compiler=
@@ -29,7 +29,7 @@ PATH=$dir/bin:$PATH CC=cc
 export PATH CC
 
 # The machine has an older Weir, whose headers and libraries the compiler
-# finds without being told, as it does those in /usr/local.
+# finds by default, like those in /usr/local.
 old=$dir/old
 sh "$here/old_weir.sh" "$old" || exit 2
 export C_INCLUDE_PATH="$old/include" CPLUS_INCLUDE_PATH="$old/include" \
@@ -38,8 +38,8 @@ export C_INCLUDE_PATH="$old/include" CPLUS_INCLUDE_PATH="$old/include" \
 number=0 failed=0
 planned() { echo "1..$1"; }
 
-# ok NAME COMMAND...: a case, good if the command is. What it says is shown
-# where it fails.
+# ok NAME COMMAND...: a case that passes if the command succeeds. If it fails,
+# its output is shown.
 ok() {
     name=$1
     shift
@@ -82,7 +82,7 @@ run() {
     sh -ec "$block"
 }
 
-# copy TO: the folder, as one who vendors it takes it along.
+# copy TO: copy the folder, as a user who vendors it does.
 copy() {
     mkdir -p "$1/subprojects" &&
         (cd "$root" && cp -R meson.build LICENSE README.md include src "$1") &&
@@ -92,7 +92,7 @@ copy() {
 # squares PROGRAM: whether it prints what the README's example prints.
 squares() { [ "$("$@" | tr '\n' ' ')" = '1 4 9 16 25 ' ]; }
 
-# A program that asks something of each library.
+# A program that uses each library.
 http_source() {
     cat <<'END'
 #include <stdio.h>
@@ -114,7 +114,7 @@ took() {
     echo "# from an empty folder to a program: $(($(date +%s) - began)) s"
 }
 
-# Whether libcurl is there as the library wants it.
+# Whether there is a suitable libcurl.
 have_curl() { pkg-config --exists 'libcurl >= 7.85'; }
 
 by_meson() {
@@ -126,20 +126,20 @@ by_meson() {
     readme meson "dependency('weir')" >meson.build
     ok 'a parent project builds as the README says' \
         sh -ec 'meson setup build; meson compile -C build'
-    ok 'its program runs' squares build/mine
+    ok 'the program of the parent project runs' squares build/mine
     took
-    ok 'of the subproject only the libraries were built' only_libraries build
+    ok 'only the libraries of the subproject are built' only_libraries build
 
-    # The same build, asked for more.
+    # The same build with more options.
     if have_curl; then
         http_source >http.c
         { cat meson.build; echo "executable('http', 'http.c',
             dependencies: [weir, dependency('weir-http')])"; } >asks
         mv asks meson.build
-        ok 'weir-http is a dependency too' \
+        ok 'weir-http is also a dependency' \
             sh -ec 'meson compile -C build; build/http'
     else
-        skip 'weir-http is a dependency too' 'no libcurl'
+        skip 'weir-http is also a dependency' 'no libcurl'
     fi
     {
         printf '%s\n' "project('mine', 'c')" "subproject('weir')"
@@ -153,13 +153,13 @@ by_meson() {
         [ -z "$(find static -name "*.so*")" ]
         static/mine'
     if have_curl; then
-        ok 'weir-http can be asked for by itself' static/http
+        ok 'weir-http can be requested alone' static/http
     else
-        skip 'weir-http can be asked for by itself' 'no libcurl'
+        skip 'weir-http can be requested alone' 'no libcurl'
     fi
 
-    # A machine without libcurl, and what makes Meson take the wrap there.
-    # That it takes it is seen by what it says when it may not download.
+    # A machine without libcurl, on which Meson uses the wrap. The message that
+    # it may not download shows that it does.
     cat >meson.build <<'END'
 project('mine', 'c')
 subproject('weir')
@@ -167,16 +167,16 @@ message('HTTP:', dependency('weir-http', required: false).found())
 END
     before=${PKG_CONFIG_LIBDIR-none}
     export PKG_CONFIG_LIBDIR=/nonexistent
-    ok 'without libcurl there is the core alone' configure bare 'HTTP: false'
-    ok 'and nothing is fetched for that' nothing_fetched bare
+    ok 'without libcurl Meson builds only the core' configure bare 'HTTP: false'
+    ok 'a build without libcurl downloads nothing' nothing_fetched bare
     [ "$before" != none ] || unset PKG_CONFIG_LIBDIR
-    ok 'the wrap is taken where that is asked for' \
+    ok 'the wrap of libcurl is used if requested' \
         configure asked 'downloading is disabled' \
         --force-fallback-for=libcurl --wrap-mode=nodownload
-    ok 'and if it cannot be had there is the core alone' \
+    ok 'if the wrap cannot be downloaded, Meson builds only the core' \
         grep 'HTTP: false' asked.log
 
-    # In place of curl's sources a project that hands out the system's.
+    # In place of curl's sources a project that provides the system's libcurl.
     if have_curl; then
         mkdir subprojects/curl-8.12.1
         cat >subprojects/curl-8.12.1/meson.build <<'END'
@@ -191,8 +191,8 @@ END
     fi
 }
 
-# configure FOLDER TEXT [OPTION]...: set a build up, and see whether Meson
-# says the text.
+# configure FOLDER TEXT [OPTION]...: set up a build and check that Meson prints
+# the text.
 configure() {
     folder=$1 text=$2
     shift 2
@@ -201,15 +201,14 @@ configure() {
     grep "$text" "$folder.log" || { cat "$folder.log"; return 1; }
 }
 
-# only_libraries BUILD: whether that is what was built of the subproject.
+# only_libraries BUILD: whether only the libraries of the subproject were built.
 only_libraries() {
     find "$1/subprojects/weir" -type f >built
     grep -q '/libweir\.' built || return 1
     ! grep -vE '/libweir(-http)?\.|\.o$' built
 }
 
-# nothing_fetched BUILD: Meson says of nothing that it downloads it, and did
-# not. The sentence is the one it says.
+# nothing_fetched BUILD: whether Meson reports no download and has made none.
 nothing_fetched() {
     ! grep -i 'download' "$1.log" && [ "$(ls subprojects)" = weir ]
 }
@@ -221,27 +220,28 @@ by_install() {
     copy "$dir/mine/weir"
     cp "$root/src/demo/example.c" mine.c
     block=$(readme sh 'meson install')
-    # A machine whose file system begins here. pkg-config is told so once
+    # A machine whose file system has its root here. pkg-config learns this once
     # there is something to find.
     DESTDIR=$dir/machine
     export DESTDIR
     # ldconfig would change this machine; .ci/run calls it in another system.
-    ok 'it installs as the README says' \
+    ok 'the library installs as the README says' \
         sh -ec "$(echo "$block" | grep -vxE 'cc .*|ldconfig|\./mine')"
     pc=$(dirname "$(find "$DESTDIR" -name weir.pc)")
-    # Not those of the older one: a sysroot would be put before their paths.
+    # Not those of the older Weir: a sysroot would be put before their paths.
     export PKG_CONFIG_SYSROOT_DIR="$DESTDIR" PKG_CONFIG_PATH="$pc"
     export LD_LIBRARY_PATH="${pc%/pkgconfig}"
-    ok 'a program builds by pkg-config as the README says' \
+    ok 'a program builds with pkg-config as the README says' \
         sh -ec "$(echo "$block" | grep '^cc ')"
-    ok 'it runs' squares "$(echo "$block" | grep '^\./')"
+    ok 'a program that was built with pkg-config runs' \
+        squares "$(echo "$block" | grep '^\./')"
     took
     ok 'headers, libraries, manual and examples are in their places' \
         in_place "${pc%/pkgconfig}"
     if have_curl; then
         ok 'the program starts where the loader does not look for libraries' \
             starts "$DESTDIR/usr/local"
-        ok 'it starts below another prefix' sh -ec '
+        ok 'the program starts below another prefix' sh -ec '
             unset DESTDIR
             meson configure build --prefix="$PWD/elsewhere"
             meson install -C build
@@ -249,29 +249,30 @@ by_install() {
     else
         for name in \
             'the program starts where the loader does not look for libraries' \
-            'it starts below another prefix'; do
+            'the program starts below another prefix'; do
             skip "$name" 'no libcurl'
         done
     fi
-    ok 'the program has no need of the library where it is linked in' static
+    ok 'a program that links the static library does not need the shared one' \
+        static
     if have_curl; then
         http_source >http.c
-        ok 'weir-http is found as well' sh -ec \
+        ok 'pkg-config finds weir-http' sh -ec \
             'cc http.c $(pkg-config --cflags --libs weir-http) -o http
             ./http'
     else
-        skip 'weir-http is found as well' 'no libcurl'
+        skip 'pkg-config finds weir-http' 'no libcurl'
     fi
     if have cmake; then
         mkdir cmake
         cmake_lists ../mine.c pkg_check_modules >cmake/CMakeLists.txt
-        ok 'CMake finds it by the lines of the README' by_cmake cmake
+        ok 'CMake finds the library with the lines of the README' by_cmake cmake
     else
-        skip 'CMake finds it by the lines of the README' 'no cmake'
+        skip 'CMake finds the library with the lines of the README' 'no cmake'
     fi
 }
 
-# starts PREFIX: whether the program runs without the libraries beside it.
+# starts PREFIX: whether the program runs without LD_LIBRARY_PATH.
 starts() {
     env -u LD_LIBRARY_PATH "$1/bin/weir" --version | grep '^weir [0-9]'
 }
@@ -290,7 +291,7 @@ by_cmake() {
         squares cmake/build/mine
 }
 
-# in_place LIBDIR: whether there is all that a machine should have.
+# in_place LIBDIR: whether every installed file is in its place.
 in_place() (
     cd "$DESTDIR" || exit 1
     places=0
@@ -305,7 +306,7 @@ in_place() (
         esac
         there usr/local/include/weir/"${header##*/}"
     done
-    # Without libcurl there is no program, which is what section 1 is about.
+    # Without libcurl there is no program, and section 1 is about the program.
     for page in "$root"/src/man/weir*.[0-9]; do
         case $page in
         *.1) have_curl || continue ;;
@@ -324,7 +325,7 @@ in_place() (
             "$1"/pkgconfig/weir-http.pc usr/local/bin/weir \
             usr/local/share/bash-completion/completions/weir
     fi
-    # The name a program asks for has a number, and leads to the library.
+    # The name that a program links has a number and leads to the library.
     if have readelf; then
         name=$(readelf -d "$1/libweir.so" |
             sed -n 's/.*soname: \[\(.*\)\]/\1/p')
@@ -356,37 +357,38 @@ by_two_files() {
     sed 's,<weir/weir.h>,"weir.h",' "$root/src/demo/example.c" >mine.c
     ok 'two files are written and built as the README says' \
         run two_files.sh
-    ok 'its program runs' squares ./mine
+    ok 'the program that contains the two files runs' squares ./mine
     took
-    ok 'no compiler has a warning for them' no_warning
-    ok 'both hold the licence and the version' licence
-    ok 'it makes no difference which awk wrote them' any_awk
-    ok 'an older C is refused by a message that names C11' old_c
-    ok 'they can be compiled as a part of another file' one_file
+    ok 'no compiler warns about the two files' no_warning
+    ok 'both files hold the licence and the version' licence
+    ok 'every awk writes the same two files' any_awk
+    ok 'an older C is rejected by a message that names C11' old_c
+    ok 'the two files can be included in another file' one_file
     if cc32; then
-        ok 'a program of 32 bits appends to a file of 3 GiB' big_file
+        ok 'a 32-bit program appends to a file of 3 GiB' big_file
     else
-        skip 'a program of 32 bits appends to a file of 3 GiB' \
+        skip 'a 32-bit program appends to a file of 3 GiB' \
             'no compiler for 32 bits, or no way to run its programs'
     fi
     sed 's,<weir/weir.h>,"weir.h",' "$root/src/demo/example.cpp" >cpp.cpp
     if have c++; then
-        ok 'a program in C++ builds with them and runs' sh -ec \
+        ok 'a program in C++ builds with the two files and runs' sh -ec \
             'c++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -pthread \
                 cpp.cpp weir.o -o cpp
             [ "$(./cpp | tail -n 1)" = loop ]'
     else
-        skip 'a program in C++ builds with them and runs' 'no C++'
+        skip 'a program in C++ builds with the two files and runs' 'no C++'
     fi
     if have cmake; then
         cmake_lists mine.c add_library >CMakeLists.txt
-        ok 'CMake builds them by the lines of the README' by_cmake .
+        ok 'CMake builds the two files with the lines of the README' by_cmake .
     else
-        skip 'CMake builds them by the lines of the README' 'no cmake'
+        skip 'CMake builds the two files with the lines of the README' \
+            'no cmake'
     fi
 }
 
-# Whether gcc and clang, those of them that are here, say nothing.
+# Whether gcc and clang, as far as installed, print nothing.
 no_warning() {
     for compiler in cc gcc clang; do
         have "$compiler" || continue
@@ -403,7 +405,7 @@ old_c() {
     grep -q 'Weir needs C11' errors
 }
 
-# With nothing of it seen outside, and macros that hosts have.
+# With no name visible outside, and with macros that applications define.
 one_file() {
     printf '%s\n' '#define WEIR_API static' '#include "weir.c"' \
         '#define main its_main' '#include "mine.c"' '#undef main' \
@@ -413,7 +415,7 @@ one_file() {
     ! have nm || [ -z "$(nm -g --defined-only one | grep ' weir_pool_create')" ]
 }
 
-# Find a compiler whose programs have 32 bits: $cc32.
+# Find a compiler for 32-bit programs: $cc32.
 cc32() {
     echo 'int main(void) { return 0; }' >try.c
     for cc32 in 'cc -m32' 'i686-linux-gnu-gcc -static'; do

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # sums.sh ROOT MESON [FILES] - a program that has the library in ROOT as a
-# Meson subproject sums up a tree of so many files: the same as its serial
-# form, and as gzip. How long each took is told, not judged. Prints TAP.
+# Meson subproject sums up a tree of FILES files, with the results of its serial
+# form and of gzip. The times are printed and not judged. Prints TAP.
 set -u
 root=$1 meson=$2 files=${3:-3000}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,7 +13,7 @@ export LC_ALL
 echo 1..3
 n=0 failed=0
 
-# report NAME STATUS: of the command before.
+# report NAME STATUS: ok if STATUS is 0.
 report() {
     n=$((n + 1))
     if [ "$2" = 0 ]; then
@@ -24,7 +24,7 @@ report() {
     fi
 }
 
-# As a stranger does it: a folder of its own, and the library inside.
+# As a user does it: a new folder with the library inside.
 cp -r "$here/sums" "$work/host"
 mkdir "$work/host/subprojects"
 ln -s "$root" "$work/host/subprojects/weir"
@@ -32,14 +32,14 @@ cd "$work" || exit 2
 { "$meson" setup build host && "$meson" compile -C build; } >log 2>&1 &&
     ! grep warning: log
 status=$?
-report "it builds as a Meson subproject without a warning" $status
+report "sums builds with the Meson subproject without a warning" $status
 if [ $status != 0 ]; then
     tail -n 30 log | sed 's/^/# /'
     echo "Bail out! there is no program"
     exit 1
 fi
 
-# A tree: mostly small files, a few large ones, and what trees have besides.
+# A tree: mostly small files, a few large ones, and special entries.
 seq -f tree/%02g 0 39 | xargs mkdir -p
 awk -v files="$files" 'BEGIN {
     srand(1)
@@ -61,7 +61,7 @@ ln -s nowhere tree/21/dangling
 : >tree/22/secret
 chmod 0 tree/22/secret
 
-# run NAME ARGUMENT...: what it prints, what it complains of, what it returns.
+# run NAME ARGUMENT...: keep its output, its errors and its status.
 run() {
     name=$1
     shift
@@ -78,9 +78,9 @@ for threads in 1 2 8; do
 done
 [ "$threads" = 8 ] && [ "$(wc -l <serial)" -gt "$files" ] &&
     cmp serial parallel
-report "on 1, 2 and 8 threads it prints what its serial form prints" $?
+report "sums prints the same on 1, 2 and 8 threads as serially" $?
 
-# gzip keeps the same sum of what it compresses, in its last eight bytes.
+# gzip stores the same checksum of its input in its last eight bytes.
 sed -n '/^[0-9a-f]* [0-9]* [0-9]* tree\/[0-9][0-9]\/[0-9]*$/p' serial |
     awk -v every="$((files / 50 + 1))" 'NR % every == 0' >some
 while read -r crc bytes lines path; do
@@ -90,6 +90,6 @@ while read -r crc bytes lines path; do
         [ "$3" -eq "$lines" ] || echo "$path"
 done <some >wrong
 [ -s some ] && ! [ -s wrong ]
-report "of some files the sums are those of gzip and wc" $?
+report "the sums of some files agree with gzip and wc" $?
 sed 's/^/# /' wrong
 exit $failed

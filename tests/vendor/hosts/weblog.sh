@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # weblog.sh ROOT [LINES] - a program that is compiled together with the
-# library's sources in ROOT reads logs of so many lines: the same as its
-# serial form, and as awk. How long each took is told, not judged. Prints TAP.
+# library's sources in ROOT reads logs of LINES lines, with the results of its
+# serial form and of awk. The times are printed and not judged. Prints TAP.
 set -u
 root=$1 lines=${2:-200000}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,7 +13,7 @@ export LC_ALL
 echo 1..3
 n=0 failed=0
 
-# report NAME STATUS: of the command before.
+# report NAME STATUS: ok if STATUS is 0.
 report() {
     n=$((n + 1))
     if [ "$2" = 0 ]; then
@@ -25,7 +25,7 @@ report() {
 }
 
 cd "$work" || exit 2
-# As a stranger does it: the sources of the core, copied and compiled.
+# As a user does it: the sources of the core, copied and compiled.
 mkdir -p host/weir
 cp -r "$root/include" "$root/src" host/weir
 rm -r host/weir/src/http host/weir/src/demo host/weir/src/man
@@ -34,14 +34,14 @@ ${CC:-cc} ${CFLAGS:--O2} -std=c11 -pthread -Wall -Wextra -o weblog \
     -Ihost/weir/include -Ihost/weir/src "$here/weblog/weblog.c" \
     host/weir/src/*/*.c >log 2>&1 && ! [ -s log ]
 status=$?
-report "it compiles together with the sources without a warning" $status
+report "weblog compiles together with the sources without a warning" $status
 if [ $status != 0 ]; then
     tail -n 30 log | sed 's/^/# /'
     echo "Bail out! there is no program"
     exit 1
 fi
 
-# Eight logs: few paths that are asked for often, and many that are not.
+# Eight logs: few paths that are requested often, and many that are not.
 awk -v lines="$lines" 'BEGIN {
     srand(2)
     split("200 200 200 200 304 301 404 500", status, " ")
@@ -90,10 +90,10 @@ run() {
 }
 
 run serial -s && [ "$(wc -l <serial)" -gt 100 ] && cmp serial wanted
-report "its serial form counts what awk counts" $?
+report "the serial weblog counts what awk counts" $?
 for threads in 1 2 8; do
     run parallel -j $threads && cmp serial parallel || break
 done
 [ "$threads" = 8 ] && cmp serial parallel
-report "on 1, 2 and 8 threads its report is that of the serial form" $?
+report "weblog reports the same on 1, 2 and 8 threads as serially" $?
 exit $failed

@@ -5,8 +5,8 @@
  *   sums [-j N] FOLDER...    on N threads (as many as processors)
  *   sums -s FOLDER...        on this one, without a pool
  *
- * One line for each regular file on standard output; what could not be read,
- * and at the end how much there was and how long it took, on standard error.
+ * Prints one line for each regular file to standard output; to standard error
+ * what could not be read, and at the end the totals and the time.
  * Exits with 1 if anything could not be read. */
 #define _POSIX_C_SOURCE 200809L
 
@@ -22,12 +22,12 @@
 #include <weir/weir.h>
 
 #define BUFFER (256 * 1024)
-#define BATCH  64 /* files submitted at once */
+#define BATCH  64 /* files per submit */
 
 struct file {
     uint64_t bytes, lines;
     uint32_t crc;
-    int err; /* 0, or why it could not be read */
+    int err; /* 0, or the error that prevented reading it */
     char path[];
 };
 
@@ -45,7 +45,7 @@ struct walk {
 
 /* ---- one file ---- */
 
-static uint32_t crc_of[256]; /* of each byte; made before threads are */
+static uint32_t crc_of[256]; /* of each byte; filled before threads start */
 
 static void crc_begin(void)
 {
@@ -80,7 +80,7 @@ static void read_file(struct file *file, unsigned char *buffer)
     file->crc = ~crc;
 }
 
-/* A worker has a buffer of its own for all its files. */
+/* Each worker has one buffer for all its files. */
 static int worker_start(void *user, int index, void **local)
 {
     (void)user;
@@ -134,7 +134,7 @@ static int print_next(struct walk *walk)
     return err;
 }
 
-/* Submit what has gathered, printing results where they are in the way. */
+/* Submit the gathered files, and print results if they occupy the window. */
 static void submit(struct walk *walk)
 {
     size_t done = 0;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * weblog.c - what was asked of a web server, by its access logs.
+ * weblog.c - the requests to a web server, from its access logs.
  *
  *   weblog [-j N] REPORT LOG...    on N threads (as many as processors)
  *   weblog -s REPORT LOG...        on this one, without pool, table and writer
  *
  * Logs are in the common format. They are mapped into memory and cut into
- * pieces at line ends. A worker counts a piece in a table of its own, and adds
- * that to the shared one when the piece is done. The report has a line for
- * each path, in order: how often it was asked for, bytes sent, and how many
- * answers were errors; then the lines that made no sense, as path "-". */
+ * pieces at line ends. A worker counts a piece in a private table and adds that
+ * to the shared one when the piece is complete. The report has a line for each
+ * path, in order: the number of requests, bytes sent, and the number of errors;
+ * then the malformed lines, as path "-". */
 #define _POSIX_C_SOURCE 200809L
 
 #include <errno.h>
@@ -122,7 +122,7 @@ static const char *number(const char *at, const char *end, uint64_t *value)
 }
 
 /* HOST - USER [TIME] "METHOD PATH VERSION" STATUS BYTES
- * Returns the path, or NULL where a line is none. */
+ * Returns the path, or NULL if the line is malformed. */
 static const char *parse(const char *line, const char *end, size_t *length,
                          struct numbers *numbers)
 {
