@@ -74,7 +74,7 @@ else
 fi
 
 # The members are in the right column of the tables.
-report 'each function, constant and member it names is in a header' "$(
+report 'each function, constant and member that the page names is in a header' "$(
     {
         grep -vE '^\.(TH|BR) |^weir_coming_from ' "$page" | plain |
             grep -oE '(weir|WEIR)_[A-Za-z_]+'

@@ -72,7 +72,7 @@ folders() {
         done
 }
 
-report "public headers include only what stands before them" "$(
+report "public headers include only headers of earlier folders" "$(
     includes include/weir/*.h | while read -r file header; do
         case $header in weir/*) ;; *) continue ;; esac
         from=$(basename "$file" .h) to=$(basename "$header" .h)
@@ -84,14 +84,14 @@ report "public headers include only what stands before them" "$(
         esac
     done)"
 
-report "no folder includes a header of one that stands after it" \
+report "no folder includes a header of a later folder" \
     "$(folders 2>&1 | upward)"
 
 # symbols: "FOLDER SYMBOL" of each function or object that a folder defines,
 # and "FOLDER FILE SYMBOL" of each that an object file asks for, by what nm
 # prints.
 objects=$(find "$build/src" -name '*.o' -path '*libweir*' | grep -v '\.a\.p/')
-report "no folder calls a function of one that stands after it" "$(
+report "no folder calls a function of a later folder" "$(
     # shellcheck disable=SC2086
     "${NM:-nm}" -A $objects | sed -E 's,^.*/([a-z]+)_([a-z_]+)\.c\.o:,\1 \2 ,' |
         awk '
@@ -159,7 +159,7 @@ names="$names"'atomic_|memory_order|clock_gettime|nanosleep|fdatasync|fsync|'
 names="$names"'malloc|calloc|realloc|free|writev|ftruncate|flock|getentropy|'
 names="$names"'fork|getpid|sched_yield|abort)\('
 # shellcheck disable=SC2086
-report "core sources name no thread, lock, clock, memory or file call" "$(
+report "core sources call no thread, lock, clock, memory or file function" "$(
     grep -nE "(^|[^_a-z])$names" $core | grep -vE ':[0-9]+: ?\*|/\*')"
 
 report "http uses public headers of the core only" "$(

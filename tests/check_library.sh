@@ -41,7 +41,7 @@ found=$("$nm" -f sysv "$library" | awk -F '|' '
             !($7 == ".tbss" && $1 == "current"))
             print $1, "in", $7
     }' | sort -u)
-report 2 "has no writable global" "$found"
+report 2 "the library has no writable global" "$found"
 
 # The public functions are those the headers declare with WEIR_API.
 declared=$(cat "$@" | tr '\n' ' ' | tr ';' '\n' |
@@ -50,11 +50,12 @@ declared=$(cat "$@" | tr '\n' ' ' | tr ';' '\n' |
 exported=$("$nm" -D --defined-only "$library" |
     awk 'NF == 3 && $3 !~ /^_/ { print $3 }' | sort -u)
 if [ -n "$exported" ]; then
-    report 3 "exports exactly what its headers declare" "$(
+    report 3 "the library exports exactly what its headers declare" "$(
         { echo "$declared"; echo "$exported"; } | sort | uniq -u |
             sed 's/$/: declared or exported, not both/')"
 else
-    echo "ok 3 - exports exactly what its headers declare # SKIP static"
+    echo "ok 3 - the library exports exactly what its headers declare" \
+        "# SKIP static"
 fi
 
 # Only the application may call functions that act on the whole program or keep
@@ -74,5 +75,5 @@ found=$("$nm" --undefined-only "$library" | awk '{ print $NF }' |
     localtime gmtime printf puts putchar perror syslog openlog
     pthread_cancel pthread_detach pthread_setconcurrency
     dlopen dlsym mlockall' | xargs | tr ' ' '|')")
-report 4 "calls nothing that acts on the whole program" "$found"
+report 4 "the library calls nothing that acts on the whole program" "$found"
 exit $failed

@@ -73,7 +73,7 @@ for header; do
     [ "$concept" = weir ] || concepts="$concepts $concept"
 done
 
-report "every function of a header is named, shown, told and found" "$(
+report "every function of a header has its name, synopsis and page" "$(
     for header; do
         concept=$(basename "$header" .h)
         [ "$concept" = weir ] && continue

@@ -84,5 +84,5 @@ esac
 diff "$work/wanted" "$work/got" >"$work/diff"
 report 1 "$name prints what its comment says" $?
 head -n 20 "$work/diff" | sed 's/^/# /'
-report 2 "$name ends well" "$status"
+report 2 "$name ends with 0" "$status"
 exit $failed

@@ -47,7 +47,7 @@ tests() (
     exit $status
 )
 
-# rounds NAME WITH: random programs for half a minute each.
+# rounds NAME WHAT: run random programs for half a minute each and tally them.
 rounds() (
     from=$(date +%s) bad=0
     export WEIR_TEST_SECONDS=30 TSAN_OPTIONS=die_after_fork=0
@@ -58,7 +58,7 @@ rounds() (
     cat "$out/rounds.log"
     count=$(awk '$1 == "#" && $3 == "rounds" { n += $2 } END { print n + 0 }' \
         "$out/rounds.log")
-    echo "tally: $layer | random programs of threads, $2 | $count | $bad |" \
+    echo "tally: $layer | $2 | $count | $bad |" \
         "$(($(date +%s) - from))"
     [ $bad = 0 ]
 )
@@ -100,18 +100,20 @@ races() (
     tsan || exit 1
     status=0
     "$out/tsan/tests/sim/sim-threads" --ms 2000 || status=1
-    rounds tsan 'thread sanitizer' || status=1
-    tests tsan 'cases under thread sanitizer' --suite unit --suite fault \
-        --suite http --suite endure -t 10 || status=1
+    rounds tsan 'random programs of threads, under the thread sanitizer' ||
+        status=1
+    tests tsan 'unit cases under the thread sanitizer' --suite unit \
+        --suite fault --suite http --suite endure -t 10 || status=1
     exit $status
 )
 
 stress() (
     asan && plain || exit 1
     status=0
-    rounds plain 'no sanitizer' || status=1
-    rounds asan 'address and undefined-behaviour sanitizers' || status=1
-    tests asan 'cases under address and undefined-behaviour sanitizers' \
+    rounds plain 'random programs of threads' || status=1
+    rounds asan 'the same under address and undefined-behaviour sanitizers' ||
+        status=1
+    tests asan 'unit cases under these sanitizers' \
         --suite unit --suite fault --suite http --suite endure -t 10 ||
         status=1
     exit $status
@@ -145,7 +147,7 @@ core() (
     shift 2
     export WEIR_TEST_SECONDS=1
     build "$name" "$@" || {
-        echo "tally: $layer | cases: $what | 0 | 1 | 0"
+        echo "tally: $layer | cases $what | 0 | 1 | 0"
         exit 1
     }
     set -- --no-suite http --no-suite cli --no-suite model --no-suite bench
@@ -155,22 +157,23 @@ core() (
     esac
     # It unloads no library, and the vendor tests use compilers of this machine.
     [ "$name" != musl ] || set -- "$@" --no-suite embedding --no-suite vendor
-    tests "$name" "cases: $what" "$@"
+    tests "$name" "cases $what" "$@"
 )
 
 ground() (
     status=0
     export CC=gcc CXX=g++
-    core gcc gcc --werror || status=1
+    core gcc 'with gcc' --werror || status=1
     export CC=clang CXX=clang++
-    core clang clang --werror || status=1
+    core clang 'with clang' --werror || status=1
     unset CC CXX
-    core musl musl --werror --cross-file tests/ground/musl.ini || status=1
-    core fallback 'semaphores of mutex and condition variable' \
-        -Dc_args=-DWEIR_SEM_FALLBACK || status=1
-    core i686 '32-bit x86' --werror --cross-file tests/ground/i686.ini ||
+    core musl 'with musl' --werror --cross-file tests/ground/musl.ini ||
         status=1
-    core aarch64 '64-bit ARM, in qemu' --werror \
+    core fallback 'with semaphores made of a mutex and a condition variable' \
+        -Dc_args=-DWEIR_SEM_FALLBACK || status=1
+    core i686 'on 32-bit x86' --werror --cross-file tests/ground/i686.ini ||
+        status=1
+    core aarch64 'on 64-bit ARM, in qemu' --werror \
         --cross-file tests/ground/aarch64.ini || status=1
     exit $status
 )

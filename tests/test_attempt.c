@@ -328,7 +328,7 @@ static void by_waiter(void)
     play_all(BY_WAITER);
 }
 
-static void by_guest(void)
+static void by_external_helper(void)
 {
     play_all(BY_GUEST);
 }
@@ -467,7 +467,7 @@ static const struct tap_case cases[] = {
     { "a job run by its waiter ends with exactly one of a last run and a drop",
       by_waiter },
     { "a job run by an external helper ends with exactly one of a last run "
-      "and a drop", by_guest },
+      "and a drop", by_external_helper },
     { "failing fast drops a job that has a retry left", fail_fast },
     { "the deadline of a group or its parent drops a job that pauses before a "
       "retry", deadlines_of_groups },

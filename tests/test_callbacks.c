@@ -11,7 +11,7 @@ static struct {
     struct weir_pool *pool;
     struct weir_group *group, *other;
     atomic_int calls, bad, submitted;
-    atomic_bool quiet; /* callbacks only count */
+    atomic_bool only_counting; /* callbacks only count */
 } s;
 
 static int nothing(struct weir_context *cx, void *arg)
@@ -58,7 +58,7 @@ static void call_back(void)
     static _Thread_local bool inside; /* the calls may call back */
 
     /* The jobs it submits also call back, and that recursion must end. */
-    if (inside || atomic_load(&s.quiet) || atomic_load(&s.calls) >= 20)
+    if (inside || atomic_load(&s.only_counting) || atomic_load(&s.calls) >= 20)
         return;
     inside = true;
     atomic_fetch_add(&s.bad, call_all());
@@ -95,13 +95,13 @@ static void from_event(void *user, const struct weir_event *event)
 static void make(bool watched, bool ready)
 {
     memset(&s, 0, sizeof(s));
-    atomic_store(&s.quiet, true);
+    atomic_store(&s.only_counting, true);
     s.pool = make_pool(&(struct weir_pool_options){ .workers = 1,
         .limit = 1, .on_event = watched ? from_event : NULL });
     s.group = make_group(s.pool, &(struct weir_group_options){
         .on_ready = ready ? from_ready : NULL });
     s.other = make_group(s.pool, NULL);
-    atomic_store(&s.quiet, false);
+    atomic_store(&s.only_counting, false);
 }
 
 /* Callbacks were called, and none of their calls failed or waited. */
@@ -110,7 +110,7 @@ static void end(void)
     EXPECT_INT(weir_pool_wait(s.pool, WEIR_FOREVER), 0);
     EXPECT(atomic_load(&s.calls) > 0);
     EXPECT_INT(atomic_load(&s.bad), 0);
-    atomic_store(&s.quiet, true);
+    atomic_store(&s.only_counting, true);
     weir_group_destroy(s.other);
     weir_group_destroy(s.group);
     weir_pool_destroy(s.pool);
@@ -171,7 +171,7 @@ static void event_calls(void)
 
 /* A job that ended as soon as weir_stop_requested() returns 1 could end before
  * its function is called. */
-static int listen_until_called(struct weir_context *cx, void *arg)
+static int wait_until_called(struct weir_context *cx, void *arg)
 {
     struct job *j = arg;
 
@@ -187,7 +187,7 @@ static void stop_calls(void)
 
     make(false, false);
     job_init(&j);
-    submit_in(s.group, &(struct weir_job){ .fn = listen_until_called,
+    submit_in(s.group, &(struct weir_job){ .fn = wait_until_called,
         .arg = &j });
     latch_wait(&j.running);
     EXPECT_INT(weir_group_cancel(s.group, WEIR_EVERY, -ECANCELED), 0);

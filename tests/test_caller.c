@@ -307,7 +307,7 @@ static void from_a_job(void)
     weir_pool_destroy(pool);
 }
 
-static void too_many_lenders(void)
+static void too_many_callers(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = WEIR_NONE, .callers_max = 2 });
@@ -365,26 +365,26 @@ static void beside_a_worker(void)
     weir_pool_destroy(pool);
 }
 
-static void others_make_it_quiet(void)
+static void others_make_it_idle(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1, .callers_max = 3 });
-    struct caller lenders[3];
+    struct caller callers[3];
     struct block b;
 
     block_init(&b);
     submit_fn(pool, blocked, &b);
     latch_wait(&b.running);
     for (int i = 0; i < 3; i++) {
-        lenders[i] = (struct caller){ .pool = pool, .deadline = i == 0
+        callers[i] = (struct caller){ .pool = pool, .deadline = i == 0
             ? weir_after(3600 * WEIR_S) : WEIR_FOREVER };
-        begin(&lenders[i], call_run);
+        begin(&callers[i], call_run);
     }
     for (int i = 0; i < 3; i++)
-        AWAIT_ASLEEP(&lenders[i]);
+        AWAIT_ASLEEP(&callers[i]);
     latch_open(&b.go);
     for (int i = 0; i < 3; i++)
-        EXPECT_INT(end(&lenders[i]), 0);
+        EXPECT_INT(end(&callers[i]), 0);
     weir_pool_destroy(pool);
 }
 
@@ -410,7 +410,7 @@ static void many_at_once(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = WEIR_NONE, .callers_max = 3, .capacity = 3 });
-    struct caller lenders[3], submitters[3];
+    struct caller callers[3], submitters[3];
     atomic_int ran = 0;
 
     for (int round = 0; round < 300; round++) {
@@ -420,14 +420,14 @@ static void many_at_once(void)
             begin(&submitters[i], call_submit);
         }
         for (int i = 0; i < 3; i++) {
-            lenders[i] = (struct caller){ .pool = pool,
+            callers[i] = (struct caller){ .pool = pool,
                 .deadline = i == 0 ? WEIR_FOREVER : weir_now() };
-            begin(&lenders[i], call_run);
+            begin(&callers[i], call_run);
         }
         for (int i = 0; i < 3; i++)
             EXPECT_INT(end(&submitters[i]), 1);
         for (int i = 0; i < 3; i++)
-            end(&lenders[i]);
+            end(&callers[i]);
         EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&ran), 3 * (round + 1));
     }
@@ -439,21 +439,21 @@ static void many_at_once(void)
 static void leaving_makes_room(void)
 {
     struct weir_pool *pool = make_none(1);
-    struct caller lender = { .pool = pool };
+    struct caller caller = { .pool = pool };
     struct caller submitter = { .pool = pool, .fn = blocked,
                                 .deadline = WEIR_FOREVER };
     struct block b;
 
     block_init(&b);
     submit_fn(pool, blocked, &b);
-    lender.deadline = weir_now(); /* one job */
-    begin(&lender, call_run);
+    caller.deadline = weir_now(); /* one job */
+    begin(&caller, call_run);
     latch_wait(&b.running);
     submitter.arg = &b;
     begin(&submitter, call_submit);
     AWAIT_ASLEEP(&submitter);
     latch_open(&b.go);
-    end(&lender);
+    end(&caller);
     EXPECT_INT(end(&submitter), 1);
     latch_open(&b.go);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
@@ -483,7 +483,7 @@ static void leaving_before_a_job_is_due(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1 });
-    struct caller lender = { .pool = pool };
+    struct caller caller = { .pool = pool };
     atomic_int ran = 0;
     struct block b;
 
@@ -493,11 +493,11 @@ static void leaving_before_a_job_is_due(void)
     REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
                 .arg = &ran, .start = weir_after(200 * WEIR_MS) }, 1,
                 WEIR_NO_WAIT) == 1);
-    lender.deadline = weir_after(100 * WEIR_MS);
-    begin(&lender, call_run);
-    AWAIT_ASLEEP(&lender);
+    caller.deadline = weir_after(100 * WEIR_MS);
+    begin(&caller, call_run);
+    AWAIT_ASLEEP(&caller);
     latch_open(&b.go); /* the worker goes to sleep after that */
-    end(&lender);
+    end(&caller);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&ran), 1);
     weir_pool_destroy(pool);
@@ -512,15 +512,15 @@ static void leaving_as_jobs_come(void)
     atomic_int ran = 0;
 
     for (int i = 0; i < 2000; i++) {
-        struct caller lender = { .pool = pool,
+        struct caller caller = { .pool = pool,
             .deadline = weir_after(i % 100 * WEIR_US) };
 
         REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
                     .arg = &ran, .start = weir_after(50 * WEIR_US) }, 1,
                     WEIR_NO_WAIT) == 1);
-        begin(&lender, call_run);
+        begin(&caller, call_run);
         submit_fn(pool, count_run, &ran);
-        end(&lender);
+        end(&caller);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     }
     EXPECT_INT(atomic_load(&ran), 4000);
@@ -533,27 +533,27 @@ static void a_full_gate(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = WEIR_NONE, .callers_max = 2, .limit = 1 });
-    struct caller lenders[2];
+    struct caller callers[2];
     struct block b;
 
     block_init(&b);
     submit_fn(pool, blocked, &b);
     submit_fn(pool, blocked, &b);
     for (int i = 0; i < 2; i++) {
-        lenders[i] = (struct caller){ .pool = pool,
+        callers[i] = (struct caller){ .pool = pool,
             .deadline = weir_after(3600 * WEIR_S) };
-        begin(&lenders[i], call_run);
+        begin(&callers[i], call_run);
     }
     latch_wait(&b.running);
-    AWAIT_ASLEEP(&lenders[0]);
-    AWAIT_ASLEEP(&lenders[1]);
+    AWAIT_ASLEEP(&callers[0]);
+    AWAIT_ASLEEP(&callers[1]);
     latch_open(&b.go);
     latch_wait(&b.running);
-    AWAIT_ASLEEP(&lenders[0]);
-    AWAIT_ASLEEP(&lenders[1]);
+    AWAIT_ASLEEP(&callers[0]);
+    AWAIT_ASLEEP(&callers[1]);
     latch_open(&b.go);
-    EXPECT_INT(end(&lenders[0]), 0);
-    EXPECT_INT(end(&lenders[1]), 0);
+    EXPECT_INT(end(&callers[0]), 0);
+    EXPECT_INT(end(&callers[1]), 0);
     EXPECT_INT(atomic_load(&b.ran), 2);
     weir_pool_destroy(pool);
 }
@@ -562,7 +562,7 @@ static void a_held_gate(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = WEIR_NONE, .limit = 1 });
-    struct caller lender = { .pool = pool };
+    struct caller caller = { .pool = pool };
     atomic_int ran = 0;
 
     EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
@@ -571,14 +571,14 @@ static void a_held_gate(void)
     EXPECT_INT(weir_pool_run(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
     EXPECT_INT(weir_pool_run(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
     for (int i = 0; i < 2; i++) {
-        lender = (struct caller){ .pool = pool,
+        caller = (struct caller){ .pool = pool,
             .deadline = i == 0 ? weir_after(3600 * WEIR_S) : WEIR_FOREVER };
         EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_FOREVER), 0);
         submit_fn(pool, count_run, &ran);
-        begin(&lender, call_run);
-        AWAIT_ASLEEP(&lender);
+        begin(&caller, call_run);
+        AWAIT_ASLEEP(&caller);
         EXPECT_INT(weir_gate_hold(weir_pool_gate(pool), 0, WEIR_NO_WAIT), 0);
-        EXPECT_INT(end(&lender), 0);
+        EXPECT_INT(end(&caller), 0);
     }
     EXPECT_INT(atomic_load(&ran), 3);
     weir_pool_destroy(pool);
@@ -594,13 +594,13 @@ static void leaving_the_gate(void)
     /* A delegate whose deadline passes hands its place at the gate to another
      * thread. */
     for (int i = 0; i < 50; i++) {
-        struct caller lender = { .pool = pool,
+        struct caller caller = { .pool = pool,
             .deadline = weir_after(WEIR_MS) };
 
         EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_FOREVER), 0);
-        begin(&lender, call_run);
+        begin(&caller, call_run);
         submit_fn(pool, count_run, &ran);
-        end(&lender);
+        end(&caller);
         weir_gate_release(gate, 0);
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     }
@@ -702,10 +702,10 @@ static void draining_ready_ones_held(void)
 }
 
 /* A drain that finds a caller thread at work, which leaves before the end. */
-static void draining_behind_a_lender(void)
+static void draining_after_a_caller(void)
 {
     struct weir_pool *pool = make_none(10);
-    struct caller lender = { .pool = pool, .deadline = weir_now() };
+    struct caller caller = { .pool = pool, .deadline = weir_now() };
     struct caller closer = { .pool = pool, .mode = WEIR_DRAIN,
                              .deadline = WEIR_FOREVER };
     atomic_int ran = 0;
@@ -714,12 +714,12 @@ static void draining_behind_a_lender(void)
     block_init(&b);
     submit_fn(pool, blocked, &b);
     submit_fn(pool, count_run, &ran);
-    begin(&lender, call_run);
+    begin(&caller, call_run);
     latch_wait(&b.running);
     begin(&closer, call_close);
     AWAIT_ASLEEP(&closer);
     latch_open(&b.go);
-    end(&lender);
+    end(&caller);
     EXPECT_INT(end(&closer), 0);
     EXPECT_INT(atomic_load(&ran), 1);
     weir_pool_destroy(pool);
@@ -736,10 +736,10 @@ static int until_stopping(struct weir_context *cx, void *arg)
     return 0;
 }
 
-static void cancelling_a_lender(void)
+static void cancelling_a_caller(void)
 {
     struct weir_pool *pool = make_none(10);
-    struct caller lender = { .pool = pool, .deadline = WEIR_FOREVER };
+    struct caller caller = { .pool = pool, .deadline = WEIR_FOREVER };
     struct caller closer = { .pool = pool, .mode = WEIR_CANCEL,
                              .deadline = WEIR_FOREVER };
     atomic_int ran = 0;
@@ -749,7 +749,7 @@ static void cancelling_a_lender(void)
     submit_fn(pool, until_stopping, &b);
     REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = count_run,
                 .arg = &ran, .drop = count_dropped }, 1, WEIR_NO_WAIT) == 1);
-    begin(&lender, call_run);
+    begin(&caller, call_run);
     latch_wait(&b.running);
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, weir_now()), -ETIMEDOUT);
@@ -759,36 +759,36 @@ static void cancelling_a_lender(void)
     EXPECT_INT(atomic_load(&closer.done), 0);
     latch_open(&b.go);
     EXPECT_INT(end(&closer), 0);
-    EXPECT_INT(end(&lender), 0);
+    EXPECT_INT(end(&caller), 0);
     weir_pool_destroy(pool);
 }
 
 /* Caller threads of a cancelled pool wait for the running jobs without
  * spinning. */
-static void lenders_of_a_cancelled_pool(void)
+static void callers_of_a_cancelled_pool(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1, .callers_max = 3 });
-    struct caller lenders[3];
+    struct caller callers[3];
     struct block b;
 
     block_init(&b);
     submit_fn(pool, blocked, &b);
     latch_wait(&b.running);
     for (int i = 0; i < 3; i++) {
-        lenders[i] = (struct caller){ .pool = pool, .deadline = i == 0
+        callers[i] = (struct caller){ .pool = pool, .deadline = i == 0
             ? weir_after(3600 * WEIR_S) : WEIR_FOREVER };
-        begin(&lenders[i], call_run);
+        begin(&callers[i], call_run);
     }
     for (int i = 0; i < 3; i++)
-        AWAIT_ASLEEP(&lenders[i]);
+        AWAIT_ASLEEP(&callers[i]);
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_NO_WAIT), -EAGAIN);
     for (int i = 0; i < 3; i++)
-        AWAIT_ASLEEP(&lenders[i]);
+        AWAIT_ASLEEP(&callers[i]);
     EXPECT_INT(weir_pool_run(pool, WEIR_NO_WAIT), -EBUSY);
     latch_open(&b.go);
     for (int i = 0; i < 3; i++)
-        EXPECT_INT(end(&lenders[i]), 0);
+        EXPECT_INT(end(&callers[i]), 0);
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
     weir_pool_destroy(pool);
 }
@@ -857,7 +857,7 @@ static int exits(struct weir_context *cx, void *arg)
     pthread_exit(NULL);
 }
 
-static int exit_on_a_lender(void *arg)
+static int exit_on_a_caller(void *arg)
 {
     quiet();
     submit_fn(arg, exits, NULL);
@@ -868,7 +868,7 @@ static int exit_on_a_lender(void *arg)
 static int make_and_exit(void *arg)
 {
     (void)arg;
-    return exit_on_a_lender(make_none(1));
+    return exit_on_a_caller(make_none(1));
 }
 
 static void exiting(void)
@@ -910,10 +910,10 @@ static const struct tap_case cases[] = {
     { "a caller thread waits for a job that is not due", a_delayed_job },
     { "weir_pool_run in a job of the same pool returns EDEADLK, and works on "
       "another pool", from_a_job },
-    { "one caller thread more than callers_max gets EBUSY", too_many_lenders },
+    { "one caller thread more than callers_max gets EBUSY", too_many_callers },
     { "a caller thread and a worker run jobs in parallel", beside_a_worker },
     { "caller threads return once other threads have made the pool idle",
-      others_make_it_quiet },
+      others_make_it_idle },
     { "a submitter that finds no room may become a caller thread",
       caller_runs },
     { "caller threads and submitters of a small pool lose no job",
@@ -937,11 +937,11 @@ static const struct tap_case cases[] = {
     { "draining a pool without threads drops all held ready jobs even with "
       "WEIR_NO_WAIT", draining_ready_ones_held },
     { "a drain runs the jobs that a caller thread has left",
-      draining_behind_a_lender },
+      draining_after_a_caller },
     { "cancelling asks a caller thread's job to stop and waits for it",
-      cancelling_a_lender },
+      cancelling_a_caller },
     { "caller threads of a cancelled pool sleep until it is idle",
-      lenders_of_a_cancelled_pool },
+      callers_of_a_cancelled_pool },
     { "destroying a pool without threads drops its jobs", destroying_drops },
     { "nested groups end on a caller thread of a pool with limit 1",
       groups_without_threads },

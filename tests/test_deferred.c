@@ -399,9 +399,9 @@ static void retries_back_off(void)
     weir_pool_destroy(pool);
 }
 
-static void again(void)
+static void rerun(void)
 {
-    for (int task = 0; task <= 1; task++) {
+    for (int deferred = 0; deferred <= 1; deferred++) {
         struct weir_pool *pool = make_pool(&(struct weir_pool_options){
             .workers = 1, .capacity = 2, .limit = 1 });
         struct job polls, other, first;
@@ -413,7 +413,7 @@ static void again(void)
         polls.last = 7;
         block_worker(pool, &first);
         submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &polls,
-            .drop = note_drop, .priority = task ? WEIR_LOW : 0 });
+            .drop = note_drop, .priority = deferred ? WEIR_LOW : 0 });
         latch_open(&first.go);
         submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &other });
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
@@ -428,9 +428,9 @@ static void again(void)
 }
 
 /* For a job that is deferred from the start and for one that is not. */
-static void again_later(void)
+static void rerun_later(void)
 {
-    for (int task = 0; task <= 1; task++) {
+    for (int deferred = 0; deferred <= 1; deferred++) {
         struct weir_pool *pool = make_workers(1);
         struct job j;
 
@@ -439,7 +439,7 @@ static void again_later(void)
         j.last = 2;
         j.retry_ns = 20 * WEIR_MS;
         submit_to(pool, &(struct weir_job){ .fn = run_job, .arg = &j,
-            .priority = task ? WEIR_LOW : 0 });
+            .priority = deferred ? WEIR_LOW : 0 });
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&j.runs), 3);
         EXPECT(j.at[1] - j.at[0] >= 20 * WEIR_MS);
@@ -448,7 +448,7 @@ static void again_later(void)
     }
 }
 
-static void again_and_closing(void)
+static void rerun_and_closing(void)
 {
     for (int pauses = 0; pauses <= 1; pauses++) {
         struct weir_pool *pool = make_workers(1);
@@ -1019,9 +1019,9 @@ static const struct tap_case cases[] = {
     { "a failure is retried at most as often as requested, each time after a "
       "longer pause", retries_back_off },
     { "WEIR_RERUN runs a job again after the others, as often as it is "
-      "returned", again },
-    { "WEIR_RERUN runs a job no earlier than it requested", again_later },
-    { "a job that returns WEIR_RERUN ends with its pool", again_and_closing },
+      "returned", rerun },
+    { "WEIR_RERUN runs a job no earlier than it requested", rerun_later },
+    { "a job that returns WEIR_RERUN ends with its pool", rerun_and_closing },
     { "high priority runs first three times in four, low priority once in "
       "sixteen", priorities },
     { "newly ready and newly submitted jobs of normal priority take turns",

@@ -978,7 +978,7 @@ static void an_application_thread_ends(void)
     struct run r;
 
     if (!THREADS_AFTER_FORK) {
-        SKIP("no threads after fork()");
+        SKIP("a forked child cannot start threads here");
         return;
     }
     run_init(&r);

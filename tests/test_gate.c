@@ -262,7 +262,7 @@ static void never_more_than_the_limit(void)
 
 /* ---- rate ---- */
 
-static void not_before_its_slot(void)
+static void not_before_its_tick(void)
 {
     struct weir_gate *gate = make(WEIR_NONE, 1000, 0);
     int64_t first = 0;
@@ -295,7 +295,7 @@ static void a_burst_is_there_at_once(void)
     weir_gate_destroy(gate);
 }
 
-static void unused_slots_are_lost(void)
+static void unused_ticks_are_lost(void)
 {
     /* 20 periods of 1 ms pass unused; two of their ticks are kept. */
     struct weir_gate *gate = make(WEIR_NONE, 1000, 2);
@@ -358,16 +358,16 @@ static void a_waiter_sees_a_new_rate(void)
     weir_gate_destroy(gate);
 }
 
-struct slots {
+struct ticks {
     struct weir_gate *gate;
     int64_t *times;
     atomic_int taken;
     int count;
 };
 
-static void *take_slots(void *arg)
+static void *take_ticks(void *arg)
 {
-    struct slots *s = arg;
+    struct ticks *s = arg;
     int i;
 
     while ((i = atomic_fetch_add(&s->taken, 1)) < s->count) {
@@ -378,19 +378,19 @@ static void *take_slots(void *arg)
     return NULL;
 }
 
-static void all_slots_take_their_time(void)
+static void all_ticks_take_their_time(void)
 {
     /* 300 acquisitions by 8 threads at 3,000 a second with a burst of 4: the
      * last one cannot come before 296 periods have passed. */
     enum { N = 8, COUNT = 300 };
     static int64_t times[COUNT];
-    struct slots s = { .times = times, .count = COUNT };
+    struct ticks s = { .times = times, .count = COUNT };
     pthread_t threads[N];
     int64_t begin = weir_now(), last = 0;
 
     s.gate = make(WEIR_NONE, 3000, 4);
     for (int i = 0; i < N; i++)
-        threads[i] = start(take_slots, &s);
+        threads[i] = start(take_ticks, &s);
     for (int i = 0; i < N; i++)
         join(threads[i]);
     for (int i = 0; i < COUNT; i++)
@@ -568,16 +568,16 @@ static const struct tap_case cases[] = {
       "have left", lowering_interrupts_nothing },
     { "a gate never has more permits out than its limit",
       never_more_than_the_limit },
-    { "no acquisition succeeds before its tick", not_before_its_slot },
+    { "no acquisition succeeds before its tick", not_before_its_tick },
     { "a burst is available immediately, and no more than that",
       a_burst_is_there_at_once },
-    { "unused ticks beyond the burst are lost", unused_slots_are_lost },
+    { "unused ticks beyond the burst are lost", unused_ticks_are_lost },
     { "a rate can be changed and removed", a_rate_can_change },
     { "a new rate counts from the last tick that was used",
       a_new_rate_counts_from_use },
     { "a waiter for a tick notices a new rate", a_waiter_sees_a_new_rate },
     { "n acquisitions take at least n - burst periods",
-      all_slots_take_their_time },
+      all_ticks_take_their_time },
     { "a held gate admits nobody until it is lifted", hold_and_lift },
     { "a hold ends at its deadline", a_hold_ends_by_itself },
     { "lifting a hold admits all waiters", lifting_wakes_the_line },

@@ -319,7 +319,7 @@ static void keys_are_touched_when_used(void)
     int err;
 
     if (before < 0) {
-        SKIP("it is not known which memory is resident");
+        SKIP("resident memory cannot be measured here");
         return;
     }
     err = weir_gate_create(&gate, &(struct weir_gate_options){
@@ -678,20 +678,20 @@ static void a_stuck_host(void)
 
 /* ---- a rate, measured ---- */
 
-enum { SLOTS = 10000, TAKERS = 8, BURST = 50 };
+enum { TICKS = 10000, TAKERS = 8, BURST = 50 };
 #define RATE 5000
 
 struct taker {
     struct weir_gate *gate;
-    int64_t at[SLOTS / TAKERS];
+    int64_t at[TICKS / TAKERS];
     uint64_t refused;
 };
 
-static void *take_slots(void *arg)
+static void *take_ticks(void *arg)
 {
     struct taker *t = arg;
 
-    for (int i = 0; i < SLOTS / TAKERS; i++) {
+    for (int i = 0; i < TICKS / TAKERS; i++) {
         int err = weir_gate_acquire(t->gate, 0, WEIR_NO_WAIT);
 
         if (err != 0) {
@@ -708,7 +708,7 @@ static void *take_slots(void *arg)
 static void a_rate_measured(void)
 {
     static struct taker takers[TAKERS];
-    static int64_t at[SLOTS];
+    static int64_t at[TICKS];
     pthread_t threads[TAKERS];
     const int64_t period = WEIR_S / RATE;
     int64_t made = weir_now(), took;
@@ -721,36 +721,36 @@ static void a_rate_measured(void)
     for (int i = 0; i < TAKERS; i++) {
         takers[i].gate = gate;
         takers[i].refused = 0;
-        threads[i] = start(take_slots, &takers[i]);
+        threads[i] = start(take_ticks, &takers[i]);
     }
     for (int i = 0; i < TAKERS; i++) {
         join(threads[i]);
         refused += takers[i].refused;
-        memcpy(at + i * (SLOTS / TAKERS), takers[i].at,
+        memcpy(at + i * (TICKS / TAKERS), takers[i].at,
                sizeof(takers[i].at));
     }
-    qsort(at, SLOTS, sizeof(at[0]), compare_times);
+    qsort(at, TICKS, sizeof(at[0]), compare_times);
     s = gate_stats(gate);
-    EXPECT_INT(s.acquired, SLOTS);
+    EXPECT_INT(s.acquired, TICKS);
     EXPECT_INT(s.rejected, refused); /* and they have used no tick: */
-    took = at[SLOTS - 1] - made;
+    took = at[TICKS - 1] - made;
     /* No acquisition comes before its tick: the i-th tick is i periods after
      * the first, and BURST ticks are available at the start. */
-    for (int i = 0; i < SLOTS; i++)
+    for (int i = 0; i < TICKS; i++)
         EXPECT(at[i] - made >= (i + 1 - BURST) * period);
     /* Ticks are spaced like this in every window, but a thread may notice its
      * tick later, so that a window holds more. */
-    for (int i = 0, j = 0; i < SLOTS; i++) {
+    for (int i = 0, j = 0; i < TICKS; i++) {
         while (at[i] - at[j] >= 100 * period)
             j++;
         if (i - j + 1 > most)
             most = i - j + 1;
     }
-    printf("# %d slots in %.4f s, ideally %.4f s: %+.2f %%; late %.1f us on "
+    printf("# %d ticks in %.4f s, ideally %.4f s: %+.2f %%; late %.1f us on "
            "average, %.1f us at most; at most %d in 100 periods, burst %d\n",
-           SLOTS, (double)took / 1e9, (double)(SLOTS - BURST) / RATE,
-           ((double)took * RATE / 1e9 / (SLOTS - BURST) - 1) * 100,
-           (double)s.late_ns / (double)SLOTS / 1e3,
+           TICKS, (double)took / 1e9, (double)(TICKS - BURST) / RATE,
+           ((double)took * RATE / 1e9 / (TICKS - BURST) - 1) * 100,
+           (double)s.late_ns / (double)TICKS / 1e3,
            (double)s.late_peak_ns / 1e3, most, BURST);
     weir_gate_destroy(gate);
 }

@@ -212,7 +212,7 @@ static int wait_for_late(struct weir_context *cx, void *arg)
     return 0;
 }
 
-static void no_slot_for_nothing(void)
+static void no_tick_for_nothing(void)
 {
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1, .rate_per_s = 1000 });
@@ -1003,7 +1003,7 @@ static void exiting_outside(void)
     EXPECT_INT(in_child(exit_outside, NULL), 128 + SIGABRT);
 }
 
-static void quiet_means_quiet(void)
+static void idle_means_idle(void)
 {
     struct weir_pool *pool = make_workers(1);
     struct job first, helped;
@@ -1199,7 +1199,7 @@ static const struct tap_case cases[] = {
     { "cancelling the outer group ends the deferred jobs of the inner one",
       cancel_reaches_inner },
     { "a waiter uses no tick of the pool's rate for a job that may not start",
-      no_slot_for_nothing },
+      no_tick_for_nothing },
     { "a rerun by a waiter lets the other jobs of its group run",
       again_leaves_others_a_turn },
     { "closing, cancelling and the end of its thread end the reruns of a "
@@ -1230,7 +1230,7 @@ static const struct tap_case cases[] = {
     { "two pools end whose jobs wait for groups of each other",
       two_pools_help },
     { "a pool is not idle while an external helper runs a job",
-      quiet_means_quiet },
+      idle_means_idle },
     { "a job that ends the thread of an external helper aborts",
       exiting_outside },
     { "a sleep inside a wait reacquires the permits of both jobs",

@@ -782,7 +782,7 @@ static int just_exits(struct weir_context *cx, void *arg)
 }
 
 /* Deferred jobs, which are counted in another place. */
-static void exiting_tasks(void)
+static void exiting_deferred_jobs(void)
 {
     struct weir_pool *pool = make_elastic(1, 2);
     struct weir_group *group;
@@ -1149,7 +1149,7 @@ static void closing_while_it_grows(void)
 static void many_pools(void)
 {
 #if defined(TESTS_QEMU)
-    SKIP("it keeps memory for each thread that ever was");
+    SKIP("qemu keeps memory for each thread that was started");
     return;
 #endif
     for (int i = 0; i < 10000; i++) {
@@ -1186,7 +1186,7 @@ static void forking(void)
     struct block b;
 
 #if !THREADS_AFTER_FORK
-    SKIP("threads in a child of a process with threads");
+    SKIP("a forked child cannot start threads here");
     weir_pool_destroy(pool);
     return;
 #endif
@@ -1237,7 +1237,7 @@ static const struct tap_case cases[] = {
       a_place_that_is_left_late },
     { "a job may end its thread while it is blocked", exiting },
     { "a job with a priority that ends its thread runs no more",
-      exiting_tasks },
+      exiting_deferred_jobs },
     { "weir_pool_set changes the number of workers", set_workers },
     { "a pool created with 6 workers can shrink to 1 and grow back",
       set_workers_of_fixed },

@@ -705,7 +705,7 @@ static void connect_times_out(void)
     if (r.error == WEIR_HTTP_TIMEOUT)
         EXPECT(r.connected_ns == 0 && r.total_ns < o.timeout_ns);
     else
-        SKIP("this system accepts more than its queue holds");
+        SKIP("this system accepts more connections than its backlog");
     weir_http_destroy(http);
     for (int i = 0; i < 8; i++)
         close(fds[i]);

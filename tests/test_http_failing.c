@@ -373,7 +373,7 @@ static void certificates_read_once(void)
     FILE *file = v->cainfo != NULL ? fopen(v->cainfo, "r") : NULL;
 
     if (file == NULL || v->version_num < 0x075700) {
-        SKIP("no file of certificates, or a libcurl that keeps none");
+        SKIP("no certificate file, or a libcurl that caches none");
         return;
     }
     fclose(file);

@@ -51,7 +51,7 @@ static void heard(void *arg)
     latch_open(&e->go);
 }
 
-static int listens(struct weir_context *cx, void *arg)
+static int sets_stop_function(struct weir_context *cx, void *arg)
 {
     struct ear *e = arg;
 
@@ -92,7 +92,7 @@ static void each_way(void)
 
         latch_init(&fail);
         ear_init(&e);
-        put(group, listens, &e);
+        put(group, sets_stop_function, &e);
         if (how == FAIL)
             put(group, fails, &fail);
         latch_wait(&e.running);
@@ -117,19 +117,20 @@ static void each_way(void)
 static void in_no_group(void)
 {
     struct weir_pool *pool = make(2);
-    struct ear plain, task;
+    struct ear plain, deferred;
 
     ear_init(&plain);
-    ear_init(&task);
-    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = listens,
+    ear_init(&deferred);
+    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = sets_stop_function,
                 .arg = &plain }, 1, WEIR_NO_WAIT) == 1);
-    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = listens,
-                .arg = &task, .priority = WEIR_HIGH }, 1, WEIR_NO_WAIT) == 1);
+    REQUIRE(weir_pool_submit(pool, &(struct weir_job){ .fn = sets_stop_function,
+                .arg = &deferred, .priority = WEIR_HIGH }, 1, WEIR_NO_WAIT)
+            == 1);
     latch_wait(&plain.running);
-    latch_wait(&task.running);
+    latch_wait(&deferred.running);
     EXPECT_INT(weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER), 0);
     EXPECT_INT(atomic_load(&plain.called), 1);
-    EXPECT_INT(atomic_load(&task.called), 1);
+    EXPECT_INT(atomic_load(&deferred.called), 1);
     weir_pool_destroy(pool);
 }
 
@@ -138,17 +139,17 @@ static void others_are_left_alone(void)
     struct weir_pool *pool = make(2);
     struct weir_group *group = make_group(pool, WEIR_ALL);
     struct weir_group *other = make_group(pool, WEIR_ALL);
-    struct ear e, quiet_one;
+    struct ear e, other_ear;
 
     ear_init(&e);
-    ear_init(&quiet_one);
-    put(group, listens, &e);
-    put(other, listens, &quiet_one);
+    ear_init(&other_ear);
+    put(group, sets_stop_function, &e);
+    put(other, sets_stop_function, &other_ear);
     latch_wait(&e.running);
-    latch_wait(&quiet_one.running);
+    latch_wait(&other_ear.running);
     EXPECT_INT(weir_group_cancel(group, 0, -ECANCELED), 0);
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
-    EXPECT_INT(atomic_load(&quiet_one.called), 0);
+    EXPECT_INT(atomic_load(&other_ear.called), 0);
     EXPECT_INT(weir_group_cancel(other, 0, -ECANCELED), 0);
     EXPECT_INT(weir_group_wait(other, WEIR_FOREVER), 0);
     weir_group_destroy(other);
@@ -412,7 +413,7 @@ static int hears_inside(struct weir_context *cx, void *arg)
 {
     struct two_ears *t = arg;
 
-    return listens(cx, &t->inner);
+    return sets_stop_function(cx, &t->inner);
 }
 
 static int hears_outside(struct weir_context *cx, void *arg)
@@ -449,7 +450,7 @@ static void both_are_called(void)
 
 /* ---- many ---- */
 
-static int many_listen(struct weir_context *cx, void *arg)
+static int many_stop_functions(struct weir_context *cx, void *arg)
 {
     for (int i = 0; i < 20; i++)
         weir_on_stop(cx, i % 3 == 2 ? NULL : add_one, arg);
@@ -468,7 +469,7 @@ static void many(void)
 
         put(group, does_not, &unused);
         for (int i = 0; i < 20; i++)
-            put(group, many_listen, &called[i]);
+            put(group, many_stop_functions, &called[i]);
         for (volatile int i = round * 20; i > 0; i--)
             ;
         EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ECANCELED), 0);

@@ -258,7 +258,7 @@ static void expect_untouched(const struct weir_pool_options *options)
 static void capacity_is_not_touched(void)
 {
     if (resident_bytes() < 0) {
-        SKIP("it is not known which memory is resident");
+        SKIP("resident memory cannot be measured here");
         return;
     }
     /* 64 MiB of ring alone; and the largest there is. */
@@ -271,7 +271,7 @@ static void capacity_is_not_touched(void)
 static void depth_is_not_touched(void)
 {
     if (resident_bytes() < 0) {
-        SKIP("it is not known which memory is resident");
+        SKIP("resident memory cannot be measured here");
         return;
     }
     expect_untouched(&(struct weir_pool_options){ .workers = 2,
@@ -1298,7 +1298,7 @@ static void a_forked_child_is_told(void)
 static void a_forked_child_has_its_own(void)
 {
 #if !THREADS_AFTER_FORK
-    SKIP("threads in a child of a process with threads");
+    SKIP("a forked child cannot start threads here");
 #else
     struct chain c = { .pool = make_n(2, 4), .ran = -1 };
 

@@ -40,7 +40,7 @@ static void capacity_is_not_touched(void)
     void *item = &queue;
 
     if (before < 0) {
-        SKIP("it is not known which memory is resident");
+        SKIP("resident memory cannot be measured here");
         return;
     }
     queue = make(sizeof(item), (size_t)1 << 24);

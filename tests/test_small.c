@@ -97,7 +97,7 @@ static void threads_have_the_name(void)
     expect_thread_name("fifteen bytes..", "fifteen bytes..");
     expect_thread_name("sixteen bytes...", "sixteen bytes..");
 #else
-    SKIP("nobody tells the name of a thread here");
+    SKIP("the system does not report the names of threads");
 #endif
 }
 

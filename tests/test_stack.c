@@ -75,7 +75,7 @@ static void small_default(void)
     REQUIRE(pthread_attr_init(&small) == 0);
     REQUIRE(pthread_attr_setstacksize(&small, 128 << 10) == 0);
     if (pthread_setattr_default_np(&small) != 0)
-        SKIP("no thread can have a stack that small beside its variables");
+        SKIP("no thread can have such a small stack besides its variables");
     else
         run_with(0, 4096);
     pthread_setattr_default_np(&before);

@@ -304,7 +304,7 @@ static int wait_in_a_job(void *arg)
 static void waiting_in_a_job(void)
 {
     if (!THREADS_AFTER_FORK) {
-        SKIP("a child cannot make threads here");
+        SKIP("a forked child cannot start threads here");
         return;
     }
     EXPECT_INT(in_child(wait_in_a_job, NULL), 128 + SIGABRT);

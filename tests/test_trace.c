@@ -291,7 +291,7 @@ static void exiting_late(void)
 static void exiting_inside(void)
 {
 #ifdef TESTS_TSAN
-    SKIP("threads in a child of a process with threads");
+    SKIP("a forked child cannot start threads here");
     return;
 #endif
     EXPECT_INT(in_child(exit_inside, NULL), 0);

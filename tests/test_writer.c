@@ -221,7 +221,7 @@ static void room_is_not_touched(void)
     long long before = resident_bytes();
 
     if (before < 0) {
-        SKIP("it is not known which memory is resident");
+        SKIP("resident memory cannot be measured here");
         return;
     }
     clean();

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 python3 -c 'import resource' 2>/dev/null || skip_all "there is no python3"
 (ulimit -v 600000 && "$weir" --version) >/dev/null 2>&1 ||
-    skip_all "a sanitizer takes memory of its own"
+    skip_all "a sanitizer takes additional memory"
 plan 3
 count=${COUNT:-300000}
 awk -v n="$count" 'BEGIN { for (i = 0; i < n; i++)

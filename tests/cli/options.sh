@@ -39,7 +39,7 @@ if curl --version 2>/dev/null | grep -q IDN; then
     done
     ok "$idn" all is "$code" 0 -- grep -q 'xn--bcher-kva\.example' out
 else
-    skip "$idn" "no curl whose features could be asked, or without IDN"
+    skip "$idn" "no curl that reports its features, or one without IDN"
 fi
 http_proxy=$base run run -q -o - http://example.invalid/status/203
 ok "http_proxy sets the proxy" is "$code" 0

@@ -81,7 +81,7 @@ if (ulimit -v 600000 && "$weir" --version) >/dev/null 2>&1; then
         all is "$code" 0 -- is "$(lines bodies)" 100 -- at_least 60 "$(cat most)"
 else
     skip "bodies that are read ahead use bounded memory" \
-        "a sanitizer takes memory of its own"
+        "a sanitizer takes additional memory"
 fi
 
 # ---- headers ----

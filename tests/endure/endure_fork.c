@@ -105,7 +105,7 @@ static int in_the_child(void *arg)
 static void fork_while_busy(void)
 {
 #if defined(TESTS_TSAN)
-    SKIP("its own locks may be held by threads that the child has not");
+    SKIP("the child may inherit locked locks of the thread sanitizer");
 #else
     const struct weir_bytes key = weir_text("a key");
     struct flat flat = flat_begin();

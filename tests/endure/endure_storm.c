@@ -107,7 +107,7 @@ static int64_t await_pool(int64_t deadline)
     return weir_pool_wait(s.pool, deadline);
 }
 
-static int64_t lend(int64_t deadline)
+static int64_t run_caller(int64_t deadline)
 {
     return weir_pool_run(s.lent, deadline);
 }
@@ -137,7 +137,7 @@ static int64_t flush(int64_t deadline)
 }
 
 static int64_t (*const waits[])(int64_t deadline) = {
-    take, put, await_join, enter, submit, await_pool, lend, await_group,
+    take, put, await_join, enter, submit, await_pool, run_caller, await_group,
     next, write_one, flush
 };
 enum { WAITS = sizeof(waits) / sizeof(waits[0]) };
@@ -296,5 +296,5 @@ int main(int argc, char **argv)
 
     REQUIRE(sigaction(SIGUSR1, &action, NULL) == 0);
     return ENDURE_RUN(cases, argc, argv,
-                      "signals to each of 11 threads that wait");
+                      "signals to each of 11 waiting threads");
 }

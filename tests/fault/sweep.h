@@ -77,7 +77,7 @@ static inline int sweep_run(const struct tap_case *cases, size_t count)
 
     REQUIRE(failed || inject_blocks() == blocks);
     printf("# tally: fault sweep | calls to the system that fail, once and "
-           "for good | %lu | %d | 0\n", sweep_faults, failed);
+           "from then on | %lu | %d | 0\n", sweep_faults, failed);
     return failed;
 }
 

@@ -340,7 +340,7 @@ static void starved_submit(struct starved *s)
                                 WEIR_FOREVER), 1);
 }
 
-static void starved_task(struct starved *s)
+static void starved_deferred(struct starved *s)
 {
     EXPECT_INT(weir_pool_submit(s->pool, &(struct weir_job){ .fn = count,
                     .priority = WEIR_HIGH }, 1, WEIR_FOREVER), 1);
@@ -355,7 +355,7 @@ static void starved_watcher(struct starved *s)
 static void starving(void)
 {
     void (*const waits[])(struct starved *s) = { starved_wait, starved_close,
-        starved_group, starved_submit, starved_task, starved_watcher };
+        starved_group, starved_submit, starved_deferred, starved_watcher };
     struct starved s;
 
     for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++)
@@ -1105,7 +1105,7 @@ static int group_scenario(int jobs)
 }
 
 /* Jobs that wait for a start time and for gates with keys, and run twice. */
-static int task_scenario(int jobs)
+static int deferred_scenario(int jobs)
 {
     struct weir_pool *pool = (struct weir_pool *)&pool;
     struct weir_gate *gate = (struct weir_gate *)&gate;
@@ -1149,7 +1149,7 @@ static int task_scenario(int jobs)
 }
 
 /* A pool without threads, and one with a thread and a caller thread. */
-static int lending_scenario(int workers)
+static int caller_scenario(int workers)
 {
     struct weir_pool *pool = (struct weir_pool *)&pool;
     int err = weir_pool_create(&pool, &(struct weir_pool_options){
@@ -1171,12 +1171,12 @@ static int lending_scenario(int workers)
     return 0;
 }
 
-static void lending_sweep(void)
+static void caller_sweep(void)
 {
-    sweep(lending_scenario, WEIR_NONE);
-    sweep_for_good(lending_scenario, WEIR_NONE);
-    sweep(lending_scenario, 2);
-    sweep_for_good(lending_scenario, 2);
+    sweep(caller_scenario, WEIR_NONE);
+    sweep_for_good(caller_scenario, WEIR_NONE);
+    sweep(caller_scenario, 2);
+    sweep_for_good(caller_scenario, 2);
 }
 
 static int add_one(struct weir_context *cx, void *user, void *element)
@@ -1234,10 +1234,10 @@ static void each_sweep(void)
     weir_pool_destroy(group_pool);
 }
 
-static void task_sweep(void)
+static void deferred_sweep(void)
 {
-    sweep(task_scenario, 20);
-    sweep_for_good(task_scenario, 20);
+    sweep(deferred_scenario, 20);
+    sweep_for_good(deferred_scenario, 20);
 }
 
 static void group_sweep(void)
@@ -1309,8 +1309,9 @@ static const struct tap_case cases[] = {
     { "a loop in a full pool sleeps while the gate is held",
       each_while_held },
     { "a caller thread survives every fault, transient or permanent",
-      lending_sweep },
-    { "deferred jobs survive every fault, transient or permanent", task_sweep },
+      caller_sweep },
+    { "deferred jobs survive every fault, transient or permanent",
+      deferred_sweep },
     { "a pool survives every permanent fault", pool_sweep_for_good },
     { "a thread that cannot be started fails the creation unless fewer are "
       "allowed", fewer_threads },

@@ -139,7 +139,7 @@ static unsigned long put_meets(void (*met)(void *queue), int result,
     return inject_calls(INJECT_SEM_WAIT);
 }
 
-static void nap_meets(void)
+static void half_wait_meets(void)
 {
     EXPECT_INT(put_meets(half_is_taken, 0, 9), 0);
     EXPECT_INT(put_meets(it_is_closed, -EPIPE, 16), 0);
@@ -154,7 +154,7 @@ static void nap_meets(void)
 /* A put that waits for half of the places is notified by the take that frees
  * the last of them, and by a close. The put has already checked and is about to
  * wait. */
-static void nap_is_ended(void)
+static void half_wait_is_ended(void)
 {
     static void (*const by[])(void *) = { half_is_taken, it_is_closed,
                                           one_is_taken };
@@ -173,22 +173,22 @@ static void nap_is_ended(void)
 }
 
 /* A put that waits for half of the places and is stopped before it checks. */
-struct napper {
+struct half_waiter {
     struct weir_queue *queue;
     sem_t stands, goes;
 };
 
 static void stand_there(void *arg)
 {
-    struct napper *n = arg;
+    struct half_waiter *n = arg;
 
     latch_open(&n->stands);
     latch_wait(&n->goes);
 }
 
-static void *nap(void *arg)
+static void *wait_for_half(void *arg)
 {
-    struct napper *n = arg;
+    struct half_waiter *n = arg;
     int item = 7;
 
     inject_at_prepare_wait(stand_there, n);
@@ -207,15 +207,15 @@ static void nine_are_taken(void *queue)
 
 /* The take notifies one of two puts, and that one notifies the other, as half
  * of the queue is still free. */
-static void nap_is_ended_by_another(void)
+static void half_wait_is_ended_by_another(void)
 {
-    struct napper n = { .queue = make_full() };
+    struct half_waiter n = { .queue = make_full() };
     pthread_t thread;
     int item = 7;
 
     latch_init(&n.stands);
     latch_init(&n.goes);
-    thread = start(nap, &n);
+    thread = start(wait_for_half, &n);
     latch_wait(&n.stands);
     inject_reset();
     inject_before(INJECT_SEM_TRY, 1, nine_are_taken, n.queue);
@@ -306,7 +306,7 @@ static void put_waits_for_a_copy(void)
 
 /* ---- pool ---- */
 
-static void until_quiet(void *arg)
+static void until_idle(void *arg)
 {
     struct job *j = arg;
 
@@ -322,7 +322,7 @@ static void wait_meets_the_end(void)
 
     block_worker(pool, &j);
     j.pool = pool;
-    inject_at_prepare_wait(until_quiet, &j);
+    inject_at_prepare_wait(until_idle, &j);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
     expect_told();
     EXPECT_INT(atomic_load(&j.runs), 1);
@@ -363,7 +363,7 @@ static void close_meets_the_last_thread(void)
     weir_pool_destroy(pool);
 }
 
-static void *lend(void *arg)
+static void *run_caller(void *arg)
 {
     struct job *j = arg;
 
@@ -386,7 +386,7 @@ static void until_it_is_back(void *arg)
 }
 
 /* The largest number of caller threads of a pool without threads. */
-static void drain_meets_the_lender(void)
+static void drain_meets_the_caller(void)
 {
     struct lent l;
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
@@ -395,7 +395,7 @@ static void drain_meets_the_lender(void)
     job_init(&l.job);
     l.job.pool = pool;
     submit_to(pool, &(struct weir_job){ .fn = run_blocked, .arg = &l.job });
-    l.thread = start(lend, &l.job);
+    l.thread = start(run_caller, &l.job);
     latch_wait(&l.job.running);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, weir_after(WEIR_MS)),
@@ -518,17 +518,17 @@ static void submit_is_stopped_before(void)
 
 /* ---- growing ---- */
 
-static sem_t spare_stands, spare_goes;
+static sem_t standby_waits, standby_goes;
 
 static void stand_and_wait(void *arg)
 {
     (void)arg;
     atomic_fetch_add(&told, 1);
-    latch_open(&spare_stands);
-    latch_wait(&spare_goes);
+    latch_open(&standby_waits);
+    latch_wait(&standby_goes);
 }
 
-static int stop_spare(void *user, int index, void **local)
+static int stop_standby(void *user, int index, void **local)
 {
     (void)user;
     (void)local;
@@ -543,23 +543,23 @@ static int says_blocked(struct weir_context *cx, void *arg)
     return run_blocked(cx, arg);
 }
 
-static void spare_meets_work(void)
+static void standby_meets_work(void)
 {
     struct job j, other;
     struct weir_pool *pool;
 
-    latch_init(&spare_stands);
-    latch_init(&spare_goes);
+    latch_init(&standby_waits);
+    latch_init(&standby_goes);
     job_init(&j);
     job_init(&other);
     pool = make_pool(&(struct weir_pool_options){ .workers = 1,
-        .workers_max = 2, .worker_start = stop_spare });
-    latch_wait(&spare_stands);
+        .workers_max = 2, .worker_start = stop_standby });
+    latch_wait(&standby_waits);
     submit_to(pool, &(struct weir_job){ .fn = says_blocked, .arg = &j });
     latch_wait(&j.running);
     submit_to(pool, &(struct weir_job){ .fn = run_blocked, .arg = &other });
     latch_open(&other.go);
-    latch_open(&spare_goes);
+    latch_open(&standby_goes);
     latch_wait(&other.running); /* in parallel with the other job */
     expect_told();
     latch_open(&j.go);
@@ -568,17 +568,17 @@ static void spare_meets_work(void)
     weir_pool_destroy(pool);
 }
 
-static void spare_meets_the_close(void)
+static void standby_meets_the_close(void)
 {
     struct weir_pool *pool;
 
-    latch_init(&spare_stands);
-    latch_init(&spare_goes);
+    latch_init(&standby_waits);
+    latch_init(&standby_goes);
     pool = make_pool(&(struct weir_pool_options){ .workers = 1,
-        .workers_max = 2, .worker_start = stop_spare });
-    latch_wait(&spare_stands);
+        .workers_max = 2, .worker_start = stop_standby });
+    latch_wait(&standby_waits);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
-    latch_open(&spare_goes);
+    latch_open(&standby_goes);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
     expect_told();
     weir_pool_destroy(pool);
@@ -632,7 +632,7 @@ static void start_one(struct weir_pool *pool, struct job *j)
     latch_wait(&j->running);
 }
 
-static void submit_meets_a_slot(void)
+static void submit_meets_a_free_member(void)
 {
     struct weir_pool *pool = make_workers(1);
     struct job j, next;
@@ -757,7 +757,7 @@ static const struct tap_case cases[] = {
     { "a put, take, done or close just before a queue call sleeps is noticed",
       queue_meets },
     { "a put to a large queue notices a take or close before and after it "
-      "waits for half of the places", nap_meets },
+      "waits for half of the places", half_wait_meets },
     { "a submit to a large pool notices a close just before it sleeps",
       submit_meets_the_close },
     { "a submit to a group notices the cancel of the group just before it "
@@ -770,21 +770,21 @@ static const struct tap_case cases[] = {
     { "a close notices the end of the pool's last thread just before it sleeps",
       close_meets_the_last_thread },
     { "a draining thread notices a caller thread that leaves just before it "
-      "sleeps", drain_meets_the_lender },
+      "sleeps", drain_meets_the_caller },
     { "a standby worker notices a job that needs it just before it sleeps",
-      spare_meets_work },
+      standby_meets_work },
     { "a standby worker notices a close just before it sleeps",
-      spare_meets_the_close },
+      standby_meets_the_close },
     { "a job notices its cancel just before it sleeps", sleep_meets_cancel },
     { "a submit to a full group notices a free member just before it sleeps",
-      submit_meets_a_slot },
+      submit_meets_a_free_member },
     { "a wait for a group and a destroy notice its end just before they sleep",
       wait_and_destroy_meet_the_end },
 #if !defined(WEIR_SEM_FALLBACK)
     { "half of the places, or a close, ends the wait of a put to a large queue",
-      nap_is_ended },
+      half_wait_is_ended },
     { "a put that was woken by half of the places wakes the next one",
-      nap_is_ended_by_another },
+      half_wait_is_ended_by_another },
 #endif
     { "a job that sleeps in a wait is woken to help with a later job",
       submit_meets_a_sleeper },

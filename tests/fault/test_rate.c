@@ -124,7 +124,7 @@ static void slow_rates_do_not_overflow(void)
     EXPECT(weir_rate_is_unused(&rate, 4 * year));
 }
 
-static void a_long_pause_lays_slots_anew(void)
+static void a_long_pause_gives_one_burst(void)
 {
     struct weir_rate rate = { .burst = 1 };
     int64_t now = 1000000;
@@ -144,7 +144,7 @@ static void a_long_pause_lays_slots_anew(void)
 }
 
 /* All ticks after the last one that was used. */
-static void another_rate_is_for_all_slots(void)
+static void another_rate_is_for_all_ticks(void)
 {
     struct weir_rate rate = { .burst = 1 };
     int64_t now = 1000000;
@@ -272,9 +272,9 @@ static const struct tap_case cases[] = {
     { "a burst of a slow rate is bounded, and does not overflow",
       slow_rates_do_not_overflow },
     { "a long pause allows one burst and no more",
-      a_long_pause_lays_slots_anew },
+      a_long_pause_gives_one_burst },
     { "a new rate applies to all ticks after the last one that was used",
-      another_rate_is_for_all_slots },
+      another_rate_is_for_all_ticks },
     { "a rate that adopts the bounds of another is as if they had been set",
       following_is_setting },
     { "keys are forgotten in the order of their last ticks, at any rate",

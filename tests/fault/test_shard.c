@@ -71,7 +71,7 @@ static void keys_of_one_hash(void)
 static void the_largest(void)
 {
 #if SIZE_MAX == UINT32_MAX
-    SKIP("so many slots have no room in 32-bit memory");
+    SKIP("the slots do not fit into 32-bit memory");
 #else
     struct weir_shard_slot slot;
     struct weir_shard full = { .slots = &slot, .mask = UINT32_MAX,

@@ -233,7 +233,7 @@ static inline void watched_set(struct watched_gate *w, struct dice *dice,
 }
 
 /* For the setter, from time to time: is nothing left above the limit? */
-static inline void watched_settle(struct watched_gate *w)
+static inline void watched_lower(struct watched_gate *w)
 {
     struct weir_gate_stats stats;
 
@@ -277,7 +277,7 @@ static inline void *change_gate(void *arg)
         if (c->sets && one_in(&c->dice, 4))
             watched_set(c->watched, &c->dice,
                         c->changes_rate && one_in(&c->dice, 2));
-        watched_settle(c->watched);
+        watched_lower(c->watched);
         if (c->holds && one_in(&c->dice, 4)) {
             int64_t until = one_in(&c->dice, 2) ? WEIR_FOREVER
                                                 : weir_after(100 * WEIR_US);

@@ -13,12 +13,12 @@
 #define POOLS 2
 #define GATES 3
 #define KEYS 4
-#define TOKENS 3000
+#define UNITS 3000
 #define SUBMITTERS 2
 #define DEPTH_MAX 3
 
 /* A job's argument. */
-struct token {
+struct unit {
     struct dice dice;
     struct weir_pool *pool;
     int depth;
@@ -42,8 +42,8 @@ static struct program {
     int limits[GATES]; /* the highest it ever has; INT_MAX for none */
     bool keyed[GATES];
     struct lane lanes[GATES][KEYS];
-    atomic_int next_token, stop, closing, groups;
-    struct token tokens[TOKENS];
+    atomic_int next_unit, stop, closing, groups;
+    struct unit units[UNITS];
 } p;
 
 static void stress_dump(void)
@@ -54,7 +54,7 @@ static void stress_dump(void)
         if (p.pools[i] == NULL || weir_pool_stats(p.pools[i], &s) != 0)
             continue;
         printf("# pool %d: submitted %llu succeeded %llu failed %llu "
-               "cancelled %llu queued %zu running %zu delayed %zu "
+               "dropped %llu queued %zu running %zu delayed %zu "
                "parked %zu\n", i, (unsigned long long)s.submitted,
                (unsigned long long)s.succeeded,
                (unsigned long long)s.failed,
@@ -75,7 +75,7 @@ static void stress_dump(void)
 
 /* ---- gates, watched ---- */
 
-static struct lane *lane_of(const struct token *t, int i)
+static struct lane *lane_of(const struct unit *t, int i)
 {
     int gate = t->gates[i];
 
@@ -84,7 +84,7 @@ static struct lane *lane_of(const struct token *t, int i)
 
 /* A job that is helped inherits the permits of its waiter: only jobs that no
  * other job waits for are counted. */
-static void go_in(struct token *t)
+static void go_in(struct unit *t)
 {
     for (int i = 0; i < 2 && t->depth == 0; i++) {
         struct lane *lane = lane_of(t, i);
@@ -97,7 +97,7 @@ static void go_in(struct token *t)
         EXPECT(atomic_exchange(&lane_of(t, 0)->last, t->order) < t->order);
 }
 
-static void go_out(struct token *t)
+static void go_out(struct unit *t)
 {
     for (int i = 0; i < 2 && t->depth == 0; i++) {
         struct lane *lane = lane_of(t, i);
@@ -109,11 +109,11 @@ static void go_out(struct token *t)
 
 /* ---- jobs ---- */
 
-static void play(struct token *t);
+static void play(struct unit *t);
 
 static void dropped(void *arg, int reason)
 {
-    struct token *t = arg;
+    struct unit *t = arg;
 
     EXPECT(reason < 0);
     EXPECT_INT(atomic_load(&t->running), 0);
@@ -124,7 +124,7 @@ static void dropped(void *arg, int reason)
 
 static int job(struct weir_context *cx, void *arg)
 {
-    struct token *t = arg;
+    struct unit *t = arg;
     int status = one_in(&t->dice, 5) ? 7 : 0;
     bool over;
 
@@ -165,17 +165,17 @@ static int job(struct weir_context *cx, void *arg)
     return status;
 }
 
-static struct token *make_job(struct dice *dice, struct weir_pool *pool,
+static struct unit *make_job(struct dice *dice, struct weir_pool *pool,
                               int depth, int group_gate, bool in_group,
                               struct weir_job *job_out)
 {
-    int number = atomic_fetch_add(&p.next_token, 1);
-    struct token *t;
+    int number = atomic_fetch_add(&p.next_unit, 1);
+    struct unit *t;
     struct weir_job *j = job_out;
 
-    if (number >= TOKENS)
+    if (number >= UNITS)
         return NULL;
-    t = &p.tokens[number];
+    t = &p.units[number];
     t->dice.state = roll(dice);
     t->pool = pool;
     t->depth = depth;
@@ -203,7 +203,7 @@ static struct token *make_job(struct dice *dice, struct weir_pool *pool,
 }
 
 /* Create a group of some jobs and wait for it, from a job or from outside. */
-static void play(struct token *t)
+static void play(struct unit *t)
 {
     struct dice *dice = &t->dice;
     /* Only of a later pool: jobs of two pools that wait for each other's jobs
@@ -227,7 +227,7 @@ static void play(struct token *t)
     atomic_fetch_add(&p.groups, 1);
     for (int i = 0; i < count; i++) {
         struct weir_job j;
-        struct token *child =
+        struct unit *child =
             make_job(dice, pool, t->depth + 1, gate, true, &j);
         ssize_t n;
 
@@ -279,12 +279,12 @@ struct submitter {
 static void *submit_jobs(void *arg)
 {
     struct submitter *s = arg;
-    struct token own = { .depth = 0 };
+    struct unit own = { .depth = 0 };
 
     for (int i = 0; i < s->turns; i++) {
         struct weir_pool *pool = p.pools[within(&s->dice, 0, POOLS - 1)];
         struct weir_job j;
-        struct token *t;
+        struct unit *t;
         ssize_t n;
 
         if (one_in(&s->dice, 10)) {
@@ -390,7 +390,7 @@ static void make_all(struct dice *dice)
             .help_depth = within(dice, 1, 6) }) == 0);
 }
 
-static void check_token(struct token *t)
+static void check_unit(struct unit *t)
 {
     EXPECT_INT(atomic_load(&t->running), 0);
     if (!atomic_load(&t->accepted)) {
@@ -468,9 +468,9 @@ static void round_of_jobs(struct dice *dice)
         for (int key = 0; key < KEYS; key++)
             EXPECT_INT(atomic_load(&p.lanes[i][key].inside), 0);
     }
-    count = atomic_load(&p.next_token);
-    for (int i = 0; i < count && i < TOKENS; i++)
-        check_token(&p.tokens[i]);
+    count = atomic_load(&p.next_unit);
+    for (int i = 0; i < count && i < UNITS; i++)
+        check_unit(&p.units[i]);
 }
 
 static void random_programs(void)

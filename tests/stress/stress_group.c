@@ -9,12 +9,12 @@
 #include <string.h>
 
 #define HOSTS_MAX 3
-#define TOKENS 6000   /* jobs of a round */
+#define UNITS 6000   /* jobs of a round */
 #define PER_GROUP 24  /* jobs the owner submits to one */
 #define DEPTH_MAX 5   /* of groups inside one another */
 
 /* A job's argument. */
-struct token {
+struct unit {
     struct weir_group *group; /* NULL: a job of the pool itself */
     struct dice dice;
     int depth;  /* of its group */
@@ -26,12 +26,12 @@ static struct program {
     struct weir_pool *pool;
     struct weir_pool_options options;
     int closes, exits;
-    atomic_int next_token;
+    atomic_int next_unit;
     atomic_int cancelled; /* the pool was */
     atomic_int held;      /* its gate was */
     atomic_int groups, inside;
     atomic_int stop;
-    struct token tokens[TOKENS];
+    struct unit units[UNITS];
 } p;
 
 static _Thread_local int stacked; /* jobs on this thread's stack */
@@ -42,15 +42,15 @@ static void stress_dump(void)
     struct weir_gate_stats g = { 0 };
 
     printf("# workers %d capacity %zu limit %d rate %g help_depth %d; "
-           "tokens %d groups %d inside %d cancelled %d held %d\n",
+           "units %d groups %d inside %d cancelled %d held %d\n",
            p.options.workers, p.options.capacity, p.options.limit,
            p.options.rate_per_s, p.options.help_depth,
-           atomic_load(&p.next_token), atomic_load(&p.groups),
+           atomic_load(&p.next_unit), atomic_load(&p.groups),
            atomic_load(&p.inside), atomic_load(&p.cancelled),
            atomic_load(&p.held));
     if (p.pool == NULL || weir_pool_stats(p.pool, &s) != 0)
         return;
-    printf("# submitted %llu succeeded %llu failed %llu cancelled %llu "
+    printf("# submitted %llu succeeded %llu failed %llu dropped %llu "
            "queued %zu running %zu\n", (unsigned long long)s.submitted,
            (unsigned long long)s.succeeded, (unsigned long long)s.failed,
            (unsigned long long)s.dropped, s.queued, s.running);
@@ -68,7 +68,7 @@ static void play(struct dice *dice, int depth);
 
 static void dropped(void *arg, int reason)
 {
-    struct token *t = arg;
+    struct unit *t = arg;
 
     EXPECT(reason < 0);
     EXPECT_INT(atomic_load(&t->ran), 0);
@@ -81,12 +81,12 @@ static void dropped(void *arg, int reason)
 static int make_jobs(struct dice *dice, struct weir_job *jobs, int count,
                      struct weir_group *group, int depth)
 {
-    int first = atomic_fetch_add(&p.next_token, count);
+    int first = atomic_fetch_add(&p.next_unit, count);
 
-    if (first + count > TOKENS)
+    if (first + count > UNITS)
         return 0;
     for (int i = 0; i < count; i++) {
-        struct token *t = &p.tokens[first + i];
+        struct unit *t = &p.units[first + i];
 
         t->group = group;
         t->dice.state = roll(dice);
@@ -101,7 +101,7 @@ static int make_jobs(struct dice *dice, struct weir_job *jobs, int count,
 static void accept_jobs(const struct weir_job *jobs, ssize_t count)
 {
     for (ssize_t i = 0; i < count; i++) {
-        struct token *t = jobs[i].arg;
+        struct unit *t = jobs[i].arg;
 
         EXPECT_INT(atomic_fetch_add(&t->accepted, 1), 0);
     }
@@ -121,13 +121,13 @@ static void stranger(struct dice *dice)
 
 static int job(struct weir_context *cx, void *arg)
 {
-    struct token *t = arg;
+    struct unit *t = arg;
     int status = t->status;
 
     stacked++;
     EXPECT_INT(atomic_load(&t->dropped), 0);
     EXPECT_INT(atomic_fetch_add(&t->ran, 1), 0);
-    EXPECT(weir_tag(cx) == (uint64_t)(t - p.tokens));
+    EXPECT(weir_tag(cx) == (uint64_t)(t - p.units));
     EXPECT(weir_worker_index(cx) < p.options.workers);
     some_delay(&t->dice);
     if (t->depth < DEPTH_MAX && one_in(&t->dice, 4 + 2 * t->depth))
@@ -157,7 +157,7 @@ static int job(struct weir_context *cx, void *arg)
         EXPECT(err == 0 || err == -ESTALE || err == -ENOENT);
     }
     EXPECT_INT(atomic_load(&t->dropped), 0);
-    EXPECT(weir_tag(cx) == (uint64_t)(t - p.tokens));
+    EXPECT(weir_tag(cx) == (uint64_t)(t - p.units));
     beat();
     stacked--;
     /* A group of another job on this stack would never be destroyed. */
@@ -189,7 +189,7 @@ static void on_ready(void *user)
 
 static void check_result(struct owner *o, const struct weir_result *r)
 {
-    struct token *t;
+    struct unit *t;
 
     EXPECT(!o->options.discard);
     EXPECT(r->index < o->accepted);
@@ -198,7 +198,7 @@ static void check_result(struct owner *o, const struct weir_result *r)
     EXPECT(!o->read[r->index]);
     o->read[r->index] = true;
     EXPECT(r->tag == o->tags[r->index]);
-    t = &p.tokens[o->tags[r->index]];
+    t = &p.units[o->tags[r->index]];
     EXPECT_INT(atomic_load(&t->ran), r->attempts);
     EXPECT_INT(atomic_load(&t->dropped), r->attempts == 0);
     if (r->attempts == 1) {
@@ -356,7 +356,7 @@ static void play(struct dice *dice, int depth)
 {
     struct owner o = { .dice = dice, .depth = depth };
 
-    if (atomic_load(&p.next_token) >= TOKENS)
+    if (atomic_load(&p.next_unit) >= UNITS)
         return;
     o.options = (struct weir_group_options){
         .window = (size_t)within(dice, 1, 12),
@@ -382,7 +382,7 @@ static void play(struct dice *dice, int depth)
     atomic_store(&o.ready, -1);
     atomic_fetch_sub(&p.inside, 1);
     for (uint64_t i = 0; i < o.accepted; i++) {
-        struct token *t = &p.tokens[o.tags[i]];
+        struct unit *t = &p.units[o.tags[i]];
 
         EXPECT_INT(atomic_load(&t->ran) + atomic_load(&t->dropped), 1);
     }
@@ -487,12 +487,12 @@ static void check_end(void)
 {
     struct weir_pool_stats s;
     struct weir_gate_stats g;
-    int used = atomic_load(&p.next_token);
+    int used = atomic_load(&p.next_unit);
 
-    for (int i = 0; i < used && i < TOKENS; i++)
-        EXPECT_INT(atomic_load(&p.tokens[i].ran) +
-                       atomic_load(&p.tokens[i].dropped),
-                   atomic_load(&p.tokens[i].accepted));
+    for (int i = 0; i < used && i < UNITS; i++)
+        EXPECT_INT(atomic_load(&p.units[i].ran) +
+                       atomic_load(&p.units[i].dropped),
+                   atomic_load(&p.units[i].accepted));
     EXPECT_INT(atomic_load(&p.inside), 0);
     EXPECT_INT(weir_pool_stats(p.pool, &s), 0);
     EXPECT_INT(s.queued, 0);

@@ -8,9 +8,9 @@
 #include <weir/pool.h>
 
 #define ACTORS_MAX 6
-#define TOKENS 3000
+#define UNITS 3000
 
-struct token {
+struct unit {
     struct dice dice;
     int level;
     atomic_int accepted, ran, dropped, heard, over;
@@ -20,23 +20,23 @@ static struct program {
     struct weir_pool *pool;
     struct weir_pool_options options;
     int max, exits, sets;
-    atomic_int cancelled, closed, stop, next_token;
+    atomic_int cancelled, closed, stop, next_unit;
     atomic_int started, stopped, inside;
-    atomic_int began, ended, lenders;
-    struct token tokens[TOKENS];
+    atomic_int began, ended, callers;
+    struct unit units[UNITS];
 } p;
 
 static void stress_dump(void)
 {
     struct weir_pool_stats s = { 0 };
 
-    printf("# workers %d max %d lenders %d capacity %zu limit %d idle %lld\n",
+    printf("# workers %d max %d callers %d capacity %zu limit %d idle %lld\n",
            p.options.workers, p.options.workers_max, p.options.callers_max,
            p.options.capacity, p.options.limit,
            (long long)p.options.idle_ns);
     if (p.pool == NULL || weir_pool_stats(p.pool, &s) != 0)
         return;
-    printf("# submitted %llu succeeded %llu failed %llu cancelled %llu queued "
+    printf("# submitted %llu succeeded %llu failed %llu dropped %llu queued "
            "%zu running %zu delayed %zu workers %d blocked %d; inside %d\n",
            (unsigned long long)s.submitted, (unsigned long long)s.succeeded,
            (unsigned long long)s.failed, (unsigned long long)s.dropped,
@@ -51,7 +51,7 @@ static int job(struct weir_context *cx, void *arg);
 
 static void dropped(void *arg, int reason)
 {
-    struct token *t = arg;
+    struct unit *t = arg;
 
     EXPECT(reason == -ECANCELED);
     EXPECT_INT(atomic_load(&t->ran), 0);
@@ -59,18 +59,18 @@ static void dropped(void *arg, int reason)
     beat();
 }
 
-static struct token *take_token(struct dice *dice, int level)
+static struct unit *take_unit(struct dice *dice, int level)
 {
-    int at = atomic_fetch_add(&p.next_token, 1);
+    int at = atomic_fetch_add(&p.next_unit, 1);
 
-    if (at >= TOKENS)
+    if (at >= UNITS)
         return NULL;
-    p.tokens[at].dice.state = roll(dice);
-    p.tokens[at].level = level;
-    return &p.tokens[at];
+    p.units[at].dice.state = roll(dice);
+    p.units[at].level = level;
+    return &p.units[at];
 }
 
-static struct weir_job make_job(struct dice *dice, struct token *t)
+static struct weir_job make_job(struct dice *dice, struct unit *t)
 {
     struct weir_job j = { .fn = job, .arg = t, .drop = dropped };
 
@@ -83,7 +83,7 @@ static struct weir_job make_job(struct dice *dice, struct token *t)
 
 static ssize_t submit_one(struct dice *dice, int level, int64_t deadline)
 {
-    struct token *t = take_token(dice, level);
+    struct unit *t = take_unit(dice, level);
     struct weir_job j;
     ssize_t n;
 
@@ -100,20 +100,20 @@ static ssize_t submit_one(struct dice *dice, int level, int64_t deadline)
 
 static void heard(void *arg)
 {
-    struct token *t = arg;
+    struct unit *t = arg;
 
     EXPECT_INT(atomic_load(&t->over), 0);
     EXPECT_INT(atomic_fetch_add(&t->heard, 1), 0);
 }
 
-static void waits_for_jobs(struct token *t)
+static void waits_for_jobs(struct unit *t)
 {
     struct weir_group *group;
     int count = within(&t->dice, 1, 3);
 
     REQUIRE(weir_group_create(&group, p.pool, NULL) == 0);
     for (int i = 0; i < count; i++) {
-        struct token *below = take_token(&t->dice, t->level + 1);
+        struct unit *below = take_unit(&t->dice, t->level + 1);
         struct weir_job j = { .fn = job, .arg = below, .drop = dropped };
 
         if (below == NULL)
@@ -132,13 +132,13 @@ static void waits_for_jobs(struct token *t)
 
 static int job(struct weir_context *cx, void *arg)
 {
-    struct token *t = arg;
-    int listens = one_in(&t->dice, 4), blocks = one_in(&t->dice, 4);
+    struct unit *t = arg;
+    int sets_stop = one_in(&t->dice, 4), blocks = one_in(&t->dice, 4);
 
     EXPECT_INT(atomic_load(&t->dropped), 0);
     EXPECT_INT(atomic_fetch_add(&t->ran, 1), 0);
     atomic_fetch_add(&p.inside, 1);
-    if (listens)
+    if (sets_stop)
         weir_on_stop(cx, heard, t);
     if (blocks)
         weir_blocking_begin(cx);
@@ -159,7 +159,7 @@ static int job(struct weir_context *cx, void *arg)
     weir_progress(cx, 1, 2);
     if (blocks && one_in(&t->dice, 2))
         weir_blocking_end(cx);
-    if (listens && one_in(&t->dice, 2)) {
+    if (sets_stop && one_in(&t->dice, 2)) {
         weir_on_stop(cx, NULL, NULL);
         atomic_store(&t->over, 1);
     }
@@ -223,7 +223,7 @@ static void *submit_jobs(void *arg)
     return NULL;
 }
 
-static void *lend(void *arg)
+static void *run_caller(void *arg)
 {
     struct actor *a = arg;
 
@@ -310,7 +310,7 @@ static void make_pool(struct dice *dice)
 static void check(void)
 {
     struct weir_pool_stats s;
-    int used = atomic_load(&p.next_token), heard_late = 0;
+    int used = atomic_load(&p.next_unit), heard_late = 0;
 
     EXPECT_INT(weir_pool_stats(p.pool, &s), 0);
     EXPECT_INT(s.queued, 0);
@@ -320,8 +320,8 @@ static void check(void)
     EXPECT_INT(s.submitted, s.succeeded + s.failed + s.dropped);
     EXPECT_INT(atomic_load(&p.started), atomic_load(&p.stopped));
     EXPECT_INT(atomic_load(&p.began), atomic_load(&p.ended));
-    for (int i = 0; i < used && i < TOKENS; i++) {
-        struct token *t = &p.tokens[i];
+    for (int i = 0; i < used && i < UNITS; i++) {
+        struct unit *t = &p.units[i];
 
         EXPECT_INT(atomic_load(&t->ran) + atomic_load(&t->dropped),
                    atomic_load(&t->accepted));
@@ -334,16 +334,16 @@ static void grow_round(struct dice *dice)
 {
     struct actor actors[ACTORS_MAX + 2];
     pthread_t threads[ACTORS_MAX + 2];
-    int submitters, lenders, count = 0, early = one_in(dice, 2);
+    int submitters, callers, count = 0, early = one_in(dice, 2);
 
     memset(&p, 0, sizeof(p));
     make_pool(dice);
     submitters = within(dice, 1, 3);
-    lenders = p.max == 0 ? within(dice, 1, 2) : within(dice, 0, 2);
-    for (int i = 0; i < submitters + lenders + 1; i++, count++) {
+    callers = p.max == 0 ? within(dice, 1, 2) : within(dice, 0, 2);
+    for (int i = 0; i < submitters + callers + 1; i++, count++) {
         actors[i] = (struct actor){ { roll(dice) }, within(dice, 1, 150) };
         threads[i] = start(i < submitters ? submit_jobs
-                           : i < submitters + lenders ? lend : watch,
+                           : i < submitters + callers ? run_caller : watch,
                            &actors[i]);
     }
     if (!early)

@@ -114,7 +114,7 @@ static int sometimes_again(struct weir_context *cx, void *arg)
     return atomic_fetch_add(runs, 1) % 7 == 0 ? WEIR_RERUN : 0;
 }
 
-static void tasks(void)
+static void deferred_jobs(void)
 {
     uint64_t jobs = jobs_wanted() / 4, refused = 0;
     struct growth growth = { .from = jobs / 10, .step = jobs / 64 + 1 };
@@ -153,7 +153,7 @@ static const struct tap_case cases[] = {
     { "a million jobs from a lazy input run through a window of 64 in memory "
       "that does not grow", lazy_input },
     { "deferred jobs that rerun and pass gates of many keys leave no memory "
-      "behind", tasks },
+      "behind", deferred_jobs },
 };
 
 int main(void)

@@ -8,7 +8,7 @@
 #define POOLS_MAX 2
 #define SUBMITTERS_MAX 4
 #define ENTRANTS_MAX 3
-#define TOKENS 6000 /* jobs of a round */
+#define UNITS 6000 /* jobs of a round */
 #define BATCH_MAX 12
 #define DEPTH_MAX 3 /* a job at this depth submits nothing */
 
@@ -24,7 +24,7 @@ struct place {
 };
 
 /* A job's argument. */
-struct token {
+struct unit {
     struct place *place;
     struct dice dice;
     int depth;
@@ -35,9 +35,9 @@ static struct program {
     struct place places[POOLS_MAX];
     int count; /* of places */
     int submitters, entrants, exits;
-    atomic_int next_token;
+    atomic_int next_unit;
     atomic_int stop;    /* for waiters and threads that change gates */
-    struct token tokens[TOKENS];
+    struct unit units[UNITS];
 } p;
 
 static void stress_dump(void)
@@ -57,7 +57,7 @@ static void stress_dump(void)
         if (place->pool == NULL ||
             weir_pool_stats(place->pool, &s) != 0)
             continue;
-        printf("# submitted %llu succeeded %llu failed %llu cancelled %llu "
+        printf("# submitted %llu succeeded %llu failed %llu dropped %llu "
                "queued %zu running %zu wakeups %llu\n",
                (unsigned long long)s.submitted,
                (unsigned long long)s.succeeded,
@@ -79,7 +79,7 @@ static int job(struct weir_context *cx, void *arg);
 
 static void dropped(void *arg, int reason)
 {
-    struct token *t = arg;
+    struct unit *t = arg;
 
     EXPECT_INT(reason, -ECANCELED);
     EXPECT_INT(atomic_load(&t->ran), 0);
@@ -98,13 +98,13 @@ static ssize_t submit_some(struct place *place, struct dice *dice, int count,
                            int depth, int64_t deadline)
 {
     struct weir_job jobs[BATCH_MAX] = { 0 };
-    int first = atomic_fetch_add(&p.next_token, count);
+    int first = atomic_fetch_add(&p.next_unit, count);
     ssize_t n;
 
-    if (first + count > TOKENS)
+    if (first + count > UNITS)
         return -ENOSPC;
     for (int i = 0; i < count; i++) {
-        struct token *t = &p.tokens[first + i];
+        struct unit *t = &p.units[first + i];
 
         t->place = place;
         t->dice.state = roll(dice);
@@ -120,13 +120,13 @@ static ssize_t submit_some(struct place *place, struct dice *dice, int count,
            (long)place->options.capacity);
     atomic_fetch_add(&place->accepted, (int)n);
     for (ssize_t i = 0; i < n; i++)
-        atomic_store(&p.tokens[first + i].accepted, 1);
+        atomic_store(&p.units[first + i].accepted, 1);
     return n;
 }
 
 /* ---- jobs ---- */
 
-static void job_submits(struct token *t)
+static void job_submits(struct unit *t)
 {
     struct place *to = &p.places[within(&t->dice, 0, p.count - 1)];
     /* With a deadline: two full pools whose jobs wait for room in each other
@@ -148,7 +148,7 @@ static void job_submits(struct token *t)
 }
 
 /* Sleep inside a job, whose permit others may use in the meantime. */
-static void job_sleeps(struct weir_context *cx, struct token *t)
+static void job_sleeps(struct weir_context *cx, struct unit *t)
 {
     struct place *place = t->place;
     int err;
@@ -164,7 +164,7 @@ static void job_sleeps(struct weir_context *cx, struct token *t)
 
 static int job(struct weir_context *cx, void *arg)
 {
-    struct token *t = arg;
+    struct unit *t = arg;
     struct place *place = t->place;
     int failing, exiting;
 
@@ -340,12 +340,12 @@ static void check_place(struct place *place)
         watched_check(&place->watched);
 }
 
-static void check_tokens(void)
+static void check_units(void)
 {
-    int used = atomic_load(&p.next_token);
+    int used = atomic_load(&p.next_unit);
 
-    for (int i = 0; i < used && i < TOKENS; i++) {
-        struct token *t = &p.tokens[i];
+    for (int i = 0; i < used && i < UNITS; i++) {
+        struct unit *t = &p.units[i];
 
         EXPECT_INT(atomic_load(&t->ran) + atomic_load(&t->dropped),
                    atomic_load(&t->accepted));
@@ -430,7 +430,7 @@ static void pool_round(struct dice *dice)
         for (int i = 0; i < p.count; i++)
             EXPECT_INT(weir_pool_wait(p.places[i].pool, WEIR_FOREVER), 0);
         if (p.count == 1)
-            check_tokens();
+            check_units();
     }
     for (int i = 0; i < p.count * twice; i++)
         closing[i] = start(close_pool, &closers[i]);
@@ -442,7 +442,7 @@ static void pool_round(struct dice *dice)
     atomic_store(&p.stop, 1);
     for (int i = 0; i < p.count; i++)
         withdraw(&around[i]);
-    check_tokens();
+    check_units();
     for (int i = 0; i < p.count; i++) {
         EXPECT_INT(atomic_load(&p.places[i].stopped),
                    p.places[i].options.workers);
@@ -483,7 +483,7 @@ static void destroy_round(struct dice *dice)
     atomic_store(&p.places[0].cancelled, 1);
     weir_pool_destroy(p.places[0].pool);
     p.places[0].pool = NULL;
-    check_tokens();
+    check_units();
     EXPECT_INT(atomic_load(&p.places[0].stopped),
                p.places[0].options.workers);
 }

@@ -126,9 +126,9 @@ by_meson() {
     readme meson "dependency('weir')" >meson.build
     ok 'a parent project builds as the README says' \
         sh -ec 'meson setup build; meson compile -C build'
-    ok 'its program runs' squares build/mine
+    ok 'the program of the parent project runs' squares build/mine
     took
-    ok 'of the subproject only the libraries were built' only_libraries build
+    ok 'only the libraries of the subproject are built' only_libraries build
 
     # The same build with more options.
     if have_curl; then
@@ -136,10 +136,10 @@ by_meson() {
         { cat meson.build; echo "executable('http', 'http.c',
             dependencies: [weir, dependency('weir-http')])"; } >asks
         mv asks meson.build
-        ok 'weir-http is a dependency too' \
+        ok 'weir-http is also a dependency' \
             sh -ec 'meson compile -C build; build/http'
     else
-        skip 'weir-http is a dependency too' 'no libcurl'
+        skip 'weir-http is also a dependency' 'no libcurl'
     fi
     {
         printf '%s\n' "project('mine', 'c')" "subproject('weir')"
@@ -153,9 +153,9 @@ by_meson() {
         [ -z "$(find static -name "*.so*")" ]
         static/mine'
     if have_curl; then
-        ok 'weir-http can be asked for by itself' static/http
+        ok 'weir-http can be requested alone' static/http
     else
-        skip 'weir-http can be asked for by itself' 'no libcurl'
+        skip 'weir-http can be requested alone' 'no libcurl'
     fi
 
     # A machine without libcurl, on which Meson uses the wrap. The message that
@@ -167,13 +167,13 @@ message('HTTP:', dependency('weir-http', required: false).found())
 END
     before=${PKG_CONFIG_LIBDIR-none}
     export PKG_CONFIG_LIBDIR=/nonexistent
-    ok 'without libcurl there is the core alone' configure bare 'HTTP: false'
-    ok 'and nothing is fetched for that' nothing_fetched bare
+    ok 'without libcurl Meson builds only the core' configure bare 'HTTP: false'
+    ok 'a build without libcurl downloads nothing' nothing_fetched bare
     [ "$before" != none ] || unset PKG_CONFIG_LIBDIR
-    ok 'the wrap is taken where that is asked for' \
+    ok 'the wrap of libcurl is used if requested' \
         configure asked 'downloading is disabled' \
         --force-fallback-for=libcurl --wrap-mode=nodownload
-    ok 'and if it cannot be had there is the core alone' \
+    ok 'if the wrap cannot be downloaded, Meson builds only the core' \
         grep 'HTTP: false' asked.log
 
     # In place of curl's sources a project that provides the system's libcurl.
@@ -225,22 +225,23 @@ by_install() {
     DESTDIR=$dir/machine
     export DESTDIR
     # ldconfig would change this machine; .ci/run calls it in another system.
-    ok 'it installs as the README says' \
+    ok 'the library installs as the README says' \
         sh -ec "$(echo "$block" | grep -vxE 'cc .*|ldconfig|\./mine')"
     pc=$(dirname "$(find "$DESTDIR" -name weir.pc)")
     # Not those of the older Weir: a sysroot would be put before their paths.
     export PKG_CONFIG_SYSROOT_DIR="$DESTDIR" PKG_CONFIG_PATH="$pc"
     export LD_LIBRARY_PATH="${pc%/pkgconfig}"
-    ok 'a program builds by pkg-config as the README says' \
+    ok 'a program builds with pkg-config as the README says' \
         sh -ec "$(echo "$block" | grep '^cc ')"
-    ok 'it runs' squares "$(echo "$block" | grep '^\./')"
+    ok 'a program that was built with pkg-config runs' \
+        squares "$(echo "$block" | grep '^\./')"
     took
     ok 'headers, libraries, manual and examples are in their places' \
         in_place "${pc%/pkgconfig}"
     if have_curl; then
         ok 'the program starts where the loader does not look for libraries' \
             starts "$DESTDIR/usr/local"
-        ok 'it starts below another prefix' sh -ec '
+        ok 'the program starts below another prefix' sh -ec '
             unset DESTDIR
             meson configure build --prefix="$PWD/elsewhere"
             meson install -C build
@@ -248,25 +249,26 @@ by_install() {
     else
         for name in \
             'the program starts where the loader does not look for libraries' \
-            'it starts below another prefix'; do
+            'the program starts below another prefix'; do
             skip "$name" 'no libcurl'
         done
     fi
-    ok 'the program has no need of the library where it is linked in' static
+    ok 'a program that links the static library does not need the shared one' \
+        static
     if have_curl; then
         http_source >http.c
-        ok 'weir-http is found as well' sh -ec \
+        ok 'pkg-config finds weir-http' sh -ec \
             'cc http.c $(pkg-config --cflags --libs weir-http) -o http
             ./http'
     else
-        skip 'weir-http is found as well' 'no libcurl'
+        skip 'pkg-config finds weir-http' 'no libcurl'
     fi
     if have cmake; then
         mkdir cmake
         cmake_lists ../mine.c pkg_check_modules >cmake/CMakeLists.txt
-        ok 'CMake finds it by the lines of the README' by_cmake cmake
+        ok 'CMake finds the library with the lines of the README' by_cmake cmake
     else
-        skip 'CMake finds it by the lines of the README' 'no cmake'
+        skip 'CMake finds the library with the lines of the README' 'no cmake'
     fi
 }
 
@@ -355,33 +357,34 @@ by_two_files() {
     sed 's,<weir/weir.h>,"weir.h",' "$root/src/demo/example.c" >mine.c
     ok 'two files are written and built as the README says' \
         run two_files.sh
-    ok 'its program runs' squares ./mine
+    ok 'the program that contains the two files runs' squares ./mine
     took
-    ok 'no compiler has a warning for them' no_warning
-    ok 'both hold the licence and the version' licence
-    ok 'it makes no difference which awk wrote them' any_awk
-    ok 'an older C is refused by a message that names C11' old_c
-    ok 'they can be compiled as a part of another file' one_file
+    ok 'no compiler warns about the two files' no_warning
+    ok 'both files hold the licence and the version' licence
+    ok 'every awk writes the same two files' any_awk
+    ok 'an older C is rejected by a message that names C11' old_c
+    ok 'the two files can be included in another file' one_file
     if cc32; then
-        ok 'a program of 32 bits appends to a file of 3 GiB' big_file
+        ok 'a 32-bit program appends to a file of 3 GiB' big_file
     else
-        skip 'a program of 32 bits appends to a file of 3 GiB' \
+        skip 'a 32-bit program appends to a file of 3 GiB' \
             'no compiler for 32 bits, or no way to run its programs'
     fi
     sed 's,<weir/weir.h>,"weir.h",' "$root/src/demo/example.cpp" >cpp.cpp
     if have c++; then
-        ok 'a program in C++ builds with them and runs' sh -ec \
+        ok 'a program in C++ builds with the two files and runs' sh -ec \
             'c++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -pthread \
                 cpp.cpp weir.o -o cpp
             [ "$(./cpp | tail -n 1)" = loop ]'
     else
-        skip 'a program in C++ builds with them and runs' 'no C++'
+        skip 'a program in C++ builds with the two files and runs' 'no C++'
     fi
     if have cmake; then
         cmake_lists mine.c add_library >CMakeLists.txt
-        ok 'CMake builds them by the lines of the README' by_cmake .
+        ok 'CMake builds the two files with the lines of the README' by_cmake .
     else
-        skip 'CMake builds them by the lines of the README' 'no cmake'
+        skip 'CMake builds the two files with the lines of the README' \
+            'no cmake'
     fi
 }
 

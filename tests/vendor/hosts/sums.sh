@@ -32,7 +32,7 @@ cd "$work" || exit 2
 { "$meson" setup build host && "$meson" compile -C build; } >log 2>&1 &&
     ! grep warning: log
 status=$?
-report "it builds as a Meson subproject without a warning" $status
+report "sums builds with the Meson subproject without a warning" $status
 if [ $status != 0 ]; then
     tail -n 30 log | sed 's/^/# /'
     echo "Bail out! there is no program"
@@ -78,7 +78,7 @@ for threads in 1 2 8; do
 done
 [ "$threads" = 8 ] && [ "$(wc -l <serial)" -gt "$files" ] &&
     cmp serial parallel
-report "on 1, 2 and 8 threads it prints what its serial form prints" $?
+report "sums prints the same on 1, 2 and 8 threads as serially" $?
 
 # gzip stores the same checksum of its input in its last eight bytes.
 sed -n '/^[0-9a-f]* [0-9]* [0-9]* tree\/[0-9][0-9]\/[0-9]*$/p' serial |
@@ -90,6 +90,6 @@ while read -r crc bytes lines path; do
         [ "$3" -eq "$lines" ] || echo "$path"
 done <some >wrong
 [ -s some ] && ! [ -s wrong ]
-report "of some files the sums are those of gzip and wc" $?
+report "the sums of some files agree with gzip and wc" $?
 sed 's/^/# /' wrong
 exit $failed

@@ -34,7 +34,7 @@ ${CC:-cc} ${CFLAGS:--O2} -std=c11 -pthread -Wall -Wextra -o weblog \
     -Ihost/weir/include -Ihost/weir/src "$here/weblog/weblog.c" \
     host/weir/src/*/*.c >log 2>&1 && ! [ -s log ]
 status=$?
-report "it compiles together with the sources without a warning" $status
+report "weblog compiles together with the sources without a warning" $status
 if [ $status != 0 ]; then
     tail -n 30 log | sed 's/^/# /'
     echo "Bail out! there is no program"
@@ -90,10 +90,10 @@ run() {
 }
 
 run serial -s && [ "$(wc -l <serial)" -gt 100 ] && cmp serial wanted
-report "its serial form counts what awk counts" $?
+report "the serial weblog counts what awk counts" $?
 for threads in 1 2 8; do
     run parallel -j $threads && cmp serial parallel || break
 done
 [ "$threads" = 8 ] && cmp serial parallel
-report "on 1, 2 and 8 threads its report is that of the serial form" $?
+report "weblog reports the same on 1, 2 and 8 threads as serially" $?
 exit $failed
