@@ -166,7 +166,7 @@ int weir_gate_set(struct weir_gate *g,
     if (err == 0 && (o->rate_per_s != 0 || o->burst != 0 ||
                      (limit != WEIR_NONE &&
                       (g->limit == WEIR_NONE || g->limit > limit))))
-        weir_gate_notify_all_locked(g);
+        weir_gate_notify_every_key_locked(g);
     notify_owner_locked(g);
     weir_sys_unlock(&g->lock);
     return err;
@@ -195,7 +195,7 @@ int weir_gate_hold(struct weir_gate *g, uint64_t key, int64_t until)
     if (key == WEIR_EVERY || (g->keys_max == 0 && key == 0)) {
         g->held_until = until;
         if (g->keys_max != 0)
-            weir_gate_notify_all_locked(g);
+            weir_gate_notify_every_key_locked(g);
         else
             notify_key_locked(g, &g->own);
         notify_owner_locked(g);

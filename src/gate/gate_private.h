@@ -125,7 +125,7 @@ struct weir_gate {
     size_t bucket_mask;                     /* (c) number of buckets - 1 */
     struct weir_gate_heap_item *heap_items; /* (c) array of both heaps */
     struct weir_sys_lazy_memory blocks[3];  /* (c) memory of these arrays */
-    struct weir_gate_heap held;       /* (l) unused keys with a hold */
+    struct weir_gate_heap held_keys;       /* (l) unused keys with a hold */
     struct weir_gate_heap recovering; /* (l) other unused keys with a tick that
                                        * their rate has not forgotten */
     uint64_t epoch; /* (l) how often the gate was given a rate while it had
@@ -311,7 +311,7 @@ void weir_gate_notify_locked(struct weir_gate *gate, struct weir_gate_key *k)
 
 /* Do the same for every key with waiters, after a change of the bounds.
  * Releases the lock after each WEIR_LOCK_BATCH keys. */
-void weir_gate_notify_all_locked(struct weir_gate *gate)
+void weir_gate_notify_every_key_locked(struct weir_gate *gate)
     WEIR_REQUIRES(gate->lock);
 
 /* Notify the first parked job of each owner, unless no permit is free. */

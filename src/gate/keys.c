@@ -65,7 +65,7 @@ int weir_gate_keys_init(struct weir_gate *g, size_t keys_max)
     }
     /* A key is in at most one heap, so both share one array and grow from its
      * two ends. */
-    g->held = (struct weir_gate_heap){ .items = g->heap_items, .step = 1 };
+    g->held_keys = (struct weir_gate_heap){ .items = g->heap_items, .step = 1 };
     g->recovering =
         (struct weir_gate_heap){ .items = g->heap_items + keys_max - 1,
                                  .step = -1 };
@@ -189,7 +189,7 @@ void weir_gate_keyed_retire_locked(struct weir_gate *g,
                                    struct weir_gate_key *k)
 {
     if (k->held_until != WEIR_NO_WAIT)
-        heap_insert(&g->held, (struct weir_gate_heap_item){
+        heap_insert(&g->held_keys, (struct weir_gate_heap_item){
             .when = k->held_until, .key = k });
     else if (g->own.rate.rated && k->rate.any_used)
         heap_insert(&g->recovering, (struct weir_gate_heap_item){
@@ -219,9 +219,10 @@ bool weir_gate_keys_reclaim_locked(struct weir_gate *g, int64_t now)
             k = item_at(&g->recovering, 1)->key;
             heap_remove(&g->recovering, k);
             free_locked(g, k);
-        } else if (g->held.count > 0 && item_at(&g->held, 1)->when <= now) {
-            k = item_at(&g->held, 1)->key;
-            heap_remove(&g->held, k);
+        } else if (g->held_keys.count > 0 &&
+                   item_at(&g->held_keys, 1)->when <= now) {
+            k = item_at(&g->held_keys, 1)->key;
+            heap_remove(&g->held_keys, k);
             k->held_until = WEIR_NO_WAIT;
             weir_gate_key_retire_locked(g, k);
         } else {
@@ -257,8 +258,8 @@ int weir_gate_keyed_get_locked(struct weir_gate *g, uint64_t key,
             weir_gate_yield_locked(g);
     }
     if (k->heap_at != 0)
-        heap_remove(k->held_until != WEIR_NO_WAIT ? &g->held : &g->recovering,
-                    k);
+        heap_remove(k->held_until != WEIR_NO_WAIT ? &g->held_keys
+                                                  : &g->recovering, k);
     *out = k;
     return 0;
 }

@@ -227,14 +227,14 @@ static int park_locked(struct weir_gate_permit *permit,
 int weir_gate_acquire_or_park(struct weir_gate_permit *permits, int count,
                               struct weir_parked_job *w)
 {
-    struct weir_gate_state views[2];
+    struct weir_gate_state states[2];
     int err = 0;
 
     lock_all(permits, count);
     for (int i = 0; i < count && err == 0; i++)
-        if (!may_acquire_locked(&permits[i], w, &views[i])) {
+        if (!may_acquire_locked(&permits[i], w, &states[i])) {
             w->refused |= 1u << i;
-            err = park_locked(&permits[i], w, views[i]);
+            err = park_locked(&permits[i], w, states[i]);
         }
     if (err == 0) {
         struct weir_gate_permit *parked = w->at;
@@ -244,7 +244,7 @@ int weir_gate_acquire_or_park(struct weir_gate_permit *permits, int count,
         for (int i = 0; i < count; i++) {
             permits[i].gate->stats.waited += w->refused >> i & 1;
             weir_gate_acquire_locked(permits[i].gate,
-                                     weir_gate_key_of(&permits[i]), &views[i],
+                                     weir_gate_key_of(&permits[i]), &states[i],
                                      permits[i].inherited);
         }
         w->refused = 0;

@@ -155,7 +155,7 @@ void weir_gate_notify_locked(struct weir_gate *g, struct weir_gate_key *k)
         weir_gate_notify_parked_locked(g, k);
 }
 
-void weir_gate_notify_all_locked(struct weir_gate *g)
+void weir_gate_notify_every_key_locked(struct weir_gate *g)
 {
     uint64_t round = ++g->round;
     struct weir_gate_key *k;

@@ -267,10 +267,8 @@ static void cancel_helpers(struct loop *l)
  *   - set_range() stores `base` and then `range` with release; steal_from()
  *     loads `range` with acquire and then `base`, so it sees this base or a
  *     later one. (The compare-and-swaps in between, which take elements away,
- *     continue the release.) If its compare-and-swap fails, it goes on with the
- *     range which that has loaded. That load is relaxed, so there the order of
- *     the two loads is the processor's: x86 keeps it, and on ARM the
- *     instruction acquires even if it fails.
+ *     continue the release.) A failed compare-and-swap loads relaxed, so the
+ *     thief loads `range` again before it tries again.
  *   - A later base is stored only by the owner of the part, after the range has
  *     become empty; and the next range has a new generation. So `range` has
  *     changed by then, and the thief's compare-and-swap fails.
@@ -325,9 +323,8 @@ static uint64_t range_size(const struct loop *l, const struct part *p,
 /* Steal the upper half of what another part has left. */
 static bool steal_from(struct part *victim, struct part *p)
 {
-    uint64_t range = weir_atomic_load(&victim->range, weir_acquire);
-
     for (;;) {
+        uint64_t range = weir_atomic_load(&victim->range, weir_acquire);
         uint64_t first = range >> 16 & RANGE_MAX, end = range & RANGE_MAX;
         uint64_t base = weir_atomic_load(&victim->base, weir_relaxed);
         uint64_t half = (end - first + 1) / 2;

@@ -60,7 +60,7 @@ static void frame_abandon(struct weir_frame *frame)
     if (last && (!frame->from_ring || frame->deferred != NULL))
         /* Relaxed: a statistic, which publishes nothing. */
         weir_atomic_fetch_add(&g->pool->failed_elsewhere, 1, weir_relaxed);
-    leave_gates(frame->deferred, frame->held);
+    leave_gates(frame->deferred, frame->permits_held);
     if (frame->deferred != NULL)
         weir_count_one(&frame->cx->moved); /* weir_deferred_run() will not */
     if (last)
@@ -147,7 +147,7 @@ static enum outcome run_frame(struct weir_context *cx,
                          status);
     if (again && reason == 0)
         return AGAIN;
-    leave_gates(deferred, frame->held);
+    leave_gates(deferred, frame->permits_held);
     if (deferred != NULL)
         deferred->again = false;
     if (reason == 0) {
@@ -188,7 +188,7 @@ static void run_again_later(struct weir_context *cx,
                             const struct weir_frame *frame)
 {
     if (frame->deferred != NULL) {
-        weir_deferred_release_permits(frame->deferred, frame->held);
+        weir_deferred_release_permits(frame->deferred, frame->permits_held);
         weir_member_requeue(frame->record, frame->deferred);
     } else if (frame->from_ring) {
         defer_rerun(cx, frame->record);
@@ -201,7 +201,7 @@ static void run_again_later(struct weir_context *cx,
 struct origin {
     bool from_ring; /* the pool, and not a helper */
     struct weir_deferred *deferred; /* NULL: not by a deferred job */
-    unsigned held; /* a bit for each of the job's gates whose permit it holds */
+    unsigned permits_held; /* a bit for each gate whose permit the job has */
 };
 
 /* Run a claimed job. Requires: a frame is free. Returns its status if it has
@@ -220,7 +220,7 @@ static int run_claimed(struct weir_context *cx, struct weir_member *member,
     frame->record = member;
     frame->from_ring = origin.from_ring;
     frame->deferred = origin.deferred;
-    frame->held = origin.held;
+    frame->permits_held = origin.permits_held;
     frame->released = 0;
     frame->job_data = NULL;
     frame->stopping = frame_stopping;
@@ -288,19 +288,19 @@ int weir_member_run(struct weir_context *cx, void *arg)
     int status = 0;
 
     if (origin.deferred != NULL)
-        origin.held = cx->starting_permits;
+        origin.permits_held = cx->starting_permits;
     cx->starting_deferred = NULL;
     if (claim_for_run(cx, member, origin.deferred)) {
         int reason = weir_member_stop_reason(member);
 
         if (reason != 0) {
-            leave_gates(origin.deferred, origin.held);
+            leave_gates(origin.deferred, origin.permits_held);
             weir_member_drop_counted(member, reason);
         } else {
             status = run_claimed(cx, member, origin, &outcome);
         }
     } else {
-        leave_gates(origin.deferred, origin.held);
+        leave_gates(origin.deferred, origin.permits_held);
     }
     if (outcome != AGAIN && outcome != FORKED)
         weir_group_release_later(cx, g);

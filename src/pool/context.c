@@ -153,10 +153,10 @@ void weir_worker_release_all(void)
         for (int i = 0; i < w->depth; i++) {
             struct weir_frame *f = &w->frames[i];
 
-            unsigned held = f->held;
+            unsigned held = f->permits_held;
 
             f->released |= held;
-            f->held = 0;
+            f->permits_held = 0;
             if (held != 0)
                 weir_deferred_release_permits(f->deferred, held);
         }
@@ -178,7 +178,7 @@ void weir_worker_reacquire_all(void)
             pending.of_pool->permit = true;
             pending.of_pool->released = false;
         } else {
-            pending.frame->held |= pending.bit;
+            pending.frame->permits_held |= pending.bit;
             pending.frame->released &= ~pending.bit;
         }
     }

@@ -361,7 +361,7 @@ bool weir_deferred_take(struct weir_deferred *d, int reason)
 
 /* Whether a job that runs on this thread has a permit of the same gate and
  * key. */
-static bool is_held(const struct weir_context *cx,
+static bool holds_permit(const struct weir_context *cx,
                     const struct weir_gate_permit *permit)
 {
     for (; cx != NULL; cx = cx->outer)
@@ -370,7 +370,7 @@ static bool is_held(const struct weir_context *cx,
 
             for (int j = 0;
                  f->deferred != NULL && j < f->deferred->permit_count; j++)
-                if ((f->held & 1u << j) != 0 &&
+                if ((f->permits_held & 1u << j) != 0 &&
                     f->deferred->permits[j].gate == permit->gate &&
                     f->deferred->permits[j].key == permit->key)
                     return true;
@@ -393,7 +393,7 @@ bool weir_deferred_take_to_help(struct weir_deferred *d,
         d->inherits = true;
         d->wait.overtakes = true;
         for (int i = 0; i < d->permit_count; i++)
-            d->permits[i].inherited = is_held(cx, &d->permits[i]);
+            d->permits[i].inherited = holds_permit(cx, &d->permits[i]);
     }
     weir_sys_unlock(&ds->lock);
     return ok;
@@ -589,7 +589,7 @@ static void abandon(struct weir_frame *frame)
     weir_listener_end(&frame->listener);
     if (d->pool->on_event != NULL)
         weir_event_abandoned(frame->cx, weir_deferred_event(d), last);
-    weir_deferred_release_permits(d, frame->held);
+    weir_deferred_release_permits(d, frame->permits_held);
     weir_deferred_detach(d);
     weir_count_one(&frame->cx->moved); /* weir_deferred_run() does not return */
     if (last)
@@ -606,7 +606,7 @@ static int run_job(struct weir_context *cx, struct weir_deferred *d,
     bool traced = d->pool->on_event != NULL;
     int status;
 
-    *frame = (struct weir_frame){ .cx = cx, .deferred = d, .held = held,
+    *frame = (struct weir_frame){ .cx = cx, .deferred = d, .permits_held = held,
         .from_ring = true, .attempt = d->attempts, .stopping = is_late,
         .deadline = deadline_of, .abandon = abandon };
     cx->tag = d->job.tag;
@@ -622,7 +622,7 @@ static int run_job(struct weir_context *cx, struct weir_deferred *d,
     if (traced)
         weir_event_ended(cx, d->again ? WEIR_JOB_RERUN : WEIR_JOB_ENDED,
                          status);
-    weir_deferred_release_permits(d, frame->held);
+    weir_deferred_release_permits(d, frame->permits_held);
     if (!d->again)
         weir_deferred_detach(d);
     return status;

@@ -477,7 +477,7 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
     stats->blocked = weir_atomic_load(&pool->blocked, weir_relaxed);
     /* A worker may count itself unblocked between the two instructions with
      * which the watcher takes it for blocked and counts it: the simulator's
-     * scenario task-grow-counted does that. */
+     * scenario deferred-grow-counted does that. */
     if (stats->blocked < 0)
         stats->blocked = 0; /* GCOVR_EXCL_LINE */
     weir_sys_lock(&pool->deferred_jobs.lock);

@@ -188,7 +188,7 @@ struct weir_frame {
                                        brought it; false: it was taken out of
                                        turn */
     struct weir_deferred *deferred; /* (w) NULL: it is not deferred */
-    unsigned held;                  /* (w) bit i: it has the permit permits[i]
+    unsigned permits_held;          /* (w) bit i: it has the permit permits[i]
                                        of the deferred job */
     unsigned released;              /* (w) bit i: it has released that permit
                                        while it sleeps */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * explore.h - the parts of the explorer: strategies, the search, reports.
  *
- * A strategy is a driver of the simulator (tests/sim/system/world.h): it is asked at each
+ * A strategy is a driver of the simulator (system/world.h): it is asked at each
  * step who goes on. What it answered is the schedule, and is kept by the
  * simulator; following it again makes the same run. */
 #ifndef WEIR_TESTS_SIM_EXPLORE_H

@@ -25,18 +25,18 @@
  *   queue: put, take, close      queue-close, queue-close-takers
  *   gate: another limit          gate-resize, gate-lower, gate-raise-by-two
  *   gate: changes of all keys    gate-keys-set, gate-keys-hold
- *   sleep against submit         event-count-make-two, pool-park-submit
+ *   sleep against submit         event-count-make-two, pool-sleep-submit
  *   submit against close         pool-submit-close
  *   group: cancel against end    group-cancel-finish, group-cancel-one
  *   waits inside jobs            group-nested, group-nested-gated
  *   parallel loops               each-once, each-failed, each-reduced,
  *                                each-held, each-exited
- *   timer against cancel         task-timer-cancel
+ *   timer against cancel         deferred-timer-cancel
  *   writer: flush against error  writer-flush-error
- *   grow and shrink              task-grow-quietly, shrink-set, shrink-idle
- *   parking by key               task-key-parks, task-key-shared
+ *   grow and shrink              deferred-grow-quietly, shrink-set, shrink-idle
+ *   parking by key               deferred-key-parks, deferred-key-shared
  *   two pools at one gate        share-gate, share-cancel, share-destroy
- *   threads that are lent        lend-alone, lend-beside, lend-cancel
+ *   caller threads               caller-alone, caller-beside, caller-cancel
  *   draining against reruns      life-drain-submit, life-drain-cancel
  *   a reference left behind      stale-held-wait, stale-busy-room
  */

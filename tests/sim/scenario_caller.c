@@ -365,15 +365,15 @@ static void check_threads(void)
 }
 
 const struct scenario caller_scenarios[] = {
-    { .name = "lend-alone", .run = caller_alone, .check = pool_check,
+    { .name = "caller-alone", .run = caller_alone, .check = pool_check,
       .preemptions = 1 },
-    { .name = "lend-beside", .run = caller_parallel, .check = pool_check,
+    { .name = "caller-beside", .run = caller_parallel, .check = pool_check,
       .preemptions = 1 },
-    { .name = "lend-releases", .run = caller_releases, .check = pool_check,
+    { .name = "caller-releases", .run = caller_releases, .check = pool_check,
       .preemptions = 1 },
-    { .name = "lend-cancel", .run = caller_cancel, .check = pool_check,
+    { .name = "caller-cancel", .run = caller_cancel, .check = pool_check,
       .preemptions = 1, .marks = { "lent in time", "lent too late" } },
-    { .name = "lend-deadline", .run = caller_deadline, .check = pool_check,
+    { .name = "caller-deadline", .run = caller_deadline, .check = pool_check,
       .preemptions = 1, .marks = { "lent in time", "lent too late" } },
     { .name = "share-gate", .run = shared_gate, .check = check_shared,
       .preemptions = 1, .marks = { "a job parked" } },

@@ -130,7 +130,7 @@ void pool_submit_until_closed(void *arg)
 
 /* ---- park against submit ---- */
 
-static void park_submit_to(int workers)
+static void sleep_submit_to(int workers)
 {
     pool_make(&(struct weir_pool_options){ .workers = workers, .capacity = 4 });
     go(submit_one, NULL);
@@ -142,14 +142,14 @@ static void park_submit_to(int workers)
     pool_end();
 }
 
-static void park_submit(void)
+static void sleep_submit(void)
 {
-    park_submit_to(1);
+    sleep_submit_to(1);
 }
 
-static void park_submit_two(void)
+static void sleep_submit_two(void)
 {
-    park_submit_to(2);
+    sleep_submit_to(2);
 }
 
 static void room(void)
@@ -327,9 +327,9 @@ static void some_in_reserve(void)
 }
 
 const struct scenario pool_scenarios[] = {
-    { .name = "pool-park-submit", .run = park_submit, .check = pool_check,
+    { .name = "pool-sleep-submit", .run = sleep_submit, .check = pool_check,
       .preemptions = 2 },
-    { .name = "pool-park-submit-two", .run = park_submit_two, .large = true,
+    { .name = "pool-sleep-submit-two", .run = sleep_submit_two, .large = true,
       .check = pool_check, .preemptions = 1 },
     { .name = "pool-room", .run = room, .check = pool_check, .preemptions = 1 },
     { .name = "pool-room-for-three", .run = room_for_three, .large = true,

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * sim.h - the seam's other implementation: a simulated system.
  *
- * Chosen by -DWEIR_SYSTEM='"system/sim.h"', for tests/sim alone. Threads are fibers of one real
- * thread, and which of them goes on is decided before every operation of the
- * seam: each atomic access, lock, semaphore, thread, clock, memory and file
- * call is a step. Time is virtual, memory is an arena that is poisoned when
- * freed, files are bytes in memory, and calls fail when they are told to.
+ * Chosen by -DWEIR_SYSTEM='"system/sim.h"', for tests/sim alone. Threads are
+ * fibers of one real thread. Before every operation of the seam (each atomic
+ * access, lock, semaphore, thread, clock, memory and file call is a step) it is
+ * decided which of them continues. Time is virtual, memory is an arena that is
+ * poisoned when freed, files are bytes in memory, and calls fail when they are
+ * told to.
  *
  * The schedules explored are sequentially consistent ones only: an atomic
  * access takes effect at its step, whatever its order says. What a weaker
