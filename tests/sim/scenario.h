@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * scenario.h - a small concurrent program that is run in every order.
+ * scenario.h - scenarios: small concurrent programs, run in many schedules.
  *
- * A scenario is a function that makes objects of the library, starts threads
- * with go(), joins them with join_all(), says with MUST() what has to be
- * true, and frees everything. It is run over and over, by the simulator and
- * on real threads, so it keeps nothing from one run to the next: its state
- * is a static struct that it clears first. It may wait, but only for what
- * another thread must do; it never sleeps to wait.
+ * A scenario is a function that creates objects of the library, starts threads
+ * with go(), joins them with join_all(), checks conditions with MUST(), and
+ * destroys everything. The simulator and the runner on real threads call it
+ * again and again, so it keeps nothing from one run to the next: its state is a
+ * static struct that it clears first. It may wait for something that another
+ * thread must do, but it never sleeps in order to wait.
  *
  *   static struct { struct weir_queue *queue; int sum; } s;
  *   static void taker(void *arg) { ... }
@@ -16,15 +16,16 @@
  *       { 0 }
  *   };
  *
- * Adding one is that, and a line in `all_scenarios` where the file is new.
+ * To add a scenario, write these; a new file also needs an entry in
+ * `all_scenarios` of main.c and of threads.c.
  *
- * A run of every schedule fails unless some schedule had three threads, one
- * that slept and one that was woken, and each of the scenario's `marks`. What
- * the searches to two preemptions must have among them:
+ * A search fails if a schedule fails. It also fails if no schedule had three
+ * threads, if no thread slept and was woken, or if one of the scenario's `marks`
+ * was never reached. The full search must include these races:
  *
  *   queue: put, take, close      queue-close, queue-close-takers
- *   gate: another limit          gate-resize, gate-lower, gate-raise-by-two
- *   gate: changes of all keys    gate-keys-set, gate-keys-hold
+ *   gate: changing the limit     gate-resize, gate-lower, gate-raise-by-two
+ *   gate: changing all keys      gate-keys-set, gate-keys-hold
  *   sleep against submit         event-count-make-two, pool-sleep-submit
  *   submit against close         pool-submit-close
  *   group: cancel against end    group-cancel-finish, group-cancel-one
@@ -33,12 +34,13 @@
  *                                each-held, each-exited
  *   timer against cancel         deferred-timer-cancel
  *   writer: flush against error  writer-flush-error
- *   grow and shrink              deferred-grow-quietly, shrink-set, shrink-idle
+ *   growing and shrinking        deferred-grow-unannounced, shrink-set,
+ *                                shrink-idle
  *   parking by key               deferred-key-parks, deferred-key-shared
  *   two pools at one gate        share-gate, share-cancel, share-destroy
- *   caller threads               caller-alone, caller-beside, caller-cancel
+ *   caller threads               caller-alone, caller-parallel, caller-cancel
  *   draining against reruns      life-drain-submit, life-drain-cancel
- *   a reference left behind      stale-held-wait, stale-busy-room
+ *   jobs that end in the ring    stale-held-wait, stale-busy-room
  */
 #ifndef WEIR_TESTS_SIM_SCENARIO_H
 #define WEIR_TESTS_SIM_SCENARIO_H
@@ -47,7 +49,7 @@
 #if defined(WEIR_SIM)
 #include "system/world.h"
 #else
-enum weir_sim_fault { /* on real threads nothing is made to fail */
+enum weir_sim_fault { /* unused: no faults are injected on real threads */
     WEIR_SIM_WEAK_CAS, WEIR_SIM_NO_MEMORY, WEIR_SIM_NO_THREAD,
     WEIR_SIM_EINTR, WEIR_SIM_EAGAIN, WEIR_SIM_SHORT, WEIR_SIM_ENOSPC,
     WEIR_SIM_EIO
@@ -61,22 +63,22 @@ enum weir_sim_fault { /* on real threads nothing is made to fail */
 struct scenario {
     const char *name;
     void (*run)(void);
-    /* Called between all steps, whatever they are: what must hold at any
-     * time. It may ask the library, but for calls that wait; those that find
-     * a lock held say -EBUSY. Not on real threads. NULL: nothing. */
+    /* Called between any two steps, to check what must hold at any time. It may
+     * call functions of the library that do not wait; one that finds a lock
+     * held may return -EBUSY. NULL: no check. Not called on real threads. */
     void (*check)(void);
-    /* What may be made to fail, of enum weir_sim_fault; on real threads
-     * nothing is. */
+    /* Faults that may be injected, a set of enum weir_sim_fault. There are none
+     * on real threads. */
     unsigned faults;
-    int faults_max;  /* in one run; 0: 1 in a search, 4 in random runs */
-    bool locks_only; /* nobody sleeps in it but for a lock */
-    bool sim_only;   /* it needs what only the simulator has */
-    int preemptions; /* in every schedule of the quick run; in the full: 2 */
-    bool large;      /* there are too many of those: 1 */
-    bool vast;       /* and of those: 0 */
-    int expected;    /* an enum weir_sim_verdict: it is a wrong program */
-    const char *known; /* a bug of the library's that makes it fail, still */
-    const char *marks[8]; /* what reached() must say in some run */
+    int faults_max;  /* per run; 0: 1 in a search, 4 in random runs */
+    bool locks_only; /* its threads block only for locks */
+    bool sim_only;   /* it needs the simulator */
+    int preemptions; /* bound of the quick search; the full search has 2 */
+    bool large;      /* too many schedules: the full search has 1 */
+    bool vast;       /* still too many: every search has 0 */
+    int expected;    /* the enum weir_sim_verdict of a program that is wrong */
+    const char *known; /* a bug of the library that still makes it fail */
+    const char *marks[8]; /* each must be passed to reached() in some run */
 };
 
 extern const struct scenario queue_scenarios[], gate_scenarios[],
@@ -85,23 +87,24 @@ extern const struct scenario queue_scenarios[], gate_scenarios[],
     writer_scenarios[], deferred_scenarios[], caller_scenarios[],
     life_scenarios[], each_scenarios[], broken_scenarios[];
 
-/* Start a thread; a scenario has at most 12. */
+/* Start a thread; a scenario starts at most 12. */
 void go(void (*fn)(void *), void *arg);
-/* Wait for all that were started. */
+/* Join all threads that were started. */
 void join_all(void);
-/* Say that a run came here; counted if it is one of the scenario's `marks`. */
+/* Count that a run came here, if `mark` is one of the scenario's `marks`. */
 void reached(const char *mark);
-/* Whether calls may be made to fail from here on; from the start they may. */
+/* Enable or disable faults from here on. A run starts with faults enabled. */
 void may_fail(bool may);
-/* End this thread in the middle of what it does. */
+/* End the calling thread, as pthread_exit() does. */
 _Noreturn void end_thread(void);
-/* A number from 0 to n - 1 that every run may have another of. */
+/* Return a number from 0 to n - 1, which may differ from run to run. */
 int any_of(int n);
-/* Let time pass: virtual time at once, real time not at all. */
+/* Advance virtual time by `ns`. On real threads this does nothing. */
 void pass(int64_t ns);
+/* End the run: the condition `text` does not hold. */
 _Noreturn void broken(const char *file, int line, const char *text);
 
-/* A number that threads add to. It is no part of what is explored. */
+/* A counter that threads add to. Its accesses are not steps of a schedule. */
 #define COUNTER WEIR_ATOMIC(int)
 
 static inline int add(COUNTER *counter, int n)
@@ -109,7 +112,7 @@ static inline int add(COUNTER *counter, int n)
 #if defined(WEIR_SIM)
     return *counter += n;
 #else
-    /* Relaxed: it must not order what the scenario is to find unordered. */
+    /* Relaxed: it must not order accesses that the scenario shall check. */
     return weir_atomic_fetch_add(counter, n, weir_relaxed) + n;
 #endif
 }

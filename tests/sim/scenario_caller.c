@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * scenario_caller.c - pools beyond their own workers: threads that are lent,
- * gates that two pools share, numbers of workers that change. */
+ * scenario_caller.c - caller threads, gates that two pools share, and changes
+ * of the number of workers. */
 #include "scenario_pool.h"
 
 #include "pool/pool_private.h"
@@ -8,7 +8,7 @@
 static struct {
     struct weir_gate *gate;
     struct weir_pool *other;
-    bool watched; /* both pools are there */
+    bool watched; /* both pools exist */
     COUNTER in_gate, ran[2], dropped[2], accepted[2];
 } s;
 
@@ -18,7 +18,7 @@ static void make(const struct weir_pool_options *options)
     pool_make(options);
 }
 
-/* ---- lenders ---- */
+/* ---- caller threads ---- */
 
 static void run_caller(void *arg)
 {
@@ -32,7 +32,7 @@ static void caller_in_time(void *arg)
 
     (void)arg;
     MUST(err == 0 || err == -ETIMEDOUT);
-    reached(err == 0 ? "lent in time" : "lent too late");
+    reached(err == 0 ? "a caller in time" : "a caller too late");
 }
 
 static void submit_one(void *arg)
@@ -41,7 +41,7 @@ static void submit_one(void *arg)
     MUST(pool_submit(pool_run_job, 1, WEIR_FOREVER) == 1);
 }
 
-/* A pool without threads of its own, room for one job, and two lenders. */
+/* Only two caller threads run the jobs: the pool has no workers. */
 static void caller_alone(void)
 {
     make(&(struct weir_pool_options){ .workers = WEIR_NONE, .capacity = 2,
@@ -51,12 +51,12 @@ static void caller_alone(void)
     go(submit_one, NULL);
     run_caller(NULL);
     join_all();
-    pool_close(WEIR_DRAIN); /* runs what the lenders came too early for */
+    pool_close(WEIR_DRAIN); /* runs jobs submitted after the callers */
     MUST(add(&pool_state.ran, 0) == 2);
     pool_end();
 }
 
-/* Who is lent beside a worker, and they share one permit. */
+/* A caller thread and a worker share one permit. */
 static void caller_parallel(void)
 {
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 3,
@@ -77,7 +77,7 @@ static int release(struct weir_context *cx, void *arg)
     return pool_run_job(cx, arg);
 }
 
-/* The job that one is stuck in ends only when the other runs the next. */
+/* The first job ends only when another thread runs the second one. */
 static void caller_releases(void)
 {
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 3 });
@@ -93,7 +93,7 @@ static void caller_releases(void)
     pool_end();
 }
 
-/* Whoever is lent comes back when the pool is closed, or time is up. */
+/* A caller thread returns when the pool is closed or its deadline passes. */
 static void caller_cancel(void)
 {
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 2,
@@ -107,7 +107,8 @@ static void caller_cancel(void)
     pool_end();
 }
 
-/* Time is up while the only worker runs a job that has to be waited for. */
+/* The deadline may pass while the only worker runs the job that the caller
+ * thread waits for. */
 static void caller_deadline(void)
 {
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 2 });
@@ -164,9 +165,9 @@ static int run_in_gate(struct weir_context *cx, void *arg)
     return 0;
 }
 
-static int nap_in_gate(struct weir_context *cx, void *arg)
+static int sleep_in_gate(struct weir_context *cx, void *arg)
 {
-    int err = weir_sleep(cx, WEIR_MS); /* the permit goes to another's job */
+    int err = weir_sleep(cx, WEIR_MS); /* releases the permit meanwhile */
 
     MUST(err == 0 || err == -ECANCELED);
     return run_in_gate(cx, arg);
@@ -188,7 +189,8 @@ static void submit_gated(int which, weir_fn *fn)
     add(&s.accepted[which], 1);
 }
 
-/* Close one of the two; the gate's line holds none of its jobs any more. */
+/* Close one of the pools, and check that each of its jobs has run or was
+ * dropped. */
 static void close_gated(int which, enum weir_close mode)
 {
     MUST(weir_pool_close(pool_of(which), mode, WEIR_FOREVER) == 0);
@@ -233,7 +235,8 @@ static void leave_gate(void *arg)
     weir_gate_release(s.gate, 0);
 }
 
-/* What one pool drops gives up its place in a line it shares. */
+/* A job that one pool drops leaves the gate's line, where jobs of both pools
+ * wait. */
 static void shared_cancel(void)
 {
     make_two();
@@ -249,17 +252,17 @@ static void shared_cancel(void)
     end_two();
 }
 
-static void shared_nap(void)
+static void shared_sleep(void)
 {
     make_two();
-    submit_gated(0, nap_in_gate);
-    submit_gated(1, nap_in_gate);
+    submit_gated(0, sleep_in_gate);
+    submit_gated(1, sleep_in_gate);
     close_gated(0, WEIR_DRAIN);
     close_gated(1, WEIR_DRAIN);
     end_two();
 }
 
-/* One pool is gone for good while a job of the other's is in line with its. */
+/* One pool is destroyed while jobs of both wait in the gate's line. */
 static void shared_destroy(void)
 {
     make_two();
@@ -277,7 +280,7 @@ static void shared_destroy(void)
     end_two();
 }
 
-/* ---- numbers of workers that change ---- */
+/* ---- changing the number of workers ---- */
 
 static void set_workers(int workers)
 {
@@ -318,7 +321,7 @@ static void shrink(void)
     end_elastic(3);
 }
 
-/* Where there are to be two again, two jobs that need each other both run. */
+/* When the pool has two workers again, two jobs that need each other run. */
 static void shrink_and_back(void)
 {
     make_elastic(2);
@@ -340,7 +343,8 @@ static int block(struct weir_context *cx, void *arg)
     return pool_run_job(cx, arg);
 }
 
-/* Grow by two, end what is too much after idle_ns, and go on. */
+/* The pool grows by two workers, ends some of them after idle_ns, and goes on
+ * to run jobs. */
 static void shrink_idle(void)
 {
     make_elastic(3);
@@ -367,20 +371,20 @@ static void check_threads(void)
 const struct scenario caller_scenarios[] = {
     { .name = "caller-alone", .run = caller_alone, .check = pool_check,
       .preemptions = 1 },
-    { .name = "caller-beside", .run = caller_parallel, .check = pool_check,
+    { .name = "caller-parallel", .run = caller_parallel, .check = pool_check,
       .preemptions = 1 },
     { .name = "caller-releases", .run = caller_releases, .check = pool_check,
       .preemptions = 1 },
     { .name = "caller-cancel", .run = caller_cancel, .check = pool_check,
-      .preemptions = 1, .marks = { "lent in time", "lent too late" } },
+      .preemptions = 1, .marks = { "a caller in time", "a caller too late" } },
     { .name = "caller-deadline", .run = caller_deadline, .check = pool_check,
-      .preemptions = 1, .marks = { "lent in time", "lent too late" } },
+      .preemptions = 1, .marks = { "a caller in time", "a caller too late" } },
     { .name = "share-gate", .run = shared_gate, .check = check_shared,
       .preemptions = 1, .marks = { "a job parked" } },
     { .name = "share-cancel", .run = shared_cancel, .check = check_shared,
       .preemptions = 1,
       .marks = { "a job parked", "a job dropped", "all run" } },
-    { .name = "share-nap", .run = shared_nap, .check = check_shared,
+    { .name = "share-sleep", .run = shared_sleep, .check = check_shared,
       .preemptions = 1, .marks = { "a job parked" } },
     { .name = "share-destroy", .run = shared_destroy, .check = check_shared,
       .preemptions = 1,

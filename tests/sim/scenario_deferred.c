@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * scenario_deferred.c - jobs that wait in the pool: for a time, at a gate of
- * their own, for another run; and a pool that grows. */
+ * scenario_deferred.c - jobs that are deferred to a start time, by a gate or
+ * for a rerun, and pools that grow. */
 #include "scenario_pool.h"
 
 #include "pool/pool_private.h"
@@ -51,12 +51,12 @@ static void cancel(void *arg)
     pool_close(WEIR_CANCEL);
 }
 
-static void told(void)
+static void note_outcome(void)
 {
     reached(add(&pool_state.dropped, 0) > 0 ? "a job dropped" : "all run");
 }
 
-/* ---- for a time ---- */
+/* ---- start times and deadlines ---- */
 
 static struct weir_job later(int64_t ns)
 {
@@ -90,7 +90,7 @@ static void timer_cancel(void)
     go(submit_later, NULL);
     pool_close(WEIR_CANCEL);
     join_all();
-    told();
+    note_outcome();
     pool_end();
 }
 
@@ -101,7 +101,7 @@ static void timer_drain(void)
     go(submit_later, NULL);
     pool_close(WEIR_DRAIN);
     join_all();
-    told();
+    note_outcome();
     pool_end();
 }
 
@@ -116,7 +116,7 @@ static void timer_deadline(void)
     pass(WEIR_MS);
     join_all();
     MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
-    told();
+    note_outcome();
     pool_close(WEIR_DRAIN);
     pool_end();
 }
@@ -129,8 +129,8 @@ static void submit_one(void *arg)
     MUST(submit((struct weir_job){ .fn = NULL }, WEIR_FOREVER) == 1);
 }
 
-/* What is cancelled makes room for somebody who may be asleep, as the worker
- * may be. */
+/* A cancelled job makes room for a submitter. The submitter and the worker may
+ * both be asleep. */
 static void room_by_cancel(void)
 {
     const struct weir_job never = { .fn = pool_run_job, .drop = drop_any,
@@ -175,8 +175,9 @@ static void submit_wanted(void *group)
         let_two_end();
 }
 
-/* Two jobs make room for two who sleep, and those behind them end only when
- * both are accepted: nobody but the first can tell the second. */
+/* Two jobs end and make room for two sleeping submitters. The other two jobs
+ * end only when both submitters have been accepted, so the second submitter
+ * must not depend on them to be woken. */
 static void room_for_two(bool in_group)
 {
     struct weir_group *group = NULL;
@@ -212,7 +213,7 @@ static void room_for_two_in_group(void)
     room_for_two(true);
 }
 
-/* ---- another run ---- */
+/* ---- reruns ---- */
 
 static int run_twice(struct weir_context *cx, void *arg)
 {
@@ -293,7 +294,7 @@ static void key_cancel(void)
     go(cancel, NULL);
     (void)submit(keyed(0), WEIR_NO_WAIT);
     join_all();
-    told();
+    note_outcome();
     pool_end();
     weir_gate_destroy(s.gate);
 }
@@ -350,7 +351,7 @@ static void submit_too_many(void *arg)
     MUST(submit(keyed(0), WEIR_NO_WAIT) == -EAGAIN);
 }
 
-/* Side by side: each of them is counted. */
+/* Two concurrent submits are rejected, and each is counted. */
 static void key_quota(void)
 {
     struct weir_gate_stats stats;
@@ -371,7 +372,7 @@ static void key_quota(void)
     weir_gate_destroy(s.gate);
 }
 
-/* ---- what has ended before its token comes out of the ring ---- */
+/* ---- placeholders whose job has ended ---- */
 
 static void submit_high(void *arg)
 {
@@ -380,7 +381,7 @@ static void submit_high(void *arg)
                 WEIR_FOREVER) == 1);
 }
 
-static void submit_high_and_tell(void *arg)
+static void submit_high_and_post(void *arg)
 {
     submit_high(arg);
     weir_sys_sem_post(&pool_state.release);
@@ -400,8 +401,8 @@ static void caller_once(void *arg)
     MUST(err == 0 || err == -ETIMEDOUT);
 }
 
-/* Two workers, and a full ring: one takes a token while the other ends its
- * task, and those after it. */
+/* The ring is full. One worker takes a placeholder while the other runs the job
+ * it stands for, and the jobs after it. */
 static void orphaned(void)
 {
     make(2, 2);
@@ -413,8 +414,9 @@ static void orphaned(void)
     pool_end();
 }
 
-/* Two that are lent for one job each, and so take no token of another's: who
- * waits for room or quiet must not wait for the next one that is lent. */
+/* Two caller threads run at most one job each, so neither takes the placeholder
+ * of the other's job out of the ring. A thread that waits for room, or until
+ * the pool is idle, must not depend on a third caller thread. */
 static void orphaned_caller(void)
 {
     CLEAR(s);
@@ -422,13 +424,13 @@ static void orphaned_caller(void)
         .callers_max = 2, .capacity = 1 });
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
     submit_high(NULL);
-    go(submit_high_and_tell, NULL);
+    go(submit_high_and_post, NULL);
     go(caller_once, NULL);
     go(wait_for_idle, NULL);
     caller_once(NULL);
     MUST(weir_sys_sem_wait(&pool_state.release, WEIR_FOREVER) == 0);
-    reached(add(&pool_state.ran, 0) == 2 ? "both run before both are put"
-                                         : "one left to run");
+    reached(add(&pool_state.ran, 0) == 2 ? "both jobs ran"
+                                         : "one job left to run");
     MUST(weir_pool_run(pool_state.pool, WEIR_FOREVER) == 0);
     join_all();
     MUST(add(&pool_state.ran, 0) == 2);
@@ -437,7 +439,7 @@ static void orphaned_caller(void)
     pool_end();
 }
 
-/* ---- growing ---- */
+/* ---- pools that grow ---- */
 
 static int block(struct weir_context *cx, void *arg)
 {
@@ -447,7 +449,8 @@ static int block(struct weir_context *cx, void *arg)
     return pool_run_job(cx, arg);
 }
 
-static int block_quietly(struct weir_context *cx, void *arg)
+/* Block without weir_blocking_begin(): the pool must find out. */
+static int block_unannounced(struct weir_context *cx, void *arg)
 {
     MUST(weir_sys_sem_wait(&pool_state.release, WEIR_FOREVER) == 0);
     return pool_run_job(cx, arg);
@@ -480,9 +483,9 @@ static void grow(void)
     grow_by(block);
 }
 
-static void grow_quietly(void)
+static void grow_unannounced(void)
 {
-    grow_by(block_quietly);
+    grow_by(block_unannounced);
 }
 
 static int unblock_both(struct weir_context *cx, void *arg)
@@ -492,8 +495,8 @@ static int unblock_both(struct weir_context *cx, void *arg)
     return pool_run_job(cx, arg);
 }
 
-/* Two jobs are blocked until a third one runs, for which there may be no
- * thread: the call that waits asks for it again. */
+/* Two jobs are blocked until a third one runs, but creating a thread for it may
+ * fail. The call that waits for the pool tries again. */
 static void grow_refused(void)
 {
     CLEAR(s);
@@ -511,7 +514,7 @@ static void grow_refused(void)
     pool_end();
 }
 
-/* Blocked for as long as it takes to be found so, or nearly. */
+/* Block for about as long as the pool takes to count a job as blocked. */
 static int block_for(struct weir_context *cx, void *arg)
 {
     int64_t until = weir_after((1 + any_of(4)) * 2 * WEIR_MS);
@@ -520,8 +523,8 @@ static int block_for(struct weir_context *cx, void *arg)
     return pool_run_job(cx, arg);
 }
 
-/* Whoever counts a job as blocked may come after the one who counts it as
- * blocked no more: it is never less than none. */
+/* The pool may count a job as blocked only after the worker has counted it as
+ * not blocked any more. The statistic must not be negative then. */
 static int look(struct weir_context *cx, void *arg)
 {
     struct weir_pool_stats stats;
@@ -552,8 +555,8 @@ static int end_in_job(struct weir_context *cx, void *arg)
     end_thread();
 }
 
-/* Where no other thread takes over from the one that ends, its place is for
- * the one in reserve, and what it was is for the next one in reserve. */
+/* If no new thread replaces a worker that ends, the standby worker does, and
+ * the next thread becomes the standby worker. */
 static void grow_exit(void)
 {
     CLEAR(s);
@@ -581,9 +584,9 @@ static int cancel_group(struct weir_context *cx, void *arg)
     return pool_run_job(cx, NULL);
 }
 
-/* While all permits have a worker, who is spare need not look what is due;
- * but the one that sleeps gives its permit up. */
-static void grow_for_what_is_due(void)
+/* While every permit has a worker, the standby worker need not watch for due
+ * jobs. But a worker whose job sleeps releases its permit. */
+static void grow_for_due_job(void)
 {
     const struct weir_job sleeps = { .fn = sleep_until_cancelled,
                                      .drop = drop_any };
@@ -620,7 +623,7 @@ static void grow_cancel(void)
     go(cancel, NULL);
     weir_sys_sem_post(&pool_state.release);
     join_all();
-    told();
+    note_outcome();
     weir_sys_sem_destroy(&pool_state.release);
     pool_end();
 }
@@ -655,18 +658,19 @@ const struct scenario deferred_scenarios[] = {
     { .name = "deferred-key-quota", .run = key_quota, .preemptions = 1 },
     { .name = "deferred-orphaned", .run = orphaned, .large = true,
       .preemptions = 1 },
-    { .name = "deferred-spent-lent", .run = orphaned_caller, .large = true,
+    { .name = "deferred-orphaned-caller", .run = orphaned_caller, .large = true,
       .preemptions = 1,
-      .marks = { "both run before both are put", "one left to run" } },
+      .marks = { "both jobs ran", "one job left to run" } },
     { .name = "deferred-grow", .run = grow, .faults = WEIR_SIM_WEAK_CAS,
       .large = true, .preemptions = 1 },
-    { .name = "deferred-grow-quietly", .run = grow_quietly, .preemptions = 1 },
+    { .name = "deferred-grow-unannounced", .run = grow_unannounced,
+      .preemptions = 1 },
     { .name = "deferred-grow-counted", .run = grow_counted, .large = true },
     { .name = "deferred-grow-exit", .run = grow_exit,
       .faults = WEIR_SIM_NO_THREAD, .preemptions = 1, .large = true },
     { .name = "deferred-grow-refused", .run = grow_refused,
       .faults = WEIR_SIM_NO_THREAD, .preemptions = 0, .large = true },
-    { .name = "deferred-grow-due", .run = grow_for_what_is_due,
+    { .name = "deferred-grow-due", .run = grow_for_due_job,
       .preemptions = 1, .marks = { "a sleep ended" } },
     { .name = "deferred-grow-cancel", .run = grow_cancel, .large = true,
       .preemptions = 1,

@@ -181,7 +181,7 @@ static void raise_by_two(void)
     end();
 }
 
-/* ---- deadlines: a waiter that times out passes its turn on ---- */
+/* ---- deadlines: a waiter that times out notifies the next one ---- */
 
 static void acquire_in_time(void *arg)
 {

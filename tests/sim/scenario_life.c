@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * scenario_life.c - how a job ends: after reruns, while its pool closes, and
- * when its reference is left behind in the ring. */
+ * while its entry is still in the ring. */
 #include "scenario_group.h"
 
 #include "group/group_private.h"
 
 static struct {
-    COUNTER told_fn, told_drop, accepted, runs;
+    COUNTER ended_by_fn, ended_by_drop, accepted, runs;
 } s;
 
 static void make(const struct weir_pool_options *pool)
@@ -15,13 +15,13 @@ static void make(const struct weir_pool_options *pool)
     group_make(pool, &group_small);
 }
 
-/* ---- one owner of the argument ---- */
+/* ---- either fn or drop owns the argument last ---- */
 
 static void forget(void *arg, int reason)
 {
     (void)arg;
     MUST(reason == -ECANCELED);
-    add(&s.told_drop, 1);
+    add(&s.ended_by_drop, 1);
 }
 
 /* Fails twice; its second run is its last. */
@@ -34,7 +34,7 @@ static int fail_twice(struct weir_context *cx, void *arg)
     MUST(attempt == (unsigned)add(&s.runs, 1));
     MUST(last == (attempt == 2));
     weir_retry_in(cx, WEIR_US);
-    add(&s.told_fn, last);
+    add(&s.ended_by_fn, last);
     return 5;
 }
 
@@ -64,8 +64,8 @@ static void drain_pool(void)
 
 static void end_life(void)
 {
-    MUST(add(&s.told_fn, 0) + add(&s.told_drop, 0) == 1);
-    reached(add(&s.told_fn, 0) ? "fn was the last" : "drop was the last");
+    MUST(add(&s.ended_by_fn, 0) + add(&s.ended_by_drop, 0) == 1);
+    reached(add(&s.ended_by_fn, 0) ? "fn was the last" : "drop was the last");
     weir_group_destroy(group_state.group);
     weir_pool_destroy(group_state.pool);
     weir_sys_sem_destroy(&group_state.release);
@@ -79,7 +79,7 @@ static void drain_submit(void)
     go(submit_plain, NULL);
     drain_pool();
     join_all();
-    MUST(add(&s.told_fn, 0) == 1 && add(&s.runs, 0) == 2);
+    MUST(add(&s.ended_by_fn, 0) == 1 && add(&s.runs, 0) == 2);
     MUST(add(&group_state.ran, 0) == add(&s.accepted, 0));
     end_life();
 }
@@ -106,7 +106,7 @@ static void drain_deadline(void)
     err = weir_pool_close(group_state.pool, WEIR_DRAIN, weir_after(WEIR_US));
     MUST(err == 0 || err == -ETIMEDOUT);
     if (err == 0)
-        MUST(add(&s.told_fn, 0) == 1);
+        MUST(add(&s.ended_by_fn, 0) == 1);
     else
         cancel_pool(NULL);
     join_all();
@@ -125,7 +125,7 @@ static void cancel_in_group(void)
     end_life();
 }
 
-/* ---- references left behind ---- */
+/* ---- jobs that end while their entry is in the ring ---- */
 
 static void hold(int64_t until)
 {
@@ -135,7 +135,7 @@ static void hold(int64_t until)
 static const struct weir_pool_options held_pool = { .workers = 1,
     .capacity = 2, .limit = 1, .help_depth = 2 };
 
-/* All jobs of a cancelled group have ended, though the gate lets nobody in. */
+/* The jobs of a cancelled group end although the gate is held. */
 static void held_wait(void)
 {
     make(&held_pool);
@@ -161,7 +161,7 @@ static void held_wait_for_one(void)
     group_end();
 }
 
-/* Their places are free for threads that wait for room. */
+/* The cancelled jobs make room for threads that wait for it. */
 static void held_room(void)
 {
     make(&held_pool);
@@ -179,7 +179,6 @@ static void held_room(void)
     group_end();
 }
 
-/* So they are while all workers are busy. */
 static int wait_for_release(struct weir_context *cx, void *arg)
 {
     (void)cx;
@@ -188,6 +187,7 @@ static int wait_for_release(struct weir_context *cx, void *arg)
     return 0;
 }
 
+/* A cancelled job makes room while the only worker is busy. */
 static void busy_room(void)
 {
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 2,
@@ -205,13 +205,13 @@ static void busy_room(void)
     group_end();
 }
 
-/* A caller thread that stands at the held gate returns when all have ended. */
 static void run_pool(void *arg)
 {
     (void)arg;
     MUST(weir_pool_run(group_state.pool, WEIR_FOREVER) == 0);
 }
 
+/* A caller thread at the held gate returns when all jobs have ended. */
 static void held_run(void)
 {
     make(&(struct weir_pool_options){ .workers = WEIR_NONE, .capacity = 2,
@@ -225,7 +225,6 @@ static void held_run(void)
     group_end();
 }
 
-/* A job that its waiter runs makes room for a submitter outside. */
 static int wait_inside(struct weir_context *cx, void *arg)
 {
     (void)cx;
@@ -236,6 +235,7 @@ static int wait_inside(struct weir_context *cx, void *arg)
     return 0;
 }
 
+/* A job that is run by its waiter makes room for an outside submitter. */
 static void helped_room(void)
 {
     make(&(struct weir_pool_options){ .workers = 1, .capacity = 2,

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * scenario_nested.c - groups: waits inside jobs, and application threads that
- * help. */
+ * scenario_nested.c - groups: waits inside jobs, and external helpers. */
 #include "scenario_group.h"
 
 static const struct weir_group_options helping = { .window = 2, .help = 1 };
@@ -332,8 +331,8 @@ static void cancel_singly(void *arg)
     }
 }
 
-/* A waiter must rerun two jobs at a time that never comes: it must be woken
- * when they are stopped. */
+/* The waiter would rerun two jobs at a time that never comes. It must be woken
+ * when the jobs are stopped. */
 static void stop_reruns(void (*stop)(void *), void *arg)
 {
     group_make(&group_one, &group_small);

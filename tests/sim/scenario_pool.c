@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * scenario_pool.c - the pool: submit, park, room, closing. */
+ * scenario_pool.c - the pool: submitting, sleeping workers, room, closing. */
 #include "scenario_pool.h"
 
 #include "pool/pool_private.h"
@@ -28,14 +28,13 @@ void pool_check(void)
         return;
     MUST(weir_ring_accepted(&pool->ring) - weir_pool_ended(pool) <=
          pool->ring.capacity);
-    /* Whoever runs a job has a permit, from its first step to its last. */
+    /* A thread has a permit from the first step of a job to the last. */
     if (pool->gate != NULL && weir_gate_stats(pool->gate, &stats) == 0)
         MUST(stats.inside >= pool_state.inside &&
              stats.inside <= pool_state.most);
 #endif
 }
 
-/* Every job that was accepted has ended, once. */
 void pool_end(void)
 {
     struct weir_pool *pool = pool_state.pool;
@@ -55,7 +54,7 @@ void pool_end(void)
         MUST(gate.inside == 0 && gate.waiting == 0);
     }
     if (pool->elastic) {
-        /* Whoever was counted is counted no more: all have ended. */
+        /* All threads have ended, and none is counted any more. */
         MUST(weir_atomic_load(&pool->active, weir_relaxed) == 0);
         MUST(weir_atomic_load(&pool->blocked, weir_relaxed) == 0);
     }
@@ -121,14 +120,14 @@ void pool_submit_until_closed(void *arg)
 
         if (n < 0) {
             MUST(n == -EPIPE);
-            reached("a submit refused");
+            reached("a submit rejected");
             return;
         }
     }
     reached("all submitted");
 }
 
-/* ---- park against submit ---- */
+/* ---- falling asleep against submitting ---- */
 
 static void sleep_submit_to(int workers)
 {
@@ -175,15 +174,15 @@ static void room_for_three(void)
     pool_end();
 }
 
-/* The job that waits ends only when a third one has been accepted, for which
- * the one before it has made room. */
+/* The job that waits ends only when a third job has been accepted, in the room
+ * that the first job has made. */
 static void submit_and_release(void *arg)
 {
     submit_one(arg);
     weir_sys_sem_post(&pool_state.release);
 }
 
-static void room_beside(void)
+static void room_while_waiting(void)
 {
     pool_make(&(struct weir_pool_options){ .workers = 1, .capacity = 2 });
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
@@ -197,7 +196,7 @@ static void room_beside(void)
     pool_end();
 }
 
-/* ---- submit against close ---- */
+/* ---- submitting against closing ---- */
 
 static void submit_close(void)
 {
@@ -208,8 +207,8 @@ static void submit_close(void)
     pool_end();
 }
 
-/* Draining refuses who waits for room, while what is to be drained runs. */
-static void drain_refuses(void)
+/* Draining rejects a submitter that waits for room while a job still runs. */
+static void drain_rejects(void)
 {
     pool_make(&(struct weir_pool_options){ .workers = 1, .capacity = 1 });
     MUST(weir_sys_sem_init(&pool_state.release) == 0);
@@ -246,7 +245,7 @@ static void two_closers(void)
     MUST(pool_submit(pool_run_job, 2, WEIR_NO_WAIT) == 2);
     go(close_closer, NULL);
     pool_close(WEIR_DRAIN);
-    /* Even where the other one drops them, and has not returned yet. */
+    /* This holds even if the other thread drops them and has not returned. */
     MUST(add(&pool_state.ran, 0) + add(&pool_state.dropped, 0) == 2);
     join_all();
     pool_end();
@@ -271,7 +270,7 @@ static int submit_more(struct weir_context *cx, void *arg)
 {
     ssize_t n = pool_submit(pool_run_job, 1, WEIR_FOREVER);
 
-    /* Not -EPIPE: whoever is drained lets its jobs submit. */
+    /* Not -EPIPE: jobs of a draining pool may submit. */
     MUST(n == 1 || n == -EAGAIN);
     return pool_run_job(cx, arg);
 }
@@ -285,9 +284,9 @@ static void insider(void)
     pool_end();
 }
 
-/* ---- some workers at once ---- */
+/* ---- waking several workers ---- */
 
-/* The first two that begin wait for the fifth. */
+/* The first two jobs that begin wait for the fifth. */
 static int wait_for_fifth(struct weir_context *cx, void *arg)
 {
     int begun = add(&pool_state.begun, 1);
@@ -315,12 +314,12 @@ static void five_jobs_to(const struct weir_pool_options *options)
     pool_end();
 }
 
-static void some_at_once(void)
+static void wake_several(void)
 {
     five_jobs_to(&(struct weir_pool_options){ .workers = 3, .capacity = 5 });
 }
 
-static void some_in_reserve(void)
+static void grow_for_several(void)
 {
     five_jobs_to(&(struct weir_pool_options){ .workers = 1, .workers_max = 3,
         .capacity = 5 });
@@ -335,25 +334,25 @@ const struct scenario pool_scenarios[] = {
     { .name = "pool-room-for-three", .run = room_for_three, .large = true,
       .check = pool_check,
       .preemptions = 1 },
-    { .name = "pool-room-beside", .run = room_beside, .check = pool_check,
-      .preemptions = 1 },
+    { .name = "pool-room-while-waiting", .run = room_while_waiting,
+      .check = pool_check, .preemptions = 1 },
     { .name = "pool-submit-close", .run = submit_close, .check = pool_check,
       .faults = WEIR_SIM_WEAK_CAS,
-      .preemptions = 2, .marks = { "a submit refused" } },
-    { .name = "pool-drain-refuses", .run = drain_refuses,
+      .preemptions = 2, .marks = { "a submit rejected" } },
+    { .name = "pool-drain-rejects", .run = drain_rejects,
       .check = pool_check, .preemptions = 1,
-      .marks = { "a submit refused" } },
+      .marks = { "a submit rejected" } },
     { .name = "pool-submit-drain", .run = submit_drain, .check = pool_check,
       .faults = WEIR_SIM_WEAK_CAS,
-      .preemptions = 1, .marks = { "a submit refused" } },
+      .preemptions = 1, .marks = { "a submit rejected" } },
     { .name = "pool-two-closers", .run = two_closers, .check = pool_check,
       .faults = WEIR_SIM_WEAK_CAS,
       .preemptions = 2 },
     { .name = "pool-close-deadline", .run = closed_in_time, .check = pool_check,
       .preemptions = 1, .marks = { "closed in time", "closed too late" } },
-    { .name = "pool-some-at-once", .run = some_at_once, .large = true,
+    { .name = "pool-wake-several", .run = wake_several, .large = true,
       .check = pool_check, .preemptions = 0 },
-    { .name = "pool-some-in-reserve", .run = some_in_reserve, .large = true,
+    { .name = "pool-grow-for-several", .run = grow_for_several, .large = true,
       .check = pool_check, .preemptions = 1 },
     { .name = "pool-insider", .run = insider, .check = pool_check,
       .preemptions = 1 },

@@ -81,7 +81,7 @@ static void put_until_closed(void *arg)
         int err = weir_queue_put(s.queue, &i, WEIR_FOREVER);
 
         if (err == -EPIPE) {
-            reached("a put refused");
+            reached("a put rejected");
             return;
         }
         MUST(err == 0);
@@ -127,7 +127,7 @@ static void put_to_full(void *arg)
 {
     (void)arg;
     MUST(weir_queue_put(s.queue, &s.next[0], WEIR_FOREVER) == -EPIPE);
-    reached("a put refused");
+    reached("a put rejected");
 }
 
 static void close_putters(void)
@@ -239,7 +239,7 @@ static void put_large(void *arg)
     MUST(err == 0 || err == -EPIPE);
     add(&s.put, err == 0);
     if (err == -EPIPE)
-        reached("a put refused");
+        reached("a put rejected");
 }
 
 static void take_large(int count)
@@ -291,7 +291,8 @@ static void half_free_close(void)
     end();
 }
 
-/* One deadline is before the time limit of that wait, and one after it. */
+/* The wait for half of the queue has a time limit. One deadline passes before
+ * that limit, the other after it. */
 static void put_in_time(void *arg)
 {
     int err = weir_queue_put(s.queue, &s.next[0],
@@ -373,14 +374,14 @@ const struct scenario queue_scenarios[] = {
     { .name = "queue-hand-over", .run = hand_over, .check = check,
       .preemptions = 1 },
     { .name = "queue-close", .run = close_it, .check = check,
-      .preemptions = 2, .marks = { "a put refused", "a take ended" } },
+      .preemptions = 2, .marks = { "a put rejected", "a take ended" } },
     { .name = "queue-close-weakly", .run = close_it, .check = check,
       .faults = WEIR_SIM_WEAK_CAS, .preemptions = 1,
-      .marks = { "a put refused", "a take ended" } },
+      .marks = { "a put rejected", "a take ended" } },
     { .name = "queue-close-takers", .run = close_takers, .check = check,
       .preemptions = 2, .marks = { "a take ended" } },
     { .name = "queue-close-putters", .run = close_putters, .check = check,
-      .preemptions = 2, .marks = { "a put refused" } },
+      .preemptions = 2, .marks = { "a put rejected" } },
     { .name = "queue-two-takers", .run = two_takers, .check = check,
       .preemptions = 2 },
     { .name = "queue-deadlines", .run = timed, .check = check,
@@ -394,7 +395,7 @@ const struct scenario queue_scenarios[] = {
       .check = check_large, .preemptions = 2 },
     { .name = "queue-half-free-close", .run = half_free_close,
       .check = check_large, .preemptions = 2,
-      .marks = { "a put refused" } },
+      .marks = { "a put rejected" } },
     { .name = "queue-half-free-deadline", .run = half_free_deadline,
       .check = check_large, .preemptions = 2,
       .marks = { "a put in time", "a put too late" } },

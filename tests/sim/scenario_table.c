@@ -85,7 +85,7 @@ static void bounded(void)
     end();
 }
 
-/* ---- a snapshot is that of one moment ---- */
+/* ---- a snapshot shows one moment ---- */
 
 static void move(void *arg)
 {

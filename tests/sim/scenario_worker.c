@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * scenario_worker.c - the pool's workers: the gate, naps, threads that end. */
+ * scenario_worker.c - workers: the gate, sleeping in jobs, ending threads. */
 #include "scenario_pool.h"
 
 /* ---- the gate ---- */
@@ -83,7 +83,7 @@ static void sleep_cancel(void)
     pool_end();
 }
 
-static int sleep_for_ever(struct weir_context *cx, void *arg)
+static int sleep_forever(struct weir_context *cx, void *arg)
 {
     MUST(weir_sleep(cx, WEIR_FOREVER) == -ECANCELED);
     return pool_run_job(cx, arg);
@@ -92,12 +92,12 @@ static int sleep_for_ever(struct weir_context *cx, void *arg)
 static void sleep_until_cancelled(void)
 {
     pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 2 });
-    MUST(pool_submit(sleep_for_ever, 1, WEIR_NO_WAIT) == 1);
+    MUST(pool_submit(sleep_forever, 1, WEIR_NO_WAIT) == 1);
     pool_close(WEIR_CANCEL);
     pool_end();
 }
 
-/* ---- threads that end, and such that cannot be had ---- */
+/* ---- threads that end, or cannot be created ---- */
 
 static int end_thread_in_job(struct weir_context *cx, void *arg)
 {
@@ -148,7 +148,7 @@ static void create_fails(void)
     pool_end();
 }
 
-/* ---- fewer workers, and more ---- */
+/* ---- changing the number of workers ---- */
 
 static void set_one_worker(void *arg)
 {
@@ -171,7 +171,7 @@ static void shrink(void)
     pool_end();
 }
 
-/* It may stand at the gate for the others. */
+/* A worker that ends may be the delegate, which waits at the gate. */
 static void shrink_gated(void)
 {
     pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 3,
@@ -197,8 +197,8 @@ static int await_release(struct weir_context *cx, void *arg)
     return pool_run_job(cx, arg);
 }
 
-/* While a worker ends it is wanted again: two jobs need two workers. If there
- * is no thread for it the call that waits asks again. */
+/* A worker that is about to end is needed again, because two jobs need two
+ * workers. If no thread can be created, the call that waits tries again. */
 static void grow_back(void)
 {
     pool_make(&(struct weir_pool_options){ .workers = 2, .capacity = 3 });
@@ -233,7 +233,7 @@ const struct scenario worker_scenarios[] = {
       .preemptions = 1 },
     { .name = "pool-sleep-cancel", .run = sleep_cancel, .check = pool_check,
       .preemptions = 1, .marks = { "a sleep cut short" } },
-    { .name = "pool-sleep-for-ever", .run = sleep_until_cancelled,
+    { .name = "pool-sleep-forever", .run = sleep_until_cancelled,
       .check = pool_check, .faults = WEIR_SIM_WEAK_CAS, .preemptions = 1 },
     { .name = "pool-exit-thread", .run = exit_thread, .check = pool_check,
       .faults = WEIR_SIM_NO_THREAD, .preemptions = 1 },

@@ -155,7 +155,7 @@ static void write_until_closed(void *arg)
         int err = write_record(i, WEIR_FOREVER);
 
         if (err == -EPIPE) {
-            reached("a write refused");
+            reached("a write rejected");
             return;
         }
         MUST(err == 0 || is_file_error(err));
@@ -195,7 +195,7 @@ static void reopened(void)
     end();
 }
 
-/* ---- after any failure nothing hangs, leaks or is torn ---- */
+/* ---- any failure: nothing hangs, leaks or tears a record ---- */
 
 static void write_flush_any(void *arg)
 {
@@ -275,7 +275,7 @@ const struct scenario writer_scenarios[] = {
       .marks = { "a write in time", "a write too late" } },
     { .name = "writer-close", .run = close_it, .sim_only = true,
       .faults = WRITE_FAULTS, .preemptions = 2,
-      .marks = { "a write refused" } },
+      .marks = { "a write rejected" } },
     { .name = "writer-anything-fails", .run = anything_fails,
       .faults = WRITE_FAULTS | WEIR_SIM_NO_MEMORY | WEIR_SIM_NO_THREAD,
       .sim_only = true, .preemptions = 1, .marks = { "no writer" } },
