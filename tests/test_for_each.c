@@ -1355,7 +1355,7 @@ static const struct tap_case cases[] = {
     { "a pool grows for a loop whose elements block", elements_that_block },
     { "a loop uses more threads when its elements take longer than before",
       elements_that_take_longer },
-    { "an element is told its index, its pool and what worker_start stored",
+    { "an element receives its index, its pool and what worker_start stored",
       what_an_element_is_told },
     { "a loop leaves the tag of its enclosing job unchanged", the_job_around },
     { "a reduction adds up every element once", reductions },
