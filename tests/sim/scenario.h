@@ -20,8 +20,8 @@
  * `all_scenarios` of main.c and of threads.c.
  *
  * A search fails if a schedule fails. It also fails if no schedule had three
- * threads, if no thread slept and was woken, or if one of the scenario's `marks`
- * was never reached. The full search must include these races:
+ * threads, if no thread slept and was woken, or if one of the scenario's
+ * `marks` was never reached. The full search must include these races:
  *
  *   queue: put, take, close      queue-close, queue-close-takers
  *   gate: changing the limit     gate-resize, gate-lower, gate-raise-by-two
