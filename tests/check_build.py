@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""check_build.py BUILD README - what the build folder BUILD makes, and when.
+"""check_build.py BUILD README - what the build folder BUILD builds, and when.
 
 `ninja` without a target, and so `meson install`, must build only what is
 installed. `meson test` must build whatever a test runs. The tests that the
@@ -34,10 +34,10 @@ target_of = {os.path.relpath(file, build): target
 with open(os.path.join(build, 'build.ninja')) as f:
     everything = re.search(r'^build all: phony ?(.*)', f.read(), re.M)
 made = everything.group(1).split()
-report(1, 'a build without a target makes only what is installed',
+report(1, 'a build without a target builds only what is installed',
        [file for file in made
         if file not in target_of or not target_of[file]['installed']] or
-       ([] if made else ['it makes nothing']))
+       ([] if made else ['it builds nothing']))
 
 report(2, 'each test depends on every file of the build that it is given',
        [f'{test["name"]}: {word}' for test in info('tests')

@@ -111,7 +111,7 @@ report "no folder calls a function of a later folder" "$(
                     print "sys demo nm names only " n " uses of functions"
             }' | upward)"
 
-# Comments too: what a folder does not know it does not explain itself by. A
+# Comments count as well: a folder does not refer to later folders in them. A
 # name is that of the folder whose header, private or public, declares it.
 function='^(WEIR_[A-Z]+ )?[a-z][^(;]*[ *](weir_[a-z0-9_]+)\(.*'
 names_of() {

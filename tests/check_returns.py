@@ -1,29 +1,31 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-r"""check_returns.py - every return value a public header documents happens.
+r"""check_returns.py - every return value that a public header documents
+is returned in a test.
 
-  check_returns.py ROOT             the map and the sources agree; prints TAP
-  check_returns.py ROOT --list      what the headers document
-  check_returns.py ROOT --wrap      C of functions that stand in for the
-                                    public ones and say what they returned;
-                                    the linker's options for them go to
-                                    standard error
-  check_returns.py ROOT --seen LOG  judge Meson's testlog.txt of tests that
+  check_returns.py ROOT             check that the map and the sources agree;
+                                    prints TAP
+  check_returns.py ROOT --list      list what the headers document
+  check_returns.py ROOT --wrap      print C functions that wrap the public
+                                    ones and print what they returned; the
+                                    linker's options for them go to standard
+                                    error
+  check_returns.py ROOT --seen LOG  check Meson's testlog.txt of tests that
                                     were linked with these; prints TAP
 
 tests/returns.txt has a line for each value:
 
   FUNCTION VALUE TEST: "CASE"
 
-VALUE is what stands behind "Returns" in the function's comment:
-  0, -EXXX    as it stands; said for two reasons, there are two cases
+VALUE is what follows "Returns" in the function's comment:
+  0, -EXXX    the value itself; two reasons need two cases
   count       a number above 0: "how many", "length", "1 after"
-  NULL        of a function that returns a pointer
-  call()=-EXXX  "an error of call()", and the one that the case makes happen
-  own=-EXXX   "what fn returned", "the sticky error": so too
+  NULL        for a function that returns a pointer
+  call()=-EXXX  "an error of call()", and the one that the case causes
+  own=-EXXX   "what fn returned", "the sticky error", likewise
   abort       "Aborts when"
-  called      of a function that documents none of these
-"as weir_x()" stands for all errors that weir_x() documents.
+  called      for a function that documents none of these
+"as weir_x()" includes all errors that weir_x() documents.
 """
 import collections
 import errno
@@ -67,7 +69,7 @@ def functions(root):
 
 
 def documented(f, every):
-    """Values of one function, and for how many reasons."""
+    """The values of a function, each with the number of its reasons."""
     values = collections.Counter()
     told = re.search(r'\bReturns\b(.*)', f.comment)
     if told and f.type != 'void':
@@ -118,12 +120,12 @@ def read_map(root):
 
 
 class Source:
-    """The functions of a test, and which of them is which case."""
+    """The functions of a test, and the function of each case."""
 
     def __init__(self, root, test):
         name = 'test_' + test.replace(' ', '_') + '.c'
         self.bodies, self.cases = {}, {}
-        # The test last: what it calls like a helper of a header is its own.
+        # The test comes last: it may redefine the name of a header's helper.
         for path in glob.glob(root + '/tests/*.h') + glob.glob(
                 root + '/tests/' + name) + glob.glob(
                     root + '/tests/*/' + name):
@@ -131,21 +133,21 @@ class Source:
                 self.read(f.read())
 
     def read(self, text):
-        # A function's head begins, and its body ends, in the first column.
+        # A function begins and its body ends in the first column.
         for m in re.finditer(r'^(\w[^;={}]*?\b(\w+)\([^;{}]*\))\n\{(.*?)^\}',
                              text, re.M | re.S):
             self.bodies[m.group(2)] = re.sub(COMMENT, ' ', m.group(3))
         for m in re.finditer(r'^(?:\}|static) [^;={}()]*?\b(\w+)\[\w*\] = '
                              r'\{(.*?)^\};',
                              text, re.M | re.S):
-            self.bodies[m.group(1)] = m.group(2)  # a table of a case's own
+            self.bodies[m.group(1)] = m.group(2)  # a table of a case
         for m in re.finditer(r'\{\s*((?:"(?:[^"\\]|\\.)*"\s*)+),\s*(\w+)\s*\}',
                              text):
             name = ''.join(re.findall(r'"((?:[^"\\]|\\.)*)"', m.group(1)))
             self.cases[name] = m.group(2)
 
     def reached(self, function):
-        """The text of a function and of all it names."""
+        """The text of a function and of every function it names."""
         seen, rest = set(), [function]
         while rest:
             name = rest.pop()
@@ -262,8 +264,8 @@ int __wrap_printf(const char *format, ...)
 
 
 def wrap(root):
-    """Functions for the linker's --wrap. What a case has seen already is not
-    said again; when it ends, tap.h says so by printf()."""
+    """Print functions for the linker's --wrap. Each value is printed once per
+    case; the printf() of tap.h shows when a case ends."""
     every = functions(root)
     print(PRELUDE)
     for index, f in enumerate(every.values()):
@@ -288,7 +290,7 @@ def wrap(root):
 
 
 def seen_in(log):
-    """(test, case) -> what was said before its line."""
+    """(test, case) -> the values printed before its line."""
     found = collections.defaultdict(set)
     test, said = None, set()
     with open(log, errors='replace') as f:
@@ -325,7 +327,7 @@ def judge(root, log):
         for c in cases
         if (c.function, number(c.made)) not in found[c.test, c.name]])
 
-    # But where errors of others are passed on, which may be any.
+    # Except functions that pass on errors of others, which may be any.
     others = {}
     for name, f in every.items():
         values = documented(f, every)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * scripted_server.h - an HTTP server on 127.0.0.1 that misbehaves as told.
+ * scripted_server.h - an HTTP server on 127.0.0.1 that misbehaves on request.
  *
  *   static const struct scripted_answer answers[] = {
  *       { .path = "/stall", .then = SCRIPTED_STALL },

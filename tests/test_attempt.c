@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_attempt.c - who frees a job's argument: after the last run that will
- * happen exactly one of fn and drop could know that it was the last. */
+ * test_attempt.c - which function frees a job's argument: of fn in its last run
+ * and drop, exactly one can know that the job has ended. */
 #include "jobs.h"
 
 #include <stdbool.h>

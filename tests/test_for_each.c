@@ -70,7 +70,7 @@ static int loop_somewhere(struct run *r, int inside)
 
 /* ---- every element once ---- */
 
-/* Not atomic: two calls at the same time are a data race, too. */
+/* Not atomic: two calls at the same time are also a data race. */
 static int add_one(struct weir_context *cx, void *user, void *element)
 {
     unsigned char *count = element;
@@ -675,7 +675,7 @@ static void nested_too_deep(void)
     EXPECT_INT(weir_for_each(t.pool, &(struct weir_each){ .fn = grow_tree,
         .user = &t, .array = &root, .count = 1, .size = sizeof(root) }), 0);
     EXPECT_INT(atomic_load(&t.leaves), 0);
-    EXPECT_INT(atomic_load(&t.refused), 27); /* the loop is a wait, too */
+    EXPECT_INT(atomic_load(&t.refused), 27); /* the loop also waits */
     weir_pool_destroy(t.pool);
 }
 
@@ -1355,7 +1355,7 @@ static const struct tap_case cases[] = {
     { "a pool grows for a loop whose elements block", elements_that_block },
     { "a loop uses more threads when its elements take longer than before",
       elements_that_take_longer },
-    { "an element is told its index, its pool and what worker_start stored",
+    { "an element receives its index, its pool and what worker_start stored",
       what_an_element_is_told },
     { "a loop leaves the tag of its enclosing job unchanged", the_job_around },
     { "a reduction adds up every element once", reductions },

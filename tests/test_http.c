@@ -1375,7 +1375,7 @@ static const struct tap_case cases[] = {
     { "running out of descriptors is a local error and not the host's",
       local_shortage },
     { "every error has a name", errors_named },
-    { "two handles work on two threads at once", two_threads },
+    { "two handles work on two threads simultaneously", two_threads },
     { "handles with one share work on eight threads at the same time",
       share_on_threads },
     { "a forked child gets ECHILD and harms nothing", child_refused },

@@ -136,7 +136,7 @@ static int in_order(struct weir_context *cx, void *arg)
 static void jobs_start_in_order(void)
 {
     /* One worker, and eight that a limit lets run one at a time: then what
-     * a job writes without a lock is safe too. */
+     * a job writes without a lock is also safe. */
     for (int workers = 1; workers <= 8; workers += 7) {
         struct weir_pool *pool = make_pool(&(struct weir_pool_options){
             .workers = workers, .limit = 1, .capacity = 8 });

@@ -494,7 +494,7 @@ static void destroy_null(void)
 }
 
 static const struct tap_case cases[] = {
-    { "thpool_init starts as many workers as it is asked for",
+    { "thpool_init starts as many workers as requested",
       as_many_workers },
     { "thpool_init(0) and thpool_init(-1) start a worker for each processor",
       a_worker_for_each_processor },

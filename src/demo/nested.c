@@ -214,7 +214,7 @@ static int print_answers(struct nested *n, const struct evening *e)
 
         if (got == NULL || strcmp(got, name) != 0) {
             say("weir show nested: %s is in the place of %s",
-                got != NULL ? got : "nobody", name);
+                got != NULL ? got : "no answer", name);
             text_free(&line);
             return 1;
         }

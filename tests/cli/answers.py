@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""A server for tests that answers as the URL says, and keeps what it got.
+"""A server for tests that answers as the URL requests, and logs requests.
 
 Usage: answers.py LOG. Prints its port. Each request becomes a line of JSON in
-LOG: time, method, target, headers as they came, bytes of the body, the first
-1,000 of them, connection number.
+LOG: time, method, target, headers as received, length of the body, its first
+1,000 bytes, connection number.
 
 /NAME?status=429&times=2&h=Retry-After:%201 answers the first two requests for
 NAME with 429 and that header, later ones with 200. Other words of the query:

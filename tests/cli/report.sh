@@ -130,7 +130,7 @@ run report missing
 ok "no file and a missing file are usage errors" \
     all is "$no_files" 2 -- is "$code" 2 -- says "missing: No such file"
 # A file whose read() fails with EINVAL, which is also what a line that is no
-# record gives. Whoever is not root may not open it.
+# record gives. Users other than root cannot open it.
 if [ -e /proc/self/clear_refs ]; then
     code=0
     timeout 60 "$weir" report /proc/self/clear_refs >out 2>err || code=$?

@@ -300,7 +300,7 @@ static const struct tap_case cases[] = {
     { "the library leaves nothing behind if it is loaded 1,000 times",
       loaded_again_and_again },
     { "two copies of the library in a process are independent", two_at_once },
-    { "the library calls its own functions, not the program's of that name",
+    { "the library calls its own functions and not the program's namesakes",
       beside_strangers },
 };
 

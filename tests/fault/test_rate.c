@@ -279,7 +279,7 @@ static const struct tap_case cases[] = {
       following_is_setting },
     { "keys are forgotten in the order of their last ticks, at any rate",
       fresh_in_order },
-    { "a rate out of range is EINVAL, and none is never waited for",
+    { "a rate out of range is EINVAL, and without a rate nothing waits",
       rates_out_of_range },
 };
 

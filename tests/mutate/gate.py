@@ -2,22 +2,22 @@
 # SPDX-License-Identifier: MIT
 """Change the core in one small place at a time, and see whether a test fails.
 
-  gate.py [--seed N] [--count N]   judge so many mutants, drawn by the seed
-  gate.py --one ID                 this one, and say by what it was killed
-  gate.py --list                   all there are, without building anything
-  gate.py --survivors              only those survivors.txt argues
+  gate.py [--seed N] [--count N]   judge N mutants, drawn by the seed
+  gate.py --one ID                 judge this one, and print what killed it
+  gate.py --list                   list all mutants, without building anything
+  gate.py --survivors              judge only those that survivors.txt argues
 Also: --match TEXT (only names with this text), --jobs N, --work DIR (keep
-what was built for the next time); and to do it in pieces, --seconds N (begin
-no more after that) and --from N (skip the first of those drawn).
+the builds for the next time); and to judge in portions, --seconds N (begin
+no more after that time) and --from N (skip the first N of those drawn).
 
 A mutant is killed by the first of these that fails, crashes or hangs: unit
 tests of its module, scenarios of the simulator, the fault sweep, all other
 unit tests, stress. One that does not compile, or compiles to the same object,
-is no mutant. `weaker` and `early` mutants are run with ThreadSanitizer too, on
-real threads: it alone can catch most of the `weaker` ones, for the simulator's
-schedules are sequentially consistent, and some processors order most accesses
-by themselves. It sees data that is no longer published, but not a wake-up that
-is lost for want of a total order: that is for src/base/event_count.h to argue.
+is not a mutant. `weaker` and `early` mutants also run with ThreadSanitizer, on
+real threads: only it can catch most of the `weaker` ones, as the simulator's
+schedules are sequentially consistent and some processors order most accesses
+anyway. It detects data that is no longer published, but not a wake-up that is
+lost because a total order is missing: src/base/event_count.h argues that.
 
 Every survivor must be argued in survivors.txt: exit status 1 if one is not.
 """
@@ -86,7 +86,7 @@ WRAPPED = re.compile(r"'(\w+)'")
 
 
 class Broken(Exception):
-    """The tests do not build or pass where nothing was changed."""
+    """The tests do not build or do not pass without a change."""
 
 
 def module_of(path):
@@ -97,7 +97,7 @@ def module_of(path):
 
 
 def sources():
-    """The core: what the library is made of, but for libcurl."""
+    """The sources of the core: the library without its HTTP part."""
     return sorted(p for folder in FOLDERS
                   for p in glob.glob('src/%s/*.[ch]' % folder)
                   if p != 'src/sys/sys.h')
@@ -114,8 +114,8 @@ def all_mutants():
 # ---- running a program that may hang ----
 
 def usage(group):
-    """Processor time used by a process group so far in ticks, and whether
-    anything in it runs."""
+    """The processor time that a process group has used, in clock ticks, and
+    whether anything in it runs."""
     ticks, awake = 0, False
     for entry in os.listdir('/proc'):
         if not entry.isdigit():
@@ -143,9 +143,8 @@ HANG_S = 6      # all threads asleep for this long: a hang
 
 
 def run(command, limits, folder, env):
-    """Run it in a folder, with limits of the processor time and the time it
-    may take. Returns None if all is well, or why it failed; and what it took
-    of both."""
+    """Run a command in a folder, with limits of processor time and elapsed
+    time. Returns None if it succeeds, or why it failed; and both times."""
     child = subprocess.Popen(command, cwd=folder, env=env,
                              stdin=subprocess.DEVNULL,
                              stdout=subprocess.DEVNULL,
@@ -185,7 +184,7 @@ def compile_one(tree, variant, path, output, includes=()):
 
 
 class Base:
-    """The core as it is, and the tests, built when they are first needed."""
+    """The unchanged core and the tests, built when they are first needed."""
 
     def __init__(self, work, jobs):
         self.work, self.jobs = work, jobs
@@ -204,7 +203,7 @@ class Base:
                       for w in ['open'] + WRAPPED.findall(wraps)]
 
     def digest(self, paths):
-        """A number of the core and these sources."""
+        """A digest of the core and these sources."""
         number = hashlib.sha256()
         for path in sources() + paths:
             with open(os.path.join(self.tree, path), 'rb') as f:
@@ -212,7 +211,7 @@ class Base:
         return number.hexdigest()[:16]
 
     def object(self, variant, path, includes=()):
-        """The object of a source, compiled if it was not."""
+        """The object of a source, compiled if necessary."""
         name = os.path.join(self.tree, variant, path.replace('/', '_') + '.o')
         if not self.fresh(name):
             os.makedirs(os.path.dirname(name), exist_ok=True)
@@ -243,7 +242,7 @@ class Base:
             return dict(zip(paths, self.objects(variant, paths)))
 
     def test_sources(self, kind, name):
-        """What a test program is made of besides the core."""
+        """The sources of a test program besides the core."""
         if kind == 'unit':
             return ['tests/test_%s.c' % name]
         if kind == 'stress':
@@ -267,7 +266,7 @@ class Base:
 
 
 class Build:
-    """The core with one mutant in it: a tree of its own."""
+    """A separate tree that holds the core with one mutant."""
 
     def __init__(self, base, name):
         self.base = base
@@ -279,7 +278,7 @@ class Build:
                             os.path.join(self.tree, part))
 
     def set(self, mutant):
-        """Returns False where it does not compile, None where it changes
+        """Returns False if the mutant does not compile, None if it changes
         nothing."""
         self.path, self.changed, self.linked = mutant.path, {}, {}
         original = os.path.join(self.base.tree, mutant.path)
@@ -300,7 +299,7 @@ class Build:
 
     def compile(self, variant):
         """Compile what the mutant may change. Returns the objects that
-        changed, None where one does not compile."""
+        changed, or None if one does not compile."""
         made = {}
         for path, plain in self.base.core_objects(variant).items():
             if self.path not in self.base.needs(plain):
@@ -331,7 +330,7 @@ class Build:
                     os.path.join(self.tree, self.path))
 
     def program(self, kind, name):
-        """Link a test with the core as it is here. Returns its path."""
+        """Link a test with the core of this tree. Returns its path."""
         variant = kind if kind in VARIANTS and name not in PURE else 'real'
         output = os.path.join(self.tree, kind + '_' + name)
         if (kind, name) in self.linked:
@@ -413,8 +412,8 @@ class Judge:
                 yield 'stress', name, []
 
     def limit_of(self, stage):
-        """What a stage may take, some times what it takes on the core as it
-        is, where it must pass."""
+        """The time limit of a stage: a multiple of its time on the unchanged
+        core, where it must pass."""
         name = ' '.join([stage[0], stage[1]] + stage[2])
         key = name + ' ' + self.base.digest(
             self.base.test_sources(stage[0], stage[1]))
@@ -443,7 +442,7 @@ class Judge:
             shutil.rmtree(folder, ignore_errors=True)
 
     def judge(self, mutant, build):
-        """None: it is no mutant; ''; it survives; or what killed it."""
+        """None if it is not a mutant, '' if it survives, or what killed it."""
         try:
             if not build.set(mutant):
                 return None
@@ -458,8 +457,8 @@ class Judge:
 
 
 class Arguments:
-    """survivors.txt: a line names mutants, `...` stands for anything; the
-    lines after it that are indented say why they need not be killed."""
+    """survivors.txt: a line names mutants, `...` matches anything; the
+    indented lines after it say why they need not be killed."""
 
     def __init__(self):
         self.entries = []
@@ -498,8 +497,8 @@ def options():
 
 
 def draw(found, o, argued):
-    """In the order of a number that is made of the seed and the name: one
-    mutant more or less leaves the others where they are."""
+    """In the order of a hash of the seed and the name, so that an additional
+    mutant does not change the order of the others."""
     if o.one:
         return [m for m in found if m.id == o.one]
     if o.match:

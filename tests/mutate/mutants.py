@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""What can be changed in a source, one small thing at a time.
+"""The small changes that can be made in a source, one at a time.
 
 Operators:
-  drop    a statement is not there
-  post    the same, where the statement wakes somebody
-  early   an unlock comes one statement before its time
-  negate  a condition of if, while, for or ?:, == or != is turned round
-  once    if for while
-  off     < for <=, > for >= and back; + 1 and - 1 are not there
-  weaker  a relaxed atomic access where it was ordered
+  drop    a statement is removed
+  post    the same, if the statement wakes a thread
+  early   an unlock comes one statement early
+  negate  a condition of if, while, for or ?:, == or != is negated
+  once    while becomes if
+  off     < becomes <=, > becomes >=, and vice versa; + 1 and - 1 are removed
+  weaker  an ordered atomic access becomes relaxed
 
 A mutant is named by its file, function, operator and the statement or
-condition it changes, and a number where one function has several of the same
-name: not by lines, so that it keeps its name while others change.
+condition it changes, with a number if a function has several of the same
+name, and not by lines, so that it keeps its name while others change.
 """
 import hashlib
 import re
@@ -55,7 +55,7 @@ class Mutant:
 
 
 def blank(text):
-    """The text without comments, literals and directives, as long as it."""
+    """The text without comments, literals and directives, of equal length."""
     def spaces(match):
         return re.sub(r'[^\n]', ' ', match.group())
     text = re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"'
@@ -84,7 +84,7 @@ class Source:
         return self.tokens[i][0] if i < len(self.tokens) else ''
 
     def span(self, i, j):
-        """The text from token i up to, and with, token j."""
+        """The text from token i to token j, both included."""
         return self.text[self.tokens[i][1]:self.tokens[j][2]]
 
     def add(self, operator, what, *edits):
@@ -98,7 +98,7 @@ class Source:
             seen[key] = m.number = seen.get(key, 0) + 1
 
     def functions(self):
-        """Find the bodies of functions, which stand at depth 0."""
+        """Find the bodies of functions, which begin at depth 0."""
         i = start = 0
         while i < len(self.tokens):
             word = self.word(i)
@@ -146,7 +146,7 @@ class Source:
         return end
 
     def statement(self, i):
-        """Returns its last token, and what it is."""
+        """Returns the last token of the statement, and its kind."""
         word = self.word(i)
         if word == '{':
             self.block(i)
@@ -200,8 +200,8 @@ class Source:
             re.match(r'[A-Za-z_]\w*$', self.word(i + 1)) is not None)
 
     def expression(self, i, end, whole):
-        """Operators from token i to token end; `whole`: it is the condition
-        of a statement, and negated as such where it is a single one."""
+        """Apply the operators from token i to token end; `whole`: this is the
+        condition of a statement, which is negated if it is a single one."""
         words = [self.word(k) for k in range(i, end + 1)]
         single = whole and '&&' not in words and '||' not in words
         flips = {'==': '!=', '!=': '=='}
@@ -226,7 +226,7 @@ class Source:
                          (start, stop, 'weir_relaxed'))
 
     def ternary(self, k, first):
-        """Negate what stands before the ? of token k."""
+        """Negate the condition before the ? of token k."""
         depth, i = 0, k
         while i > first:
             word = self.word(i - 1)
@@ -245,7 +245,7 @@ class Source:
                  (self.tokens[k][1],) * 2 + (') ',))
 
     def around(self, k, i, end):
-        """What tells this token from others of its kind: its neighbours."""
+        """The neighbours of a token, which identify it among similar ones."""
         return self.span(max(i, k - 6), min(end, k + 6))
 
 

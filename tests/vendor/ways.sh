@@ -14,7 +14,7 @@ dir=$(mktemp -d) || exit 2
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 2
 
-# `cc` is the compiler these tests are built with, for Meson and CMake too.
+# `cc` is the compiler of these tests, also for Meson and CMake.
 # By its path, and that of a wrapper such as ccache: by name the script would
 # find itself.
 mkdir bin mine

@@ -321,9 +321,9 @@ static int try_pool(struct run *run, const struct run_options *o)
         .user = &run->http });
 }
 
-/* Start the pool. If so many threads cannot be started, halve their number
- * until they can, and once more, to leave room for other threads, such as
- * those that resolve names. Returns an exit code. */
+/* Start the pool. If that fails for lack of threads, halve the number of
+ * workers until it succeeds, and once more, to leave room for other threads,
+ * such as those that resolve names. Returns an exit code. */
 static int start_pool(struct run *run, struct run_options *o)
 {
     int64_t asked = o->workers;

@@ -46,8 +46,9 @@ void server_forget(struct conn *conn)
     free(conn);
 }
 
-/* Put a new connection on the list, and where it makes one too many, end one
- * that is idle. Returns NULL where there is no memory; fd is closed then. */
+/* Add a new connection to the list. If there are now more connections than
+ * workers, end an idle one. Returns NULL, after closing fd, if there is no
+ * memory. */
 static struct conn *remember(struct server *server, int fd)
 {
     struct conn *conn = malloc(sizeof(*conn)), *idle;

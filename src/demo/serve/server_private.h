@@ -84,8 +84,8 @@ int conn_send(struct conn *conn, const void *bytes, size_t count);
  * breaks. */
 int conn_sleep(struct conn *conn, int64_t ns);
 
-/* Mark a connection as idle or not. Returns 1 where there are more
- * connections than workers: it should be closed as soon as it can. */
+/* Mark a connection as idle or not. Returns 1 if there are more connections
+ * than workers, so that this one should be closed soon. */
 int server_mark(struct conn *conn, int idle);
 
 /* Take a connection off the list, close and free it. */

@@ -88,7 +88,7 @@ static int read_field(char *line, struct request *request)
     return 0;
 }
 
-/* Is `word` one of the words in a list with commas? */
+/* Return whether `word` is one of the words in a comma-separated list. */
 static int lists(const char *list, const char *word)
 {
     size_t length = strlen(word);
