@@ -94,8 +94,8 @@
  * A callback other than a job's function must not return in a child that it has
  * forked.
  *
- * SIGNALS. A signal handler must not call Weir, not even weir_now(). No signal ends a wait: the
- * handler runs, and the call continues to wait.
+ * SIGNALS. A signal handler must not call Weir, not even weir_now(). No signal
+ * ends a wait: the handler runs, and the call continues to wait.
  *
  * CANCELLATION. No call that waits is a cancellation point of pthread_cancel().
  *

@@ -211,9 +211,8 @@ struct weir_group_options {
                         reads per job. 0: they are 0 */
     struct weir_gate *gate; /* a gate that each job passes in addition to its
                                own, with the key of the job if the gate has
-                               keys. It must outlive the group, and must not be a
-                               gate that a pool owns: then each submit is
-                               -EINVAL. NULL: none */
+                               keys. It must outlive the group. If a pool owns
+                               it, each submit is -EINVAL. NULL: none */
     int64_t deadline; /* a time as of weir_now(). From then on the group accepts
                          no jobs; jobs that have not begun, or pause before
                          another run, are dropped with -ETIMEDOUT by the next
@@ -364,8 +363,9 @@ WEIR_API int weir_group_status(struct weir_group *group);
 /* Cancel the job with this index, or with WEIR_EVERY all jobs of the group and
  * of the groups below it, which then accept no more. A job that has not begun,
  * or pauses before another run, is dropped with the negative `reason` as its
- * status: by this call, or by the worker that has just taken it. A running job sees weir_stop_requested(), and
- * the function that it has given to weir_on_stop() is called.
+ * status: by this call, or by the worker that has just taken it. A running job
+ * sees weir_stop_requested(), and the function that it has given to
+ * weir_on_stop() is called.
  * Returns:
  *   0        the job is cancelled or had ended already
  *   -ESTALE  the result of the job was read or discarded
