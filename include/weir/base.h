@@ -9,7 +9,7 @@
  *
  * ERRORS. A call that can fail returns 0 or a negative errno value. A call that
  * counts and can fail returns ssize_t: a number from 0 up, or a negative errno
- * value. Each value has one meaning in every header:
+ * value. The values mean the same in every header; -EAGAIN has two meanings:
  *   -EAGAIN     the call would have to wait and must not: its deadline is
  *               WEIR_NO_WAIT, or a job submits to its own pool
  *   -EAGAIN     whatever the deadline: a limit is reached that no call waits
@@ -19,7 +19,8 @@
  *   -ETIMEDOUT  the deadline has passed
  *   -EPIPE      the object is closed: it accepts nothing more, or nothing more
  *               will come; or the reader of a pipe is gone
- *   -ECANCELED  the job, its group or its pool was cancelled
+ *   -ECANCELED  the job, its group or its pool was cancelled, or the deadline
+ *               of the group has passed
  *   -EDEADLK    the call would wait for its own caller, or waits of jobs are
  *               nested deeper than help_depth of the pool
  *   -EINVAL     an argument or option is out of its documented range
@@ -28,7 +29,7 @@
  *   -ENOSPC     the object is full (a bound set at creation), or the disk is
  *   -EMSGSIZE   the item is larger than a bound set at creation
  *   -ENOBUFS    the group is full of results that nobody has read
- *   -ESTALE     the result was read before
+ *   -ESTALE     the result was read or discarded before
  *   -EISDIR     the file is a directory
  *   -EBUSY      another thread or process uses the object
  *   -ECHILD     the object was made before a fork(), by the parent
@@ -64,8 +65,8 @@
  * OPTIONS. Options are a struct passed by const pointer; NULL means all
  * defaults. The call copies the struct and the strings in it. weir_job.name and
  * weir_each.name are not copied and must outlive the job. A member that is 0
- * has its documented default, which is never "unlimited"; WEIR_NONE means
- * "none" or "unlimited" for the members whose comments say so. The members
+ * has the default that its comment states; WEIR_NONE means "none" or
+ * "unlimited" for the members whose comments say so. The members
  * called `reserved` must be 0. New members will take their place, so a struct
  * never changes its size: a program compiled against an older header keeps
  * working, and a library older than the program's header returns -EINVAL for a
@@ -93,8 +94,8 @@
  * A callback other than a job's function must not return in a child that it has
  * forked.
  *
- * SIGNALS. A signal handler must not call Weir. No signal ends a wait: the
- * handler runs, and the call continues to wait.
+ * SIGNALS. A signal handler must not call Weir, not even weir_now(). No signal
+ * ends a wait: the handler runs, and the call continues to wait.
  *
  * CANCELLATION. No call that waits is a cancellation point of pthread_cancel().
  *

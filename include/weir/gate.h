@@ -74,11 +74,11 @@
  *     earlier jobs of its pool
  *
  * A thread may pass before a parked job that came earlier. A job passes before
- * a thread that came earlier in two cases only. After weir_sleep() a job needs
- * a permit but no tick and no end of a hold, so it does not wait for threads
- * that wait for those. And a job that inherits a permit does not wait for
- * threads that wait for one. There is no order between the jobs of different
- * pools.
+ * a thread that came earlier in two cases only:
+ *   - After weir_sleep() it needs a permit, but no tick and no end of a hold:
+ *     it does not wait for threads that wait for those.
+ *   - A job that inherits a permit does not wait for threads that wait for one.
+ * There is no order between the jobs of different pools.
  *
  * Every call may run concurrently with every other on the same gate, except
  * destroy.

@@ -211,11 +211,13 @@ struct weir_group_options {
                         reads per job. 0: they are 0 */
     struct weir_gate *gate; /* a gate that each job passes in addition to its
                                own, with the key of the job if the gate has
-                               keys. It must outlive the group. NULL: none */
+                               keys. It must outlive the group. If a pool owns
+                               it, each submit is -EINVAL. NULL: none */
     int64_t deadline; /* a time as of weir_now(). From then on the group accepts
-                         no jobs, jobs that have not begun are dropped with
-                         -ETIMEDOUT by the next thread that takes them, and
-                         running jobs see weir_stop_requested(). 0: none */
+                         no jobs; jobs that have not begun, or pause before
+                         another run, are dropped with -ETIMEDOUT by the next
+                         thread that takes them; and running jobs see
+                         weir_stop_requested(). 0: none */
     /* Called when a result becomes ready and no other is unread, by the thread
      * that has made it ready, with no lock held: to wake an event loop, for
      * example. It must not wait: see CALLBACKS in pool.h. Never called with
@@ -359,10 +361,11 @@ WEIR_API int weir_group_wait(struct weir_group *group, int64_t deadline);
 WEIR_API int weir_group_status(struct weir_group *group);
 
 /* Cancel the job with this index, or with WEIR_EVERY all jobs of the group and
- * of the groups below it, which then accept no more. A job that has not begun
- * is dropped, with the negative `reason` as its status: by this call, or by the
- * worker that has just taken it. A running job sees weir_stop_requested(), and
- * the function that it has given to weir_on_stop() is called.
+ * of the groups below it, which then accept no more. A job that has not begun,
+ * or pauses before another run, is dropped with the negative `reason` as its
+ * status: by this call, or by the worker that has just taken it. A running job
+ * sees weir_stop_requested(), and the function that it has given to
+ * weir_on_stop() is called.
  * Returns:
  *   0        the job is cancelled or had ended already
  *   -ESTALE  the result of the job was read or discarded
@@ -387,9 +390,10 @@ struct weir_each {
      * pause of weir_retry_in(), during which its thread sleeps. */
     int (*fn)(struct weir_context *cx, void *user, void *element);
     void *user;   /* passed to fn, init and combine */
-    void *array;  /* `count` elements; NULL, together with `size` 0: there is
-                     no array, fn is called `count` times with NULL and gets
-                     the index from weir_tag() */
+    void *array;  /* `count` elements. Set `array` to NULL and `size` to 0 for a
+                     loop without an array: fn is called `count` times with
+                     NULL and gets the index from weir_tag(). Neither is
+                     checked: the i-th element is at array + i * size */
     size_t count; /* elements */
     size_t size;  /* bytes of one element */
 

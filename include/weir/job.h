@@ -153,7 +153,8 @@ struct weir_job {
                          WEIR_NO_WAIT, is -EINVAL */
     int64_t deadline; /* a time as of weir_now(): a job that has not begun by
                          then, or waits for another run, is dropped by the next
-                         worker that is free. A run is not interrupted:
+                         worker that is free; a sleeping worker is woken for
+                         that. A run is not interrupted:
                          weir_stop_requested() returns 1 from then on. 0: none.
                          A negative value is -EINVAL */
 
@@ -230,12 +231,12 @@ WEIR_API int64_t weir_deadline(const struct weir_context *cx);
  * its gates. */
 WEIR_API void weir_retry_in(struct weir_context *cx, int64_t ns);
 
-/* Sleep for `ns` nanoseconds inside a job. Meanwhile the job gives up its
- * permits: one of the gate of its pool, one of `gate`. It takes them again
- * before it returns, in line, but needs no tick and ignores a hold; so it may
- * return later. With a limit of 1, code between two calls of weir_sleep() is
- * atomic without a lock. A pool with workers_max can run another worker
- * meanwhile.
+/* Sleep for `ns` nanoseconds inside a job. Meanwhile the job releases its
+ * permits: of the pool's gate, of `gate`, and of the gate of its group. It
+ * reacquires them before it returns, in line, but needs no tick and ignores a
+ * hold; so it may return later. With a limit of 1, code between two calls of
+ * weir_sleep() is atomic without a lock. A pool with workers_max can run
+ * another worker meanwhile. A negative `ns` is 0.
  *
  * Because other jobs enter the gate during the sleep, do not use it in place of
  * work that the limit is meant to bound.

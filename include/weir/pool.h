@@ -107,16 +107,16 @@
  *   144 bytes  for each level of help_depth that a worker has reached
  *   the stack  of each thread, as far as jobs have touched it
  *
- * CALLBACKS. A job's function may make every call except these: destroy its own
- * pool, destroy a group that waits for it, and wait, run or close on its own
- * pool, which return -EDEADLK.
+ * CALLBACKS. A job's function may make every call, with two exceptions. To wait
+ * for, run or close its own pool returns -EDEADLK. To destroy its own pool, or
+ * the group of the job or of a job that waits for it, is a bug.
  *
  * The other callbacks are drop, worker_start, worker_stop, on_event, the
  * function of weir_on_stop(), and on_ready of a group. They are called with no
  * lock held, on whichever thread causes the call. They may make every call that
- * does not wait: submit, next and get with WEIR_NO_WAIT, cancel, set, hold,
- * release, stats. They must not wait for a pool or a group, destroy one, end
- * their thread, throw, or leave by longjmp().
+ * does not wait: submit, next and get, each with WEIR_NO_WAIT; cancel, set,
+ * hold, release and stats. They must not wait for a pool or a group, destroy
+ * one, end their thread, throw, or leave by longjmp().
  *
  * A thread works for the pool if it is one of its workers, is inside
  * weir_pool_run(), or runs jobs of a group of the pool while it waits for that
@@ -163,9 +163,9 @@ struct weir_pool_options {
                           NULL: "weir" */
 
     /* How many jobs may wait with the same key at a gate that has keys, so that
-     * one key does not fill the pool. Counted are the jobs of all pools that
-     * name the key and have not ended, less the permits of the key that are
-     * out. One job more is rejected with -EAGAIN. 1 to 2^30; 0: a quarter of
+     * one key does not fill the pool: the number of unfinished jobs with the
+     * key, in all pools, minus the permits of the key that are out. One job
+     * more is rejected with -EAGAIN. 1 to 2^30; 0: a quarter of
      * the capacity, so 256 of 1,024. If only one pool uses the gate, capacity
      * plus the number of threads that submit never rejects. */
     size_t parked_max;
@@ -253,16 +253,19 @@ WEIR_API int weir_pool_create(struct weir_pool **pool,
  * destroyed. */
 WEIR_API void weir_pool_destroy(struct weir_pool *pool);
 
-/* Submit an array of `count` jobs. Waits until there is room for all of them,
- * the deadline passes, or the pool is closed. The jobs are copied. The caller
+/* Submit an array of `count` jobs, which may be more than the capacity: they
+ * are accepted as room becomes free. Waits until all are accepted, the deadline
+ * passes, or the pool is closed. The jobs are copied. The caller
  * keeps the arguments of jobs that were not accepted. Jobs of one call are
  * accepted in order; jobs of other threads may come between them, and blocked
  * submitters are served in no particular order. Inside a job of this pool the
  * call never waits, whatever the deadline.
  *
- * -EAGAIN for a key means that its jobs must end first. No call waits for that:
- * keep the job and submit it again when fn or drop of a job with the key has
- * been called, or create the pool with a larger parked_max.
+ * -EAGAIN for a key means that one of its parked jobs must start or be dropped
+ * first. No call waits for that: keep the job and submit it again when fn or
+ * drop of a job with the key has been called, or create the pool with a larger
+ * parked_max.
+ *
  * Returns how many jobs were accepted, always the first ones of the array; 0 if
  * `count` is 0. It is less than `count` if the deadline passed, the pool was
  * closed, or the gate of the next job refuses it. If no job was accepted:
@@ -346,7 +349,8 @@ WEIR_API int weir_pool_set(struct weir_pool *pool,
  *
  * WEIR_CANCEL drops every job that does not run. Running jobs see
  * weir_stop_requested() return 1, and their functions of weir_on_stop() are
- * called. The call takes no longer than the longest of them.
+ * called. The call lasts until the last of them has returned, or until the
+ * deadline.
  *
  * If the call returns -EAGAIN or -ETIMEDOUT, closing continues; call again,
  * with either mode. Cancelling replaces draining, never the reverse. To close a

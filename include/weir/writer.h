@@ -31,8 +31,8 @@
  * STICKY ERRORS. After a failed write or sync nothing more is written, and
  * every later call, close included, returns that error; only stats and destroy
  * do not. After a failed write, a regular file that was opened by its path is
- * first cut back to the end of its last whole record. Records that were accepted and
- * will not be written are counted in stats.lost.
+ * first cut back to the end of its last whole record. Records that were
+ * accepted and will not be written are counted in stats.lost.
  *
  * TORN TAILS. A crash or a power cut can leave half a record at the end of a
  * file. With WEIR_RECOVER_LINES every record must be one line: it ends in a
@@ -97,7 +97,9 @@ struct weir_writer_options {
     int fd;              /* descriptor to append to, used only if `path` is
                             NULL. The caller owns it, closes it, and keeps it
                             open until the writer is closed. It is never locked
-                            nor cut back. 0 is standard input, not "none" */
+                            nor cut back. 0 is standard input, not "none": the
+                            writer of options without a path and fd appends to
+                            that */
     enum weir_sync sync;
     enum weir_recover recover; /* WEIR_RECOVER_LINES together with `fd` is
                                   -EINVAL */
@@ -159,7 +161,8 @@ WEIR_API int weir_writer_open(struct weir_writer **writer,
 
 /* Append one record, the concatenation of `count` pieces, at most 1,024, and
  * wait for room in the buffer. An empty record is accepted, and nothing is
- * written for it. The pieces are copied; the caller keeps them.
+ * written for it; with WEIR_RECOVER_LINES it is -EINVAL, since it is no line.
+ * The pieces are copied; the caller keeps them.
  * Returns:
  *   0           the record is accepted: it is in the buffer, not yet in the
  *               file
