@@ -123,7 +123,7 @@ report "every member, value and constant of a header is in its page" "$(
                 }' | grep -vE '^(WEIR_API|reserved.*)$' |
             while read -r name; do
                 grep -E '^\.B ' "$pages/weir_$concept.3" |
-                    grep -qE "[ *(\"]$name([;,)\"]|\$)" ||
+                    grep -qE "[ *(\"]$name([][;,)\"]|\$)" ||
                     echo "$header: $name"
             done
     done)"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * jobs.h - what the tests of deferred jobs share: functions that create
- * pools, gates and groups or end the program, and a job that records its
- * outcome. */
+ * jobs.h - what the tests of pools, deferred jobs and groups share:
+ * functions that create pools, gates and groups or end the program, and a job
+ * that records its outcome. */
 #ifndef WEIR_TESTS_JOBS_H
 #define WEIR_TESTS_JOBS_H
 

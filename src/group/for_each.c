@@ -502,7 +502,7 @@ static int make_accumulator(struct loop *l, struct part *p)
 /* The thread of a helper ends inside an element: stop the loop. */
 static void abandon_helper(struct weir_frame *frame)
 {
-    struct part *p = frame->job_data;
+    struct part *p = frame->owner_data;
 
     fail(p->loop, -ECANCELED);
     p->abandon(frame);
@@ -556,7 +556,7 @@ static int help(struct weir_context *cx, void *arg)
 
     p->abandon = frame->abandon;
     frame->abandon = abandon_helper;
-    frame->job_data = p;
+    frame->owner_data = p;
     p->pace = weir_atomic_load(&l->pace, weir_relaxed);
     status = make_accumulator(l, p);
     if (status != 0)
@@ -731,7 +731,7 @@ static void submit_helpers_late(struct loop *l, int64_t now)
 static bool frame_stopping(const struct weir_frame *frame)
 {
     const struct weir_frame *outer = frame - 1;
-    const struct part *p = frame->job_data;
+    const struct part *p = frame->owner_data;
 
     if (weir_atomic_load(&p->loop->status, weir_seq_cst) != 0)
         return true;
@@ -741,7 +741,7 @@ static bool frame_stopping(const struct weir_frame *frame)
 static int64_t frame_deadline(const struct weir_frame *frame)
 {
     const struct weir_frame *outer = frame - 1;
-    const struct part *p = frame->job_data;
+    const struct part *p = frame->owner_data;
 
     return p->loop->depth > 0 ? outer->deadline(outer) : WEIR_FOREVER;
 }
@@ -758,7 +758,7 @@ static void push_frame(struct loop *l)
 
     l->depth = cx->depth;
     cx->frames[cx->depth++] = (struct weir_frame){ .cx = cx,
-        .owner = l->outer_group, .job_data = &l->own, .attempt = 1,
+        .owner = l->outer_group, .owner_data = &l->own, .attempt = 1,
         .stopping = frame_stopping, .deadline = frame_deadline,
         .abandon = frame_abandon };
 }
@@ -1021,9 +1021,9 @@ static int element_job(struct weir_context *cx, void *arg)
         return -ECANCELED;
     status = make_accumulator(l, p);
     if (status == 0) {
-        frame->job_data = p;
+        frame->owner_data = p;
         status = l->each.fn(cx, l->each.user, arg);
-        frame->job_data = NULL;
+        frame->owner_data = NULL;
     }
     weir_atomic_store(&p->taken, false, weir_release);
     return status;
@@ -1156,6 +1156,6 @@ void *weir_accumulator(const struct weir_context *cx)
     const struct part *p = NULL;
 
     if (cx->depth > 0)
-        p = cx->frames[cx->depth - 1].job_data;
+        p = cx->frames[cx->depth - 1].owner_data;
     return p != NULL ? p->accumulator : NULL;
 }

@@ -39,7 +39,7 @@ static int make_memory(struct weir_group *g)
     g->bucket_mask = buckets - 1;
     /* The sum below does not overflow, even if size_t has 32 bits. */
     _Static_assert(sizeof(*g->members) + 2 * sizeof(*g->buckets) < 256,
-                   "a group with a window of 2^24 overflows");
+                   "2^24 members of that size overflow a 32-bit size_t");
     if (window == WINDOW_DEFAULT)
         g->buckets = weir_atomic_exchange(&g->pool->owner_memory, NULL,
                                           weir_seq_cst);

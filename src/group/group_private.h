@@ -157,9 +157,11 @@ enum weir_member_state {
     WEIR_MEMBER_DONE
 };
 
-/* A job of a group. A worker touches the first cache line, and the second,
- * which holds what it fills in of the result; the third is touched under the
- * lock. */
+/* A job of a group: on 64-bit systems exactly three cache lines (another field
+ * costs each member a fourth, see make_memory() and MEMORY in weir/group.h). A
+ * worker touches the first line, and the second with what it fills in of the
+ * result. The third begins inside `result`, at its reserved members; except for
+ * reruns it is touched under the lock only. */
 struct weir_member {
     WEIR_CACHE_ALIGNED
     WEIR_ATOMIC(uint64_t) claim; /* (a) generation * 4 + the state */

@@ -222,7 +222,7 @@ static int run_claimed(struct weir_context *cx, struct weir_member *member,
     frame->deferred = origin.deferred;
     frame->permits_held = origin.permits_held;
     frame->released = 0;
-    frame->job_data = NULL;
+    frame->owner_data = NULL;
     frame->stopping = frame_stopping;
     frame->deadline = frame_deadline;
     frame->abandon = frame_abandon;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * context.c - what a running job may call: its own data, sleep, declarations
- * that it blocks, and being notified of a stop.
+ * context.c - what a running job may call: questions about itself (tag,
+ * attempt, worker), sleep, declarations that it blocks, and being notified of
+ * a stop.
  *
  * A job sleeps without its permits, and has them again when weir_sleep()
  * returns: so a sleep can last longer than asked for, if the permits are taken.

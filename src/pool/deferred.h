@@ -53,11 +53,13 @@
 
 #include <weir/pool.h>
 
-/* What a cell of the ring holds: the first members of a job. */
+/* What a cell of the ring holds, plain job or not: the first members of struct
+ * weir_job, copied as bytes (submit.c asserts that they agree). Members after
+ * them reach deferred jobs only. */
 struct weir_call {
     weir_fn *fn;
     void *arg;
-    uint64_t tag;
+    uint64_t tag; /* of a reference: the generation of its member */
     void (*drop)(void *arg, int reason);
     const char *name;
 };

@@ -11,7 +11,7 @@ static int jobs_of(const struct weir_context *cx)
     int jobs = 0;
 
     for (; cx != NULL; cx = cx->outer)
-        jobs += cx->depth + cx->bare;
+        jobs += cx->depth + cx->in_plain;
     return jobs;
 }
 

@@ -15,7 +15,8 @@
  *   grow.c            how many threads work; threads that are missing
  *   deferred.c        deferred jobs: made, taken, run, ended
  *   deferred_queue.c  the lists and the heap in which deferred jobs wait
- *   context.c         what a running job may call: data, sleep, stop requests
+ *   context.c         what a running job may call: questions about itself,
+ *                     sleep, stop requests
  *   events.c          reports to on_event
  *   close.c           waiting until the pool is idle, closing it
  *   pool.c            options, creation, change, statistics
@@ -120,7 +121,7 @@
  *     ring keeps from being idle any more; and the counters `inlined`,
  *     `failed_elsewhere` and `dropped_elsewhere` for jobs whose outcome is not
  *     counted where their reference is.
- *   - pending_owner, reruns and job_data below: places for an owner's data.
+ *   - pending_owner, reruns and owner_data below: places for an owner's data.
  */
 #ifndef WEIR_POOL_PRIVATE_H
 #define WEIR_POOL_PRIVATE_H
@@ -200,8 +201,9 @@ struct weir_frame {
     int64_t (*deadline)(const struct weir_frame *frame);
     /* (w) The job ends its thread: account for the end of the job. */
     void (*abandon)(struct weir_frame *frame);
-    void *job_data;                 /* (w) set by the job's function for jobs
-                                       that it calls itself; NULL: nothing */
+    void *owner_data;               /* (w) what the owner keeps for jobs that
+                                       the function of this one calls itself,
+                                       such as the elements of a loop; NULL */
     struct weir_listener listener;
 };
 
@@ -239,7 +241,11 @@ struct weir_context {
     struct weir_frame *frames;      /* (c) depth_max + 1 of them */
     int depth_max;                  /* (c) */
     int depth;                      /* (w) frames in use */
-    uint64_t tag;                   /* (w) of the job that runs */
+    /* (w) The tag of the job that runs. It is set where a job's function is
+     * called: run_call(), run_job() of deferred.c, and the owner's. It is saved
+     * and restored around a job that runs inside another one. What else a job
+     * is to know about itself goes the same way. */
+    uint64_t tag;
     int64_t retry_ns;               /* (w) what weir_retry_in() was given; -1:
                                        it was not called */
     /* (w) Set for the function of a deferred job that has an owner, which
@@ -281,7 +287,7 @@ struct weir_context {
     bool released;                  /* (w) it has released that permit while
                                        its job sleeps */
     bool permit;                    /* (w) for the pool's gate */
-    bool in_job;                    /* (w) it runs a call from the ring */
+    bool in_call;                    /* (w) it runs a call from the ring */
     bool has_old;                   /* (w) `old` must be joined first */
     bool is_leaving;                /* (w) its thread ends, and is not counted
                                        in pool->threads any more */
@@ -302,7 +308,7 @@ struct weir_context {
     int64_t seen_cpu_ns;            /* (v) */
     int stalled_ticks;              /* (v) */
     struct weir_listener listener;  /* of a plain job */
-    bool bare;                      /* (w) it runs a plain job, which has no
+    bool in_plain;                      /* (w) it runs a plain job, which has no
                                        frame */
     struct weir_event event;        /* (w) the innermost job, for on_event */
     struct weir_event bare_event;   /* (w) the plain job */

@@ -231,11 +231,11 @@ static int run_call(struct weir_context *w, const struct weir_call *call)
     int status;
 
     weir_count_one(&w->began);
-    w->in_job = true;
-    w->bare = call->name != weir_proxy_name;
+    w->in_call = true;
+    w->in_plain = call->name != weir_proxy_name;
     w->tag = call->tag;
     w->retry_ns = -1;
-    if (w->pool->on_event != NULL && w->bare) {
+    if (w->pool->on_event != NULL && w->in_plain) {
         traced = true;
         w->bare_event = event_of(call);
         weir_event_began(w, w->bare_event);
@@ -249,8 +249,8 @@ static int run_call(struct weir_context *w, const struct weir_call *call)
     if (traced)
         weir_event_ended(w, status == WEIR_RERUN ? WEIR_JOB_RERUN
                                                  : WEIR_JOB_ENDED, status);
-    w->bare = false;
-    w->in_job = false;
+    w->in_plain = false;
+    w->in_call = false;
     if (status == WEIR_RERUN)
         defer_rerun(w, call);
     else if (status != 0)

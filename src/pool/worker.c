@@ -404,7 +404,7 @@ static void run_thread(void *arg)
 static void replace_thread(void *arg)
 {
     struct weir_context *w = arg;
-    bool bare;
+    bool in_plain;
 
     if (weir_worker_is_forked(w))
         weir_sys_end_process(1);
@@ -419,12 +419,12 @@ static void replace_thread(void *arg)
     /* Before the job counts as ended: after that the application may free what
      * the listener uses. */
     weir_listener_end(&w->listener);
-    bare = w->bare;
-    w->bare = false;
-    if (bare && w->pool->on_event != NULL)
+    in_plain = w->in_plain;
+    w->in_plain = false;
+    if (in_plain && w->pool->on_event != NULL)
         weir_event_abandoned(w, w->bare_event, true);
-    if (w->in_job) {
-        w->in_job = false;
+    if (w->in_call) {
+        w->in_call = false;
         weir_count_one(&w->failed);
         weir_count_one(&w->ended);
     }
