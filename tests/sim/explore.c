@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * explore.c - one run of a scenario in the simulator, and what scenario.h
- * promises there. */
+ * explore.c - one run of a scenario in the simulator, and the functions of
+ * scenario.h for it. */
 #include "explore.h"
 
 #include <signal.h>
@@ -27,7 +27,7 @@ int64_t explore_clock(void)
 void go(void (*fn)(void *), void *arg)
 {
     struct weir_sys_thread *thread = &started[started_count++];
-    int id = weir_sim_spawn(fn, arg, "of the scenario");
+    int id = weir_sim_spawn(fn, arg, "scenario");
 
     thread->id = id;
 }
@@ -73,7 +73,7 @@ void broken(const char *file, int line, const char *text)
     weir_sim_fail(WEIR_SIM_VIOLATED, "%s:%d: %s", file, line, text);
 }
 
-/* ---- showing steps ---- */
+/* ---- printing steps ---- */
 
 static void show_step(int id, enum weir_sim_op op, const void *object,
                       const char *at)
@@ -117,7 +117,7 @@ static void on_crash(int number)
     weir_sim_fail(WEIR_SIM_CRASHED, "signal %d", number);
 }
 
-/* A crash in a run is a verdict like others. */
+/* Turn a crash during a run into a verdict. */
 static void catch_crashes(void)
 {
     static char stack[64 << 10];

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT
- * main.c - the explorer's command line.
+ * main.c - the command line of the explorer.
  *
- *   sim                        quick: every scenario, about a minute
- *   sim --full                 12 million random runs and more, and the
- *                              search to two preemptions, of the large
- *                              scenarios to one, of the vast ones to none
- *   sim --brief                under a sanitizer: a few runs of everything
- *   sim --list
- *   sim --scenario NAME        this one only (also with what follows)
- *   sim --strategy NAME        random, pct, starve, search, or all
- *   sim --seed N               of the first run; the next has N + 1
- *   sim --runs N               of each random strategy and scenario
- *   sim --preemptions N        of the search; as the scenario says
- *   sim --search-runs N        give up a search after so many
- *   sim --after                let others on after writes too; random runs
- *                              do in every second run by themselves
- *   sim --replay SCHEDULE      show one schedule, step by step
+ *   sim                    explore every scenario, for about a minute
+ *   sim --full             more than 12 million random runs, and a search with
+ *                          two preemptions, one for large scenarios, and none
+ *                          for vast ones
+ *   sim --brief            a few runs of everything, for sanitizers
+ *   sim --list             list the scenarios
+ *   sim --scenario NAME    explore one scenario; the other options apply to it
+ *   sim --strategy NAME    random, pct, starve, search, or all
+ *   sim --seed N           the seed of the first run; the next one has N + 1
+ *   sim --runs N           runs per random strategy and scenario
+ *   sim --preemptions N    the bound of the search instead of the scenario's
+ *   sim --search-runs N    end a search after N runs
+ *   sim --after            let threads switch after writes too, as every second
+ *                          random run does without it
+ *   sim --replay SCHEDULE  print one schedule step by step
  *
- * Prints TAP. A failure prints how to see it again. */
+ * Prints TAP, and for a failure the command that repeats it. */
 #include "explore.h"
 
 #include <stdio.h>
@@ -45,10 +45,10 @@ static const struct strategy *const strategies[] = {
 enum { STRATEGIES = sizeof(strategies) / sizeof(strategies[0]) };
 
 static int cases, failures;
-static uint64_t all_runs, searched, drawn[STRATEGIES];
+static uint64_t all_runs, searched, random_runs[STRATEGIES];
 static int64_t all_ns, search_ns;
 
-static void say(bool good, const struct scenario *s, const char *what)
+static void print_result(bool good, const struct scenario *s, const char *what)
 {
     failures += good == (s->known != NULL);
     printf("%sok %d - %s: %s%s%s\n", good ? "" : "not ", ++cases, s->name,
@@ -71,19 +71,19 @@ static void print_tally(const struct tally *t, int64_t ns)
            (unsigned long long)t->timeouts, (unsigned long long)t->faults);
 }
 
-/* Whether the runs came everywhere the scenario is about. */
-static bool came_everywhere(const struct scenario *s, const struct tally *t)
+/* Return whether the runs have covered what the scenario is about. */
+static bool covers(const struct scenario *s, const struct tally *t)
 {
     bool slept = s->locks_only ? t->contended > 0
                                : t->sleeps > 0 && t->wakes > 0;
     bool good = slept && t->threads >= 3;
 
     if (!good)
-        printf("# nobody slept, or nobody was woken, or there were but %d "
+        printf("# no thread slept, no thread was woken, or there were only %d "
                "threads\n", t->threads);
     for (int i = 0; i < 8 && s->marks[i] != NULL; i++)
         if (t->marks[i] == 0) {
-            printf("# no run has %s\n", s->marks[i]);
+            printf("# no run reached \"%s\"\n", s->marks[i]);
             good = false;
         }
     return good;
@@ -114,14 +114,14 @@ static void run_search(const struct scenario *s)
                  (unsigned long long)tally.runs);
         report(s, options.after, what);
     } else if (!complete) {
-        printf("# not all of them: there are more\n");
+        printf("# the search is incomplete: there are more schedules\n");
     }
-    snprintf(what, sizeof(what), "every schedule of at most %d preemptions",
-             preemptions);
-    /* With fewer preemptions than it is made for it may not get there. */
-    say(!failed && complete &&
-            (preemptions < s->preemptions || came_everywhere(s, &tally)),
-        s, what);
+    snprintf(what, sizeof(what),
+             "every schedule of at most %d preemptions passes", preemptions);
+    /* With fewer preemptions than intended, the marks may not be reached. */
+    print_result(!failed && complete &&
+                     (preemptions < s->preemptions || covers(s, &tally)),
+                 s, what);
 }
 
 static bool run_random(const struct scenario *s, const struct strategy *by,
@@ -147,8 +147,8 @@ static bool run_random(const struct scenario *s, const struct strategy *by,
     return true;
 }
 
-/* Whether a strategy finds what is wrong with a program, and the schedule it
- * leaves shows the same again. */
+/* Return whether a strategy finds the bug of a wrong program, and the recorded
+ * schedule repeats it. */
 static bool finds(const struct scenario *s, const struct strategy *by)
 {
     static unsigned char decisions[WEIR_SIM_DECISIONS_MAX];
@@ -184,9 +184,9 @@ static void run_wrong(const struct scenario *s)
     explore_faults_max = 1;
     search(s, 2, true, UINT64_MAX, 60, &tally, &failed);
     good = failed && (int)weir_sim.verdict == s->expected && good;
-    snprintf(what, sizeof(what), "all strategies find this %s",
+    snprintf(what, sizeof(what), "all strategies find the %s",
              verdict_name((enum weir_sim_verdict)s->expected));
-    say(good, s, what);
+    print_result(good, s, what);
 }
 
 static void run_scenario(const struct scenario *s)
@@ -199,22 +199,22 @@ static void run_scenario(const struct scenario *s)
     if (all || strcmp(options.strategy, "search") == 0)
         run_search(s);
     if (all && s->known != NULL)
-        return; /* what the search finds, random runs may miss */
+        return; /* random runs may miss what the search finds */
     start = explore_clock();
     for (int i = 0; i < STRATEGIES && good; i++)
         if (all || strcmp(options.strategy, strategies[i]->name) == 0) {
             uint64_t before = tally.runs;
 
             good = run_random(s, strategies[i], &tally);
-            drawn[i] += tally.runs - before;
+            random_runs[i] += tally.runs - before;
             any = true;
         }
     if (!any)
         return;
     print_tally(&tally, explore_clock() - start);
-    /* How runs go in which little happens depends on their number. */
-    say(good && (tally.runs < 1000 || came_everywhere(s, &tally)), s,
-        "random schedules");
+    /* A few runs need not reach everything. */
+    print_result(good && (tally.runs < 1000 || covers(s, &tally)), s,
+                 "random schedules pass");
 }
 
 static int run_replay(const struct scenario *s)
@@ -225,13 +225,13 @@ static int run_replay(const struct scenario *s)
     enum weir_sim_verdict verdict;
 
     if (count < 0) {
-        fprintf(stderr, "sim: this is no schedule: %s\n", options.replay);
+        fprintf(stderr, "sim: not a schedule: %s\n", options.replay);
         return 2;
     }
     explore_faults_max = 1000;
     verdict = show(s, options.after, decisions, count);
     if (!replay_fitted())
-        printf("# the schedule does not fit this scenario as it is now\n");
+        printf("# the schedule does not match this scenario any more\n");
     return verdict != WEIR_SIM_PASSED;
 }
 
@@ -277,21 +277,22 @@ static void parse(int argc, char **argv)
         } else if (strcmp(name, "--list") == 0) {
             options.list = true;
         } else {
-            fprintf(stderr, "sim: what is %s? See the top of main.c\n", name);
+            fprintf(stderr, "sim: unknown option %s; see the head of main.c\n",
+                    name);
             exit(2);
         }
     }
 }
 
-/* For tests/full.sh. What failed counts once. */
+/* Print the totals for tests/full.sh. Failures count only in the first line. */
 static void print_totals(void)
 {
-    printf("# tally: simulator | every schedule of so many preemptions | "
+    printf("# tally: simulator | every schedule of bounded preemptions | "
            "%llu | %d | %.0f\n", (unsigned long long)searched, failures,
            (double)search_ns / 1e9);
     for (int i = 0; i < STRATEGIES; i++)
         printf("# tally: simulator | schedules, %s | %llu | 0 | %.0f\n",
-               strategies[i]->name, (unsigned long long)drawn[i],
+               strategies[i]->name, (unsigned long long)random_runs[i],
                (double)(all_ns - search_ns) / 1e9 / (double)STRATEGIES);
 }
 
@@ -319,7 +320,7 @@ int main(int argc, char **argv)
                 run_scenario(s);
         }
     if (!found) {
-        fprintf(stderr, "sim: there is no such scenario\n");
+        fprintf(stderr, "sim: no such scenario\n");
         return 2;
     }
     if (options.list)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * report.c - schedules as text, following them, and telling of failures. */
+ * report.c - printing, replaying and shortening schedules, and reporting
+ * failures. */
 #include "explore.h"
 
 #include <stdio.h>
@@ -9,8 +10,8 @@
 const char *verdict_name(enum weir_sim_verdict verdict)
 {
     static const char *const names[] = {
-        "good", "pruned", "deadlock", "live-lock", "leak",
-        "use after destroy", "broken promise", "abort", "crash"
+        "passed", "pruned", "deadlock", "livelock", "leak",
+        "use after destroy", "failed check", "abort", "crash"
     };
 
     return names[verdict];
@@ -64,7 +65,7 @@ int schedule_parse(const char *text, unsigned char *decisions, int max)
     return count;
 }
 
-/* ---- following a schedule ---- */
+/* ---- replaying a schedule ---- */
 
 static const unsigned char *followed;
 static int follow_count, follow_at;
@@ -133,7 +134,8 @@ int shorten(const struct scenario *scenario, bool after,
     int runs = 0;
     bool better = true;
 
-    /* Leave out one stretch, or let the one before it go on instead. */
+    /* Try to remove each stretch of equal decisions, or to replace it by the
+     * decision before it. */
     while (better && runs < 20000) {
         better = false;
         for (int i = 0, n; i < count && runs < 20000; i += n) {
@@ -169,7 +171,7 @@ int shorten(const struct scenario *scenario, bool after,
     return count;
 }
 
-/* ---- telling ---- */
+/* ---- reporting ---- */
 
 enum weir_sim_verdict show(const struct scenario *scenario, bool after,
                            const unsigned char *decisions, int count)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * scenario_broken.c - programs that are wrong, one for each verdict: that the
- * simulator finds what it promises to find. Not run on real threads. */
+ * scenario_broken.c - wrong programs, at least one for each verdict, whose bugs
+ * the simulator must find. */
 #include "scenario.h"
 
 static struct {
@@ -27,7 +27,7 @@ static void end(void)
     weir_sys_sem_destroy(&s.sem);
 }
 
-/* ---- deadlock: looks, then announces itself ---- */
+/* ---- deadlock: the waiter checks before it announces itself ---- */
 
 static void wait_unless_made(void *arg)
 {
@@ -67,7 +67,7 @@ static void lock_order(void)
     end();
 }
 
-/* ---- live-lock: nobody sets it ---- */
+/* ---- livelock: no thread sets the number ---- */
 
 static void spin(void *arg)
 {
@@ -76,7 +76,7 @@ static void spin(void *arg)
         weir_sys_yield();
 }
 
-static void spin_for_ever(void)
+static void spin_forever(void)
 {
     make();
     go(spin, NULL);
@@ -125,7 +125,7 @@ static void destroyed_early(void)
     go(post_it, NULL);
     while (weir_atomic_load(&s.number, weir_seq_cst) == 0)
         weir_sys_yield();
-    weir_sys_sem_destroy(&s.sem); /* the post may be on its way */
+    weir_sys_sem_destroy(&s.sem); /* the post may not have happened yet */
     join_all();
     weir_sys_mutex_destroy(&s.lock[1]);
     weir_sys_mutex_destroy(&s.lock[0]);
@@ -155,7 +155,7 @@ static void write_memory(void *arg)
 
     (void)arg;
     weir_atomic_store(&s.number, 1, weir_seq_cst);
-    *memory = 1; /* found only where others may come between the two */
+    *memory = 1; /* found only if threads may switch after the store */
 }
 
 static void freed_under_a_write(void)
@@ -169,7 +169,7 @@ static void freed_under_a_write(void)
     end();
 }
 
-/* ---- broken promises ---- */
+/* ---- failed checks ---- */
 
 static void add_one(void *arg)
 {
@@ -222,7 +222,7 @@ static void fail_weakly(void)
 static void too_late(void *arg)
 {
     (void)arg;
-    /* Time may pass before the post, though it is on its way. */
+    /* The deadline may pass before the post happens. */
     MUST(weir_sys_sem_wait(&s.sem, weir_after(WEIR_S)) == 0);
 }
 
@@ -255,9 +255,9 @@ static void set_pointer(void *arg)
 static void follow_too_early(void)
 {
     make();
-    s.memory = (WEIR_ATOMIC(int) *)(uintptr_t)64; /* nobody has that page */
+    s.memory = (WEIR_ATOMIC(int) *)(uintptr_t)64; /* nothing is mapped there */
     go(set_pointer, NULL);
-    (void)weir_atomic_load(&s.number, weir_seq_cst); /* and did not wait */
+    (void)weir_atomic_load(&s.number, weir_seq_cst); /* ignores the value */
     s.plain += *(volatile int *)s.memory;
     end();
 }
@@ -267,7 +267,7 @@ const struct scenario broken_scenarios[] = {
       .expected = WEIR_SIM_DEADLOCK },
     { .name = "broken-lock-order", .run = lock_order,
       .expected = WEIR_SIM_DEADLOCK },
-    { .name = "broken-spin-for-ever", .run = spin_for_ever,
+    { .name = "broken-spin-forever", .run = spin_forever,
       .expected = WEIR_SIM_LIVELOCK },
     { .name = "broken-leak-memory", .run = leak_memory,
       .expected = WEIR_SIM_LEAK },

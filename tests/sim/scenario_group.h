@@ -29,7 +29,7 @@ void group_make(const struct weir_pool_options *pool,
 void group_end(void);
 
 int group_run_job(struct weir_context *cx, void *arg);
-/* The same; checks that no other job of this function runs meanwhile. */
+/* The same, and check that no other job of this function runs meanwhile. */
 int group_run_alone(struct weir_context *cx, void *arg);
 
 /* Submit a job to the group, with a `drop` that counts. */

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT
- * search.c - every schedule of at most so many preemptions.
+ * search.c - the search: every schedule with a bounded number of preemptions.
  *
- * Depth first and without kept states: each run follows the decisions of the
- * run before up to the last one that has an alternative left, and takes
- * that. After that nobody is preempted. A preemption is to let another
- * thread on, or time pass, while the one that runs could go on, be it that it
- * yields; letting somebody on when it cannot is free.
+ * The search is depth-first and keeps no states to return to. Each run repeats
+ * the decisions of the previous one up to the last that has an untried
+ * alternative, takes that alternative, and goes on without preemptions. A
+ * preemption switches to another thread, or advances time, while the running
+ * thread could continue; this includes a thread that yields. Any other switch
+ * does not count.
  *
- * Runs that can only repeat what was seen are left: at each decision the
- * state's hash is looked up together with who runs. Equal hashes mean that
- * every thread has done the same operations and seen the same earlier ones,
- * so what follows is the same, as long as the code has no data race, and
- * but for the chance that two of a few million 64-bit hashes are equal.
+ * A run is pruned when it can only repeat what an earlier run did: at each
+ * decision the hash of the state is looked up together with the running thread.
+ * Equal hashes mean that every thread has done the same operations and seen the
+ * same earlier ones, so the rest of the run is the same. This assumes that the
+ * code has no data race and that no two of a few million 64-bit hashes collide.
  */
 #include "explore.h"
 
@@ -20,21 +21,21 @@
 #include <string.h>
 
 struct node {
-    uint32_t left; /* alternatives not yet taken */
+    uint32_t left; /* alternatives not yet tried */
     uint8_t chosen;
     uint8_t stays;
-    uint8_t spent; /* preemptions before it */
-    bool choice;   /* of choose(), not of pick() */
+    uint8_t used;  /* preemptions before it */
+    bool choice;   /* made by choose(), not by pick() */
 };
 
 static struct node *nodes;
 static int depth;  /* decisions of this run so far */
-static int prefix; /* of these, those of the run before */
-static int spent, bound;
+static int prefix; /* how many of them repeat the previous run */
+static int used, bound; /* preemptions */
 
-/* ---- states that were seen ---- */
+/* ---- the hashes of earlier states ---- */
 
-static uint64_t *seen; /* hash with the preemptions spent in the low bits */
+static uint64_t *seen; /* a hash; its low bits: preemptions used */
 static size_t seen_size, seen_count;
 
 static void grow(void)
@@ -60,7 +61,8 @@ static void grow(void)
     free(old);
 }
 
-/* Whether a state was seen with no more preemptions spent; notes it. */
+/* Return whether a state was seen before, with at most as many preemptions
+ * used. If not, remember it. */
 static bool was_seen(uint64_t hash, int preemptions)
 {
     uint64_t key = (hash & ~UINT64_C(7)) | 8;
@@ -87,11 +89,11 @@ static int take_node(uint32_t options, int first, int stays, bool choice)
         node->left = options & ~WEIR_SIM_BIT(first);
         node->chosen = (uint8_t)first;
         node->stays = (uint8_t)stays;
-        node->spent = (uint8_t)spent;
+        node->used = (uint8_t)used;
         node->choice = choice;
     }
     depth++;
-    spent += !choice && stays != WEIR_SIM_NO_ID && node->chosen != stays;
+    used += !choice && stays != WEIR_SIM_NO_ID && node->chosen != stays;
     return node->chosen;
 }
 
@@ -103,12 +105,12 @@ static int pick(uint32_t candidates, int stays)
         uint64_t hash = weir_sim_state_hash();
 
         if (was_seen((hash ^ (uint64_t)stays) * UINT64_C(0x9e3779b97f4a7c15),
-                     spent))
+                     used))
             weir_sim_fail(WEIR_SIM_PRUNED, "seen before");
     }
     if (stays == WEIR_SIM_NO_ID)
         first = __builtin_ctz(candidates);
-    else if (spent == bound)
+    else if (used == bound)
         candidates = WEIR_SIM_BIT(stays);
     return take_node(candidates, first, stays, false);
 }
@@ -123,7 +125,7 @@ static int choose(enum weir_sim_fault fault, int n)
 
 static const struct weir_sim_driver driver = { pick, choose };
 
-/* Make the next run's prefix. Returns false: there is none. */
+/* Set the prefix of the next run. Returns false if there is no next run. */
 static bool backtrack(void)
 {
     while (depth > 0 && nodes[depth - 1].left == 0)
@@ -154,7 +156,7 @@ bool search(const struct scenario *scenario, int preemptions, bool after,
     do {
         enum weir_sim_verdict verdict;
 
-        depth = spent = 0;
+        depth = used = 0;
         verdict = explore_run(scenario, &driver, after, true, false);
         tally_run(tally);
         if (verdict != WEIR_SIM_PASSED && verdict != WEIR_SIM_PRUNED) {

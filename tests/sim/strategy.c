@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * strategy.c - random ways to say who goes on. */
+ * strategy.c - the random strategies. */
 #include "explore.h"
 
 static uint64_t dice;
-static int odds;       /* one in so many steps lets another thread on */
-static int fault_odds; /* one in so many calls that may fail does */
+static int odds;       /* one in `odds` steps may switch threads */
+static int fault_odds; /* one in `fault_odds` calls that may fail fails */
 
 /* splitmix64 of Steele, Lea and Flood, 2014 */
 uint64_t explore_roll(uint64_t *state)
@@ -37,8 +37,8 @@ static int choose(enum weir_sim_fault fault, int n)
     return below((uint32_t)fault_odds) == 0;
 }
 
-/* One of a set, each with the same chance; the clock seldom, as long as
- * somebody else can go on. */
+/* Pick each thread of a set with the same probability. Pick the clock with a
+ * probability of 1/8 only, unless no thread can continue. */
 static int any(uint32_t set)
 {
     uint32_t clock = WEIR_SIM_BIT(WEIR_SIM_TIME_ID);
@@ -75,7 +75,7 @@ static int changes, change_at[4], decided;
 
 static void begin_pct(uint64_t seed)
 {
-    /* The run before this one says how long this one may be. */
+    /* The length of the previous run is the estimate for this one. */
     uint32_t length = weir_sim.decided > 8 ? (uint32_t)weir_sim.decided : 64;
 
     begin(seed);

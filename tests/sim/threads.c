@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * threads.c - the same scenarios on real threads and the real system, mostly
- * for thread sanitizer: it sees what the orders of the atomics leave open,
- * which the simulator does not explore.
+ * threads.c - the scenarios on real threads, mostly for thread sanitizer, which
+ * checks the memory orders that the simulator does not explore.
  *
  *   sim-threads [--ms N] [--scenario NAME]
  *
- * Each scenario is run over and over for N milliseconds. Threads start after
- * short random delays, since they live but for microseconds. Prints TAP. */
+ * Each scenario runs again and again for N milliseconds. Threads start after
+ * short random delays, because they live for only microseconds. Prints TAP. */
 #include "scenario.h"
 
 #include <pthread.h>
@@ -16,7 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define STUCK_S 60 /* no scenario may take that long */
+#define STUCK_S 60 /* a scenario that takes this long is stuck */
 #define THREADS_MAX 12
 
 static const struct scenario *const all_scenarios[] = {
@@ -80,12 +79,12 @@ void join_all(void)
 
 void reached(const char *mark)
 {
-    (void)mark; /* how often is the machine's choice */
+    (void)mark; /* real schedules need not reach every mark */
 }
 
 void may_fail(bool may)
 {
-    (void)may; /* nothing is made to */
+    (void)may; /* no faults are injected */
 }
 
 void end_thread(void)

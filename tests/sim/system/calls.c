@@ -1,12 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * calls.c - the simulated mutexes, semaphores, threads and memory.
- *
- * Owns: the arena. A run never gets the same bytes twice: what is freed is
- *   filled with POISON and watched until the run ends.
- * Not guaranteed: that reading freed memory other than by the seam is seen;
- *   what it finds there is poison, and following a pointer made of that is a
- *   crash.
- */
+ * calls.c - the simulated mutexes, semaphores, threads, clock and memory. */
 #include "system/world.h"
 
 #include <stdio.h>
@@ -15,9 +8,9 @@
 #define MUTEX_ALIVE UINT32_C(0x6d757478)
 #define SEM_ALIVE UINT32_C(0x73656d61)
 #define DESTROYED UINT32_C(0xdeaddead)
-#define NOBODY (-1)
+#define NO_OWNER (-1)
 
-/* ---- objects that are destroyed ---- */
+/* ---- detecting misuse ---- */
 
 static void check_magic(uint32_t magic, uint32_t want, const char *what,
                         const char *at)
@@ -26,7 +19,7 @@ static void check_magic(uint32_t magic, uint32_t want, const char *what,
         return;
     weir_sim_fail(WEIR_SIM_USE_AFTER_FREE, "%s: a %s is used %s", at, what,
                   magic == DESTROYED ? "after it was destroyed"
-                                     : "that is none, or not any more");
+                                     : "but is not initialized");
 }
 
 void weir_sys_abort(const char *file, int line, const char *text)
@@ -34,7 +27,8 @@ void weir_sys_abort(const char *file, int line, const char *text)
     weir_sim_fail(WEIR_SIM_ABORTED, "%s:%d: %s", file, line, text);
 }
 
-/* No simulated process forks. */
+/* The library calls this only in a forked child, and no simulated process
+ * forks. */
 void weir_sys_end_process(int status)
 {
     weir_sim_fail(WEIR_SIM_ABORTED, "the process was ended with status %d",
@@ -49,7 +43,7 @@ int weir_sim_mutex_init(struct weir_sys_mutex *m, const char *at)
     if (weir_sim_fault(WEIR_SIM_NO_MEMORY))
         return -ENOMEM;
     m->magic = MUTEX_ALIVE;
-    m->owner = NOBODY;
+    m->owner = NO_OWNER;
     weir_sim.objects++;
     weir_sim_wrote(m, 0);
     return 0;
@@ -59,7 +53,7 @@ void weir_sim_mutex_destroy(struct weir_sys_mutex *m, const char *at)
 {
     weir_sim_step(WEIR_SIM_FREE, m, at);
     check_magic(m->magic, MUTEX_ALIVE, "mutex", at);
-    if (m->owner != NOBODY)
+    if (m->owner != NO_OWNER)
         weir_sim_fail(WEIR_SIM_USE_AFTER_FREE,
                       "%s: a mutex is destroyed while it is held", at);
     m->magic = DESTROYED;
@@ -73,12 +67,12 @@ void weir_sim_lock(struct weir_sys_mutex *m, const char *at)
     check_magic(m->magic, MUTEX_ALIVE, "mutex", at);
     if (m->owner == weir_sim.current)
         weir_sim_fail(WEIR_SIM_ABORTED,
-                      "%s: a thread locks what it has locked", at);
-    if (!weir_sim.running && m->owner != NOBODY)
+                      "%s: a thread locks a mutex that it holds", at);
+    if (!weir_sim.running && m->owner != NO_OWNER)
         weir_sim_fail(WEIR_SIM_ABORTED, "%s: a check would have to wait",
                       at);
-    weir_sim.counts.contended += m->owner != NOBODY;
-    while (m->owner != NOBODY) {
+    weir_sim.counts.contended += m->owner != NO_OWNER;
+    while (m->owner != NO_OWNER) {
         weir_sim_block(m, INT64_MAX);
         weir_sim_memory_check(m);
         check_magic(m->magic, MUTEX_ALIVE, "mutex", at);
@@ -91,8 +85,8 @@ int weir_sim_lock_in_creator(struct weir_sys_mutex *m, int64_t pid,
                              const char *at)
 {
     (void)pid;
-    /* To a check, which cannot wait, the call says so instead. */
-    if (!weir_sim.running && m->owner != NOBODY)
+    /* A check cannot wait, so the call fails instead. */
+    if (!weir_sim.running && m->owner != NO_OWNER)
         return -EBUSY;
     weir_sim_lock(m, at);
     return 0;
@@ -104,15 +98,15 @@ void weir_sim_unlock(struct weir_sys_mutex *m, const char *at)
     check_magic(m->magic, MUTEX_ALIVE, "mutex", at);
     if (m->owner != weir_sim.current)
         weir_sim_fail(WEIR_SIM_ABORTED,
-                      "%s: a thread unlocks what it has not locked", at);
-    m->owner = NOBODY;
+                      "%s: a thread unlocks a mutex that it does not hold", at);
+    m->owner = NO_OWNER;
     weir_sim_wake(m);
     weir_sim_wrote(m, 0);
 }
 
 bool weir_sim_is_free(const struct weir_sys_mutex *m)
 {
-    return m->owner == NOBODY;
+    return m->owner == NO_OWNER;
 }
 
 /* ---- semaphores ---- */
@@ -137,8 +131,8 @@ void weir_sim_sem_destroy(struct weir_sys_sem *s, const char *at)
         if (weir_sim.threads[i].state == WEIR_SIM_BLOCKED &&
             weir_sim.threads[i].object == s)
             weir_sim_fail(WEIR_SIM_USE_AFTER_FREE,
-                          "%s: a semaphore is destroyed under thread %c", at,
-                          'a' + i);
+                          "%s: a semaphore is destroyed while thread %c waits",
+                          at, 'a' + i);
     s->magic = DESTROYED;
     weir_sim.objects--;
     weir_sim_wrote(s, 0);
@@ -242,22 +236,22 @@ void weir_sys_run_with_exit_handler(void (*body)(void *), void (*fn)(void *),
                                     void *arg)
 {
     struct weir_sim_thread *t = &weir_sim.threads[weir_sim.current];
-    struct weir_sim_exit_handler guard = { fn, arg, t->guards };
+    struct weir_sim_exit_handler handler = { fn, arg, t->exit_handlers };
 
-    t->guards = &guard;
+    t->exit_handlers = &handler;
     body(arg);
-    t->guards = guard.outer;
+    t->exit_handlers = handler.outer;
 }
 
 void weir_sim_exit_thread(void)
 {
     struct weir_sim_thread *t = &weir_sim.threads[weir_sim.current];
 
-    while (t->guards != NULL) {
-        struct weir_sim_exit_handler *guard = t->guards;
+    while (t->exit_handlers != NULL) {
+        struct weir_sim_exit_handler *handler = t->exit_handlers;
 
-        t->guards = guard->outer;
-        guard->fn(guard->arg);
+        t->exit_handlers = handler->outer;
+        handler->fn(handler->arg);
     }
     weir_sim_end_thread();
 }
@@ -292,19 +286,19 @@ void weir_sys_fork_guard_destroy(struct weir_sys_fork_guard *fork_guard)
 
 int weir_sys_random(void *buffer, size_t bytes)
 {
-    memset(buffer, 4, bytes); /* chosen by fair dice roll */
+    memset(buffer, 4, bytes); /* constant, so that runs repeat */
     return 0;
 }
 
 /* ---- memory ---- */
 
 #define ARENA_BYTES ((size_t)1 << 20)
-#define GRAIN 16 /* the least distance of two blocks */
+#define GRAIN 16 /* blocks start at multiples of it */
 #define BLOCKS 1024
 #define POISON 0xdb
 
 static _Alignas(WEIR_CACHE_LINE) unsigned char arena[ARENA_BYTES];
-static unsigned char freed[ARENA_BYTES / GRAIN]; /* each grain: it was */
+static unsigned char freed[ARENA_BYTES / GRAIN]; /* of each grain */
 static size_t arena_used;
 static struct block {
     size_t at, bytes;
@@ -343,7 +337,8 @@ static void *allocate(size_t bytes, size_t alignment)
     blocks[block_count++] = (struct block){ at, bytes, true };
     arena_used = (at + bytes + GRAIN - 1) & ~(size_t)(GRAIN - 1);
     memset(arena + at, 0, bytes);
-    weir_sim_read(&arena_used, at); /* whose turn it was says where it is */
+    /* The address depends on the order of the allocations. */
+    weir_sim_read(&arena_used, at);
     weir_sim_wrote(&arena_used, at);
     return arena + at;
 }

@@ -1,14 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * fiber.c - fibers, and what a run is made of: its beginning, threads,
- * verdict and end.
- *
- * Owns: the fibers' stacks, which all runs use again.
- * Order: a fiber is made once by makecontext(), and from then on entered and
- *   left by _setjmp() and _longjmp() alone, which ask the system nothing. It
- *   may be left for good at any step: the next run enters it anew where its
- *   first function has put its mark.
- */
-#undef _FORTIFY_SOURCE /* its longjmp() knows one stack only */
+ * fiber.c - fibers, and the beginning, threads, verdict and end of a run. */
+#undef _FORTIFY_SOURCE /* its longjmp() supports only one stack */
 
 #include "system/world.h"
 
@@ -35,15 +27,16 @@
 #endif
 #define GUARD_BYTES 4096
 
-/* Of the section WEIR_THREAD_LOCAL names; absent where nobody uses it. */
+/* The bounds of the section that WEIR_THREAD_LOCAL names. They are absent if no
+ * variable uses it. */
 extern char __start_weir_tls[] __attribute__((weak));
 extern char __stop_weir_tls[] __attribute__((weak));
 
-static ucontext_t host_context;
-static void *host_fake_stack;
+static ucontext_t main_context;
+static void *main_fake_stack;
 #if defined(WEIR_SIM_ASAN)
-static const void *host_stack;
-static size_t host_stack_bytes;
+static const void *main_stack;
+static size_t main_stack_bytes;
 #endif
 
 /* ---- fibers ---- */
@@ -62,7 +55,7 @@ static void load_locals(struct weir_sim_thread *t)
     memcpy(__start_weir_tls, t->locals, bytes);
 }
 
-/* The first thing a fiber does whenever it goes on. */
+/* Called first whenever a fiber continues. */
 static void finish_switch(void *fake_stack)
 {
 #if defined(WEIR_SIM_ASAN)
@@ -70,9 +63,9 @@ static void finish_switch(void *fake_stack)
     size_t bytes;
 
     __sanitizer_finish_switch_fiber(fake_stack, &from, &bytes);
-    if (host_stack == NULL) { /* the first of all comes from there */
-        host_stack = from;
-        host_stack_bytes = bytes;
+    if (main_stack == NULL) { /* the first switch comes from it */
+        main_stack = from;
+        main_stack_bytes = bytes;
     }
 #else
     (void)fake_stack;
@@ -96,7 +89,7 @@ static _Noreturn void jump(struct weir_sim_thread *to, void **fake_stack)
     _longjmp(to->at, 1);
 }
 
-/* A fiber's first and last function: runs whatever thread it is given. */
+/* The function of every fiber: it runs the thread that it is given. */
 static void fiber_main(void)
 {
     struct weir_sim_thread *volatile t =
@@ -104,7 +97,7 @@ static void fiber_main(void)
     ucontext_t left;
 
     if (_setjmp(t->entry) == 0)
-        swapcontext(&left, &host_context);
+        swapcontext(&left, &main_context);
     finish_switch(NULL);
     t->fn(t->arg);
     weir_sim_end_thread();
@@ -131,7 +124,7 @@ static void make_fiber(int id)
     context.uc_link = NULL;
     makecontext(&context, fiber_main, 0);
     weir_sim.current = id;
-    swapcontext(&host_context, &context);
+    swapcontext(&main_context, &context);
     weir_sim.current = before;
 }
 
@@ -166,7 +159,7 @@ const char *weir_sim_op_name(enum weir_sim_op op)
 static _Noreturn void leave_fiber(void)
 {
 #if defined(WEIR_SIM_ASAN)
-    __sanitizer_start_switch_fiber(NULL, host_stack, host_stack_bytes);
+    __sanitizer_start_switch_fiber(NULL, main_stack, main_stack_bytes);
 #endif
     _longjmp(weir_sim.run_exit, 1);
 }
@@ -183,7 +176,7 @@ _Noreturn void weir_sim_fail(enum weir_sim_verdict verdict,
     leave_fiber();
 }
 
-/* ---- threads' beginning and end ---- */
+/* ---- the beginning and end of a thread ---- */
 
 int weir_sim_add_thread(void (*fn)(void *), void *arg, const char *name)
 {
@@ -200,7 +193,7 @@ int weir_sim_add_thread(void (*fn)(void *), void *arg, const char *name)
     t->arg = arg;
     t->name[0] = '\0';
     strncat(t->name, name != NULL ? name : "thread", sizeof(t->name) - 1);
-    t->guards = NULL;
+    t->exit_handlers = NULL;
     t->op = WEIR_SIM_BEGIN;
     t->object = NULL;
     t->where = "its first step";
@@ -227,9 +220,9 @@ void weir_sim_end_thread(void)
     weir_sim.ready &= ~WEIR_SIM_BIT(weir_sim.current);
     weir_sim_wake(t);
     if (weir_sim.current == 0)
-        leave_fiber(); /* whoever is left was not joined */
+        leave_fiber(); /* check_leaks() finds threads that were not joined */
     weir_sim_schedule(false);
-    abort(); /* nobody goes on as a thread that has ended */
+    abort(); /* a thread that has ended never continues */
 }
 
 /* ---- a run ---- */
@@ -280,10 +273,10 @@ enum weir_sim_verdict weir_sim_run(const struct weir_sim_config *config,
         struct weir_sim_thread *first = &weir_sim.threads[0];
 
         load_locals(first);
-        jump(first, &host_fake_stack);
+        jump(first, &main_fake_stack);
     }
 #if defined(WEIR_SIM_ASAN)
-    __sanitizer_finish_switch_fiber(host_fake_stack, NULL, NULL);
+    __sanitizer_finish_switch_fiber(main_fake_stack, NULL, NULL);
 #endif
     weir_sim.running = false;
     if (weir_sim.verdict == WEIR_SIM_PASSED)

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * file.c - simulated files: a few bytes in memory under a name.
- *
- * Each call is a step of the whole file system, and may be made to fail as
- * the real one does. Every path that ends in '/' or has no file is a
- * directory if it is opened as one.
- */
+ * file.c - simulated files: a few bytes in memory under a name. */
 #include "system/world.h"
 
 #include <stdio.h>
@@ -14,17 +9,17 @@
 #define FILE_BYTES 4096
 #define DESCRIPTORS 16
 #define FIRST_FD 3
-#define DIRECTORY FILES /* the one number all directories have */
+#define DIRECTORY FILES /* the file number of every directory */
 
 static struct file {
     char name[64];
     char bytes[FILE_BYTES];
     size_t size;
-    int locked_by; /* a descriptor, or 0 */
+    int locked_by; /* a descriptor; 0: not locked */
 } files[FILES];
 static int file_count;
 static struct descriptor {
-    int file; /* its number + 1; 0: not open */
+    int file; /* a file number + 1; 0: not open */
 } descriptors[DESCRIPTORS];
 
 void weir_sim_files_reset(void)
@@ -53,6 +48,7 @@ const char *weir_sim_file_content(const char *path, size_t *bytes)
     return "";
 }
 
+/* Every call is a step that reads and writes the whole file system. */
 static void touch(const char *call)
 {
     weir_sim_step(WEIR_SIM_FILE, files, call);
@@ -60,7 +56,7 @@ static void touch(const char *call)
     weir_sim_wrote(files, 0);
 }
 
-/* The file of a descriptor; NULL for a directory. */
+/* Return the file of a descriptor, or NULL for a directory. */
 static struct file *file_of(int fd)
 {
     int i = fd - FIRST_FD;
@@ -83,7 +79,7 @@ int weir_sys_open(const char *path, int flags, unsigned mode)
         return -EMFILE;
     while (file < file_count && strcmp(files[file].name, path) != 0)
         file++;
-    if ((flags & O_DIRECTORY) != 0) {
+    if ((flags & O_DIRECTORY) != 0) { /* any path is a directory if asked */
         file = DIRECTORY;
     } else if (file == file_count) {
         if ((flags & O_CREAT) == 0)
@@ -111,7 +107,7 @@ int weir_sys_close(int fd)
     return weir_sim_fault(WEIR_SIM_EIO) ? -EIO : 0;
 }
 
-/* How a write is made to go: -errno, or how many of the bytes it takes. */
+/* Return the outcome of a write: -errno, or the number of bytes to write. */
 static ssize_t write_fault(size_t bytes)
 {
     if (weir_sim_fault(WEIR_SIM_EINTR))

@@ -1,21 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * scheduler.c - the simulated system's scheduler: steps, time, choices.
- *
- * Owns: the state of the run.
- * Locks: none; there is one real thread.
- * Order: a thread calls weir_sim_step(), which asks the driver who goes on
- *   and may switch; when it returns the operation is the caller's to do,
- *   together with everything up to its next step.
- * Invariants: `ready` are the threads that are neither blocked nor ended. A
- *   blocked thread is made ready by whoever changes what it waits for, and
- *   tries again at its turn.
- * Fairness: who yields three times while another that is ready makes no step
- *   goes on only after that one has made one. So who spins with yields
- *   cannot hold up whoever it waits for, whatever the driver says. Likewise
- *   time passes to a next deadline three times, and then waits for a step of
- *   each that is ready: a clock that always runs ahead would starve all but
- *   those who look at it.
- */
+ * scheduler.c - the scheduler of the simulated system: steps, time, choices. */
 #include "system/world.h"
 
 #include <stdio.h>
@@ -39,7 +23,7 @@ static _Noreturn void deadlock(void)
             at += n > 0 ? (size_t)n : 0;
         }
     }
-    weir_sim_fail(WEIR_SIM_DEADLOCK, "nobody can go on:%s", text);
+    weir_sim_fail(WEIR_SIM_DEADLOCK, "no thread can continue:%s", text);
 }
 
 /* ---- the state, as a hash ---- */
@@ -82,7 +66,6 @@ void weir_sim_hash_reset(void)
         weir_sim.threads[i].hash_share = 0;
 }
 
-/* What a thread knows from here on depends on `seen`. */
 void weir_sim_observe(int id, uint64_t seen)
 {
     struct weir_sim_thread *t = &weir_sim.threads[id];
@@ -123,8 +106,8 @@ void weir_sim_wrote(const void *object, uint64_t value)
     weir_sim_after();
 }
 
-/* Who has made no step since a thread's last yields: what fairness is about
- * is part of the state. */
+/* Add the threads that have made no step since a thread's last yields. Fairness
+ * depends on them, so they are part of the state. */
 static uint64_t mix_yields(uint64_t hash, const uint64_t yields[3])
 {
     for (int k = 0; k < 3; k++) {
@@ -190,7 +173,7 @@ static void advance_to_next_deadline(void)
     weir_sim.clock_jumps[2] = weir_sim.counts.steps;
 }
 
-/* Who is ready and has made no step since a step. */
+/* Return the ready threads that have made no step since `step`. */
 static uint32_t not_stepped_since(uint64_t step)
 {
     uint32_t idle = 0;
@@ -243,8 +226,6 @@ static void note_step(int id)
     }
 }
 
-/* Let the driver say who goes on. `may_stay`: it is a preemption if that is
- * not the one who runs now. */
 void weir_sim_schedule(bool may_stay)
 {
     for (;;) {
@@ -254,7 +235,7 @@ void weir_sim_schedule(bool may_stay)
         int pick;
 
         if (++weir_sim.counts.steps > weir_sim.config.step_limit)
-            weir_sim_fail(WEIR_SIM_LIVELOCK, "no end after %llu steps",
+            weir_sim_fail(WEIR_SIM_LIVELOCK, "not finished after %llu steps",
                           (unsigned long long)weir_sim.counts.steps);
         if (weir_sim.config.check != NULL) {
             weir_sim.running = false;
@@ -310,7 +291,7 @@ void weir_sim_step(enum weir_sim_op op, const void *object, const char *at)
     if (object != NULL)
         weir_sim_memory_check(object);
     else if (weir_sim.config.hash)
-        observe(2); /* it goes on, and nobody else knows */
+        observe(2); /* the step changes no object, only this thread */
 }
 
 void weir_sim_after(void)
@@ -377,7 +358,7 @@ bool weir_sim_fault(enum weir_sim_fault fault)
         return false;
     weir_sim.counts.faults++;
     if (weir_sim.config.on_note != NULL)
-        weir_sim.config.on_note(weir_sim.current, "which is made to fail");
+        weir_sim.config.on_note(weir_sim.current, "an injected fault");
     return true;
 }
 

@@ -1,24 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * sim.h - the seam's other implementation: a simulated system.
- *
- * Chosen by -DWEIR_SYSTEM='"system/sim.h"', for tests/sim alone. Threads are
- * fibers of one real thread. Before every operation of the seam (each atomic
- * access, lock, semaphore, thread, clock, memory and file call is a step) it is
- * decided which of them continues. Time is virtual, memory is an arena that is
- * poisoned when freed, files are bytes in memory, and calls fail when they are
- * told to.
- *
- * The schedules explored are sequentially consistent ones only: an atomic
- * access takes effect at its step, whatever its order says. What a weaker
- * order allows beyond that is for thread sanitizer and for reasoning.
- *
- * Between two steps a thread runs alone. Locks and waits are tried at their
- * step and block there.
- */
+ * sim.h - the seam (sys/sys.h) on the simulated system of world.h. */
 #ifndef WEIR_SYS_SIM_H
 #define WEIR_SYS_SIM_H
 
-#define WEIR_SIM 1 /* the scenarios ask which system they run on */
+#define WEIR_SIM 1 /* tells scenarios that they run in the simulator */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,12 +17,12 @@
 /* ---- steps ---- */
 
 enum weir_sim_op {
-    WEIR_SIM_BEGIN, /* a thread that has not run yet */
+    WEIR_SIM_BEGIN, /* a thread begins */
     WEIR_SIM_LOAD,
     WEIR_SIM_STORE,
     WEIR_SIM_RMW,    /* any read-modify-write */
     WEIR_SIM_CAS,
-    WEIR_SIM_AFTER, /* an operation that others may see the effect of */
+    WEIR_SIM_AFTER, /* after a write, if the run lets threads switch there */
     WEIR_SIM_YIELD,
     WEIR_SIM_LOCK,
     WEIR_SIM_UNLOCK,
@@ -52,24 +37,25 @@ enum weir_sim_op {
     WEIR_SIM_FILE
 };
 
-/* Where in the source a step is. */
+/* The place of a step in the source. */
 #define WEIR_SIM_STRINGIFY_(x) #x
 #define WEIR_SIM_STRINGIFY(x) WEIR_SIM_STRINGIFY_(x)
 #define WEIR_SIM_HERE __FILE__ ":" WEIR_SIM_STRINGIFY(__LINE__)
 
-/* Let any thread go first; returns when it is the caller's turn to do `op`
- * to `object`. */
+/* Let other threads run first. Returns when the caller may do `op` to
+ * `object`. */
 void weir_sim_step(enum weir_sim_op op, const void *object, const char *at);
-/* Say what the step has read or written. */
+/* Record what the step has read or written. */
 void weir_sim_read(const void *object, uint64_t value);
 void weir_sim_wrote(const void *object, uint64_t value);
-/* Whether a weak compare-and-swap that could succeed fails nevertheless. */
+/* Return whether a weak compare-and-swap that could succeed fails. */
 bool weir_sim_cas_fails_spuriously(void);
 
 /* ---- atomics ---- */
 
 #define WEIR_ATOMIC(T) T
-/* In a section of its own, of which each fiber has a copy. Zeros only. */
+/* These variables have a separate section, which is copied for each fiber. They
+ * are initialized to zero. */
 #define WEIR_THREAD_LOCAL __attribute__((section("weir_tls")))
 
 enum weir_sim_order {
@@ -80,7 +66,7 @@ enum weir_sim_order {
     __extension__({                                                         \
         __typeof__(p) load_p = (p);                                         \
         (void)(order);                                                      \
-        weir_sim_step(WEIR_SIM_LOAD, load_p, WEIR_SIM_HERE);                  \
+        weir_sim_step(WEIR_SIM_LOAD, load_p, WEIR_SIM_HERE);                \
         weir_sim_read(load_p, (uint64_t)*load_p);                           \
         *load_p;                                                            \
     })
@@ -89,20 +75,20 @@ enum weir_sim_order {
         __typeof__(p) store_p = (p);                                        \
         __typeof__(*store_p) store_v = (v);                                 \
         (void)(order);                                                      \
-        weir_sim_step(WEIR_SIM_STORE, store_p, WEIR_SIM_HERE);                \
+        weir_sim_step(WEIR_SIM_STORE, store_p, WEIR_SIM_HERE);              \
         *store_p = store_v;                                                 \
         weir_sim_wrote(store_p, (uint64_t)store_v);                         \
     })
-#define WEIR_SIM_RMW_WITH(p, v, order, expression)                         \
+#define WEIR_SIM_RMW_WITH(p, v, order, expression)                          \
     __extension__({                                                         \
-        __typeof__(p) rmw_p = (p);                                       \
-        __typeof__(*rmw_p) rmw_v = (v), before;                       \
+        __typeof__(p) rmw_p = (p);                                          \
+        __typeof__(*rmw_p) rmw_v = (v), before;                             \
         (void)(order);                                                      \
-        weir_sim_step(WEIR_SIM_RMW, rmw_p, WEIR_SIM_HERE);              \
-        before = *rmw_p;                                                 \
-        weir_sim_read(rmw_p, (uint64_t)before);                          \
-        *rmw_p = (__typeof__(before))(expression);                       \
-        weir_sim_wrote(rmw_p, (uint64_t)*rmw_p);                      \
+        weir_sim_step(WEIR_SIM_RMW, rmw_p, WEIR_SIM_HERE);                  \
+        before = *rmw_p;                                                    \
+        weir_sim_read(rmw_p, (uint64_t)before);                             \
+        *rmw_p = (__typeof__(before))(expression);                          \
+        weir_sim_wrote(rmw_p, (uint64_t)*rmw_p);                            \
         before;                                                             \
     })
 #define weir_atomic_exchange(p, v, order)                                   \
@@ -122,7 +108,7 @@ enum weir_sim_order {
         __typeof__(*cas_p) *cas_e = (expected), cas_v = (v);                \
         bool cas_good;                                                      \
         (void)(order);                                                      \
-        weir_sim_step(WEIR_SIM_CAS, cas_p, WEIR_SIM_HERE);                    \
+        weir_sim_step(WEIR_SIM_CAS, cas_p, WEIR_SIM_HERE);                  \
         weir_sim_read(cas_p, (uint64_t)*cas_p);                             \
         cas_good = *cas_p == *cas_e && (may_succeed);                       \
         if (cas_good) {                                                     \
@@ -138,7 +124,7 @@ enum weir_sim_order {
 #define weir_atomic_cas_weak(p, expected, v, order)                         \
     WEIR_SIM_CAS_IF(p, expected, v, order, !weir_sim_cas_fails_spuriously())
 
-/* No step: only somebody else can make a difference to one who pauses. */
+/* This is no step: a pause changes nothing that other threads can see. */
 static inline void weir_sys_pause(void)
 {
 }
@@ -169,7 +155,7 @@ _Noreturn void weir_sys_end_process(int status);
 
 struct WEIR_LOCK_TYPE weir_sys_mutex {
     uint32_t magic;
-    int owner; /* the thread's number; -1: free */
+    int owner; /* a thread's number; -1: free */
 };
 
 int weir_sim_mutex_init(struct weir_sys_mutex *m, const char *at);
@@ -189,7 +175,7 @@ int weir_sim_lock_in_creator(struct weir_sys_mutex *m, int64_t pid,
 #define weir_sys_lock_in_creator(m, pid) \
     weir_sim_lock_in_creator(m, pid, WEIR_SIM_HERE)
 
-/* ---- the process: there is one, and it does not fork ---- */
+/* ---- the process, which does not fork ---- */
 
 struct weir_sys_fork_guard {
     bool made;
@@ -241,8 +227,8 @@ struct weir_sys_thread weir_sys_thread_self(void);
 void weir_sys_run_with_exit_handler(void (*body)(void *), void (*fn)(void *),
                                     void *arg);
 
-/* A simulated thread uses no processor time between two looks: only whether
- * it waits tells one that computes from one that is blocked. */
+/* A simulated thread uses no processor time, so the pool decides only by
+ * weir_sys_thread_is_blocked() whether a job is blocked. */
 static inline int weir_sys_cpu_clock(void)
 {
     return 0;
@@ -266,7 +252,7 @@ static inline void weir_sys_restore_cancel(int before)
     (void)before;
 }
 
-/* ---- clock, memory, the rest ---- */
+/* ---- clock, memory, random bytes, processors ---- */
 
 int64_t weir_sys_now(void);
 void *weir_sys_alloc(size_t count, size_t bytes);
@@ -288,6 +274,7 @@ static inline void weir_sys_free_lazy(struct weir_sys_lazy_memory *block)
 {
     weir_sys_free(block->memory);
 }
+
 int weir_sys_random(void *buffer, size_t bytes);
 
 static inline int weir_sys_processors(void)
@@ -295,7 +282,7 @@ static inline int weir_sys_processors(void)
     return 2;
 }
 
-/* ---- files: see tests/sim/system/file.c ---- */
+/* ---- files ---- */
 
 int weir_sys_open(const char *path, int flags, unsigned mode);
 int weir_sys_close(int fd);
