@@ -172,7 +172,7 @@ struct weir_job {
     uint32_t retries;
 
     int32_t priority; /* WEIR_HIGH, 0 or WEIR_LOW */
-    uint64_t reserved[4]; /* 0; new members go here, see OPTIONS in base.h */
+    uint64_t reserved[4];
 };
 
 /* Priorities. While jobs of all three wait to start, 12 of each 16 starts go to
