@@ -1224,22 +1224,35 @@ static int compare_times(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* In the last case the job around the loop helps beside another worker. If it
+ * runs an element whose reference that worker has just taken, the worker has
+ * used a tick as well. */
 static void the_rate(void)
 {
-    for (int inside = 0; inside < 2; inside++) {
+    static const struct {
+        int inside, workers;
+    } cases[] = { { 0, 2 }, { 1, 1 }, { 1, 2 } };
+
+    for (int c = 0; c < 3; c++) {
+        int inside = cases[c].inside;
         int64_t at[30] = { 0 }, made = weir_now();
+        uint64_t acquired;
         struct run r;
 
         run_init(&r);
-        r.pool = make_pool(&(struct weir_pool_options){ .workers = 2,
-            .rate_per_s = 1000 });
+        r.pool = make_pool(&(struct weir_pool_options){
+            .workers = cases[c].workers, .rate_per_s = 1000 });
         r.each = (struct weir_each){ .fn = note_time, .array = at,
             .count = 30, .size = sizeof(at[0]) };
         EXPECT_INT(loop_somewhere(&r, inside), 0);
         qsort(at, 30, sizeof(at[0]), compare_times);
         for (int i = 0; i < 30; i++)
             EXPECT(at[i] - made >= (i + inside) * WEIR_MS);
-        EXPECT_INT(gate_stats(weir_pool_gate(r.pool)).acquired, 30 + inside);
+        acquired = gate_stats(weir_pool_gate(r.pool)).acquired;
+        if (c < 2)
+            EXPECT_INT(acquired, 30 + inside);
+        else
+            EXPECT(acquired >= 31 && acquired <= 2 * 30 + 1);
         weir_pool_destroy(r.pool);
     }
 }

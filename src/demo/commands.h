@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * commands.h - the commands of the program.
  *
- * A command finds its own name in argv[0] and returns the exit code.
+ * argv[0] is the name of the command, argv[1] its first argument. A command
+ * returns the exit code.
  */
 #ifndef WEIR_DEMO_COMMANDS_H
 #define WEIR_DEMO_COMMANDS_H
 
 #include "common/exits.h"
 
-/* argv[0] of main(): the name or path under which the program was started. */
+/* The name or path under which the program was started. */
 extern const char *program_path;
 
 int command_report(int argc, char **argv);

@@ -121,8 +121,9 @@ static void fork_while_busy(void)
     REQUIRE(weir_table_create(&s.table, NULL) == 0);
     REQUIRE(weir_queue_create(&s.queue, &(struct weir_queue_options){
         .item_bytes = sizeof(uint64_t), .capacity = 8 }) == 0);
+    /* A small buffer: it becomes resident as records pass through it. */
     REQUIRE(weir_writer_open(&s.writer, &(struct weir_writer_options){
-        .path = "/dev/null", .capacity = 16 }) == 0);
+        .path = "/dev/null", .capacity = 16, .buffer_bytes = 4096 }) == 0);
     /* From here on no thread allocates: not every allocator supports fork(). */
     REQUIRE(weir_table_put(s.table, key, key) == 0);
     for (int i = 0; i < THREADS; i++)

@@ -7,6 +7,9 @@
  *   while (err == 0 && (got = input_next(in, &line)) == INPUT_LINE)
  *       use(line.bytes, line.count);
  *
+ * This example stops at a line that is too long, and at an error of reading,
+ * which may be -EINVAL.
+ *
  * A byte order mark at the beginning, the line end (LF or CRLF) and blanks
  * around a line are removed. The last line may lack its line end.
  */

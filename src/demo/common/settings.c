@@ -248,7 +248,8 @@ int settings_read(const struct settings_of *of, int argc, char **argv)
     struct setting all[SETTINGS_MAX];
     int want_help = 0, first;
 
-    memcpy(all, of->settings, of->count * sizeof(all[0]));
+    for (size_t i = 0; i < of->count; i++)
+        all[i] = of->settings[i];
     all[of->count] = (struct setting){ .name = "help", .letter = 'h',
                                        .kind = SETTING_FLAG,
                                        .value = &want_help };

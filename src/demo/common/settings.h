@@ -60,7 +60,7 @@ struct setting {
 struct settings_of {
     const char *name; /* "run", "show kata" */
     const char *help;
-    const struct setting *settings;
+    const struct setting *settings; /* NULL if count is 0 */
     size_t count;
     int *operands;    /* gets the index in argv of the first operand; NULL:
                          operands are not allowed */
