@@ -239,12 +239,16 @@ static void judge(const struct owned *o, int way)
     const struct plan *p = o->plan;
     /* A group may count the end of a job before its pool does. */
     int err = weir_pool_wait(o->pool, WEIR_FOREVER);
-    struct weir_pool_stats s = pool_stats(o->pool);
+    struct weir_pool_stats s;
     int by_fn = atomic_load(&o->by_fn), by_drop = atomic_load(&o->by_drop);
     int runs = atomic_load(&o->runs);
     int own_failure = p->statuses[p->last] != 0 && p->frees == FN;
 
     EXPECT_INT(err, 0);
+    /* A worker whose job was of a group counts as running until it comes back
+     * from the group, which has ended the job for the pool by then. */
+    AWAIT(pool_stats(o->pool).running == 0);
+    s = pool_stats(o->pool);
     EXPECT_INT(by_fn, p->frees == FN);
     EXPECT_INT(by_drop, p->frees == DROP);
     if (p->runs != 0)
