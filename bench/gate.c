@@ -100,7 +100,7 @@ static int fill(struct keyed *k)
     bool owe = k->many.verb == REFUSE;
     uint64_t keys = k->many.keys;
     int err = weir_gate_create(&k->gate, &(struct weir_gate_options){
-        .limit = WEIR_NONE, .keys_max = keys,
+        .limit = WEIR_NONE, .keys_max = (unsigned)keys,
         .rate_per_s = owe ? 0.001 : k->many.verb == ADMIT ? 1e9 : 0 });
 
     for (uint64_t key = 0; key < keys && err == 0; key++) {
