@@ -19,7 +19,7 @@ out=$root/build-full
 # For programs that are built with a sanitizer; Meson sets its own for tests.
 export ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1
 all='unit fault simulator races stress crash model fuzz mutation coverage
-ground endurance'
+platforms soak'
 
 # Functions in parentheses run in a subshell.
 
@@ -75,7 +75,7 @@ asan() (
 unit() {
     plain && tests plain 'cases: each call, and each error it can return' \
         --no-suite fault --no-suite sim --no-suite stress \
-        --no-suite endure --no-suite crash --no-suite fuzz --no-suite model
+        --no-suite soak --no-suite crash --no-suite fuzz --no-suite model
 }
 
 fault() (
@@ -103,7 +103,7 @@ races() (
     rounds tsan 'random programs of threads, under the thread sanitizer' ||
         status=1
     tests tsan 'unit cases under the thread sanitizer' --suite unit \
-        --suite fault --suite http --suite endure -t 10 || status=1
+        --suite fault --suite http --suite soak -t 10 || status=1
     exit $status
 )
 
@@ -114,7 +114,7 @@ stress() (
     rounds asan 'the same under address and undefined-behaviour sanitizers' ||
         status=1
     tests asan 'unit cases under these sanitizers' \
-        --suite unit --suite fault --suite http --suite endure -t 10 ||
+        --suite unit --suite fault --suite http --suite soak -t 10 ||
         status=1
     exit $status
 )
@@ -133,7 +133,7 @@ fuzz() (
 )
 
 mutation() {
-    python3 tests/mutate/gate.py --count 200 --work "$out/mutation"
+    python3 tests/mutation/judge.py --count 200 --work "$out/mutation"
 }
 
 coverage() {
@@ -160,29 +160,29 @@ core() (
     tests "$name" "cases $what" "$@"
 )
 
-ground() (
+platforms() (
     status=0
     export CC=gcc CXX=g++
     core gcc 'with gcc' --werror || status=1
     export CC=clang CXX=clang++
     core clang 'with clang' --werror || status=1
     unset CC CXX
-    core musl 'with musl' --werror --cross-file tests/ground/musl.ini ||
+    core musl 'with musl' --werror --cross-file tests/platforms/musl.ini ||
         status=1
     core fallback 'with semaphores made of a mutex and a condition variable' \
         -Dc_args=-DWEIR_SEM_FALLBACK || status=1
-    core i686 'on 32-bit x86' --werror --cross-file tests/ground/i686.ini ||
+    core i686 'on 32-bit x86' --werror --cross-file tests/platforms/i686.ini ||
         status=1
     core aarch64 'on 64-bit ARM, in qemu' --werror \
-        --cross-file tests/ground/aarch64.ini || status=1
+        --cross-file tests/platforms/aarch64.ini || status=1
     exit $status
 )
 
-endurance() (
+soak() (
     plain || exit 1
     status=0
     for test in cycles fork storm memory; do
-        "$out/plain/tests/endure/endure_$test" --full || status=1
+        "$out/plain/tests/soak/soak_$test" --full || status=1
     done
     exit $status
 )

@@ -25,7 +25,7 @@
 #endif
 
 /* Whether a child of fork() can start threads. TESTS_QEMU: see
- * ground/aarch64.ini. */
+ * platforms/aarch64.ini. */
 #if defined(TESTS_TSAN) || defined(TESTS_QEMU)
 #define THREADS_AFTER_FORK 0
 #else

@@ -27,7 +27,7 @@
 #define FAIL(text) tap_expect(0, __FILE__, __LINE__, "no case of: " text)
 
 /* The thread sanitizer and qemu cannot start threads in a child of a process
- * that had threads: see ground/aarch64.ini. */
+ * that had threads: see platforms/aarch64.ini. */
 #if defined(__SANITIZE_THREAD__) || defined(TESTS_QEMU)
 #define MAY_START_THREADS_IN_CHILDREN 0
 #elif defined(__has_feature)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * endure_memory.c - ten million jobs, items and updates with a constant
+ * soak_memory.c - ten million jobs, items and updates with a constant
  * resident size and constant numbers of descriptors and threads. */
 #define _GNU_SOURCE 1
-#include "endure.h"
+#include "soak.h"
 
 #include <weir/weir.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * endure_cycles.c - objects are created, used and closed again and again, and
+ * soak_cycles.c - objects are created, used and closed again and again, and
  * no descriptors, threads or memory are left behind. */
 #define _GNU_SOURCE 1
-#include "endure.h"
+#include "soak.h"
 
 #include <weir/weir.h>
 
@@ -92,7 +92,7 @@ static void groups(void)
 static void writers(void)
 {
     const struct iovec record = { (char *)(uintptr_t)"a line\n", 7 };
-    char path[] = "/tmp/weir-endure.XXXXXX";
+    char path[] = "/tmp/weir-soak.XXXXXX";
     struct flat flat = flat_begin();
     uint64_t all = rounds(10000);
     int fd = mkstemp(path);

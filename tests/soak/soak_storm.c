@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * endure_storm.c - a signal a millisecond to every thread of the process,
+ * soak_storm.c - a signal a millisecond to every thread of the process,
  * with a handler and without SA_RESTART, while application threads wait in
  * every call that can: each call returns when its event has occurred or at its
  * deadline, and not before; and nothing else fails in the meantime. */
 #define _GNU_SOURCE 1
-#include "endure.h"
+#include "soak.h"
 
 #include <weir/weir.h>
 

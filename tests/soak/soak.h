@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * endure.h - what tests of long runs share: how long, and that nothing grows.
+ * soak.h - what tests of long runs share: how long, and that nothing grows.
  *
  *   static void many(void)
  *   {
@@ -10,7 +10,7 @@
  *   }
  *   int main(int argc, char **argv)
  *   {
- *       return endure_run(cases, 1, argc, argv, "pools made and closed");
+ *       return soak_run(cases, 1, argc, argv, "pools made and closed");
  *   }
  *
  * With --full rounds() returns its argument, else a fiftieth of it. */
@@ -24,14 +24,14 @@
 #include <pthread.h>
 #include <unistd.h>
 
-static int endure_full;
-static uint64_t endure_count; /* of requested rounds */
+static int soak_full;
+static uint64_t soak_count; /* of requested rounds */
 
 static inline uint64_t rounds(uint64_t all)
 {
-    uint64_t n = endure_full ? all : all / 50;
+    uint64_t n = soak_full ? all : all / 50;
 
-    endure_count += n;
+    soak_count += n;
     return n;
 }
 
@@ -97,24 +97,24 @@ static inline void start_first_thread(void)
     AWAIT(access(path, F_OK) != 0);
 }
 
-static inline int endure_run(const struct tap_case *cases, size_t count,
+static inline int soak_run(const struct tap_case *cases, size_t count,
                              int argc, char **argv, const char *what)
 {
     struct timespec from, to;
     int failed;
 
-    endure_full = argc == 2 && strcmp(argv[1], "--full") == 0;
+    soak_full = argc == 2 && strcmp(argv[1], "--full") == 0;
     start_first_thread();
     clock_gettime(CLOCK_MONOTONIC, &from);
     failed = tap_run(cases, count);
     clock_gettime(CLOCK_MONOTONIC, &to);
-    printf("# tally: endurance | %s | %llu | %d | %lld\n", what,
-           (unsigned long long)endure_count, failed,
+    printf("# tally: soak | %s | %llu | %d | %lld\n", what,
+           (unsigned long long)soak_count, failed,
            (long long)(to.tv_sec - from.tv_sec));
     return failed;
 }
 
 #define ENDURE_RUN(cases, argc, argv, what)                                 \
-    endure_run(cases, sizeof(cases) / sizeof((cases)[0]), argc, argv, what)
+    soak_run(cases, sizeof(cases) / sizeof((cases)[0]), argc, argv, what)
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * endure_fork.c - a busy process forks: whatever a thread of the parent was
+ * soak_fork.c - a busy process forks: whatever a thread of the parent was
  * in the middle of, each call of the child returns, with -ECHILD if it would
  * wait, close or start something; the child can destroy everything, and the
  * parent goes on. */
 #define _GNU_SOURCE 1
-#include "endure.h"
+#include "soak.h"
 
 #include <weir/weir.h>
 
@@ -225,7 +225,7 @@ static void fork_while_copying(void *(*copy)(void *), int (*child)(void *))
     char item[ITEM] = "y";
     pthread_t thread;
 
-    endure_count++;
+    soak_count++;
     REQUIRE(pipe(c.entered) == 0 && pipe(c.go) == 0);
     c.page = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     REQUIRE(c.page != MAP_FAILED);

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Change the core in one small place at a time, and see whether a test fails.
 
-  gate.py [--seed N] [--count N]   judge N mutants, drawn by the seed
-  gate.py --one ID                 judge this one, and print what killed it
-  gate.py --list                   list all mutants, without building anything
-  gate.py --survivors              judge only those that survivors.txt argues
+  judge.py [--seed N] [--count N]   judge N mutants, drawn by the seed
+  judge.py --one ID                 judge this one, and print what killed it
+  judge.py --list                   list all mutants, without building anything
+  judge.py --survivors              judge only those that survivors.txt argues
 Also: --match TEXT (only names with this text), --jobs N, --work DIR (keep
 the builds for the next time); and to judge in portions, --seconds N (begin
 no more after that time) and --from N (skip the first N of those drawn).
@@ -475,7 +475,7 @@ class Arguments:
                     self.entries[-1][2] = True
         for line, _, argued in self.entries:
             if not argued:
-                sys.exit('gate: no reason is given for: ' + line)
+                sys.exit('judge.py: no reason is given for: ' + line)
 
     def has(self, mutant):
         return any(p.match(mutant.name) for _, p, _ in self.entries)
@@ -577,11 +577,11 @@ def judge_all(o, drawn, argued, work, begin):
     for t in threads:
         t.join()
     if broken:
-        print('gate:', broken[0], file=sys.stderr)
+        print('judge.py:', broken[0], file=sys.stderr)
         return 2
     print('# %d killed, %d argued to be harmless; the next piece is --from %d'
           % (tally['killed'], tally['argued'], o.first + tally['drawn']))
-    print('tally: mutation gate | mutants of the core | %d | %d | %.0f' %
+    print('tally: mutation | mutants of the core | %d | %d | %.0f' %
           (tally['killed'] + tally['argued'] + tally['bad'], tally['bad'],
            time.monotonic() - begin))
     return 1 if tally['bad'] else 0
