@@ -212,7 +212,8 @@ void weir_gate_notify_jobs_locked(struct weir_gate *g, struct weir_gate_key *k)
 
 void weir_gate_notify_locked(struct weir_gate *g, struct weir_gate_key *k)
 {
-    weir_gate_notify_next_locked(g, k);
+    if (k->threads.first != NULL)
+        weir_gate_notify_next_locked(g, k);
     if (k->lines.first != NULL && weir_gate_is_own_process(g))
         weir_gate_notify_jobs_locked(g, k);
 }
