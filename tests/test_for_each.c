@@ -1395,7 +1395,7 @@ static const struct tap_case cases[] = {
     { "a loop ends with the reason for which its job was cancelled",
       cancelled_around },
     { "a loop ends at the deadline of its job", late_around },
-    { "cancelling the pool ends a loop, and a closed pool rejects one",
+    { "cancelling the pool ends a loop, and a closed pool rejects a loop",
       the_pool_is_cancelled },
     { "draining the pool waits for a loop that has begun",
       the_pool_is_drained },

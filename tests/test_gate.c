@@ -564,22 +564,23 @@ static void child_cannot_wait(void)
 
 static const struct tap_case cases[] = {
     { "a gate without options has one permit", defaults },
-    { "an option out of range is EINVAL and changes nothing",
+    { "a gate option out of range is EINVAL and changes nothing",
       options_out_of_range },
-    { "a full gate rejects, and a rejection changes nothing", limit_holds },
+    { "a full gate rejects an acquisition, and the rejection changes nothing",
+      limit_holds },
     { "a gate without a limit admits any number", no_limit },
     { "releasing a permit that was not acquired aborts", leave_without_enter },
     { "waiters acquire in the order in which they came", first_come },
-    { "a first waiter that gives up does not delay the next one",
+    { "a first waiter that gives up does not delay the next waiter",
       giving_up_in_front },
     { "raising the limit admits waiters", raising_lets_in },
-    { "lowering the limit interrupts nothing and admits nobody until enough "
-      "have left", lowering_interrupts_nothing },
+    { "lowering the limit revokes no permit, and none is given until enough "
+      "are released", lowering_interrupts_nothing },
     { "a gate never has more permits out than its limit",
       never_more_than_the_limit },
     { "no acquisition succeeds before its tick", not_before_its_tick },
-    { "a burst is available immediately, and no more than that",
-      a_burst_is_there_at_once },
+    { "a burst of permits is available immediately, and no more than the "
+      "burst", a_burst_is_there_at_once },
     { "unused ticks beyond the burst are lost", unused_ticks_are_lost },
     { "a rate can be changed and removed", a_rate_can_change },
     { "a new rate counts from the last tick that was used",
@@ -587,15 +588,16 @@ static const struct tap_case cases[] = {
     { "a waiter for a tick notices a new rate", a_waiter_sees_a_new_rate },
     { "n acquisitions take at least n - burst periods",
       all_ticks_take_their_time },
-    { "a held gate admits nobody until it is lifted", hold_and_lift },
+    { "a held gate admits no thread until the hold is lifted", hold_and_lift },
     { "a hold ends at its deadline", a_hold_ends_by_itself },
     { "lifting a hold admits all waiters", lifting_wakes_the_line },
-    { "a key that the gate cannot have is EINVAL", no_such_key },
-    { "waiting in a forked child returns ECHILD", child_cannot_wait },
-    { "a forked child does not affect its parent's waiters",
+    { "acquiring or holding a key that the gate cannot have returns EINVAL",
+      no_such_key },
+    { "waiting at a gate in a forked child returns ECHILD", child_cannot_wait },
+    { "a forked child does not affect the waiters at its parent's gate",
       child_leaves_the_line_alone },
-    { "a thread that is cancelled while it waits leaves nothing behind",
-      a_cancelled_thread_leaves_nothing },
+    { "a thread that is cancelled while it waits at a gate leaves nothing "
+      "behind", a_cancelled_thread_leaves_nothing },
 };
 
 int main(void)

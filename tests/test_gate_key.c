@@ -804,9 +804,9 @@ static const struct tap_case cases[] = {
     { "the hold of a key ends at its deadline", a_hold_of_a_key_ends },
     { "a hold of every key ends for each key, however many there are",
       a_hold_of_every_key_ends },
-    { "a key over its quota, and one key too many, returns EAGAIN immediately",
-      a_key_has_a_quota },
-    { "held keys keep their entries, and a lifted hold frees one",
+    { "a call for a key over its quota or for one key too many returns EAGAIN "
+      "immediately", a_key_has_a_quota },
+    { "a held key keeps its entry, and lifting the hold frees the entry",
       keys_that_are_remembered },
     { "a new rate applies to every key and is removed for every key",
       a_new_rate_is_for_every_key },
@@ -820,8 +820,8 @@ static const struct tap_case cases[] = {
       keys_are_touched_when_used },
     { "no job passes a gate before a thread that came earlier, while a thread "
       "may pass before a job", threads_before_jobs },
-    { "a wrong key, the pool's own gate and members out of range are EINVAL",
-      a_wrong_key },
+    { "submitting a job with a wrong key, the pool's own gate or a member out "
+      "of range returns EINVAL", a_wrong_key },
     { "a job acquires all of its gates or none", all_gates_or_none },
     { "a busy pool does not keep another pool from a gate",
       a_busy_pool_blocks_no_other },

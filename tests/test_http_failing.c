@@ -578,11 +578,13 @@ static void blocked_cancelled(void)
 static const struct tap_case cases[] = {
     { "weir_http_global_init returns ENOMEM, and ENOSYS if libcurl lacks a "
       "feature", begin_fails },
-    { "create without memory returns ENOMEM and stores NULL", create_fails },
+    { "weir_http_create without memory returns ENOMEM and stores NULL",
+      create_fails },
     { "creating a share without memory returns ENOMEM", share_fails },
-    { "perform without memory returns ENOMEM, and works once there is memory",
-      perform_fails },
-    { "an error of no other class is classified as other", other_error },
+    { "weir_http_perform without memory returns ENOMEM, and works once there "
+      "is memory", perform_fails },
+    { "an error of libcurl that belongs to no class is classified as other",
+      other_error },
     { "an error text is one line without control characters",
       text_is_a_line },
     { "a host or proxy that has no address is a resolve error", no_address },

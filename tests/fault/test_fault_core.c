@@ -1310,11 +1310,14 @@ static const struct tap_case cases[] = {
       the_most_without_memory },
     { "a gate that was locked at a fork returns ECHILD in the child",
       gate_locked_at_fork },
-    { "destroying frees all memory, also in a forked child", all_is_freed },
-    { "an error of pthread_mutex_init is passed on", no_mutex },
+    { "destroying an object frees all of its memory, also in a forked child",
+      all_is_freed },
+    { "creating a pool, gate or group passes on an error of "
+      "pthread_mutex_init", no_mutex },
     { "a gate with keys passes on an error of getentropy",
       no_random_bytes },
-    { "an error of sem_init is passed on", no_semaphore },
+    { "calls that need a semaphore pass on an error of sem_init",
+      no_semaphore },
     { "an error of any of a queue's semaphores fails its creation and leaves "
       "nothing behind", any_semaphore },
     { "creating a group without memory returns ENOMEM", group_without_memory },
@@ -1334,7 +1337,7 @@ static const struct tap_case cases[] = {
     { "a pool survives every permanent fault", pool_sweep_for_good },
     { "a thread that cannot be started fails the creation unless fewer are "
       "allowed", fewer_threads },
-    { "the other workers go on if one cannot be replaced",
+    { "the other workers of a pool go on if a worker cannot be replaced",
       no_replacement_thread },
     { "a pool that has lost its last worker is cancelled", no_worker_left },
     { "a pool that grows survives every fault, transient or permanent",

@@ -233,9 +233,9 @@ static void every_call_of_a_life(void)
 
 static const struct tap_case cases[] = {
     { "creating a table without memory returns ENOMEM", no_memory },
-    { "an error of getentropy is passed on", no_random_bytes },
-    { "an error of pthread_mutex_init is passed on", no_mutex },
-    { "create fails as a whole at each call that can fail",
+    { "creating a table passes on an error of getentropy", no_random_bytes },
+    { "creating a table passes on an error of pthread_mutex_init", no_mutex },
+    { "weir_table_create fails as a whole at each call that can fail",
       every_call_of_create },
     { "adding a key without memory returns ENOMEM and leaves the table "
       "unchanged", every_allocation_of_growing },
