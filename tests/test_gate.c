@@ -19,6 +19,7 @@ static struct weir_gate_stats stats_of(struct weir_gate *gate)
 {
     struct weir_gate_stats stats;
 
+    /* returns: weir_gate_stats 0 */
     REQUIRE(weir_gate_stats(gate, &stats) == 0);
     return stats;
 }
@@ -29,8 +30,10 @@ static void defaults(void)
 {
     struct weir_gate *gate;
 
+    /* returns: weir_gate_create 0 */
     REQUIRE(weir_gate_create(&gate, NULL) == 0);
     EXPECT_INT(stats_of(gate).limit, 1);
+    /* returns: weir_gate_acquire 0 */
     EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), -EAGAIN);
     weir_gate_release(gate, 0);
@@ -53,8 +56,10 @@ static void options_out_of_range(void)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct weir_gate *gate = (struct weir_gate *)&gate;
 
+        /* returns: weir_gate_create -EINVAL */
         EXPECT_INT(weir_gate_create(&gate, &bad[i]), -EINVAL);
         EXPECT(gate == NULL);
+        /* returns: weir_gate_set -EINVAL */
         EXPECT_INT(weir_gate_set(live, &bad[i]), -EINVAL);
     }
     EXPECT_INT(stats_of(live).limit, 2);
@@ -72,7 +77,9 @@ static void limit_holds(void)
 
     for (int i = 0; i < 3; i++)
         EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
+    /* returns: weir_gate_acquire -EAGAIN */
     EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), -EAGAIN);
+    /* returns: weir_gate_acquire -ETIMEDOUT */
     EXPECT_INT(weir_gate_acquire(gate, 0, 0), -ETIMEDOUT);
     EXPECT_INT(weir_gate_acquire(gate, 0, weir_after(WEIR_MS)), -ETIMEDOUT);
     stats = stats_of(gate);
@@ -102,6 +109,7 @@ static int leave_too_often(void *arg)
 {
     (void)arg;
     quiet();
+    /* aborts: weir_gate_release */
     weir_gate_release(make(1, 0, 0), 0);
     return 0;
 }
@@ -314,6 +322,7 @@ static void a_rate_can_change(void)
 
     EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), -EAGAIN);
+    /* returns: weir_gate_set 0 */
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
         .rate_per_s = 1000 }), 0);
     EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_FOREVER), 0);
@@ -433,6 +442,7 @@ static void lifting_wakes_the_line(void)
     pthread_t threads[N];
     atomic_int order = 0;
 
+    /* returns: weir_gate_hold 0 */
     EXPECT_INT(weir_gate_hold(gate, 0, WEIR_FOREVER), 0);
     for (int i = 0; i < N; i++) {
         w[i] = (struct walker){ .gate = gate, .order = &order,
@@ -456,9 +466,11 @@ static void no_such_key(void)
 
     REQUIRE(weir_gate_create(&keyed, &(struct weir_gate_options){
         .keys_max = 2 }) == 0);
+    /* returns: weir_gate_acquire -EINVAL */
     EXPECT_INT(weir_gate_acquire(gate, 1, WEIR_FOREVER), -EINVAL);
     EXPECT_INT(weir_gate_acquire(gate, WEIR_EVERY, WEIR_FOREVER), -EINVAL);
     EXPECT_INT(weir_gate_acquire(keyed, WEIR_EVERY, WEIR_FOREVER), -EINVAL);
+    /* returns: weir_gate_hold -EINVAL */
     EXPECT_INT(weir_gate_hold(gate, 1, WEIR_FOREVER), -EINVAL);
     EXPECT_INT(stats_of(gate).acquired, 0);
     EXPECT_INT(stats_of(gate).rejected, 0);
@@ -475,6 +487,7 @@ static int use_in_child(void *arg)
     struct weir_gate *gate = arg;
     int bad = 0;
 
+    /* returns: weir_gate_acquire -ECHILD */
     /* The lock is free, so calls that need not wait work; calls that must wait
      * return ECHILD. */
     bad += weir_gate_acquire(gate, 0, WEIR_FOREVER) != -ECHILD;

@@ -182,7 +182,9 @@ static void a_key_has_a_quota(void)
     for (int i = 0; i < 3; i++)
         EXPECT_INT(weir_pool_submit(pool, &j, 1, WEIR_FOREVER), 1);
     /* Immediately, whatever the deadline; and nothing has changed. */
+    /* returns: weir_pool_submit -EAGAIN */
     EXPECT_INT(weir_pool_submit(pool, &j, 1, WEIR_FOREVER), -EAGAIN);
+    /* returns: weir_group_submit -EAGAIN */
     EXPECT_INT(weir_group_submit(group, &j, 1, WEIR_FOREVER), -EAGAIN);
     EXPECT_INT(group_stats(group).submitted, 0);
     EXPECT_INT(pool_stats(pool).submitted, 3);
@@ -191,7 +193,9 @@ static void a_key_has_a_quota(void)
     EXPECT_INT(weir_group_submit(group, &j, 1, WEIR_FOREVER), 1);
     j.key = 2; /* and there is no room for a third */
     EXPECT_INT(weir_pool_submit(pool, &j, 1, WEIR_FOREVER), -EAGAIN);
+    /* returns: weir_gate_acquire -EAGAIN */
     EXPECT_INT(weir_gate_acquire(gate, 2, WEIR_FOREVER), -EAGAIN);
+    /* returns: weir_gate_hold -EAGAIN */
     EXPECT_INT(weir_gate_hold(gate, 2, WEIR_FOREVER), -EAGAIN);
     EXPECT_INT(gate_stats(gate).keys, 2);
     EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_NO_WAIT), 0);
@@ -421,6 +425,7 @@ static void a_wrong_key(void)
     };
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        /* returns: weir_pool_submit -EINVAL */
         EXPECT_INT(weir_pool_submit(pool, &bad[i], 1, WEIR_NO_WAIT), -EINVAL);
         EXPECT_INT(weir_group_submit(group, &bad[i], 1, WEIR_NO_WAIT), -EINVAL);
     }

@@ -333,6 +333,7 @@ static void nothing_leaks(void)
     EXPECT_INT(r.status, 0);
     EXPECT_INT(r.body_bytes, 0);
     EXPECT(strcmp(r.body, "") == 0);
+    /* returns: weir_http_header NULL */
     EXPECT(weir_http_header(http, "content-length") == NULL);
     weir_http_destroy(http);
 }
@@ -842,6 +843,7 @@ static void public_urls(void)
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
         size_t length = strlen(pairs[i][1]);
 
+        /* returns: weir_http_public_url count */
         EXPECT_INT(weir_http_public_url(pairs[i][0], buffer, 64), length);
         if (!EXPECT(strcmp(buffer, pairs[i][1]) == 0))
             printf("# %s gave %s\n", pairs[i][0], buffer);
@@ -874,6 +876,7 @@ static void share_is_idle(void)
 
     scripted_await_closed(server); /* those of earlier cases */
     before = open_descriptors();
+    /* returns: weir_http_share_create 0 */
     EXPECT_INT(weir_http_share_create(&o.share), 0);
     for (int i = 0; i < 20; i++)
         handles[i] = make(&o);
@@ -952,9 +955,11 @@ static void options_checked(void)
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         http = (struct weir_http *)&http;
+        /* returns: weir_http_create -EINVAL */
         EXPECT_INT(weir_http_create(&http, &bad[i]), -EINVAL);
         EXPECT(http == NULL);
     }
+    /* returns: weir_http_create 0 */
     weir_http_destroy(make(NULL));
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         http = make(&good[i]);
@@ -985,6 +990,7 @@ static void requests_checked(void)
     struct weir_http_response r;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        /* returns: weir_http_perform -EINVAL */
         EXPECT_INT(weir_http_perform(http, NULL, &bad[i], &r), -EINVAL);
         EXPECT(r.url && r.body && r.error_text && r.error != WEIR_HTTP_OK);
     }
@@ -1018,17 +1024,21 @@ static void rules_shared(void)
 
     request.url = url_of(url, "", "/hello");
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        /* returns: weir_http_header_check 0 */
         EXPECT_INT(weir_http_header_check(good[i]), 0);
         request.headers = &good[i];
         EXPECT_INT(ask(http, request).body_bytes, 5);
     }
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        /* returns: weir_http_header_check -EINVAL */
         EXPECT_INT(weir_http_header_check(bad[i]), -EINVAL);
         request.headers = &bad[i];
         EXPECT_INT(weir_http_perform(http, NULL, &request, &r), -EINVAL);
     }
+    /* returns: weir_http_method_check 0 */
     EXPECT_INT(weir_http_method_check("GET"), 0);
     EXPECT_INT(weir_http_method_check("X-!#$%&'*+.^_`|~9"), 0);
+    /* returns: weir_http_method_check -EINVAL */
     for (size_t i = 0; i < sizeof(bad_methods) / sizeof(bad_methods[0]); i++)
         EXPECT_INT(weir_http_method_check(bad_methods[i]), -EINVAL);
     weir_http_destroy(http);
@@ -1079,6 +1089,7 @@ static int forked(void *arg)
         &(struct weir_http_request){ .url = "http://127.0.0.1/" }, &r);
 
     weir_http_destroy(arg);
+    /* returns: weir_http_perform -ECHILD */
     return err == -ECHILD ? 0 : 1;
 }
 
@@ -1166,6 +1177,7 @@ static struct weir_pool *make_pool(struct job *job)
     struct weir_pool *pool;
 
     latch_init(&job->begun);
+    /* returns: weir_http_worker_start 0 */
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
         .workers = 1, .worker_start = weir_http_worker_start,
         .worker_stop = weir_http_worker_stop, .user = &o }) == 0);
@@ -1184,6 +1196,7 @@ static void runs_in_a_pool(void)
     EXPECT_INT(job.err, 0);
     EXPECT_INT(job.error, WEIR_HTTP_OK);
     pool = (struct weir_pool *)&job;
+    /* returns: weir_http_worker_start -EINVAL passed on */
     EXPECT_INT(weir_pool_create(&pool, &(struct weir_pool_options){
         .workers = 1, .worker_start = weir_http_worker_start,
         .worker_stop = weir_http_worker_stop,

@@ -65,6 +65,7 @@ static void options_out_of_range(void)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct weir_pool *pool = (struct weir_pool *)&pool;
 
+        /* returns: weir_pool_create -EINVAL */
         EXPECT_INT(weir_pool_create(&pool, &bad[i]), -EINVAL);
         EXPECT(pool == NULL);
     }
@@ -76,6 +77,7 @@ static void defaults(void)
     atomic_int ran = 0;
 
     EXPECT_INT(pool_stats(pool).workers, weir_processors());
+    /* returns: weir_pool_gate NULL */
     EXPECT(weir_pool_gate(pool) == NULL);
     EXPECT_INT(submit(pool, count_run, &ran, WEIR_FOREVER), 1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
@@ -92,6 +94,7 @@ static void every_job_once(void)
     static atomic_int ran[10000];
 
     for (size_t k = 0; k < 3; k++) {
+        /* returns: weir_pool_create 0 */
         struct weir_pool *pool = make_n(workers[k], 16);
         struct weir_job jobs[10];
         struct weir_pool_stats stats;
@@ -102,12 +105,15 @@ static void every_job_once(void)
             for (int j = 0; j < 10; j++)
                 jobs[j] = (struct weir_job){ .fn = count_run,
                                              .arg = &ran[i + j] };
+            /* returns: weir_pool_submit count */
             EXPECT_INT(weir_pool_submit(pool, jobs, 10, WEIR_FOREVER), 10);
         }
+        /* returns: weir_pool_wait 0 */
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         for (int i = 0; i < 10000; i++)
             wrong += atomic_load(&ran[i]) != 1;
         EXPECT_INT(wrong, 0);
+        /* returns: weir_pool_stats 0 */
         stats = pool_stats(pool);
         EXPECT_INT(stats.submitted, 10000);
         EXPECT_INT(stats.succeeded, 10000);
@@ -173,7 +179,9 @@ static void a_job_without_fn(void)
     struct weir_job jobs[2] = { { .fn = count_run, .arg = &ran },
                                 { .arg = &ran } };
 
+    /* returns: weir_pool_submit -EINVAL */
     EXPECT_INT(weir_pool_submit(pool, jobs, 2, WEIR_NO_WAIT), -EINVAL);
+    /* returns: weir_pool_submit 0 */
     EXPECT_INT(weir_pool_submit(pool, jobs, 0, WEIR_NO_WAIT), 0);
     jobs[1] = jobs[0];
     jobs[1].reserved[1] = 1;
@@ -215,12 +223,15 @@ static void capacity_covers_running(void)
     latch_wait(&b.running);
     latch_wait(&b.running);
     EXPECT_INT(weir_pool_submit(pool, jobs, 6, WEIR_NO_WAIT), 2);
+    /* returns: weir_pool_submit -EAGAIN */
     EXPECT_INT(weir_pool_submit(pool, jobs, 1, WEIR_NO_WAIT), -EAGAIN);
+    /* returns: weir_pool_submit -ETIMEDOUT */
     EXPECT_INT(weir_pool_submit(pool, jobs, 1, 0), -ETIMEDOUT);
     EXPECT_INT(weir_pool_submit(pool, jobs, 1, weir_after(WEIR_MS)),
                -ETIMEDOUT);
     EXPECT_INT(pool_stats(pool).queued, 2);
     EXPECT_INT(pool_stats(pool).running, 2);
+    /* returns: weir_pool_wait -EAGAIN */
     EXPECT_INT(weir_pool_wait(pool, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_pool_wait(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
     latch_open(&b.go);
@@ -527,6 +538,7 @@ static void a_failing_hook_fails_create(void)
 
         atomic_store(&started, 0);
         atomic_store(&stopped, 0);
+        /* returns: weir_pool_create -EACCES passed on */
         EXPECT_INT(weir_pool_create(&pool, &(struct weir_pool_options){
             .workers = 5, .worker_start = start_hook,
             .worker_stop = stop_hook, .user = &refuse }), -EACCES);
@@ -691,6 +703,7 @@ static void a_bad_mode(void)
 {
     struct weir_pool *pool = make_n(1, 0);
 
+    /* returns: weir_pool_close -EINVAL */
     EXPECT_INT(weir_pool_close(pool, (enum weir_close)0, WEIR_NO_WAIT),
                -EINVAL);
     EXPECT_INT(weir_pool_close(pool, (enum weir_close)3, WEIR_NO_WAIT),
@@ -729,6 +742,7 @@ static int until_stopped(struct weir_context *cx, void *arg)
 {
     struct block *b = arg;
 
+    /* returns: weir_stop_requested 0 */
     EXPECT_INT(weir_stop_requested(cx), 0);
     latch_open(&b->running);
     AWAIT(weir_stop_requested(cx));
@@ -747,6 +761,7 @@ static void running_jobs_are_told(void)
     latch_wait(&b.running);
     latch_wait(&b.running);
     /* Draining does not ask the jobs to stop; cancelling after that does. */
+    /* returns: weir_pool_close -ETIMEDOUT */
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, weir_after(WEIR_MS)),
                -ETIMEDOUT);
     EXPECT_INT(atomic_load(&b.ran), 0);
@@ -853,9 +868,12 @@ static void draining_lets_jobs_submit(void)
         c.pool = make_n(workers, 4);
         EXPECT_INT(submit(c.pool, chained, &c, WEIR_NO_WAIT), 1);
         AWAIT(atomic_load(&c.ran) == 1);
+        /* returns: weir_pool_close -EAGAIN */
         EXPECT_INT(weir_pool_close(c.pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
+        /* returns: weir_pool_submit -EPIPE */
         EXPECT_INT(submit(c.pool, chained, &c, WEIR_FOREVER), -EPIPE);
         latch_open(&c.go);
+        /* returns: weir_pool_close 0 */
         EXPECT_INT(weir_pool_close(c.pool, WEIR_DRAIN, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&c.ran), 100);
         weir_pool_destroy(c.pool);
@@ -1082,6 +1100,8 @@ static void waiting_for_oneself(void)
                                                .limit = 1 });
     EXPECT_INT(submit(b.pool, from_inside, &b, WEIR_NO_WAIT), 1);
     EXPECT_INT(weir_pool_wait(b.pool, WEIR_FOREVER), 0);
+    /* returns: weir_pool_wait -EDEADLK */
+    /* returns: weir_pool_close -EDEADLK */
     EXPECT_INT(b.results[0], -EDEADLK);
     EXPECT_INT(b.results[1], -EDEADLK);
     EXPECT_INT(b.results[2], -EDEADLK);
@@ -1247,6 +1267,7 @@ static void signals_do_not_end_waits(void)
     thread = start(storm, &s);
     for (int i = 0; i < 10; i++) {
         deadline = weir_after(5 * WEIR_MS);
+        /* returns: weir_pool_wait -ETIMEDOUT */
         EXPECT_INT(weir_pool_wait(pool, deadline), -ETIMEDOUT);
         EXPECT(weir_now() >= deadline);
         deadline = weir_after(5 * WEIR_MS);
@@ -1268,10 +1289,14 @@ static int use_in_child(void *arg)
     atomic_int ran = 0;
     int bad = 0;
 
+    /* returns: weir_pool_wait -ECHILD */
     bad += weir_pool_wait(pool, WEIR_FOREVER) != -ECHILD;
+    /* returns: weir_pool_close -ECHILD */
     bad += weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER) != -ECHILD;
     bad += weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER) != -ECHILD;
+    /* returns: weir_pool_stats -ECHILD */
     bad += weir_pool_stats(pool, &stats) != -ECHILD;
+    /* returns: weir_pool_submit -ECHILD */
     bad += submit(pool, count_run, &ran, WEIR_FOREVER) != -ECHILD;
     bad += submit(pool, count_run, &ran, WEIR_NO_WAIT) != -ECHILD;
     weir_pool_destroy(pool);

@@ -70,6 +70,7 @@ static void options_out_of_range(void)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct weir_table *t = (struct weir_table *)&bad[0];
 
+        /* returns: weir_table_create -EINVAL */
         EXPECT_INT(weir_table_create(&t, &bad[i]), -EINVAL);
         EXPECT(t == NULL);
     }
@@ -79,6 +80,7 @@ static void largest_options(void)
 {
     make(&(struct weir_table_options){ .entries_max = (size_t)1 << 31,
                                        .entry_max = (size_t)1 << 30 });
+    /* returns: weir_table_put 0 */
     EXPECT_INT(weir_table_put(table, weir_text("a"), weir_text("b")), 0);
     unmake();
 }
@@ -121,6 +123,7 @@ static void get_nothing(void)
     char buffer[1];
 
     make(NULL);
+    /* returns: weir_table_get -ENOENT */
     EXPECT_INT(weir_table_get(table, weir_text("key"), buffer, 1), -ENOENT);
     EXPECT_INT(weir_table_put(table, weir_text("other"), weir_text("")), 0);
     EXPECT_INT(weir_table_get(table, weir_text("key"), buffer, 1), -ENOENT);
@@ -197,8 +200,10 @@ static void full(void)
     make(&(struct weir_table_options){ .entries_max = 2 });
     EXPECT_INT(weir_table_put(table, weir_text("a"), weir_text("1")), 0);
     EXPECT_INT(weir_table_put(table, weir_text("b"), weir_text("1")), 0);
+    /* returns: weir_table_put -ENOSPC */
     EXPECT_INT(weir_table_put(table, weir_text("c"), weir_text("1")),
                -ENOSPC);
+    /* returns: weir_table_update -ENOSPC */
     EXPECT_INT(weir_table_update(table, weir_text("c"), &count_one),
                -ENOSPC);
     EXPECT_INT(weir_table_get(table, weir_text("c"), NULL, 0), -ENOENT);
@@ -218,6 +223,7 @@ static void too_large(void)
     EXPECT_INT(weir_table_put(table, weir_text("key"),
                               weir_text("1234567")),
                0);
+    /* returns: weir_table_put -EMSGSIZE */
     EXPECT_INT(weir_table_put(table, weir_text("key"),
                               weir_text("12345678")),
                -EMSGSIZE);
@@ -228,6 +234,7 @@ static void too_large(void)
     EXPECT_INT(weir_table_put(table, weir_text("k"),
                               (struct weir_bytes){ "", SIZE_MAX }),
                -EMSGSIZE);
+    /* returns: weir_table_update -EMSGSIZE */
     EXPECT_INT(weir_table_update(table, weir_text("new"), &edit), -EMSGSIZE);
     EXPECT_INT(weir_table_update(table, weir_text("ne"), &edit), 0);
     unmake();
@@ -308,6 +315,7 @@ static void every_length(void)
 static void remove_once(void)
 {
     make(NULL);
+    /* returns: weir_table_remove -ENOENT */
     EXPECT_INT(weir_table_remove(table, weir_text("key")), -ENOENT);
     EXPECT_INT(weir_table_put(table, weir_text("key"), weir_text("1")), 0);
     EXPECT_INT(weir_table_remove(table, weir_text("key")), 0);
@@ -386,6 +394,7 @@ static void update_makes(void)
                                         .bytes = bytes };
 
         memset(key, (int)bytes, bytes);
+        /* returns: weir_table_update 0 */
         EXPECT_INT(weir_table_update(
                        table, (struct weir_bytes){ key, bytes }, &edit),
                    0);
@@ -415,6 +424,7 @@ static void update_nothing(void)
     const struct weir_table_edit edit = { .fn = add_one };
 
     make(NULL);
+    /* returns: weir_table_update -ENOENT */
     EXPECT_INT(weir_table_update(table, weir_text("n"), &edit), -ENOENT);
     EXPECT_INT(weir_table_count(table), 0);
     unmake();
@@ -435,6 +445,7 @@ static void update_fails(void)
 
     make(&(struct weir_table_options){ .entries_max = 1 });
     for (int i = 0; i < 3; i++) {
+        /* returns: weir_table_update -12345 passed on */
         EXPECT_INT(weir_table_update(table, weir_text("new"), &edit),
                    -12345);
         EXPECT_INT(weir_table_get(table, weir_text("new"), buffer, 4),
@@ -443,6 +454,7 @@ static void update_fails(void)
     }
     EXPECT_INT(weir_table_put(table, weir_text("old"), weir_text("ab")), 0);
     EXPECT_INT(weir_table_update(table, weir_text("old"), &edit), -12345);
+    /* returns: weir_table_get count */
     EXPECT_INT(weir_table_get(table, weir_text("old"), buffer, 4), 2);
     EXPECT(memcmp(buffer, "XX", 2) == 0);
     unmake();
@@ -454,6 +466,7 @@ static void update_reserved(void)
                                           .reserved = { 0, 1 } };
 
     make(NULL);
+    /* returns: weir_table_update -EINVAL */
     EXPECT_INT(weir_table_update(table, weir_text("n"), &edit), -EINVAL);
     unmake();
 }
@@ -561,6 +574,7 @@ static void each_stops(void)
     EXPECT_INT(weir_table_put(table, weir_text("a"), weir_text("1")), 0);
     EXPECT_INT(weir_table_put(table, weir_text("b"), weir_text("2")), 0);
     EXPECT_INT(weir_table_put(table, weir_text("c"), weir_text("3")), 0);
+    /* returns: weir_table_for_each 77 passed on */
     EXPECT_INT(weir_table_for_each(table, note, &walk), 77);
     EXPECT(strcmp(walk.text, "a=1 b=2 ") == 0);
     unmake();
@@ -571,6 +585,7 @@ static void each_empty(void)
     struct walk walk = { .stop_after = 0 };
 
     make(NULL);
+    /* returns: weir_table_for_each 0 */
     EXPECT_INT(weir_table_for_each(table, note, &walk), 0);
     EXPECT_INT(walk.calls, 0);
     unmake();
@@ -794,12 +809,17 @@ static int in_child(void)
     struct walk walk = { .stop_after = 0 };
 
     atomic_store(&tap_failures, 0);
+    /* returns: weir_table_get -ECHILD */
     EXPECT_INT(weir_table_get(table, weir_text("k"), b, 1), -ECHILD);
+    /* returns: weir_table_put -ECHILD */
     EXPECT_INT(weir_table_put(table, weir_text("k"), weir_text("")),
                -ECHILD);
+    /* returns: weir_table_update -ECHILD */
     EXPECT_INT(weir_table_update(table, weir_text("k"), &count_one),
                -ECHILD);
+    /* returns: weir_table_remove -ECHILD */
     EXPECT_INT(weir_table_remove(table, weir_text("k")), -ECHILD);
+    /* returns: weir_table_for_each -ECHILD */
     EXPECT_INT(weir_table_for_each(table, note, &walk), -ECHILD);
     weir_table_destroy(table);
     EXPECT_INT(weir_table_create(&own, NULL), 0);

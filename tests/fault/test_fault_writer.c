@@ -319,6 +319,7 @@ static void sync_fails_on_close(void)
     fill((struct weir_writer_options){ .sync = WEIR_SYNC_FLUSH });
     inject_fail(INJECT_FDATASYNC, 1, EIO, INJECT_ONCE);
     run();
+    /* returns: weir_writer_close -EIO passed on */
     EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -EIO);
     EXPECT_INT(stats().written, RECORDS);
     EXPECT_INT(stats().durable, 0);
@@ -341,6 +342,7 @@ static void close_fails(void)
     fill((struct weir_writer_options){ .path = NULL });
     inject_fail(INJECT_CLOSE, 1, EDQUOT, INJECT_ONCE);
     run();
+    /* returns: weir_writer_close -EDQUOT of close() */
     EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -EDQUOT);
     EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -EDQUOT);
     EXPECT_INT(inject_calls(INJECT_CLOSE), 1);
@@ -462,6 +464,19 @@ static void fail_call(const struct call *call)
 
 static void errors_of_open(void)
 {
+    /* returns: weir_writer_open -ENOMEM */
+    /* returns: weir_writer_open -EMFILE of open() */
+    /* returns: weir_writer_open -EAGAIN of pthread_create() */
+    /* returns: weir_writer_open -EOVERFLOW of fstat() */
+    /* returns: weir_writer_open -EROFS of fsync() */
+    /* returns: weir_writer_open -ELOOP of stat() */
+    /* returns: weir_writer_open -EDQUOT of write() */
+    /* returns: weir_writer_open -EBUSY of pthread_mutex_init() */
+    /* returns: weir_writer_open -ENOSPC of close() */
+    /* returns: weir_writer_open -EPERM of ftruncate() */
+    /* returns: weir_writer_open -EIO of pread() */
+    /* returns: weir_writer_open -ENOSYS of sem_init() */
+    /* returns: weir_writer_open -ENOLCK of flock() */
     for (size_t i = 0; i < CALLS; i++) {
         clean();
         file_set(path, RECORD "torn");
@@ -684,6 +699,7 @@ static void lock_fails(void)
     clean();
     inject_reset();
     inject_fail(INJECT_FLOCK, 1, EWOULDBLOCK, INJECT_ONCE);
+    /* returns: weir_writer_open -EBUSY */
     EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
                                              .path = path }),
                -EBUSY);
@@ -763,9 +779,13 @@ static void no_semaphore(void)
     fill((struct weir_writer_options){ .capacity = RECORDS });
     inject_fail(INJECT_SEM_INIT, 1, ENOSPC, INJECT_ALWAYS);
     inject_fail(INJECT_COND_INIT, 1, ENOSPC, INJECT_ALWAYS); /* fallback */
+    /* returns: weir_writer_write -ENOSPC of sem_init() */
     EXPECT_INT(put(), -ENOSPC);
+    /* returns: weir_writer_flush -ENOSPC of sem_init() */
     EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), -ENOSPC);
+    /* returns: weir_writer_reopen -ENOSPC of sem_init() */
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -ENOSPC);
+    /* returns: weir_writer_close -ENOSPC of sem_init() */
     EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -ENOSPC);
     EXPECT_INT(stats().error, 0);
     run();
@@ -830,6 +850,14 @@ static void every_call_of_reopen_for_good(void)
 
 static void errors_of_reopen(void)
 {
+    /* returns: weir_writer_reopen -EMFILE of open() */
+    /* returns: weir_writer_reopen -EOVERFLOW of fstat() */
+    /* returns: weir_writer_reopen -EROFS of fsync() */
+    /* returns: weir_writer_reopen -ELOOP of stat() */
+    /* returns: weir_writer_reopen -EDQUOT of write() */
+    /* returns: weir_writer_reopen -EPERM of ftruncate() */
+    /* returns: weir_writer_reopen -EIO of pread() */
+    /* returns: weir_writer_reopen -ENOLCK of flock() */
     for (size_t i = 0; i < CALLS_OF_REOPEN; i++) {
         fill((struct weir_writer_options){ .sync = WEIR_SYNC_FLUSH,
                                            .recover = WEIR_RECOVER_LINES });
@@ -860,6 +888,7 @@ static void reopen_without_memory(void)
     REQUIRE(rename(path, other_path) == 0);
     file_set(path, RECORD "torn");
     inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
+    /* returns: weir_writer_reopen -ENOMEM */
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -ENOMEM);
     inject_reset();
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), 0);
