@@ -289,6 +289,39 @@ static void depth_is_not_touched(void)
         .workers_max = 4096, .help_depth = 1000 });
 }
 
+/* Return the bytes that the creation of a pool reserves. No thread is started,
+ * because it would map memory too. */
+static long long reserved_by(size_t capacity)
+{
+    long long before = mapped_bytes(), reserved;
+    struct weir_pool *pool;
+
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = WEIR_NONE, .capacity = capacity }) == 0);
+    reserved = mapped_bytes() - before;
+    weir_pool_destroy(pool);
+    return reserved;
+}
+
+static void memory_per_job(void)
+{
+    /* What pool.h says under MEMORY: of a job in the ring, and of a job with a
+     * gate, a time, retries or a priority. */
+    const long long ring = 64, deferred = 384;
+    const long long jobs = 1 << 18;
+    long long more;
+
+    if (mapped_bytes() < 0) {
+        SKIP("mapped memory cannot be measured here");
+        return;
+    }
+    more = reserved_by(2 * (size_t)jobs) - reserved_by((size_t)jobs);
+    /* 4 bytes per job allow for whatever else is mapped meanwhile: a record
+     * cannot grow by less than 8. */
+    EXPECT(more > 0);
+    EXPECT(more <= jobs * (ring + deferred + 4));
+}
+
 struct submitter {
     struct weir_pool *pool;
     sem_t ready;
@@ -1374,6 +1407,8 @@ static const struct tap_case cases[] = {
       capacity_covers_running },
     { "creating a pool of any capacity touches hardly any memory",
       capacity_is_not_touched },
+    { "a pool reserves no more bytes per job than pool.h says",
+      memory_per_job },
     { "creating a pool with a large help_depth touches hardly any memory",
       depth_is_not_touched },
     { "many submitters on small and large pools lose no job", many_submitters },

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # report.sh WEIR - reports on the results files of one run or of several.
 . "$(dirname "$0")/lib.sh"
-plan 23
+plan 24
 serve
 host=${base#http://}
 {
@@ -117,6 +117,10 @@ run report fifo part2 part3
 ok "report reads a pipe and names the jobs by their ids" \
     all is "$code" 0 -- is "$(head -n 1 out)" "100 jobs: 91 ok, 9 failed" -- \
     grep -qE '^ .*(id [0-9a-f]{32}|http://)' out
+code=0
+timeout 60 "$weir" report - part2 part3 <part1 >out 2>err || code=$?
+ok "report reads standard input if a file is named -" \
+    all is "$code" 0 -- is "$(head -n 1 out)" "100 jobs: 91 ok, 9 failed"
 head -n 4 part1 | sed '1s/"start":"..../"start":"0001/
     2s/"start":"..../"start":"9999/; 3s/"start":"..../"start":"1969/
     1s/"total_ms":[0-9.]*/"total_ms":999999999999.000/' >years
