@@ -11,7 +11,7 @@ run --help
 ok "--help names every benchmark" all is "$code" 0 -- test ! -s err -- \
     grep -q 'workers' out -- grep -q 'peers' out -- grep -q 'svg FILE' out
 run --version
-ok "--version tells the version" \
+ok "--version prints the version" \
     all is "$code" 0 -- grep -qE '^weir-bench [0-9.]+$' out
 
 # tiny ARGUMENTS...: two samples of each case, as small as can be.
@@ -32,39 +32,40 @@ works=8
 [ "$http" = http ] && works=9
 ok "workers has six rows of each workload" \
     is "$(grep -c '^"workers",' w.csv)" $((6 * works))
-ok "every line of the CSV has as many fields" \
+ok "every line of the CSV has the same number of fields" \
     is "$(sed 's/"[^"]*"//g' w.csv | tr -dc ',\n' | sort -u | wc -l)" 1
-ok "six points have a law" grep -q 'Universal Scalability Law' out
-ok "the JSON has every sample" \
+ok "a scalability law is fitted to six points" \
+    grep -q 'Universal Scalability Law' out
+ok "the JSON report has every sample" \
     is "$(grep -cE '"samples_ns":\[[0-9.e+]+,[0-9.e+]+\]\}' w.json)" \
     $((6 * works))
 if command -v python3 >/dev/null; then
-    ok "the JSON is JSON" python3 -m json.tool w.json /dev/null
-    ok "the SVG is XML" python3 -c \
+    ok "the JSON report is valid JSON" python3 -m json.tool w.json /dev/null
+    ok "the SVG report is well-formed XML" python3 -c \
         'import sys, xml.dom.minidom as x; x.parse(sys.argv[1])' w.svg
 else
-    skip "the JSON is JSON" "no python3"
-    skip "the SVG is XML" "no python3"
+    skip "the JSON report is valid JSON" "no python3"
+    skip "the SVG report is well-formed XML" "no python3"
 fi
-ok "the SVG needs no other file" \
+ok "the SVG report refers to no other file" \
     all grep -q '</svg>' w.svg -- is "$(grep -cE 'href|@import|url\(' w.svg)" 0
-ok "the Markdown has a table for each workload" \
+ok "the Markdown report has a table for each workload" \
     is "$(grep -c '^### workers: ' w.md)" "$works"
-ok "the report tells where it was measured" \
+ok "each report names the processor, kernel or compiler of the measurement" \
     all grep -q '^cpu  *' out -- grep -q '^kernel' out -- \
     grep -q '^| compiler |' w.md -- grep -q '"compiler":' w.json
 
 tiny -w 1 peers --only "empty jobs"
-ok "peers compares at least Weir and the textbook's pool" \
+ok "peers compares at least Weir and the textbook pool" \
     all is "$code" 0 -- grep -q '^ weir ' out -- grep -q '^ textbook' out
 tiny -w 1,2 peers --only "round trip"
-ok "peers sees that every job ran exactly once" is "$code" 0
+ok "peers runs every job exactly once" is "$code" 0
 tiny -w 2 pool --only producers
-ok "--only leaves the other workloads out" \
+ok "--only runs no other workload" \
     all is "$code" 0 -- grep -q 'pool: producers' out -- \
     is "$(grep -c 'pool: depth' out)" 0
 LC_ALL=C tiny -w 1,2 gate
-ok "without UTF-8 everything is ASCII" \
+ok "all output is ASCII in a locale without UTF-8" \
     all is "$code" 0 -- is "$(LC_ALL=C grep -c '[^ -~]' out)" 0
 
 # refused NAME SAID ARGUMENTS...
@@ -76,21 +77,21 @@ refused() {
 }
 refused "an unknown benchmark is named" "fly: no such" fly
 refused "an unknown option is named" "--fly" --fly
-refused "a number of workers is refused by name" "--workers 0:" -w 0
-refused "numbers of workers must rise" "--workers 4,2:" -w 4,2
-refused "a hole in a list is refused" "--workers 1,,2:" -w 1,,2
-refused "a bad number of samples is refused" "--repetitions x:" -r x
-refused "a bad time is refused" "--time -1:" -t -1
-refused "a workload that is not there is named" "--only fly" --only fly pool
+refused "a number of workers out of range is rejected by name" "--workers 0:" -w 0
+refused "numbers of workers that do not rise are rejected" "--workers 4,2:" -w 4,2
+refused "an empty element of a list is rejected" "--workers 1,,2:" -w 1,,2
+refused "an invalid number of samples is rejected" "--repetitions x:" -r x
+refused "an invalid time is rejected" "--time -1:" -t -1
+refused "an unknown workload is named" "--only fly" --only fly pool
 code=0
 "$weir" -t 0.2 -r 1 -w 1 gate --svg no/such/file >out 2>err || code=$?
-ok "a file that cannot be made is named, with 3, before anything is run" \
+ok "a report that cannot be created ends weir-bench with 3 before it measures" \
     all is "$code" 3 -- says "no/such/file" -- test ! -s out
 if [ -e /dev/full ]; then
     tiny -w 1 gate --json /dev/full
-    ok "a report that cannot be written ends with 3" \
+    ok "a report that cannot be written ends weir-bench with 3" \
         all is "$code" 3 -- says "/dev/full"
 else
-    skip "a report that cannot be written ends with 3" "no /dev/full"
+    skip "a report that cannot be written ends weir-bench with 3" "no /dev/full"
 fi
 finish

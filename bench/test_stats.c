@@ -102,13 +102,19 @@ static void does_not_guess_far(void)
 }
 
 static const struct tap_case cases[] = {
-    { "the median lies in the middle, and nothing is changed", tells_median },
-    { "an outlier is found, and noise is none", finds_outliers },
-    { "quantiles are those of the nearest rank", tells_quantiles },
-    { "the law is found again in what it made", fits_what_it_made },
-    { "no parameter of the law is negative", never_is_negative },
-    { "fewer than six points have no law", wants_six_points },
-    { "a peak far beyond what was measured is not told", does_not_guess_far },
+    { "the median is the middle value, and the samples keep their order",
+      tells_median },
+    { "an outlier is counted, and noise is not counted as an outlier",
+      finds_outliers },
+    { "a quantile is the value of the nearest rank", tells_quantiles },
+    { "the fit finds the parameters of the scalability law that made the "
+      "points", fits_what_it_made },
+    { "the fitted scalability law has no negative parameter",
+      never_is_negative },
+    { "no scalability law is fitted to fewer than six points",
+      wants_six_points },
+    { "a peak far beyond the measured numbers of workers is not reported",
+      does_not_guess_far },
 };
 
 int main(void)

@@ -128,7 +128,7 @@ names_of() {
     done | awk '!($2 in seen) { seen[$2] = 1; print $2, $1 }'
 }
 
-report "no folder names a symbol of one that stands after it" "$(
+report "no folder names a symbol of a later folder" "$(
     { names_of && for folder in sys base queue table gate writer pool group; do
         grep -noE '\b(weir|WEIR)_[A-Za-z0-9_]+' src/$folder/*.[ch] /dev/null |
             sed -E "s,^([^:]*):([0-9]+):(.*),$folder \\3 \\1:\\2,"
@@ -138,7 +138,7 @@ report "no folder names a symbol of one that stands after it" "$(
         END { if (names < 300) print "sys demo only " names " names found" }
     ' | upward)"
 
-report "no file of the pool speaks of groups" "$(
+report "no file of the pool mentions groups" "$(
     grep -niE 'group' src/pool/*.[ch])"
 
 core=$(ls src/base/* src/queue/* src/table/* src/gate/* src/writer/* \

@@ -3,9 +3,11 @@
 r"""check_returns.py - every return value that a public header documents
 is returned in a test.
 
-  check_returns.py ROOT             check that the map and the sources agree;
-                                    prints TAP
+  check_returns.py ROOT             check that the tags in the tests and the
+                                    headers agree; prints TAP
   check_returns.py ROOT --list      list what the headers document
+  check_returns.py ROOT --tags      list the tags, with the cases that
+                                    reach them
   check_returns.py ROOT --wrap      print C functions that wrap the public
                                     ones and print what they returned; the
                                     linker's options for them go to standard
@@ -13,19 +15,23 @@ is returned in a test.
   check_returns.py ROOT --seen LOG  check Meson's testlog.txt of tests that
                                     were linked with these; prints TAP
 
-tests/returns.txt has a line for each value:
+A tag is a comment in a test, at the call that returns the value, or at the
+head of the function if there is no single call:
 
-  FUNCTION VALUE TEST: "CASE"
+  /* returns: FUNCTION VALUE */
+  /* aborts: FUNCTION */
 
-VALUE is what follows "Returns" in the function's comment:
-  0, -EXXX    the value itself; two reasons need two cases
+VALUE is what follows "Returns" in the comment of FUNCTION:
+  0, -EXXX    the value itself; two reasons need two tests
   count       a number above 0: "how many", "length", "1 after"
   NULL        for a function that returns a pointer
-  call()=-EXXX  "an error of call()", and the one that the case causes
-  own=-EXXX   "what fn returned", "the sticky error", likewise
-  abort       "Aborts when"
-  called      for a function that documents none of these
-"as weir_x()" includes all errors that weir_x() documents.
+  -EXXX of call()
+              "an error of call()", and the one that the test causes
+  -EXXX passed on
+              "what fn returned", "the sticky error", likewise; any number
+"as weir_x()" includes all errors that weir_x() documents. "Aborts when" needs
+a tag of the second form. A function that documents none of these needs no
+tag, but a case that names it.
 """
 import collections
 import errno
@@ -33,6 +39,7 @@ import glob
 import os
 import re
 import sys
+import tempfile
 
 COMMENT = r'/\*((?:[^*]|\*(?!/))*)\*/\s*'
 FUNCTION = re.compile(COMMENT + r'((?:WEIR_API[^;]*;\s*)+)')
@@ -98,45 +105,48 @@ def documented(f, every):
     return values or collections.Counter(called=1)
 
 
-class Case:
-    def __init__(self, line, function, value, test, name):
-        self.line, self.function, self.value = line, function, value
-        self.test, self.name = test, name
-        self.kind, _, self.made = value.partition('=')
-        self.made = self.made or value
+class Tag:
+    """A tag, and the cases of its file that reach the function around it."""
+
+    def __init__(self, path, line, text):
+        self.path, self.line, self.text = path, line, text
+        self.api = self.kind = self.made = None
+        self.inside, self.cases = None, []
+        m = re.fullmatch(r'aborts: (\w+)', text)
+        if m:
+            self.api, self.kind, self.made = m.group(1), 'abort', 'abort'
+        m = re.fullmatch(r'returns: (\w+) (0|-?\w+)( passed on| of \w+\(\))?',
+                         text)
+        if m:
+            self.api, self.made, of = m.groups()
+            self.kind = self.made
+            if of:
+                self.kind = 'own' if of == ' passed on' else of[4:]
+
+    def __str__(self):
+        return '%s:%d: "%s"' % (self.path, self.line, self.text)
 
 
-def read_map(root):
-    cases = []
-    with open(root + '/tests/returns.txt') as f:
-        for number, line in enumerate(f, 1):
-            if line.startswith('#') or not line.strip():
-                continue
-            m = re.match(r'(\w+) +(\S+) +([\w ]+): "(.*)"$', line.strip())
-            if not m:
-                sys.exit('tests/returns.txt:%d: no line of the map' % number)
-            cases.append(Case(number, *m.groups()))
-    return cases
+def without_comments(text):
+    return re.sub(COMMENT, ' ', text)
 
 
 class Source:
-    """The functions of a test, and the function of each case."""
+    """The functions of a test, what each names, and that of each case."""
 
-    def __init__(self, root, test):
-        name = 'test_' + test.replace(' ', '_') + '.c'
-        self.bodies, self.cases = {}, {}
+    def __init__(self, text, headers):
+        self.bodies, self.cases, self.places = {}, {}, []
         # The test comes last: it may redefine the name of a header's helper.
-        for path in glob.glob(root + '/tests/*.h') + glob.glob(
-                root + '/tests/' + name) + glob.glob(
-                    root + '/tests/*/' + name):
-            with open(path) as f:
-                self.read(f.read())
+        for part in headers + [text]:
+            self.read(part, part is text)
 
-    def read(self, text):
+    def read(self, text, mine):
         # A function begins and its body ends in the first column.
         for m in re.finditer(r'^(\w[^;={}]*?\b(\w+)\([^;{}]*\))\n\{(.*?)^\}',
                              text, re.M | re.S):
-            self.bodies[m.group(2)] = re.sub(COMMENT, ' ', m.group(3))
+            self.bodies[m.group(2)] = without_comments(m.group(3))
+            if mine:
+                self.places.append((m.start(3), m.end(3), m.group(2)))
         for m in re.finditer(r'^(?:\}|static) [^;={}()]*?\b(\w+)\[\w*\] = '
                              r'\{(.*?)^\};',
                              text, re.M | re.S):
@@ -146,8 +156,14 @@ class Source:
             name = ''.join(re.findall(r'"((?:[^"\\]|\\.)*)"', m.group(1)))
             self.cases[name] = m.group(2)
 
+    def function_at(self, position):
+        for begin, end, name in self.places:
+            if begin <= position < end:
+                return name
+        return None
+
     def reached(self, function):
-        """The text of a function and of every function it names."""
+        """The names of a function and of every function that it names."""
         seen, rest = set(), [function]
         while rest:
             name = rest.pop()
@@ -155,7 +171,54 @@ class Source:
                 continue
             seen.add(name)
             rest += re.findall(r'\b\w+\b', self.bodies[name])
-        return ' '.join(self.bodies[name] for name in sorted(seen))
+        return seen
+
+    def text(self, functions):
+        return ' '.join(self.bodies[name] for name in sorted(functions))
+
+
+class Tests:
+    """All tags in the sources of the tests."""
+
+    def __init__(self, root):
+        self.tags, self.sources, self.named = [], {}, set()
+        headers = []
+        for path in sorted(glob.glob(root + '/tests/*.h')):
+            with open(path) as f:
+                headers.append(f.read())
+        for path in sorted(glob.glob(root + '/tests/**/*.[ch]',
+                                     recursive=True)):
+            with open(path) as f:
+                self.read(os.path.relpath(path, root), f.read(), headers)
+
+    def read(self, path, text, headers):
+        source, by_function = None, {}
+        if re.search(r'(^|/)test_\w+\.c$', path):
+            source = self.sources[path] = Source(text, headers)
+            for name, function in source.cases.items():
+                reached = source.reached(function)
+                self.named |= set(re.findall(r'\bweir_\w+',
+                                             source.text(reached)))
+                for f in reached:
+                    by_function.setdefault(f, []).append(name)
+        for m in re.finditer(r'/\*\s*((?:returns|aborts):.*?)\s*\*/', text,
+                             re.S):
+            tag = Tag(path, text.count('\n', 0, m.start()) + 1, m.group(1))
+            self.tags.append(tag)
+            if source:
+                tag.inside = source.function_at(m.start())
+                tag.cases = by_function.get(tag.inside, [])
+
+    def unnamed(self, tag):
+        """What a tag is about and the code from its function on does not
+        name."""
+        source = self.sources[tag.path]
+        text = source.text(source.reached(tag.inside))
+        names = [tag.api]
+        if tag.made not in ('0', 'count', 'abort'):
+            names.append(tag.made.lstrip('-'))
+        return [name for name in names
+                if not re.search(r'\b%s\b' % name, text)]
 
 
 class Tap:
@@ -171,40 +234,124 @@ class Tap:
             print('# ' + finding)
 
 
-def check(root):
-    every = functions(root)
-    cases = read_map(root)
-    tap = Tap(3)
-
+def findings(every, tests):
+    """What is wrong with the tags, by the sentence that it contradicts."""
     wanted = {(f.name, value): n for f in every.values()
               for value, n in documented(f, every).items()}
-    there = collections.Counter((c.function, c.kind) for c in cases)
-    tap.report('every documented return value has its cases', [
-        '%s: %s has %d of %d' % (*pair, there[pair], n)
-        for pair, n in wanted.items() if there[pair] < n])
+    there = collections.defaultdict(set)
+    for tag in tests.tags:
+        if tag.cases:
+            there[tag.api, tag.kind].add((tag.path, tag.inside))
     twice = collections.Counter(
-        (c.function, c.value, c.test, c.name) for c in cases)
-    tap.report('every line is about a documented return value, once', [
-        'line %d: %s documents no %s' % (c.line, c.function, c.kind)
-        for c in cases if (c.function, c.kind) not in wanted] + [
-        'twice: %s %s %s: "%s"' % key for key, n in twice.items() if n > 1])
+        (tag.path, tag.inside, tag.text) for tag in tests.tags)
+    return {
+        'every documented return value has its tags': [
+            '%s: %s has %d of %d' % (*pair, len(there[pair]), n)
+            for pair, n in wanted.items()
+            if pair[1] != 'called' and len(there[pair]) < n],
+        'every function without a documented return value has a test': [
+            '%s is named in no case' % name for name, value in wanted
+            if value == 'called' and name not in tests.named],
+        'every tag is about a documented return value': [
+            '%s: the form is wrong' % tag
+            for tag in tests.tags if tag.api is None] + [
+            '%s: %s documents no %s' % (tag, tag.api, tag.kind)
+            for tag in tests.tags
+            if tag.api and (tag.api, tag.kind) not in wanted],
+        'every tag stands in the code of a case, once': [
+            '%s: no case reaches it' % tag
+            for tag in tests.tags if not tag.cases] + [
+            '%s: "%s" is twice in %s' % (path, text, inside)
+            for (path, inside, text), n in twice.items() if n > 1],
+        'the code at every tag names the function and the value': [
+            '%s: %s is not named' % (tag, name)
+            for tag in tests.tags if tag.api and tag.cases
+            for name in tests.unnamed(tag)],
+    }
 
-    sources, findings = {}, []
-    for c in cases:
-        source = sources.setdefault(c.test, Source(root, c.test))
-        if c.name not in source.cases:
-            findings.append('line %d: test "%s" has no case "%s"' % (
-                c.line, c.test, c.name))
-            continue
-        text = source.reached(source.cases[c.name])
-        names = [c.function]
-        if c.made not in ('0', 'count', 'called', 'abort'):
-            names.append(c.made.lstrip('-'))
-        findings += ['line %d: case "%s" does not name %s' % (
-            c.line, c.name, name) for name in names
-            if not re.search(r'\b%s\b' % name, text)]
-    tap.report('every case is there, and names the function and the value',
-               findings)
+
+# Of a check that finds nothing: one mistake of each kind in a small project.
+HEADER = '''
+/* Put. Returns 0, or -EAGAIN. */
+WEIR_API int weir_put(void);
+/* Put without waiting. */
+WEIR_API void weir_drop(void);
+'''
+TEST = '''
+static int put(void)
+{
+    return weir_put();
+}
+
+static void puts_both(void)
+{
+    /* returns: weir_put 0 */
+    EXPECT_INT(put(), 0);
+    /* returns: weir_put -EAGAIN */
+    EXPECT_INT(put(), -EAGAIN);
+    weir_drop();
+}
+
+static void unused(void)
+{
+}
+
+static const struct tap_case cases[] = {
+    { "puts", puts_both },
+};
+'''
+MISTAKES = [
+    ('    /* returns: weir_put -EAGAIN */\n', '',
+     'every documented return value has its tags'),
+    ('    weir_drop();\n', '',
+     'every function without a documented return value has a test'),
+    ('weir_put 0 */', 'weir_put 0 */ /* returns: weir_put -EPIPE */',
+     'every tag is about a documented return value'),
+    ('weir_put 0 */', 'weir_put 0 */ /* returns: weir_take 0 */',
+     'every tag is about a documented return value'),
+    ('weir_put 0 */', 'weir_put 0 */ /* returns: 0 */',
+     'every tag is about a documented return value'),
+    ('unused(void)\n{\n', 'unused(void)\n{\n/* returns: weir_put 0 */\n',
+     'every tag stands in the code of a case, once'),
+    ('static const', '/* returns: weir_put 0 */\nstatic const',
+     'every tag stands in the code of a case, once'),
+    ('weir_put 0 */', 'weir_put 0 */ /* returns: weir_put 0 */',
+     'every tag stands in the code of a case, once'),
+    ('put(), -EAGAIN', 'put(), 1',
+     'the code at every tag names the function and the value'),
+]
+
+
+def found_in(header, test):
+    """The sentences that a project of these two files contradicts."""
+    with tempfile.TemporaryDirectory() as root:
+        os.makedirs(root + '/include/weir')
+        os.makedirs(root + '/tests')
+        for name, text in (('include/weir/put.h', header),
+                           ('tests/test_put.c', test)):
+            with open(os.path.join(root, name), 'w') as f:
+                f.write(text)
+        return [sentence for sentence, wrong in findings(
+            functions(root), Tests(root)).items() if wrong]
+
+
+def undetected():
+    wrong = ['found without a mistake: ' + sentence
+             for sentence in found_in(HEADER, TEST)]
+    for old, new, sentence in MISTAKES:
+        if TEST.count(old) != 1:
+            wrong.append('the test has no single "%s"' % old)
+        elif sentence not in found_in(HEADER, TEST.replace(old, new)):
+            wrong.append('"%s" instead of "%s" is not found' % (new, old))
+    return wrong
+
+
+def check(root):
+    found = findings(functions(root), Tests(root))
+    tap = Tap(len(found) + 1)
+    for sentence, wrong in found.items():
+        tap.report(sentence, wrong)
+    tap.report('each kind of mistake in the tags is found', undetected())
     return tap.failed != 0
 
 
@@ -318,14 +465,23 @@ def judge(root, log):
             value) else value
 
     found = seen_in(log)
-    cases = read_map(root)
+    tests = Tests(root)
     every = functions(root)
-    tap = Tap(2)
-    tap.report('every return value of the map was seen to be returned', [
-        'line %d: %s did not return %s in %s: "%s"' % (
-            c.line, c.function, c.made, c.test, c.name)
-        for c in cases
-        if (c.function, number(c.made)) not in found[c.test, c.name]])
+    tap = Tap(3)
+    seen = collections.defaultdict(set)
+    for (test, case), said in found.items():
+        seen[test.replace(' ', '_'), case] |= said
+    tap.report('every return value that has a tag was returned there', [
+        '%s: not in: %s' % (tag, ', '.join('"%s"' % c for c in tag.cases))
+        for tag in tests.tags
+        if not any((tag.api, number(tag.made)) in seen[
+            re.search(r'test_(\w+)\.c$', tag.path).group(1), case]
+            for case in tag.cases)])
+    everything = set().union(*found.values())
+    tap.report('every function without a documented return value was called', [
+        name for name, f in every.items()
+        if 'called' in documented(f, every) and
+        (name, 'called') not in everything])
 
     # Except functions that pass on errors of others, which may be any.
     others = {}
@@ -350,6 +506,10 @@ def main():
         for f in every.values():
             for value, n in documented(f, every).items():
                 print(f.name, value, n)
+        return 0
+    if what == '--tags':
+        for tag in Tests(root).tags:
+            print(tag, *('\n    ' + case for case in tag.cases))
         return 0
     if what == '--wrap':
         return wrap(root)

@@ -120,6 +120,7 @@ static void this_thread_runs_all(void)
     }
     EXPECT_INT(weir_pool_wait(pool, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_pool_wait(pool, weir_now()), -ETIMEDOUT);
+    /* returns: weir_pool_run 0 */
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
     EXPECT_INT(order.next, 100);
     EXPECT_INT(weir_pool_wait(pool, WEIR_NO_WAIT), 0);
@@ -190,6 +191,7 @@ static void a_failing_hook(void)
         .user = &starts });
 
     submit_fn(pool, count_run, &ran);
+    /* returns: weir_pool_run -EXDEV passed on */
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), -EXDEV);
     EXPECT_INT(atomic_load(&ran), 0);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
@@ -197,6 +199,7 @@ static void a_failing_hook(void)
 
     submit_fn(pool, count_run, &ran);
     atomic_store(&starts, 0);
+    /* returns: weir_pool_close -EXDEV passed on */
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), -EXDEV);
     EXPECT_INT(atomic_load(&ran), 1);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
@@ -230,6 +233,7 @@ static void nothing_stored(void)
     EXPECT(local == &starts);
     submit_fn(pool, tells_local, &local);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
+    /* returns: weir_local NULL */
     EXPECT(local == NULL);
     weir_pool_destroy(pool);
 }
@@ -243,6 +247,7 @@ static void deadlines(void)
 
     for (int i = 0; i < 4; i++)
         submit_fn(pool, count_run, &ran);
+    /* returns: weir_pool_run -ETIMEDOUT */
     EXPECT_INT(weir_pool_run(pool, weir_now()), -ETIMEDOUT);
     EXPECT_INT(atomic_load(&ran), 1);
     EXPECT_INT(weir_pool_run(pool, 0), -ETIMEDOUT);
@@ -254,6 +259,7 @@ static void deadlines(void)
                 .arg = &ran, .start = weir_after(3600 * WEIR_S) }, 1,
                 WEIR_NO_WAIT) == 1);
     submit_fn(pool, count_run, &ran);
+    /* returns: weir_pool_run -EAGAIN */
     EXPECT_INT(weir_pool_run(pool, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(atomic_load(&ran), 5);
     EXPECT_INT(weir_pool_run(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
@@ -298,6 +304,7 @@ static void from_a_job(void)
     submit_fn(other, count_run, &ran);
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), 0);
     EXPECT_INT(weir_group_next(group, &r, WEIR_NO_WAIT), 0);
+    /* returns: weir_pool_run -EDEADLK */
     EXPECT_INT(r.status, -EDEADLK);
     EXPECT_INT(weir_group_next(group, &r, WEIR_NO_WAIT), 0);
     EXPECT_INT(r.status, 0);
@@ -322,6 +329,7 @@ static void too_many_callers(void)
         begin(&callers[i], call_run);
         latch_wait(&b.running);
     }
+    /* returns: weir_pool_run -EBUSY */
     EXPECT_INT(weir_pool_run(pool, WEIR_FOREVER), -EBUSY);
     EXPECT_INT(weir_pool_run(pool, WEIR_NO_WAIT), -EBUSY);
     EXPECT_INT(pool_stats(pool).running, 2);
@@ -882,6 +890,8 @@ static int run_in_child(void *arg)
     int set = weir_pool_set(arg, &(struct weir_pool_options){ .limit = 1 });
 
     weir_pool_destroy(arg);
+    /* returns: weir_pool_run -ECHILD */
+    /* returns: weir_pool_set -ECHILD */
     return err == -ECHILD && set == -ECHILD ? 0 : 1;
 }
 

@@ -1006,8 +1006,8 @@ static const struct tap_case cases[] = {
       held_and_full },
     { "no job starts before its start time, and jobs run in the order of "
       "their start times", starts_in_time },
-    { "a job with a later start time lets others pass its gate until then",
-      not_in_line_before_its_start },
+    { "a job with a later start time lets other jobs pass its gate until that "
+      "time", not_in_line_before_its_start },
     { "a deadline drops a job that is queued, delayed, parked or between runs",
       deadlines_drop },
     { "a deadline drops a job that waits while the pool's gate is held",
@@ -1018,19 +1018,19 @@ static const struct tap_case cases[] = {
       periods_do_not_drift },
     { "a failure is retried at most as often as requested, each time after a "
       "longer pause", retries_back_off },
-    { "WEIR_RERUN runs a job again after the others, as often as it is "
-      "returned", rerun },
-    { "WEIR_RERUN runs a job no earlier than it requested", rerun_later },
+    { "WEIR_RERUN runs a job again after the other jobs, as often as the job "
+      "returns it", rerun },
+    { "WEIR_RERUN runs a job no earlier than the job requested", rerun_later },
     { "a job that returns WEIR_RERUN ends with its pool", rerun_and_closing },
-    { "high priority runs first three times in four, low priority once in "
-      "sixteen", priorities },
+    { "a job of high priority runs first three times in four, of low priority "
+      "once in sixteen", priorities },
     { "newly ready and newly submitted jobs of normal priority take turns",
       normal_ones_in_turn },
     { "the capacity covers delayed, parked, queued and running jobs",
       capacity_covers_all },
     { "20,000 deferred jobs use no more than the memory of the pool",
       room_is_used_again },
-    { "draining drops delayed and held jobs and runs parked ones", draining },
+    { "draining drops delayed and held jobs and runs parked jobs", draining },
     { "draining waits for the pause before a rerun, and for the rerun",
       draining_finishes_reruns },
     { "draining a pool without threads finishes reruns",
@@ -1039,12 +1039,12 @@ static const struct tap_case cases[] = {
       pauses_outlast_all_but_cancelling },
     { "draining drops a rerun that its gate or its deadline prevents",
       draining_drops_what_cannot_run },
-    { "a hold of a gate drops the jobs of a draining pool that wait for it",
+    { "holding a gate drops the jobs of a draining pool that wait at the gate",
       hold_while_draining },
     { "cancelling drops every waiting job immediately and exactly once",
       cancelling },
-    { "a forked child gets ECHILD for deferred jobs, and destroy frees them",
-      a_forked_child },
+    { "a forked child gets ECHILD for deferred jobs, and destroying the pool "
+      "frees them", a_forked_child },
     { "a ready job counts as queued exactly once until it begins",
       ready_is_queued },
     { "a completed job of high priority leaves no placeholder in a pool "

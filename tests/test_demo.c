@@ -651,7 +651,8 @@ static const struct tap_case cases[] = {
     { "decimals and rates are parsed strictly", decimals },
     { "a shard from the environment is right or rejected, whatever the "
       "variables hold", shards_of_the_environment },
-    { "the URL of a proxy is rejected if no request could go there", proxies },
+    { "the URL of a proxy is rejected if no request could be sent to it",
+      proxies },
     { "URLs with an invalid port are rejected", ports },
     { "lists of statuses are parsed strictly", statuses },
     { "FNV-1a of 128 bits gives the published values", ids },
@@ -666,11 +667,12 @@ static const struct tap_case cases[] = {
     { "a Retry-After that is 0, in the past or unreadable is ignored",
       no_retry_afters },
     { "RateLimit-Reset is a duration or a time", retry_resets },
-    { "responses hold their host as their headers request", retry_holds },
+    { "a response holds its host for as long as its headers request",
+      retry_holds },
     { "pauses are random between a quarter of their bound and the bound",
       retry_pauses },
-    { "the transient statuses and the idempotent methods are those of the "
-      "specification", retry_statuses },
+    { "the transient statuses and the idempotent methods are as specified",
+      retry_statuses },
     { "SHA-256 gives the published values", sha256 },
     { "an id covers everything that is sent and the number of earlier "
       "occurrences", identities },
@@ -678,7 +680,8 @@ static const struct tap_case cases[] = {
       same_identities },
     { "a job that sends no more than version 1 recorded has the id of version "
       "1", old_identities },
-    { "the estimates are those of the specification", plans },
+    { "the estimates of the template scenario have the specified values",
+      plans },
     { "random delays are distinct, in range and in order", random_plans },
 };
 

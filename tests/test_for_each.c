@@ -95,6 +95,7 @@ static void count_elements(struct run *r, size_t count, int inside)
     REQUIRE(array != NULL);
     r->each.array = array;
     r->each.count = count;
+    /* returns: weir_for_each 0 */
     EXPECT_INT(loop_somewhere(r, inside), 0);
     for (size_t i = 0; i < count; i++)
         wrong += array[i * r->each.size] != 1;
@@ -146,6 +147,7 @@ static void options_out_of_range(void)
     };
     struct weir_pool *pool = make_limited(1, 0);
 
+    /* returns: weir_for_each -EINVAL */
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         EXPECT_INT(weir_for_each(pool, &bad[i]), -EINVAL);
     EXPECT_INT(element, 0);
@@ -629,6 +631,7 @@ static int grow_tree(struct weir_context *cx, void *user, void *element)
         .user = t, .array = children, .count = 3, .size = sizeof(int),
         .total = &inner, .total_bytes = sizeof(inner),
         .combine = combine_nothing });
+    /* returns: weir_for_each -EDEADLK */
     if (err == -EDEADLK)
         atomic_fetch_add(&t->refused, 1);
     else
@@ -697,6 +700,7 @@ static void the_first_status(void)
     run_init(&r);
     r.pool = make_limited(1, 0);
     r.each = (struct weir_each){ .fn = fail_at, .count = ENDLESS };
+    /* returns: weir_for_each 5 passed on */
     EXPECT_INT(loop(&r), 5);
     EXPECT_INT(atomic_load(&r.ended), 41); /* one thread goes in order */
     weir_pool_destroy(r.pool);
@@ -793,6 +797,7 @@ static void late_around(void)
             EXPECT_INT(weir_pool_wait(r.pool, WEIR_FOREVER), 0);
             ns *= 2;
         } while (!atomic_load(&r.flag));
+        /* returns: weir_for_each -ETIMEDOUT */
         EXPECT_INT(r.result, -ETIMEDOUT);
         weir_pool_destroy(r.pool);
     }
@@ -811,7 +816,9 @@ static void the_pool_is_cancelled(void)
         latch_wait(&r.running);
         EXPECT_INT(weir_pool_close(r.pool, WEIR_CANCEL, WEIR_FOREVER), 0);
         join(thread);
+        /* returns: weir_for_each -ECANCELED */
         EXPECT_INT(r.result, -ECANCELED);
+        /* returns: weir_for_each -EPIPE */
         EXPECT_INT(loop(&r), -EPIPE);
         weir_pool_destroy(r.pool);
     }
@@ -1339,6 +1346,7 @@ static void held_before(void)
 
 static int child_loop(void *arg)
 {
+    /* returns: weir_for_each -ECHILD */
     return loop(arg) == -ECHILD ? 0 : 1;
 }
 
@@ -1387,7 +1395,7 @@ static const struct tap_case cases[] = {
     { "a loop ends with the reason for which its job was cancelled",
       cancelled_around },
     { "a loop ends at the deadline of its job", late_around },
-    { "cancelling the pool ends a loop, and a closed pool rejects one",
+    { "cancelling the pool ends a loop, and a closed pool rejects a loop",
       the_pool_is_cancelled },
     { "draining the pool waits for a loop that has begun",
       the_pool_is_drained },

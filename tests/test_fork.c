@@ -183,6 +183,7 @@ static int call_there(struct weir_context *cx, struct forks *f)
     struct weir_result r;
     int bad = 0;
 
+    /* returns: weir_sleep -ECHILD */
     bad |= weir_sleep(cx, WEIR_S) != -ECHILD;
     weir_on_stop(cx, NULL, NULL);
     weir_blocking_begin(cx);
@@ -192,6 +193,7 @@ static int call_there(struct weir_context *cx, struct forks *f)
     bad |= weir_group_submit(f->group, &job, 1, WEIR_NO_WAIT) != -ECHILD;
     bad |= weir_group_wait(f->group, WEIR_FOREVER) != -ECHILD;
     bad |= weir_group_next(f->group, &r, WEIR_FOREVER) != -ECHILD;
+    /* returns: weir_group_status -ECHILD */
     bad |= weir_group_status(f->group) != -ECHILD;
     bad |= weir_pool_run(f->pool, WEIR_FOREVER) != -ECHILD;
     return bad;

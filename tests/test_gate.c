@@ -19,6 +19,7 @@ static struct weir_gate_stats stats_of(struct weir_gate *gate)
 {
     struct weir_gate_stats stats;
 
+    /* returns: weir_gate_stats 0 */
     REQUIRE(weir_gate_stats(gate, &stats) == 0);
     return stats;
 }
@@ -29,8 +30,10 @@ static void defaults(void)
 {
     struct weir_gate *gate;
 
+    /* returns: weir_gate_create 0 */
     REQUIRE(weir_gate_create(&gate, NULL) == 0);
     EXPECT_INT(stats_of(gate).limit, 1);
+    /* returns: weir_gate_acquire 0 */
     EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), -EAGAIN);
     weir_gate_release(gate, 0);
@@ -53,8 +56,10 @@ static void options_out_of_range(void)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct weir_gate *gate = (struct weir_gate *)&gate;
 
+        /* returns: weir_gate_create -EINVAL */
         EXPECT_INT(weir_gate_create(&gate, &bad[i]), -EINVAL);
         EXPECT(gate == NULL);
+        /* returns: weir_gate_set -EINVAL */
         EXPECT_INT(weir_gate_set(live, &bad[i]), -EINVAL);
     }
     EXPECT_INT(stats_of(live).limit, 2);
@@ -72,7 +77,9 @@ static void limit_holds(void)
 
     for (int i = 0; i < 3; i++)
         EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
+    /* returns: weir_gate_acquire -EAGAIN */
     EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), -EAGAIN);
+    /* returns: weir_gate_acquire -ETIMEDOUT */
     EXPECT_INT(weir_gate_acquire(gate, 0, 0), -ETIMEDOUT);
     EXPECT_INT(weir_gate_acquire(gate, 0, weir_after(WEIR_MS)), -ETIMEDOUT);
     stats = stats_of(gate);
@@ -102,6 +109,7 @@ static int leave_too_often(void *arg)
 {
     (void)arg;
     quiet();
+    /* aborts: weir_gate_release */
     weir_gate_release(make(1, 0, 0), 0);
     return 0;
 }
@@ -314,6 +322,7 @@ static void a_rate_can_change(void)
 
     EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_NO_WAIT), -EAGAIN);
+    /* returns: weir_gate_set 0 */
     EXPECT_INT(weir_gate_set(gate, &(struct weir_gate_options){
         .rate_per_s = 1000 }), 0);
     EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_FOREVER), 0);
@@ -433,6 +442,7 @@ static void lifting_wakes_the_line(void)
     pthread_t threads[N];
     atomic_int order = 0;
 
+    /* returns: weir_gate_hold 0 */
     EXPECT_INT(weir_gate_hold(gate, 0, WEIR_FOREVER), 0);
     for (int i = 0; i < N; i++) {
         w[i] = (struct walker){ .gate = gate, .order = &order,
@@ -456,9 +466,11 @@ static void no_such_key(void)
 
     REQUIRE(weir_gate_create(&keyed, &(struct weir_gate_options){
         .keys_max = 2 }) == 0);
+    /* returns: weir_gate_acquire -EINVAL */
     EXPECT_INT(weir_gate_acquire(gate, 1, WEIR_FOREVER), -EINVAL);
     EXPECT_INT(weir_gate_acquire(gate, WEIR_EVERY, WEIR_FOREVER), -EINVAL);
     EXPECT_INT(weir_gate_acquire(keyed, WEIR_EVERY, WEIR_FOREVER), -EINVAL);
+    /* returns: weir_gate_hold -EINVAL */
     EXPECT_INT(weir_gate_hold(gate, 1, WEIR_FOREVER), -EINVAL);
     EXPECT_INT(stats_of(gate).acquired, 0);
     EXPECT_INT(stats_of(gate).rejected, 0);
@@ -475,6 +487,7 @@ static int use_in_child(void *arg)
     struct weir_gate *gate = arg;
     int bad = 0;
 
+    /* returns: weir_gate_acquire -ECHILD */
     /* The lock is free, so calls that need not wait work; calls that must wait
      * return ECHILD. */
     bad += weir_gate_acquire(gate, 0, WEIR_FOREVER) != -ECHILD;
@@ -551,22 +564,23 @@ static void child_cannot_wait(void)
 
 static const struct tap_case cases[] = {
     { "a gate without options has one permit", defaults },
-    { "an option out of range is EINVAL and changes nothing",
+    { "a gate option out of range is EINVAL and changes nothing",
       options_out_of_range },
-    { "a full gate rejects, and a rejection changes nothing", limit_holds },
+    { "a full gate rejects an acquisition, and the rejection changes nothing",
+      limit_holds },
     { "a gate without a limit admits any number", no_limit },
     { "releasing a permit that was not acquired aborts", leave_without_enter },
     { "waiters acquire in the order in which they came", first_come },
-    { "a first waiter that gives up does not delay the next one",
+    { "a first waiter that gives up does not delay the next waiter",
       giving_up_in_front },
     { "raising the limit admits waiters", raising_lets_in },
-    { "lowering the limit interrupts nothing and admits nobody until enough "
-      "have left", lowering_interrupts_nothing },
+    { "lowering the limit revokes no permit, and none is given until enough "
+      "are released", lowering_interrupts_nothing },
     { "a gate never has more permits out than its limit",
       never_more_than_the_limit },
     { "no acquisition succeeds before its tick", not_before_its_tick },
-    { "a burst is available immediately, and no more than that",
-      a_burst_is_there_at_once },
+    { "a burst of permits is available immediately, and no more than the "
+      "burst", a_burst_is_there_at_once },
     { "unused ticks beyond the burst are lost", unused_ticks_are_lost },
     { "a rate can be changed and removed", a_rate_can_change },
     { "a new rate counts from the last tick that was used",
@@ -574,15 +588,16 @@ static const struct tap_case cases[] = {
     { "a waiter for a tick notices a new rate", a_waiter_sees_a_new_rate },
     { "n acquisitions take at least n - burst periods",
       all_ticks_take_their_time },
-    { "a held gate admits nobody until it is lifted", hold_and_lift },
+    { "a held gate admits no thread until the hold is lifted", hold_and_lift },
     { "a hold ends at its deadline", a_hold_ends_by_itself },
     { "lifting a hold admits all waiters", lifting_wakes_the_line },
-    { "a key that the gate cannot have is EINVAL", no_such_key },
-    { "waiting in a forked child returns ECHILD", child_cannot_wait },
-    { "a forked child does not affect its parent's waiters",
+    { "acquiring or holding a key that the gate cannot have returns EINVAL",
+      no_such_key },
+    { "waiting at a gate in a forked child returns ECHILD", child_cannot_wait },
+    { "a forked child does not affect the waiters at its parent's gate",
       child_leaves_the_line_alone },
-    { "a thread that is cancelled while it waits leaves nothing behind",
-      a_cancelled_thread_leaves_nothing },
+    { "a thread that is cancelled while it waits at a gate leaves nothing "
+      "behind", a_cancelled_thread_leaves_nothing },
 };
 
 int main(void)

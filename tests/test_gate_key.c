@@ -182,7 +182,9 @@ static void a_key_has_a_quota(void)
     for (int i = 0; i < 3; i++)
         EXPECT_INT(weir_pool_submit(pool, &j, 1, WEIR_FOREVER), 1);
     /* Immediately, whatever the deadline; and nothing has changed. */
+    /* returns: weir_pool_submit -EAGAIN */
     EXPECT_INT(weir_pool_submit(pool, &j, 1, WEIR_FOREVER), -EAGAIN);
+    /* returns: weir_group_submit -EAGAIN */
     EXPECT_INT(weir_group_submit(group, &j, 1, WEIR_FOREVER), -EAGAIN);
     EXPECT_INT(group_stats(group).submitted, 0);
     EXPECT_INT(pool_stats(pool).submitted, 3);
@@ -191,7 +193,9 @@ static void a_key_has_a_quota(void)
     EXPECT_INT(weir_group_submit(group, &j, 1, WEIR_FOREVER), 1);
     j.key = 2; /* and there is no room for a third */
     EXPECT_INT(weir_pool_submit(pool, &j, 1, WEIR_FOREVER), -EAGAIN);
+    /* returns: weir_gate_acquire -EAGAIN */
     EXPECT_INT(weir_gate_acquire(gate, 2, WEIR_FOREVER), -EAGAIN);
+    /* returns: weir_gate_hold -EAGAIN */
     EXPECT_INT(weir_gate_hold(gate, 2, WEIR_FOREVER), -EAGAIN);
     EXPECT_INT(gate_stats(gate).keys, 2);
     EXPECT_INT(weir_gate_hold(gate, WEIR_EVERY, WEIR_NO_WAIT), 0);
@@ -421,6 +425,7 @@ static void a_wrong_key(void)
     };
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        /* returns: weir_pool_submit -EINVAL */
         EXPECT_INT(weir_pool_submit(pool, &bad[i], 1, WEIR_NO_WAIT), -EINVAL);
         EXPECT_INT(weir_group_submit(group, &bad[i], 1, WEIR_NO_WAIT), -EINVAL);
     }
@@ -799,9 +804,9 @@ static const struct tap_case cases[] = {
     { "the hold of a key ends at its deadline", a_hold_of_a_key_ends },
     { "a hold of every key ends for each key, however many there are",
       a_hold_of_every_key_ends },
-    { "a key over its quota, and one key too many, returns EAGAIN immediately",
-      a_key_has_a_quota },
-    { "held keys keep their entries, and a lifted hold frees one",
+    { "a call for a key over its quota or for one key too many returns EAGAIN "
+      "immediately", a_key_has_a_quota },
+    { "a held key keeps its entry, and lifting the hold frees the entry",
       keys_that_are_remembered },
     { "a new rate applies to every key and is removed for every key",
       a_new_rate_is_for_every_key },
@@ -815,8 +820,8 @@ static const struct tap_case cases[] = {
       keys_are_touched_when_used },
     { "no job passes a gate before a thread that came earlier, while a thread "
       "may pass before a job", threads_before_jobs },
-    { "a wrong key, the pool's own gate and members out of range are EINVAL",
-      a_wrong_key },
+    { "submitting a job with a wrong key, the pool's own gate or a member out "
+      "of range returns EINVAL", a_wrong_key },
     { "a job acquires all of its gates or none", all_gates_or_none },
     { "a busy pool does not keep another pool from a gate",
       a_busy_pool_blocks_no_other },

@@ -67,6 +67,7 @@ static void options_out_of_range(void)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct weir_group *group = (struct weir_group *)&group;
 
+        /* returns: weir_group_create -EINVAL */
         EXPECT_INT(weir_group_create(&group, pool, &bad[i]), -EINVAL);
         EXPECT(group == NULL);
     }
@@ -84,11 +85,13 @@ static void results_in_input_order(void)
             &(struct weir_group_options){ .times = workers % 2 });
         struct weir_result r;
 
+        /* returns: weir_group_submit count */
         for (intptr_t i = 0; i < 500; i++)
             EXPECT_INT(weir_group_submit(group, &(struct weir_job){
                 .fn = status_is_arg, .arg = (void *)i,
                 .tag = (uint64_t)i * 3 }, 1, WEIR_FOREVER), 1);
         for (int i = 0; i < 500; i++) {
+            /* returns: weir_group_get 0 */
             EXPECT_INT(weir_group_get(group, (uint64_t)i, &r, WEIR_FOREVER),
                        0);
             EXPECT_INT(r.index, i);
@@ -101,8 +104,11 @@ static void results_in_input_order(void)
             EXPECT((r.began_at > 0) == (workers % 2 == 1));
             EXPECT(r.queued_at <= r.began_at && r.began_at <= r.ended_at);
         }
+        /* returns: weir_group_get -ESTALE */
         EXPECT_INT(weir_group_get(group, 7, &r, WEIR_NO_WAIT), -ESTALE);
+        /* returns: weir_group_get -ENOENT */
         EXPECT_INT(weir_group_get(group, 500, &r, WEIR_FOREVER), -ENOENT);
+        /* returns: weir_group_next -ENOENT */
         EXPECT_INT(weir_group_next(group, &r, WEIR_FOREVER), -ENOENT);
         weir_group_destroy(group);
         weir_pool_destroy(pool);
@@ -121,12 +127,16 @@ static void results_as_they_end(void)
         block_init(&b[i]);
         EXPECT_INT(submit(group, blocked, &b[i], WEIR_NO_WAIT), 1);
     }
+    /* returns: weir_group_next -EAGAIN */
     EXPECT_INT(weir_group_next(group, &r, WEIR_NO_WAIT), -EAGAIN);
+    /* returns: weir_group_next -ETIMEDOUT */
     EXPECT_INT(weir_group_next(group, &r, weir_after(WEIR_MS)), -ETIMEDOUT);
+    /* returns: weir_group_get -EAGAIN */
     EXPECT_INT(weir_group_get(group, 1, &r, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_group_wait(group, weir_after(WEIR_MS)), -ETIMEDOUT);
     for (int i = 2; i >= 0; i--) {
         latch_open(&b[i].go);
+        /* returns: weir_group_next 0 */
         EXPECT_INT(weir_group_next(group, &r, WEIR_FOREVER), 0);
         EXPECT_INT(r.index, i);
         EXPECT(r.arg == &b[i]);
@@ -147,13 +157,18 @@ static void readable_after_a_timeout(void)
     EXPECT_INT(submit(group, status_is_arg, (void *)5, WEIR_NO_WAIT), 1);
     EXPECT_INT(weir_group_get(group, 1, &r, WEIR_FOREVER), 0);
     EXPECT_INT(r.status, 5);
+    /* returns: weir_group_wait -EAGAIN */
     EXPECT_INT(weir_group_wait(group, WEIR_NO_WAIT), -EAGAIN);
+    /* returns: weir_group_wait -ETIMEDOUT */
     EXPECT_INT(weir_group_wait(group, 0), -ETIMEDOUT);
+    /* returns: weir_group_get -ETIMEDOUT */
     EXPECT_INT(weir_group_get(group, 0, &r, weir_after(WEIR_MS)), -ETIMEDOUT);
     latch_open(&b.go);
+    /* returns: weir_group_wait 0 */
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
     EXPECT_INT(group_stats(group).unread, 1);
     EXPECT_INT(weir_group_get(group, 0, &r, WEIR_NO_WAIT), 0);
+    /* returns: weir_group_status 5 passed on */
     EXPECT_INT(weir_group_status(group), 5);
     weir_group_destroy(group);
     weir_pool_destroy(pool);
@@ -165,6 +180,7 @@ static void two_groups_one_pool(void)
     struct weir_group *groups[2];
     struct weir_result r;
 
+    /* returns: weir_group_create 0 */
     groups[0] = make_group(pool, NULL);
     groups[1] = make_group(pool, NULL);
     for (intptr_t i = 0; i < 100; i++)
@@ -194,9 +210,11 @@ static void window_full_of_results(void)
         { .fn = status_is_arg }, { .fn = status_is_arg },
         { .fn = status_is_arg }, { .fn = status_is_arg } };
 
+    /* returns: weir_group_submit 0 */
     EXPECT_INT(weir_group_submit(group, jobs, 0, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_group_submit(group, jobs, 3, WEIR_NO_WAIT), 3);
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    /* returns: weir_group_submit -ENOBUFS */
     EXPECT_INT(weir_group_submit(group, jobs, 1, WEIR_FOREVER), -ENOBUFS);
     EXPECT_INT(weir_group_next(group, &r, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_group_submit(group, jobs, 5, WEIR_NO_WAIT), 1);
@@ -215,7 +233,9 @@ static void window_full_of_jobs(void)
     block_init(&b);
     EXPECT_INT(submit_blocked(group, &b), 1);
     EXPECT_INT(submit_blocked(group, &b), 1);
+    /* returns: weir_group_submit -EAGAIN */
     EXPECT_INT(submit_blocked(group, &b), -EAGAIN);
+    /* returns: weir_group_submit -ETIMEDOUT */
     EXPECT_INT(submit(group, count_run, &b.ran, weir_after(WEIR_MS)),
                -ETIMEDOUT);
     latch_open(&b.go);
@@ -309,6 +329,7 @@ static void first_ok(void)
     EXPECT_INT(weir_group_status(group), 9);
     EXPECT_INT(submit_blocked(group, &b), 1);
     EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    /* returns: weir_group_status 0 */
     EXPECT_INT(weir_group_status(group), 0);
     EXPECT_INT(submit_blocked(group, &b), -ECANCELED);
     weir_group_destroy(group);
@@ -327,6 +348,7 @@ static void cancel_all(void)
     latch_wait(&b.running);
     for (int i = 0; i < 5; i++)
         EXPECT_INT(submit_blocked(group, &b), 1);
+    /* returns: weir_group_cancel -EINVAL */
     EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, 1), -EINVAL);
     EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ESRCH), 0);
     /* Dropped already, although the worker has not reached them. */
@@ -425,7 +447,9 @@ static void cancel_one(void)
     EXPECT_INT(weir_group_cancel(group, 2, -ECANCELED), 0);
     EXPECT_INT(weir_group_get(group, 2, &r, WEIR_NO_WAIT), 0);
     EXPECT_INT(r.status, 0);
+    /* returns: weir_group_cancel -ESTALE */
     EXPECT_INT(weir_group_cancel(group, 2, -ECANCELED), -ESTALE);
+    /* returns: weir_group_cancel -ENOENT */
     EXPECT_INT(weir_group_cancel(group, 3, -ECANCELED), -ENOENT);
     weir_group_destroy(group);
     weir_pool_destroy(pool);
@@ -605,6 +629,7 @@ static int go_deeper(struct weir_context *cx, void *arg)
     EXPECT_INT(submit(group, go_deeper, deep, WEIR_FOREVER), 1);
     err = weir_group_wait(group, WEIR_FOREVER);
     if (err != 0) {
+        /* returns: weir_group_submit -EDEADLK */
         EXPECT_INT(err, -EDEADLK);
         deep->refused++;
         EXPECT_INT(group_stats(group).unfinished, 1);
@@ -704,6 +729,9 @@ static void waiting_for_oneself(void)
             EXPECT_INT(submit(b.group, outer ? wait_for_outer : wait_for_own,
                               &b, WEIR_FOREVER), 1);
             EXPECT_INT(weir_group_wait(b.group, WEIR_FOREVER), 0);
+            /* returns: weir_group_next -EDEADLK */
+            /* returns: weir_group_get -EDEADLK */
+            /* returns: weir_group_wait -EDEADLK */
             for (int i = 0; i < 3; i++)
                 EXPECT_INT(b.results[i], -EDEADLK);
             EXPECT_INT(b.results[3], -EAGAIN);
@@ -942,9 +970,11 @@ static void cancelling_wakes_submitters(void)
         }
         for (int i = 0; i < 3; i++)
             latch_wait(&b[i].running);
+        /* returns: weir_group_cancel 0 */
         EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -ECANCELED), 0);
         for (int i = 0; i < 3; i++) {
             join(threads[i]);
+            /* returns: weir_group_submit -ECANCELED */
             EXPECT_INT(b[i].results[0], -ECANCELED);
         }
         EXPECT_INT(atomic_load(&busy.ran), 0);
@@ -1035,6 +1065,7 @@ static int sleep_long(struct weir_context *cx, void *arg)
     struct block *b = arg;
 
     latch_open(&b->running);
+    /* returns: weir_sleep -ECANCELED */
     EXPECT_INT(weir_sleep(cx, WEIR_FOREVER), -ECANCELED);
     EXPECT_INT(weir_sleep(cx, 1), -ECANCELED);
     atomic_fetch_add(&b->ran, 1);
@@ -1102,6 +1133,7 @@ static int no_deadline(struct weir_context *cx, void *arg)
     int64_t before = weir_now();
 
     EXPECT(weir_deadline(cx) == WEIR_FOREVER);
+    /* returns: weir_sleep 0 */
     EXPECT_INT(weir_sleep(cx, 2 * WEIR_MS), 0);
     EXPECT(weir_now() - before >= 2 * WEIR_MS);
     EXPECT_INT(weir_sleep(cx, -1), 0);
@@ -1323,9 +1355,12 @@ static void a_job_without_fn(void)
     struct weir_pool *pool = make_limited(1, 0, 0);
     struct weir_group *group = make_group(pool, NULL);
 
+    /* returns: weir_group_submit -EINVAL */
     EXPECT_INT(submit(group, NULL, NULL, WEIR_NO_WAIT), -EINVAL);
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    /* returns: weir_group_submit -EPIPE */
     EXPECT_INT(submit(group, status_is_arg, NULL, WEIR_FOREVER), -EPIPE);
+    /* returns: weir_group_stats 0 */
     EXPECT_INT(group_stats(group).submitted, 0);
     weir_group_destroy(group);
     weir_pool_destroy(pool);
@@ -1412,12 +1447,19 @@ static int use_in_child(void *arg)
     struct weir_result r;
     int bad = 0;
 
+    /* returns: weir_group_submit -ECHILD */
     bad += submit(b->group, count_run, &b->ran, WEIR_NO_WAIT) != -ECHILD;
+    /* returns: weir_group_next -ECHILD */
     bad += weir_group_next(b->group, &r, WEIR_FOREVER) != -ECHILD;
+    /* returns: weir_group_get -ECHILD */
     bad += weir_group_get(b->group, 0, &r, WEIR_FOREVER) != -ECHILD;
+    /* returns: weir_group_wait -ECHILD */
     bad += weir_group_wait(b->group, WEIR_FOREVER) != -ECHILD;
+    /* returns: weir_group_cancel -ECHILD */
     bad += weir_group_cancel(b->group, WEIR_EVERY, -1) != -ECHILD;
+    /* returns: weir_group_stats -ECHILD */
     bad += weir_group_stats(b->group, &stats) != -ECHILD;
+    /* returns: weir_group_create -ECHILD */
     bad += weir_group_create(&group, b->pool, NULL) != -ECHILD;
     bad += weir_for_each(b->pool, &(struct weir_each){ .count = 0 }) !=
            -ECHILD;
@@ -1462,16 +1504,19 @@ static void a_forked_child_frees(void)
 }
 
 static const struct tap_case cases[] = {
-    { "an option out of range is EINVAL", options_out_of_range },
-    { "get returns results in the order of the input", results_in_input_order },
-    { "next returns results as they become ready, with their identity",
-      results_as_they_end },
+    { "weir_group_create returns EINVAL for an option out of range",
+      options_out_of_range },
+    { "weir_group_get returns results in the order of the input",
+      results_in_input_order },
+    { "weir_group_next returns results as they become ready, with index and "
+      "arg", results_as_they_end },
     { "results stay readable after a wait has timed out",
       readable_after_a_timeout },
     { "each group gets its own results", two_groups_one_pool },
     { "submitting to a window full of results returns ENOBUFS",
       window_full_of_results },
-    { "submit waits while the window is full of jobs", window_full_of_jobs },
+    { "weir_group_submit waits while the window is full of jobs",
+      window_full_of_jobs },
     { "a long input runs through a small window", a_long_input },
     { "the first failure cancels the other jobs with fail fast", fail_fast },
     { "the first success cancels the other jobs with first ok", first_ok },
@@ -1482,7 +1527,7 @@ static const struct tap_case cases[] = {
     { "discarded results cannot be read", discarded_results_cannot_be_read },
     { "a submit of more jobs than the window has room for accepts those that "
       "fit", more_jobs_than_the_window },
-    { "cancelling one job leaves the others", cancel_one },
+    { "cancelling one job of a group leaves the other jobs", cancel_one },
     { "a group's deadline ends its late jobs", a_groups_deadline },
     { "cancelling the pool ends the jobs of its groups",
       pool_cancel_ends_groups },
@@ -1497,7 +1542,7 @@ static const struct tap_case cases[] = {
     { "waiting for the job's own or an outer group returns EDEADLK",
       waiting_for_oneself },
     { "a waiting worker runs no job of another group", no_strangers },
-    { "cancelling the outer group stops the inner one",
+    { "cancelling the outer group stops the inner group",
       cancelling_the_outer_stops_the_inner },
     { "a wait with a deadline does not help", a_timed_wait_does_not_help },
     { "a job that ends its thread has a result",
@@ -1515,23 +1560,24 @@ static const struct tap_case cases[] = {
       stopping_ends_a_sleep },
     { "a group's deadline ends the sleep of its jobs",
       a_deadline_ends_a_sleep },
-    { "a sleep never ends early", a_sleep_is_not_short },
+    { "the sleep of a job never ends early", a_sleep_is_not_short },
     { "a job of a pool with limit 1 runs alone between two sleeps",
       alone_between_sleeps },
     { "a sleeping job returns regardless of the rate and the hold",
       a_sleeper_comes_back },
     { "an application thread helps within the limit", a_host_may_help },
     { "on_ready can wake an application's event loop", a_host_is_told },
-    { "a loop runs every element once, outside a job and inside one",
+    { "a loop runs every element once, outside a job and inside a job",
       each_element_once },
-    { "submitting returns EINVAL for a job without fn and EPIPE for a closed "
-      "pool", a_job_without_fn },
+    { "weir_group_submit returns EINVAL for a job without fn and EPIPE for a "
+      "closed pool", a_job_without_fn },
     { "many submitters share a small window, and a small pool",
       many_submitters },
     { "cancelled jobs leave a pool whose gate is held immediately",
       cancelled_behind_a_held_gate },
-    { "every call in a forked child returns ECHILD", a_forked_child_is_told },
-    { "destroy in a forked child frees the memory of a group",
+    { "every call on a group returns ECHILD in a forked child",
+      a_forked_child_is_told },
+    { "weir_group_destroy in a forked child frees the memory of the group",
       a_forked_child_frees },
 };
 

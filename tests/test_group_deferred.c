@@ -1196,7 +1196,7 @@ static const struct tap_case cases[] = {
       cancel_meets_again },
     { "cancelling ends a job that has asked for a rerun and is not queued yet",
       cancel_meets_the_queue },
-    { "cancelling the outer group ends the deferred jobs of the inner one",
+    { "cancelling the outer group ends the deferred jobs of the inner group",
       cancel_reaches_inner },
     { "a waiter uses no tick of the pool's rate for a job that may not start",
       no_tick_for_nothing },
@@ -1206,8 +1206,8 @@ static const struct tap_case cases[] = {
       "waiter", a_waiter_stops_again },
     { "a waiter's jobs and reruns at a held gate are dropped as the pool "
       "drains", held_while_draining },
-    { "a rerun in a nested wait leaves the reruns of the outer wait to it",
-      again_at_two_depths },
+    { "a rerun in a nested wait leaves the reruns of the outer wait to the "
+      "outer wait", again_at_two_depths },
     { "a job that a waiter could not start keeps its turn at the gate for a "
       "worker", tried_in_vain },
     { "a waiter's job overtakes jobs at the gate that have no free worker",
@@ -1227,7 +1227,7 @@ static const struct tap_case cases[] = {
       helped_keeps_the_rate },
     { "a rerun by a waiter does not start while the gate is held",
       again_waits_for_the_gate },
-    { "two pools end whose jobs wait for groups of each other",
+    { "two pools whose jobs wait for groups of each other both become idle",
       two_pools_help },
     { "a pool is not idle while an external helper runs a job",
       idle_means_idle },

@@ -1037,6 +1037,7 @@ static void set_under_load_of(struct weir_pool *pool, int left)
     pthread_t thread = start(put_load, &load);
 
     for (int i = 0; i < 2000; i++) {
+        /* returns: weir_pool_set 0 */
         EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
                        .workers = 1 + i % 6,
                        .idle_ns = (1 + i % 3) * WEIR_US }), 0);
@@ -1081,6 +1082,7 @@ static void set_out_of_range(void)
         .workers = WEIR_NONE });
     struct weir_gate_stats gate;
 
+    /* returns: weir_pool_set -EINVAL */
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         EXPECT_INT(weir_pool_set(pool, &bad[i]), -EINVAL);
     EXPECT_INT(weir_pool_set(pool, NULL), 0);

@@ -333,6 +333,7 @@ static void nothing_leaks(void)
     EXPECT_INT(r.status, 0);
     EXPECT_INT(r.body_bytes, 0);
     EXPECT(strcmp(r.body, "") == 0);
+    /* returns: weir_http_header NULL */
     EXPECT(weir_http_header(http, "content-length") == NULL);
     weir_http_destroy(http);
 }
@@ -842,6 +843,7 @@ static void public_urls(void)
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
         size_t length = strlen(pairs[i][1]);
 
+        /* returns: weir_http_public_url count */
         EXPECT_INT(weir_http_public_url(pairs[i][0], buffer, 64), length);
         if (!EXPECT(strcmp(buffer, pairs[i][1]) == 0))
             printf("# %s gave %s\n", pairs[i][0], buffer);
@@ -874,6 +876,7 @@ static void share_is_idle(void)
 
     scripted_await_closed(server); /* those of earlier cases */
     before = open_descriptors();
+    /* returns: weir_http_share_create 0 */
     EXPECT_INT(weir_http_share_create(&o.share), 0);
     for (int i = 0; i < 20; i++)
         handles[i] = make(&o);
@@ -952,9 +955,11 @@ static void options_checked(void)
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         http = (struct weir_http *)&http;
+        /* returns: weir_http_create -EINVAL */
         EXPECT_INT(weir_http_create(&http, &bad[i]), -EINVAL);
         EXPECT(http == NULL);
     }
+    /* returns: weir_http_create 0 */
     weir_http_destroy(make(NULL));
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         http = make(&good[i]);
@@ -985,6 +990,7 @@ static void requests_checked(void)
     struct weir_http_response r;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        /* returns: weir_http_perform -EINVAL */
         EXPECT_INT(weir_http_perform(http, NULL, &bad[i], &r), -EINVAL);
         EXPECT(r.url && r.body && r.error_text && r.error != WEIR_HTTP_OK);
     }
@@ -1018,17 +1024,21 @@ static void rules_shared(void)
 
     request.url = url_of(url, "", "/hello");
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        /* returns: weir_http_header_check 0 */
         EXPECT_INT(weir_http_header_check(good[i]), 0);
         request.headers = &good[i];
         EXPECT_INT(ask(http, request).body_bytes, 5);
     }
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        /* returns: weir_http_header_check -EINVAL */
         EXPECT_INT(weir_http_header_check(bad[i]), -EINVAL);
         request.headers = &bad[i];
         EXPECT_INT(weir_http_perform(http, NULL, &request, &r), -EINVAL);
     }
+    /* returns: weir_http_method_check 0 */
     EXPECT_INT(weir_http_method_check("GET"), 0);
     EXPECT_INT(weir_http_method_check("X-!#$%&'*+.^_`|~9"), 0);
+    /* returns: weir_http_method_check -EINVAL */
     for (size_t i = 0; i < sizeof(bad_methods) / sizeof(bad_methods[0]); i++)
         EXPECT_INT(weir_http_method_check(bad_methods[i]), -EINVAL);
     weir_http_destroy(http);
@@ -1079,6 +1089,7 @@ static int forked(void *arg)
         &(struct weir_http_request){ .url = "http://127.0.0.1/" }, &r);
 
     weir_http_destroy(arg);
+    /* returns: weir_http_perform -ECHILD */
     return err == -ECHILD ? 0 : 1;
 }
 
@@ -1166,6 +1177,7 @@ static struct weir_pool *make_pool(struct job *job)
     struct weir_pool *pool;
 
     latch_init(&job->begun);
+    /* returns: weir_http_worker_start 0 */
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
         .workers = 1, .worker_start = weir_http_worker_start,
         .worker_stop = weir_http_worker_stop, .user = &o }) == 0);
@@ -1184,6 +1196,7 @@ static void runs_in_a_pool(void)
     EXPECT_INT(job.err, 0);
     EXPECT_INT(job.error, WEIR_HTTP_OK);
     pool = (struct weir_pool *)&job;
+    /* returns: weir_http_worker_start -EINVAL passed on */
     EXPECT_INT(weir_pool_create(&pool, &(struct weir_pool_options){
         .workers = 1, .worker_start = weir_http_worker_start,
         .worker_stop = weir_http_worker_stop,
@@ -1321,8 +1334,8 @@ static void cancel_before(void)
 static const struct tap_case cases[] = {
     { "a response is complete and has its times", answers_whole },
     { "a response of any status is not an error", any_status },
-    { "a header is found whatever its letter case, and of several the last",
-      headers_found },
+    { "a header is found whatever its letter case, and the last of several is "
+      "returned", headers_found },
     { "the last response stays available if its redirect fails",
       last_answer_stays },
     { "HEAD returns headers and no body", head_has_no_body },
@@ -1330,12 +1343,12 @@ static const struct tap_case cases[] = {
     { "headers replace those of libcurl, even if they are empty",
       headers_sent },
     { "a large body is sent without an Expect header", large_body_sent },
-    { "a request leaves nothing for the next one", nothing_leaks },
+    { "a request leaves nothing behind for the next request", nothing_leaks },
     { "ten requests use one connection", connection_reused },
     { "a chunked body of 50 MiB is cut at body_max", chunked_cut },
     { "a body without end is cut at body_max", endless_cut },
     { "a gzip bomb is cut at body_max after decompression", bomb_cut },
-    { "a body of body_max is whole, one byte more is cut",
+    { "a body of body_max bytes is whole, and a longer body is cut",
       body_at_its_bound },
     { "headers without end and lines too long are a protocol error",
       headers_bounded },
@@ -1366,19 +1379,23 @@ static const struct tap_case cases[] = {
     { "error texts and URLs have no control characters", escapes_hidden },
     { "malformed URLs are rejected before anything is sent", urls_refused },
     { "a public URL has no userinfo and is printable", public_urls },
-    { "create rejects options out of range with EINVAL", options_checked },
-    { "perform rejects malformed requests with EINVAL", requests_checked },
-    { "the checks of headers and methods agree with perform", rules_shared },
+    { "weir_http_create rejects options out of range with EINVAL",
+      options_checked },
+    { "weir_http_perform rejects malformed requests with EINVAL",
+      requests_checked },
+    { "weir_http_header_check and weir_http_method_check agree with "
+      "weir_http_perform", rules_shared },
     { "handles with a share hold no descriptor between requests",
       share_is_idle },
     { "a handle that has made no request holds no descriptor", no_descriptors },
-    { "running out of descriptors is a local error and not the host's",
-      local_shortage },
+    { "running out of descriptors is a local error and not an error of the "
+      "host", local_shortage },
     { "every error has a name", errors_named },
     { "two handles work on two threads simultaneously", two_threads },
     { "handles with one share work on eight threads at the same time",
       share_on_threads },
-    { "a forked child gets ECHILD and harms nothing", child_refused },
+    { "a request in a forked child returns ECHILD, and the parent's "
+      "connection stays usable", child_refused },
     { "the hooks of the library give each worker of a pool a handle",
       runs_in_a_pool },
     { "cancelling a pool ends its requests", cancel_ends },

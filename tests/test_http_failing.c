@@ -202,8 +202,10 @@ static void begin_fails(void)
     curl_version_info_data version = *curl_version_info(CURLVERSION_NOW);
 
     fail_init = CURLE_OUT_OF_MEMORY;
+    /* returns: weir_http_global_init -ENOMEM */
     EXPECT_INT(weir_http_global_init(), -ENOMEM);
     fail_init = CURLE_FAILED_INIT;
+    /* returns: weir_http_global_init -ENOSYS */
     EXPECT_INT(weir_http_global_init(), -ENOSYS);
     fail_init = CURLE_OK;
     fake_version = &version;
@@ -213,6 +215,7 @@ static void begin_fails(void)
     version.version_num = 0x075400;
     EXPECT_INT(weir_http_global_init(), -ENOSYS);
     version.version_num = 0x075500;
+    /* returns: weir_http_global_init 0 */
     EXPECT_INT(weir_http_global_init(), 0);
     weir_http_global_cleanup();
     fake_version = NULL;
@@ -223,6 +226,7 @@ static void create_fails(void)
     struct weir_http *http = (struct weir_http *)&http;
 
     fail_share = 1;
+    /* returns: weir_http_create -ENOMEM */
     EXPECT_INT(weir_http_create(&http, NULL), -ENOMEM);
     EXPECT(http == NULL);
     fail_share = 0;
@@ -233,6 +237,7 @@ static void share_fails(void)
     struct weir_http_share *share = (struct weir_http_share *)&share;
 
     fail_share = 1;
+    /* returns: weir_http_share_create -ENOMEM */
     EXPECT_INT(weir_http_share_create(&share), -ENOMEM);
     EXPECT(share == NULL);
     fail_share = 0;
@@ -253,6 +258,7 @@ static void perform_fails(void)
     for (int i = 0; i < 2; i++) {
         fail_easy = i == 0;
         fail_multi = i == 1;
+        /* returns: weir_http_perform -ENOMEM */
         EXPECT_INT(weir_http_perform(http, NULL, &request, &r), -ENOMEM);
         EXPECT(strcmp(r.url, "") == 0 && r.note != NULL);
         fail_easy = fail_multi = 0;
@@ -264,6 +270,7 @@ static void perform_fails(void)
         EXPECT(strcmp(r.url, "") == 0 && strcmp(r.error_text, "") == 0);
         EXPECT(r.body != NULL && r.body_bytes == 0 && r.status == 0);
         fail_list = 0;
+        /* returns: weir_http_perform 0 */
         EXPECT_INT(weir_http_perform(http, NULL, &request, &r), 0);
         EXPECT_INT(r.error, WEIR_HTTP_OK);
     }
@@ -571,11 +578,13 @@ static void blocked_cancelled(void)
 static const struct tap_case cases[] = {
     { "weir_http_global_init returns ENOMEM, and ENOSYS if libcurl lacks a "
       "feature", begin_fails },
-    { "create without memory returns ENOMEM and stores NULL", create_fails },
+    { "weir_http_create without memory returns ENOMEM and stores NULL",
+      create_fails },
     { "creating a share without memory returns ENOMEM", share_fails },
-    { "perform without memory returns ENOMEM, and works once there is memory",
-      perform_fails },
-    { "an error of no other class is classified as other", other_error },
+    { "weir_http_perform without memory returns ENOMEM, and works once there "
+      "is memory", perform_fails },
+    { "an error of libcurl that belongs to no class is classified as other",
+      other_error },
     { "an error text is one line without control characters",
       text_is_a_line },
     { "a host or proxy that has no address is a resolve error", no_address },

@@ -65,6 +65,7 @@ static void options_out_of_range(void)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct weir_pool *pool = (struct weir_pool *)&pool;
 
+        /* returns: weir_pool_create -EINVAL */
         EXPECT_INT(weir_pool_create(&pool, &bad[i]), -EINVAL);
         EXPECT(pool == NULL);
     }
@@ -76,6 +77,7 @@ static void defaults(void)
     atomic_int ran = 0;
 
     EXPECT_INT(pool_stats(pool).workers, weir_processors());
+    /* returns: weir_pool_gate NULL */
     EXPECT(weir_pool_gate(pool) == NULL);
     EXPECT_INT(submit(pool, count_run, &ran, WEIR_FOREVER), 1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
@@ -92,6 +94,7 @@ static void every_job_once(void)
     static atomic_int ran[10000];
 
     for (size_t k = 0; k < 3; k++) {
+        /* returns: weir_pool_create 0 */
         struct weir_pool *pool = make_n(workers[k], 16);
         struct weir_job jobs[10];
         struct weir_pool_stats stats;
@@ -102,12 +105,15 @@ static void every_job_once(void)
             for (int j = 0; j < 10; j++)
                 jobs[j] = (struct weir_job){ .fn = count_run,
                                              .arg = &ran[i + j] };
+            /* returns: weir_pool_submit count */
             EXPECT_INT(weir_pool_submit(pool, jobs, 10, WEIR_FOREVER), 10);
         }
+        /* returns: weir_pool_wait 0 */
         EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
         for (int i = 0; i < 10000; i++)
             wrong += atomic_load(&ran[i]) != 1;
         EXPECT_INT(wrong, 0);
+        /* returns: weir_pool_stats 0 */
         stats = pool_stats(pool);
         EXPECT_INT(stats.submitted, 10000);
         EXPECT_INT(stats.succeeded, 10000);
@@ -173,7 +179,9 @@ static void a_job_without_fn(void)
     struct weir_job jobs[2] = { { .fn = count_run, .arg = &ran },
                                 { .arg = &ran } };
 
+    /* returns: weir_pool_submit -EINVAL */
     EXPECT_INT(weir_pool_submit(pool, jobs, 2, WEIR_NO_WAIT), -EINVAL);
+    /* returns: weir_pool_submit 0 */
     EXPECT_INT(weir_pool_submit(pool, jobs, 0, WEIR_NO_WAIT), 0);
     jobs[1] = jobs[0];
     jobs[1].reserved[1] = 1;
@@ -215,12 +223,15 @@ static void capacity_covers_running(void)
     latch_wait(&b.running);
     latch_wait(&b.running);
     EXPECT_INT(weir_pool_submit(pool, jobs, 6, WEIR_NO_WAIT), 2);
+    /* returns: weir_pool_submit -EAGAIN */
     EXPECT_INT(weir_pool_submit(pool, jobs, 1, WEIR_NO_WAIT), -EAGAIN);
+    /* returns: weir_pool_submit -ETIMEDOUT */
     EXPECT_INT(weir_pool_submit(pool, jobs, 1, 0), -ETIMEDOUT);
     EXPECT_INT(weir_pool_submit(pool, jobs, 1, weir_after(WEIR_MS)),
                -ETIMEDOUT);
     EXPECT_INT(pool_stats(pool).queued, 2);
     EXPECT_INT(pool_stats(pool).running, 2);
+    /* returns: weir_pool_wait -EAGAIN */
     EXPECT_INT(weir_pool_wait(pool, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_pool_wait(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
     latch_open(&b.go);
@@ -276,6 +287,39 @@ static void depth_is_not_touched(void)
     }
     expect_untouched(&(struct weir_pool_options){ .workers = 2,
         .workers_max = 4096, .help_depth = 1000 });
+}
+
+/* Return the bytes that the creation of a pool reserves. No thread is started,
+ * because it would map memory too. */
+static long long reserved_by(size_t capacity)
+{
+    long long before = mapped_bytes(), reserved;
+    struct weir_pool *pool;
+
+    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
+        .workers = WEIR_NONE, .capacity = capacity }) == 0);
+    reserved = mapped_bytes() - before;
+    weir_pool_destroy(pool);
+    return reserved;
+}
+
+static void memory_per_job(void)
+{
+    /* What pool.h says under MEMORY: of a job in the ring, and of a job with a
+     * gate, a time, retries or a priority. */
+    const long long ring = 64, deferred = 384;
+    const long long jobs = 1 << 18;
+    long long more;
+
+    if (mapped_bytes() < 0) {
+        SKIP("mapped memory cannot be measured here");
+        return;
+    }
+    more = reserved_by(2 * (size_t)jobs) - reserved_by((size_t)jobs);
+    /* 4 bytes per job allow for whatever else is mapped meanwhile: a record
+     * cannot grow by less than 8. */
+    EXPECT(more > 0);
+    EXPECT(more <= jobs * (ring + deferred + 4));
 }
 
 struct submitter {
@@ -494,6 +538,7 @@ static void a_failing_hook_fails_create(void)
 
         atomic_store(&started, 0);
         atomic_store(&stopped, 0);
+        /* returns: weir_pool_create -EACCES passed on */
         EXPECT_INT(weir_pool_create(&pool, &(struct weir_pool_options){
             .workers = 5, .worker_start = start_hook,
             .worker_stop = stop_hook, .user = &refuse }), -EACCES);
@@ -658,6 +703,7 @@ static void a_bad_mode(void)
 {
     struct weir_pool *pool = make_n(1, 0);
 
+    /* returns: weir_pool_close -EINVAL */
     EXPECT_INT(weir_pool_close(pool, (enum weir_close)0, WEIR_NO_WAIT),
                -EINVAL);
     EXPECT_INT(weir_pool_close(pool, (enum weir_close)3, WEIR_NO_WAIT),
@@ -696,6 +742,7 @@ static int until_stopped(struct weir_context *cx, void *arg)
 {
     struct block *b = arg;
 
+    /* returns: weir_stop_requested 0 */
     EXPECT_INT(weir_stop_requested(cx), 0);
     latch_open(&b->running);
     AWAIT(weir_stop_requested(cx));
@@ -714,6 +761,7 @@ static void running_jobs_are_told(void)
     latch_wait(&b.running);
     latch_wait(&b.running);
     /* Draining does not ask the jobs to stop; cancelling after that does. */
+    /* returns: weir_pool_close -ETIMEDOUT */
     EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, weir_after(WEIR_MS)),
                -ETIMEDOUT);
     EXPECT_INT(atomic_load(&b.ran), 0);
@@ -820,9 +868,12 @@ static void draining_lets_jobs_submit(void)
         c.pool = make_n(workers, 4);
         EXPECT_INT(submit(c.pool, chained, &c, WEIR_NO_WAIT), 1);
         AWAIT(atomic_load(&c.ran) == 1);
+        /* returns: weir_pool_close -EAGAIN */
         EXPECT_INT(weir_pool_close(c.pool, WEIR_DRAIN, WEIR_NO_WAIT), -EAGAIN);
+        /* returns: weir_pool_submit -EPIPE */
         EXPECT_INT(submit(c.pool, chained, &c, WEIR_FOREVER), -EPIPE);
         latch_open(&c.go);
+        /* returns: weir_pool_close 0 */
         EXPECT_INT(weir_pool_close(c.pool, WEIR_DRAIN, WEIR_FOREVER), 0);
         EXPECT_INT(atomic_load(&c.ran), 100);
         weir_pool_destroy(c.pool);
@@ -1049,6 +1100,8 @@ static void waiting_for_oneself(void)
                                                .limit = 1 });
     EXPECT_INT(submit(b.pool, from_inside, &b, WEIR_NO_WAIT), 1);
     EXPECT_INT(weir_pool_wait(b.pool, WEIR_FOREVER), 0);
+    /* returns: weir_pool_wait -EDEADLK */
+    /* returns: weir_pool_close -EDEADLK */
     EXPECT_INT(b.results[0], -EDEADLK);
     EXPECT_INT(b.results[1], -EDEADLK);
     EXPECT_INT(b.results[2], -EDEADLK);
@@ -1214,6 +1267,7 @@ static void signals_do_not_end_waits(void)
     thread = start(storm, &s);
     for (int i = 0; i < 10; i++) {
         deadline = weir_after(5 * WEIR_MS);
+        /* returns: weir_pool_wait -ETIMEDOUT */
         EXPECT_INT(weir_pool_wait(pool, deadline), -ETIMEDOUT);
         EXPECT(weir_now() >= deadline);
         deadline = weir_after(5 * WEIR_MS);
@@ -1235,10 +1289,14 @@ static int use_in_child(void *arg)
     atomic_int ran = 0;
     int bad = 0;
 
+    /* returns: weir_pool_wait -ECHILD */
     bad += weir_pool_wait(pool, WEIR_FOREVER) != -ECHILD;
+    /* returns: weir_pool_close -ECHILD */
     bad += weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER) != -ECHILD;
     bad += weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER) != -ECHILD;
+    /* returns: weir_pool_stats -ECHILD */
     bad += weir_pool_stats(pool, &stats) != -ECHILD;
+    /* returns: weir_pool_submit -ECHILD */
     bad += submit(pool, count_run, &ran, WEIR_FOREVER) != -ECHILD;
     bad += submit(pool, count_run, &ran, WEIR_NO_WAIT) != -ECHILD;
     weir_pool_destroy(pool);
@@ -1333,21 +1391,24 @@ static void a_long_name(void)
 static const struct tap_case cases[] = {
     { "a thread shows the first fifteen bytes of its pool's name",
       a_long_name },
-    { "an option out of range is EINVAL", options_out_of_range },
+    { "weir_pool_create returns EINVAL for an option out of range",
+      options_out_of_range },
     { "a pool without options has one worker per processor", defaults },
     { "every job runs exactly once on 1, 2 and 8 workers", every_job_once },
     { "jobs start in the order in which they were accepted",
       jobs_start_in_order },
     { "a status other than 0 is counted as a failure",
       a_status_counts_as_failure },
-    { "a job without fn is EINVAL and nothing is accepted",
-      a_job_without_fn },
+    { "weir_pool_submit returns EINVAL for a job without fn and accepts "
+      "nothing", a_job_without_fn },
     { "the statistics count how often a sleeping worker was woken",
       wakeups_are_counted },
     { "the capacity covers queued and running jobs",
       capacity_covers_running },
     { "creating a pool of any capacity touches hardly any memory",
       capacity_is_not_touched },
+    { "a pool reserves no more bytes per job than pool.h says",
+      memory_per_job },
     { "creating a pool with a large help_depth touches hardly any memory",
       depth_is_not_touched },
     { "many submitters on small and large pools lose no job", many_submitters },
@@ -1357,7 +1418,7 @@ static const struct tap_case cases[] = {
       "its submit", jobs_that_wait_for_the_submitter },
     { "a submit to a full large pool ends at its deadline and not before",
       a_full_pool_at_the_deadline },
-    { "hooks run once per worker and jobs see their local state",
+    { "the hooks run once per worker, and jobs see what worker_start stored",
       hooks_run_once_per_worker },
     { "a failing start hook fails the creation and stops the other workers",
       a_failing_hook_fails_create },
@@ -1365,13 +1426,13 @@ static const struct tap_case cases[] = {
     { "as many jobs run simultaneously as the limit, also after it is raised",
       the_limit_is_reached },
     { "no more jobs start than the rate allows", the_rate_holds },
-    { "a held gate keeps jobs waiting until it is lifted",
+    { "a held gate keeps jobs waiting until the hold is lifted",
       a_held_pool_waits },
-    { "a gate that is shared with application threads serves both sides",
-      a_gate_shared_with_threads },
-    { "draining runs every accepted job", drain_runs_everything },
-    { "closing with an invalid mode returns EINVAL", a_bad_mode },
-    { "cancelling drops each queued job exactly once",
+    { "a gate that is shared with application threads admits both threads and "
+      "jobs", a_gate_shared_with_threads },
+    { "draining a pool runs every accepted job", drain_runs_everything },
+    { "weir_pool_close returns EINVAL for an invalid mode", a_bad_mode },
+    { "cancelling a pool drops each queued job exactly once",
       cancel_drops_the_queued },
     { "cancelling asks running jobs to stop, and draining does not",
       running_jobs_are_told },
@@ -1386,16 +1447,16 @@ static const struct tap_case cases[] = {
       drain_with_a_held_gate },
     { "holding the gate of a draining pool drops jobs that have not begun",
       holding_while_draining },
-    { "draining ends a delegate that waits at the gate without a job",
+    { "draining a pool ends a delegate that waits at the gate without a job",
       drain_ends_who_stands_at_the_gate },
-    { "cancelling with a held gate drops everything",
+    { "cancelling a pool with a held gate drops every job",
       cancel_with_a_held_gate },
     { "every accepted job ends, even if close races with submit",
       accepted_jobs_end },
     { "2,000 pools can be created and closed", create_and_close },
     { "a pool of 1,000 workers can be created and closed", a_thousand_workers },
-    { "a job that waits for its own pool gets EDEADLK, and one that submits "
-      "to it when full EAGAIN", waiting_for_oneself },
+    { "a job that waits for its own pool gets EDEADLK, and a job that submits "
+      "to its full pool gets EAGAIN", waiting_for_oneself },
     { "destroying a pool from its own job aborts", destroying_oneself },
     { "a job may wait for another pool", waiting_for_another_pool },
     { "a job that ends its thread is counted and its worker goes on",
@@ -1403,7 +1464,8 @@ static const struct tap_case cases[] = {
     { "workers block signals, and application threads keep their masks",
       signals_are_the_hosts },
     { "a storm of signals ends no wait early", signals_do_not_end_waits },
-    { "every call in a forked child returns ECHILD", a_forked_child_is_told },
+    { "every call on a pool returns ECHILD in a forked child",
+      a_forked_child_is_told },
     { "a forked child can have a pool of its own",
       a_forked_child_has_its_own },
 };

@@ -24,9 +24,11 @@ static void defaults(void)
     struct weir_queue *queue;
     void *item = &item, *got = NULL;
 
+    /* returns: weir_queue_create 0 */
     REQUIRE(weir_queue_create(&queue, NULL) == 0);
     for (int i = 0; i < 1024; i++)
         EXPECT_INT(weir_queue_put(queue, &item, WEIR_NO_WAIT), 0);
+    /* returns: weir_queue_put -EAGAIN */
     EXPECT_INT(weir_queue_put(queue, &item, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_queue_take(queue, &got, WEIR_NO_WAIT), 0);
     EXPECT(got == item);
@@ -56,6 +58,7 @@ static void options_out_of_range(void)
     struct weir_queue *queue = (struct weir_queue *)&queue;
     struct weir_queue_options unknown = { .capacity = 1 };
 
+    /* returns: weir_queue_create -EINVAL */
     EXPECT_INT(weir_queue_create(&queue, &(struct weir_queue_options){
         .item_bytes = ((size_t)1 << 20) + 1 }), -EINVAL);
     EXPECT(queue == NULL);
@@ -70,6 +73,7 @@ static void no_memory(void)
     struct weir_queue *queue = (struct weir_queue *)&queue;
 
     /* 2^30 items of a MiB exceed any address space. */
+    /* returns: weir_queue_create -ENOMEM */
     EXPECT_INT(weir_queue_create(&queue, &(struct weir_queue_options){
         .item_bytes = (size_t)1 << 20, .capacity = (size_t)1 << 30 }),
         -ENOMEM);
@@ -100,6 +104,7 @@ static void first_in_first_out(void)
                 if (weir_queue_take(queue, &got, WEIR_NO_WAIT) == 0)
                     EXPECT_INT(got, out++);
         }
+        /* returns: weir_queue_take -EAGAIN */
         EXPECT_INT(weir_queue_take(queue, &got, WEIR_NO_WAIT), -EAGAIN);
         weir_queue_destroy(queue);
     }
@@ -113,7 +118,9 @@ static void odd_sizes(void)
 
         memset(item, (int)bytes, sizeof(item));
         memset(got, 0, sizeof(got));
+        /* returns: weir_queue_put 0 */
         EXPECT_INT(weir_queue_put(queue, item, WEIR_NO_WAIT), 0);
+        /* returns: weir_queue_take 0 */
         EXPECT_INT(weir_queue_take(queue, got, WEIR_NO_WAIT), 0);
         EXPECT(memcmp(item, got, bytes) == 0);
         EXPECT_INT(got[bytes], 0);
@@ -128,12 +135,15 @@ static void a_past_deadline(void)
         int item = 1;
 
         EXPECT_INT(weir_queue_take(queue, &item, 0), -ETIMEDOUT);
+        /* returns: weir_queue_take_many -ETIMEDOUT */
         EXPECT_INT(weir_queue_take_many(queue, &item, 1,
                                         weir_after(WEIR_MS)), -ETIMEDOUT);
         EXPECT_INT(item, 1);
         for (size_t i = 0; i < capacity; i++)
             EXPECT_INT(weir_queue_put(queue, &item, 0), 0);
+        /* returns: weir_queue_put -ETIMEDOUT */
         EXPECT_INT(weir_queue_put(queue, &item, 0), -ETIMEDOUT);
+        /* returns: weir_queue_put_many -ETIMEDOUT */
         EXPECT_INT(weir_queue_put_many(queue, &item, 1, weir_after(WEIR_MS)),
                    -ETIMEDOUT);
         weir_queue_destroy(queue);
@@ -149,6 +159,7 @@ static void a_deadline_is_not_early(void)
     int item = 0;
     int64_t deadline = weir_after(20 * WEIR_MS);
 
+    /* returns: weir_queue_take -ETIMEDOUT */
     EXPECT_INT(weir_queue_take(queue, &item, deadline), -ETIMEDOUT);
     EXPECT(weir_now() >= deadline);
     for (int i = 0; i < 16; i++)
@@ -167,14 +178,19 @@ static void many_is_a_prefix(void)
     struct weir_queue *queue = make(sizeof(int), 5);
     int items[8] = { 0, 1, 2, 3, 4, 5, 6, 7 }, got[8] = { 0 };
 
+    /* returns: weir_queue_put_many 0 */
     EXPECT_INT(weir_queue_put_many(queue, items, 0, WEIR_NO_WAIT), 0);
+    /* returns: weir_queue_take_many 0 */
     EXPECT_INT(weir_queue_take_many(queue, got, 0, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_queue_put_many(queue, items, 8, WEIR_NO_WAIT), 5);
+    /* returns: weir_queue_put_many -EAGAIN */
     EXPECT_INT(weir_queue_put_many(queue, items, 8, WEIR_NO_WAIT), -EAGAIN);
+    /* returns: weir_queue_take_many count */
     EXPECT_INT(weir_queue_take_many(queue, got, 3, WEIR_NO_WAIT), 3);
     EXPECT_INT(weir_queue_put_many(queue, items + 5, 3, 0), 3);
     EXPECT_INT(weir_queue_take_many(queue, got + 3, 8, WEIR_NO_WAIT), 5);
     EXPECT(memcmp(items, got, sizeof(items)) == 0);
+    /* returns: weir_queue_take_many -EAGAIN */
     EXPECT_INT(weir_queue_take_many(queue, got, 8, WEIR_NO_WAIT), -EAGAIN);
     weir_queue_destroy(queue);
 }
@@ -184,14 +200,19 @@ static void close_refuses_and_drains(void)
     struct weir_queue *queue = make(sizeof(int), 3);
     int items[2] = { 1, 2 }, got[4];
 
+    /* returns: weir_queue_put_many count */
     EXPECT_INT(weir_queue_put_many(queue, items, 2, WEIR_NO_WAIT), 2);
+    /* returns: weir_queue_close 0 */
     EXPECT_INT(weir_queue_close(queue), 0);
     EXPECT_INT(weir_queue_close(queue), 0);
+    /* returns: weir_queue_put -EPIPE */
     EXPECT_INT(weir_queue_put(queue, items, WEIR_FOREVER), -EPIPE);
+    /* returns: weir_queue_put_many -EPIPE */
     EXPECT_INT(weir_queue_put_many(queue, items, 2, WEIR_FOREVER), -EPIPE);
     EXPECT_INT(weir_queue_count(queue), 2);
     EXPECT_INT(weir_queue_take_many(queue, got, 4, WEIR_FOREVER), 2);
     EXPECT_INT(got[1], 2);
+    /* returns: weir_queue_take -EPIPE */
     EXPECT_INT(weir_queue_take(queue, got, WEIR_FOREVER), -EPIPE);
     EXPECT_INT(weir_queue_take(queue, got, WEIR_NO_WAIT), -EPIPE);
     weir_queue_destroy(queue);
@@ -417,6 +438,7 @@ static void *consume(void *arg)
             weir_queue_done(c->queue, 1);
         }
     }
+    /* returns: weir_queue_take_many -EPIPE */
     EXPECT_INT(n, -EPIPE);
     return NULL;
 }
@@ -489,10 +511,13 @@ static void join_waits_for_done(void)
     pthread_t thread;
 
     latch_init(&w.ready);
+    /* returns: weir_queue_join 0 */
     EXPECT_INT(weir_queue_join(queue, WEIR_NO_WAIT), 0);
     EXPECT_INT(weir_queue_put_many(queue, items, 3, WEIR_NO_WAIT), 3);
     EXPECT_INT(weir_queue_take_many(queue, items, 3, WEIR_NO_WAIT), 3);
+    /* returns: weir_queue_join -EAGAIN */
     EXPECT_INT(weir_queue_join(queue, WEIR_NO_WAIT), -EAGAIN);
+    /* returns: weir_queue_join -ETIMEDOUT */
     EXPECT_INT(weir_queue_join(queue, weir_after(WEIR_MS)), -ETIMEDOUT);
     thread = start(join_queue, &w);
     latch_wait(&w.ready);
@@ -512,6 +537,7 @@ static int too_many_done(void *arg)
     int item = 0;
 
     quiet();
+    /* aborts: weir_queue_done */
     if (weir_queue_put(queue, &item, WEIR_NO_WAIT) == 0)
         weir_queue_done(queue, *count);
     return 0;
@@ -535,12 +561,18 @@ static int use_in_child(void *arg)
     int item = 0, bad = 0;
 
     bad += weir_queue_take(queue, &item, WEIR_FOREVER) != 0;
+    /* returns: weir_queue_take -ECHILD */
     bad += weir_queue_take(queue, &item, WEIR_FOREVER) != -ECHILD;
+    /* returns: weir_queue_take_many -ECHILD */
     bad += weir_queue_take_many(queue, &item, 1, WEIR_FOREVER) != -ECHILD;
     bad += weir_queue_put(queue, &item, WEIR_NO_WAIT) != 0;
+    /* returns: weir_queue_put -ECHILD */
     bad += weir_queue_put(queue, &item, WEIR_FOREVER) != -ECHILD;
+    /* returns: weir_queue_put_many -ECHILD */
     bad += weir_queue_put_many(queue, &item, 1, WEIR_FOREVER) != -ECHILD;
+    /* returns: weir_queue_join -ECHILD */
     bad += weir_queue_join(queue, WEIR_FOREVER) != -ECHILD;
+    /* returns: weir_queue_close -ECHILD */
     bad += weir_queue_close(queue) != -ECHILD;
     weir_queue_destroy(queue);
     return bad;
@@ -649,18 +681,20 @@ static void forked_in_a_take(void)
 
 static const struct tap_case cases[] = {
     { "a queue without options holds 1,024 pointers", defaults },
-    { "an option out of range is EINVAL", options_out_of_range },
+    { "weir_queue_create returns EINVAL for an option out of range",
+      options_out_of_range },
     { "creating a queue larger than memory returns ENOMEM", no_memory },
     { "creating a queue of any capacity touches hardly any memory",
       capacity_is_not_touched },
-    { "destroy accepts NULL", destroy_null },
-    { "items leave in order at every capacity", first_in_first_out },
-    { "items of any size come out as they went in", odd_sizes },
+    { "weir_queue_destroy accepts NULL", destroy_null },
+    { "items leave a queue in order at every capacity", first_in_first_out },
+    { "items of any size leave a queue unchanged", odd_sizes },
     { "a call with a past deadline tries once and returns ETIMEDOUT",
       a_past_deadline },
-    { "a wait does not end before its deadline", a_deadline_is_not_early },
-    { "put_many accepts the prefix that fits", many_is_a_prefix },
-    { "close rejects puts and lets takes drain the queue",
+    { "a wait for an item does not end before its deadline",
+      a_deadline_is_not_early },
+    { "weir_queue_put_many accepts the prefix that fits", many_is_a_prefix },
+    { "a closed queue rejects puts and lets takes drain it",
       close_refuses_and_drains },
     { "close wakes every blocked put with EPIPE", close_wakes_puts },
     { "close wakes every blocked take with EPIPE", close_wakes_takes },
@@ -677,9 +711,9 @@ static const struct tap_case cases[] = {
       "with put_many", once_capacity_16 },
     { "each item is taken exactly once and in order at capacity 1,000",
       once_capacity_1000 },
-    { "join waits until every taken item is reported done",
+    { "weir_queue_join waits until every taken item is reported done",
       join_waits_for_done },
-    { "reporting more items done than were put aborts, whatever the count",
+    { "weir_queue_done aborts if more items are reported than were put",
       done_too_often_aborts },
     { "a call in a forked child that would wait returns ECHILD",
       child_cannot_wait },

@@ -70,6 +70,7 @@ static void options_out_of_range(void)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct weir_table *t = (struct weir_table *)&bad[0];
 
+        /* returns: weir_table_create -EINVAL */
         EXPECT_INT(weir_table_create(&t, &bad[i]), -EINVAL);
         EXPECT(t == NULL);
     }
@@ -79,6 +80,7 @@ static void largest_options(void)
 {
     make(&(struct weir_table_options){ .entries_max = (size_t)1 << 31,
                                        .entry_max = (size_t)1 << 30 });
+    /* returns: weir_table_put 0 */
     EXPECT_INT(weir_table_put(table, weir_text("a"), weir_text("b")), 0);
     unmake();
 }
@@ -121,6 +123,7 @@ static void get_nothing(void)
     char buffer[1];
 
     make(NULL);
+    /* returns: weir_table_get -ENOENT */
     EXPECT_INT(weir_table_get(table, weir_text("key"), buffer, 1), -ENOENT);
     EXPECT_INT(weir_table_put(table, weir_text("other"), weir_text("")), 0);
     EXPECT_INT(weir_table_get(table, weir_text("key"), buffer, 1), -ENOENT);
@@ -197,8 +200,10 @@ static void full(void)
     make(&(struct weir_table_options){ .entries_max = 2 });
     EXPECT_INT(weir_table_put(table, weir_text("a"), weir_text("1")), 0);
     EXPECT_INT(weir_table_put(table, weir_text("b"), weir_text("1")), 0);
+    /* returns: weir_table_put -ENOSPC */
     EXPECT_INT(weir_table_put(table, weir_text("c"), weir_text("1")),
                -ENOSPC);
+    /* returns: weir_table_update -ENOSPC */
     EXPECT_INT(weir_table_update(table, weir_text("c"), &count_one),
                -ENOSPC);
     EXPECT_INT(weir_table_get(table, weir_text("c"), NULL, 0), -ENOENT);
@@ -218,6 +223,7 @@ static void too_large(void)
     EXPECT_INT(weir_table_put(table, weir_text("key"),
                               weir_text("1234567")),
                0);
+    /* returns: weir_table_put -EMSGSIZE */
     EXPECT_INT(weir_table_put(table, weir_text("key"),
                               weir_text("12345678")),
                -EMSGSIZE);
@@ -228,6 +234,7 @@ static void too_large(void)
     EXPECT_INT(weir_table_put(table, weir_text("k"),
                               (struct weir_bytes){ "", SIZE_MAX }),
                -EMSGSIZE);
+    /* returns: weir_table_update -EMSGSIZE */
     EXPECT_INT(weir_table_update(table, weir_text("new"), &edit), -EMSGSIZE);
     EXPECT_INT(weir_table_update(table, weir_text("ne"), &edit), 0);
     unmake();
@@ -308,6 +315,7 @@ static void every_length(void)
 static void remove_once(void)
 {
     make(NULL);
+    /* returns: weir_table_remove -ENOENT */
     EXPECT_INT(weir_table_remove(table, weir_text("key")), -ENOENT);
     EXPECT_INT(weir_table_put(table, weir_text("key"), weir_text("1")), 0);
     EXPECT_INT(weir_table_remove(table, weir_text("key")), 0);
@@ -386,6 +394,7 @@ static void update_makes(void)
                                         .bytes = bytes };
 
         memset(key, (int)bytes, bytes);
+        /* returns: weir_table_update 0 */
         EXPECT_INT(weir_table_update(
                        table, (struct weir_bytes){ key, bytes }, &edit),
                    0);
@@ -415,6 +424,7 @@ static void update_nothing(void)
     const struct weir_table_edit edit = { .fn = add_one };
 
     make(NULL);
+    /* returns: weir_table_update -ENOENT */
     EXPECT_INT(weir_table_update(table, weir_text("n"), &edit), -ENOENT);
     EXPECT_INT(weir_table_count(table), 0);
     unmake();
@@ -435,6 +445,7 @@ static void update_fails(void)
 
     make(&(struct weir_table_options){ .entries_max = 1 });
     for (int i = 0; i < 3; i++) {
+        /* returns: weir_table_update -12345 passed on */
         EXPECT_INT(weir_table_update(table, weir_text("new"), &edit),
                    -12345);
         EXPECT_INT(weir_table_get(table, weir_text("new"), buffer, 4),
@@ -443,6 +454,7 @@ static void update_fails(void)
     }
     EXPECT_INT(weir_table_put(table, weir_text("old"), weir_text("ab")), 0);
     EXPECT_INT(weir_table_update(table, weir_text("old"), &edit), -12345);
+    /* returns: weir_table_get count */
     EXPECT_INT(weir_table_get(table, weir_text("old"), buffer, 4), 2);
     EXPECT(memcmp(buffer, "XX", 2) == 0);
     unmake();
@@ -454,6 +466,7 @@ static void update_reserved(void)
                                           .reserved = { 0, 1 } };
 
     make(NULL);
+    /* returns: weir_table_update -EINVAL */
     EXPECT_INT(weir_table_update(table, weir_text("n"), &edit), -EINVAL);
     unmake();
 }
@@ -561,6 +574,7 @@ static void each_stops(void)
     EXPECT_INT(weir_table_put(table, weir_text("a"), weir_text("1")), 0);
     EXPECT_INT(weir_table_put(table, weir_text("b"), weir_text("2")), 0);
     EXPECT_INT(weir_table_put(table, weir_text("c"), weir_text("3")), 0);
+    /* returns: weir_table_for_each 77 passed on */
     EXPECT_INT(weir_table_for_each(table, note, &walk), 77);
     EXPECT(strcmp(walk.text, "a=1 b=2 ") == 0);
     unmake();
@@ -571,6 +585,7 @@ static void each_empty(void)
     struct walk walk = { .stop_after = 0 };
 
     make(NULL);
+    /* returns: weir_table_for_each 0 */
     EXPECT_INT(weir_table_for_each(table, note, &walk), 0);
     EXPECT_INT(walk.calls, 0);
     unmake();
@@ -794,12 +809,17 @@ static int in_child(void)
     struct walk walk = { .stop_after = 0 };
 
     atomic_store(&tap_failures, 0);
+    /* returns: weir_table_get -ECHILD */
     EXPECT_INT(weir_table_get(table, weir_text("k"), b, 1), -ECHILD);
+    /* returns: weir_table_put -ECHILD */
     EXPECT_INT(weir_table_put(table, weir_text("k"), weir_text("")),
                -ECHILD);
+    /* returns: weir_table_update -ECHILD */
     EXPECT_INT(weir_table_update(table, weir_text("k"), &count_one),
                -ECHILD);
+    /* returns: weir_table_remove -ECHILD */
     EXPECT_INT(weir_table_remove(table, weir_text("k")), -ECHILD);
+    /* returns: weir_table_for_each -ECHILD */
     EXPECT_INT(weir_table_for_each(table, note, &walk), -ECHILD);
     weir_table_destroy(table);
     EXPECT_INT(weir_table_create(&own, NULL), 0);
@@ -833,35 +853,40 @@ static void forked_child(void)
 }
 
 static const struct tap_case cases[] = {
-    { "an option out of range is EINVAL and hands out NULL",
-      options_out_of_range },
-    { "the largest options are accepted", largest_options },
-    { "destroy accepts NULL", destroy_null },
-    { "get returns what was put", get_what_was_put },
-    { "get copies what fits and returns the whole length", get_some },
-    { "get of an absent key returns ENOENT", get_nothing },
+    { "weir_table_create returns EINVAL and stores NULL for an option out of "
+      "range", options_out_of_range },
+    { "weir_table_create accepts the largest options", largest_options },
+    { "weir_table_destroy accepts NULL", destroy_null },
+    { "weir_table_get returns the value that was put", get_what_was_put },
+    { "weir_table_get copies what fits and returns the whole length",
+      get_some },
+    { "weir_table_get of an absent key returns ENOENT", get_nothing },
     { "keys and values may be empty", empty_keys_and_values },
     { "keys compare as bytes, NUL and length included", keys_are_bytes },
-    { "put replaces a value with one of any other size", put_replaces },
-    { "put copies keys and values", copies_in },
-    { "a full table rejects new keys with ENOSPC and accepts old ones", full },
+    { "weir_table_put replaces a value by a value of any other size",
+      put_replaces },
+    { "weir_table_put copies keys and values", copies_in },
+    { "a full table rejects new keys with ENOSPC and accepts the keys it "
+      "holds", full },
     { "a key or value longer than the table allows is rejected without being "
       "read", too_long_is_not_read },
     { "a key and value too large together are EMSGSIZE and change nothing",
       too_large },
     { "keys and values of any lengths keep their contents", every_length },
-    { "remove removes an entry once and then returns ENOENT", remove_once },
+    { "weir_table_remove removes an entry once and then returns ENOENT",
+      remove_once },
     { "a table agrees with a plain array over 200,000 steps", model },
-    { "update creates a zeroed value that is aligned for any type",
+    { "weir_table_update creates a zeroed value that is aligned for any type",
       update_makes },
-    { "update changes a value in place", update_in_place },
-    { "update of an absent key without a size returns ENOENT", update_nothing },
-    { "a failed edit discards a new key and keeps the changes to an old one",
-      update_fails },
+    { "weir_table_update changes a value in place", update_in_place },
+    { "weir_table_update of an absent key without a size returns ENOENT",
+      update_nothing },
+    { "a failed edit discards a new key and keeps the changes to an existing "
+      "value", update_fails },
     { "an edit with reserved members set is EINVAL", update_reserved },
     { "an edit without a function aborts", update_without_fn },
     { "weir_table_for_each visits keys in byte order", each_sorted },
-    { "weir_table_for_each visits a key before those that begin with it",
+    { "weir_table_for_each visits a key before the keys that begin with it",
       each_has_prefixes_first },
     { "weir_table_for_each ends with the first result that is not 0",
       each_stops },
@@ -870,8 +895,9 @@ static const struct tap_case cases[] = {
       each_may_use_the_table },
     { "no update by four threads is lost", no_update_is_lost },
     { "the bound on entries is exact with four threads", bound_is_exact },
-    { "a snapshot shows a single moment", snapshot_is_one_moment },
-    { "a value never mixes those of two writers", values_are_whole },
+    { "weir_table_for_each shows all entries at a single moment",
+      snapshot_is_one_moment },
+    { "a value never mixes the values of two threads", values_are_whole },
     { "a forked child gets ECHILD for a lock that was held, and may destroy "
       "the table", forked_child },
 };

@@ -104,6 +104,7 @@ static void open_with(struct weir_writer_options options)
 {
     if (options.path == NULL && options.fd == 0)
         options.path = path;
+    /* returns: weir_writer_open 0 */
     REQUIRE(weir_writer_open(&writer, &options) == 0);
     REQUIRE(writer != NULL);
 }
@@ -119,6 +120,7 @@ static struct weir_writer_stats stats(void)
 {
     struct weir_writer_stats s;
 
+    /* returns: weir_writer_stats 0 */
     REQUIRE(weir_writer_stats(writer, &s) == 0);
     return s;
 }
@@ -209,6 +211,7 @@ static void options_out_of_range(void)
     clean();
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         writer = (struct weir_writer *)&gate;
+        /* returns: weir_writer_open -EINVAL */
         EXPECT_INT(weir_writer_open(&writer, &bad[i]), -EINVAL);
         EXPECT(writer == NULL);
     }
@@ -259,6 +262,7 @@ static void bad_descriptors(void)
     int fd = open(folder, O_RDONLY);
 
     REQUIRE(fd >= 0);
+    /* returns: weir_writer_open -EISDIR */
     EXPECT_INT(weir_writer_open(&writer,
                                 &(struct weir_writer_options){ .fd = fd }),
                -EISDIR);
@@ -454,8 +458,10 @@ static void record_max(void)
     clean();
     open_with((struct weir_writer_options){ .path = path,
                                             .record_max = 5 });
+    /* returns: weir_writer_write 0 */
     EXPECT_INT(put("12345", WEIR_FOREVER), 0);
     EXPECT_INT(put("123456", WEIR_FOREVER), -EMSGSIZE);
+    /* returns: weir_writer_write -EMSGSIZE */
     EXPECT_INT(weir_writer_write(writer, endless, 2, WEIR_FOREVER),
                -EMSGSIZE);
     finish(0);
@@ -481,6 +487,7 @@ static void whole_lines_only(void)
     EXPECT_INT(put("li\nne", WEIR_FOREVER), -EINVAL);
     EXPECT_INT(put("li\nne\n", WEIR_FOREVER), -EINVAL);
     EXPECT_INT(put("", WEIR_FOREVER), -EINVAL);
+    /* returns: weir_writer_write -EINVAL */
     EXPECT_INT(weir_writer_write(writer, two, 2, WEIR_FOREVER), -EINVAL);
     EXPECT_INT(put("\n", WEIR_FOREVER), 0);
     EXPECT_INT(weir_writer_write(writer, split, 3, WEIR_FOREVER), 0);
@@ -510,6 +517,7 @@ static void wraps(void)
             FAIL("write failed");
         used += bytes;
     }
+    /* returns: weir_writer_close 0 */
     finish(0);
     EXPECT(file_is(path, want, used));
 }
@@ -652,6 +660,7 @@ static void full_buffer(void)
     /* a record that is being written takes room */
     EXPECT_INT(put("b", WEIR_NO_WAIT), 0);
     EXPECT_INT(put("c", WEIR_NO_WAIT), -EAGAIN);
+    /* returns: weir_writer_write -ETIMEDOUT */
     EXPECT_INT(put("c", weir_now() - 1), -ETIMEDOUT);
     EXPECT_INT(put("c", weir_after(2 * WEIR_MS)), -ETIMEDOUT);
     EXPECT_INT(stats().accepted, 2);
@@ -672,6 +681,7 @@ static void full_of_bytes(void)
     open_gated(100);
     EXPECT_INT(put(big, WEIR_FOREVER), 0);
     gate_wait(&gate.entered);
+    /* returns: weir_writer_write -EAGAIN */
     EXPECT_INT(put("12345678901", WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(put("1234567890", WEIR_NO_WAIT), 0);
     EXPECT_INT(put("", WEIR_NO_WAIT), 0);
@@ -770,8 +780,10 @@ static void close_wakes_line(void)
     gate_wait(&gate.entered);
     REQUIRE(pthread_create(&thread, NULL, put_from_thread, big) == 0);
     await_line();
+    /* returns: weir_writer_close -EAGAIN */
     EXPECT_INT(weir_writer_close(writer, WEIR_NO_WAIT), -EAGAIN);
     pthread_join(thread, NULL);
+    /* returns: weir_writer_write -EPIPE */
     EXPECT_INT(atomic_load(&waiting_result), -EPIPE);
     gate_open();
     finish(0);
@@ -844,6 +856,7 @@ static void flush_deadline(void)
     EXPECT_INT(put("0", WEIR_FOREVER), 0);
     gate_wait(&gate.entered);
     EXPECT_INT(weir_writer_flush(writer, WEIR_NO_WAIT), -EAGAIN);
+    /* returns: weir_writer_flush -ETIMEDOUT */
     EXPECT_INT(weir_writer_flush(writer, weir_after(WEIR_MS)), -ETIMEDOUT);
     gate_open();
     EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), 0);
@@ -893,6 +906,7 @@ static void flush_polled(void)
     open_with((struct weir_writer_options){ .path = path,
                                             .sync = WEIR_SYNC_FLUSH });
     EXPECT_INT(put("a", WEIR_FOREVER), 0);
+    /* returns: weir_writer_flush -EAGAIN */
     while ((err = weir_writer_flush(writer, WEIR_NO_WAIT)) == -EAGAIN)
         sched_yield();
     EXPECT_INT(err, 0);
@@ -958,8 +972,11 @@ static void dev_full(void)
 {
     open_with((struct weir_writer_options){ .path = "/dev/full" });
     EXPECT_INT(put("a", WEIR_FOREVER), 0);
+    /* returns: weir_writer_flush -ENOSPC passed on */
     EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), -ENOSPC);
+    /* returns: weir_writer_write -ENOSPC passed on */
     every_call_says(-ENOSPC);
+    /* returns: weir_writer_reopen -ENOSPC passed on */
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -ENOSPC);
     EXPECT_INT(stats().accepted, 1);
     EXPECT_INT(stats().written, 0);
@@ -978,6 +995,7 @@ static void broken_pipe(void)
     close(fds[0]);
     open_with((struct weir_writer_options){ .fd = fds[1] });
     EXPECT_INT(put("a", WEIR_FOREVER), 0);
+    /* returns: weir_writer_flush -EPIPE */
     EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), -EPIPE);
     EXPECT_INT(stats().error, -EPIPE);
     EXPECT_INT(stats().lost, 1);
@@ -1123,6 +1141,7 @@ static void descriptor_is_not_locked(void)
                    0);
         weir_writer_destroy(other);
     }
+    /* returns: weir_writer_reopen -EINVAL */
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -EINVAL);
     finish(0);
     EXPECT_INT(write(fd, "!", 1), 1);
@@ -1321,6 +1340,7 @@ static void reopen_in_order(void)
     gate_wait(&gate.entered);
     EXPECT_INT(put("b", WEIR_FOREVER), 0);
     REQUIRE(rename(path, other_path) == 0);
+    /* returns: weir_writer_reopen -EAGAIN */
     EXPECT_INT(weir_writer_reopen(writer, WEIR_NO_WAIT), -EAGAIN);
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -EBUSY);
     EXPECT_INT(put("c", WEIR_FOREVER), 0);
@@ -1337,6 +1357,7 @@ static void reopen_deadline(void)
     EXPECT_INT(put("a", WEIR_FOREVER), 0);
     gate_wait(&gate.entered);
     REQUIRE(rename(path, other_path) == 0);
+    /* returns: weir_writer_reopen -ETIMEDOUT */
     EXPECT_INT(weir_writer_reopen(writer, weir_after(WEIR_MS)), -ETIMEDOUT);
     gate_open();
     EXPECT_INT(put("b", WEIR_FOREVER), 0);
@@ -1350,6 +1371,7 @@ static void reopen_same(void)
     clean();
     open_with((struct weir_writer_options){ .path = path });
     EXPECT_INT(put("a", WEIR_FOREVER), 0);
+    /* returns: weir_writer_reopen 0 */
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), 0);
     EXPECT_INT(put("b", WEIR_FOREVER), 0);
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), 0);
@@ -1366,11 +1388,13 @@ static void reopen_fails(void)
     EXPECT_INT(put("a", WEIR_FOREVER), 0);
     REQUIRE(rename(path, other_path) == 0);
     REQUIRE(mkdir(path, 0700) == 0);
+    /* returns: weir_writer_reopen -EISDIR */
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -EISDIR);
     EXPECT_INT(put("b", WEIR_FOREVER), 0);
     REQUIRE(rmdir(path) == 0);
     REQUIRE(weir_writer_open(&other, &(struct weir_writer_options){
                                          .path = path }) == 0);
+    /* returns: weir_writer_reopen -EBUSY */
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -EBUSY);
     EXPECT_INT(put("c", WEIR_FOREVER), 0);
     weir_writer_destroy(other);
@@ -1474,6 +1498,7 @@ static void truncated_by_another(void)
     clean();
     open_with((struct weir_writer_options){ .path = path });
     EXPECT_INT(put("before\n", WEIR_FOREVER), 0);
+    /* returns: weir_writer_flush 0 */
     EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), 0);
     REQUIRE(truncate(path, 0) == 0);
     EXPECT_INT(put("after\n", WEIR_FOREVER), 0);
@@ -1492,6 +1517,7 @@ static void closed(void)
     EXPECT(file_says(path, "a"));
     EXPECT_INT(put("b", WEIR_FOREVER), -EPIPE);
     EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), -EPIPE);
+    /* returns: weir_writer_reopen -EPIPE */
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -EPIPE);
     EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), 0);
     EXPECT_INT(weir_writer_close(writer, WEIR_NO_WAIT), 0);
@@ -1506,6 +1532,7 @@ static void close_deadline(void)
     gate_wait(&gate.entered);
     EXPECT_INT(put("b", WEIR_FOREVER), 0);
     EXPECT_INT(weir_writer_close(writer, WEIR_NO_WAIT), -EAGAIN);
+    /* returns: weir_writer_close -ETIMEDOUT */
     EXPECT_INT(weir_writer_close(writer, weir_after(WEIR_MS)), -ETIMEDOUT);
     EXPECT_INT(put("c", WEIR_FOREVER), -EPIPE);
     gate_open();
@@ -1575,11 +1602,16 @@ static int forked_calls(void)
     struct weir_writer_stats s;
 
     atomic_store(&tap_failures, 0);
+    /* returns: weir_writer_write -ECHILD */
     EXPECT_INT(put("child", WEIR_NO_WAIT), -ECHILD);
     EXPECT_INT(put("child", WEIR_FOREVER), -ECHILD);
+    /* returns: weir_writer_flush -ECHILD */
     EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), -ECHILD);
+    /* returns: weir_writer_reopen -ECHILD */
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -ECHILD);
+    /* returns: weir_writer_close -ECHILD */
     EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -ECHILD);
+    /* returns: weir_writer_stats -ECHILD */
     EXPECT_INT(weir_writer_stats(writer, &s), -ECHILD);
     weir_writer_destroy(writer);
     if (MAY_START_THREADS_IN_CHILDREN) {
@@ -1741,19 +1773,20 @@ static void kill_loop(void)
 }
 
 static const struct tap_case cases[] = {
-    { "an option out of range is EINVAL and creates no file",
-      options_out_of_range },
+    { "weir_writer_open returns EINVAL for an option out of range and creates "
+      "no file", options_out_of_range },
     { "opening a writer of any capacity and buffer touches hardly any memory",
       room_is_not_touched },
     { "recovering a descriptor is EINVAL and leaves its file unchanged",
       descriptor_is_not_recovered },
-    { "errors of open are passed on, and a directory is EISDIR", open_errors },
-    { "a closed descriptor is EBADF, and the descriptor of a directory is "
-      "EISDIR", bad_descriptors },
+    { "weir_writer_open passes on errors of open() and returns EISDIR for a "
+      "directory", open_errors },
+    { "weir_writer_open returns EBADF for a closed descriptor and EISDIR for "
+      "one of a directory", bad_descriptors },
     { "a FIFO without a reader is ENXIO immediately", fifo_without_reader },
-    { "a FIFO with a reader is written to, and syncing it is no error",
-      fifo_with_reader },
-    { "a socket's path is an error", socket_path },
+    { "a writer writes to a FIFO that has a reader, and syncing the FIFO is "
+      "no error", fifo_with_reader },
+    { "opening a writer on the path of a socket is an error", socket_path },
     { "a new file has mode 0666 without the bits of the umask",
       mode_and_umask },
     { "a second writer in this or another process gets EBUSY and changes "
@@ -1761,10 +1794,9 @@ static const struct tap_case cases[] = {
     { "a closed writer's file is unlocked even while a forked child lives",
       closed_is_free_despite_children },
     { "a character device may have two writers", two_may_share_devnull },
-    { "destroy accepts NULL", destroy_null },
-    { "records are appended in order", appends },
-    { "the pieces of a record are joined, at most 1,024 of them",
-      pieces_lie_together },
+    { "weir_writer_destroy accepts NULL", destroy_null },
+    { "records are appended to the file in order", appends },
+    { "up to 1,024 pieces of a record are joined", pieces_lie_together },
     { "empty records are accepted and count as written", empty_records },
     { "a record over record_max is EMSGSIZE immediately", record_max },
     { "with recovery a record that is not one whole line is EINVAL",
@@ -1776,27 +1808,30 @@ static const struct tap_case cases[] = {
       "three records", four_threads_small_buffer },
     { "records are written in the order they were accepted",
       acceptance_order },
-    { "a buffer full of records rejects with EAGAIN or ETIMEDOUT",
-      full_buffer },
-    { "a buffer full of bytes rejects with EAGAIN", full_of_bytes },
-    { "a record that would fit does not overtake one that waits",
+    { "a writer with a buffer full of records rejects a record with EAGAIN or "
+      "ETIMEDOUT", full_buffer },
+    { "a writer with a buffer full of bytes rejects a record with EAGAIN",
+      full_of_bytes },
+    { "a record that would fit does not overtake a record that waits",
       line_is_fifo },
     { "a write that gives up waiting lets later writes proceed",
       giving_up_lets_on },
-    { "close wakes a blocked write with EPIPE", close_wakes_line },
+    { "closing a writer wakes a blocked write with EPIPE", close_wakes_line },
     { "a batch holds batch_max records and is reported to on_batch",
       batch_max },
     { "by default a batch holds every waiting record", all_at_once },
-    { "flush covers everything accepted before it", flush_covers },
-    { "flush returns EAGAIN or ETIMEDOUT while it is not complete",
-      flush_deadline },
+    { "a flush covers every record that was accepted before the flush",
+      flush_covers },
+    { "weir_writer_flush returns EAGAIN or ETIMEDOUT while the flush is not "
+      "complete", flush_deadline },
     { "flush and close make records durable if requested", flush_syncs },
     { "every batch is made durable if requested", batch_syncs },
     { "a flush that did not wait is carried out anyway", flush_polled },
     { "a flush that does not wait wakes the thread", polling_wakes },
-    { "eight threads may flush simultaneously", many_flush },
-    { "a full disk is ENOSPC in every later call", dev_full },
-    { "a pipe without a reader is EPIPE and raises no signal", broken_pipe },
+    { "eight threads may flush a writer simultaneously", many_flush },
+    { "a full disk makes every later call return ENOSPC", dev_full },
+    { "writing to a pipe without a reader is EPIPE and raises no signal",
+      broken_pipe },
     { "an error wakes every waiting thread", error_wakes_all },
     { "a file over its size limit is EFBIG and is cut back to whole records",
       cut_back },
@@ -1807,29 +1842,32 @@ static const struct tap_case cases[] = {
     { "recovery keeps the whole lines of every prefix of a file",
       every_prefix },
     { "recovery cuts a tail of zeros", zeroed_tail },
-    { "recovery finds a newline wherever it is", long_tails },
+    { "recovery finds the last newline wherever it is", long_tails },
     { "torn tails are appended to PATH.torn", torn_tails_add_up },
     { "PATH.torn is no more readable than the file", torn_is_as_private },
     { "open fails and leaves the file untouched if the tail cannot be saved",
       torn_cannot_be_saved },
     { "a torn tail stays as it is without recovery", no_recovery },
     { "recovery works with a sync policy", recover_with_sync },
-    { "reopen splits the records at the moment of the call", reopen_in_order },
+    { "a reopen splits the records at the moment of the call",
+      reopen_in_order },
     { "a reopen that timed out is carried out in its turn", reopen_deadline },
-    { "reopen of the same file succeeds", reopen_same },
+    { "a reopen of the same file succeeds", reopen_same },
     { "a reopen that fails changes nothing", reopen_fails },
-    { "reopen recovers the new file and syncs the old one", reopen_recovers },
+    { "a reopen recovers the new file and syncs the old file",
+      reopen_recovers },
     { "no record is lost or torn by 200 rotations", rotation_loop },
     { "a file truncated by another process continues at its new end",
       truncated_by_another },
-    { "calls after close return EPIPE, and closing twice is allowed", closed },
-    { "close times out while a batch is stuck and succeeds afterwards",
-      close_deadline },
-    { "close lets an earlier flush finish", close_finishes_flush },
-    { "four threads may close simultaneously", many_close },
-    { "destroy writes every accepted record", destroy_writes },
-    { "a forked child gets ECHILD, may destroy, and may open its own",
-      forked_child },
+    { "calls on a closed writer return EPIPE, and closing it twice is allowed",
+      closed },
+    { "closing a writer times out while a batch is stuck and succeeds "
+      "afterwards", close_deadline },
+    { "closing a writer lets an earlier flush finish", close_finishes_flush },
+    { "four threads may close a writer simultaneously", many_close },
+    { "destroying a writer writes every accepted record", destroy_writes },
+    { "a forked child gets ECHILD, may destroy the writer, and may open its "
+      "own", forked_child },
     { "the writer leaves signal dispositions unchanged", signals_untouched },
     { "after SIGKILL the file holds whole lines, including all that were "
       "flushed", kill_loop },

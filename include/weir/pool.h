@@ -99,9 +99,9 @@
  * resident when it is touched; on a 64-bit system:
  *   64 bytes   for each of `capacity`, rounded up to a power of two. They are
  *              touched in turn, so that all are resident after that many jobs
- *   384 bytes  for each job with a gate, start, deadline, period, retries or
- *              priority, or that returned WEIR_RERUN: up to the most that were
- *              accepted and unfinished at the same time
+ *   384 bytes  at most, for each job with a gate, start, deadline, period,
+ *              retries or priority, or that returned WEIR_RERUN: up to the most
+ *              that were accepted and unfinished at the same time
  *   768 bytes  for each worker up to workers_max and each of callers_max, at
  *              creation
  *   144 bytes  for each level of help_depth that a worker has reached

@@ -20,8 +20,8 @@
 static const char help[] =
     "weir report [options] FILE... - summarise results files\n"
     "\n"
-    "Several files, such as those of shards, are read as one run. If a job\n"
-    "has several records, the last one counts.\n"
+    "Several files, such as those of shards, are read as one run; - is\n"
+    "standard input. If a job has several records, the last one counts.\n"
     "\n"
     "      --json           print a JSON object\n"
     "      --slowest N      list the N slowest jobs (10)\n"
@@ -59,30 +59,6 @@ static int read_options(struct report *r, int argc, char **argv)
         return EXIT_BAD_INPUT;
     }
     return code;
-}
-
-/* Read every file. Returns an exit code. */
-static int read_files(struct report *r, int argc, char **argv)
-{
-    struct entries *e = &r->entries;
-
-    for (int i = r->first; i < argc; i++) {
-        uint64_t others = e->others, torn = e->torn;
-        int err = entries_read(e, argv[i]);
-
-        if (err != 0) {
-            say("weir report: %s: %s", argv[i], strerror(-err));
-            return err == -ENOMEM ? EXIT_BROKEN : EXIT_BAD_INPUT;
-        }
-        if (e->others != others)
-            say("%s: %llu line%s", argv[i],
-                (unsigned long long)(e->others - others),
-                e->others - others == 1 ? " is not a record"
-                                        : "s are not records");
-        if (e->torn != torn)
-            say("%s: the last line is torn", argv[i]);
-    }
-    return EXIT_OK;
 }
 
 static int64_t ended_ns(const struct entry *entry)
@@ -354,7 +330,9 @@ int command_report(int argc, char **argv)
     if (code != EXIT_OK)
         return code < 0 ? EXIT_OK : code;
     err = entries_init(&r.entries);
-    code = err == 0 ? read_files(&r, argc, argv) : EXIT_OK;
+    if (err == 0)
+        code = entries_read_all(&r.entries, "weir report", argv + r.first,
+                                argc - r.first);
     if (err == 0 && code == EXIT_OK)
         err = count(&r);
     if (err != 0) {

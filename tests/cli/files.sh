@@ -70,7 +70,7 @@ for option in --summary --timeline --trace; do
     run run -q -i list -o new.ndjson $option ./new.ndjson
     [ "$code" = 2 ] && says "are the same file" && refused=$((refused + 1))
 done
-ok "no output of run replaces results or another output, even a new one" \
+ok "no output of run replaces results or another output of the same run" \
     all is $refused 9 -- cmp r.ndjson r.kept -- test ! -e new.ndjson
 cp list r.ndjson.torn
 run run -q -i r.ndjson.torn -o r.ndjson
@@ -81,7 +81,7 @@ rm r.ndjson.torn
 run run -q -i list -o s.ndjson --summary s.json --timeline s.svg --trace s.tr
 first=$code
 run run -q -i list -o s.ndjson --summary s.json --timeline s.svg --trace s.tr
-ok "summaries, timelines and traces are replaced by newer ones" \
+ok "a run replaces the summary, timeline and trace of an earlier run" \
     all is "$first $code" "0 0" -- is "$(lines s.json)" 1 -- \
     is "$(tail -n 1 s.tr)" "]"
 mkdir ro
@@ -153,7 +153,7 @@ limited() { # ARGUMENTS...: run it with a file size limit of 1 KiB
 }
 cp a.svg c.svg
 limited report --timeline c.svg many.ndjson
-ok "a timeline over the file size limit is an error and keeps the old one" \
+ok "a timeline over the file size limit is an error and keeps the old file" \
     all is "$code" 3 -- says "c.svg: File too large" -- cmp a.svg c.svg
 limited run -q -i list -o large.ndjson
 ok "results over the file size limit are an error and end in whole records" \

@@ -61,7 +61,7 @@ for i in $(seq 60); do echo "$one/delay/600?$i"; done >hung
 cat hung fast >stuck
 start run -i stuck -j 4 --progress bar -o shared
 await has_lines shared 40
-ok "a host that hangs leaves a worker to the others" \
+ok "a host that hangs leaves a worker to the other hosts" \
     all is "$(lines shared)" 40 -- is "$(grep -c "$two" shared)" 40
 ok "the only host of a run uses every worker" \
     await grep -q 'in flight 4/4' err

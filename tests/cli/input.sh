@@ -106,7 +106,7 @@ run run -q -i $'a\033[31mb'
 ok "a file name goes to the terminal without its escape characters" \
     all is "$code" 2 -- says 'a\x1b[31mb' -- test -z "$(grep $'\033' err)"
 run run -q -o - "$good?1" file:///etc/passwd "$good?3"
-ok "a bad argument is rejected with its number, and the others run" \
+ok "a bad argument is rejected with its number, and the other arguments run" \
     all is "$code" 2 -- says "argument 2: scheme file" -- is "$(lines out)" 2
 run run -q -o - "$base/status/500" http://
 ok "bad input takes precedence over failed jobs in the exit code" is "$code" 2

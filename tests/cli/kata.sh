@@ -48,13 +48,14 @@ ok "kata prints 100 puts and 100 takes in whole lines" only_whole
 ok "the depth of the queue never exceeds 50" depth 50
 ok "one consumer is predicted to take 1.00 s and takes no less" \
     all is "$(value predicted)" 1.00 -- no_less out
-ok "the file has 100 whole lines with every item exactly once" each_once one
-ok "one consumer takes them in the order they were put" \
+ok "the output file of kata has 100 whole lines with every item exactly once" \
+    each_once one
+ok "one consumer takes the items in the order in which they were put" \
     is "$(sed -n 's/.*Consumed \([0-9]*\),.*/\1/p' out)" "$(seq 0 99)"
 ok "no item is consumed before it is produced" awk '
     /Produced/ { made[$4] = 1 }
     /Consumed/ { if (!made[$4 + 0]) exit 1 }' out
-ok "output that is not a terminal has no colours" \
+ok "output of kata that is not a terminal has no colours" \
     all is "$(grep -c "$(printf '\033')" out)" 0
 
 for end in close sentinel; do
@@ -76,7 +77,7 @@ ok "a hundred producers and a hundred consumers share a queue of one" \
     all is "$code" 0 -- each_once most -- depth 1 -- only_whole
 
 run show kata --sweep --dry-run
-ok "the predictions are those of the formula" \
+ok "the predictions of kata agree with the formula" \
     all is "$code" 0 -- \
     is "$(sed -nE 's/^ +([0-9]+) +([0-9.]+) s.*/\1 \2/p' out | xargs)" \
     "1 10.00 2 5.01 3 3.40 4 2.53 5 2.04 8 1.33 10 1.09 12 1.09"
@@ -94,29 +95,29 @@ bound() {
 }
 ok "several producers are predicted by a lower bound" \
     all bound 3 4 2.50 -- bound 2 50 0.59 -- bound 7 9 1.20
-ok "--dry-run runs nothing" is "$(grep -cE 'measured|Produced' out)" 0
+ok "kata --dry-run runs nothing" is "$(grep -cE 'measured|Produced' out)" 0
 
 run show kata --scale 0.01 --output one
-ok "the file is appended to" \
+ok "kata appends to an existing output file" \
     all is "$code" 0 -- is "$(lines one)" 200
 printf 'consumer 1 | 7\nconsum' >torn
 run show kata --scale 0.01 --output torn
-ok "a torn last line is cut off, saved and reported" \
+ok "kata cuts off, saves and reports a torn last line of its output file" \
     all is "$code" 0 -- says "torn last line of 6 bytes" -- \
     is "$(lines torn)" 101 -- is "$(cat torn.torn)" consum
 
 if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
     shown="'$weir' show kata --scale 0.01"
     script -qec "$shown" /dev/null >tty </dev/null
-    ok "on a terminal puts are green and takes red" \
+    ok "kata prints puts in green and takes in red on a terminal" \
         all is "$(grep -c $'^\033\\[32m+ p1 .*\033\\[0m\r$' tty)" 100 -- \
         is "$(grep -c $'^\033\\[31m-> c1 .*\033\\[0m\r$' tty)" 100
     NO_COLOR=1 script -qec "$shown" /dev/null >tty </dev/null
-    ok "NO_COLOR turns the colours off" \
+    ok "NO_COLOR turns the colours of kata off" \
         all is "$(grep -c $'\033' tty)" 0 -- is "$(grep -c Produced tty)" 100
 else
-    skip "on a terminal puts are green and takes red" "no script"
-    skip "NO_COLOR turns the colours off" "no script"
+    skip "kata prints puts in green and takes in red on a terminal" "no script"
+    skip "NO_COLOR turns the colours of kata off" "no script"
 fi
 
 run show kata --help
@@ -129,15 +130,15 @@ refused() {
     run show kata "$@"
     all is "$code" 2 -- says "$said" -- test ! -s out
 }
-ok "numbers out of range are rejected by name" \
+ok "kata rejects numbers out of range by name" \
     all refused "--consumers 0:" --consumers 0 -- \
     refused "--consumers 101:" --consumers 101 -- \
     refused "--producers -1:" --producers=-1 -- \
     refused "--capacity 0:" --capacity 0 -- \
     refused "--scale 0:" --scale 0 -- refused "--scale 1e3:" --scale 1e3
-ok "an unknown value of --end is rejected by name" \
+ok "kata rejects an unknown value of --end by name" \
     all refused "--end never:" --end never -- refused "--end '':" --end ''
-ok "an empty file name and an operand are rejected" \
+ok "kata rejects an empty file name and an operand" \
     all refused "--output '':" --output '' -- refused "fast:" fast
 ok "a sweep rejects --consumers and --output" \
     all refused "--consumers" --sweep --consumers 3 -- \

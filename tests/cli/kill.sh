@@ -37,7 +37,7 @@ while [ "$done_rounds" -lt "$rounds" ]; do
     whole results || break
 done
 echo "# $done_rounds rounds over $lists lists of $count; $torn torn tails"
-ok "every round was run" is "$done_rounds" "$rounds"
-ok "no recorded job ran twice" is "$twice" 0
-ok "no job was missed" is "$missed" 0
+ok "every round of SIGKILL and --resume was run" is "$done_rounds" "$rounds"
+ok "no recorded job runs again after a SIGKILL" is "$twice" 0
+ok "no job is missing after the rounds of SIGKILL and --resume" is "$missed" 0
 finish

@@ -78,7 +78,7 @@ start show letters --scale 100
 await has_lines out 6
 kill -INT "$pid"
 ended
-ok "Ctrl-C ends letters while all producers rest, and it dies of SIGINT" \
+ok "Ctrl-C ends letters while all producers rest, and letters dies of SIGINT" \
     is "$code" 130
 ok "Ctrl-C reports the letters to finish and what a second Ctrl-C does" \
     grep -qE '^finishing [01] in the queue; Ctrl-C again to exit immediately$' \

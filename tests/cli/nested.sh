@@ -157,6 +157,7 @@ answers() {
     sed -nE 's/^  answers: //p' out | grep -oE '[0-9]+' | sed -n "$1p"
 }
 ok "a late job is abandoned, and ends immediately if it heeds the stop" \
+    \
     is "$(late)" "4 4"
 ok "each answer was either used, or late and dropped" \
     all is "$(answers 1)" "$(($(answers 2) + $(answers 3)))" -- \

@@ -23,7 +23,7 @@ ok "output that is not a terminal gets a plain line after 5 s" \
 kill -TERM "$pid"
 ended
 run run -i slow -j 20 -o r3 --progress bar
-ok "--progress bar draws the bar on any output and removes it" \
+ok "--progress bar draws the bar on any output and removes the bar at the end" \
     all is "$code" 0 -- grep -q $'\r\033\\[K[0-9]*/40 ' err -- \
     grep -q $'\r\033\\[K40 jobs done' err
 run run -i slow -j 20 -o r4 --progress none -v
@@ -49,7 +49,8 @@ if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
     ok "on a terminal successful jobs are green" \
         grep -q $'\033\\[32mok  \033\\[0m 200 ' tty
     NO_COLOR=1 script_run run -n 2 -j 2 --base "$base" -o t1
-    ok "NO_COLOR turns the colours off" is "$(grep -c $'\033\\[3' tty)" 0
+    ok "NO_COLOR turns the colours of a run off" \
+        is "$(grep -c $'\033\\[3' tty)" 0
     TERM=dumb script -qefc "'$weir' run -i slow -j 20 -o t2" /dev/null >tty \
         </dev/null
     ok "a dumb terminal gets plain lines" is "$(grep -c $'\033' tty)" 0
@@ -59,7 +60,7 @@ if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
         all is "$(grep -c $'[\033\302\233]' tty)" 0 -- grep -q '%C2%9B' tty
 else
     for name in "on a terminal successful jobs are green" \
-        "NO_COLOR turns the colours off" \
+        "NO_COLOR turns the colours of a run off" \
         "a dumb terminal gets plain lines" \
         "a URL cannot send an escape sequence to the terminal"; do
         skip "$name" "no script"
@@ -84,7 +85,7 @@ if tmux -V >/dev/null 2>&1; then
     ok "a terminal shows one line that changes" \
         all is "$(shown | grep -cE "$bar")" 1 -- is "$(shown | grep -c .)" 1
     await see '^ended'
-    ok "the progress line is gone at the end, and the summary is there" \
+    ok "the progress line is removed at the end, and the summary is printed" \
         all is "$(shown | grep -c 'in flight')" 0 -- \
         is "$(shown | head -n 1)" "40 jobs done: 40 ok, 0 failed"
     begin 120 "'$weir' run -i slow -j 4 -o m2 -v"
@@ -112,7 +113,7 @@ if tmux -V >/dev/null 2>&1; then
     mux kill-server
 else
     for name in "a terminal shows one line that changes" \
-        "the progress line is gone at the end, and the summary is there" \
+        "the progress line is removed at the end, and the summary is printed" \
         "lines are printed whole above the progress line" \
         "on a narrow terminal the progress line is cut and not wrapped" \
         "Ctrl-C leaves whole lines and the command that continues the run"; do
@@ -127,7 +128,7 @@ await has_lines s1 3
 kill -TERM "$pid"
 ended
 again=$(grep -A 1 '^to continue this run:' err | tail -n 1)
-ok "a stopped run prints the command that continues it" \
+ok "a stopped run prints the command that continues the run" \
     is "$again" "  $weir run --resume -i slow -j 4 -o s1"
 code=0
 sh -c "$again" >out 2>err || code=$?
@@ -166,10 +167,10 @@ ok "the summary says that the rate limited the run" \
 ok "--table shows everything that was counted" \
     grep -qE "^  host $host +1000 +1000 +0 +[0-9]+ +0\.00" err
 run run -i slow -j 4 -o s6
-ok "the concurrency limit limited a run that filled it" \
+ok "the summary names the concurrency limit if the run filled it" \
     grep -qE '^  limited by +the concurrency limit$' err
 run run -n 2 -j 4 --base "$base" -o s7
-ok "nothing limited a run whose jobs all ran simultaneously" \
+ok "the summary names no limit if all jobs ran simultaneously" \
     grep -qE '^  limited by +nothing' err
 if python3 -c pass 2>/dev/null; then
     json() { python3 -c "import json; r = json.load(open('$1')); print($2)"; }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # report.sh WEIR - reports on the results files of one run or of several.
 . "$(dirname "$0")/lib.sh"
-plan 23
+plan 24
 serve
 host=${base#http://}
 {
@@ -49,7 +49,7 @@ ok "--table shows everything that was counted" \
 
 cat part1 part2 part3 >again
 run run -q -i list -o again --retry-failed
-ok "--retry-failed ran the nine failed jobs again" is "$(lines again)" 109
+ok "--retry-failed runs the nine failed jobs again" is "$(lines again)" 109
 run report part1 part2 part3 again
 ok "the last of several records of a job counts" \
     all is "$code" 0 -- grep -q '^100 jobs: 91 ok, 9 failed; 109 older' out
@@ -77,7 +77,7 @@ ok "a line that is not a record is reported and makes exit code 2" \
     says "bad: the last line is torn" -- grep -q '^slowest' out
 : >empty
 run report empty
-ok "an empty file is not an error" all is "$code" 0 -- \
+ok "report accepts an empty file" all is "$code" 0 -- \
     is "$(head -n 1 out)" "0 jobs: 0 ok, 0 failed"
 printf '{"v":1,"id":"%032d","url":"http://a\\u001b[31m/","ok":true}\n' 7 >esc
 run report esc
@@ -114,9 +114,13 @@ ok "a line that is nested too deeply does not stop a report" \
 mkfifo fifo
 cat part1 >fifo &
 run report fifo part2 part3
-ok "a pipe can be read, and its jobs are named by their ids" \
+ok "report reads a pipe and names the jobs by their ids" \
     all is "$code" 0 -- is "$(head -n 1 out)" "100 jobs: 91 ok, 9 failed" -- \
     grep -qE '^ .*(id [0-9a-f]{32}|http://)' out
+code=0
+timeout 60 "$weir" report - part2 part3 <part1 >out 2>err || code=$?
+ok "report reads standard input if a file is named -" \
+    all is "$code" 0 -- is "$(head -n 1 out)" "100 jobs: 91 ok, 9 failed"
 head -n 4 part1 | sed '1s/"start":"..../"start":"0001/
     2s/"start":"..../"start":"9999/; 3s/"start":"..../"start":"1969/
     1s/"total_ms":[0-9.]*/"total_ms":999999999999.000/' >years
@@ -127,7 +131,7 @@ ok "records of any year are reported and drawn" \
 run report
 no_files=$code
 run report missing
-ok "no file and a missing file are usage errors" \
+ok "report without a file and with a missing file is a usage error" \
     all is "$no_files" 2 -- is "$code" 2 -- says "missing: No such file"
 # A file whose read() fails with EINVAL, which is also what a line that is no
 # record gives. Users other than root cannot open it.

@@ -99,7 +99,7 @@ ok "headers of the input may hold a tab or have no value" all is "$code" 0 -- \
     is "$(seen json '[h for h in r["headers"] if h[:7] == "X-Empty" or
         h[:7] == "Accept:"]' | tr -d ' ')" "['X-Empty:','Accept:']"
 run run -q -o - -H $'X: a\x01b' "$S/x"
-ok "another control character in -H is rejected at the start" \
+ok "a control character other than tab in -H is rejected at the start" \
     all is "$code" 2 -- says "-H: a control character"
 run run -q -o - -H 'Authorization: Bearer t' -H 'X-Key: k' \
     "$S/there?status=302&to=http://localhost:${S##*:}/here"
@@ -118,7 +118,8 @@ ok "an id of the input is kept as ref" \
 ok "a record says which line of the input it is for" \
     is "$(record 'r["line"]' | xargs)" "2 4 5"
 run run -q -o - "$S/x"
-ok "the line of an argument is null" is "$(record 'r["line"]')" None
+ok "the record of a URL given as an argument has null as its line" \
+    is "$(record 'r["line"]')" None
 send "{\"url\":\"$S/x\",\"cost\":0}" "{\"url\":\"$S/x\",\"cost\":1.5}" \
     "{\"url\":\"$S/x\",\"id\":7}" \
     "{\"url\":\"$S/x\",\"id\":\"$(head -c 4097 /dev/zero | tr '\0' i)\"}"
@@ -140,7 +141,7 @@ run run -q -o - --redirects 0 --accept 200,302 "$(to hop 302 end)"
 ok "a redirect is ok if --accept names its status" all is "$code" 0 -- \
     is "$(record 'r["ok"]')" True
 run run -q -o - "$S/nowhere?status=304" "$S/nowhere?status=302"
-ok "another 3xx status is not ok" \
+ok "a 3xx status without a redirect to follow is not ok" \
     all is "$code" 1 -- is "$(record 'r["ok"]' | xargs)" "False False"
 run run -q -o - --redirects 1 "$(to hop 302 end)"
 ok "a followed redirect is recorded" all is "$code" 0 -- \
@@ -148,7 +149,8 @@ ok "a followed redirect is recorded" all is "$code" 0 -- \
     "(200, 1, '$S/end')"
 run run -q -o - --redirects 1 --retries 0 "$S/hop?status=302&to=/hop2%3Fstat\
 us=302%26to=/end"
-ok "more than --redirects is an error with a name" all is "$code" 1 -- \
+ok "more redirects than --redirects allows are an error with a name" \
+    all is "$code" 1 -- \
     is "$(record 'r["ok"], r["error"]')" "(False, 'redirects')"
 send "{\"url\":\"$(to moved 307 kept)\",\"method\":\"PUT\",\"body\":\"p\"}" \
     "{\"url\":\"$(to posted 303 got)\",\"body\":\"p\"}"

@@ -24,7 +24,7 @@ ok "--resume runs each remaining job once" \
 ok "--resume changes no record and runs no recorded job again" \
     all cmp -s <(head -n "$(lines before)" part) <(head -n "$(lines before)" \
     before) -- says "; $(lines before) done before"
-ok "seq is the place in the list" is "$(distinct part seq)" 300
+ok "seq is the position of a job in the list" is "$(distinct part seq)" 300
 run run -i list --resume -o part
 ok "--resume with no job left ends with 0" \
     all is "$code" 0 -- is "$(lines part)" 300 -- says "0 jobs done"
@@ -130,7 +130,8 @@ printf two >content
 ok "the content of a body_file counts, not its name" all \
     is "$first" 0 -- is "$(twice -i body_1 -- -i body_2)" 1
 json '"method":"GET","body":"one"' >body_3
-ok "another method is another job" is "$(twice -i body_1 -- -i body_3)" 1
+ok "a job with another method is another job" \
+    is "$(twice -i body_1 -- -i body_3)" 1
 for i in 1 2 3 4 5 6 7 8; do
     echo "$good?$i"
 done >eight
@@ -175,12 +176,12 @@ run run -o lacking --resume --dry-run -i list
 dry=$code
 cmp -s lacking lacking.copy || dry=changed
 run run -o lacking --resume -i list
-ok "a record that lacks only its newline is complete and gets one" \
+ok "a record that lacks only its newline is complete and gets a newline" \
     all is "$code" 0 -- says "2 done before" -- cmp -s lacking whole -- \
     test ! -e lacking.torn -- is "$dry" 0 -- grep -q '^2 jobs: 2 ok' reported
 head -c -1 whole >lacking
 run run -q -o lacking "$good?3"
-ok "nothing is joined to a record that lacked its newline" \
+ok "no record is joined to a record that lacked its newline" \
     all is "$code" 0 -- is "$(lines lacking)" 3 -- \
     whole lacking
 printf 'dear diary,\nnothing is as' >diary

@@ -25,7 +25,7 @@ ok "transient statuses get three attempts each and one record" \
     whole out
 ok "the summary counts the retries" grep -qE '^  retries +26$' err
 run run -q -o - "$base"/status/{400,401,404,410,501,505}
-ok "other statuses get one attempt" all is "$code" 1 -- \
+ok "statuses that are not transient get one attempt" all is "$code" 1 -- \
     is "$(attempts out)" "1 1 1 1 1 1"
 run run -q -o - --accept 200,503 "$base/status/503"
 ok "an accepted status is not a failure" all is "$code" 0 -- \
@@ -37,12 +37,13 @@ run run -q -o - -t 0.1 "$base/delay/60"
 ok "a timeout is retried" all is "$code" 1 -- is "$(attempts out)" 3 -- \
     grep -q '"error":"timeout"' out
 run run -q -o - --max-body 5 "$base/bytes/50"
-ok "other errors are not retried" all is "$code" 1 -- is "$(attempts out)" 1
+ok "errors that are not transient are not retried" \
+    all is "$code" 1 -- is "$(attempts out)" 1
 run run -q -o - --retries 0 "$base/unstable" "$base/unstable"
-ok "--retries 0 makes no other attempt" all is "$code" 1 -- \
+ok "--retries 0 makes one attempt" all is "$code" 1 -- \
     is "$(attempts out)" "1 1"
 run run -q -o - --retries 4 "$base/status/500"
-ok "--retries 4 makes five in all" is "$(attempts out)" 5
+ok "--retries 4 makes five attempts" is "$(attempts out)" 5
 # The second of four workers has its second attempt while the others go on.
 for i in $(seq 6); do echo "$base/status/500?$i"; done >held
 { cat held; for i in $(seq 40); do echo "$base/delay/0.02?$i"; done; } >list
@@ -101,7 +102,7 @@ ok "an invalid --retry-max-time is rejected by name" is $wrong 0
 
 if ! python3 -c pass 2>/dev/null; then
     while [ "$number" -lt "$planned" ]; do
-        skip "retries as a server sees them" "no python3"
+        skip "a server sees the retries of each method and failure" "no python3"
     done
     finish
 fi

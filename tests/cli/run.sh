@@ -48,7 +48,7 @@ ok "a body over --max-body is an error with a name" \
     all is "$code" 1 -- grep -q '"error":"too_large"' out
 host=${base#http://}
 run run -o - "http://joe:secret@$host/status/404"
-ok "the user and password appear nowhere" \
+ok "the user and password of a URL appear in no output" \
     all is "$(lines out)" 1 -- test -z "$(grep -E 'joe|secret' out err)"
 run run -r 10 -j 8 -o - "$base"/status/20{0,1,2,3,4,5,6}
 took=$(sed -nE 's/^  took +([0-9.]+) s$/\1/p' err)

@@ -24,7 +24,7 @@ ok "/delay/S answers 200 with its URL and a trace id" \
     grep -qE '^X-Amzn-Trace-Id: Root=1-[0-9a-f]{8}-[0-9a-f]{24}' out
 for bad in -1 1e3 nan 3601 1x ''; do get "/delay/$bad"; echo "$(status)"; done \
     >statuses
-ok "a bad delay is 400" is "$(sort -u statuses)" 400
+ok "serve answers an invalid delay with 400" is "$(sort -u statuses)" 400
 get /status/503
 ok "/status/N answers with that status" is "$(status)" 503
 get /status/204
@@ -52,9 +52,9 @@ ok "/headers returns the headers as valid JSON" \
     is "$(body)" '{"headers":{"X-Odd":"a\"�b, c","Host":"x",'\
 '"Connection":"close"}}'
 get /nothing
-ok "another path is 404" is "$(status)" 404
+ok "serve answers an unknown path with 404" is "$(status)" 404
 ask "DELETE / HTTP/1.1\r\n$close"
-ok "another method is 405 with the allowed methods" \
+ok "serve answers an unsupported method with 405 and the allowed methods" \
     all is "$(status)" 405 -- grep -q '^Allow: GET, HEAD, POST' out
 ask "HEAD /bytes/1000 HTTP/1.1\r\n$close"
 ok "HEAD returns the length and no body" \
@@ -71,13 +71,13 @@ ask "GET /status/200 HTTP/1.0\r\n\r\n"
 ok "an HTTP/1.0 request is answered and its connection closed" \
     all is "$(status)" 200 -- grep -q '^Connection: close' out
 ask "nonsense\r\n\r\n"
-ok "a malformed request is 400" is "$(status)" 400
+ok "serve answers a malformed request with 400" is "$(status)" 400
 ask "GET / HTTP/2.7\r\n\r\n"
-ok "another HTTP version is 505" is "$(status)" 505
+ok "serve answers an unsupported HTTP version with 505" is "$(status)" 505
 ask "GET / HTTP/1.1\r\nX: $(head -c 17000 /dev/zero | tr '\0' a)\r\n$close"
-ok "a head over 16 KiB is 431" is "$(status)" 431
+ok "serve answers a request head over 16 KiB with 431" is "$(status)" 431
 ask "POST / HTTP/1.1\r\nContent-Length: 2000000\r\n$close"
-ok "a body over 1 MiB is 413" is "$(status)" 413
+ok "serve answers a request body over 1 MiB with 413" is "$(status)" 413
 for i in $(seq 60); do echo "$base/delay/0.1?$i"; done >urls
 "$weir" serve --workers 4 >few.out 2>&1 &
 await grep -q listening few.out

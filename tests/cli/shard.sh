@@ -67,7 +67,7 @@ env_run JOB_COMPLETION_INDEX=2 WEIR_SHARD_COUNT=3 SLURM_ARRAY_TASK_ID=1
 ok "variables of Slurm and Kubernetes together are rejected" \
     all is "$code" 2 -- says "both"
 env_run X=y
-ok "--shard auto without any such variable is rejected" \
+ok "--shard auto without a variable of Slurm or Kubernetes is rejected" \
     all is "$code" 2 -- says "neither"
 rm -f out
 code=0

@@ -88,10 +88,10 @@ soft() { # WORKERS: the limit a run has
 }
 if [ -e /proc/self/limits ]; then
     ulimit -Sn 256
-    ok "the soft limit of open files is raised to the hard one" \
+    ok "the soft limit of open files is raised to the hard limit" \
         all is "$(soft 4)" "$(ulimit -Hn)" -- is "$(soft 100)" "$(ulimit -Hn)"
 else
-    skip "the soft limit of open files is raised to the hard one" "no /proc"
+    skip "the soft limit of open files is raised to the hard limit" "no /proc"
 fi
 code=0
 (ulimit -n 200 && exec "$weir" run -i wide -j 100 -o hard) >out 2>err ||
@@ -104,5 +104,5 @@ start serve
 await grep -q '^listening' out
 kill -USR1 "$pid"
 ended
-ok "SIGUSR1 and SIGUSR2 end the other commands" test "$code" -gt 128
+ok "SIGUSR1 and SIGUSR2 end commands other than run" test "$code" -gt 128
 finish

@@ -63,7 +63,8 @@ ok "main_1 has each result in the place of its input" \
     is "$(answers 1)" "0→200 1→201 2→202 3→203 4→204"
 ok "both submitters take at least half of the sum of all delays" \
     at_least "$(both)" "$(bound)"
-ok "each submitter notices the end of its jobs no later than that of all" \
+ok "each submitter notices the end of its jobs by the end of all jobs" \
+    \
     all at_least "$(both)" "$(own 0)" -- at_least "$(both)" "$(own 1)" -- \
     test -n "$(own 0)" -- test -n "$(own 1)"
 ok "results in order of completion come by delay, each with its input" \

@@ -29,11 +29,12 @@ ok "the file ends with the table" is 10 "$(sed -n '12,$p' template.ndjson |
 ok "the table on the screen is sorted and has ten keys" \
     all is "$(grep -c '^  http' out)" 10 -- \
     is "$(grep '^  http' out)" "$(grep '^  http' out | LC_ALL=C sort)"
-ok "every trace id is different" is 10 \
+ok "every trace id of template is different" is 10 \
     "$(sed -nE 's/.*(Root=1-.*)/\1/p' out | sort -u | wc -l | tr -d ' ')"
 
 run show template --scale 0.1 --write-delay 0.5 --hold --output hold.ndjson
-ok "holding the permit during the write takes no less than that bound" \
+ok "holding the permit during writes takes no less than the bound of 0.82 s" \
+    \
     all is "$code" 0 -- at_least "$(value measured)" 0.82 -- \
     grep -q 'permit held' out
 run show template --scale 0.01 --seed 1 -n 12 --limit 5

@@ -17,7 +17,8 @@ for command in "run" "report" "serve" "show" "show template"; do
         all is "$code" 0 -- test -s out -- test ! -s err
 done
 run
-ok "no command is a usage error" all is "$code" 2 -- says "which command"
+ok "a call without a command is a usage error" \
+    all is "$code" 2 -- says "which command"
 run fly
 ok "an unknown command is reported by name" all is "$code" 2 -- says "fly"
 code=0

@@ -93,6 +93,7 @@ static void fewer_threads(void)
     for (unsigned long k = 1; k <= 4; k++) {
         inject_reset();
         inject_fail(INJECT_THREAD, k, 0, INJECT_ALWAYS);
+        /* returns: weir_pool_create -EAGAIN */
         EXPECT_INT(pool_scenario(0), k > 3 ? 0 : -EAGAIN);
         inject_reset();
         inject_fail(INJECT_THREAD, k, 0, INJECT_ALWAYS);
@@ -772,8 +773,11 @@ static int gate_in_child(void *arg)
     weir_pool_destroy(pool);
 
     bad += weir_gate_acquire(gate, 0, WEIR_NO_WAIT) != -ECHILD;
+    /* returns: weir_gate_set -ECHILD */
     bad += weir_gate_set(gate, NULL) != -ECHILD;
+    /* returns: weir_gate_hold -ECHILD */
     bad += weir_gate_hold(gate, 0, WEIR_NO_WAIT) != -ECHILD;
+    /* returns: weir_gate_stats -ECHILD */
     bad += weir_gate_stats(gate, &stats) != -ECHILD;
     weir_gate_release(gate, 0);
     weir_gate_destroy(gate);
@@ -849,12 +853,15 @@ static void no_mutex(void)
 
     inject_reset();
     inject_fail(INJECT_MUTEX_INIT, 1, EPERM, INJECT_ALWAYS);
+    /* returns: weir_pool_create -EPERM of pthread_mutex_init() */
     EXPECT_INT(weir_pool_create(&pool, &plain_pool), -EPERM);
+    /* returns: weir_gate_create -EPERM of pthread_mutex_init() */
     EXPECT_INT(weir_gate_create(&gate, NULL), -EPERM);
     EXPECT(pool == NULL && gate == NULL);
     inject_reset();
     REQUIRE(weir_pool_create(&pool, &plain_pool) == 0);
     inject_fail(INJECT_MUTEX_INIT, 1, EPERM, INJECT_ALWAYS);
+    /* returns: weir_group_create -EPERM of pthread_mutex_init() */
     EXPECT_INT(weir_group_create(&group, pool, NULL), -EPERM);
     EXPECT(group == NULL);
     inject_reset();
@@ -876,6 +883,7 @@ static void no_random_bytes(void)
 
     inject_reset();
     inject_fail(INJECT_RANDOM, 1, EIO, INJECT_ALWAYS);
+    /* returns: weir_gate_create -EIO of getentropy() */
     EXPECT_INT(weir_gate_create(&gate, &(struct weir_gate_options){
         .keys_max = 1 }), -EIO);
     EXPECT(gate == NULL);
@@ -898,11 +906,16 @@ static void no_semaphore(void)
     REQUIRE(weir_pool_create(&pool, &plain_pool) == 0);
     inject_fail(INJECT_SEM_INIT, 1, ENOSPC, INJECT_ALWAYS);
     inject_fail(INJECT_COND_INIT, 1, ENOSPC, INJECT_ALWAYS); /* fallback */
+    /* returns: weir_gate_acquire -ENOSPC of sem_init() */
     EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_FOREVER), -ENOSPC);
+    /* returns: weir_group_create -ENOSPC of sem_init() */
     EXPECT_INT(weir_group_create(&group, pool, NULL), -ENOSPC);
+    /* returns: weir_queue_create -ENOSPC of sem_init() */
     EXPECT_INT(weir_queue_create(&queue, NULL), -ENOSPC);
+    /* returns: weir_for_each -ENOSPC of sem_init() */
     EXPECT_INT(weir_for_each(pool, &one_element), -ENOSPC);
     weir_pool_destroy(pool);
+    /* returns: weir_pool_create -ENOSPC of sem_init() */
     EXPECT_INT(weir_pool_create(&pool, &plain_pool), -ENOSPC);
     EXPECT(pool == NULL && group == NULL && queue == NULL);
     inject_reset();
@@ -938,6 +951,7 @@ static void group_without_memory(void)
     inject_reset();
     REQUIRE(weir_pool_create(&pool, &plain_pool) == 0);
     inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
+    /* returns: weir_group_create -ENOMEM */
     EXPECT_INT(weir_group_create(&group, pool, NULL), -ENOMEM);
     EXPECT(group == NULL);
     inject_reset();
@@ -962,12 +976,14 @@ static void each_without_memory(void)
     REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
         .workers = 2, .worker_start = no_local }) == 0);
     inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
+    /* returns: weir_for_each -ENOMEM */
     EXPECT_INT(weir_for_each(pool, &one_element), -ENOMEM);
     inject_reset();
     inject_fail(INJECT_ALLOC, 2, 0, INJECT_ALWAYS);
     EXPECT_INT(weir_for_each(pool, &one_element), -ENOMEM);
     inject_reset();
     inject_fail(INJECT_MUTEX_INIT, 1, EPERM, INJECT_ALWAYS);
+    /* returns: weir_for_each -EPERM of pthread_mutex_init() */
     EXPECT_INT(weir_for_each(pool, &one_element), -EPERM);
     EXPECT_INT(atomic_load(&ran), 0);
     inject_reset();
@@ -1131,6 +1147,7 @@ static int deferred_scenario(int jobs)
             .start = i % 2 == 0 ? weir_after(10 * WEIR_US) : 0 };
         ssize_t n;
 
+        /* returns: weir_group_submit -EAGAIN */
         do
             n = i % 2 == 0 ? weir_pool_submit(pool, &job, 1, WEIR_FOREVER)
                            : weir_group_submit(group, &job, 1, WEIR_FOREVER);
@@ -1257,8 +1274,10 @@ static void made_without_memory(void)
 
     inject_reset();
     inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
+    /* returns: weir_gate_create -ENOMEM */
     EXPECT_INT(weir_gate_create(&gate, NULL), -ENOMEM);
     EXPECT(gate == NULL);
+    /* returns: weir_pool_create -ENOMEM */
     EXPECT_INT(weir_pool_create(&pool, NULL), -ENOMEM);
     EXPECT(pool == NULL);
     inject_reset();
@@ -1291,11 +1310,14 @@ static const struct tap_case cases[] = {
       the_most_without_memory },
     { "a gate that was locked at a fork returns ECHILD in the child",
       gate_locked_at_fork },
-    { "destroying frees all memory, also in a forked child", all_is_freed },
-    { "an error of pthread_mutex_init is passed on", no_mutex },
+    { "destroying an object frees all of its memory, also in a forked child",
+      all_is_freed },
+    { "creating a pool, gate or group passes on an error of "
+      "pthread_mutex_init", no_mutex },
     { "a gate with keys passes on an error of getentropy",
       no_random_bytes },
-    { "an error of sem_init is passed on", no_semaphore },
+    { "calls that need a semaphore pass on an error of sem_init",
+      no_semaphore },
     { "an error of any of a queue's semaphores fails its creation and leaves "
       "nothing behind", any_semaphore },
     { "creating a group without memory returns ENOMEM", group_without_memory },
@@ -1315,7 +1337,7 @@ static const struct tap_case cases[] = {
     { "a pool survives every permanent fault", pool_sweep_for_good },
     { "a thread that cannot be started fails the creation unless fewer are "
       "allowed", fewer_threads },
-    { "the other workers go on if one cannot be replaced",
+    { "the other workers of a pool go on if a worker cannot be replaced",
       no_replacement_thread },
     { "a pool that has lost its last worker is cancelled", no_worker_left },
     { "a pool that grows survives every fault, transient or permanent",

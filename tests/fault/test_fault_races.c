@@ -762,8 +762,9 @@ static const struct tap_case cases[] = {
       submit_meets_the_close },
     { "a submit to a group notices the cancel of the group just before it "
       "sleeps", submit_meets_its_groups_end },
-    { "a put notices a close that comes while it spins", put_is_closed_before },
-    { "a submit notices a cancel or drain that comes while it spins",
+    { "a put notices a close that comes while the put spins",
+      put_is_closed_before },
+    { "a submit notices a cancel or drain that comes while the submit spins",
       submit_is_stopped_before },
     { "a waiter notices the end of the pool's last job just before it sleeps",
       wait_meets_the_end },
@@ -778,12 +779,12 @@ static const struct tap_case cases[] = {
     { "a job notices its cancel just before it sleeps", sleep_meets_cancel },
     { "a submit to a full group notices a free member just before it sleeps",
       submit_meets_a_free_member },
-    { "a wait for a group and a destroy notice its end just before they sleep",
-      wait_and_destroy_meet_the_end },
+    { "a wait for a group and a destroy of a group notice its end just before "
+      "they sleep", wait_and_destroy_meet_the_end },
 #if !defined(WEIR_SEM_FALLBACK)
     { "half of the places, or a close, ends the wait of a put to a large queue",
       half_wait_is_ended },
-    { "a put that was woken by half of the places wakes the next one",
+    { "a put that was woken by half of the places wakes the next put",
       half_wait_is_ended_by_another },
 #endif
     { "a job that sleeps in a wait is woken to help with a later job",

@@ -11,6 +11,7 @@ static void no_random_bytes(void)
 
     inject_reset();
     inject_fail(INJECT_RANDOM, 1, EIO, INJECT_ALWAYS);
+    /* returns: weir_table_create -EIO of getentropy() */
     EXPECT_INT(weir_table_create(&table, NULL), -EIO);
     EXPECT(table == NULL);
     inject_reset();
@@ -22,6 +23,7 @@ static void no_memory(void)
 
     inject_reset();
     inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
+    /* returns: weir_table_create -ENOMEM */
     EXPECT_INT(weir_table_create(&table, NULL), -ENOMEM);
     EXPECT(table == NULL);
     inject_reset();
@@ -33,6 +35,7 @@ static void no_mutex(void)
 
     inject_reset();
     inject_fail(INJECT_MUTEX_INIT, 5, EPERM, INJECT_ONCE);
+    /* returns: weir_table_create -EPERM of pthread_mutex_init() */
     EXPECT_INT(weir_table_create(&table, NULL), -EPERM);
     EXPECT(table == NULL);
     inject_reset();
@@ -46,6 +49,7 @@ static void every_call_of_create(void)
 
         inject_reset();
         inject_fail(INJECT_ANY, k, 0, INJECT_ONCE);
+        /* returns: weir_table_create 0 */
         err = weir_table_create(&table, NULL);
         if (inject_hits() == 0) {
             EXPECT_INT(err, 0);
@@ -106,6 +110,7 @@ static void every_allocation_of_growing(void)
                 err = add(table, keys, by_update, bytes);
                 if (inject_hits() == 0)
                     break;
+                /* returns: weir_table_update -ENOMEM */
                 EXPECT_INT(err, -ENOMEM);
                 EXPECT_INT(weir_table_count(table), keys);
                 EXPECT_INT(weir_table_get(table, number(&keys), &seen, 4),
@@ -139,12 +144,14 @@ static void replacing(void)
     EXPECT_INT(weir_table_put(table, weir_text("k"), weir_text("old")), 0);
     inject_reset();
     inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
+    /* returns: weir_table_put -ENOMEM */
     EXPECT_INT(weir_table_put(table, weir_text("k"),
                               weir_text("too long to lie beside its key")),
                -ENOMEM);
     EXPECT_INT(weir_table_put(table, weir_text("k"), weir_text("new")), 0);
     EXPECT_INT(weir_table_get(table, weir_text("k"), buffer, 8), 3);
     EXPECT(memcmp(buffer, "new", 3) == 0);
+    /* returns: weir_table_remove 0 */
     EXPECT_INT(weir_table_remove(table, weir_text("k")), 0);
     inject_reset();
     weir_table_destroy(table);
@@ -169,6 +176,7 @@ static void no_memory_for_each(void)
     EXPECT_INT(weir_table_put(table, weir_text("k"), weir_text("v")), 0);
     inject_reset();
     inject_fail(INJECT_ALLOC, 1, 0, INJECT_ONCE);
+    /* returns: weir_table_for_each -ENOMEM */
     EXPECT_INT(weir_table_for_each(table, count_calls, &calls), -ENOMEM);
     EXPECT_INT(calls, 0);
     EXPECT_INT(weir_table_for_each(table, count_calls, &calls), 0);
@@ -225,9 +233,9 @@ static void every_call_of_a_life(void)
 
 static const struct tap_case cases[] = {
     { "creating a table without memory returns ENOMEM", no_memory },
-    { "an error of getentropy is passed on", no_random_bytes },
-    { "an error of pthread_mutex_init is passed on", no_mutex },
-    { "create fails as a whole at each call that can fail",
+    { "creating a table passes on an error of getentropy", no_random_bytes },
+    { "creating a table passes on an error of pthread_mutex_init", no_mutex },
+    { "weir_table_create fails as a whole at each call that can fail",
       every_call_of_create },
     { "adding a key without memory returns ENOMEM and leaves the table "
       "unchanged", every_allocation_of_growing },

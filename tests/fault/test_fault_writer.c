@@ -319,6 +319,7 @@ static void sync_fails_on_close(void)
     fill((struct weir_writer_options){ .sync = WEIR_SYNC_FLUSH });
     inject_fail(INJECT_FDATASYNC, 1, EIO, INJECT_ONCE);
     run();
+    /* returns: weir_writer_close -EIO passed on */
     EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -EIO);
     EXPECT_INT(stats().written, RECORDS);
     EXPECT_INT(stats().durable, 0);
@@ -341,6 +342,7 @@ static void close_fails(void)
     fill((struct weir_writer_options){ .path = NULL });
     inject_fail(INJECT_CLOSE, 1, EDQUOT, INJECT_ONCE);
     run();
+    /* returns: weir_writer_close -EDQUOT of close() */
     EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -EDQUOT);
     EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -EDQUOT);
     EXPECT_INT(inject_calls(INJECT_CLOSE), 1);
@@ -462,6 +464,19 @@ static void fail_call(const struct call *call)
 
 static void errors_of_open(void)
 {
+    /* returns: weir_writer_open -ENOMEM */
+    /* returns: weir_writer_open -EMFILE of open() */
+    /* returns: weir_writer_open -EAGAIN of pthread_create() */
+    /* returns: weir_writer_open -EOVERFLOW of fstat() */
+    /* returns: weir_writer_open -EROFS of fsync() */
+    /* returns: weir_writer_open -ELOOP of stat() */
+    /* returns: weir_writer_open -EDQUOT of write() */
+    /* returns: weir_writer_open -EBUSY of pthread_mutex_init() */
+    /* returns: weir_writer_open -ENOSPC of close() */
+    /* returns: weir_writer_open -EPERM of ftruncate() */
+    /* returns: weir_writer_open -EIO of pread() */
+    /* returns: weir_writer_open -ENOSYS of sem_init() */
+    /* returns: weir_writer_open -ENOLCK of flock() */
     for (size_t i = 0; i < CALLS; i++) {
         clean();
         file_set(path, RECORD "torn");
@@ -684,6 +699,7 @@ static void lock_fails(void)
     clean();
     inject_reset();
     inject_fail(INJECT_FLOCK, 1, EWOULDBLOCK, INJECT_ONCE);
+    /* returns: weir_writer_open -EBUSY */
     EXPECT_INT(weir_writer_open(&writer, &(struct weir_writer_options){
                                              .path = path }),
                -EBUSY);
@@ -763,9 +779,13 @@ static void no_semaphore(void)
     fill((struct weir_writer_options){ .capacity = RECORDS });
     inject_fail(INJECT_SEM_INIT, 1, ENOSPC, INJECT_ALWAYS);
     inject_fail(INJECT_COND_INIT, 1, ENOSPC, INJECT_ALWAYS); /* fallback */
+    /* returns: weir_writer_write -ENOSPC of sem_init() */
     EXPECT_INT(put(), -ENOSPC);
+    /* returns: weir_writer_flush -ENOSPC of sem_init() */
     EXPECT_INT(weir_writer_flush(writer, WEIR_FOREVER), -ENOSPC);
+    /* returns: weir_writer_reopen -ENOSPC of sem_init() */
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -ENOSPC);
+    /* returns: weir_writer_close -ENOSPC of sem_init() */
     EXPECT_INT(weir_writer_close(writer, WEIR_FOREVER), -ENOSPC);
     EXPECT_INT(stats().error, 0);
     run();
@@ -830,6 +850,14 @@ static void every_call_of_reopen_for_good(void)
 
 static void errors_of_reopen(void)
 {
+    /* returns: weir_writer_reopen -EMFILE of open() */
+    /* returns: weir_writer_reopen -EOVERFLOW of fstat() */
+    /* returns: weir_writer_reopen -EROFS of fsync() */
+    /* returns: weir_writer_reopen -ELOOP of stat() */
+    /* returns: weir_writer_reopen -EDQUOT of write() */
+    /* returns: weir_writer_reopen -EPERM of ftruncate() */
+    /* returns: weir_writer_reopen -EIO of pread() */
+    /* returns: weir_writer_reopen -ENOLCK of flock() */
     for (size_t i = 0; i < CALLS_OF_REOPEN; i++) {
         fill((struct weir_writer_options){ .sync = WEIR_SYNC_FLUSH,
                                            .recover = WEIR_RECOVER_LINES });
@@ -860,6 +888,7 @@ static void reopen_without_memory(void)
     REQUIRE(rename(path, other_path) == 0);
     file_set(path, RECORD "torn");
     inject_fail(INJECT_ALLOC, 1, 0, INJECT_ALWAYS);
+    /* returns: weir_writer_reopen -ENOMEM */
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), -ENOMEM);
     inject_reset();
     EXPECT_INT(weir_writer_reopen(writer, WEIR_FOREVER), 0);
@@ -954,28 +983,30 @@ static const struct tap_case cases[] = {
       would_block },
     { "a write that writes nothing is EIO and is not repeated forever",
       writes_nothing },
-    { "the write's error sticks if cutting back fails, and the next open cuts "
-      "the tail", cutting_fails },
+    { "the error of a write sticks if cutting back fails, and the next open "
+      "cuts the tail", cutting_fails },
     { "a sync that fails on flush sticks and is never retried",
       sync_fails_on_flush },
     { "a sync that fails after a batch sticks", sync_fails_on_batch },
     { "a sync that fails on close is reported", sync_fails_on_close },
     { "EINVAL from syncing a regular file is an error", sync_invalid },
-    { "an error of close is reported, and close is not retried", close_fails },
-    { "open fails as a whole at each call that can fail",
+    { "an error of close() is reported, and close() is not retried",
+      close_fails },
+    { "weir_writer_open fails as a whole at each call that can fail",
       every_call_of_open_once },
-    { "open fails as a whole if every call from some call on fails",
-      every_call_of_open_for_good },
+    { "weir_writer_open fails as a whole if every call from some call on "
+      "fails", every_call_of_open_for_good },
     { "PATH.torn is cut back if the torn tail cannot be saved", saving_fails },
-    { "an error of any call that open makes is passed on", errors_of_open },
-    { "open without memory returns ENOMEM, wherever memory runs out",
+    { "weir_writer_open passes on an error of any call that it makes",
+      errors_of_open },
+    { "weir_writer_open returns ENOMEM wherever memory runs out",
       open_without_memory },
     { "reading and saving a tail continues after signals and does not loop "
       "forever", interrupted_saving },
-    { "open returns EISDIR for a directory and EINVAL for a block device, a "
-      "socket or a FIFO as PATH.torn", odd_files },
-    { "the directory is synced for a name without a slash and for one in the "
-      "root", folders },
+    { "weir_writer_open returns EISDIR for a directory and EINVAL for a block "
+      "device, a socket or a FIFO as PATH.torn", odd_files },
+    { "the directory of a new file is synced for a path without a slash and "
+      "in the root directory", folders },
     { "a file whose status cannot be read, or that is gone, is rejected",
       errors_of_later_calls },
     { "a pipe that cannot be synced is no error, but a failing sync of a pipe "
@@ -986,23 +1017,24 @@ static const struct tap_case cases[] = {
       directory_is_synced },
     { "errors of flock are passed on, and a lock that is held elsewhere is "
       "EBUSY", lock_fails },
-    { "open leaves the file untouched if the thread cannot be started",
-      thread_fails },
-    { "a path that is renamed while it is opened is opened again, and then is "
-      "EBUSY", renamed_meanwhile },
-    { "a path that is renamed before it is recovered is EBUSY, and neither "
-      "file is cut", renamed_before_recovery },
+    { "weir_writer_open leaves the file untouched if the thread cannot be "
+      "started", thread_fails },
+    { "a path that is renamed during an open is opened again, and is EBUSY if "
+      "it is renamed again", renamed_meanwhile },
+    { "a path that is renamed before the recovery is EBUSY, and neither file "
+      "is cut", renamed_before_recovery },
     { "a call that gets no semaphore fails, and the writer goes on",
       no_semaphore },
-    { "reopen works or changes nothing at each call that can fail",
+    { "weir_writer_reopen works or changes nothing at each call that can fail",
       every_call_of_reopen_once },
-    { "reopen works or changes nothing if every call from some call on fails",
-      every_call_of_reopen_for_good },
-    { "an error of any call that reopen makes is passed on and changes nothing",
-      errors_of_reopen },
-    { "reopen without memory returns ENOMEM, and works once there is memory",
-      reopen_without_memory },
-    { "reopen keeps an old file that cannot be synced", old_cannot_be_synced },
+    { "weir_writer_reopen works or changes nothing if every call from some "
+      "call on fails", every_call_of_reopen_for_good },
+    { "weir_writer_reopen passes on an error of any call that it makes and "
+      "changes nothing", errors_of_reopen },
+    { "weir_writer_reopen without memory returns ENOMEM, and works once there "
+      "is memory", reopen_without_memory },
+    { "weir_writer_reopen keeps an old file that cannot be synced",
+      old_cannot_be_synced },
     { "a writer survives every fault, transient or permanent, and reports "
       "each that lost data", every_call_of_a_life },
 };

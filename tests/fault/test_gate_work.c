@@ -456,8 +456,8 @@ static const struct tap_case cases[] = {
     { "keys that are chosen to collide do not collide", chosen_keys },
     { "no call locks a gate for longer when many keys have parked jobs",
       parked },
-    { "a job that waits for parked jobs does constant work for each of them",
-      helping },
+    { "a job that waits for parked jobs does constant work for each parked "
+      "job", helping },
 };
 
 int main(void)

@@ -273,13 +273,13 @@ static const struct tap_case cases[] = {
       slow_rates_do_not_overflow },
     { "a long pause allows one burst and no more",
       a_long_pause_gives_one_burst },
-    { "a new rate applies to all ticks after the last one that was used",
+    { "a new rate applies to all ticks after the last tick that was used",
       another_rate_is_for_all_ticks },
-    { "a rate that adopts the bounds of another is as if they had been set",
-      following_is_setting },
+    { "a rate that adopts the bounds of another rate acts as if the bounds "
+      "had been set", following_is_setting },
     { "keys are forgotten in the order of their last ticks, at any rate",
       fresh_in_order },
-    { "a rate out of range is EINVAL, and without a rate nothing waits",
+    { "a rate out of range is EINVAL, and no acquisition waits without a rate",
       rates_out_of_range },
 };
 

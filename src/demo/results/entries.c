@@ -2,6 +2,7 @@
  * entries.c - the records of results files in memory, one for each job. */
 #include "entries.h"
 
+#include "common/exits.h"
 #include "common/input.h"
 #include "common/url.h"
 
@@ -164,6 +165,28 @@ int entries_read(struct entries *e, const char *path)
     err = read_lines(e, in, (uint32_t)file);
     input_close(in);
     return err;
+}
+
+int entries_read_all(struct entries *e, const char *command,
+                     char *const *paths, int count)
+{
+    for (int i = 0; i < count; i++) {
+        uint64_t others = e->others, torn = e->torn;
+        int err = entries_read(e, paths[i]);
+
+        if (err != 0) {
+            say("%s: %s: %s", command, paths[i], strerror(-err));
+            return err == -ENOMEM ? EXIT_BROKEN : EXIT_BAD_INPUT;
+        }
+        if (e->others != others)
+            say("%s: %llu line%s", paths[i],
+                (unsigned long long)(e->others - others),
+                e->others - others == 1 ? " is not a record"
+                                        : "s are not records");
+        if (e->torn != torn)
+            say("%s: the last line is torn", paths[i]);
+    }
+    return EXIT_OK;
 }
 
 static int compare_lanes(const void *a, const void *b)

@@ -38,8 +38,23 @@ struct entries {
 int entries_init(struct entries *entries);
 void entries_free(struct entries *entries);
 
-/* Read a file. Returns 0, -ENOMEM, or an error of opening or reading. */
+/* Read a file; "-" is standard input. A line that is not a record is counted in
+ * `others` or `torn`, and the next line is read.
+ * Returns 0, -ENOMEM, or an error of opening or reading. */
 int entries_read(struct entries *entries, const char *path);
+
+/* Read all files for a command, and report on standard error what is wrong with
+ * them: a file that cannot be read, which ends the call, and per file the
+ * number of lines that are not records and a torn last line. `command`, such as
+ * "weir report", starts the message about a file that cannot be read.
+ * Returns an exit code:
+ *   EXIT_OK         every file was read. If `others` is not 0, the command does
+ *                   its work and then ends with EXIT_BAD_INPUT; a torn line
+ *                   alone does not change the exit code
+ *   EXIT_BAD_INPUT  a file cannot be opened or read
+ *   EXIT_BROKEN     no memory */
+int entries_read_all(struct entries *entries, const char *command,
+                     char *const *paths, int count);
 
 /* Correct the starts so that the jobs of a worker do not overlap. Records give
  * the start rounded down to milliseconds, but a worker runs one job at a time.

@@ -11,6 +11,10 @@
  *   "other failures"               kinds above while the table is full
  *
  * and the key "times", with a struct histogram.
+ *
+ * The table is full when it has 2 * STATS_HOSTS_MAX keys: hosts that come later
+ * are counted together. A command that must count every host uses entries.h,
+ * which keeps the host of each job.
  */
 #ifndef WEIR_DEMO_STATS_H
 #define WEIR_DEMO_STATS_H
@@ -21,7 +25,7 @@
 
 #include <weir/table.h>
 
-#define STATS_HOSTS_MAX 10000 /* the table is full with twice as many keys */
+#define STATS_HOSTS_MAX 10000 /* that fit, each with one kind of failure */
 
 struct tally {
     uint64_t jobs, ok, bytes;
