@@ -884,6 +884,71 @@ static void exiting(void)
     EXPECT_INT(in_child(make_and_exit, NULL), 128 + SIGABRT);
 }
 
+/* ---- pthread_cancel() ---- */
+
+/* Whether pthread_cancel() would interrupt this thread. */
+static int cancel_state(void)
+{
+    int before, ignored;
+
+    REQUIRE(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before) == 0);
+    REQUIRE(pthread_setcancelstate(before, &ignored) == 0);
+    return before;
+}
+
+static int note_cancel_state(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    atomic_store((atomic_int *)arg, cancel_state());
+    return 0;
+}
+
+static int note_state_of_element(struct weir_context *cx, void *user,
+                                 void *element)
+{
+    (void)element;
+    return note_cancel_state(cx, user);
+}
+
+/* Every kind of thread that runs jobs; the last three are application
+ * threads. */
+static void cancel_states(void)
+{
+    struct weir_pool *pool = make_workers(1), *none = make_none(10);
+    struct weir_group *group =
+        make_group(none, &(struct weir_group_options){ .help = 1 });
+    atomic_int on_worker = -1, on_caller = -1, on_helper = -1, in_loop = -1;
+    const struct weir_job helped = { .fn = note_cancel_state,
+                                     .arg = &on_helper };
+
+    REQUIRE(cancel_state() == PTHREAD_CANCEL_ENABLE);
+    submit_fn(pool, note_cancel_state, &on_worker);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(cancel_state(), PTHREAD_CANCEL_ENABLE);
+    EXPECT_INT(atomic_load(&on_worker), PTHREAD_CANCEL_DISABLE);
+
+    submit_fn(none, note_cancel_state, &on_caller);
+    EXPECT_INT(weir_pool_run(none, WEIR_FOREVER), 0);
+    EXPECT_INT(cancel_state(), PTHREAD_CANCEL_ENABLE);
+    EXPECT_INT(atomic_load(&on_caller), PTHREAD_CANCEL_DISABLE);
+
+    EXPECT_INT(weir_group_submit(group, &helped, 1, WEIR_NO_WAIT), 1);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(cancel_state(), PTHREAD_CANCEL_ENABLE);
+    EXPECT_INT(atomic_load(&on_helper), PTHREAD_CANCEL_DISABLE);
+    weir_group_destroy(group);
+
+    EXPECT_INT(weir_for_each(none, &(struct weir_each){
+        .fn = note_state_of_element, .user = &in_loop, .count = 1 }), 0);
+    EXPECT_INT(cancel_state(), PTHREAD_CANCEL_ENABLE);
+    EXPECT_INT(atomic_load(&in_loop), PTHREAD_CANCEL_DISABLE);
+
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(cancel_state(), PTHREAD_CANCEL_ENABLE);
+    weir_pool_destroy(none);
+    weir_pool_destroy(pool);
+}
+
 static int run_in_child(void *arg)
 {
     int err = weir_pool_run(arg, WEIR_FOREVER);
@@ -956,6 +1021,8 @@ static const struct tap_case cases[] = {
     { "nested groups end on a caller thread of a pool with limit 1",
       groups_without_threads },
     { "a job that ends a caller thread aborts", exiting },
+    { "no thread can be cancelled while it runs a job, and a call leaves its "
+      "thread as cancellable as before", cancel_states },
     { "weir_pool_run in a forked child returns ECHILD", forked },
 };
 

@@ -1369,28 +1369,37 @@ static void a_forked_child_has_its_own(void)
 #endif
 }
 
-static int tell_name(struct weir_context *cx, void *arg)
+static int note_thread_name(struct weir_context *cx, void *arg)
 {
     (void)cx;
     return pthread_getname_np(pthread_self(), arg, 16);
 }
 
-static void a_long_name(void)
+static void expect_thread_name(const char *given, const char *want)
 {
-    struct weir_pool *pool;
+    struct weir_pool *pool = make_pool(
+        &(struct weir_pool_options){ .workers = 1, .name = given });
     char name[16] = "";
 
-    REQUIRE(weir_pool_create(&pool, &(struct weir_pool_options){
-        .workers = 1, .name = "a name of more than fifteen bytes" }) == 0);
-    EXPECT_INT(submit(pool, tell_name, name, WEIR_NO_WAIT), 1);
+    EXPECT_INT(submit(pool, note_thread_name, name, WEIR_NO_WAIT), 1);
     EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
-    EXPECT(strcmp(name, "a name of more ") == 0);
+    EXPECT_INT(pool_stats(pool).failed, 0);
+    EXPECT(strcmp(name, want) == 0);
     weir_pool_destroy(pool);
 }
 
+static void thread_names(void)
+{
+    expect_thread_name(NULL, "weir");
+    expect_thread_name("fetch", "fetch");
+    expect_thread_name("fifteen bytes..", "fifteen bytes..");
+    expect_thread_name("sixteen bytes...", "sixteen bytes..");
+    expect_thread_name("a name of more than fifteen bytes", "a name of more ");
+}
+
 static const struct tap_case cases[] = {
-    { "a thread shows the first fifteen bytes of its pool's name",
-      a_long_name },
+    { "a thread has the first 15 bytes of its pool's name, by default weir",
+      thread_names },
     { "weir_pool_create returns EINVAL for an option out of range",
       options_out_of_range },
     { "a pool without options has one worker per processor", defaults },

@@ -98,6 +98,10 @@
  * ends a wait: the handler runs, and the call continues to wait.
  *
  * CANCELLATION. No call that waits is a cancellation point of pthread_cancel().
+ * While a thread runs a job or an element of a loop, pthread_cancel() has no
+ * effect on the thread: on an application thread it takes effect after the call
+ * that runs the job. A call leaves the cancellation state of its thread as it
+ * was.
  *
  * BUILDING. The headers are C99 and C++11; the library's sources need C11. A
  * program that compiles the sources as part of itself may define WEIR_API, the

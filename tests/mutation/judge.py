@@ -76,7 +76,7 @@ MODULES = {
                       ['core'], ['deferred']),
     'pool': (['pool', 'deferred'], ['pool', 'deferred'], ['core'], ['pool']),
     'group': (['group', 'group_deferred'], ['group'], ['core'], ['group']),
-    'sys': (['base', 'small', 'pool', 'queue', 'table', 'writer'], [],
+    'sys': (['base', 'caller', 'pool', 'queue', 'table', 'writer'], [],
             ['core', 'table', 'writer'], ['pool']),
 }
 FOLDERS = sorted({name.split('/')[0] for name in MODULES})
