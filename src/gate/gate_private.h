@@ -15,7 +15,8 @@
  *   or both. try_acquire: the same without waiting. release: give a permit
  *   back. reacquire: take a permit again in the middle of a job, without a
  *   tick. enqueue and dequeue: join and leave a line. notify: make a waiter
- *   check again whether it is admitted.
+ *   check again whether it is admitted. A thread that waits sleeps until it is
+ *   notified.
  * Lines: a key has one line of threads and one line of parked jobs for each
  *   owner, that is, for each pool. In all of them are waiters of one type.
  *   The lines are separate because the first of each must be found without
@@ -325,9 +326,9 @@ void weir_gate_notify_locked(struct weir_gate *gate, struct weir_gate_key *k)
 void weir_gate_notify_every_key_locked(struct weir_gate *gate)
     WEIR_GATE_LOCKED;
 
-/* Sleep in line until notified or until `until`, with the lock released. Return
- * 0, or -ETIMEDOUT. */
-int weir_gate_sleep_locked(struct weir_gate *gate, struct weir_gate_key *k,
+/* Sleep in line until notified or until `until`, with the lock released.
+ * Returns 0 or -ETIMEDOUT. */
+int weir_gate_wait_locked(struct weir_gate *gate, struct weir_gate_key *k,
                            struct weir_gate_waiter *waiter, int64_t until)
     WEIR_GATE_LOCKED;
 

@@ -97,7 +97,7 @@ void weir_gate_wait_as_delegate(struct weir_gate *g,
         waiter->until = state.opens_at;
         weir_gate_notify_next_locked(g, &g->own);
     } else {
-        weir_gate_sleep_locked(g, &g->own, waiter,
+        weir_gate_wait_locked(g, &g->own, waiter,
             state.opens_at < deadline ? state.opens_at : deadline);
     }
     weir_gate_unlock(g);

@@ -243,7 +243,7 @@ void weir_gate_notify_every_key_locked(struct weir_gate *g)
 
 /* ---- waiting ---- */
 
-int weir_gate_sleep_locked(struct weir_gate *g, struct weir_gate_key *k,
+int weir_gate_wait_locked(struct weir_gate *g, struct weir_gate_key *k,
                            struct weir_gate_waiter *w, int64_t until)
 {
     int err;
@@ -282,7 +282,7 @@ int weir_gate_acquire_in_line_locked(struct weir_gate *g,
         }
         if (late)
             return -ETIMEDOUT;
-        if (weir_gate_sleep_locked(g, k, w, until) != 0)
+        if (weir_gate_wait_locked(g, k, w, until) != 0)
             late = weir_sys_now() >= deadline;
     }
 }
