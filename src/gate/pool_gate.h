@@ -11,7 +11,8 @@
  *
  * Guard keys:
  *   (c)  constant once the object is in use
- *   (l)  guarded by the lock of the gate
+ *   (l)  guarded by the lock of the gate; fields that say WEIR_GATE_GUARDED are
+ *        too, and have no other key
  *   (o)  accessed only by the thread that owns the job at the time
  *   (s)  synchronizes itself
  */

@@ -84,7 +84,7 @@ enum weir_deferred_state {
     /* A thread has it, and tries to start it or runs it. Legal only for this
      * thread to move it on: to DELAYED, PARKED or READY if it must wait, to
      * QUEUED when it has just been created, to FREE when it has ended. Others
-     * may only set `cancel`. */
+     * may only set `cancel` and `notified`. */
     WEIR_DEFERRED_TAKEN
 };
 
