@@ -57,7 +57,7 @@
  *   - the key is held
  *   - its rate still matters: until `burst` periods after the last tick used
  *
- * Each of keys_max takes 200 to 208 bytes on a 64-bit system. That memory is
+ * Each of keys_max takes 216 to 224 bytes on a 64-bit system. That memory is
  * reserved when the gate is created and touched when it is first used. The cost
  * of a call grows at most with the logarithm of the number of keys.
  * weir_gate_set(), and a hold of WEIR_EVERY, also notify each key that has
@@ -108,8 +108,10 @@ struct weir_gate_options {
 
 struct weir_gate_stats {
     uint64_t acquired; /* entries so far. A return from weir_sleep() is none */
-    uint64_t waited;   /* of these, how many had to wait. Jobs of the pool whose
-                          own gate this is are not counted here */
+    uint64_t waited;   /* of these, how many had to wait: threads that were in
+                          line, and runs of jobs that the gate refused at least
+                          once. Jobs of the pool whose own gate this is are not
+                          counted here */
     uint64_t rejected; /* calls of weir_gate_acquire() that returned -EAGAIN or
                           -ETIMEDOUT, and jobs that were refused for parked_max
                           or keys_max */

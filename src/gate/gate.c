@@ -8,7 +8,7 @@
 /* Check the options and apply those that are not 0. Returns 0 or -EINVAL. */
 static int apply_locked(struct weir_gate *g,
                         const struct weir_gate_options *o)
-    WEIR_REQUIRES(g->lock)
+    WEIR_GATE_LOCKED
 {
     bool was_rated = g->own.rate.rated;
     int err;
@@ -26,6 +26,25 @@ static int apply_locked(struct weir_gate *g,
     return 0;
 }
 
+/* Returns 0, or -errno and leaves it to the caller to free the keys. */
+static int init(struct weir_gate *g, const struct weir_gate_options *o)
+{
+    int err;
+
+    g->permit.gate = g;
+    weir_gate_lock(g);
+    g->limit = 1;
+    g->round = 1;
+    g->own.rate.burst = 1;
+    g->own.held_until = WEIR_NO_WAIT;
+    g->held_until = WEIR_NO_WAIT;
+    err = weir_gate_keys_init_locked(g, o->keys_max);
+    if (err == 0)
+        err = apply_locked(g, o);
+    weir_gate_unlock(g);
+    return err;
+}
+
 int weir_gate_create(struct weir_gate **out,
                      const struct weir_gate_options *options)
 {
@@ -39,30 +58,19 @@ int weir_gate_create(struct weir_gate **out,
     if (g == NULL)
         return -ENOMEM;
     g->pid = weir_sys_pid();
-    g->limit = 1;
-    g->round = 1;
-    g->own.rate.burst = 1;
-    g->own.held_until = WEIR_NO_WAIT;
-    g->held_until = WEIR_NO_WAIT;
-    err = weir_gate_keys_init(g, o->keys_max);
-    if (err != 0)
-        goto no_keys;
     err = weir_sys_mutex_init(&g->lock);
     if (err != 0)
         goto no_lock;
-    weir_sys_lock(&g->lock);
-    err = apply_locked(g, o);
-    weir_sys_unlock(&g->lock);
+    err = init(g, o);
     if (err != 0)
-        goto no_options;
+        goto no_keys;
     *out = g;
     return 0;
 
-no_options:
+no_keys:
+    weir_gate_keys_free(g);
     weir_sys_mutex_destroy(&g->lock);
 no_lock:
-    weir_gate_keys_free(g);
-no_keys:
     weir_sys_free(g);
     return err;
 }
@@ -72,8 +80,10 @@ void weir_gate_destroy(struct weir_gate *g)
     if (g == NULL)
         return;
     if (weir_sys_pid() == g->pid) {
+        weir_gate_lock(g);
         WEIR_CHECK(g->stats.waiting == 0 && g->stats.parked == 0,
                    "weir_gate_destroy: a thread or job is waiting");
+        weir_gate_unlock(g);
         weir_sys_mutex_destroy(&g->lock);
     }
     weir_gate_keys_free(g);
@@ -83,10 +93,11 @@ void weir_gate_destroy(struct weir_gate *g)
 /* ---- acquire and release ---- */
 
 /* Wait in line. The waiter in the line keeps the key in use meanwhile. */
-static int acquire_in_line_locked(struct weir_gate *g, struct weir_gate_key *k,
-                                  int64_t deadline) WEIR_REQUIRES(g->lock)
+static int wait_in_line_locked(struct weir_gate *g, struct weir_gate_key *k,
+                               int64_t deadline) WEIR_GATE_LOCKED
 {
-    struct weir_gate_waiter waiter = { .enqueued = false };
+    const struct weir_gate_permit permit = { .gate = g, .key = k };
+    struct weir_gate_waiter waiter = { .kind = WEIR_GATE_THREAD };
     int err;
 
     if (weir_sys_pid() != g->pid)
@@ -94,9 +105,9 @@ static int acquire_in_line_locked(struct weir_gate *g, struct weir_gate_key *k,
     err = weir_sys_sem_init(&waiter.sem);
     if (err != 0)
         return err;
-    weir_gate_enqueue_locked(g, k, &waiter);
-    err = weir_gate_wait_locked(g, k, &waiter, deadline);
-    weir_gate_dequeue_locked(g, k, &waiter);
+    weir_gate_enqueue_locked(&permit, &waiter);
+    err = weir_gate_acquire_in_line_locked(g, k, &waiter, deadline);
+    weir_gate_dequeue_locked(&waiter);
     if (err == 0)
         g->stats.waited++;
     weir_gate_notify_locked(g, k);
@@ -108,7 +119,7 @@ int weir_gate_acquire(struct weir_gate *g, uint64_t key, int64_t deadline)
 {
     struct weir_gate_key *k;
     struct weir_gate_state state;
-    int err = weir_sys_lock_in_creator(&g->lock, g->pid);
+    int err = weir_gate_lock_in_creator(g);
 
     if (err != 0)
         return err;
@@ -116,16 +127,16 @@ int weir_gate_acquire(struct weir_gate *g, uint64_t key, int64_t deadline)
     if (err != 0)
         goto out;
     state = weir_gate_state_locked(g, k, false);
-    if (k->first == NULL && weir_gate_is_open(state))
+    if (k->threads.first == NULL && weir_gate_is_open(state))
         weir_gate_acquire_locked(g, k, &state, false);
     else
         err = deadline == WEIR_NO_WAIT
                   ? -EAGAIN
-                  : acquire_in_line_locked(g, k, deadline);
+                  : wait_in_line_locked(g, k, deadline);
     weir_gate_key_retire_locked(g, k);
 out:
     g->stats.rejected += err == -EAGAIN || err == -ETIMEDOUT;
-    weir_sys_unlock(&g->lock);
+    weir_gate_unlock(g);
     return err;
 }
 
@@ -133,18 +144,18 @@ void weir_gate_release(struct weir_gate *g, uint64_t key)
 {
     struct weir_gate_key *k;
 
-    if (weir_sys_lock_in_creator(&g->lock, g->pid) != 0)
+    if (weir_gate_lock_in_creator(g) != 0)
         return;
     k = weir_gate_key_find_locked(g, key);
     WEIR_CHECK(k != NULL && k->inside > 0,
                "weir_gate_release: no permit is out");
     weir_gate_release_locked(g, k);
-    weir_sys_unlock(&g->lock);
+    weir_gate_unlock(g);
 }
 
 /* ---- set, hold and statistics ---- */
 
-static void notify_owner_locked(struct weir_gate *g) WEIR_REQUIRES(g->lock)
+static void notify_owner_locked(struct weir_gate *g) WEIR_GATE_LOCKED
 {
     if (g->changed != NULL && weir_gate_is_own_process(g))
         g->changed(g->owner, g->limit);
@@ -155,7 +166,7 @@ int weir_gate_set(struct weir_gate *g,
 {
     static const struct weir_gate_options same;
     const struct weir_gate_options *o = options ? options : &same;
-    int err = weir_sys_lock_in_creator(&g->lock, g->pid);
+    int err = weir_gate_lock_in_creator(g);
     int limit;
 
     if (err != 0)
@@ -168,27 +179,32 @@ int weir_gate_set(struct weir_gate *g,
                       (g->limit == WEIR_NONE || g->limit > limit))))
         weir_gate_notify_every_key_locked(g);
     notify_owner_locked(g);
-    weir_sys_unlock(&g->lock);
+    weir_gate_unlock(g);
     return err;
 }
 
-/* Notify all waiters of a key and its parked jobs after a change of the hold.
- * The first in line has to wait for another time now. A pool that is draining
- * drops jobs that are held, wherever its waiter is in the line. */
+/* After a change of the hold of a key, or of a gate without keys, notify every
+ * thread in line, because one of them may be a pool's delegate: a pool that is
+ * draining drops the jobs that are held, wherever its waiter is in the line. A
+ * hold of all keys of a gate with keys need not do that, because such a gate
+ * is no pool's own: weir_gate_notify_every_key_locked() notifies the threads
+ * that may be admitted earlier than they know, and one that has to wait longer
+ * finds out when it wakes up. */
 static void notify_key_locked(struct weir_gate *g, struct weir_gate_key *k)
-    WEIR_REQUIRES(g->lock)
+    WEIR_GATE_LOCKED
 {
     if (!weir_gate_is_own_process(g))
         return;
-    for (struct weir_gate_waiter *p = k->first; p != NULL; p = p->next)
-        weir_gate_notify_waiter_locked(p);
-    weir_gate_notify_parked_locked(g, k);
+    for (struct weir_link *l = k->threads.first; l != NULL; l = l->next)
+        weir_gate_notify_thread_locked(
+            WEIR_CONTAINER(l, struct weir_gate_waiter, link));
+    weir_gate_notify_jobs_locked(g, k);
 }
 
 int weir_gate_hold(struct weir_gate *g, uint64_t key, int64_t until)
 {
     struct weir_gate_key *k;
-    int err = weir_sys_lock_in_creator(&g->lock, g->pid);
+    int err = weir_gate_lock_in_creator(g);
 
     if (err != 0)
         return err;
@@ -208,13 +224,13 @@ int weir_gate_hold(struct weir_gate *g, uint64_t key, int64_t until)
         weir_gate_key_retire_locked(g, k);
     }
 out:
-    weir_sys_unlock(&g->lock);
+    weir_gate_unlock(g);
     return err;
 }
 
 int weir_gate_stats(struct weir_gate *g, struct weir_gate_stats *stats)
 {
-    int err = weir_sys_lock_in_creator(&g->lock, g->pid);
+    int err = weir_gate_lock_in_creator(g);
 
     if (err != 0)
         return err;
@@ -224,6 +240,6 @@ int weir_gate_stats(struct weir_gate *g, struct weir_gate_stats *stats)
     stats->limit = g->limit;
     stats->held_until = g->held_until;
     stats->keys = g->keys_live;
-    weir_sys_unlock(&g->lock);
+    weir_gate_unlock(g);
     return 0;
 }

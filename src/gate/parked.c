@@ -1,96 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * parked.c - jobs that wait at a gate without a thread.
+ * parked.c - jobs that name gates: the keys they refer to, and acquiring the
+ * permits of all their gates in one step, or none.
  *
- * A parked job is at one gate, after the jobs that its owner has parked there
- * before. Only the first job of each owner is notified, so that a pool whose
- * workers are busy does not keep the jobs of another pool from a gate that both
- * use. A job that is admitted causes the next one to be notified. A job that is
- * refused is parked again under the lock, so that it misses no change.
- *
- * A job never overtakes a thread that has waited longer. Apart from that, the
- * order between pools, and between jobs and threads, is not guaranteed. A job
- * run by a thread that waits for it overtakes earlier jobs of its pool: there
- * may be no worker to try the first one, because all of them wait for jobs that
+ * A job that is refused is in line under the same lock, so that it misses no
+ * change. A job that is admitted causes the next one to be notified. A job run
+ * by a thread that waits for it overtakes earlier jobs of its pool: there may
+ * be no worker to try the first one, because all of them wait for jobs that
  * come after it.
  */
 #include "gate/gate_private.h"
-
-/* ---- the lines ---- */
-
-/* Return the link to the first parked job of an owner. It points to NULL if
- * there is none. */
-static struct weir_parked_job **first_parked_of(struct weir_gate_key *k,
-                                                const void *owner)
-{
-    struct weir_parked_job **at = &k->parked;
-
-    while (*at != NULL && (*at)->owner != owner)
-        at = &(*at)->next_owner;
-    return at;
-}
-
-static void append_locked(struct weir_gate_permit *permit,
-                          struct weir_parked_job *w)
-    WEIR_REQUIRES(permit->gate->lock)
-{
-    struct weir_parked_job **at =
-        first_parked_of(weir_gate_key_of(permit), w->owner);
-
-    w->at = permit;
-    w->order = permit->gate->order++;
-    w->next = NULL;
-    w->next_owner = NULL;
-    if (*at == NULL) {
-        w->prev = NULL;
-        w->last = w;
-        *at = w;
-    } else {
-        w->prev = (*at)->last;
-        w->prev->next = w;
-        (*at)->last = w;
-    }
-    weir_gate_key_relist_locked(permit->gate, weir_gate_key_of(permit));
-    permit->gate->stats.parked++;
-}
-
-static void remove_locked(struct weir_parked_job *w)
-    WEIR_REQUIRES(w->at->gate->lock)
-{
-    struct weir_parked_job **at =
-        first_parked_of(weir_gate_key_of(w->at), w->owner);
-
-    if (w->next != NULL)
-        w->next->prev = w->prev;
-    else
-        (*at)->last = w->prev;
-    if (w->prev != NULL) {
-        w->prev->next = w->next;
-    } else if (w->next != NULL) {
-        w->next->last = w->next->next != NULL ? w->last : w->next;
-        w->next->next_owner = w->next_owner;
-        *at = w->next;
-    } else {
-        *at = w->next_owner;
-    }
-    weir_gate_key_relist_locked(w->at->gate, weir_gate_key_of(w->at));
-    w->at->gate->stats.parked--;
-    w->at = NULL;
-}
-
-void weir_gate_notify_parked_locked(struct weir_gate *g,
-                                    struct weir_gate_key *k)
-{
-    struct weir_gate_state state;
-
-    if (k->parked == NULL)
-        return;
-    state = weir_gate_state_locked(g, k, false);
-    if (state.opens_at == WEIR_FOREVER && !state.held)
-        return; /* not before a permit is released */
-    for (struct weir_parked_job *w = k->parked; w != NULL; w = w->next_owner)
-        w->notify(w, weir_gate_is_open(state) ? WEIR_NO_WAIT : state.opens_at,
-                  state.held);
-}
 
 /* ---- submitting ---- */
 
@@ -99,7 +17,7 @@ int weir_gate_key_ref(struct weir_gate_permit *permit, uint64_t key,
 {
     struct weir_gate *g = permit->gate;
     struct weir_gate_key *k;
-    int err = weir_sys_lock_in_creator(&g->lock, g->pid);
+    int err = weir_gate_lock_in_creator(g);
 
     if (err != 0)
         return err;
@@ -120,149 +38,140 @@ int weir_gate_key_ref(struct weir_gate_permit *permit, uint64_t key,
     }
 out:
     g->stats.rejected += err == -EAGAIN;
-    weir_sys_unlock(&g->lock);
+    weir_gate_unlock(g);
     return err;
 }
 
 void weir_gate_key_unref(struct weir_gate_permit *permit)
 {
-    weir_sys_lock(&permit->gate->lock);
+    weir_gate_lock(permit->gate);
     weir_gate_key_of(permit)->jobs--;
     weir_gate_key_retire_locked(permit->gate, weir_gate_key_of(permit));
-    weir_sys_unlock(&permit->gate->lock);
+    weir_gate_unlock(permit->gate);
 }
 
-void weir_gate_enqueue_parked(struct weir_gate_permit *permit,
-                              struct weir_parked_job *w)
+void weir_gate_enqueue(const struct weir_gate_permit *permit,
+                       struct weir_gate_waiter *w)
 {
-    weir_sys_lock(&permit->gate->lock);
-    append_locked(permit, w);
-    weir_sys_unlock(&permit->gate->lock);
+    weir_gate_lock(permit->gate);
+    weir_gate_enqueue_locked(permit, w);
+    weir_gate_unlock(permit->gate);
 }
 
-/* ---- passing ---- */
+/* ---- acquiring ---- */
 
-static void lock_all(struct weir_gate_permit *permits, int count)
-    WEIR_UNCHECKED_LOCKS;
-
-static void lock_all(struct weir_gate_permit *permits, int count)
+/* Lock the gates of all permits, in the order of their addresses. */
+static void lock_all(const struct weir_gate_permit *permits, int count)
+    WEIR_ACQUIRES(weir_gate_locks) WEIR_UNCHECKED_LOCKS
 {
-    struct weir_gate *a = permits[0].gate, *b = permits[count - 1].gate;
+    struct weir_gate *last = NULL;
 
-    if ((uintptr_t)b < (uintptr_t)a) {
-        weir_sys_lock(&b->lock);
-        b = a;
-    } else {
-        weir_sys_lock(&a->lock);
+    for (int n = 0; n < count; n++) {
+        struct weir_gate *next = NULL;
+
+        for (int i = 0; i < count; i++) {
+            struct weir_gate *g = permits[i].gate;
+
+            if ((uintptr_t)g > (uintptr_t)last &&
+                (next == NULL || (uintptr_t)g < (uintptr_t)next))
+                next = g;
+        }
+        weir_sys_lock(&next->lock);
+        last = next;
     }
-    if (a != permits[count - 1].gate)
-        weir_sys_lock(&b->lock);
 }
 
-static void unlock_all(struct weir_gate_permit *permits, int count)
-    WEIR_UNCHECKED_LOCKS;
-
-static void unlock_all(struct weir_gate_permit *permits, int count)
+static void unlock_all(const struct weir_gate_permit *permits, int count)
+    WEIR_RELEASES(weir_gate_locks) WEIR_UNCHECKED_LOCKS
 {
-    if (count == 2 && permits[1].gate != permits[0].gate)
-        weir_sys_unlock(&permits[1].gate->lock);
-    weir_sys_unlock(&permits[0].gate->lock);
+    for (int i = 0; i < count; i++)
+        weir_sys_unlock(&permits[i].gate->lock);
 }
 
 /* Return whether the job may acquire the permit of this gate now. If not,
  * state->opens_at is the time from which it may, as far as is known. */
 static bool may_acquire_locked(const struct weir_gate_permit *permit,
-                               const struct weir_parked_job *w,
-                               struct weir_gate_state *state)
-    WEIR_REQUIRES(permit->gate->lock)
+                               const struct weir_gate_waiter *w,
+                               struct weir_gate_state *state) WEIR_GATE_LOCKED
 {
     struct weir_gate_key *k = weir_gate_key_of(permit);
-    bool here = w->at == permit;
-    bool first = w->overtakes || (here ? w->prev == NULL
-                                       : *first_parked_of(k, w->owner) == NULL);
+    const struct weir_gate_waiter *thread;
+    struct weir_gate_line *line;
+    struct weir_gate_waiter *first;
 
     *state = weir_gate_state_locked(permit->gate, k, permit->inherited);
-    if (!first && !permit->inherited && weir_gate_is_open(*state))
-        (*first_parked_of(k, w->owner))
-            ->expedite(*first_parked_of(k, w->owner));
-    if (permit->inherited ||
-        (first && (k->first == NULL || (here && k->first->order > w->order))))
+    if (permit->inherited)
         return weir_gate_is_open(*state);
-    /* The waiter or job ahead of this one notifies it when it leaves. */
+    line = w->overtakes ? NULL : weir_gate_line_of_locked(k, w->owner);
+    first = line != NULL ? weir_gate_first_job_locked(line) : NULL;
+    if (first == NULL || first == w) {
+        if (k->threads.first == NULL)
+            return weir_gate_is_open(*state);
+        thread = WEIR_CONTAINER(k->threads.first, struct weir_gate_waiter,
+                                link);
+        if (w->at == permit && w->order < thread->order)
+            return weir_gate_is_open(*state);
+    } else if (weir_gate_is_open(*state)) {
+        first->notify(first, *state, true);
+    }
+    /* The waiter ahead of this one notifies it when it leaves. */
     state->opens_at = WEIR_FOREVER;
     return false;
 }
 
-/* Dequeue a job and notify the next one. The lock of its gate is held. */
-static void dequeue_parked_locked(struct weir_parked_job *w)
-    WEIR_UNCHECKED_LOCKS;
-
-static void dequeue_parked_locked(struct weir_parked_job *w)
+/* Remove a job from its line and notify the next one. */
+static void leave_locked(struct weir_gate_waiter *w) WEIR_GATE_LOCKED
 {
-    struct weir_gate_permit *permit = w->at;
+    const struct weir_gate_permit *permit = w->at;
 
-    remove_locked(w);
+    weir_gate_dequeue_locked(w);
     weir_gate_notify_locked(permit->gate, weir_gate_key_of(permit));
 }
 
-/* Park a job at the gate that refuses it. The locks of all its gates are held.
- * Returns -EAGAIN, or -ECANCELED if the job must not be parked. */
-static int park_locked(struct weir_gate_permit *permit,
-                       struct weir_parked_job *w,
-                       struct weir_gate_state state) WEIR_UNCHECKED_LOCKS;
-
-static int park_locked(struct weir_gate_permit *permit,
-                       struct weir_parked_job *w, struct weir_gate_state state)
+int weir_gate_try_acquire(const struct weir_gate_permit *permits, int count,
+                          struct weir_gate_waiter *w,
+                          struct weir_gate_state *state)
 {
-    if (w->at != NULL && w->at != permit)
-        dequeue_parked_locked(w);
-    if (w->at == NULL)
-        append_locked(permit, w);
-    if (w->park(w, state.opens_at, state.held))
-        return -EAGAIN;
-    dequeue_parked_locked(w);
-    return -ECANCELED;
-}
-
-int weir_gate_acquire_or_park(struct weir_gate_permit *permits, int count,
-                              struct weir_parked_job *w)
-{
-    struct weir_gate_state states[2];
-    int err = 0;
+    struct weir_gate_state states[WEIR_GATE_PERMITS_MAX];
+    const struct weir_gate_permit *at;
+    int i = 0;
 
     lock_all(permits, count);
-    for (int i = 0; i < count && err == 0; i++)
-        if (!may_acquire_locked(&permits[i], w, &states[i])) {
-            w->refused |= 1u << i;
-            err = park_locked(&permits[i], w, states[i]);
-        }
-    if (err == 0) {
-        struct weir_gate_permit *parked = w->at;
-
-        if (parked != NULL)
-            remove_locked(w);
-        for (int i = 0; i < count; i++) {
-            permits[i].gate->stats.waited += w->refused >> i & 1;
-            weir_gate_acquire_locked(permits[i].gate,
-                                     weir_gate_key_of(&permits[i]), &states[i],
-                                     permits[i].inherited);
-        }
-        w->refused = 0;
-        if (parked != NULL)
-            weir_gate_notify_locked(parked->gate, weir_gate_key_of(parked));
+    while (i < count && may_acquire_locked(&permits[i], w, &states[i]))
+        i++;
+    if (i < count) {
+        w->refused = (uint8_t)(w->refused | 1u << i);
+        if (w->at != NULL && w->at != &permits[i])
+            leave_locked(w);
+        if (w->at == NULL)
+            weir_gate_enqueue_locked(&permits[i], w);
+        *state = states[i];
+        unlock_all(permits, count);
+        return -EAGAIN;
     }
+    at = w->at;
+    if (at != NULL)
+        weir_gate_dequeue_locked(w);
+    for (i = 0; i < count; i++) {
+        permits[i].gate->stats.waited += w->refused >> i & 1u;
+        weir_gate_acquire_locked(permits[i].gate, weir_gate_key_of(&permits[i]),
+                                 &states[i], permits[i].inherited);
+    }
+    w->refused = 0;
+    if (at != NULL)
+        weir_gate_notify_locked(at->gate, weir_gate_key_of(at));
     unlock_all(permits, count);
-    return err;
+    return 0;
 }
 
-void weir_gate_unpark(struct weir_parked_job *w)
+void weir_gate_dequeue(struct weir_gate_waiter *w)
 {
     struct weir_gate *g;
 
     if (w->at == NULL)
         return;
     g = w->at->gate;
-    weir_sys_lock(&g->lock);
-    dequeue_parked_locked(w);
-    weir_sys_unlock(&g->lock);
+    weir_gate_lock(g);
+    leave_locked(w);
+    weir_gate_unlock(g);
 }

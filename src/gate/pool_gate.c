@@ -16,19 +16,16 @@ int weir_gate_try_acquire_job(struct weir_gate *g,
                               void *user)
 {
     struct weir_gate_key *k = &g->own;
-    struct weir_gate_waiter *turn = NULL;
+    struct weir_gate_waiter *turn;
     struct weir_gate_state state;
     int err = -EAGAIN;
 
-    weir_sys_lock(&g->lock);
+    weir_gate_lock(g);
     if (leaving) {
         k->inside--;
         g->stats.inside--;
     }
-    if (k->first != NULL)
-        turn = weir_gate_next_waiter_locked(g, k, &state);
-    else
-        state = weir_gate_state_locked(g, k, false);
+    turn = weir_gate_next_thread_locked(g, k, &state);
     if ((turn == NULL || turn == waiter) && weir_gate_is_open(state)) {
         int claimed = claim(user);
 
@@ -38,18 +35,19 @@ int weir_gate_try_acquire_job(struct weir_gate *g,
     }
     /* The pool has used its turn. If another worker is its delegate, the pool's
      * waiter goes to the end of the line, with what that worker waits for. */
-    if (err == 0 && waiter->enqueued) {
-        struct weir_gate_waiter was = *waiter;
+    if (err == 0 && waiter->at != NULL) {
+        bool notified = waiter->notified;
+        int64_t until = waiter->until;
 
-        weir_gate_dequeue_locked(g, k, waiter);
+        weir_gate_dequeue_locked(waiter);
         if (!delegate) {
-            weir_gate_enqueue_locked(g, k, waiter);
-            waiter->notified = was.notified;
-            waiter->until = was.until;
+            weir_gate_enqueue_locked(&g->permit, waiter);
+            waiter->notified = notified;
+            waiter->until = until;
         }
     }
     weir_gate_notify_next_locked(g, k);
-    weir_sys_unlock(&g->lock);
+    weir_gate_unlock(g);
     return err;
 }
 
@@ -58,13 +56,13 @@ int weir_gate_try_acquire_tick(struct weir_gate *g, int64_t *opens_at,
 {
     struct weir_gate_state state;
 
-    weir_sys_lock(&g->lock);
+    weir_gate_lock(g);
     state = weir_gate_state_locked(g, &g->own, true);
     *opens_at = state.opens_at;
     *held = state.held;
     if (weir_gate_is_open(state) && (claim == NULL || claim(user) == 1))
         weir_gate_acquire_locked(g, &g->own, &state, true);
-    weir_sys_unlock(&g->lock);
+    weir_gate_unlock(g);
     return weir_gate_is_open(state) ? 0 : -EAGAIN;
 }
 
@@ -72,18 +70,18 @@ int64_t weir_gate_opens_at(struct weir_gate *g)
 {
     struct weir_gate_state state;
 
-    weir_sys_lock(&g->lock);
+    weir_gate_lock(g);
     state = weir_gate_state_locked(g, &g->own, true);
-    weir_sys_unlock(&g->lock);
+    weir_gate_unlock(g);
     return state.opens_at;
 }
 
 void weir_gate_enqueue_delegate(struct weir_gate *g,
                                 struct weir_gate_waiter *waiter)
 {
-    weir_sys_lock(&g->lock);
-    weir_gate_enqueue_locked(g, &g->own, waiter);
-    weir_sys_unlock(&g->lock);
+    weir_gate_lock(g);
+    weir_gate_enqueue_locked(&g->permit, waiter);
+    weir_gate_unlock(g);
 }
 
 void weir_gate_wait_as_delegate(struct weir_gate *g,
@@ -92,47 +90,44 @@ void weir_gate_wait_as_delegate(struct weir_gate *g,
 {
     struct weir_gate_state state;
 
-    weir_sys_lock(&g->lock);
-    if (weir_gate_next_waiter_locked(g, &g->own, &state) != waiter)
+    weir_gate_lock(g);
+    if (weir_gate_next_thread_locked(g, &g->own, &state) != waiter)
         state.opens_at = WEIR_FOREVER;
-    waiter->until = state.opens_at;
-    weir_gate_notify_next_locked(g, &g->own);
-    weir_sys_unlock(&g->lock);
-    if (weir_gate_is_open(state))
-        return;
-    weir_sys_sem_wait(&waiter->sem,
-                      state.opens_at < deadline ? state.opens_at : deadline);
-    /* Before the caller looks: a change after this posts again. */
-    weir_sys_lock(&g->lock);
-    waiter->notified = false;
-    weir_sys_unlock(&g->lock);
+    if (weir_gate_is_open(state)) {
+        waiter->until = state.opens_at;
+        weir_gate_notify_next_locked(g, &g->own);
+    } else {
+        weir_gate_sleep_locked(g, &g->own, waiter,
+            state.opens_at < deadline ? state.opens_at : deadline);
+    }
+    weir_gate_unlock(g);
 }
 
 void weir_gate_dequeue_delegate(struct weir_gate *g,
                                 struct weir_gate_waiter *waiter)
 {
-    weir_sys_lock(&g->lock);
-    if (waiter->enqueued)
-        weir_gate_dequeue_locked(g, &g->own, waiter);
+    weir_gate_lock(g);
+    if (waiter->at != NULL)
+        weir_gate_dequeue_locked(waiter);
     weir_gate_notify_next_locked(g, &g->own);
-    weir_sys_unlock(&g->lock);
+    weir_gate_unlock(g);
 }
 
 void weir_gate_notify_delegate(struct weir_gate *g,
                                struct weir_gate_waiter *waiter)
 {
-    weir_sys_lock(&g->lock);
-    weir_gate_notify_waiter_locked(waiter);
-    weir_sys_unlock(&g->lock);
+    weir_gate_lock(g);
+    weir_gate_notify_thread_locked(waiter);
+    weir_gate_unlock(g);
 }
 
 bool weir_gate_is_held(struct weir_gate *g)
 {
     bool held;
 
-    weir_sys_lock(&g->lock);
+    weir_gate_lock(g);
     held = g->held_until != WEIR_NO_WAIT && weir_sys_now() < g->held_until;
-    weir_sys_unlock(&g->lock);
+    weir_gate_unlock(g);
     return held;
 }
 
@@ -142,14 +137,14 @@ unsigned weir_gate_pressure(struct weir_gate *g)
     int64_t held;
     unsigned pressure = 0;
 
-    weir_sys_lock(&g->lock);
+    weir_gate_lock(g);
     held = g->held_until > k->held_until ? g->held_until : k->held_until;
     if (k->rate.rated || (held != WEIR_NO_WAIT && weir_sys_now() < held))
         pressure |= WEIR_GATE_PACED;
-    if (k->first != NULL ||
+    if (k->threads.first != NULL ||
         (g->limit != WEIR_NONE && k->inside > g->limit))
         pressure |= WEIR_GATE_CONTENDED;
-    weir_sys_unlock(&g->lock);
+    weir_gate_unlock(g);
     return pressure;
 }
 
@@ -157,9 +152,9 @@ unsigned weir_gate_pressure(struct weir_gate *g)
 
 void weir_gate_release_permit(struct weir_gate_permit *permit)
 {
-    weir_sys_lock(&permit->gate->lock);
+    weir_gate_lock(permit->gate);
     weir_gate_release_locked(permit->gate, weir_gate_key_of(permit));
-    weir_sys_unlock(&permit->gate->lock);
+    weir_gate_unlock(permit->gate);
 }
 
 void weir_gate_reacquire(const struct weir_gate_permit *permit,
@@ -168,15 +163,16 @@ void weir_gate_reacquire(const struct weir_gate_permit *permit,
     struct weir_gate *g = permit->gate;
     struct weir_gate_key *k = weir_gate_key_of(permit);
 
-    weir_sys_lock(&g->lock);
-    if (k->first == NULL && (g->limit == WEIR_NONE || k->inside < g->limit)) {
+    weir_gate_lock(g);
+    if (k->threads.first == NULL &&
+        (g->limit == WEIR_NONE || k->inside < g->limit)) {
         weir_gate_acquire_locked(g, k, NULL, false);
     } else {
         waiter->reacquiring = true;
-        weir_gate_enqueue_locked(g, k, waiter);
-        weir_gate_wait_locked(g, k, waiter, WEIR_FOREVER);
-        weir_gate_dequeue_locked(g, k, waiter);
+        weir_gate_enqueue_locked(permit, waiter);
+        weir_gate_acquire_in_line_locked(g, k, waiter, WEIR_FOREVER);
+        weir_gate_dequeue_locked(waiter);
         weir_gate_notify_locked(g, k);
     }
-    weir_sys_unlock(&g->lock);
+    weir_gate_unlock(g);
 }

@@ -18,6 +18,7 @@
 #ifndef WEIR_GATE_POOL_H
 #define WEIR_GATE_POOL_H
 
+#include "base/list.h"
 #include "sys/sys.h"
 
 #include <weir/gate.h>
@@ -29,17 +30,84 @@
 #define WEIR_LOCK_BATCH 16
 #endif
 
+/* The locks of all gates, as an attribute names them (sys/sys.h). */
+extern struct weir_lock_class weir_gate_locks;
+
+/* For fields that the lock of a gate guards, and for functions that are called
+ * with it held. */
+#define WEIR_GATE_GUARDED WEIR_GUARDED_BY(weir_gate_locks)
+#define WEIR_GATE_LOCKED WEIR_REQUIRES(weir_gate_locks)
+
 struct weir_gate_key; /* see gate/gate_private.h */
 
-/* A waiter in a line: of a thread, on its stack, or of a pool. */
+/* One gate that a job or thread has to pass. */
+struct weir_gate_permit {
+    struct weir_gate *gate;    /* (c) */
+    struct weir_gate_key *key; /* (c) NULL: the gate has no keys */
+    bool inherited; /* (o) the permit is that of the job that waits for this */
+};
+
+/* What keeps the next waiter of a key from being admitted. */
+struct weir_gate_state {
+    int64_t now;      /* the clock, or 0 if neither rate nor hold matters */
+    int64_t opens_at; /* open from this time on, so now if it has come, or
+                       * WEIR_NO_WAIT; WEIR_FOREVER: not before a change */
+    bool held;        /* a hold is in force, of the key or of the whole gate */
+};
+
+static inline bool weir_gate_is_open(struct weir_gate_state state)
+{
+    return state.opens_at <= state.now;
+}
+
+/* The jobs of one owner that are in line at a key. */
+struct weir_gate_line {
+    struct weir_list jobs; /* (l) by weir_gate_waiter.link */
+    struct weir_link link; /* (l) in weir_gate_key.lines */
+};
+
+enum weir_gate_waiter_kind {
+    /* A thread that sleeps at its semaphore, or the delegate of a pool. */
+    WEIR_GATE_THREAD,
+    /* A parked job. Its owner finds a thread for it. */
+    WEIR_GATE_JOB
+};
+
+/* A waiter in the line of a key. Zeroed, with an initialized semaphore, it is
+ * that of a thread. A job sets `kind`, `owner` and `notify`. */
 struct weir_gate_waiter {
-    struct weir_gate_waiter *next, *prev; /* (l) */
-    uint64_t order;   /* (l) position among all that have joined a line */
-    bool enqueued;    /* (l) */
-    bool reacquiring; /* (l) needs a permit, but no tick and no end of a hold */
-    bool notified;    /* (l) was posted and has not looked since */
-    int64_t until;    /* (l) when it looks without being posted */
-    struct weir_sys_sem sem; /* (s) */
+    struct weir_link link WEIR_GATE_GUARDED;
+    const struct weir_gate_permit *at; /* (l) where it is in line; NULL:
+        * nowhere. Of a job also (o): only the thread that owns the job changes
+        * it, and may read it without the lock */
+    uint64_t order WEIR_GATE_GUARDED; /* position among all that have joined a
+                                       * line of the gate */
+    enum weir_gate_waiter_kind kind; /* (c) */
+    bool notified WEIR_GATE_GUARDED; /* a thread: was posted and has not looked
+                                      * since */
+    bool reacquiring WEIR_GATE_GUARDED; /* a thread: needs a permit, but no tick
+                                         * and no end of a hold */
+    bool overtakes;  /* (o) a job: may pass earlier jobs of the same owner */
+    uint8_t refused; /* (o) a job: bit i: its i-th gate has refused it since it
+                      * was last admitted */
+    union {
+        struct { /* of a thread */
+            int64_t until WEIR_GATE_GUARDED; /* when it looks without being
+                                              * posted */
+            struct weir_sys_sem sem; /* (s) */
+        };
+        struct { /* of a job */
+            const void *owner; /* (c) the pool */
+            /* (c) Called with the gate's lock held: the job may be admitted
+             * when `state` says, as far as is known; try again then. `urgent`:
+             * the gate is open, and a later job of the same owner could pass if
+             * this one were not in line. */
+            void (*notify)(struct weir_gate_waiter *waiter,
+                           struct weir_gate_state state, bool urgent);
+            /* The owner's line, while this is the first job in it. */
+            struct weir_gate_line line WEIR_GATE_GUARDED;
+        };
+    };
 };
 
 /* ---- a pool's own gate ---- */
@@ -88,9 +156,9 @@ int64_t weir_gate_opens_at(struct weir_gate *gate);
 void weir_gate_enqueue_delegate(struct weir_gate *gate,
                                 struct weir_gate_waiter *waiter);
 
-/* Sleep until it may be the pool's turn, the hold was changed,
- * weir_gate_notify_delegate() was called, or the deadline has passed. The
- * pool's waiter must be in line. */
+/* Sleep until the delegate is notified: it may be the pool's turn, the hold was
+ * changed, or weir_gate_notify_delegate() was called. Sleeps no longer than
+ * until the deadline. The pool's waiter must be in line. */
 void weir_gate_wait_as_delegate(struct weir_gate *gate,
                                 struct weir_gate_waiter *waiter,
                                 int64_t deadline);
@@ -115,35 +183,8 @@ bool weir_gate_is_held(struct weir_gate *gate);
 
 /* ---- gates of jobs ---- */
 
-/* One gate that a job has to pass. */
-struct weir_gate_permit {
-    struct weir_gate *gate;    /* (c) */
-    struct weir_gate_key *key; /* (c) NULL: the gate has no keys */
-    bool inherited; /* (o) the permit is that of the job that waits for this */
-};
-
-/* A job that waits at a gate without a thread. */
-struct weir_parked_job {
-    struct weir_gate_permit *at; /* (l) where it is parked, or NULL */
-    struct weir_parked_job *next, *prev; /* (l) jobs of the same owner */
-    struct weir_parked_job *last; /* (l) of the owner's first job: the last */
-    struct weir_parked_job *next_owner; /* (l) of the owner's first job: the
-                                         * first job of the next owner */
-    uint64_t order;    /* (l) position among all that have joined a line */
-    bool overtakes;    /* (o) may pass earlier jobs of the same owner */
-    unsigned refused;  /* (o) bit i: its i-th gate has refused it since it was
-                        * last admitted */
-    const void *owner; /* (c) the pool */
-    /* Called with the gate's lock held before the job is parked. As far as is
-     * known it may pass at `when`; `held` says that a hold is in force. Returns
-     * false if the job must not be parked. */
-    bool (*park)(struct weir_parked_job *wait, int64_t when, bool held);
-    /* Called with the gate's lock held: try again at `when`. */
-    void (*notify)(struct weir_parked_job *wait, int64_t when, bool held);
-    /* Called with the gate's lock held: a later job of the same owner could
-     * pass, so try soon. */
-    void (*expedite)(struct weir_parked_job *wait);
-};
+/* How many gates a job can have to pass. */
+#define WEIR_GATE_PERMITS_MAX 2
 
 /* Find or create the key for a job that is submitted, and keep it in use until
  * weir_gate_key_unref(). Without keys `key` is ignored. At most `quota` jobs
@@ -158,29 +199,31 @@ void weir_gate_key_unref(struct weir_gate_permit *permit);
 
 /* Join the end of the line before the first attempt, so that jobs pass in the
  * order of their submission, in whatever order workers try them. */
-void weir_gate_enqueue_parked(struct weir_gate_permit *permit,
-                              struct weir_parked_job *wait);
+void weir_gate_enqueue(const struct weir_gate_permit *permit,
+                       struct weir_gate_waiter *waiter);
 
-/* Acquire the permits of one or two gates in one step, or none and park the job
- * at a gate that refuses.
+/* Acquire the permits of 1 to WEIR_GATE_PERMITS_MAX different gates for a job
+ * in one step. If a gate refuses, acquire none, and let the job be in line at
+ * that gate. If something changes there after the attempt, the job is notified;
+ * that may be before this returns.
  * Returns:
- *   0            all permits are acquired, and the job is parked nowhere
- *   -EAGAIN      the job is parked
- *   -ECANCELED   wait->park() returned false, and the job is parked nowhere */
-int weir_gate_acquire_or_park(struct weir_gate_permit *permits, int count,
-                              struct weir_parked_job *wait)
-    WEIR_UNCHECKED_LOCKS;
+ *   0        all permits are acquired, and the job is in no line
+ *   -EAGAIN  the gate at which the job is in line now has refused it; *state
+ *            says when it may be admitted, as far as is known */
+int weir_gate_try_acquire(const struct weir_gate_permit *permits, int count,
+                          struct weir_gate_waiter *waiter,
+                          struct weir_gate_state *state);
 
-/* Dequeue a job from the gate it is parked at, if any. The caller owns the job:
- * nobody else could park it again meanwhile. */
-void weir_gate_unpark(struct weir_parked_job *wait);
+/* Remove a job from the line it is in, if any. The caller owns the job: nobody
+ * else could put it into a line meanwhile. */
+void weir_gate_dequeue(struct weir_gate_waiter *waiter);
 
 /* Release the permit of one gate. */
 void weir_gate_release_permit(struct weir_gate_permit *permit);
 
 /* Reacquire a permit in the middle of a job. The thread waits in line, without
  * a deadline, but not for the rate or a hold, which apply to starts. `waiter`
- * must not be in a line. */
+ * is that of the thread, and in no line. */
 void weir_gate_reacquire(const struct weir_gate_permit *permit,
                          struct weir_gate_waiter *waiter);
 

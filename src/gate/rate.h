@@ -24,12 +24,12 @@ struct weir_fine_time {
 };
 
 struct weir_rate {
-    bool rated; /* (l) false: there is no rate, and ticks do not matter */
-    int burst;  /* (l) */
+    bool rated;    /* (l) false: there is no rate, and ticks do not matter */
+    bool any_used; /* (l) a tick was used since there is a rate */
+    int burst;     /* (l) */
     struct weir_fine_time period;    /* (l) */
     struct weir_fine_time tick;      /* (l) the next one */
     struct weir_fine_time last_tick; /* (l) the last one used, if any_used */
-    bool any_used; /* (l) a tick was used since there is a rate */
 };
 
 /* Set rate and burst as struct weir_gate_options defines them: 0 leaves a

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * waiters.c - admission, and the line of waiters of each key. */
+ * waiters.c - admission, and the lines of each key. */
 #include "gate/gate_private.h"
 
 struct weir_gate_state weir_gate_state_at_time_locked(struct weir_gate *g,
@@ -48,84 +48,130 @@ void weir_gate_acquire_locked(struct weir_gate *g, struct weir_gate_key *k,
         g->stats.inside_peak = g->stats.inside;
 }
 
-/* ---- the line ---- */
+/* ---- the lines ---- */
 
-struct weir_gate_waiter *weir_gate_next_waiter_locked(
+static struct weir_gate_waiter *waiter_of(struct weir_link *link)
+{
+    return WEIR_CONTAINER(link, struct weir_gate_waiter, link);
+}
+
+struct weir_gate_waiter *weir_gate_next_thread_locked(
     struct weir_gate *g, struct weir_gate_key *k, struct weir_gate_state *state)
 {
     bool room = g->limit == WEIR_NONE || k->inside < g->limit;
-    struct weir_gate_waiter *p = k->first;
+    struct weir_link *link = k->threads.first;
+    struct weir_gate_waiter *first;
 
     *state = weir_gate_state_locked(g, k, false);
-    if (p == NULL || (!p->reacquiring && (!room || weir_gate_is_open(*state))))
-        return p;
-    while (p != NULL && !p->reacquiring)
-        p = p->next;
-    if (p == NULL)
-        return k->first;
+    if (link == NULL)
+        return NULL;
+    first = waiter_of(link);
+    if (!first->reacquiring && (!room || weir_gate_is_open(*state)))
+        return first;
+    while (link != NULL && !waiter_of(link)->reacquiring)
+        link = link->next;
+    if (link == NULL)
+        return first;
     state->opens_at = room ? WEIR_NO_WAIT : WEIR_FOREVER;
-    return p;
+    return waiter_of(link);
 }
 
-void weir_gate_key_relist_locked(struct weir_gate *g, struct weir_gate_key *k)
+struct weir_gate_line *weir_gate_line_of_locked(struct weir_gate_key *k,
+                                                const void *owner)
 {
-    bool waits = k->first != NULL || k->parked != NULL;
+    for (struct weir_link *l = k->lines.first; l != NULL; l = l->next) {
+        struct weir_gate_line *line =
+            WEIR_CONTAINER(l, struct weir_gate_line, link);
+
+        if (weir_gate_first_job_locked(line)->owner == owner)
+            return line;
+    }
+    return NULL;
+}
+
+/* Add k to the list of keys with waiters or remove it, as it has any or not. */
+static void relist_key_locked(struct weir_gate *g, struct weir_gate_key *k)
+    WEIR_GATE_LOCKED
+{
+    bool waits = k->threads.first != NULL || k->lines.first != NULL;
 
     if (waits && k->notified_round == 0) {
         k->notified_round = g->round;
-        k->next_waiting = NULL;
-        k->prev_waiting = g->last_waiting;
-        *(g->last_waiting != NULL ? &g->last_waiting->next_waiting
-                                  : &g->first_waiting) = k;
-        g->last_waiting = k;
+        weir_list_append(&g->waiting_keys, &k->waiting);
     } else if (!waits && k->notified_round != 0) {
         k->notified_round = 0;
-        *(k->prev_waiting != NULL ? &k->prev_waiting->next_waiting
-                                  : &g->first_waiting) = k->next_waiting;
-        *(k->next_waiting != NULL ? &k->next_waiting->prev_waiting
-                                  : &g->last_waiting) = k->prev_waiting;
+        weir_list_remove(&g->waiting_keys, &k->waiting);
     }
 }
 
-void weir_gate_enqueue_locked(struct weir_gate *g, struct weir_gate_key *k,
-                              struct weir_gate_waiter *p)
+void weir_gate_enqueue_locked(const struct weir_gate_permit *permit,
+                              struct weir_gate_waiter *w)
 {
-    p->next = NULL;
-    p->prev = k->last;
-    p->order = g->order++;
-    p->enqueued = true;
-    p->notified = false;
-    p->until = WEIR_FOREVER;
-    if (k->last != NULL)
-        k->last->next = p;
-    else
-        k->first = p;
-    k->last = p;
-    weir_gate_key_relist_locked(g, k);
-    g->stats.waiting++;
+    struct weir_gate *g = permit->gate;
+    struct weir_gate_key *k = weir_gate_key_of(permit);
+
+    w->at = permit;
+    w->order = g->order++;
+    if (w->kind == WEIR_GATE_THREAD) {
+        w->notified = false;
+        w->until = WEIR_FOREVER;
+        weir_list_append(&k->threads, &w->link);
+        g->stats.waiting++;
+    } else {
+        struct weir_gate_line *line = weir_gate_line_of_locked(k, w->owner);
+
+        if (line == NULL) {
+            line = &w->line;
+            line->jobs = (struct weir_list){ .first = NULL };
+            weir_list_append(&k->lines, &line->link);
+        }
+        weir_list_append(&line->jobs, &w->link);
+        g->stats.parked++;
+    }
+    relist_key_locked(g, k);
 }
 
-void weir_gate_dequeue_locked(struct weir_gate *g, struct weir_gate_key *k,
-                              struct weir_gate_waiter *p)
+static void remove_job_locked(struct weir_gate_key *k,
+                              struct weir_gate_waiter *w) WEIR_GATE_LOCKED
 {
-    if (p->prev != NULL)
-        p->prev->next = p->next;
-    else
-        k->first = p->next;
-    if (p->next != NULL)
-        p->next->prev = p->prev;
-    else
-        k->last = p->prev;
-    p->enqueued = false;
-    weir_gate_key_relist_locked(g, k);
-    g->stats.waiting--;
+    struct weir_gate_line *line = weir_gate_line_of_locked(k, w->owner);
+
+    weir_list_remove(&line->jobs, &w->link);
+    if (line != &w->line)
+        return;
+    /* The next job is the first one now and keeps the line. */
+    if (line->jobs.first != NULL) {
+        struct weir_gate_line *moved = &weir_gate_first_job_locked(line)->line;
+
+        moved->jobs = line->jobs;
+        weir_list_insert(&k->lines, &moved->link, &line->link);
+    }
+    weir_list_remove(&k->lines, &line->link);
 }
 
-void weir_gate_notify_waiter_locked(struct weir_gate_waiter *p)
+void weir_gate_dequeue_locked(struct weir_gate_waiter *w)
 {
-    if (!p->notified) {
-        p->notified = true;
-        weir_sys_sem_post(&p->sem);
+    struct weir_gate *g = w->at->gate;
+    struct weir_gate_key *k = weir_gate_key_of(w->at);
+
+    if (w->kind == WEIR_GATE_THREAD) {
+        weir_list_remove(&k->threads, &w->link);
+        g->stats.waiting--;
+    } else {
+        remove_job_locked(k, w);
+        g->stats.parked--;
+    }
+    w->at = NULL;
+    relist_key_locked(g, k);
+}
+
+/* ---- notifying ---- */
+
+void weir_gate_notify_thread_locked(struct weir_gate_waiter *w)
+{
+    if (!w->notified) {
+        w->notified = true;
+        weir_sys_sem_post(&w->sem);
     }
 }
 
@@ -137,47 +183,87 @@ bool weir_gate_is_own_process(const struct weir_gate *g)
 void weir_gate_notify_next_locked(struct weir_gate *g, struct weir_gate_key *k)
 {
     struct weir_gate_state state;
-    struct weir_gate_waiter *p;
+    struct weir_gate_waiter *w;
 
-    if (k->first == NULL)
+    if (k->threads.first == NULL)
         return;
-    p = weir_gate_next_waiter_locked(g, k, &state);
-    if (p != NULL && !p->notified && state.opens_at < p->until &&
+    w = weir_gate_next_thread_locked(g, k, &state);
+    if (!w->notified && state.opens_at < w->until &&
         weir_gate_is_own_process(g))
-        weir_gate_notify_waiter_locked(p);
+        weir_gate_notify_thread_locked(w);
+}
+
+void weir_gate_notify_jobs_locked(struct weir_gate *g, struct weir_gate_key *k)
+{
+    struct weir_gate_state state;
+
+    if (k->lines.first == NULL)
+        return;
+    state = weir_gate_state_locked(g, k, false);
+    if (state.opens_at == WEIR_FOREVER && !state.held)
+        return; /* not before a permit is released */
+    for (struct weir_link *l = k->lines.first; l != NULL; l = l->next) {
+        struct weir_gate_waiter *w = weir_gate_first_job_locked(
+            WEIR_CONTAINER(l, struct weir_gate_line, link));
+
+        w->notify(w, state, false);
+    }
 }
 
 void weir_gate_notify_locked(struct weir_gate *g, struct weir_gate_key *k)
 {
-    if (k->first != NULL)
+    if (k->threads.first != NULL)
         weir_gate_notify_next_locked(g, k);
-    if (k->parked != NULL && weir_gate_is_own_process(g))
-        weir_gate_notify_parked_locked(g, k);
+    if (k->lines.first != NULL && weir_gate_is_own_process(g))
+        weir_gate_notify_jobs_locked(g, k);
 }
 
 void weir_gate_notify_every_key_locked(struct weir_gate *g)
 {
     uint64_t round = ++g->round;
-    struct weir_gate_key *k;
+    struct weir_link *link;
 
     /* A thread or job that starts to wait while the lock is released sees the
      * change. Its key is listed after all keys that have yet to be notified,
      * and so is a key that another thread notifies of a later change. */
-    for (int n = 1; (k = g->first_waiting) != NULL && k->notified_round < round;
-         n++) {
-        g->first_waiting = k->next_waiting;
-        *(k->next_waiting != NULL ? &k->next_waiting->prev_waiting
-                                  : &g->last_waiting) = NULL;
-        k->notified_round = 0;
-        weir_gate_key_relist_locked(g, k);
+    for (int n = 1; (link = g->waiting_keys.first) != NULL; n++) {
+        struct weir_gate_key *k =
+            WEIR_CONTAINER(link, struct weir_gate_key, waiting);
+
+        if (k->notified_round >= round)
+            break;
+        weir_list_remove(&g->waiting_keys, link);
+        k->notified_round = g->round;
+        weir_list_append(&g->waiting_keys, link);
         weir_gate_notify_locked(g, k);
         if (n % WEIR_LOCK_BATCH == 0)
             weir_gate_yield_locked(g);
     }
 }
 
-int weir_gate_wait_locked(struct weir_gate *g, struct weir_gate_key *k,
-                          struct weir_gate_waiter *p, int64_t deadline)
+/* ---- waiting ---- */
+
+int weir_gate_sleep_locked(struct weir_gate *g, struct weir_gate_key *k,
+                           struct weir_gate_waiter *w, int64_t until)
+{
+    int err;
+
+    w->until = until;
+    /* Between the post to this thread and now the turn may have passed to
+     * another waiter, by time alone: forward the wake-up. */
+    weir_gate_notify_next_locked(g, k);
+    weir_gate_unlock(g);
+    err = weir_sys_sem_wait(&w->sem, until);
+    weir_gate_lock(g);
+    /* Before the caller looks: a change after this posts again. */
+    w->notified = false;
+    return err;
+}
+
+int weir_gate_acquire_in_line_locked(struct weir_gate *g,
+                                     struct weir_gate_key *k,
+                                     struct weir_gate_waiter *w,
+                                     int64_t deadline)
 {
     bool late = false;
 
@@ -185,10 +271,9 @@ int weir_gate_wait_locked(struct weir_gate *g, struct weir_gate_key *k,
         int64_t until = deadline;
         struct weir_gate_state state;
 
-        p->notified = false;
-        if (weir_gate_next_waiter_locked(g, k, &state) == p) {
+        if (weir_gate_next_thread_locked(g, k, &state) == w) {
             if (weir_gate_is_open(state)) {
-                weir_gate_acquire_locked(g, k, p->reacquiring ? NULL : &state,
+                weir_gate_acquire_locked(g, k, w->reacquiring ? NULL : &state,
                                          false);
                 return 0;
             }
@@ -197,14 +282,8 @@ int weir_gate_wait_locked(struct weir_gate *g, struct weir_gate_key *k,
         }
         if (late)
             return -ETIMEDOUT;
-        p->until = until;
-        /* Between the post to this thread and now the turn may have passed to
-         * another waiter, by time alone: forward the wake-up. */
-        weir_gate_notify_next_locked(g, k);
-        weir_sys_unlock(&g->lock);
-        if (weir_sys_sem_wait(&p->sem, until) != 0)
+        if (weir_gate_sleep_locked(g, k, w, until) != 0)
             late = weir_sys_now() >= deadline;
-        weir_sys_lock(&g->lock);
     }
 }
 

@@ -75,56 +75,54 @@ static int must_end_locked(const struct weir_deferred *d, bool held)
                : 0;
 }
 
-static bool park(struct weir_parked_job *wait, int64_t when, bool held)
+/* The gate's lock is held. */
+static void notify(struct weir_gate_waiter *waiter,
+                   struct weir_gate_state state, bool urgent)
 {
-    struct weir_deferred *d = (struct weir_deferred *)(void *)wait;
+    struct weir_deferred *d =
+        WEIR_CONTAINER(waiter, struct weir_deferred, wait);
     struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
-    bool may;
 
     weir_sys_lock(&ds->lock);
-    d->refusal = must_end_locked(d, held);
-    may = d->refusal == 0;
-    if (may) {
+    if (urgent) {
+        /* The job leaves the order of the ring, so that its place in line does
+         * not delay the jobs after it. */
+        if (d->state == WEIR_DEFERRED_QUEUED)
+            weir_deferred_make_ready_locked(d);
+    } else if (d->state == WEIR_DEFERRED_PARKED) {
+        if (weir_gate_is_open(state) || must_end_locked(d, state.held) != 0)
+            weir_deferred_make_ready_locked(d);
+        else
+            weir_deferred_set_due_locked(d, state.opens_at);
+    } else {
+        d->notified = true;
+        /* There may be no worker to try this job. */
+        weir_deferred_gate_changed_locked(ds);
+    }
+    weir_sys_unlock(&ds->lock);
+}
+
+/* Let a taken job wait at the gate that has refused it; if the gate has
+ * notified it since it was taken, let it be tried again. Returns -EAGAIN, or
+ * why it must not wait. */
+static int park(struct weir_deferred *d, struct weir_gate_state state)
+{
+    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
+    int reason;
+
+    weir_sys_lock(&ds->lock);
+    reason = must_end_locked(d, state.held);
+    if (reason == 0 && d->notified) {
+        weir_deferred_make_ready_locked(d);
+    } else if (reason == 0) {
         d->state = WEIR_DEFERRED_PARKED;
-        d->tried_change = d->inherits ? ds->gate_changes : 0;
         ds->parked++;
-        weir_deferred_set_due_locked(d, when);
+        weir_deferred_set_due_locked(d, state.opens_at);
         if (!d->inherits)
             weir_deferred_wake_owner_locked(d); /* they may inherit permits */
     }
     weir_sys_unlock(&ds->lock);
-    return may;
-}
-
-static void notify(struct weir_parked_job *wait, int64_t when, bool held)
-{
-    struct weir_deferred *d = (struct weir_deferred *)(void *)wait;
-    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
-
-    weir_sys_lock(&ds->lock);
-    if (d->state == WEIR_DEFERRED_PARKED) {
-        if (when == WEIR_NO_WAIT || must_end_locked(d, held) != 0)
-            weir_deferred_make_ready_locked(d);
-        else
-            weir_deferred_set_due_locked(d, when);
-    } else {
-        weir_deferred_gate_changed_locked(
-            ds); /* there may be no worker to try this one */
-    }
-    weir_sys_unlock(&ds->lock);
-}
-
-/* Called with the gate's lock held, when the gate is open and jobs wait after
- * this one in line. The job leaves the order of the ring, so that its place in
- * line does not delay them. */
-static void expedite(struct weir_parked_job *wait)
-{
-    struct weir_deferred *d = (struct weir_deferred *)(void *)wait;
-
-    weir_sys_lock(&d->pool->deferred_jobs.lock);
-    if (d->state == WEIR_DEFERRED_QUEUED)
-        weir_deferred_make_ready_locked(d);
-    weir_sys_unlock(&d->pool->deferred_jobs.lock);
+    return reason != 0 ? reason : -EAGAIN;
 }
 
 /* ---- submitting ---- */
@@ -171,10 +169,9 @@ struct weir_deferred *weir_deferred_create(struct weir_pool *pool,
     *d = (struct weir_deferred){ .job = *job,
                                  .pool = pool,
                                  .start_due = job->start,
-                                 .wait = { .owner = pool,
-                                           .park = park,
-                                           .notify = notify,
-                                           .expedite = expedite },
+                                 .wait = { .kind = WEIR_GATE_JOB,
+                                           .owner = pool,
+                                           .notify = notify },
                                  .state = WEIR_DEFERRED_TAKEN };
     weir_sys_unlock(&ds->lock);
     return d;
@@ -391,6 +388,7 @@ bool weir_deferred_take_to_help(struct weir_deferred *d,
     if (ok && !look_only) {
         weir_deferred_take_locked(d);
         d->inherits = true;
+        d->tried_change = ds->gate_changes;
         d->wait.overtakes = true;
         for (int i = 0; i < d->permit_count; i++)
             d->permits[i].inherited = holds_permit(cx, &d->permits[i]);
@@ -424,6 +422,7 @@ static int wait_for_start(struct weir_deferred *d, int64_t now)
 
 int weir_deferred_start(struct weir_deferred *d)
 {
+    struct weir_gate_state state;
     int64_t now = 0;
     int err;
 
@@ -439,10 +438,11 @@ int weir_deferred_start(struct weir_deferred *d)
     }
     if (d->start_due == 0 && d->job.period_ns != 0)
         d->start_due = weir_sys_now();
-    err = 0;
-    if (d->permit_count > 0)
-        err = weir_gate_acquire_or_park(d->permits, d->permit_count, &d->wait);
-    return err == -ECANCELED ? d->refusal : err;
+    if (d->permit_count > 0 &&
+        weir_gate_try_acquire(d->permits, d->permit_count, &d->wait, &state) !=
+            0)
+        return park(d, state);
+    return 0;
 }
 
 int64_t weir_backoff_ns(uint32_t failures)
@@ -496,7 +496,7 @@ void weir_deferred_release_permits(struct weir_deferred *d, unsigned held)
 
 void weir_deferred_detach(struct weir_deferred *d)
 {
-    weir_gate_unpark(&d->wait);
+    weir_gate_dequeue(&d->wait);
     weir_deferred_unref_keys(d->permits, d->permit_count);
     d->permit_count = 0;
 }

@@ -94,7 +94,7 @@ enum weir_deferred_state {
 #define WEIR_DEFERRED_PLACEHOLDER_GONE 2u /* it has left the ring */
 
 struct weir_deferred {
-    struct weir_parked_job wait;     /* must be first: what gates know of it */
+    struct weir_gate_waiter wait;    /* (s) its place in line at a gate */
     struct weir_job job;             /* (c) */
     struct weir_gate_permit permits[2]; /* (o) of its gates */
     int permit_count;                /* (o) */
@@ -105,8 +105,10 @@ struct weir_deferred {
     uint64_t pos;                    /* (c) of its placeholder in the ring */
     unsigned over;                   /* (d) WEIR_DEFERRED_JOB_ENDED, ... */
     enum weir_deferred_state state;  /* (d) */
-    uint64_t tried_change;           /* (d) gate_changes when a helper was
-                                        refused last; 0: none was */
+    uint64_t tried_change;           /* (d) gate_changes when a helper took it
+                                        last; 0: a worker has taken it since */
+    bool notified;                   /* (d) its gate has notified it since it
+                                        was last taken */
     int cancel;                      /* (d) why it must not wait any more; 0 */
     size_t heap_at;                  /* (d) its place in the heap, from 1; 0:
                                         it is not there */
@@ -120,7 +122,6 @@ struct weir_deferred {
     bool is_retry_pause;             /* (o) start_due ends a pause before a
                                         rerun: draining waits for it, unlike
                                         for a start time or a period */
-    int refusal;                     /* (o) why park() has refused to park it */
 };
 
 struct weir_deferred_list {

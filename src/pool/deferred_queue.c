@@ -140,6 +140,8 @@ void weir_deferred_take_locked(struct weir_deferred *d)
     withdraw_locked(d);
     d->state = WEIR_DEFERRED_TAKEN;
     d->inherits = false;
+    d->notified = false;
+    d->tried_change = 0;
     d->wait.overtakes = false;
     for (int i = 0; i < d->permit_count; i++)
         d->permits[i].inherited = false;

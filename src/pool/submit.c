@@ -147,7 +147,7 @@ int weir_pool_submit_deferred(struct weir_pool *pool,
         proxy->on_created(proxy->arg, deferred);
     }
     if (count > 0 && job->start == 0)
-        weir_gate_enqueue_parked(&deferred->permits[0], &deferred->wait);
+        weir_gate_enqueue(&deferred->permits[0], &deferred->wait);
     weir_deferred_enqueue(deferred);
     placeholder.arg = deferred;
     weir_ring_fill(&pool->ring, pos, &placeholder, sizeof(placeholder));

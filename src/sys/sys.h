@@ -77,7 +77,13 @@
 #define _FILE_OFFSET_BITS 64 /* files of 2 GiB and more on 32-bit systems */
 #endif
 
-/* Annotations of the locking discipline, checked by clang's -Wthread-safety. */
+/* Annotations of the locking discipline, checked by clang's -Wthread-safety.
+ *
+ * In C an attribute of a member cannot name another member, so a field cannot
+ * be guarded by the lock that is next to it. It is guarded by a lock class: an
+ * object that is declared, but nowhere defined, and stands for that lock of
+ * every object of the type. The functions that lock and unlock say that they
+ * acquire and release the class. */
 #if defined(__clang__)
 #define WEIR_LOCK_TYPE __attribute__((capability("mutex")))
 #define WEIR_GUARDED_BY(lock) __attribute__((guarded_by(lock)))
@@ -96,6 +102,10 @@
 #define WEIR_RELEASES(lock)
 #define WEIR_UNCHECKED_LOCKS
 #endif
+
+struct WEIR_LOCK_TYPE weir_lock_class {
+    char unused; /* (c) */
+};
 
 #if defined(WEIR_SYSTEM)
 #include WEIR_SYSTEM

@@ -58,6 +58,7 @@ MODULES = {
                          ['core', 'races'], ['queue_gate', 'pool']),
     'base/ring': (['queue', 'pool'], ['queue', 'pool', 'group-room'],
                   ['core', 'races'], ['queue_gate', 'pool']),
+    'base/heap': (['gate_key'], ['gate'], ['heap'], []),
     'base/siphash': (['table'], ['table'], ['siphash'], []),
     'base/processors': (['base', 'pool'], [], ['processors'], []),
     'queue': (['queue'], ['queue'], ['core'], ['queue_gate']),
@@ -81,6 +82,7 @@ MODULES = {
 FOLDERS = sorted({name.split('/')[0] for name in MODULES})
 # Programs that test only arithmetic, and the sources that they link.
 PURE = {'rate': ['src/gate/rate.c'], 'siphash': [],
+        'heap': ['src/base/heap.c'],
         'processors': ['src/base/processors.c', 'src/sys/posix.c']}
 WRAPPED = re.compile(r"'(\w+)'")
 

@@ -18,7 +18,7 @@ import hashlib
 import re
 
 POSTS = re.compile(r'\b(weir_\w*'
-                   r'(wake|post|notify|check_idle|signal|expedite)\w*'
+                   r'(wake|post|notify|check_idle|signal)\w*'
                    r'|sem_post|pthread_cond_\w*)\s*\(')
 WORDS = {'if', 'while', 'for', 'switch', 'do', 'else', 'return', 'goto',
          'break', 'continue', 'case', 'default'}

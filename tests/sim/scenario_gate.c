@@ -234,7 +234,7 @@ static void hold_again(void)
 static void reacquire(void *arg)
 {
     struct weir_gate_permit permit = { .gate = s.gate };
-    struct weir_gate_waiter waiter = { .enqueued = false };
+    struct weir_gate_waiter waiter = { .kind = WEIR_GATE_THREAD };
 
     (void)arg;
     MUST(weir_sys_sem_init(&waiter.sem) == 0);
