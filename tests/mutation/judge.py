@@ -511,6 +511,13 @@ def draw(found, o, argued):
         ('%d %s' % (o.seed, m.name)).encode()).digest())[o.first:]
 
 
+def population(found, argued):
+    """What the mutants are drawn from, for the table of tests/README.md."""
+    weaker = [m for m in found if m.operator == 'weaker']
+    return '%s mutants of the core; %d of %d weakened orders are exempt' % (
+        format(len(found), ','), sum(map(argued.has, weaker)), len(weaker))
+
+
 def main():
     o = options()
     os.chdir(ROOT)
@@ -527,13 +534,14 @@ def main():
             print('# argued, but there is no such mutant:', line)
     work = os.path.abspath(o.work) if o.work else tempfile.mkdtemp()
     try:
-        return judge_all(o, drawn, argued, work, begin)
+        return judge_all(o, drawn, argued, population(found, argued), work,
+                         begin)
     finally:
         if not o.work:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def judge_all(o, drawn, argued, work, begin):
+def judge_all(o, drawn, argued, drawn_from, work, begin):
     base = Base(work, o.jobs)
     judge = Judge(base)
     lock = threading.Lock()
@@ -583,9 +591,9 @@ def judge_all(o, drawn, argued, work, begin):
         return 2
     print('# %d killed, %d argued to be harmless; the next piece is --from %d'
           % (tally['killed'], tally['argued'], o.first + tally['drawn']))
-    print('tally: mutation | mutants of the core | %d | %d | %.0f' %
-          (tally['killed'] + tally['argued'] + tally['bad'], tally['bad'],
-           time.monotonic() - begin))
+    print('tally: mutation | drawn of %s | %d | %d | %.0f' %
+          (drawn_from, tally['killed'] + tally['argued'] + tally['bad'],
+           tally['bad'], time.monotonic() - begin))
     return 1 if tally['bad'] else 0
 
 

@@ -14,8 +14,8 @@
  *   }
  *
  * With --full rounds() returns its argument, else a fiftieth of it. */
-#ifndef WEIR_TESTS_ENDURE_H
-#define WEIR_TESTS_ENDURE_H
+#ifndef WEIR_TESTS_SOAK_H
+#define WEIR_TESTS_SOAK_H
 
 #include "../asleep.h"
 #include "../process.h"
@@ -114,7 +114,7 @@ static inline int soak_run(const struct tap_case *cases, size_t count,
     return failed;
 }
 
-#define ENDURE_RUN(cases, argc, argv, what)                                 \
+#define SOAK_RUN(cases, argc, argv, what)                                   \
     soak_run(cases, sizeof(cases) / sizeof((cases)[0]), argc, argv, what)
 
 #endif

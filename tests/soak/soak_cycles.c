@@ -197,5 +197,5 @@ static const struct tap_case cases[] = {
 
 int main(int argc, char **argv)
 {
-    return ENDURE_RUN(cases, argc, argv, "objects made, used and closed");
+    return SOAK_RUN(cases, argc, argv, "objects made, used and closed");
 }

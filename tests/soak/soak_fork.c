@@ -271,5 +271,5 @@ static const struct tap_case cases[] = {
 
 int main(int argc, char **argv)
 {
-    return ENDURE_RUN(cases, argc, argv, "forks of a busy process");
+    return SOAK_RUN(cases, argc, argv, "forks of a busy process");
 }

@@ -200,6 +200,6 @@ static const struct tap_case cases[] = {
 
 int main(int argc, char **argv)
 {
-    return ENDURE_RUN(cases, argc, argv,
+    return SOAK_RUN(cases, argc, argv,
                       "jobs, items and updates in constant memory");
 }

@@ -14,7 +14,7 @@
 static struct {
     struct weir_queue *empty, *full;
     struct weir_gate *gate;
-    struct weir_pool *pool, *lent;
+    struct weir_pool *pool, *threadless;
     struct weir_group *group;
     struct weir_writer *writer;
     int pipe[2];
@@ -109,7 +109,7 @@ static int64_t await_pool(int64_t deadline)
 
 static int64_t run_caller(int64_t deadline)
 {
-    return weir_pool_run(s.lent, deadline);
+    return weir_pool_run(s.threadless, deadline);
 }
 
 static int64_t await_group(int64_t deadline)
@@ -189,9 +189,9 @@ static void make_all(void)
     REQUIRE(weir_pool_create(&s.pool, &(struct weir_pool_options){
         .workers = 1, .capacity = 1 }) == 0);
     REQUIRE(weir_pool_submit(s.pool, &job, 1, WEIR_NO_WAIT) == 1);
-    REQUIRE(weir_pool_create(&s.lent, &(struct weir_pool_options){
+    REQUIRE(weir_pool_create(&s.threadless, &(struct weir_pool_options){
         .workers = 1, .capacity = 2 }) == 0);
-    REQUIRE(weir_group_create(&s.group, s.lent, NULL) == 0);
+    REQUIRE(weir_group_create(&s.group, s.threadless, NULL) == 0);
     REQUIRE(weir_group_submit(s.group, &job, 1, WEIR_NO_WAIT) == 1);
     latch_wait(&s.job_runs);
     latch_wait(&s.job_runs);
@@ -242,7 +242,7 @@ static void destroy_all(pthread_t reader)
     join(reader);
     close(s.pipe[0]);
     weir_group_destroy(s.group);
-    weir_pool_destroy(s.lent);
+    weir_pool_destroy(s.threadless);
     weir_pool_destroy(s.pool);
     weir_gate_destroy(s.gate);
     weir_queue_destroy(s.full);
@@ -295,6 +295,6 @@ int main(int argc, char **argv)
     struct sigaction action = { .sa_handler = on_signal };
 
     REQUIRE(sigaction(SIGUSR1, &action, NULL) == 0);
-    return ENDURE_RUN(cases, argc, argv,
+    return SOAK_RUN(cases, argc, argv,
                       "signals to each of 11 waiting threads");
 }

@@ -26,13 +26,13 @@ report() {
 
 cd "$work" || exit 2
 # As a user does it: the sources of the core, copied and compiled.
-mkdir -p host/weir
-cp -r "$root/include" "$root/src" host/weir
-rm -r host/weir/src/http host/weir/src/demo host/weir/src/man
+mkdir -p program/weir
+cp -r "$root/include" "$root/src" program/weir
+rm -r program/weir/src/http program/weir/src/demo program/weir/src/man
 # shellcheck disable=SC2086 # CC and CFLAGS may be several words
 ${CC:-cc} ${CFLAGS:--O2} -std=c11 -pthread -Wall -Wextra -o weblog \
-    -Ihost/weir/include -Ihost/weir/src "$here/weblog/weblog.c" \
-    host/weir/src/*/*.c >log 2>&1 && ! [ -s log ]
+    -Iprogram/weir/include -Iprogram/weir/src "$here/weblog/weblog.c" \
+    program/weir/src/*/*.c >log 2>&1 && ! [ -s log ]
 status=$?
 report "weblog compiles together with the sources without a warning" $status
 if [ $status != 0 ]; then

@@ -25,11 +25,11 @@ report() {
 }
 
 # As a user does it: a new folder with the library inside.
-cp -r "$here/sums" "$work/host"
-mkdir "$work/host/subprojects"
-ln -s "$root" "$work/host/subprojects/weir"
+cp -r "$here/sums" "$work/program"
+mkdir "$work/program/subprojects"
+ln -s "$root" "$work/program/subprojects/weir"
 cd "$work" || exit 2
-{ "$meson" setup build host && "$meson" compile -C build; } >log 2>&1 &&
+{ "$meson" setup build program && "$meson" compile -C build; } >log 2>&1 &&
     ! grep warning: log
 status=$?
 report "sums builds with the Meson subproject without a warning" $status
