@@ -170,7 +170,7 @@ bool weir_gate_keys_reclaim_locked(struct weir_gate *g, int64_t now)
             continue;
         }
         k = first_of(&g->held_keys);
-        if (k == NULL || k->held_until > now)
+        if (k == NULL || weir_heap_first(&g->held_keys)->when > now)
             break;
         weir_heap_remove(&g->held_keys, &k->heap_at);
         k->held_until = WEIR_NO_WAIT;
