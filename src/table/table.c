@@ -146,15 +146,19 @@ void weir_table_destroy(struct weir_table *table)
 
     if (table == NULL)
         return;
-    /* In a forked child a mutex may be locked by a thread that does not exist
-     * there. */
     here = weir_sys_pid() == table->pid;
     for (int i = 0; i < SHARDS; i++) {
         struct weir_shard *shard = &table->shards[i];
 
+        /* In a forked child the shard may be locked by a thread that does not
+         * exist there. It was changing the shard, whose pointers may be to
+         * memory that it had freed: then the child frees nothing of it. */
+        if (weir_sys_lock_in_creator(&shard->lock, table->pid) != 0)
+            continue;
         for (size_t s = 0; shard->slots != NULL && s <= shard->mask; s++)
             weir_slot_free(&shard->slots[s]);
         weir_sys_free(shard->slots);
+        weir_sys_unlock(&shard->lock);
         if (here)
             weir_sys_mutex_destroy(&shard->lock);
     }

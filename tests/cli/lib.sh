@@ -92,10 +92,11 @@ all() { # all COMMAND -- COMMAND -- ...
     done
 }
 
-# run ARGUMENTS...: run the program to its end; $code, files out and err.
+# run ARGUMENTS...: run the program to its end; $code, files out and err. A
+# program that hangs is ended, after a time that no slow machine needs.
 run() {
     code=0
-    timeout 120 "$weir" "$@" >out 2>err </dev/null || code=$?
+    timeout 600 "$weir" "$@" >out 2>err </dev/null || code=$?
 }
 
 # If SIGINT is ignored, as in the background of a script, a shell cannot restore
