@@ -985,6 +985,82 @@ static void cancelling_wakes_submitters(void)
     }
 }
 
+/* Which tags ran, in order. */
+struct order {
+    atomic_int ran;
+    uint64_t tags[64];
+};
+
+static int note_order(struct weir_context *cx, void *arg)
+{
+    struct order *o = arg;
+    int at = atomic_fetch_add(&o->ran, 1);
+
+    REQUIRE(at < 64);
+    o->tags[at] = weir_tag(cx);
+    return 0;
+}
+
+static uint64_t submit_in_order(struct weir_group *group, struct order *o,
+                                uint64_t tag)
+{
+    EXPECT_INT(weir_group_submit(group, &(struct weir_job){ .fn = note_order,
+                   .arg = o, .tag = tag }, 1, WEIR_NO_WAIT), 1);
+    return tag;
+}
+
+/* The only worker is busy with another job, so no entry leaves the ring at its
+ * turn. In each round the job that stands in the middle of the line is
+ * cancelled. `plain` puts a plain job before them, which stays at the head. */
+static void places_given_back(size_t capacity, int plain)
+{
+    struct block busy;
+    struct weir_pool *pool = make_limited(1, capacity, 0);
+    struct weir_group *group = make_group(pool, NULL);
+    struct order o = { .ran = 0 };
+    uint64_t indexes[32], next = 0;
+    int n = (int)capacity - 1 - plain;
+
+    block_init(&busy);
+    submit_fn(pool, blocked, &busy);
+    latch_wait(&busy.running);
+    if (plain)
+        submit_fn(pool, count_run, &busy.ran);
+    for (int i = 0; i < n; i++, next++)
+        indexes[i] = submit_in_order(group, &o, next);
+    for (int round = 0; round < 500; round++) {
+        int at = n / 2;
+
+        EXPECT_INT(weir_group_submit(group, &(struct weir_job){
+                       .fn = note_order, .arg = &o }, 1, WEIR_NO_WAIT),
+                   -EAGAIN);
+        EXPECT_INT(weir_group_cancel(group, indexes[at], -ECANCELED), 0);
+        EXPECT_INT(pool_stats(pool).queued, n + plain - 1);
+        memmove(&indexes[at], &indexes[at + 1],
+                (size_t)(n - at - 1) * sizeof(indexes[0]));
+        indexes[n - 1] = submit_in_order(group, &o, next++);
+        EXPECT_INT(pool_stats(pool).queued, n + plain);
+    }
+    latch_open(&busy.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&o.ran), n);
+    for (int i = 0; i < n; i++)
+        EXPECT_INT(o.tags[i], indexes[i]);
+    EXPECT_INT(pool_stats(pool).dropped, 500);
+    EXPECT_INT(pool_stats(pool).succeeded, n + 1 + plain);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void a_cancelled_job_gives_its_place_back(void)
+{
+    for (int plain = 0; plain <= 1; plain++) {
+        places_given_back(4, plain);
+        places_given_back(7, plain);
+        places_given_back(32, plain);
+    }
+}
+
 static void a_full_pool_at_the_deadline(void)
 {
     static const int64_t ns[] = { 1, 300 * WEIR_US, 5 * WEIR_MS };
@@ -1573,6 +1649,8 @@ static const struct tap_case cases[] = {
       "closed pool", a_job_without_fn },
     { "many submitters share a small window, and a small pool",
       many_submitters },
+    { "a cancelled job gives its place back immediately, wherever it stands "
+      "in the line", a_cancelled_job_gives_its_place_back },
     { "cancelled jobs leave a pool whose gate is held immediately",
       cancelled_behind_a_held_gate },
     { "every call on a group returns ECHILD in a forked child",

@@ -870,7 +870,7 @@ static void helped_keeps_the_rate(void)
     for (int i = 0; i < 30; i++)
         /* one tick was the waiting job's */
         EXPECT(t.at[i] - made >= (i + 1) * WEIR_MS);
-    /* Their orphaned placeholders in the ring use no tick. */
+    /* Their stale entries in the ring use no tick. */
     EXPECT_INT(gate_stats(gate).acquired, 31);
     EXPECT_INT(gate_stats(gate).inside, 0);
     weir_pool_destroy(t.pool);

@@ -40,12 +40,6 @@ static inline void weir_list_append(struct weir_list *list,
     weir_list_insert(list, link, NULL);
 }
 
-static inline void weir_list_prepend(struct weir_list *list,
-                                     struct weir_link *link)
-{
-    weir_list_insert(list, link, list->first);
-}
-
 /* Remove an element of the list. Its own pointers stay as they are. */
 static inline void weir_list_remove(struct weir_list *list,
                                     struct weir_link *link)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * ring.c - creating a ring, and waiting for room in it; the discipline is in
- * base/ring.h. */
+ * ring.c - creating a ring, waiting for room in it, and removing items from its
+ * middle; the discipline is in base/ring.h. */
 #include "base/ring.h"
 
 #include <weir/base.h>
@@ -85,19 +85,27 @@ void weir_ring_destroy(struct weir_ring *ring)
 
 bool weir_ring_raise_bound(struct weir_ring *ring)
 {
-    uint64_t now = ring->current_bound(ring->owner);
-    uint64_t bound = weir_atomic_load(&ring->bound, weir_relaxed);
-    uint64_t tail;
+    uint64_t tail = weir_ring_tail(ring);
 
-    /* Relaxed, here and below: the bound publishes nothing; weir_ring_fill()
-     * waits for the cell itself. */
-    while (weir_ring_distance(bound, now) > 0 &&
-           !weir_atomic_cas_weak(&ring->bound, &bound, now, weir_relaxed))
-        ;
-    tail = weir_ring_tail(ring);
-    return (tail & WEIR_RING_CLOSED) != 0 ||
-           weir_ring_distance(tail, weir_atomic_load(&ring->bound,
-                                                     weir_relaxed)) > 0;
+    for (;;) {
+        uint64_t before = tail, now = ring->current_bound(ring->owner);
+        uint64_t bound = weir_atomic_load(&ring->bound, weir_relaxed);
+
+        /* Relaxed, here and below: the bound publishes nothing;
+         * weir_ring_open() waits for the cell itself. */
+        while (weir_ring_distance(bound, now) > 0 &&
+               !weir_atomic_cas_weak(&ring->bound, &bound, now, weir_relaxed))
+            ;
+        tail = weir_ring_tail(ring);
+        if ((tail & WEIR_RING_CLOSED) != 0 ||
+            weir_ring_distance(tail, weir_atomic_load(&ring->bound,
+                                                      weir_relaxed)) > 0)
+            return true;
+        /* If others have taken the room that was found, look again: the owner
+         * need not have looked for more. */
+        if (weir_ring_distance(before, now) <= 0)
+            return false;
+    }
 }
 
 /* Return whether the producer need not wait: there is room, or the put will be
@@ -227,4 +235,133 @@ int weir_ring_wait_for_room(struct weir_ring *ring, bool insider,
     /* The deadline has passed, but a thread that made room just before may
      * have seen this one as the waiter to notify. */
     return put_may_succeed(ring, insider, stop) ? 0 : -ETIMEDOUT;
+}
+
+/* ---- removing ---- */
+
+/* Wait until every position before `tail` that was claimed is published or
+ * taken: an item that is not published could not be removed. */
+static void wait_for_puts(struct weir_ring *ring, uint64_t tail)
+{
+    /* Relaxed: where to begin. */
+    uint64_t pos = weir_atomic_load(&ring->head, weir_relaxed) &
+                   ~WEIR_RING_HEAD_LOCKED;
+
+    for (; weir_ring_distance(pos, tail) > 0; pos += 2) {
+        uint64_t published = weir_ring_turn(ring, pos) + 1;
+        unsigned round = 0;
+
+        /* Acquire: pairs with the release store of weir_ring_publish(). */
+        while ((int64_t)(weir_atomic_load(&weir_ring_cell(ring, pos)->seq,
+                                          weir_acquire) - published) < 0 &&
+               !weir_ring_peer_lost_in_fork(ring, round))
+            weir_ring_backoff(&round);
+    }
+}
+
+/* Lock the head, if there is a published item. Returns false if there is
+ * none. */
+static bool lock_head(struct weir_ring *ring, uint64_t *head)
+{
+    /* Relaxed: the compare-and-swap or the seq_cst load below checks it. */
+    uint64_t at = weir_atomic_load(&ring->head, weir_relaxed);
+
+    for (;;) {
+        uint64_t before = at;
+
+        *head = at;
+        /* Acquire: as above. */
+        if (weir_atomic_load(&weir_ring_cell(ring, at)->seq, weir_acquire) !=
+            weir_ring_turn(ring, at) + 1) {
+            at = weir_atomic_load(&ring->head, weir_seq_cst);
+            if (at == before)
+                return false;
+        } else if (weir_atomic_cas_strong(&ring->head, &at,
+                                          at | WEIR_RING_HEAD_LOCKED,
+                                          weir_seq_cst)) {
+            return true;
+        }
+    }
+}
+
+static bool is_published(struct weir_ring *ring, uint64_t pos)
+{
+    /* Acquire: as above. */
+    return weir_atomic_load(&weir_ring_cell(ring, pos)->seq, weir_acquire) ==
+           weir_ring_turn(ring, pos) + 1;
+}
+
+/* Unlock the head and free the first `removed` cells. */
+static void unlock_head(struct weir_ring *ring, uint64_t head, size_t removed)
+{
+    weir_atomic_fetch_add(&ring->head, 2 * removed - WEIR_RING_HEAD_LOCKED,
+                          weir_seq_cst);
+    /* Release: as in weir_ring_take(). */
+    for (size_t i = 0; i < removed; i++)
+        weir_atomic_store(&weir_ring_cell(ring, head + 2 * i)->seq,
+                          weir_ring_next_turn(ring, head + 2 * i),
+                          weir_release);
+}
+
+/* Remove items that come next, until one is wanted. */
+static size_t remove_first(struct weir_ring *ring,
+                           const struct weir_ring_removal *removal)
+{
+    uint64_t head;
+    size_t removed = 0;
+
+    if (!lock_head(ring, &head))
+        return 0;
+    for (; removed < removal->count && removed <= ring->mask &&
+           is_published(ring, head + 2 * removed);
+         removed++) {
+        void *item = weir_ring_cell(ring, head + 2 * removed) + 1;
+
+        if (!removal->unwanted(removal->user, item))
+            break;
+        memcpy((char *)removal->items + removed * removal->bytes, item,
+               removal->bytes);
+    }
+    unlock_head(ring, head, removed);
+    return removed;
+}
+
+/* Remove items from anywhere. What stays moves over what goes, from the last
+ * item on. Its new cell was published by another thread; but whoever takes it
+ * reads the head that is stored below, or a later one, and so sees what is
+ * written here. */
+static size_t remove_any(struct weir_ring *ring,
+                         const struct weir_ring_removal *removal)
+{
+    uint64_t head;
+    size_t removed = 0, n = 0, to;
+
+    wait_for_puts(ring, weir_ring_tail(ring) & ~WEIR_RING_CLOSED);
+    if (!lock_head(ring, &head))
+        return 0;
+    while (n <= ring->mask && is_published(ring, head + 2 * n))
+        n++;
+    for (to = n; n-- > 0;) {
+        void *item = weir_ring_cell(ring, head + 2 * n) + 1;
+
+        if (removed < removal->count &&
+            removal->unwanted(removal->user, item)) {
+            memcpy((char *)removal->items + removed * removal->bytes, item,
+                   removal->bytes);
+            removed++;
+        } else if (--to != n) {
+            memcpy(weir_ring_cell(ring, head + 2 * to) + 1, item,
+                   removal->bytes);
+        }
+    }
+    unlock_head(ring, head, removed);
+    return removed;
+}
+
+size_t weir_ring_remove(struct weir_ring *ring,
+                        const struct weir_ring_removal *removal)
+{
+    size_t removed = remove_first(ring, removal);
+
+    return removed > 0 ? removed : remove_any(ring, removal);
 }

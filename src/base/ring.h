@@ -18,9 +18,8 @@
  * Locks: none, but this is not lock-free. A producer that is preempted between
  *   claiming a position and filling it delays the consumers that come to that
  *   cell; they pause, then yield. The lowest bit of `head` locks the head for
- *   a thread that inspects the next item before it decides whether to take it:
- *   no consumer's compare-and-swap succeeds meanwhile, and consumers back off
- *   as they do for a producer.
+ *   a thread that removes items from the middle: no consumer's compare-and-swap
+ *   succeeds meanwhile, and consumers back off as they do for a producer.
  * Memory ordering:
  *   - cell.seq is stored with release by the thread that is finished with the
  *     cell, and loaded with acquire by the next one. turn(pos) means free for
@@ -153,15 +152,23 @@ static inline bool weir_ring_is_closed(struct weir_ring *ring)
 /* Return the approximate number of items in the ring; 0 is exact. The head is
  * loaded first: it never passes the tail, so if the two values are equal, the
  * ring was empty when the tail was loaded. Items taken between the two loads
- * make the result too large. */
-static inline size_t weir_ring_count(struct weir_ring *ring)
+ * make the result too large, but not larger than the number of cells. */
+static inline size_t weir_ring_entries(struct weir_ring *ring)
 {
     uint64_t head = weir_atomic_load(&ring->head, weir_seq_cst) &
                     ~WEIR_RING_HEAD_LOCKED;
     uint64_t tail = weir_ring_tail(ring) & ~WEIR_RING_CLOSED;
-    int64_t count = weir_ring_distance(head, tail);
+    uint64_t count = (uint64_t)weir_ring_distance(head, tail);
 
-    return (uint64_t)count < ring->capacity ? (size_t)count : ring->capacity;
+    return count <= ring->mask ? (size_t)count : (size_t)ring->mask + 1;
+}
+
+/* The same, and not larger than the capacity. */
+static inline size_t weir_ring_count(struct weir_ring *ring)
+{
+    size_t count = weir_ring_entries(ring);
+
+    return count < ring->capacity ? count : ring->capacity;
 }
 
 /* Return whether the next item can be taken. For threads that spin: of what
@@ -215,7 +222,7 @@ static inline size_t weir_ring_claim(struct weir_ring *ring, size_t count,
     unsigned round = 0;
 
     for (;;) {
-        /* Relaxed: an old bound is a lower one, and weir_ring_fill() waits
+        /* Relaxed: an old bound is a lower one, and weir_ring_publish() waits
          * until the sequence number says that the cell is free. */
         uint64_t bound = weir_atomic_load(&ring->bound, weir_relaxed);
         int64_t room = weir_ring_distance(tail, bound);
@@ -233,9 +240,9 @@ static inline size_t weir_ring_claim(struct weir_ring *ring, size_t count,
     }
 }
 
-/* Copy an item into a claimed position and publish it. */
-static inline void weir_ring_fill(struct weir_ring *ring, uint64_t pos,
-                                  const void *item, size_t bytes)
+/* Wait until the cell of a claimed position is free. Returns where its item
+ * must be written, before weir_ring_publish(). */
+static inline void *weir_ring_open(struct weir_ring *ring, uint64_t pos)
 {
     struct weir_cell *cell = weir_ring_cell(ring, pos);
     uint64_t turn = weir_ring_turn(ring, pos);
@@ -244,14 +251,18 @@ static inline void weir_ring_fill(struct weir_ring *ring, uint64_t pos,
     weir_sys_prefetch(weir_ring_cell(ring, pos + 2 * WEIR_RING_PREFETCH_CELLS));
     /* The cell's previous consumer has moved the head past it, because the
      * position is below the bound, but may still be copying. Acquire: pairs
-     * with the release store of weir_ring_take(), weir_ring_take_while() or
-     * weir_ring_discard(). */
+     * with the release store of weir_ring_take() or weir_ring_remove(). */
     while (weir_atomic_load(&cell->seq, weir_acquire) != turn &&
            !weir_ring_peer_lost_in_fork(ring, round))
         weir_ring_backoff(&round);
-    memcpy(cell + 1, item, bytes);
+    return cell + 1;
+}
+
+static inline void weir_ring_publish(struct weir_ring *ring, uint64_t pos)
+{
     /* Release: publishes the item to the acquire load of its consumer. */
-    weir_atomic_store(&cell->seq, turn + 1, weir_release);
+    weir_atomic_store(&weir_ring_cell(ring, pos)->seq,
+                      weir_ring_turn(ring, pos) + 1, weir_release);
 }
 
 /* Recompute the bound. Returns true if there is room or the ring is closed, so
@@ -297,57 +308,6 @@ static inline void weir_ring_notify_putters(struct weir_ring *ring)
     weir_ec_notify_all(&ring->half_free);
 }
 
-/* Items to put: the first `bytes` bytes of each of `count` items, which are
- * `stride` bytes apart. */
-struct weir_ring_batch {
-    const void *items;
-    size_t count, bytes, stride;
-};
-
-/* Put copies of items, waiting for room. Only an `insider` may put once
- * insiders_only is set. Returns the number put, always a prefix; if none was:
- *   0           the batch is empty
- *   -EAGAIN     no room, and the deadline was WEIR_NO_WAIT
- *   -ETIMEDOUT  no room before the deadline
- *   -EPIPE      the ring is closed, or insiders_only is set
- *   -ECHILD     this is a forked child, and there is no room */
-static inline ssize_t weir_ring_put(struct weir_ring *ring,
-                                    struct weir_ring_batch batch, bool insider,
-                                    int64_t deadline)
-{
-    const char *from = batch.items;
-    size_t done = 0;
-    bool slept = false;
-    int err = 0;
-
-    while (done < batch.count) {
-        uint64_t pos = 0;
-        size_t n;
-
-        /* Acquire: pairs with the store that closes a pool to outsiders, in
-         * src/pool. */
-        if (!insider && weir_atomic_load(&ring->insiders_only, weir_acquire)) {
-            err = -EPIPE;
-            break;
-        }
-        n = weir_ring_claim(ring, batch.count - done, &pos);
-        if (n == 0) {
-            err = weir_ring_wait_for_room(ring, insider, NULL, deadline,
-                                          &slept);
-            if (err != 0)
-                break;
-            continue;
-        }
-        for (size_t i = 0; i < n; i++, from += batch.stride)
-            weir_ring_fill(ring, pos + 2 * i, from, batch.bytes);
-        weir_ec_notify_one(&ring->items);
-        done += n;
-    }
-    if (slept && weir_ring_raise_bound(ring))
-        weir_ring_notify_room(ring);
-    return done > 0 || err == 0 ? (ssize_t)done : err;
-}
-
 /* ---- take ---- */
 
 /* Take up to `count` items. Returns how many; 0 if there are none, or if this
@@ -362,7 +322,7 @@ static inline size_t weir_ring_take(struct weir_ring *ring, void *items,
     size_t n;
 
     for (;;) {
-        /* Acquire: pairs with the release store of weir_ring_fill(). */
+        /* Acquire: pairs with the release store of weir_ring_publish(). */
         for (n = 0; n < count && n <= ring->mask; n++)
             if (weir_atomic_load(&weir_ring_cell(ring, head + 2 * n)->seq,
                                  weir_acquire) !=
@@ -390,7 +350,7 @@ static inline size_t weir_ring_take(struct weir_ring *ring, void *items,
             weir_ring_cell(ring, head + 2 * (i + WEIR_RING_PREFETCH_CELLS)));
         memcpy((char *)items + i * bytes, cell + 1, bytes);
         /* Release: gives the cell to the producer of the next round, whose
-         * acquire load in weir_ring_fill() pairs with this. The copy above
+         * acquire load in weir_ring_publish() pairs with this. The copy above
          * ends before that producer writes. */
         weir_atomic_store(&cell->seq, weir_ring_next_turn(ring, head + 2 * i),
                           weir_release);
@@ -398,70 +358,22 @@ static inline size_t weir_ring_take(struct weir_ring *ring, void *items,
     return n;
 }
 
-/* Take the item at `pos` without copying it. Returns false if another thread
- * has taken it, or if it is not the next one or not published yet. */
-static inline bool weir_ring_discard(struct weir_ring *ring, uint64_t pos)
-{
-    struct weir_cell *cell = weir_ring_cell(ring, pos);
-    uint64_t head = pos;
+/* Which items to remove: up to `count` of those of which `unwanted` returns
+ * true, which are copied to `items`. It must not wait. */
+struct weir_ring_removal {
+    void *items;
+    size_t count, bytes;
+    bool (*unwanted)(void *user, const void *item);
+    void *user;
+};
 
-    /* Acquire, and release below: paired as in weir_ring_take(). */
-    if (weir_atomic_load(&cell->seq, weir_acquire) !=
-            weir_ring_turn(ring, pos) + 1 ||
-        !weir_atomic_cas_strong(&ring->head, &head, pos + 2, weir_seq_cst))
-        return false;
-    weir_atomic_store(&cell->seq, weir_ring_next_turn(ring, pos),
-                      weir_release);
-    return true;
-}
-
-/* Take up to `count` items, in order, and stop before the first one of which
- * `wanted` returns false. `wanted` gets a copy, which it may change, and must
- * not wait. Only one thread at a time may be in this call or in
- * weir_ring_discard(). Returns how many items were taken. */
-static inline size_t weir_ring_take_while(
-    struct weir_ring *ring, void *items, size_t count, size_t bytes,
-    bool (*wanted)(void *user, void *item), void *user)
-{
-    /* Relaxed: the compare-and-swap or the seq_cst load below checks it. */
-    uint64_t head = weir_atomic_load(&ring->head, weir_relaxed);
-    size_t n = 0;
-
-    for (;;) {
-        uint64_t before = head;
-
-        /* Acquire, and release below: paired as in weir_ring_take(). */
-        if (weir_atomic_load(&weir_ring_cell(ring, head)->seq,
-                             weir_acquire) !=
-            weir_ring_turn(ring, head) + 1) {
-            head = weir_atomic_load(&ring->head, weir_seq_cst);
-            if (head == before)
-                return 0;
-        } else if (weir_atomic_cas_strong(&ring->head, &head,
-                                          head | WEIR_RING_HEAD_LOCKED,
-                                          weir_seq_cst)) {
-            break;
-        }
-    }
-    for (; n < count && n <= ring->mask; n++) {
-        struct weir_cell *cell = weir_ring_cell(ring, head + 2 * n);
-        char *item = (char *)items + n * bytes;
-
-        if (weir_atomic_load(&cell->seq, weir_acquire) !=
-            weir_ring_turn(ring, head + 2 * n) + 1)
-            break;
-        memcpy(item, cell + 1, bytes);
-        if (!wanted(user, item))
-            break;
-    }
-    weir_atomic_fetch_add(&ring->head, 2 * n - WEIR_RING_HEAD_LOCKED,
-                          weir_seq_cst);
-    for (size_t i = 0; i < n; i++)
-        weir_atomic_store(&weir_ring_cell(ring, head + 2 * i)->seq,
-                          weir_ring_next_turn(ring, head + 2 * i),
-                          weir_release);
-    return n;
-}
+/* Remove items: the first ones, or if the first one is wanted, from anywhere.
+ * The others stay in order; they move up to later cells, so that it is the
+ * first cells that become free. That takes time proportional to the number of
+ * items, during which no consumer takes any. Only one thread at a time may be
+ * in this call. Returns how many items were removed; 0: none was unwanted. */
+size_t weir_ring_remove(struct weir_ring *ring,
+                        const struct weir_ring_removal *removal);
 
 /* ---- closing ---- */
 

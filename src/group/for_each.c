@@ -253,10 +253,8 @@ static void cancel_helpers(struct loop *l)
         l->over = true;
         member = weir_member_claim_oldest_locked(g);
         weir_sys_unlock(&g->lock);
-        if (member != NULL) {
-            weir_member_finish(member);
-            weir_ring_notify_room(&l->pool->ring);
-        }
+        if (member != NULL)
+            weir_member_complete(member, NULL);
     } while (member != NULL);
 }
 
@@ -804,9 +802,7 @@ static void await_helpers(struct loop *l)
 
     if (g == NULL)
         return;
-    weir_pool_busy_begin(l->pool);
     cancel_helpers(l);
-    weir_pool_busy_end(l->pool);
     weir_group_lock(g);
     left = g->stats.unfinished;
     weir_sys_unlock(&g->lock);
@@ -933,8 +929,9 @@ static int run_outside(struct loop *l)
     }
     cx.permit = pool->gate != NULL;
     weir_external_helper_enter(&cx);
-    /* Checked after weir_external_helper_enter(): a drain that begins later
-     * waits for this loop. */
+    weir_pool_busy_begin(pool);
+    /* Checked after weir_pool_busy_begin(): a drain that begins later waits for
+     * this loop. */
     if (weir_atomic_load(&pool->ring.insiders_only, weir_seq_cst) ||
         weir_ring_is_closed(&pool->ring)) {
         err = -EPIPE;
@@ -953,6 +950,7 @@ static int run_outside(struct loop *l)
     weir_worker_release_permit(&cx);
     weir_worker_release_refs(&cx);
     weir_external_helper_leave(&cx);
+    weir_pool_busy_end(pool);
     weir_context_destroy(&cx);
     l->cx = NULL;
     finish(l);

@@ -159,8 +159,7 @@ int weir_group_create(struct weir_group **out, struct weir_pool *pool,
     err = make_event_counts(g);
     if (err != 0)
         goto no_event_counts;
-    weir_atomic_store(&pool->references, &weir_member_references,
-                      weir_seq_cst);
+    weir_atomic_store(&pool->owner_ops, &weir_member_ops, weir_seq_cst);
     g->parent = group_here(pool);
     if (g->parent != NULL)
         join_parent(g);
@@ -282,7 +281,6 @@ void weir_group_stop(struct weir_group *g, int reason)
 {
     int none = 0;
 
-    weir_pool_busy_begin(g->pool);
     weir_atomic_cas_strong(&g->stop, &none, reason, weir_seq_cst);
     for (;;) {
         struct weir_member *member;
@@ -292,7 +290,7 @@ void weir_group_stop(struct weir_group *g, int reason)
         weir_sys_unlock(&g->lock);
         if (member == NULL)
             break;
-        weir_member_drop_counted(member, reason);
+        weir_member_drop(member, reason);
     }
     drop_deferred(g, reason);
     stop_children(g, reason);
@@ -300,7 +298,6 @@ void weir_group_stop(struct weir_group *g, int reason)
     weir_ring_notify_putters(&g->pool->ring); /* submitters to this group */
     weir_pool_wake_sleepers(g->pool);
     weir_deferred_wake_helpers(g->pool);
-    weir_pool_busy_end(g->pool);
 }
 
 int weir_group_cancel(struct weir_group *g, uint64_t index, int reason)

@@ -157,11 +157,12 @@ enum weir_member_state {
     WEIR_MEMBER_DONE
 };
 
-/* A job of a group: on 64-bit systems exactly three cache lines (another field
- * costs each member a fourth, see make_memory() and MEMORY in weir/group.h). A
- * worker touches the first line, and the second with what it fills in of the
- * result. The third begins inside `result`, at its reserved members; except for
- * reruns it is touched under the lock only. */
+/* A job of a group: on 64-bit systems exactly three cache lines, which are full
+ * except for the reserved members of `result`; these must be 0 only in the copy
+ * that read_locked() hands out. make_memory() and MEMORY in weir/group.h know
+ * the size. A worker touches the first line, and the second with what it fills
+ * in of the result. The third begins inside `result`, at its reserved members;
+ * except for reruns it is touched under the lock only. */
 struct weir_member {
     WEIR_CACHE_ALIGNED
     WEIR_ATOMIC(uint64_t) claim; /* (a) generation * 4 + the state */
@@ -180,6 +181,8 @@ struct weir_member {
                                     an entry in the ring does */
     bool dropped;                /* (o) it completed without a last run */
     bool queued;                 /* (l) it is in `queued` or `deferred_jobs` */
+    bool has_entry;              /* (lo) the pool has accepted it, and counts
+                                    its end; false: only the group has */
     WEIR_CACHE_ALIGNED
     struct weir_result result;   /* (o) except index: (lo) */
     int64_t rerun_at;            /* (o) when its helper reruns it; 0: not yet */
@@ -331,16 +334,16 @@ struct weir_member *weir_member_take_deferred_locked(struct weir_group *group,
                                                      struct weir_member *after,
                                                      struct weir_context *cx);
 
-/* Complete the job of a claimed member, and notify waiters. The caller no
- * longer owns it. Requires: the caller keeps the group alive. */
-void weir_member_finish(struct weir_member *member);
+/* Complete the job of a claimed member, which has run or was dropped: publish
+ * the result and notify waiters, free the deferred job that has brought it, and
+ * count its end in the pool, `worker` as in weir_count_end(). The caller no
+ * longer owns the member. Requires: the job has left its gates; the caller
+ * keeps the group alive. */
+void weir_member_complete(struct weir_member *member,
+                          struct weir_context *worker);
 
-/* Complete the job of a claimed member by dropping it. */
+/* Drop the job of a claimed member, and complete it. Requires: as above. */
 void weir_member_drop(struct weir_member *member, int reason);
-
-/* Drop it, and count that in the pool's statistics: for a job that the pool
- * does not drop itself. */
-void weir_member_drop_counted(struct weir_member *member, int reason);
 
 /* Queue a claimed member again, for the deferred job that will bring it. */
 void weir_member_requeue(struct weir_member *member,
@@ -372,14 +375,8 @@ int weir_member_end_reason(const struct weir_member *member);
 bool weir_member_run_nested(struct weir_context *cx,
                             struct weir_member *member);
 
-/* The functions of ring entries and deferred jobs that stand for members: the
- * first runs the job, the others drop it. */
-int weir_member_run(struct weir_context *cx, void *arg);
-void weir_member_reference_dropped(void *arg, int reason);
-void weir_member_deferred_dropped(void *arg, int reason);
-
-/* How the pool recognizes and releases stale entries. */
-extern const struct weir_references weir_member_references;
+/* What the pool calls for jobs of groups. */
+extern const struct weir_owner_ops weir_member_ops;
 
 /* ---- submitting: group/submit.c ---- */
 

@@ -127,14 +127,12 @@ static int help_once(struct weir_context *cx, struct weir_group_waiter *waiter,
     weir_group_lock(waiter->g);
     err = find_locked(cx, waiter, use_tick, &found);
     weir_sys_unlock(&waiter->g->lock);
-    if (found.member != NULL) /* its entry is stale, and may leave the ring */
-        weir_ring_notify_room(&cx->pool->ring);
     if (found.member != NULL && err == 0)
         *again = weir_member_run_nested(cx, found.member);
     else if (found.member != NULL)
-        weir_member_drop_counted(found.member, err);
+        weir_member_drop(found.member, err);
     else if (found.deferred != NULL && err == 0)
-        weir_deferred_run(cx, found.deferred);
+        weir_deferred_run(cx, found.deferred, NULL);
     else if (found.deferred != NULL)
         weir_deferred_drop(found.deferred, err);
     else
@@ -298,7 +296,7 @@ static int64_t run_rerun(struct weir_context *cx,
         return WEIR_FOREVER;
     remove_rerun(cx, member);
     if (waiter->gate_closed)
-        weir_member_drop_counted(member, -ECANCELED);
+        weir_member_drop(member, -ECANCELED);
     else
         weir_member_run_nested(cx, member);
     return WEIR_NO_WAIT;

@@ -104,6 +104,7 @@ struct weir_member *weir_member_add_locked(struct weir_group *g,
     member->dropped = false;
     member->rerun_at = 0;
     member->is_deferred = is_deferred;
+    member->has_entry = true;
     member->deferred = NULL;
     /* Relaxed: published by the lock to threads that cancel, and by
      * set_state() below to the thread that claims the member. */
@@ -189,19 +190,14 @@ bool weir_member_claim(struct weir_member *member)
            weir_member_claim_generation(member, claim >> 2);
 }
 
-/* Claim a member that the pool has not brought. The entry in the ring is stale
- * from now on: `may_be_stale` makes the pool look for such entries when it is
- * asked for room, or whether it is idle. */
+/* Claim a member that the pool has not brought. Its entry in the ring, if it
+ * has one, is stale from now on. */
 static bool claim_out_of_turn_locked(struct weir_member *member)
 {
-    struct weir_pool *pool = member->group->pool;
-
     if (!weir_member_claim(member))
         return false;
-    /* Loaded first, because a store would take the cache line from the threads
-     * that read it. */
-    if (!weir_atomic_load(&pool->may_be_stale, weir_seq_cst))
-        weir_atomic_store(&pool->may_be_stale, true, weir_seq_cst);
+    if (member->has_entry)
+        weir_pool_note_stale(member->group->pool);
     return true;
 }
 
@@ -444,15 +440,29 @@ static void complete_locking(struct weir_member *member)
         weir_group_stop(g, -ECANCELED);
 }
 
-void weir_member_finish(struct weir_member *member)
+void weir_member_complete(struct weir_member *member,
+                          struct weir_context *worker)
 {
     const struct weir_group_options *o = &member->group->options;
+    struct weir_pool *pool = member->group->pool;
+    struct weir_deferred *deferred = member->deferred;
+    bool has_entry = member->has_entry;
+    enum weir_outcome outcome = member->dropped ? WEIR_OUTCOME_DROPPED
+                                : member->result.status == 0
+                                    ? WEIR_OUTCOME_SUCCEEDED
+                                    : WEIR_OUTCOME_FAILED;
 
-    if (member->deferred == NULL && o->policy == WEIR_ALL &&
-        o->on_ready == NULL)
+    weir_count_outcome(pool, worker, outcome);
+    if (deferred == NULL && o->policy == WEIR_ALL && o->on_ready == NULL)
         push_completed(member);
     else
         complete_locking(member);
+    if (deferred != NULL)
+        weir_deferred_free(deferred);
+    if (has_entry)
+        weir_count_end(pool, worker);
+    else
+        weir_atomic_fetch_add(&pool->inlined, 1, weir_seq_cst);
 }
 
 struct weir_event weir_member_event(const struct weir_member *member)
@@ -476,34 +486,21 @@ void weir_member_drop(struct weir_member *member, int reason)
     member->result.status = reason;
     if (member->group->options.times)
         member->result.ended_at = weir_sys_now();
-    weir_member_finish(member);
-}
-
-void weir_member_drop_counted(struct weir_member *member, int reason)
-{
-    /* Relaxed: a statistic, which publishes nothing. */
-    weir_atomic_fetch_add(&member->group->pool->dropped_elsewhere, 1,
-                          weir_relaxed);
-    weir_member_drop(member, reason);
+    weir_member_complete(member, NULL);
 }
 
 void weir_member_cancel(struct weir_group *g, struct weir_member *member,
                         int reason) WEIR_RELEASES(g->lock)
 {
-    struct weir_pool *pool = g->pool;
     struct weir_deferred *deferred = member->deferred;
-    bool mine;
+    bool mine = deferred != NULL ? weir_deferred_take(deferred, reason)
+                                 : claim_out_of_turn_locked(member);
 
-    weir_pool_busy_begin(pool);
-    mine = deferred != NULL ? weir_deferred_take(deferred, reason)
-                            : claim_out_of_turn_locked(member);
     /* If the job has completed, nothing reads this any more. */
     weir_atomic_store(&member->stop, reason, weir_seq_cst);
     weir_sys_unlock(&g->lock);
     if (mine && deferred != NULL)
         weir_deferred_drop(deferred, reason);
     else if (mine)
-        weir_member_drop_counted(member, reason);
-    weir_ring_notify_room(&pool->ring);
-    weir_pool_busy_end(pool);
+        weir_member_drop(member, reason);
 }

@@ -57,20 +57,15 @@ static void frame_abandon(struct weir_frame *frame)
     weir_listener_end(&frame->listener);
     if (g->pool->on_event != NULL)
         weir_event_abandoned(frame->cx, weir_member_event(member), last);
-    if (last && (!frame->from_ring || frame->deferred != NULL))
-        /* Relaxed: a statistic, which publishes nothing. */
-        weir_atomic_fetch_add(&g->pool->failed_elsewhere, 1, weir_relaxed);
     leave_gates(frame->deferred, frame->permits_held);
-    if (frame->deferred != NULL)
-        weir_count_one(&frame->cx->moved); /* weir_deferred_run() will not */
-    if (last)
-        weir_member_finish(member);
-    else /* weir_attempt() has said that a retry would come: drop it */
-        weir_member_drop_counted(member, -ECANCELED);
-    if (frame->from_ring)
+    if (last) {
+        weir_member_complete(member, frame->counted_by);
+    } else { /* weir_attempt() has said that a retry would come */
+        weir_count_not_ended(frame->counted_by);
+        weir_member_drop(member, -ECANCELED);
+    }
+    if (frame->has_ref)
         weir_group_release(g);
-    if (frame->deferred != NULL)
-        weir_deferred_end(frame->deferred);
 }
 
 /* Call the function of a claimed job once. *forked: this process is a child
@@ -105,18 +100,13 @@ static int call(struct weir_context *cx, struct weir_member *member,
 static void defer_rerun(struct weir_context *cx, struct weir_member *member)
 {
     struct weir_deferred *deferred = weir_deferred_adopt(
-        cx->pool, &(struct weir_call){ .fn = weir_member_run,
-                                       .arg = member,
-                                       .drop = weir_member_deferred_dropped });
-    int reason;
+        cx->pool, &(struct weir_plain_job){ .fn = NULL });
 
     deferred->owner = member->group;
+    deferred->record = member;
     weir_deferred_wants_rerun(deferred, WEIR_RERUN, cx->retry_ns);
     weir_member_requeue(member, deferred);
-    cx->became_deferred = true;
-    reason = weir_deferred_requeue(deferred);
-    if (reason != 0)
-        weir_deferred_drop(deferred, reason);
+    weir_deferred_requeue(deferred);
 }
 
 /* What a run has led to. */
@@ -148,13 +138,12 @@ static enum outcome run_frame(struct weir_context *cx,
     if (again && reason == 0)
         return AGAIN;
     leave_gates(deferred, frame->permits_held);
-    if (deferred != NULL)
-        deferred->again = false;
     if (reason == 0) {
-        weir_member_finish(member);
+        weir_member_complete(member, frame->counted_by);
         return OVER;
     }
-    weir_member_drop_counted(member, reason);
+    weir_count_not_ended(frame->counted_by);
+    weir_member_drop(member, reason);
     return DROPPED;
 }
 
@@ -165,7 +154,7 @@ static void drop_reruns(struct weir_context *cx)
         struct weir_member *member = cx->reruns;
 
         cx->reruns = member->next;
-        weir_member_drop_counted(member, -ECANCELED);
+        weir_member_drop(member, -ECANCELED);
     }
 }
 
@@ -187,27 +176,25 @@ static void rerun_by_helper(struct weir_context *cx,
 static void run_again_later(struct weir_context *cx,
                             const struct weir_frame *frame)
 {
-    if (frame->deferred != NULL) {
-        weir_deferred_release_permits(frame->deferred, frame->permits_held);
-        weir_member_requeue(frame->record, frame->deferred);
-    } else if (frame->from_ring) {
+    struct weir_deferred *deferred = frame->deferred;
+
+    weir_count_not_ended(frame->counted_by);
+    if (deferred != NULL) {
+        weir_deferred_release_permits(deferred, frame->permits_held);
+        weir_member_requeue(frame->record, deferred);
+        weir_deferred_requeue(deferred);
+    } else if (frame->has_ref) {
         defer_rerun(cx, frame->record);
     } else {
         rerun_by_helper(cx, frame->record);
     }
 }
 
-/* What has brought a claimed job to the thread that runs it. */
-struct origin {
-    bool from_ring; /* the pool, and not a helper */
-    struct weir_deferred *deferred; /* NULL: not by a deferred job */
-    unsigned permits_held; /* a bit for each gate whose permit the job has */
-};
-
-/* Run a claimed job. Requires: a frame is free. Returns its status if it has
- * completed or forked; otherwise 0. */
+/* Run a claimed job. `has_ref`: see struct weir_frame. Requires: a frame is
+ * free. Returns its status. */
 static int run_claimed(struct weir_context *cx, struct weir_member *member,
-                       struct origin origin, enum outcome *outcome)
+                       const struct weir_run *run, bool has_ref,
+                       enum outcome *outcome)
 {
     struct weir_frame *frame = &cx->frames[cx->depth++];
     uint64_t outer_tag = cx->tag;
@@ -216,11 +203,12 @@ static int run_claimed(struct weir_context *cx, struct weir_member *member,
     int status = 0, blocks = weir_grow_pause(cx);
 
     frame->cx = cx;
+    frame->counted_by = run->counted_by;
     frame->owner = member->group;
     frame->record = member;
-    frame->from_ring = origin.from_ring;
-    frame->deferred = origin.deferred;
-    frame->permits_held = origin.permits_held;
+    frame->has_ref = has_ref;
+    frame->deferred = run->deferred;
+    frame->permits_held = run->permits;
     frame->released = 0;
     frame->owner_data = NULL;
     frame->stopping = frame_stopping;
@@ -240,7 +228,7 @@ static int run_claimed(struct weir_context *cx, struct weir_member *member,
         weir_grow_resume(cx, blocks);
     if (cx->pool->on_event != NULL)
         cx->event = outer;
-    return *outcome == OVER || *outcome == FORKED ? status : 0;
+    return status;
 }
 
 int weir_member_end_reason(const struct weir_member *member)
@@ -256,117 +244,92 @@ int weir_member_end_reason(const struct weir_member *member)
 bool weir_member_run_nested(struct weir_context *cx,
                             struct weir_member *member)
 {
-    struct weir_pool *pool = member->group->pool;
     int reason = weir_member_end_reason(member);
     enum outcome outcome = DROPPED;
 
     if (reason != 0)
-        weir_member_drop_counted(member, reason);
-    else if (run_claimed(cx, member, (struct origin){ .from_ring = false },
-                         &outcome) != 0)
-        /* Relaxed: a statistic, which publishes nothing. */
-        weir_atomic_fetch_add(&pool->failed_elsewhere, 1, weir_relaxed);
+        weir_member_drop(member, reason);
+    else
+        run_claimed(cx, member, &(struct weir_run){ .deferred = NULL }, false,
+                    &outcome);
     return outcome == AGAIN;
 }
 
-/* Claim the member that the ring (with its generation in cx->tag) or a deferred
- * job brings. Returns false if there is nothing to run. */
-static bool claim_for_run(struct weir_context *cx, struct weir_member *member,
-                          const struct weir_deferred *deferred)
+/* ---- what the pool calls ---- */
+
+static bool claim_ref(const struct weir_job_ref *ref)
 {
-    return deferred != NULL ? weir_member_claim(member)
-                            : weir_member_claim_generation(member, cx->tag);
+    return weir_member_claim_generation(ref->record, ref->generation);
 }
 
-int weir_member_run(struct weir_context *cx, void *arg)
+static bool ref_is_stale(const struct weir_job_ref *ref)
 {
-    struct weir_member *member = arg;
-    struct weir_group *g = member->group;
-    struct origin origin = { .from_ring = true,
-                             .deferred = cx->starting_deferred };
-    enum outcome outcome = DROPPED;
-    int status = 0;
+    const struct weir_member *member = ref->record;
 
-    if (origin.deferred != NULL)
-        origin.permits_held = cx->starting_permits;
-    cx->starting_deferred = NULL;
-    if (claim_for_run(cx, member, origin.deferred)) {
-        int reason = weir_member_stop_reason(member);
-
-        if (reason != 0) {
-            leave_gates(origin.deferred, origin.permits_held);
-            weir_member_drop_counted(member, reason);
-        } else {
-            status = run_claimed(cx, member, origin, &outcome);
-        }
-    } else {
-        leave_gates(origin.deferred, origin.permits_held);
-    }
-    if (outcome != AGAIN && outcome != FORKED)
-        weir_group_release_later(cx, g);
-    return status;
+    return weir_atomic_load(&member->claim, weir_seq_cst) !=
+           (ref->generation << 2 | WEIR_MEMBER_QUEUED);
 }
 
-/* Return whether an entry of the ring is a stale reference to a member. */
-static bool is_stale(const struct weir_call *call)
+static void release_ref(struct weir_context *w, void *record)
 {
-    const struct weir_member *member = call->arg;
+    const struct weir_member *member = record;
 
-    return call->drop == weir_member_reference_dropped &&
-           weir_atomic_load(&member->claim, weir_seq_cst) !=
-               (call->tag << 2 | WEIR_MEMBER_QUEUED);
-}
-
-/* Drop the references of stale entries, those of one group in one step. */
-static void release_references(const struct weir_call *calls, size_t count)
-{
-    for (size_t i = 0, n; i < count; i += n) {
-        const struct weir_member *member = calls[i].arg;
-        struct weir_group *g = member->group;
-
-        /* The members exist: these references still keep their groups. */
-        for (n = 1; i + n < count; n++) {
-            member = calls[i + n].arg;
-            if (member->group != g)
-                break;
-        }
-        weir_group_release_many(g, (int64_t)n);
-    }
-}
-
-const struct weir_references weir_member_references = { is_stale,
-                                                        release_references };
-
-void weir_member_deferred_dropped(void *arg, int reason)
-{
-    struct weir_member *member = arg;
-    struct weir_group *g = member->group;
-
-    if (weir_member_claim(member))
-        weir_member_drop(member, reason);
-    weir_group_release(g);
-}
-
-/* The pool drops an entry of the ring, and with it all others. So the member is
- * dropped if it is queued, even if this entry is stale: its valid entry, which
- * is dropped too, then finds nothing to do. */
-void weir_member_reference_dropped(void *arg, int reason)
-{
-    struct weir_member *member = arg;
-    struct weir_group *g = member->group;
-    bool claimed;
-
-    /* Under the lock: a submit in progress has finished, so that the job was
-     * accepted by the ring, or undone. */
-    weir_group_lock(g);
-    claimed = !member->is_deferred && weir_member_claim(member);
-    weir_sys_unlock(&g->lock);
-    /* The pool counts this entry as a dropped job. If it was stale that is
-     * corrected; if not, weir_member_drop() does not count the job again.
-     * Relaxed: a statistic, which publishes nothing. */
-    if (claimed)
-        weir_member_drop(member, reason);
+    if (w != NULL)
+        weir_group_release_later(w, member->group);
     else
-        weir_atomic_fetch_sub(&g->pool->dropped_elsewhere, 1, weir_relaxed);
+        weir_group_release(member->group);
+}
+
+static int run_record(struct weir_context *cx, void *record,
+                      const struct weir_run *r)
+{
+    struct weir_member *member = record;
+    struct weir_group *g = member->group;
+    enum outcome outcome = DROPPED;
+    int status = 0, reason;
+
+    if (r->deferred != NULL)
+        weir_member_claim(member); /* whoever takes the deferred job, may */
+    reason = weir_member_stop_reason(member);
+    if (reason == 0) {
+        status = run_claimed(cx, member, r, true, &outcome);
+    } else {
+        leave_gates(r->deferred, r->permits);
+        weir_count_not_ended(r->counted_by);
+        weir_member_drop(member, reason);
+    }
+    if (outcome == FORKED) {
+        cx->exit_status = status != 0;
+        return -ECHILD;
+    }
+    if (outcome != AGAIN)
+        weir_group_release_later(cx, g);
+    return 0;
+}
+
+static void drop_record(void *record, int reason)
+{
+    struct weir_member *member = record;
+    struct weir_group *g = member->group;
+
+    weir_member_drop(member, reason);
     weir_group_release(g);
 }
+
+static void drop_deferred_record(void *record, int reason)
+{
+    struct weir_member *member = record;
+
+    weir_deferred_detach(member->deferred);
+    weir_member_claim(member); /* as above */
+    drop_record(member, reason);
+}
+
+const struct weir_owner_ops weir_member_ops = {
+    .claim_ref = claim_ref,
+    .ref_is_stale = ref_is_stale,
+    .release_ref = release_ref,
+    .run_record = run_record,
+    .drop_record = drop_record,
+    .drop_deferred_record = drop_deferred_record,
+};

@@ -34,7 +34,7 @@ static ssize_t put_plain_locked(struct weir_group *g,
                                 int64_t now)
 {
     struct weir_member *members[CHUNK];
-    struct weir_call references[CHUNK];
+    struct weir_job_ref refs[CHUNK];
     size_t n = 0, in;
     ssize_t accepted;
 
@@ -43,13 +43,11 @@ static ssize_t put_plain_locked(struct weir_group *g,
          n++) {
         members[n] = weir_member_add_locked(g, &jobs[n], now, false);
         /* Relaxed: this thread has just stored it. */
-        references[n] = (struct weir_call){ .fn = weir_member_run,
-            .drop = weir_member_reference_dropped, .arg = members[n],
-            .name = weir_proxy_name,
-            .tag = weir_atomic_load(&members[n]->claim, weir_relaxed) >> 2 };
+        refs[n] = (struct weir_job_ref){ members[n],
+            weir_atomic_load(&members[n]->claim, weir_relaxed) >> 2 };
     }
     add_refs_locked(g, n);
-    accepted = weir_pool_submit_calls(g->pool, references, n);
+    accepted = weir_pool_submit_refs(g->pool, refs, n);
     in = accepted > 0 ? (size_t)accepted : 0;
     for (size_t i = n; i-- > in;)
         weir_member_undo_locked(g, members[i]);
@@ -58,9 +56,9 @@ static ssize_t put_plain_locked(struct weir_group *g,
     return accepted;
 }
 
-static void deferred_created(void *arg, struct weir_deferred *deferred)
+static void deferred_created(void *record, struct weir_deferred *deferred)
 {
-    struct weir_member *member = arg;
+    struct weir_member *member = record;
 
     member->deferred = deferred;
 }
@@ -69,8 +67,7 @@ static ssize_t put_deferred_locked(struct weir_group *g,
                                    const struct weir_job *job, int64_t now)
 {
     struct weir_member *member = weir_member_add_locked(g, job, now, true);
-    struct weir_proxy proxy = { .fn = weir_member_run, .arg = member,
-        .drop = weir_member_deferred_dropped, .owner = g,
+    struct weir_proxy proxy = { .owner = g, .record = member,
         .gate = g->options.gate, .on_created = deferred_created };
     int err;
 
@@ -128,14 +125,13 @@ static int run_inline(struct weir_context *cx, struct weir_group *g,
          weir_gate_try_acquire_tick(g->pool->gate, &opens_at, &held, NULL,
                                     NULL) == 0)) {
         member = weir_member_add_locked(g, job, now, false);
+        member->has_entry = false;
         if (!weir_member_claim(member))
             member = NULL; /* not possible under the lock: GCOVR_EXCL_LINE */
     }
     weir_sys_unlock(&g->lock);
     if (member == NULL)
         return -EAGAIN;
-    /* Relaxed: a statistic, which publishes nothing. */
-    weir_atomic_fetch_add(&g->pool->inlined, 1, weir_relaxed);
     if (weir_member_run_nested(cx, member) && !weir_worker_is_forked(cx))
         weir_group_finish_reruns(cx, g);
     return weir_worker_is_forked(cx) ? -ECHILD : 0;
@@ -274,10 +270,7 @@ bool weir_group_queue_for_waiter(struct weir_group *g,
     weir_group_lock(g);
     has_room = weir_group_has_room_locked(g);
     if (has_room)
-        weir_member_add_locked(g, job, 0, false);
+        weir_member_add_locked(g, job, 0, false)->has_entry = false;
     weir_sys_unlock(&g->lock);
-    if (has_room)
-        /* Relaxed: a statistic, which publishes nothing. */
-        weir_atomic_fetch_add(&g->pool->inlined, 1, weir_relaxed);
     return has_room;
 }

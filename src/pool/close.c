@@ -4,10 +4,16 @@
 
 /* ---- idle ---- */
 
+void weir_pool_count_end(struct weir_pool *pool)
+{
+    weir_atomic_fetch_add(&pool->ended, 1, weir_seq_cst);
+    weir_ring_notify_room(&pool->ring);
+    weir_pool_check_idle(pool);
+}
+
 uint64_t weir_pool_ended(struct weir_pool *pool)
 {
-    uint64_t sum = weir_atomic_load(&pool->dropped, weir_seq_cst) +
-                   weir_atomic_load(&pool->ended_elsewhere, weir_seq_cst);
+    uint64_t sum = weir_atomic_load(&pool->ended, weir_seq_cst);
 
     /* These two loads make the workers' counters visible: pool_private.h,
      * Memory ordering. With that, acquire is enough below: it pairs with the
@@ -21,18 +27,26 @@ uint64_t weir_pool_ended(struct weir_pool *pool)
 
 bool weir_pool_is_idle(struct weir_pool *pool)
 {
-    uint64_t ended;
-
-    weir_deferred_skip_orphaned(pool);
     /* What has ended is read first. It is never more than what has been
      * accepted by then, so if the two are equal, they were equal when the
      * second was read. */
-    ended = weir_pool_ended(pool);
-    /* Read before what has been accepted: a helper may submit a job and leave
-     * in between. */
-    if (weir_atomic_load(&pool->helping, weir_seq_cst) != 0)
+    uint64_t ended = weir_pool_ended(pool);
+
+    /* Before what has been accepted: a busy thread may submit and leave. */
+    if (weir_atomic_load(&pool->busy, weir_seq_cst) != 0)
         return false;
     return ended == weir_ring_accepted(&pool->ring);
+}
+
+void weir_pool_busy_begin(struct weir_pool *pool)
+{
+    weir_atomic_fetch_add(&pool->busy, 1, weir_seq_cst);
+}
+
+void weir_pool_busy_end(struct weir_pool *pool)
+{
+    weir_atomic_fetch_sub(&pool->busy, 1, weir_seq_cst);
+    weir_pool_check_idle(pool);
 }
 
 void weir_pool_check_idle(struct weir_pool *pool)
@@ -45,10 +59,9 @@ void weir_pool_check_idle(struct weir_pool *pool)
     if (mode != WEIR_POOL_DRAINING && weir_ec_waiters(waiting) == 0 &&
         weir_atomic_load(&pool->callers, weir_seq_cst) == 0)
         return;
-    weir_deferred_skip_orphaned(pool);
     ended = weir_pool_ended(pool);
-    if (weir_atomic_load(&pool->helping, weir_seq_cst) != 0)
-        return; /* it checks when it leaves: weir_pool_busy_end() */
+    if (weir_atomic_load(&pool->busy, weir_seq_cst) != 0)
+        return; /* it checks in weir_pool_busy_end() */
     tail = WEIR_RING_FIRST_POS + 2 * ended;
     if (mode == WEIR_POOL_DRAINING) {
         /* The ring is closed only if it is idle, in one step: a job that is
@@ -223,5 +236,8 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
         weir_pool_join_workers_locked(pool);
     pool->joined = true;
     weir_sys_unlock(&pool->lock);
+    /* A pool without threads may still have stale entries, and they keep the
+     * memory of their owners. */
+    weir_pool_drop_queued(pool);
     return 0;
 }

@@ -266,22 +266,8 @@ void weir_context_destroy(struct weir_context *cx)
     weir_sys_sem_destroy(&cx->gate_waiter.sem);
 }
 
-void weir_pool_busy_begin(struct weir_pool *pool)
-{
-    /* Before a job is claimed: a thread that then finds the job's reference
-     * ended finds this count raised too, and does not call the pool idle. */
-    weir_atomic_fetch_add(&pool->helping, 1, weir_seq_cst);
-}
-
-void weir_pool_busy_end(struct weir_pool *pool)
-{
-    weir_atomic_fetch_sub(&pool->helping, 1, weir_seq_cst);
-    weir_pool_check_idle(pool);
-}
-
 void weir_external_helper_enter(struct weir_context *cx)
 {
-    weir_pool_busy_begin(cx->pool);
     weir_sys_lock(&cx->pool->lock);
     cx->next_external = cx->pool->external_helpers;
     cx->pool->external_helpers = cx;
@@ -297,7 +283,6 @@ void weir_external_helper_leave(struct weir_context *cx)
         at = &(*at)->next_external;
     *at = cx->next_external;
     weir_sys_unlock(&cx->pool->lock);
-    weir_pool_busy_end(cx->pool);
 }
 
 /* ---- being notified of a stop ---- */

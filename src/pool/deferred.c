@@ -9,10 +9,6 @@
 #define BACKOFF_FIRST (100 * WEIR_MS)
 #define BACKOFF_MAX (30 * WEIR_S)
 
-/* Stale references that are released in one step: they are kept on the
- * stack. */
-#define STALE 16
-
 /* ---- making ---- */
 
 int weir_deferred_init(struct weir_deferred_jobs *ds, size_t capacity,
@@ -26,9 +22,7 @@ int weir_deferred_init(struct weir_deferred_jobs *ds, size_t capacity,
                                   &ds->blocks[0]);
     ds->heap = weir_sys_alloc_lazy(capacity, sizeof(*ds->heap),
                                    &ds->blocks[1]);
-    ds->orphan_at = weir_sys_alloc_lazy(capacity, sizeof(*ds->orphan_at),
-                                        &ds->blocks[2]);
-    if (ds->all == NULL || ds->heap == NULL || ds->orphan_at == NULL) {
+    if (ds->all == NULL || ds->heap == NULL) {
         weir_deferred_destroy(ds);
         return -ENOMEM;
     }
@@ -42,7 +36,7 @@ int weir_deferred_init(struct weir_deferred_jobs *ds, size_t capacity,
 
 void weir_deferred_free_memory(struct weir_deferred_jobs *ds)
 {
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 2; i++)
         weir_sys_free_lazy(&ds->blocks[i]);
 }
 
@@ -155,7 +149,8 @@ int weir_deferred_ref_keys(struct weir_pool *pool, const struct weir_job *job,
 }
 
 struct weir_deferred *weir_deferred_create(struct weir_pool *pool,
-                                           const struct weir_job *job)
+                                           const struct weir_job *job,
+                                           struct weir_job_ref *ref)
 {
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
     struct weir_deferred *d;
@@ -168,11 +163,14 @@ struct weir_deferred *weir_deferred_create(struct weir_pool *pool,
         d = &ds->all[ds->used++];
     *d = (struct weir_deferred){ .job = *job,
                                  .pool = pool,
+                                 .generation = d->generation,
                                  .start_due = job->start,
                                  .wait = { .kind = WEIR_GATE_JOB,
                                            .owner = pool,
                                            .notify = notify },
                                  .state = WEIR_DEFERRED_TAKEN };
+    if (ref != NULL)
+        *ref = (struct weir_job_ref){ d, d->generation };
     weir_sys_unlock(&ds->lock);
     return d;
 }
@@ -182,134 +180,49 @@ void weir_deferred_enqueue(struct weir_deferred *d)
     struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
     weir_sys_lock(&ds->lock);
+    d->state = WEIR_DEFERRED_QUEUED;
     if (d->job.priority != 0 &&
-        weir_atomic_load(&d->pool->mode, weir_seq_cst) != WEIR_POOL_CANCELLED) {
+        weir_atomic_load(&d->pool->mode, weir_seq_cst) != WEIR_POOL_CANCELLED)
         weir_deferred_make_ready_locked(d);
-    } else {
-        d->state = WEIR_DEFERRED_QUEUED;
-        ds->waiting++;
+    else
         weir_deferred_set_deadline_locked(d);
-    }
-    ds->placeholders++;
     weir_sys_unlock(&ds->lock);
 }
 
 /* ---- taking ---- */
 
-/* Its job has ended, and its placeholder has left the ring. */
-static void free_locked(struct weir_deferred *d)
+static bool is_queued_locked(const struct weir_job_ref *ref)
 {
-    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
+    const struct weir_deferred *d = ref->record;
 
-    d->state = WEIR_DEFERRED_FREE;
-    d->next = ds->free;
-    ds->free = d;
-    /* Last: a submitter that is given room by this finds a free record. */
-    weir_atomic_fetch_add(&d->pool->ended_elsewhere, 1, weir_seq_cst);
+    return d->generation == ref->generation &&
+           d->state == WEIR_DEFERRED_QUEUED;
 }
 
-/* Return the place for the record of an orphaned placeholder at a position. No
- * two placeholders in the ring share a place, but one that a worker has taken
- * and not reported yet may share that of a later one. */
-static struct weir_deferred **orphan_at(struct weir_pool *pool, uint64_t pos)
+bool weir_deferred_take_queued(struct weir_pool *pool,
+                               const struct weir_job_ref *ref)
 {
-    return &pool->deferred_jobs.orphan_at[(pos - WEIR_RING_FIRST_POS) / 2 %
-                                          pool->ring.capacity];
-}
-
-/* The job has ended before its placeholder has left the ring. */
-static void orphan_locked(struct weir_deferred *d)
-{
-    struct weir_deferred **at = orphan_at(d->pool, d->pos);
-
-    /* Of two records the later one stays: the earlier one's placeholder has
-     * been taken, and the worker that took it will report it. */
-    if (*at == NULL || weir_ring_distance((*at)->pos, d->pos) > 0)
-        *at = d;
-    weir_atomic_fetch_add(&d->pool->deferred_jobs.orphaned, 1, weir_seq_cst);
-}
-
-static void placeholder_gone_locked(struct weir_deferred *d)
-{
-    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
-
-    ds->placeholders--;
-    d->over |= WEIR_DEFERRED_PLACEHOLDER_GONE;
-    if ((d->over & WEIR_DEFERRED_JOB_ENDED) != 0) {
-        struct weir_deferred **at = orphan_at(d->pool, d->pos);
-
-        if (*at == d)
-            *at = NULL;
-        free_locked(d);
-        /* Last: a thread that finds no orphaned placeholder finds this position
-         * counted as ended. */
-        weir_atomic_fetch_sub(&ds->orphaned, 1, weir_seq_cst);
-    }
-}
-
-bool weir_deferred_placeholder_taken(struct weir_deferred *d)
-{
-    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
     bool took;
 
     weir_sys_lock(&ds->lock);
-    took = d->state == WEIR_DEFERRED_QUEUED;
+    took = is_queued_locked(ref);
     if (took)
-        weir_deferred_take_locked(d);
-    placeholder_gone_locked(d);
+        weir_deferred_take_locked(ref->record, true);
     weir_sys_unlock(&ds->lock);
     return took;
 }
 
-static void skip_orphaned_locked(struct weir_pool *pool)
-{
-    for (;;) {
-        uint64_t head = weir_atomic_load(&pool->ring.head, weir_seq_cst);
-        struct weir_deferred *d = *orphan_at(pool, head);
-
-        /* A placeholder that is not filled in yet is left to its submitter; one
-         * that has left the ring, to the worker that has taken it. */
-        if (d == NULL || d->pos != head ||
-            !weir_ring_discard(&pool->ring, head))
-            break;
-        placeholder_gone_locked(d);
-    }
-}
-
-static bool is_stale_item(void *user, void *item)
-{
-    const struct weir_references *references = user;
-
-    return references->is_stale(item);
-}
-
-void weir_deferred_skip_orphaned(struct weir_pool *pool)
+bool weir_deferred_is_stale(struct weir_pool *pool,
+                            const struct weir_job_ref *ref)
 {
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
-    const struct weir_references *references = NULL;
-    struct weir_call stale[STALE];
-    size_t passed;
+    bool stale;
 
-    if (weir_atomic_load(&pool->may_be_stale, weir_seq_cst))
-        references = weir_atomic_load(&pool->references, weir_seq_cst);
-    if (references == NULL &&
-        weir_atomic_load(&ds->orphaned, weir_seq_cst) == 0)
-        return;
-    do {
-        weir_sys_lock(&ds->lock);
-        skip_orphaned_locked(pool);
-        passed = references == NULL ? 0
-                     : weir_ring_take_while(&pool->ring, stale, STALE,
-                                            sizeof(stale[0]), is_stale_item,
-                                            (void *)(uintptr_t)references);
-        /* Under the lock: a thread that locks it next and finds nothing to
-         * discard finds these counted as ended. */
-        if (passed > 0)
-            weir_atomic_fetch_add(&pool->ended_elsewhere, passed, weir_seq_cst);
-        weir_sys_unlock(&ds->lock);
-        if (passed > 0)
-            references->release(stale, passed);
-    } while (passed > 0);
+    weir_sys_lock(&ds->lock);
+    stale = !is_queued_locked(ref);
+    weir_sys_unlock(&ds->lock);
+    return stale;
 }
 
 struct weir_deferred *weir_deferred_take_ready(struct weir_pool *pool,
@@ -336,7 +249,7 @@ struct weir_deferred *weir_deferred_take_ready(struct weir_pool *pool,
         d = low;
     ds->listed = d != NULL && d == normal;
     if (d != NULL)
-        weir_deferred_take_locked(d);
+        weir_deferred_take_locked(d, false);
     weir_sys_unlock(&ds->lock);
     return d;
 }
@@ -349,7 +262,7 @@ bool weir_deferred_take(struct weir_deferred *d, int reason)
     weir_sys_lock(&ds->lock);
     took = d->state != WEIR_DEFERRED_TAKEN;
     if (took)
-        weir_deferred_take_locked(d);
+        weir_deferred_take_locked(d, false);
     else
         d->cancel = reason;
     weir_sys_unlock(&ds->lock);
@@ -386,7 +299,7 @@ bool weir_deferred_take_to_help(struct weir_deferred *d,
          (d->state == WEIR_DEFERRED_PARKED &&
           d->tried_change != ds->gate_changes);
     if (ok && !look_only) {
-        weir_deferred_take_locked(d);
+        weir_deferred_take_locked(d, false);
         d->inherits = true;
         d->tried_change = ds->gate_changes;
         d->wait.overtakes = true;
@@ -480,9 +393,12 @@ bool weir_deferred_wants_rerun(struct weir_deferred *d, int status,
     return d->again;
 }
 
-int weir_deferred_requeue(struct weir_deferred *d)
+void weir_deferred_requeue(struct weir_deferred *d)
 {
-    return wait_for_start(d, weir_sys_now());
+    int reason = wait_for_start(d, weir_sys_now());
+
+    if (reason != 0)
+        weir_deferred_drop(d, reason);
 }
 
 /* ---- ending ---- */
@@ -501,55 +417,45 @@ void weir_deferred_detach(struct weir_deferred *d)
     d->permit_count = 0;
 }
 
-void weir_deferred_end(struct weir_deferred *d)
+void weir_deferred_free(struct weir_deferred *d)
 {
-    struct weir_pool *pool = d->pool;
-    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
+    struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
     weir_sys_lock(&ds->lock);
-    d->over |= WEIR_DEFERRED_JOB_ENDED;
-    if ((d->over & WEIR_DEFERRED_PLACEHOLDER_GONE) != 0)
-        free_locked(d);
-    else
-        orphan_locked(d);
+    d->state = WEIR_DEFERRED_FREE;
+    d->generation++;
+    d->next = ds->free;
+    ds->free = d;
     weir_sys_unlock(&ds->lock);
-    weir_ec_notify_one(&pool->ring.room);
-    weir_pool_check_idle(pool);
 }
 
 void weir_deferred_drop(struct weir_deferred *d, int reason)
 {
+    struct weir_pool *pool = d->pool;
+
+    if (d->owner != NULL) {
+        weir_pool_owner_ops(pool)->drop_deferred_record(d->record, reason);
+        return;
+    }
     weir_deferred_detach(d);
-    /* Relaxed: weir_deferred_end() publishes it, see weir_pool_stats(). */
-    weir_atomic_fetch_add(&d->pool->dropped_elsewhere, 1, weir_relaxed);
-    if (d->owner == NULL && d->pool->on_event != NULL)
-        weir_event_dropped(d->pool, weir_deferred_event(d), reason);
+    weir_count_outcome(pool, NULL, WEIR_OUTCOME_DROPPED);
+    if (pool->on_event != NULL)
+        weir_event_dropped(pool, weir_deferred_event(d), reason);
     if (d->job.drop != NULL)
         d->job.drop(d->job.arg, reason);
-    weir_deferred_end(d);
+    weir_deferred_free(d);
+    weir_pool_count_end(pool);
 }
 
 /* ---- running ---- */
 
-/* Never called: take_entry() recognizes placeholders by this address.
- * GCOVR_EXCL_START */
-int weir_deferred_placeholder(struct weir_context *cx, void *arg)
-{
-    (void)cx;
-    (void)arg;
-    weir_sys_abort(__FILE__, __LINE__, "a placeholder is no job to run");
-}
-/* GCOVR_EXCL_STOP */
-
 struct weir_deferred *weir_deferred_adopt(struct weir_pool *pool,
-                                          const struct weir_call *call)
+                                          const struct weir_plain_job *job)
 {
     struct weir_deferred *d = weir_deferred_create(pool, &(struct weir_job){
-        .fn = call->fn, .arg = call->arg, .tag = call->tag,
-        .drop = call->drop, .name = call->name });
+        .fn = job->fn, .arg = job->arg, .tag = job->tag,
+        .drop = job->drop, .name = job->name }, NULL);
 
-    /* Without the lock: no other thread knows of the record yet. */
-    d->over = WEIR_DEFERRED_PLACEHOLDER_GONE;
     d->attempts = 1;
     return d;
 }
@@ -570,13 +476,17 @@ static int64_t deadline_of(const struct weir_frame *frame)
     return deadline != 0 ? deadline : WEIR_FOREVER;
 }
 
-/* The job has run for the last time. */
-static void finish(struct weir_deferred *d, int status)
+/* The job has run for the last time. `worker`: who counts that, see
+ * weir_count_end(). */
+static void finish(struct weir_deferred *d, struct weir_context *worker,
+                   int status)
 {
-    /* Relaxed: weir_deferred_end() publishes it, see weir_pool_stats(). */
+    struct weir_pool *pool = d->pool;
+
     if (status != 0)
-        weir_atomic_fetch_add(&d->pool->failed_elsewhere, 1, weir_relaxed);
-    weir_deferred_end(d);
+        weir_count_outcome(pool, worker, WEIR_OUTCOME_FAILED);
+    weir_deferred_free(d);
+    weir_count_end(pool, worker);
 }
 
 /* The job has ended its thread, and ends with it. If weir_attempt() has
@@ -591,23 +501,25 @@ static void abandon(struct weir_frame *frame)
         weir_event_abandoned(frame->cx, weir_deferred_event(d), last);
     weir_deferred_release_permits(d, frame->permits_held);
     weir_deferred_detach(d);
-    weir_count_one(&frame->cx->moved); /* weir_deferred_run() does not return */
-    if (last)
-        finish(d, -ECANCELED);
-    else
-        weir_deferred_drop(d, -ECANCELED);
+    if (last) {
+        finish(d, frame->counted_by, -ECANCELED);
+        return;
+    }
+    weir_count_not_ended(frame->counted_by);
+    weir_deferred_drop(d, -ECANCELED);
 }
 
 /* Run a job that has no owner. Returns its status. */
 static int run_job(struct weir_context *cx, struct weir_deferred *d,
-                   unsigned held)
+                   const struct weir_run *run)
 {
     struct weir_frame *frame = &cx->frames[cx->depth++];
     bool traced = d->pool->on_event != NULL;
     int status;
 
-    *frame = (struct weir_frame){ .cx = cx, .deferred = d, .permits_held = held,
-        .from_ring = true, .attempt = d->attempts, .stopping = is_late,
+    *frame = (struct weir_frame){ .cx = cx, .deferred = d,
+        .permits_held = run->permits, .counted_by = run->counted_by,
+        .has_ref = true, .attempt = d->attempts, .stopping = is_late,
         .deadline = deadline_of, .abandon = abandon };
     cx->tag = d->job.tag;
     cx->retry_ns = -1;
@@ -628,34 +540,30 @@ static int run_job(struct weir_context *cx, struct weir_deferred *d,
     return status;
 }
 
-int weir_deferred_run(struct weir_context *cx, struct weir_deferred *d)
+int weir_deferred_run(struct weir_context *cx, struct weir_deferred *d,
+                      struct weir_context *counted_by)
 {
-    unsigned held = 0;
-    int status, reason;
+    struct weir_run run = { .deferred = d, .counted_by = counted_by };
+    int status;
 
     for (int i = 0; i < d->permit_count; i++)
-        held |= d->permits[i].inherited ? 0 : 1u << i;
+        run.permits |= d->permits[i].inherited ? 0 : 1u << i;
     d->attempts++;
     d->again = false;
-    weir_count_one(&cx->began);
-    if (d->owner != NULL) {
-        cx->starting_deferred = d;
-        cx->starting_permits = held;
-        status = d->job.fn(cx, d->job.arg);
-    } else {
-        status = run_job(cx, d, held);
-    }
+    if (counted_by != NULL)
+        weir_count_one(&counted_by->began);
+    if (d->owner != NULL)
+        return weir_pool_owner_ops(d->pool)->run_record(cx, d->record, &run);
+    status = run_job(cx, d, &run);
     if (weir_worker_is_forked(cx)) {
         cx->exit_status = status != 0;
         return -ECHILD;
     }
-    weir_count_one(&cx->moved);
     if (!d->again) {
-        finish(d, status);
+        finish(d, counted_by, status);
         return 0;
     }
-    reason = weir_deferred_requeue(d);
-    if (reason != 0)
-        weir_deferred_drop(d, reason);
+    weir_count_not_ended(counted_by);
+    weir_deferred_requeue(d);
     return 0;
 }

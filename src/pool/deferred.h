@@ -10,21 +10,18 @@
  *   is parked, and the three lists of those that are ready.
  *
  * Invariants
- *   A deferred job uses one position of the ring. The position counts as ended
- *   when the record is free again, which takes both: the job has ended, and
- *   the placeholder has left the ring. So there are never more deferred jobs
- *   than the capacity, and a claimed position always finds a free record.
- *   A job that has ended before its placeholder left the ring leaves an
- *   orphaned placeholder.
+ *   A record is free again before its job counts as ended. So there are never
+ *   more deferred jobs than the capacity, and a job that has been accepted
+ *   always finds a free record.
+ *   A job that leaves QUEUED otherwise than with its placeholder leaves a
+ *   stale entry in the ring (pool/entry.h).
  *   A parked job is where its `wait` says. Only the thread that has taken the
  *   job moves it away from that gate.
  *   A job in the heap is DELAYED or PARKED, or it has a deadline.
  *
  * Memory ordering
- *   `ready` and `orphaned` grow by seq_cst read-modify-writes before anyone is
- *   woken for their sake (base/event_count.h). A thread that waits for room, or
- *   for the pool to be idle, announces itself, then loads `orphaned`, and then
- *   the head of the ring.
+ *   `ready` grows by seq_cst read-modify-writes before anyone is woken for its
+ *   sake (base/event_count.h).
  *
  * Who notifies whom
  *   A job that becomes ready wakes a worker, and the owner's helpers, which may
@@ -34,11 +31,6 @@
  *   If the first due time of the heap becomes earlier than the time at which a
  *   sleeper will look, one worker is woken and sleeps until the new time. All
  *   helpers are woken too, because each has its own alarm.
- *   An orphaned placeholder or stale reference that comes next in the ring is
- *   skipped by each thread that asks how many jobs have ended. The thread that
- *   ends the job, or fills in the placeholder after the job has ended, wakes a
- *   submitter that waits for room and calls weir_pool_check_idle(). So does a
- *   worker that takes what comes before it in the ring, see pool_private.h.
  *
  * Not guaranteed
  *   That a delayed job starts at its time if no worker is free.
@@ -49,20 +41,10 @@
 #define WEIR_POOL_DEFERRED_H
 
 #include "gate/pool_gate.h"
+#include "pool/entry.h"
 #include "sys/sys.h"
 
 #include <weir/pool.h>
-
-/* What a cell of the ring holds, plain job or not: the first members of struct
- * weir_job, copied as bytes (submit.c asserts that they agree). Members after
- * them reach deferred jobs only. */
-struct weir_call {
-    weir_fn *fn;
-    void *arg;
-    uint64_t tag; /* of a reference: the generation of its member */
-    void (*drop)(void *arg, int reason);
-    const char *name;
-};
 
 enum weir_deferred_state {
     /* In the free list, or never used. Legal to create a job in it, which is
@@ -70,7 +52,8 @@ enum weir_deferred_state {
     WEIR_DEFERRED_FREE,
     /* Waits until its placeholder comes out of the ring. Legal to take; legal
      * to make ready, if jobs behind it at its gate could start or its deadline
-     * passes. */
+     * passes. Both leave a stale entry, unless a worker takes the job with its
+     * placeholder. */
     WEIR_DEFERRED_QUEUED,
     /* In the heap until its start time. Legal to take, in order to drop it, and
      * to make ready. Illegal to run: a helper must not take it. */
@@ -88,11 +71,6 @@ enum weir_deferred_state {
     WEIR_DEFERRED_TAKEN
 };
 
-/* Bits of `over`. A record with both is free again; a record with only the
- * first has left an orphaned placeholder. */
-#define WEIR_DEFERRED_JOB_ENDED 1u
-#define WEIR_DEFERRED_PLACEHOLDER_GONE 2u /* it has left the ring */
-
 struct weir_deferred {
     struct weir_gate_waiter wait;    /* (s) its place in line at a gate */
     struct weir_job job;             /* (c) */
@@ -102,8 +80,9 @@ struct weir_deferred {
                                         use the permits of the helper's job */
     struct weir_pool *pool;          /* (c) */
     void *owner;                     /* (c) its helpers may run it; NULL */
-    uint64_t pos;                    /* (c) of its placeholder in the ring */
-    unsigned over;                   /* (d) WEIR_DEFERRED_JOB_ENDED, ... */
+    void *record;                    /* (c) of the owner's job that it brings;
+                                        NULL: it has no owner */
+    uint64_t generation;             /* (d) counts the jobs it has served */
     enum weir_deferred_state state;  /* (d) */
     uint64_t tried_change;           /* (d) gate_changes when a helper took it
                                         last; 0: a worker has taken it since */
@@ -140,9 +119,6 @@ struct weir_deferred_jobs {
     struct weir_sys_mutex lock;
     WEIR_ATOMIC(size_t) ready; /* (a d) jobs in the lists */
     WEIR_ATOMIC(int64_t) due;  /* (a d) of the heap's first; WEIR_FOREVER */
-    WEIR_ATOMIC(size_t) orphaned; /* (a d) orphaned placeholders */
-    struct weir_deferred **orphan_at; /* (d) their records, by the position of
-                                         the placeholder */
     int64_t watched;           /* (d) when a sleeping worker will look at the
                                   heap; WEIR_FOREVER: none will */
     struct weir_deferred *all; /* (c) as many as the pool's capacity */
@@ -152,8 +128,6 @@ struct weir_deferred_jobs {
     struct weir_deferred **heap; /* (d) room for all, the earliest first */
     size_t heap_count;         /* (d) */
     size_t delayed, parked;    /* (d) */
-    size_t waiting;            /* (d) QUEUED or READY */
-    size_t placeholders;       /* (d) in the ring */
     uint64_t gate_changes;     /* (d) counts the times a gate may have opened,
                                   from 1 */
     unsigned turn;             /* (d) counts takes, for the weights of
@@ -163,7 +137,7 @@ struct weir_deferred_jobs {
     struct weir_helper *helpers; /* (d) */
     size_t parked_max;         /* (c) */
     struct weir_sys_lazy_memory
-        blocks[3];             /* (c) what the arrays are freed by */
+        blocks[2];             /* (c) what the arrays are freed by */
 };
 
 int weir_deferred_init(struct weir_deferred_jobs *deferred_jobs,
@@ -196,10 +170,12 @@ int weir_deferred_ref_keys(struct weir_pool *pool, const struct weir_job *job,
                            struct weir_gate_permit permits[2], int *count);
 void weir_deferred_unref_keys(struct weir_gate_permit *permits, int count);
 
-/* Create the record of a job whose position in the ring is claimed, so that a
- * record is free. The caller fills in the position with the placeholder. */
+/* Create the record of a job that has been accepted, so that a record is free.
+ * If its entry is still to come, the caller fills it in with the placeholder,
+ * which is *ref; otherwise `ref` is NULL. */
 struct weir_deferred *weir_deferred_create(struct weir_pool *pool,
-                                           const struct weir_job *job);
+                                           const struct weir_job *job,
+                                           struct weir_job_ref *ref);
 
 /* The record is complete. Let the job wait for its placeholder or, if its
  * priority is not the normal one, make it ready. */
@@ -207,16 +183,14 @@ void weir_deferred_enqueue(struct weir_deferred *deferred);
 
 /* ---- taking ---- */
 
-/* Its placeholder has come out of the ring. Returns true if the caller has
- * taken the job with it. If the job had ended before, the record is free now
- * and counts as ended; the caller must make sure that weir_pool_check_idle() is
- * called when no gate is locked. */
-bool weir_deferred_placeholder_taken(struct weir_deferred *deferred);
+/* A placeholder has come out of the ring: take its job. Returns false if the
+ * entry is stale. */
+bool weir_deferred_take_queued(struct weir_pool *pool,
+                               const struct weir_job_ref *ref);
 
-/* Discard the orphaned placeholders and stale references that come next in the
- * ring, before counting how many jobs have ended: it may be that no worker will
- * come to take them, and the gate must not delay them. */
-void weir_deferred_skip_orphaned(struct weir_pool *pool);
+/* Whether a placeholder is stale. */
+bool weir_deferred_is_stale(struct weir_pool *pool,
+                            const struct weir_job_ref *ref);
 
 /* Take the ready job whose turn it is. `queued` says that the ring is not
  * empty. Returns NULL if it is the ring's turn, or no job is ready. */
@@ -239,10 +213,6 @@ bool weir_deferred_take_to_help(struct weir_deferred *deferred,
  *   -ECANCELED or -ETIMEDOUT  the caller must drop it, for that reason */
 int weir_deferred_start(struct weir_deferred *deferred);
 
-/* The function of a placeholder, whose argument is the deferred job. Compared
- * by address, and never called. */
-int weir_deferred_placeholder(struct weir_context *cx, void *arg);
-
 /* ---- running ---- */
 
 /* Return the pause before the next try after `failures` failures in a row. */
@@ -253,9 +223,8 @@ int64_t weir_backoff_ns(uint32_t failures);
 bool weir_deferred_wants_rerun(struct weir_deferred *deferred, int status,
                                int64_t retry_ns);
 
-/* After that: let the job wait for its time. Returns 0, or the reason why the
- * caller must drop it. */
-int weir_deferred_requeue(struct weir_deferred *deferred);
+/* After that: let the job wait for its time, or drop it if it must end. */
+void weir_deferred_requeue(struct weir_deferred *deferred);
 
 /* Release the permits of `held`, bit i for permits[i]. */
 void weir_deferred_release_permits(struct weir_deferred *deferred,
@@ -265,9 +234,9 @@ void weir_deferred_release_permits(struct weir_deferred *deferred,
  * its end can be seen, because its gates may be destroyed then. */
 void weir_deferred_detach(struct weir_deferred *deferred);
 
-/* The job has ended. Its record is free if its placeholder has left the
- * ring. */
-void weir_deferred_end(struct weir_deferred *deferred);
+/* Free the record of a job that has ended, before the job counts as ended. The
+ * owner of the job must have forgotten the record. */
+void weir_deferred_free(struct weir_deferred *deferred);
 
 /* Return what events say about the job. */
 static inline struct weir_event weir_deferred_event(
@@ -290,8 +259,10 @@ void weir_deferred_set_due_locked(struct weir_deferred *deferred, int64_t due);
  * one. */
 void weir_deferred_set_deadline_locked(struct weir_deferred *deferred);
 
-/* Take a job out of wherever it waits, except from its gate. */
-void weir_deferred_take_locked(struct weir_deferred *deferred);
+/* Take a job out of wherever it waits, except from its gate. `with_entry`: its
+ * placeholder has come out of the ring. */
+void weir_deferred_take_locked(struct weir_deferred *deferred,
+                               bool with_entry);
 
 /* Wake the helpers of the job's owner, which may run it. */
 void weir_deferred_wake_owner_locked(struct weir_deferred *deferred);

@@ -117,7 +117,9 @@ void weir_deferred_set_due_locked(struct weir_deferred *d, int64_t due)
     publish_due_locked(d->pool);
 }
 
-static void withdraw_locked(struct weir_deferred *d)
+/* Take a job out of where it waits. `with_entry`: a worker has taken its
+ * placeholder. */
+static void withdraw_locked(struct weir_deferred *d, bool with_entry)
 {
     struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
@@ -125,19 +127,19 @@ static void withdraw_locked(struct weir_deferred *d)
         remove_locked(list_of(ds, d), d);
         weir_atomic_fetch_sub(&ds->ready, 1, weir_seq_cst);
     }
-    ds->waiting -= d->state == WEIR_DEFERRED_QUEUED ||
-                   d->state == WEIR_DEFERRED_READY;
     ds->delayed -= d->state == WEIR_DEFERRED_DELAYED;
     ds->parked -= d->state == WEIR_DEFERRED_PARKED;
+    if (d->state == WEIR_DEFERRED_QUEUED && !with_entry)
+        weir_pool_note_stale(d->pool);
     if (d->heap_at != 0) {
         heap_remove(ds, d);
         publish_due_locked(d->pool);
     }
 }
 
-void weir_deferred_take_locked(struct weir_deferred *d)
+void weir_deferred_take_locked(struct weir_deferred *d, bool with_entry)
 {
-    withdraw_locked(d);
+    withdraw_locked(d, with_entry);
     d->state = WEIR_DEFERRED_TAKEN;
     d->inherits = false;
     d->notified = false;
@@ -159,9 +161,8 @@ static void make_ready_locked(struct weir_deferred *d)
 
     if (d->state == WEIR_DEFERRED_PARKED)
         weir_deferred_gate_changed_locked(ds);
-    withdraw_locked(d);
+    withdraw_locked(d, false);
     d->state = WEIR_DEFERRED_READY;
-    ds->waiting++;
     append_locked(list_of(ds, d), d);
     weir_atomic_fetch_add(&ds->ready, 1, weir_seq_cst);
     weir_pool_wake(d->pool);
@@ -218,7 +219,7 @@ void weir_deferred_drop_late(struct weir_pool *pool)
             if (d->job.deadline == 0 || d->job.deadline > now) {
                 weir_deferred_make_ready_locked(d);
             } else {
-                weir_deferred_take_locked(d);
+                weir_deferred_take_locked(d, false);
                 late = d;
             }
         }
@@ -286,7 +287,7 @@ void weir_deferred_sweep(struct weir_pool *pool)
              (cancel || !d->is_retry_pause)) ||
             (cancel && (d->state == WEIR_DEFERRED_PARKED ||
                         d->state == WEIR_DEFERRED_READY))) {
-            weir_deferred_take_locked(d);
+            weir_deferred_take_locked(d, false);
             took = true;
         } else if (d->state == WEIR_DEFERRED_PARKED) {
             /* If its gate is held, the worker that tries it drops it. */

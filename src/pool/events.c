@@ -3,8 +3,6 @@
  * the pool has one. */
 #include "pool/pool_private.h"
 
-const char weir_proxy_name[] = "";
-
 /* Return how many jobs this thread runs, one inside the other. */
 static int jobs_of(const struct weir_context *cx)
 {

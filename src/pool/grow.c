@@ -172,14 +172,14 @@ void weir_grow_resume(struct weir_context *w, int blocks)
 /* ---- watching ---- */
 
 /* Whether a worker is in a job; *began says in which. Acquire: pairs with the
- * release in weir_count_one(). What has ended is read first. */
+ * release in weir_count_one(). What is over is read first. */
 static bool is_in_job(struct weir_context *w, uint64_t *began)
 {
-    uint64_t ended = weir_atomic_load(&w->ended, weir_acquire) +
-                     weir_atomic_load(&w->moved, weir_acquire);
+    uint64_t over = weir_atomic_load(&w->ended, weir_acquire) +
+                    weir_atomic_load(&w->not_ended, weir_acquire);
 
     *began = weir_atomic_load(&w->began, weir_acquire);
-    return *began + weir_atomic_load(&w->dropped, weir_acquire) > ended;
+    return *began > over;
 }
 
 /* Whether a worker is in the same job as at the last tick, and has used hardly

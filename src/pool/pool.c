@@ -13,18 +13,29 @@
 #define HELP_DEPTH_DEFAULT 16
 #define STACK_MIN ((size_t)64 << 10)
 
+/* Positions may be put as far as there is capacity, and as far as there are
+ * cells. The cells last longer, unless stale entries are in them. */
 static uint64_t pool_bound(void *owner)
 {
     struct weir_pool *pool = owner;
-    uint64_t bound = WEIR_RING_FIRST_POS +
-                     2 * (weir_pool_ended(pool) + pool->ring.capacity);
+    struct weir_ring *ring = &pool->ring;
 
-    /* While there is room, leave the head of the ring to the workers. */
-    if (weir_ring_distance(weir_ring_tail(&pool->ring), bound) > 0)
-        return bound;
-    weir_deferred_skip_orphaned(pool);
-    return WEIR_RING_FIRST_POS +
-           2 * (weir_pool_ended(pool) + pool->ring.capacity);
+    for (bool looked = false, removed = false;; looked = true) {
+        uint64_t by_jobs = WEIR_RING_FIRST_POS +
+                           2 * (weir_pool_ended(pool) + ring->capacity);
+        uint64_t head = weir_atomic_load(&ring->head, weir_seq_cst) &
+                        ~WEIR_RING_HEAD_LOCKED;
+        uint64_t by_cells = head + 2 * (ring->mask + 1);
+
+        if (weir_ring_distance(by_jobs, by_cells) >= 0)
+            return by_jobs;
+        /* While there is room, leave the ring to the workers. If nothing was
+         * removed, another thread may have removed it. */
+        if (weir_ring_distance(weir_ring_tail(ring), by_cells) > 0 ||
+            (looked && !removed))
+            return by_cells;
+        removed = weir_pool_remove_stale(pool);
+    }
 }
 
 /* ---- creating ---- */
@@ -120,22 +131,25 @@ static void copy_options(struct weir_pool *pool,
     pool->ring.owner = pool;
 }
 
-static void free_contexts(struct weir_pool *pool, int count)
+static void free_contexts(struct weir_pool *pool)
 {
-    while (count-- > 0)
-        weir_context_destroy(&pool->workers[count]);
+    while (pool->contexts_made > 0)
+        weir_context_destroy(&pool->workers[--pool->contexts_made]);
 }
 
-static int make_contexts(struct weir_pool *pool)
+static int make_contexts(struct weir_pool *pool,
+                         const struct weir_pool_options *o)
 {
+    (void)o;
     for (int i = 0; i < pool->contexts_count; i++) {
         struct weir_context *w = &pool->workers[i];
         int err = weir_context_init(w);
 
         if (err != 0) {
-            free_contexts(pool, i);
+            free_contexts(pool);
             return err;
         }
+        pool->contexts_made++;
         w->pool = pool;
         w->fork_guard = pool->fork_guard;
         w->index = i;
@@ -222,6 +236,229 @@ void weir_pool_join_workers_locked(struct weir_pool *pool)
             weir_sys_thread_join(&pool->workers[i].thread);
 }
 
+/* ---- the parts of a pool ---- */
+
+static int make_fork_guard(struct weir_pool *pool,
+                           const struct weir_pool_options *o)
+{
+    (void)o;
+    return weir_sys_fork_guard_init(&pool->fork_guard);
+}
+
+static void free_fork_guard(struct weir_pool *pool)
+{
+    weir_sys_fork_guard_destroy(&pool->fork_guard);
+}
+
+static void free_gate(struct weir_pool *pool)
+{
+    weir_gate_destroy(pool->gate);
+}
+
+static int make_arrays(struct weir_pool *pool,
+                       const struct weir_pool_options *o)
+{
+    (void)o;
+    pool->workers = weir_sys_alloc((size_t)pool->contexts_count,
+                                   sizeof(*pool->workers));
+    if (pool->workers == NULL)
+        return -ENOMEM;
+    pool->frames = weir_sys_alloc_lazy(
+        (size_t)pool->contexts_count * ((size_t)pool->help_depth + 1),
+        sizeof(*pool->frames), &pool->frames_block);
+    if (pool->frames == NULL) {
+        weir_sys_free(pool->workers);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+static void free_arrays(struct weir_pool *pool)
+{
+    weir_sys_free_lazy(&pool->frames_block);
+    weir_sys_free(pool->workers);
+}
+
+static int make_ring(struct weir_pool *pool, const struct weir_pool_options *o)
+{
+    return weir_ring_init(&pool->ring, o->capacity ? o->capacity : 1024,
+                          sizeof(struct weir_entry), true);
+}
+
+static void free_ring(struct weir_pool *pool)
+{
+    weir_ring_destroy(&pool->ring);
+}
+
+static void free_ring_memory(struct weir_pool *pool)
+{
+    weir_ring_free_memory(&pool->ring);
+}
+
+static void free_event_counts(struct weir_pool *pool)
+{
+    struct weir_event_count *all[] = { &pool->idle, &pool->threads_ended,
+                                       &pool->standbys };
+
+    while (pool->event_counts_made > 0)
+        weir_ec_destroy(all[--pool->event_counts_made]);
+}
+
+static int make_event_counts(struct weir_pool *pool,
+                             const struct weir_pool_options *o)
+{
+    struct weir_event_count *all[] = { &pool->idle, &pool->threads_ended,
+                                       &pool->standbys };
+
+    (void)o;
+    for (int i = 0; i < 3; i++) {
+        int err = weir_ec_init(all[i]);
+
+        if (err != 0) {
+            free_event_counts(pool);
+            return err;
+        }
+        pool->event_counts_made++;
+    }
+    return 0;
+}
+
+static int make_gate_waiter(struct weir_pool *pool,
+                            const struct weir_pool_options *o)
+{
+    (void)o;
+    return weir_sys_sem_init(&pool->gate_waiter.sem);
+}
+
+static void free_gate_waiter(struct weir_pool *pool)
+{
+    weir_sys_sem_destroy(&pool->gate_waiter.sem);
+}
+
+static int make_started(struct weir_pool *pool,
+                        const struct weir_pool_options *o)
+{
+    (void)o;
+    return weir_sys_sem_init(&pool->started);
+}
+
+static void free_started(struct weir_pool *pool)
+{
+    weir_sys_sem_destroy(&pool->started);
+}
+
+static int make_lock(struct weir_pool *pool, const struct weir_pool_options *o)
+{
+    (void)o;
+    return weir_sys_mutex_init(&pool->lock);
+}
+
+static void free_lock(struct weir_pool *pool)
+{
+    weir_sys_mutex_destroy(&pool->lock);
+}
+
+static int make_stale_lock(struct weir_pool *pool,
+                           const struct weir_pool_options *o)
+{
+    (void)o;
+    return weir_sys_mutex_init(&pool->stale_lock);
+}
+
+static void free_stale_lock(struct weir_pool *pool)
+{
+    weir_sys_mutex_destroy(&pool->stale_lock);
+}
+
+static int make_deferred(struct weir_pool *pool,
+                         const struct weir_pool_options *o)
+{
+    return weir_deferred_init(&pool->deferred_jobs, pool->ring.capacity,
+                              o->parked_max);
+}
+
+static void free_deferred(struct weir_pool *pool)
+{
+    weir_deferred_destroy(&pool->deferred_jobs);
+}
+
+static void free_deferred_memory(struct weir_pool *pool)
+{
+    weir_deferred_free_memory(&pool->deferred_jobs);
+}
+
+static int make_threads(struct weir_pool *pool,
+                        const struct weir_pool_options *o)
+{
+    int err = start_workers(pool, o->workers_min);
+
+    if (err == 0)
+        return 0;
+    weir_ring_close(&pool->ring);
+    weir_ec_notify_all(&pool->ring.items);
+    weir_ec_notify_all(&pool->standbys);
+    weir_pool_wait_for_threads(pool, WEIR_FOREVER);
+    weir_sys_lock(&pool->lock);
+    weir_pool_join_workers_locked(pool);
+    weir_sys_unlock(&pool->lock);
+    return err;
+}
+
+/* The threads have ended: weir_pool_close() has joined them. */
+static void free_threads(struct weir_pool *pool)
+{
+    (void)pool;
+}
+
+/* In the order in which they are made; they are freed in the opposite order. A
+ * forked child frees only memory: its parent's threads do not exist here, and
+ * may have left locks and semaphores in any state. */
+static const struct {
+    int (*create)(struct weir_pool *pool, const struct weir_pool_options *o);
+    void (*destroy)(struct weir_pool *pool);
+    void (*destroy_in_child)(struct weir_pool *pool); /* NULL: no memory */
+    bool kept_for_job; /* a job that has forked this child and destroys the pool
+                          there returns to a worker that reads this */
+} parts[] = {
+    { make_fork_guard, free_fork_guard, free_fork_guard, true },
+    { make_gate, free_gate, free_gate, false },
+    { make_arrays, free_arrays, free_arrays, true },
+    { make_ring, free_ring, free_ring_memory, false },
+    { make_event_counts, free_event_counts, NULL, false },
+    { make_gate_waiter, free_gate_waiter, NULL, false },
+    { make_started, free_started, NULL, false },
+    { make_lock, free_lock, NULL, false },
+    { make_stale_lock, free_stale_lock, NULL, false },
+    { make_deferred, free_deferred, free_deferred_memory, false },
+    { make_contexts, free_contexts, NULL, false },
+    { make_threads, free_threads, NULL, false },
+};
+
+#define PARTS ((int)(sizeof(parts) / sizeof(parts[0])))
+
+/* Free what has been made of a pool. */
+static void free_pool(struct weir_pool *pool)
+{
+    while (pool->parts_made > 0)
+        parts[--pool->parts_made].destroy(pool);
+    /* Relaxed: nobody else is inside a call on the pool. */
+    weir_sys_free(weir_atomic_load(&pool->owner_memory, weir_relaxed));
+    weir_sys_free(pool);
+}
+
+static void free_pool_in_child(struct weir_pool *pool)
+{
+    bool keep = weir_pool_is_own_job(pool);
+
+    while (pool->parts_made-- > 0)
+        if (parts[pool->parts_made].destroy_in_child != NULL &&
+            !(keep && parts[pool->parts_made].kept_for_job))
+            parts[pool->parts_made].destroy_in_child(pool);
+    weir_sys_free(weir_atomic_load(&pool->owner_memory, weir_relaxed));
+    if (!keep)
+        weir_sys_free(pool);
+}
+
 int weir_pool_create(struct weir_pool **out,
                      const struct weir_pool_options *options)
 {
@@ -237,128 +474,30 @@ int weir_pool_create(struct weir_pool **out,
     if (pool == NULL)
         return -ENOMEM;
     copy_options(pool, o);
-    err = weir_sys_fork_guard_init(&pool->fork_guard);
-    if (err != 0)
-        goto no_fork_guard;
-    err = make_gate(pool, o);
-    if (err != 0)
-        goto no_gate;
-    pool->workers = weir_sys_alloc((size_t)pool->contexts_count,
-                                   sizeof(*pool->workers));
-    err = pool->workers != NULL ? 0 : -ENOMEM;
-    if (err != 0)
-        goto no_workers;
-    pool->frames = weir_sys_alloc_lazy(
-        (size_t)pool->contexts_count * ((size_t)pool->help_depth + 1),
-        sizeof(*pool->frames), &pool->frames_block);
-    err = pool->frames != NULL ? 0 : -ENOMEM;
-    if (err != 0)
-        goto no_frames;
-    err = weir_ring_init(&pool->ring, o->capacity ? o->capacity : 1024,
-                         sizeof(struct weir_call), true);
-    if (err != 0)
-        goto no_ring;
-    err = weir_ec_init(&pool->idle);
-    if (err != 0)
-        goto no_idle;
-    err = weir_ec_init(&pool->threads_ended);
-    if (err != 0)
-        goto no_ended;
-    err = weir_ec_init(&pool->standbys);
-    if (err != 0)
-        goto no_standbys;
-    err = weir_sys_sem_init(&pool->gate_waiter.sem);
-    if (err != 0)
-        goto no_gate_waiter;
-    err = weir_sys_sem_init(&pool->started);
-    if (err != 0)
-        goto no_started;
-    err = weir_sys_mutex_init(&pool->lock);
-    if (err != 0)
-        goto no_lock;
-    err = weir_deferred_init(&pool->deferred_jobs, pool->ring.capacity,
-                             o->parked_max);
-    if (err != 0)
-        goto no_deferred;
-    err = make_contexts(pool);
-    if (err != 0)
-        goto no_contexts;
-    err = start_workers(pool, o->workers_min);
-    if (err != 0)
-        goto no_threads;
+    while (err == 0 && pool->parts_made < PARTS) {
+        err = parts[pool->parts_made].create(pool, o);
+        pool->parts_made += err == 0;
+    }
+    if (err != 0) {
+        free_pool(pool);
+        return err;
+    }
     *out = pool;
     return 0;
-
-no_threads:
-    weir_ring_close(&pool->ring);
-    weir_ec_notify_all(&pool->ring.items);
-    weir_ec_notify_all(&pool->standbys);
-    weir_pool_wait_for_threads(pool, WEIR_FOREVER);
-    weir_sys_lock(&pool->lock);
-    weir_pool_join_workers_locked(pool);
-    weir_sys_unlock(&pool->lock);
-    free_contexts(pool, pool->contexts_count);
-no_contexts:
-    weir_deferred_destroy(&pool->deferred_jobs);
-no_deferred:
-    weir_sys_mutex_destroy(&pool->lock);
-no_lock:
-    weir_sys_sem_destroy(&pool->started);
-no_started:
-    weir_sys_sem_destroy(&pool->gate_waiter.sem);
-no_gate_waiter:
-    weir_ec_destroy(&pool->standbys);
-no_standbys:
-    weir_ec_destroy(&pool->threads_ended);
-no_ended:
-    weir_ec_destroy(&pool->idle);
-no_idle:
-    weir_ring_destroy(&pool->ring);
-no_ring:
-    weir_sys_free_lazy(&pool->frames_block);
-no_frames:
-    weir_sys_free(pool->workers);
-no_workers:
-    weir_gate_destroy(pool->gate);
-no_gate:
-    weir_sys_fork_guard_destroy(&pool->fork_guard);
-no_fork_guard:
-    weir_sys_free(pool);
-    return err;
 }
 
 void weir_pool_destroy(struct weir_pool *pool)
 {
     if (pool == NULL)
         return;
-    if (weir_sys_in_creator(&pool->fork_guard)) {
-        WEIR_CHECK(!weir_pool_is_own_job(pool),
-                   "weir_pool_destroy: called by one of its jobs");
-        weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER);
-        free_contexts(pool, pool->contexts_count);
-        weir_deferred_destroy(&pool->deferred_jobs);
-        weir_sys_mutex_destroy(&pool->lock);
-        weir_sys_sem_destroy(&pool->started);
-        weir_sys_sem_destroy(&pool->gate_waiter.sem);
-        weir_ec_destroy(&pool->standbys);
-        weir_ec_destroy(&pool->threads_ended);
-        weir_ec_destroy(&pool->idle);
-        weir_ring_destroy(&pool->ring);
-    } else {
-        weir_deferred_free_memory(&pool->deferred_jobs);
-        weir_ring_free_memory(&pool->ring);
-    }
-    /* Relaxed: nobody else is inside a call on the pool. */
-    weir_sys_free(weir_atomic_load(&pool->owner_memory, weir_relaxed));
-    weir_gate_destroy(pool->gate);
-    /* The job that has forked this child has not returned: what its worker
-     * reads when it does is kept until the child ends. */
-    if (!weir_sys_in_creator(&pool->fork_guard) && weir_pool_is_own_job(pool))
+    if (!weir_sys_in_creator(&pool->fork_guard)) {
+        free_pool_in_child(pool);
         return;
-    weir_sys_fork_guard_destroy(&pool->fork_guard);
-    weir_sys_free_lazy(&pool->frames_block);
-    weir_sys_free(pool->workers);
-    weir_sys_free(pool);
+    }
+    WEIR_CHECK(!weir_pool_is_own_job(pool),
+               "weir_pool_destroy: called by one of its jobs");
+    weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER);
+    free_pool(pool);
 }
 
 /* ---- changing ---- */
@@ -421,7 +560,7 @@ int weir_pool_set(struct weir_pool *pool,
 
 /* Sums of the workers' counters. */
 struct sums {
-    uint64_t ended, failed, dropped;
+    uint64_t ended, failed;
 };
 
 static struct sums add_up(struct weir_pool *pool,
@@ -434,18 +573,15 @@ static struct sums add_up(struct weir_pool *pool,
         /* Relaxed: a sample that publishes nothing. */
         size_t depth = weir_atomic_load(&w->queued_peak, weir_relaxed);
 
-        /* Acquire: pairs with the release in weir_count_one(). What has ended
-         * is read first: whatever has begun since then, at most one job of
-         * this worker runs. */
-        uint64_t done = weir_atomic_load(&w->ended, weir_acquire);
-        uint64_t moved = weir_atomic_load(&w->moved, weir_acquire);
-        uint64_t dropped = weir_atomic_load(&w->dropped, weir_acquire);
+        /* Acquire: pairs with the release in weir_count_one(). What is over is
+         * read first: whatever has begun since then, at most one job of this
+         * worker runs. */
+        uint64_t ended = weir_atomic_load(&w->ended, weir_acquire);
+        uint64_t not_ended = weir_atomic_load(&w->not_ended, weir_acquire);
 
-        sums.ended += done;
-        sums.dropped += dropped;
+        sums.ended += ended;
         sums.failed += weir_atomic_load(&w->failed, weir_acquire);
-        if (weir_atomic_load(&w->began, weir_acquire) + dropped >
-            done + moved)
+        if (weir_atomic_load(&w->began, weir_acquire) > ended + not_ended)
             stats->running++;
         if (depth > stats->queued_peak)
             stats->queued_peak = depth;
@@ -462,12 +598,12 @@ static uint64_t less(uint64_t a, uint64_t b)
 int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
 {
     struct sums sums;
-    uint64_t inlined, failed, dropped, ended_elsewhere;
+    uint64_t ended, inlined, failed, dropped;
+    int64_t stale;
 
     if (!weir_sys_in_creator(&pool->fork_guard))
         return -ECHILD;
     weir_grow_poll(pool);
-    weir_deferred_skip_orphaned(pool); /* they do not count as queued */
     *stats = (struct weir_pool_stats){ .workers = 0 };
     sums = add_up(pool, stats);
     weir_sys_lock(&pool->lock);
@@ -480,33 +616,28 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
      * scenario deferred-grow-counted does that. */
     if (stats->blocked < 0)
         stats->blocked = 0; /* GCOVR_EXCL_LINE */
+    ended = weir_atomic_load(&pool->ended, weir_seq_cst);
+    inlined = weir_atomic_load(&pool->inlined, weir_seq_cst);
     weir_sys_lock(&pool->deferred_jobs.lock);
-    /* Jobs whose placeholder is still in the ring have ended too. */
-    ended_elsewhere = weir_atomic_load(&pool->ended_elsewhere, weir_seq_cst) +
-                  weir_atomic_load(&pool->deferred_jobs.orphaned, weir_relaxed);
     stats->delayed = pool->deferred_jobs.delayed;
     stats->parked = pool->deferred_jobs.parked;
-    /* Each deferred job that waits counts once, wherever its placeholder is. */
+    stale = weir_pool_stale(pool);
     stats->queued = (size_t)less(
-        weir_ring_count(&pool->ring) + pool->deferred_jobs.waiting,
-        pool->deferred_jobs.placeholders);
+        weir_ring_entries(&pool->ring) +
+            weir_atomic_load(&pool->deferred_jobs.ready, weir_relaxed),
+        stale > 0 ? (uint64_t)stale : 0);
     weir_sys_unlock(&pool->deferred_jobs.lock);
     /* Relaxed, but after the loads of what has ended: if those saw the end of a
      * job, these see its failure, so that no failure counts as a success. */
-    inlined = weir_atomic_load(&pool->inlined, weir_relaxed);
-    failed = weir_atomic_load(&pool->failed_elsewhere, weir_relaxed);
-    dropped = weir_atomic_load(&pool->dropped_elsewhere, weir_relaxed);
+    failed = weir_atomic_load(&pool->failed, weir_relaxed);
+    dropped = weir_atomic_load(&pool->dropped, weir_relaxed);
     stats->submitted = weir_ring_accepted(&pool->ring) + inlined;
     stats->wakeups =
         weir_atomic_load(&pool->ring.items.woken, weir_relaxed);
     stats->failed = sums.failed + failed;
-    /* A dropped reference whose job was not dropped is subtracted before it is
-     * counted. */
-    stats->dropped =
-        less(sums.dropped + dropped +
-                 weir_atomic_load(&pool->dropped, weir_seq_cst), 0);
-    stats->succeeded = less(sums.ended + inlined + ended_elsewhere,
-                            sums.failed + failed + sums.dropped + dropped);
+    stats->dropped = dropped;
+    stats->succeeded =
+        less(sums.ended + ended + inlined, stats->failed + dropped);
     return 0;
 }
 

@@ -36,24 +36,28 @@
  *                          Threads are started under it, and joined only when
  *                          they will lock nothing more. No other lock is taken
  *                          inside it.
+ *   stale_lock             one thread at a time removes stale entries. Its
+ *                          holder waits for threads that fill in an entry;
+ *                          these take no lock inside which it is taken.
  *   deferred_jobs.lock     states, lists, heap and helpers of deferred jobs.
  *                          No other lock is taken inside it; semaphores are
  *                          posted there.
  *   The order is: an owner's lock, the lock of the pool's gate, the lock of a
- *   gate that a job names, deferred_jobs.lock. pool->lock may be taken inside
- *   the lock of an owner, and inside none of the others.
- *   No callback of the application runs under a lock.
+ *   gate that a job names, deferred_jobs.lock. stale_lock comes after an
+ *   owner's lock and before deferred_jobs.lock. pool->lock may be taken inside
+ *   the lock of an owner, and inside none of the others. No callback of the
+ *   application runs under a lock.
  *
  * Memory ordering
  *   A sleeper and the thread that makes something for it to do follow the
  *   protocol of base/event_count.h: each side writes by a seq_cst
  *   read-modify-write, and then loads what the other side wrote.
- *   `ready`, `due` and `orphaned` of the deferred jobs, `mode`, `active`,
- *   `standby_count`, `alive`, `helping` and `callers` are written so before
- *   anyone is woken for their sake.
- *   A worker's counters are different: only the worker writes them, by plain
- *   release stores, and two threads must learn of them in time: a submitter
- *   that waits for room, and a thread that waits until the pool is idle.
+ *   `ready` and `due` of the deferred jobs, `mode`, `active`,
+ *   `standby_count`, `alive`, `ended`, `busy` and `callers` are written so
+ *   before anyone is woken for their sake. A worker's counters are different:
+ *   only the worker writes them, by plain release stores, and two threads must
+ *   learn of them in time: a submitter that waits for room, and a thread that
+ *   waits until the pool is idle.
  *     1. After it has counted a job in `ended`, and before it sleeps, the
  *        worker does a seq_cst read-modify-write of ring.head (it takes
  *        another job) or of ring.items.state (it announces that it will
@@ -75,9 +79,13 @@
  *
  * Invariants
  *   accepted - ended <= capacity: positions of the ring lie below `ended` plus
- *   the capacity, so jobs that run count as well as jobs that wait.
- *   A job taken from the ring is run or dropped once, and then counted once as
- *   ended: in `ended` of the worker, in `dropped`, or in `ended_elsewhere`.
+ *   the capacity, so jobs that run count as well as jobs that wait; and they
+ *   lie below the head plus the number of cells, so a stale entry takes up a
+ *   cell but no capacity.
+ *   An accepted job is run to its end or dropped once, and counted at that
+ *   moment, once, by weir_count_end(): by the worker that took it, in the
+ *   worker's own line, or in the pool's counters. Whether its entry has left
+ *   the ring by then does not matter.
  *   A worker has a permit for the pool's gate from the step that takes its job
  *   until the job's function has returned, except while the job sleeps.
  *   Only the worker that set DELEGATED in ring.items waits at the pool's gate.
@@ -105,22 +113,18 @@
  *
  * Extension point
  *   Code above the pool can run jobs that it keeps itself: an owner. The pool
- *   knows an owner only as a `void *` that it compares. An owner uses
- *   - struct weir_call with the name weir_proxy_name: a cell of the ring that
- *     stands for a job of the owner's. Such a cell is a reference. Its fn runs
- *     the job, or nothing if the job was taken out of turn in the meantime: the
- *     reference is stale then. struct weir_references says how the pool
- *     recognizes stale references, so that they need not wait for a worker.
- *   - struct weir_proxy: the same for a job that must be deferred.
+ *   knows an owner only as a `void *` that it compares, and a job of it as a
+ *   record. An owner uses
+ *   - struct weir_owner_ops: what the pool calls for such jobs.
+ *   - weir_pool_submit_refs(): entries of the ring that refer to its records.
+ *   - struct weir_proxy: a deferred job that brings a record.
  *   - struct weir_frame: what the pool must know of the owner's job that a
  *     thread runs: whether it should stop, its deadline, and what to do if
  *     the job ends its thread.
  *   - struct weir_helper: a thread that waits for an owner, and that may run
  *     the owner's deferred jobs while it waits.
- *   - weir_pool_busy_begin() and _end() around ending jobs that no cell of the
- *     ring keeps from being idle any more; and the counters `inlined`,
- *     `failed_elsewhere` and `dropped_elsewhere` for jobs whose outcome is not
- *     counted where their reference is.
+ *   - weir_count_outcome() and weir_count_end(), once for each job; `inlined`
+ *     instead of the latter for a job that never had an entry.
  *   - pending_owner, reruns and owner_data below: places for an owner's data.
  */
 #ifndef WEIR_POOL_PRIVATE_H
@@ -183,11 +187,12 @@ struct weir_listener {
  * thread, because a job may end its thread. */
 struct weir_frame {
     struct weir_context *cx;        /* (w) */
+    struct weir_context *counted_by; /* (w) see weir_count_end() */
     void *owner;                    /* (w) NULL: the job has none */
     void *record;                   /* (w) what the owner knows of the job */
-    bool from_ring;                 /* (w) a reference or a deferred job has
-                                       brought it; false: it was taken out of
-                                       turn */
+    bool has_ref;                   /* (w) the thread that runs it has the
+                                       reference to its owner that the entry
+                                       or the deferred job had */
     struct weir_deferred *deferred; /* (w) NULL: it is not deferred */
     unsigned permits_held;          /* (w) bit i: it has the permit permits[i]
                                        of the deferred job */
@@ -225,12 +230,13 @@ struct weir_context {
     /* On a separate cache line: the worker writes them at every job, and
      * weir_count_one() says what they publish. */
     WEIR_CACHE_ALIGNED
-    WEIR_ATOMIC(uint64_t) began;     /* (w) jobs it has begun to run */
-    WEIR_ATOMIC(uint64_t) ended;     /* (w) jobs it has run or dropped */
+    WEIR_ATOMIC(uint64_t) began;     /* (w) runs it has begun of jobs that it
+                                        took itself: not those it helps */
+    WEIR_ATOMIC(uint64_t) ended;     /* (w) of these: the last of their jobs */
     WEIR_ATOMIC(uint64_t) failed;    /* (w) of these: did not return 0 */
-    WEIR_ATOMIC(uint64_t) dropped;   /* (w) of these: dropped */
-    WEIR_ATOMIC(uint64_t) moved;     /* (w) jobs it began whose end is counted
-                                        in pool->ended_elsewhere */
+    WEIR_ATOMIC(uint64_t) not_ended; /* (w) runs that are over and were not the
+                                        last of their jobs */
+    WEIR_ATOMIC(uint64_t) skipped;   /* (w) stale entries it took */
     WEIR_ATOMIC(size_t) queued_peak; /* (w) sampled */
 
     WEIR_CACHE_ALIGNED struct weir_pool *pool; /* (c) */
@@ -242,19 +248,13 @@ struct weir_context {
     int depth_max;                  /* (c) */
     int depth;                      /* (w) frames in use */
     /* (w) The tag of the job that runs. It is set where a job's function is
-     * called: run_call(), run_job() of deferred.c, and the owner's. It is saved
-     * and restored around a job that runs inside another one. What else a job
-     * is to know about itself goes the same way. */
+     * called: run_plain(), run_job() of deferred.c, and the owner's. It is
+     * saved and restored around a job that runs inside another one. What else a
+     * job is to know about itself goes the same way; a pointer must be to what
+     * lasts for the run: what the worker has taken, a record, a member. */
     uint64_t tag;
     int64_t retry_ns;               /* (w) what weir_retry_in() was given; -1:
                                        it was not called */
-    /* (w) Set for the function of a deferred job that has an owner, which
-     * takes both over: the deferred job, and a bit for each permit that it
-     * has. */
-    struct weir_deferred *starting_deferred;
-    unsigned starting_permits;
-    bool became_deferred;           /* (w) the plain job that has run is a
-                                       deferred job now, and not ended */
     int exit_status;                /* (w) of the child, after -ECHILD */
     /* (w) References to an owner that this worker has not dropped yet: it
      * drops many at a time, because the count is a line that others write.
@@ -287,7 +287,6 @@ struct weir_context {
     bool released;                  /* (w) it has released that permit while
                                        its job sleeps */
     bool permit;                    /* (w) for the pool's gate */
-    bool in_call;                    /* (w) it runs a call from the ring */
     bool has_old;                   /* (w) `old` must be joined first */
     bool is_leaving;                /* (w) its thread ends, and is not counted
                                        in pool->threads any more */
@@ -316,43 +315,45 @@ struct weir_context {
     struct weir_sys_thread old;     /* (w) the thread that this one replaces */
 };
 
-/* What the pool does with references of its one kind of owner. A reference is
- * a cell of the ring that stands for a job that the owner keeps. */
-struct weir_references {
-    /* Whether a call is a reference to a job that was taken out of turn:
-     * somebody else has run or dropped it. Called with locks held, on a copy
-     * of any call; must not lock anything. */
-    bool (*is_stale)(const struct weir_call *call);
-    /* Stale references have left the ring. Called without locks. */
-    void (*release)(const struct weir_call *calls, size_t count);
+/* What brought a job to the thread that runs it. */
+struct weir_run {
+    struct weir_deferred *deferred; /* NULL: an entry of the ring or a helper */
+    unsigned permits;               /* bit i: it has the permit permits[i] of
+                                       the deferred job */
+    struct weir_context *counted_by; /* see weir_count_end() */
+};
+
+/* What the pool calls for the jobs of its one kind of owner. */
+struct weir_owner_ops {
+    /* An entry has come out of the ring: claim its job. Returns false if the
+     * entry is stale. May be called under the lock of the pool's gate; must not
+     * lock anything. */
+    bool (*claim_ref)(const struct weir_job_ref *ref);
+    /* Whether an entry is stale. Must not lock anything. */
+    bool (*ref_is_stale)(const struct weir_job_ref *ref);
+    /* A stale entry has left the ring. `w`: the worker that took it; NULL: none
+     * did. Called as claim_ref(). */
+    void (*release_ref)(struct weir_context *w, void *record);
+    /* Run a job that was claimed, or that a deferred job brings. Its end is
+     * counted by the owner. Returns 0, or -ECHILD with cx->exit_status set. */
+    int (*run_record)(struct weir_context *cx, void *record,
+                      const struct weir_run *run);
+    /* Drop a job that was claimed, or that a deferred job brings. */
+    void (*drop_record)(void *record, int reason);
+    void (*drop_deferred_record)(void *record, int reason);
 };
 
 struct weir_pool {
     struct weir_ring ring;         /* (s) jobs that wait for a worker */
     WEIR_CACHE_ALIGNED WEIR_ATOMIC(int) mode; /* (a) enum weir_pool_mode */
     WEIR_ATOMIC(int) alive;        /* (a) threads that have not left */
-    WEIR_ATOMIC(int) helping;      /* (a) threads between weir_pool_busy_begin()
+    WEIR_ATOMIC(int) busy;         /* (a) threads between weir_pool_busy_begin()
                                       and _end() */
     WEIR_ATOMIC(int) callers;      /* (a) caller threads */
-    WEIR_ATOMIC(uint64_t) dropped; /* (a) plain jobs dropped while closing */
-    WEIR_ATOMIC(uint64_t) ended_elsewhere; /* (a) positions of the ring that
-                                      have ended and are counted in no worker's
-                                      `ended`: deferred jobs that are free
-                                      again, stale references skipped */
-    /* (a) Of jobs that are counted in no worker's `failed` or `dropped`:
-     * deferred jobs, and jobs of owners that were run or dropped out of turn.
-     * Their references count as successes, so a reference that is dropped for
-     * a job that was not is subtracted here. Modulo 2^64. */
-    WEIR_ATOMIC(uint64_t) failed_elsewhere;
-    WEIR_ATOMIC(uint64_t) dropped_elsewhere;
+    struct weir_sys_mutex stale_lock; /* (s) held while they are removed */
     /* (a) NULL: there was no owner yet */
-    WEIR_ATOMIC(const struct weir_references *) references;
-    WEIR_ATOMIC(bool) may_be_stale; /* (a) a job was taken out of turn while
-                                       its reference was in the ring; never
-                                       cleared */
+    WEIR_ATOMIC(const struct weir_owner_ops *) owner_ops;
     WEIR_ATOMIC(void *) owner_memory; /* (a) kept for the next owner; NULL */
-    WEIR_ATOMIC(uint64_t) inlined; /* (a) jobs of owners that never went
-                                      through the ring */
     WEIR_ATOMIC(uint64_t) paces[64]; /* (a) for owners: how long functions took
                                         before, by their hash */
     struct weir_event_count idle;  /* (s) threads that wait until no job is
@@ -360,6 +361,16 @@ struct weir_pool {
     struct weir_spin_history spin; /* (s) of these */
     struct weir_event_count
         threads_ended;             /* (s) threads that wait for `alive` == 0 */
+
+    /* On a separate cache line: helpers write them at every job.
+     * (a) Jobs that ended, failed and were dropped, and are not counted by a
+     * worker, see weir_count_end(). */
+    WEIR_CACHE_ALIGNED WEIR_ATOMIC(uint64_t) ended;
+    WEIR_ATOMIC(uint64_t) failed, dropped;
+    WEIR_ATOMIC(uint64_t) inlined; /* (a) jobs of owners that have ended, and
+                                      had no entry; not in `ended` */
+    WEIR_ATOMIC(int64_t) stale;    /* (a) stale entries in the ring, and those
+                                      that workers have skipped */
 
     WEIR_CACHE_ALIGNED struct weir_context *workers; /* (c) contexts_count */
     struct weir_sys_fork_guard fork_guard; /* (c) */
@@ -407,6 +418,9 @@ struct weir_pool {
     struct weir_listener *listeners; /* (l) */
     void (*on_event)(void *user, const struct weir_event *event); /* (c) */
     char name_bytes[16];           /* (c) */
+    /* (c) For a teardown of what has been made: of the table in pool.c, of the
+     * event counts and of the contexts. */
+    int parts_made, event_counts_made, contexts_made;
     struct weir_sys_lazy_memory frames_block; /* (c) `frames` is freed by it */
     int64_t start_retry_pause;     /* (l) how far start_retry_at was put off
                                       the last time; 0: the last start has
@@ -429,6 +443,80 @@ static inline void weir_count_one(WEIR_ATOMIC(uint64_t) *counter)
     weir_atomic_store(counter, weir_atomic_load(counter, weir_relaxed) + 1,
                       weir_release);
 }
+
+/* ---- counting the ends of jobs ---- */
+
+enum weir_outcome {
+    WEIR_OUTCOME_SUCCEEDED,
+    WEIR_OUTCOME_FAILED,
+    WEIR_OUTCOME_DROPPED
+};
+
+/* The end of a job is counted in two steps, so that whoever learns of it finds
+ * how it went in the statistics: first its outcome, then, when its result can
+ * be seen and its record is free, that it has ended. `worker`: the worker that
+ * took the job counts it, in a line of its own. NULL: another thread ends the
+ * job, or a helper has run it. */
+static inline void weir_count_outcome(struct weir_pool *pool,
+                                      struct weir_context *worker,
+                                      enum weir_outcome outcome)
+{
+    /* Relaxed: weir_count_end() publishes it. */
+    if (outcome == WEIR_OUTCOME_DROPPED)
+        weir_atomic_fetch_add(&pool->dropped, 1, weir_relaxed);
+    else if (outcome == WEIR_OUTCOME_FAILED && worker == NULL)
+        weir_atomic_fetch_add(&pool->failed, 1, weir_relaxed);
+    else if (outcome == WEIR_OUTCOME_FAILED)
+        weir_count_one(&worker->failed);
+}
+
+/* Count the end for which no worker accounts: the job's capacity is free. Wakes
+ * threads that wait for room or for the pool to be idle. Called without
+ * locks. */
+void weir_pool_count_end(struct weir_pool *pool);
+
+/* A worker does these notifications when it takes its next job or goes to
+ * sleep; for anybody else that may be far away. */
+static inline void weir_count_end(struct weir_pool *pool,
+                                  struct weir_context *worker)
+{
+    if (worker != NULL)
+        weir_count_one(&worker->ended);
+    else
+        weir_pool_count_end(pool);
+}
+
+/* A run of a job is over that was not its last one. `worker` as above. */
+static inline void weir_count_not_ended(struct weir_context *worker)
+{
+    if (worker != NULL)
+        weir_count_one(&worker->not_ended);
+}
+
+/* ---- entries: take.c ---- */
+
+static inline const struct weir_owner_ops *weir_pool_owner_ops(
+    struct weir_pool *pool)
+{
+    /* Relaxed: whoever has a record of an owner's was given it by a thread that
+     * has stored this before. */
+    return weir_atomic_load(&pool->owner_ops, weir_relaxed);
+}
+
+/* The job of an entry has left the ring out of turn. Relaxed: a statistic. */
+static inline void weir_pool_note_stale(struct weir_pool *pool)
+{
+    weir_atomic_fetch_add(&pool->stale, 1, weir_relaxed);
+}
+
+/* Return how many entries of the ring are stale, or less: 0 or below 0 if some
+ * are skipped that are not counted yet. */
+int64_t weir_pool_stale(struct weir_pool *pool);
+
+/* Remove stale entries from the ring, at most a batch of them. Returns whether
+ * any were removed. Takes time proportional to the ring: called when there is
+ * room for a job, but not for its entry. */
+bool weir_pool_remove_stale(struct weir_pool *pool);
 
 /* ---- which worker a thread is: worker.c ---- */
 
@@ -464,21 +552,18 @@ static inline bool weir_worker_is_forked(const struct weir_context *w)
 
 /* ---- submitting: submit.c ---- */
 
-/* How a deferred job stands for a job of an owner. */
+/* How a deferred job brings a job of an owner. */
 struct weir_proxy {
-    weir_fn *fn;            /* replace those of the job */
-    void *arg;
-    void (*drop)(void *arg, int reason);
-    void *owner;
+    void *owner, *record;
     struct weir_gate *gate; /* a gate to pass besides the job's own; or NULL */
-    void (*on_created)(void *arg,
+    void (*on_created)(void *record,
                        struct weir_deferred *deferred); /* before it can run */
 };
 
-/* Put references into the ring without waiting.
+/* Put references to jobs of an owner into the ring without waiting.
  * Returns as weir_pool_submit() with WEIR_NO_WAIT. */
-ssize_t weir_pool_submit_calls(struct weir_pool *pool,
-                               const struct weir_call *calls, size_t count);
+ssize_t weir_pool_submit_refs(struct weir_pool *pool,
+                              const struct weir_job_ref *refs, size_t count);
 
 /* Submit a deferred job, or with `proxy` what stands for a job of an owner.
  * Returns 0, or:
@@ -675,8 +760,8 @@ static inline void weir_listener_end(struct weir_listener *listener)
         weir_listener_remove(listener);
 }
 
-/* Around taking jobs out of turn and ending them: the pool is not idle
- * meanwhile, though their references may have left the ring. */
+/* Around work that no job stands for: a loop that an application thread runs.
+ * The pool is not idle meanwhile. */
 void weir_pool_busy_begin(struct weir_pool *pool);
 void weir_pool_busy_end(struct weir_pool *pool);
 
@@ -698,17 +783,14 @@ void weir_event_abandoned(struct weir_context *cx, struct weir_event event,
 void weir_event_dropped(struct weir_pool *pool, struct weir_event event,
                         int reason);
 
-/* The name of references, compared by address. Their owner reports the events
- * of the jobs they stand for. */
-extern const char weir_proxy_name[];
-
 /* ---- taking and running: take.c, worker.c ---- */
 
-/* What a worker has taken. */
+/* What a worker has taken: the entry says what it is. The record of a deferred
+ * job is in entry.ref, whether it came with its placeholder or from the ready
+ * lists. */
 struct weir_taken {
-    struct weir_call call;          /* if it is not deferred */
-    struct weir_deferred *deferred; /* NULL: it is not deferred */
-    int reason; /* why the deferred job must be dropped; 0: run it */
+    struct weir_entry entry;
+    int reason; /* why a deferred job must be dropped; 0: run it */
 };
 
 /* Take a job, together with a permit if the pool has a gate. The permit of the
@@ -728,13 +810,14 @@ int weir_worker_take(struct weir_context *w, struct weir_taken *job,
 int weir_worker_run(struct weir_context *w, const struct weir_taken *taken);
 
 /* Run a deferred job that has its permits, and end it or let it wait again.
- * Returns as weir_worker_run(). */
-int weir_deferred_run(struct weir_context *cx, struct weir_deferred *deferred);
+ * `counted_by`: who counts its end, see weir_count_end(). Returns as
+ * weir_worker_run(). */
+int weir_deferred_run(struct weir_context *cx, struct weir_deferred *deferred,
+                      struct weir_context *counted_by);
 
-/* Make a deferred job of a call that has run and asks for a rerun. The
- * position of the call counts as that of the deferred job from now on. */
+/* Make a deferred job of a plain job that has run and asks for a rerun. */
 struct weir_deferred *weir_deferred_adopt(struct weir_pool *pool,
-                                          const struct weir_call *call);
+                                          const struct weir_plain_job *job);
 
 /* Run one job on a caller thread, waiting for one until the deadline, or until
  * the pool is idle or closed. Returns:
@@ -758,10 +841,10 @@ void weir_worker_flush(struct weir_context *w);
 
 /* ---- idle and closing: close.c ---- */
 
-/* Return how many of the jobs ever accepted have ended. */
+/* Return how many of the jobs that ever had an entry have ended. */
 uint64_t weir_pool_ended(struct weir_pool *pool);
 
-/* Whether no accepted job is unfinished. */
+/* Whether no accepted job is unfinished, and no thread is busy. */
 bool weir_pool_is_idle(struct weir_pool *pool);
 
 /* Wait until the pool is idle. Returns 0, -EAGAIN or -ETIMEDOUT. */

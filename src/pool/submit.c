@@ -49,10 +49,63 @@ int weir_pool_await_room(struct weir_pool *pool,
     return err;
 }
 
-/* The ring copies the first members of a job into a cell. */
 _Static_assert(offsetof(struct weir_job, name) ==
-                   offsetof(struct weir_call, name),
-               "a job must begin with the members of a call");
+                   offsetof(struct weir_plain_job, name),
+               "a job must begin with the members of a plain job");
+
+/* Fill in a claimed position: the entry is written where it stays, because a
+ * copy of one just written on the stack waits for the stores. */
+static inline void fill_plain(struct weir_ring *ring, uint64_t pos,
+                              const struct weir_job *job)
+{
+    struct weir_entry *entry = weir_ring_open(ring, pos);
+
+    entry->kind = WEIR_ENTRY_PLAIN;
+    memcpy(&entry->job, job, sizeof(entry->job));
+    weir_ring_publish(ring, pos);
+}
+
+static void fill_ref(struct weir_ring *ring, uint64_t pos,
+                     enum weir_entry_kind kind, struct weir_job_ref ref)
+{
+    struct weir_entry *entry = weir_ring_open(ring, pos);
+
+    entry->kind = kind;
+    entry->ref = ref;
+    weir_ring_publish(ring, pos);
+}
+
+/* Claim up to `count` positions of the ring, waiting for room for one. Returns
+ * how many, at least one, or -errno. In both cases, and after the positions
+ * have been filled in, the caller must call after_claim(). Acquire:
+ * insiders_only publishes nothing. A submitter that misses it counts as one
+ * that came before draining began. */
+static ssize_t claim(struct weir_pool *pool, size_t count, bool insider,
+                     int64_t deadline, uint64_t *pos, bool *slept)
+{
+    struct weir_ring *ring = &pool->ring;
+    size_t n = 0;
+    int err = 0;
+
+    do {
+        if (!insider && weir_atomic_load(&ring->insiders_only, weir_acquire))
+            err = -EPIPE;
+        else if ((n = weir_ring_claim(ring, count, pos)) != 0)
+            break;
+        else
+            err = await_room(pool, insider, NULL, deadline, slept);
+    } while (err == 0);
+    return err != 0 ? err : (ssize_t)n;
+}
+
+/* A submitter that was woken for room wakes the next one if there is more. Not
+ * before it has filled in what it claimed: whoever looks for room may have to
+ * wait for that. */
+static void after_claim(struct weir_pool *pool, bool slept)
+{
+    if (slept && weir_ring_raise_bound(&pool->ring))
+        weir_ring_notify_room(&pool->ring);
+}
 
 static size_t count_plain(const struct weir_job *jobs, size_t count)
 {
@@ -66,54 +119,23 @@ static size_t count_plain(const struct weir_job *jobs, size_t count)
 static ssize_t put_plain(struct weir_pool *pool, const struct weir_job *jobs,
                          size_t count, bool insider, int64_t deadline)
 {
-    /* If there may be only standby workers, or too few threads, they must be
-     * woken for what was put before this thread waits for them to make room.
-     * Relaxed: the flag publishes nothing. */
-    bool wakes_first =
-        pool->elastic || weir_atomic_load(&pool->needs_adjusting, weir_relaxed);
+    bool slept = false;
     size_t done = 0;
-    int err = 0;
+    ssize_t n = 0;
 
-    do {
-        ssize_t n = weir_ring_put(&pool->ring, (struct weir_ring_batch){
-            .items = jobs + done, .count = count - done,
-            .stride = sizeof(*jobs), .bytes = sizeof(struct weir_call) },
-            insider, wakes_first ? WEIR_NO_WAIT : deadline);
+    while (done < count) {
+        uint64_t pos = 0;
 
-        if (!wakes_first)
-            return n;
-        weir_pool_wake(pool);
-        done += n > 0 ? (size_t)n : 0;
-        err = n < 0 ? (int)n : 0;
-        if (n == -EAGAIN)
-            err = weir_pool_await_room(pool, NULL, deadline);
-    } while (err == 0 && done < count);
-    return done > 0 ? (ssize_t)done : err;
-}
-
-/* Claim a position of the ring, waiting for room. Returns 0 or -errno.
- * Acquire: insiders_only publishes nothing. A submitter that misses it counts
- * as one that came before draining began. */
-static int claim_position(struct weir_pool *pool, int64_t deadline,
-                          uint64_t *pos)
-{
-    struct weir_ring *ring = &pool->ring;
-    bool insider = weir_pool_is_own_job(pool), slept = false;
-    int err = 0;
-
-    if (insider)
-        deadline = WEIR_NO_WAIT;
-    do {
-        if (!insider && weir_atomic_load(&ring->insiders_only, weir_acquire))
-            err = -EPIPE;
-        else if (weir_ring_claim(ring, 1, pos) != 0)
+        n = claim(pool, count - done, insider, deadline, &pos, &slept);
+        if (n < 0)
             break;
-        else
-            err = await_room(pool, insider, NULL, deadline, &slept);
-    } while (err == 0);
-    if (slept && weir_ring_raise_bound(ring))
-        weir_ring_notify_room(ring);
-    return err;
+        for (size_t i = 0; i < (size_t)n; i++)
+            fill_plain(&pool->ring, pos + 2 * i, &jobs[done + i]);
+        weir_pool_wake(pool);
+        done += (size_t)n;
+    }
+    after_claim(pool, slept);
+    return done > 0 ? (ssize_t)done : n;
 }
 
 int weir_pool_submit_deferred(struct weir_pool *pool,
@@ -121,58 +143,62 @@ int weir_pool_submit_deferred(struct weir_pool *pool,
                               const struct weir_proxy *proxy, int64_t deadline)
 {
     struct weir_gate_permit permits[2];
-    struct weir_call placeholder = { .fn = weir_deferred_placeholder };
     struct weir_deferred *deferred;
+    struct weir_job_ref ref;
+    bool insider = weir_pool_is_own_job(pool), slept = false;
     uint64_t pos = 0;
+    ssize_t claimed;
     int count;
     int err = weir_deferred_ref_keys(pool, job, proxy ? proxy->gate : NULL,
                                      permits, &count);
 
     if (err != 0)
         return err == -EAGAIN ? -EDQUOT : err;
-    err = claim_position(pool, deadline, &pos);
-    if (err != 0) {
+    claimed = claim(pool, 1, insider, insider ? WEIR_NO_WAIT : deadline, &pos,
+                    &slept);
+    if (claimed < 0) {
+        after_claim(pool, slept);
         weir_deferred_unref_keys(permits, count);
-        return err;
+        return (int)claimed;
     }
-    deferred = weir_deferred_create(pool, job);
+    deferred = weir_deferred_create(pool, job, &ref);
     memcpy(deferred->permits, permits, sizeof(permits));
     deferred->permit_count = count;
-    deferred->pos = pos;
     if (proxy != NULL) {
-        deferred->job.fn = proxy->fn;
-        deferred->job.arg = proxy->arg;
-        deferred->job.drop = proxy->drop;
         deferred->owner = proxy->owner;
-        proxy->on_created(proxy->arg, deferred);
+        deferred->record = proxy->record;
+        proxy->on_created(proxy->record, deferred);
     }
     if (count > 0 && job->start == 0)
         weir_gate_enqueue(&deferred->permits[0], &deferred->wait);
     weir_deferred_enqueue(deferred);
-    placeholder.arg = deferred;
-    weir_ring_fill(&pool->ring, pos, &placeholder, sizeof(placeholder));
+    fill_ref(&pool->ring, pos, WEIR_ENTRY_DEFERRED, ref);
     weir_pool_wake(pool);
-    /* The job may have ended already. This is a read-modify-write, so that if
-     * the job ends after it, the thread that ends it finds the placeholder in
-     * the ring. */
-    if (weir_atomic_fetch_add(&pool->deferred_jobs.orphaned, 0, weir_seq_cst) !=
-        0) {
-        weir_ec_notify_one(&pool->ring.room);
-        weir_pool_check_idle(pool);
-    }
+    after_claim(pool, slept);
     return 0;
 }
 
-ssize_t weir_pool_submit_calls(struct weir_pool *pool,
-                               const struct weir_call *calls, size_t count)
+ssize_t weir_pool_submit_refs(struct weir_pool *pool,
+                              const struct weir_job_ref *refs, size_t count)
 {
-    ssize_t n = weir_ring_put(&pool->ring, (struct weir_ring_batch){
-        .items = calls, .count = count, .stride = sizeof(*calls),
-        .bytes = sizeof(*calls) }, weir_pool_is_own_job(pool), WEIR_NO_WAIT);
+    bool insider = weir_pool_is_own_job(pool), slept = false; /* stays false */
+    size_t done = 0;
+    ssize_t n = 0;
 
-    if (pool->elastic && n > 0)
-        weir_pool_wake(pool); /* there may be only standby workers */
-    return n;
+    while (done < count) {
+        uint64_t pos = 0;
+
+        n = claim(pool, count - done, insider, WEIR_NO_WAIT, &pos, &slept);
+        if (n < 0)
+            break;
+        for (size_t i = 0; i < (size_t)n; i++)
+            fill_ref(&pool->ring, pos + 2 * i, WEIR_ENTRY_OWNED,
+                     refs[done + i]);
+        done += (size_t)n;
+    }
+    if (done > 0)
+        weir_pool_wake(pool);
+    return done > 0 ? (ssize_t)done : n;
 }
 
 /* Submit jobs of which some are deferred. */
@@ -215,7 +241,7 @@ static bool put_one(struct weir_pool *pool, const struct weir_job *job)
         weir_atomic_load(&ring->insiders_only, weir_acquire) ||
         weir_ring_claim(ring, 1, &pos) == 0)
         return false;
-    weir_ring_fill(ring, pos, job, sizeof(struct weir_call));
+    fill_plain(ring, pos, job);
     weir_pool_wake(pool);
     return true;
 }

@@ -2,6 +2,9 @@
  * take.c - taking a job, together with a permit, and running or dropping it. */
 #include "pool/pool_private.h"
 
+/* Stale entries that are removed at a time: they are kept on the stack. */
+#define STALE_BATCH 64
+
 /* ---- taking ---- */
 
 struct claim {
@@ -23,49 +26,58 @@ static struct weir_deferred *take_ready(struct weir_pool *pool)
     return weir_deferred_take_ready(pool, weir_ring_count(&pool->ring) > 0);
 }
 
-/* Take the next cell of the ring. Returns:
- *   0  there is none
- *   1  a plain job or reference, or a deferred job that is taken with its
- *      placeholder
- *   2  a placeholder whose deferred job does not wait for it any more */
-static int take_entry(struct weir_pool *pool, struct weir_taken *taken)
+/* Take the next entry of the ring whose job has not left it. `w`: the worker
+ * that takes it; NULL: none does. Returns false if there is none. */
+static bool take_entry(struct weir_pool *pool, struct weir_context *w,
+                       struct weir_entry *entry)
 {
-    struct weir_call *call = &taken->call;
+    const struct weir_owner_ops *ops;
 
-    taken->deferred = NULL;
-    if (weir_ring_take(&pool->ring, call, 1, sizeof(*call)) != 1)
-        return 0;
-    if (call->fn != weir_deferred_placeholder)
-        return 1;
-    taken->deferred = call->arg;
-    /* If it was orphaned, one more position has ended. Those that wait for that
-     * are notified when this worker takes its next job or goes to sleep: not
-     * here, because the gate may be locked. */
-    return weir_deferred_placeholder_taken(taken->deferred) ? 1 : 2;
+    while (weir_ring_take(&pool->ring, entry, 1, sizeof(*entry)) == 1) {
+        switch (entry->kind) {
+        case WEIR_ENTRY_PLAIN:
+            return true;
+        case WEIR_ENTRY_DEFERRED:
+            if (weir_deferred_take_queued(pool, &entry->ref))
+                return true;
+            break;
+        case WEIR_ENTRY_OWNED:
+            ops = weir_pool_owner_ops(pool);
+            if (ops->claim_ref(&entry->ref))
+                return true;
+            ops->release_ref(w, entry->ref.record);
+            break;
+        }
+        if (w != NULL)
+            weir_count_one(&w->skipped);
+        else
+            weir_atomic_fetch_sub(&pool->stale, 1, weir_relaxed);
+    }
+    return false;
 }
 
-/* Take what is next: a ready deferred job, or a cell of the ring. Returns:
+/* Take what is next: a ready deferred job, or an entry of the ring. Returns:
  *   0  there is none
  *   1  one that can be run
  *   2  a deferred job that must be dropped */
-static int take_next(struct weir_pool *pool, struct weir_taken *taken)
+static int take_next(struct weir_context *w, struct weir_taken *taken)
 {
-    for (;;) {
-        taken->deferred = take_ready(pool);
-        if (taken->deferred == NULL) {
-            int took;
+    struct weir_pool *pool = w->pool;
 
-            /* A placeholder without its job does not use up the ring's turn. */
-            do
-                took = take_entry(pool, taken);
-            while (took == 2);
-            if (took == 0 &&
-                weir_atomic_load(&pool->deferred_jobs.ready, weir_relaxed) > 0)
+    for (;;) {
+        struct weir_deferred *deferred = take_ready(pool);
+
+        if (deferred != NULL) {
+            taken->entry.kind = WEIR_ENTRY_DEFERRED;
+            taken->entry.ref.record = deferred;
+        } else if (!take_entry(pool, w, &taken->entry)) {
+            if (weir_atomic_load(&pool->deferred_jobs.ready, weir_relaxed) > 0)
                 continue;
-            if (took == 0 || taken->deferred == NULL)
-                return took;
+            return 0;
         }
-        taken->reason = weir_deferred_start(taken->deferred);
+        if (taken->entry.kind != WEIR_ENTRY_DEFERRED)
+            return 1;
+        taken->reason = weir_deferred_start(taken->entry.ref.record);
         if (taken->reason != -EAGAIN)
             return taken->reason == 0 ? 1 : 2;
     }
@@ -74,19 +86,56 @@ static int take_next(struct weir_pool *pool, struct weir_taken *taken)
 /* Called by the pool's gate, under its lock: claim what is next. Returns:
  *   0  there is none
  *   1  one that needs a permit
- *   2  one that needs none: it is stale, or must be dropped */
+ *   2  one that needs none, because it must be dropped */
 static int claim_job(void *user)
 {
     struct claim *claim = user;
-    struct weir_taken *taken = claim->taken;
-    int took = take_next(claim->w->pool, taken);
-    const struct weir_references *references =
-        weir_atomic_load(&claim->w->pool->references, weir_seq_cst);
 
-    return took == 1 && taken->deferred == NULL && references != NULL &&
-                   references->is_stale(&taken->call)
-               ? 2
-               : took;
+    return take_next(claim->w, claim->taken);
+}
+
+static bool is_stale(void *user, const void *item)
+{
+    struct weir_pool *pool = user;
+    const struct weir_entry *entry = item;
+
+    switch (entry->kind) {
+    case WEIR_ENTRY_DEFERRED:
+        return weir_deferred_is_stale(pool, &entry->ref);
+    case WEIR_ENTRY_OWNED:
+        return weir_pool_owner_ops(pool)->ref_is_stale(&entry->ref);
+    case WEIR_ENTRY_PLAIN:
+        break;
+    }
+    return false;
+}
+
+int64_t weir_pool_stale(struct weir_pool *pool)
+{
+    int64_t stale = weir_atomic_load(&pool->stale, weir_seq_cst);
+
+    for (int i = 0; i < pool->contexts_count && stale > 0; i++)
+        stale -= (int64_t)weir_atomic_load(&pool->workers[i].skipped,
+                                           weir_acquire);
+    return stale;
+}
+
+bool weir_pool_remove_stale(struct weir_pool *pool)
+{
+    struct weir_entry removed[STALE_BATCH];
+    const struct weir_ring_removal removal = { .items = removed,
+        .count = STALE_BATCH, .bytes = sizeof(removed[0]),
+        .unwanted = is_stale, .user = pool };
+    size_t n;
+
+    weir_sys_lock(&pool->stale_lock);
+    n = weir_ring_remove(&pool->ring, &removal);
+    weir_sys_unlock(&pool->stale_lock);
+    weir_atomic_fetch_sub(&pool->stale, (int64_t)n, weir_relaxed);
+    for (size_t i = 0; i < n; i++)
+        if (removed[i].kind == WEIR_ENTRY_OWNED)
+            weir_pool_owner_ops(pool)->release_ref(NULL, removed[i].ref.record);
+    return n > 0;
 }
 
 /* A worker that is as fast as the submitter would follow it one cell behind,
@@ -140,13 +189,13 @@ static int take_with_permit(struct weir_context *w, struct weir_taken *job,
     int err;
 
     if (pool->gate == NULL)
-        return take_next(pool, job) ? 0 : -ENOENT;
+        return take_next(w, job) ? 0 : -ENOENT;
     /* What is cancelled needs no permit: it will not run. Acquire: the mode
      * publishes nothing. A worker that misses it goes on as if it had come
      * before; closing notifies the delegate under the gate's lock. */
     if (weir_atomic_load(&pool->mode, weir_acquire) == WEIR_POOL_CANCELLED) {
         weir_worker_release_permit(w);
-        return take_next(pool, job) ? 0 : -ENOENT;
+        return take_next(w, job) ? 0 : -ENOENT;
     }
     err = weir_gate_try_acquire_job(pool->gate, &pool->gate_waiter, w->permit,
                                     delegate, claim_job, &claim);
@@ -155,8 +204,10 @@ static int take_with_permit(struct weir_context *w, struct weir_taken *job,
         return 0;
     if (err != -EAGAIN)
         return err;
-    /* Do not wait at the gate if only orphaned placeholders are left. */
-    weir_deferred_skip_orphaned(pool);
+    /* Do not wait at the gate if only stale entries are left: nothing would
+     * end the wait when the pool becomes idle. */
+    while (weir_pool_stale(pool) > 0 && weir_pool_remove_stale(pool))
+        ;
     return weir_pool_has_jobs(pool) ? -EAGAIN : -ENOENT;
 }
 
@@ -176,71 +227,77 @@ int weir_worker_take(struct weir_context *w, struct weir_taken *job,
 
 /* ---- running and dropping ---- */
 
-static struct weir_event event_of(const struct weir_call *call)
+static struct weir_event event_of(const struct weir_plain_job *job)
 {
-    return (struct weir_event){ .tag = call->tag, .name = call->name,
-                                .arg = call->arg };
+    return (struct weir_event){ .tag = job->tag, .name = job->name,
+                                .arg = job->arg };
 }
 
-static void drop(struct weir_pool *pool, const struct weir_call *call)
+static void drop_plain(struct weir_pool *pool, const struct weir_plain_job *job)
 {
-    if (pool->on_event != NULL && call->name != weir_proxy_name)
-        weir_event_dropped(pool, event_of(call), -ECANCELED);
-    if (call->drop != NULL)
-        call->drop(call->arg, -ECANCELED);
+    if (pool->on_event != NULL)
+        weir_event_dropped(pool, event_of(job), -ECANCELED);
+    if (job->drop != NULL)
+        job->drop(job->arg, -ECANCELED);
+    weir_count_outcome(pool, NULL, WEIR_OUTCOME_DROPPED);
+    weir_pool_count_end(pool);
+}
+
+/* Drop a job that was taken and must not begin any more. */
+static void drop(struct weir_pool *pool, const struct weir_entry *entry,
+                 int reason)
+{
+    switch (entry->kind) {
+    case WEIR_ENTRY_PLAIN:
+        drop_plain(pool, &entry->job);
+        break;
+    case WEIR_ENTRY_DEFERRED:
+        weir_deferred_drop(entry->ref.record, reason);
+        break;
+    case WEIR_ENTRY_OWNED:
+        weir_pool_owner_ops(pool)->drop_record(entry->ref.record, reason);
+        break;
+    }
 }
 
 void weir_pool_drop_queued(struct weir_pool *pool)
 {
-    struct weir_taken taken;
+    struct weir_entry entry;
     struct weir_deferred *deferred;
-    int took;
 
-    while ((took = take_entry(pool, &taken)) != 0) {
-        if (took == 2)
-            continue;
-        if (taken.deferred != NULL) {
-            weir_deferred_drop(taken.deferred, -ECANCELED);
-        } else {
-            drop(pool, &taken.call);
-            weir_atomic_fetch_add(&pool->dropped, 1, weir_seq_cst);
-        }
-    }
+    while (take_entry(pool, NULL, &entry))
+        drop(pool, &entry, -ECANCELED);
     while ((deferred = weir_deferred_take_ready(pool, false)) != NULL)
         weir_deferred_drop(deferred, -ECANCELED);
     weir_pool_check_idle(pool);
 }
 
 /* A plain job asks for another run: it becomes a deferred job. */
-static void defer_rerun(struct weir_context *w, const struct weir_call *call)
+static void defer_rerun(struct weir_context *w,
+                        const struct weir_plain_job *job)
 {
-    struct weir_deferred *deferred = weir_deferred_adopt(w->pool, call);
-    int reason;
+    struct weir_deferred *deferred = weir_deferred_adopt(w->pool, job);
 
     weir_deferred_wants_rerun(deferred, WEIR_RERUN, w->retry_ns);
-    reason = weir_deferred_requeue(deferred);
-    if (reason != 0)
-        weir_deferred_drop(deferred, reason);
-    w->became_deferred = true;
+    weir_count_not_ended(w);
+    weir_deferred_requeue(deferred);
 }
 
-/* Run a plain job or a reference. Returns as weir_worker_run(). */
-static int run_call(struct weir_context *w, const struct weir_call *call)
+/* Run a plain job. Returns as weir_worker_run(). */
+static int run_plain(struct weir_context *w, const struct weir_plain_job *job)
 {
-    bool traced = false;
+    bool traced = w->pool->on_event != NULL;
     int status;
 
     weir_count_one(&w->began);
-    w->in_call = true;
-    w->in_plain = call->name != weir_proxy_name;
-    w->tag = call->tag;
+    w->in_plain = true;
+    w->tag = job->tag;
     w->retry_ns = -1;
-    if (w->pool->on_event != NULL && w->in_plain) {
-        traced = true;
-        w->bare_event = event_of(call);
+    if (traced) {
+        w->bare_event = event_of(job);
         weir_event_began(w, w->bare_event);
     }
-    status = call->fn(w, call->arg);
+    status = job->fn(w, job->arg);
     if (weir_worker_is_forked(w)) {
         w->exit_status = status != 0;
         return -ECHILD;
@@ -250,37 +307,34 @@ static int run_call(struct weir_context *w, const struct weir_call *call)
         weir_event_ended(w, status == WEIR_RERUN ? WEIR_JOB_RERUN
                                                  : WEIR_JOB_ENDED, status);
     w->in_plain = false;
-    w->in_call = false;
-    if (status == WEIR_RERUN)
-        defer_rerun(w, call);
-    else if (status != 0)
-        weir_count_one(&w->failed);
+    if (status == WEIR_RERUN) {
+        defer_rerun(w, job);
+        return 0;
+    }
+    if (status != 0)
+        weir_count_outcome(w->pool, w, WEIR_OUTCOME_FAILED);
+    weir_count_end(w->pool, w);
     return 0;
 }
 
 int weir_worker_run(struct weir_context *w, const struct weir_taken *taken)
 {
-    const struct weir_call *call = &taken->call;
+    const struct weir_entry *entry = &taken->entry;
+    struct weir_run run = { .counted_by = w };
 
-    if (taken->deferred != NULL) {
-        if (taken->reason == 0)
-            return weir_deferred_run(w, taken->deferred);
-        weir_deferred_drop(taken->deferred, taken->reason);
+    if (entry->kind == WEIR_ENTRY_DEFERRED && taken->reason == 0)
+        return weir_deferred_run(w, entry->ref.record, w);
+    if (entry->kind == WEIR_ENTRY_DEFERRED) {
+        drop(w->pool, entry, taken->reason);
         return 0;
     }
     /* Acquire: as in take_with_permit(). */
     if (weir_atomic_load(&w->pool->mode, weir_acquire) == WEIR_POOL_CANCELLED) {
-        drop(w->pool, call);
-        weir_count_one(&w->dropped);
-    } else {
-        if (run_call(w, call) != 0)
-            return -ECHILD;
-        if (w->became_deferred) {
-            w->became_deferred = false;
-            weir_count_one(&w->moved);
-            return 0;
-        }
+        drop(w->pool, entry, -ECANCELED);
+        return 0;
     }
-    weir_count_one(&w->ended);
-    return 0;
+    if (entry->kind == WEIR_ENTRY_PLAIN)
+        return run_plain(w, &entry->job);
+    weir_count_one(&w->began);
+    return weir_pool_owner_ops(w->pool)->run_record(w, entry->ref.record, &run);
 }

@@ -404,7 +404,7 @@ static void run_thread(void *arg)
 static void replace_thread(void *arg)
 {
     struct weir_context *w = arg;
-    bool in_plain;
+    bool in_plain = w->in_plain;
 
     if (weir_worker_is_forked(w))
         weir_sys_end_process(1);
@@ -419,14 +419,12 @@ static void replace_thread(void *arg)
     /* Before the job counts as ended: after that the application may free what
      * the listener uses. */
     weir_listener_end(&w->listener);
-    in_plain = w->in_plain;
     w->in_plain = false;
     if (in_plain && w->pool->on_event != NULL)
         weir_event_abandoned(w, w->bare_event, true);
-    if (w->in_call) {
-        w->in_call = false;
-        weir_count_one(&w->failed);
-        weir_count_one(&w->ended);
+    if (in_plain) {
+        weir_count_outcome(w->pool, w, WEIR_OUTCOME_FAILED);
+        weir_count_end(w->pool, w);
     }
     if (w->counted)
         weir_grow_job_ended(w);

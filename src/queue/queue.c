@@ -102,11 +102,32 @@ void weir_queue_destroy(struct weir_queue *queue)
 ssize_t weir_queue_put_many(struct weir_queue *queue, const void *items,
                             size_t count, int64_t deadline)
 {
-    struct weir_ring_batch batch = { .items = items, .count = count,
-                                     .bytes = queue->bytes,
-                                     .stride = queue->bytes };
+    struct weir_ring *ring = &queue->ring;
+    const char *from = items;
+    size_t done = 0;
+    bool slept = false;
+    int err = 0;
 
-    return weir_ring_put(&queue->ring, batch, false, deadline);
+    while (done < count) {
+        uint64_t pos = 0;
+        size_t n = weir_ring_claim(ring, count - done, &pos);
+
+        if (n == 0) {
+            err = weir_ring_wait_for_room(ring, true, NULL, deadline, &slept);
+            if (err != 0)
+                break;
+            continue;
+        }
+        for (size_t i = 0; i < n; i++, from += queue->bytes) {
+            memcpy(weir_ring_open(ring, pos + 2 * i), from, queue->bytes);
+            weir_ring_publish(ring, pos + 2 * i);
+        }
+        weir_ec_notify_one(&ring->items);
+        done += n;
+    }
+    if (slept && weir_ring_raise_bound(ring))
+        weir_ring_notify_room(ring);
+    return done > 0 || err == 0 ? (ssize_t)done : err;
 }
 
 int weir_queue_put(struct weir_queue *queue, const void *item,

@@ -314,7 +314,7 @@ proctype worker()
 #endif
 }
 
-/* weir_pool_submit() of one job from outside the pool: weir_ring_put() */
+/* weir_pool_submit() of one job from outside the pool*/
 proctype submitter(bool timed)
 {
     bool got, slept = false, chosen, too_late;

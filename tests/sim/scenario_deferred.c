@@ -403,7 +403,7 @@ static void caller_once(void *arg)
 
 /* The ring is full. One worker takes a placeholder while the other runs the job
  * it stands for, and the jobs after it. */
-static void orphaned(void)
+static void stale_placeholder(void)
 {
     make(2, 2);
     for (int i = 0; i < 3; i++)
@@ -417,7 +417,7 @@ static void orphaned(void)
 /* Two caller threads run at most one job each, so neither takes the placeholder
  * of the other's job out of the ring. A thread that waits for room, or until
  * the pool is idle, must not depend on a third caller thread. */
-static void orphaned_caller(void)
+static void stale_caller(void)
 {
     CLEAR(s);
     pool_make(&(struct weir_pool_options){ .workers = WEIR_NONE,
@@ -656,9 +656,9 @@ const struct scenario deferred_scenarios[] = {
     { .name = "deferred-key-held", .run = key_held, .check = check_parked,
       .preemptions = 1, .marks = { "a job parked" } },
     { .name = "deferred-key-quota", .run = key_quota, .preemptions = 1 },
-    { .name = "deferred-orphaned", .run = orphaned, .large = true,
+    { .name = "deferred-stale", .run = stale_placeholder, .large = true,
       .preemptions = 1 },
-    { .name = "deferred-orphaned-caller", .run = orphaned_caller, .large = true,
+    { .name = "deferred-stale-caller", .run = stale_caller, .large = true,
       .preemptions = 1,
       .marks = { "both jobs ran", "one job left to run" } },
     { .name = "deferred-grow", .run = grow, .faults = WEIR_SIM_WEAK_CAS,

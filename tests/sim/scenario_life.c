@@ -205,6 +205,28 @@ static void busy_room(void)
     group_end();
 }
 
+/* The entry of a job that is cancelled in the middle of the line takes up no
+ * room, though the entry before it stays. Two submitters look for room at the
+ * same time as the cancel. */
+static void middle_room(void)
+{
+    make(&(struct weir_pool_options){ .workers = 1, .capacity = 4,
+        .help_depth = 2 });
+    MUST(weir_pool_submit(group_state.pool, &(struct weir_job){
+             .fn = wait_for_release }, 1, WEIR_NO_WAIT) == 1);
+    submit_plain(NULL);
+    MUST(group_submit(group_run_job, 2) == 2);
+    go(group_cancel_every, NULL);
+    go(submit_plain, NULL);
+    submit_plain(NULL);
+    weir_sys_sem_post(&group_state.release);
+    join_all();
+    MUST(weir_pool_wait(group_state.pool, WEIR_FOREVER) == 0);
+    MUST(add(&s.accepted, 0) == 3);
+    add(&group_state.ran, -3);
+    group_end();
+}
+
 static void run_pool(void *arg)
 {
     (void)arg;
@@ -286,6 +308,8 @@ const struct scenario life_scenarios[] = {
       .large = true },
     { .name = "stale-held-run", .run = held_run, .preemptions = 2 },
     { .name = "stale-busy-room", .run = busy_room, .preemptions = 1 },
+    { .name = "stale-middle-room", .run = middle_room, .preemptions = 1,
+      .large = true },
     { .name = "stale-helped-room", .run = helped_room, .preemptions = 2 },
     { .name = "stale-helped-outside", .run = helped_outside,
       .preemptions = 1 },
