@@ -427,6 +427,63 @@ static void more_jobs_than_the_window(void)
     weir_pool_destroy(pool);
 }
 
+struct indexed {
+    struct weir_group *group;
+    uint64_t first;
+};
+
+/* Fill the pool, so that the next job is run by the submit itself. */
+static int submit_into_a_full_pool(struct weir_context *cx, void *arg)
+{
+    struct indexed *indexed = arg;
+    struct weir_job job = { .fn = status_is_arg };
+
+    (void)cx;
+    EXPECT_INT(submit(indexed->group, status_is_arg, NULL, WEIR_NO_WAIT), 1);
+    EXPECT_INT(weir_group_submit_indexed(indexed->group, &job, 1,
+                                         &indexed->first, WEIR_NO_WAIT), 1);
+    return 0;
+}
+
+static void the_first_index(void)
+{
+    struct weir_pool *pool = make_limited(1, 2, 0);
+    struct weir_group *group = make_group(pool,
+        &(struct weir_group_options){ .window = 5 });
+    struct weir_job jobs[4] = { { .fn = status_is_arg } };
+    struct indexed indexed = { .group = group };
+    struct weir_result r;
+    uint64_t first = 77;
+
+    for (int i = 1; i < 4; i++)
+        jobs[i] = jobs[0];
+    /* returns: weir_group_submit_indexed 0 */
+    EXPECT_INT(weir_group_submit_indexed(group, jobs, 0, &first,
+                                         WEIR_FOREVER), 0);
+    EXPECT_INT(first, 77);
+    /* returns: weir_group_submit_indexed count */
+    EXPECT_INT(weir_group_submit_indexed(group, jobs, 2, &first,
+                                         WEIR_FOREVER), 2);
+    EXPECT_INT(first, 0);
+    EXPECT_INT(weir_group_submit_indexed(group, jobs, 4, &first,
+                                         WEIR_FOREVER), 3);
+    EXPECT_INT(first, 2);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    first = 77;
+    /* returns: weir_group_submit_indexed -ENOBUFS of weir_group_submit() */
+    EXPECT_INT(weir_group_submit_indexed(group, jobs, 1, &first,
+                                         WEIR_FOREVER), -ENOBUFS);
+    EXPECT_INT(first, 77);
+    while (weir_group_next(group, &r, WEIR_FOREVER) == 0)
+        ;
+    submit_to(pool, &(struct weir_job){ .fn = submit_into_a_full_pool,
+        .arg = &indexed });
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(indexed.first, 6);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
 static void cancel_one(void)
 {
     struct weir_pool *pool = make_limited(1, 0, 0);
@@ -1603,6 +1660,8 @@ static const struct tap_case cases[] = {
     { "discarded results cannot be read", discarded_results_cannot_be_read },
     { "a submit of more jobs than the window has room for accepts those that "
       "fit", more_jobs_than_the_window },
+    { "weir_group_submit_indexed stores the index of the first accepted job",
+      the_first_index },
     { "cancelling one job of a group leaves the other jobs", cancel_one },
     { "a group's deadline ends its late jobs", a_groups_deadline },
     { "cancelling the pool ends the jobs of its groups",

@@ -314,6 +314,19 @@ WEIR_API ssize_t weir_group_submit(struct weir_group *group,
                                    const struct weir_job *jobs, size_t count,
                                    int64_t deadline);
 
+/* Submit an array of jobs as weir_group_submit() does, and store the index of
+ * the first accepted job in *first. The indexes of the other accepted jobs are
+ * larger, in the order of the array. They are consecutive unless other threads,
+ * or jobs that this call runs, submit to the group at the same time.
+ * Returns how many jobs were accepted. If none was, *first is not set, and the
+ * call returns:
+ *   0 if `count` is 0
+ *   or an error of weir_group_submit() */
+WEIR_API ssize_t weir_group_submit_indexed(struct weir_group *group,
+                                           const struct weir_job *jobs,
+                                           size_t count, uint64_t *first,
+                                           int64_t deadline);
+
 /* Take the result that became ready first, and wait for one if none is ready.
  * Returns:
  *   0           *result is the result, and its place in the window is free
