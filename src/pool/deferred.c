@@ -20,9 +20,9 @@ int weir_deferred_init(struct weir_deferred_jobs *ds, size_t capacity,
         return err;
     ds->all = weir_sys_alloc_lazy(capacity, sizeof(*ds->all),
                                   &ds->blocks[0]);
-    ds->heap = weir_sys_alloc_lazy(capacity, sizeof(*ds->heap),
-                                   &ds->blocks[1]);
-    if (ds->all == NULL || ds->heap == NULL) {
+    ds->heap.items = weir_sys_alloc_lazy(capacity, sizeof(*ds->heap.items),
+                                         &ds->blocks[1]);
+    if (ds->all == NULL || ds->heap.items == NULL) {
         weir_deferred_destroy(ds);
         return -ENOMEM;
     }
@@ -156,9 +156,9 @@ struct weir_deferred *weir_deferred_create(struct weir_pool *pool,
     struct weir_deferred *d;
 
     weir_sys_lock(&ds->lock);
-    d = ds->free;
+    d = WEIR_ELEMENT(ds->free.first, struct weir_deferred, link);
     if (d != NULL)
-        ds->free = d->next;
+        weir_list_remove(&ds->free, &d->link);
     else
         d = &ds->all[ds->used++];
     *d = (struct weir_deferred){ .job = *job,
@@ -233,9 +233,9 @@ struct weir_deferred *weir_deferred_take_ready(struct weir_pool *pool,
     unsigned turn;
 
     weir_sys_lock(&ds->lock);
-    high = ds->lists[0].first;
-    normal = ds->lists[1].first;
-    low = ds->lists[2].first;
+    high = WEIR_ELEMENT(ds->lists[0].first, struct weir_deferred, link);
+    normal = WEIR_ELEMENT(ds->lists[1].first, struct weir_deferred, link);
+    low = WEIR_ELEMENT(ds->lists[2].first, struct weir_deferred, link);
     turn = ds->turn++;
     /* One take of 16 is for low priority, and of each four three are for high.
      * Normal jobs in the list and in the ring take turns. */
@@ -424,8 +424,8 @@ void weir_deferred_free(struct weir_deferred *d)
     weir_sys_lock(&ds->lock);
     d->state = WEIR_DEFERRED_FREE;
     d->generation++;
-    d->next = ds->free;
-    ds->free = d;
+    /* At the front: the record that is still in the caches is used next. */
+    weir_list_insert(&ds->free, &d->link, ds->free.first);
     weir_sys_unlock(&ds->lock);
 }
 

@@ -40,6 +40,8 @@
 #ifndef WEIR_POOL_DEFERRED_H
 #define WEIR_POOL_DEFERRED_H
 
+#include "base/heap.h"
+#include "base/list.h"
 #include "gate/pool_gate.h"
 #include "pool/entry.h"
 #include "sys/sys.h"
@@ -71,46 +73,43 @@ enum weir_deferred_state {
     WEIR_DEFERRED_TAKEN
 };
 
+/* On 64-bit systems 352 bytes, and 24 in the heap: pool.h says how much memory a
+ * deferred job takes. */
 struct weir_deferred {
     struct weir_gate_waiter wait;    /* (s) its place in line at a gate */
     struct weir_job job;             /* (c) */
     struct weir_gate_permit permits[2]; /* (o) of its gates */
-    int permit_count;                /* (o) */
-    bool inherits;                   /* (o) a helper has taken it, and it may
-                                        use the permits of the helper's job */
     struct weir_pool *pool;          /* (c) */
     void *owner;                     /* (c) its helpers may run it; NULL */
     void *record;                    /* (c) of the owner's job that it brings;
                                         NULL: it has no owner */
     uint64_t generation;             /* (d) counts the jobs it has served */
-    enum weir_deferred_state state;  /* (d) */
+    struct weir_link link;           /* (d) of its list, or free list */
     uint64_t tried_change;           /* (d) gate_changes when a helper took it
                                         last; 0: a worker has taken it since */
-    bool notified;                   /* (d) its gate has notified it since it
-                                        was last taken */
-    int cancel;                      /* (d) why it must not wait any more; 0 */
-    size_t heap_at;                  /* (d) its place in the heap, from 1; 0:
-                                        it is not there */
-    int64_t due;                     /* (d) when it leaves the heap */
-    struct weir_deferred *next, *prev; /* (d) of its list, or free list */
     int64_t start_due;               /* (o) when it may start next */
+    enum weir_deferred_state state;  /* (d) */
+    uint32_t heap_at;                /* (d) its place in the heap, from 1; 0:
+                                        it is not there */
+    int cancel;                      /* (d) why it must not wait any more; 0 */
+    int permit_count;                /* (o) */
     uint32_t attempts;               /* (o) runs so far */
     uint32_t failures;               /* (o) runs that failed since the last one
                                         that did not */
+    bool notified;                   /* (d) its gate has notified it since it
+                                        was last taken */
+    bool inherits;                   /* (o) a helper has taken it, and it may
+                                        use the permits of the helper's job */
     bool again;                      /* (o) it will run again at start_due */
     bool is_retry_pause;             /* (o) start_due ends a pause before a
                                         rerun: draining waits for it, unlike
                                         for a start time or a period */
 };
 
-struct weir_deferred_list {
-    struct weir_deferred *first, *last; /* (d) */
-};
-
 /* A thread that sleeps in a wait for an owner: it may have to run one of the
  * owner's deferred jobs. */
 struct weir_helper {
-    struct weir_helper *next, *prev; /* (d) */
+    struct weir_link link;           /* (d) */
     const void *owner;               /* (c) */
     struct weir_event_count *ec;     /* (c) where it sleeps */
 };
@@ -123,10 +122,9 @@ struct weir_deferred_jobs {
                                   heap; WEIR_FOREVER: none will */
     struct weir_deferred *all; /* (c) as many as the pool's capacity */
     size_t used;               /* (d) records that have ever been used */
-    struct weir_deferred *free; /* (d) */
-    struct weir_deferred_list lists[3]; /* (d) high, normal, low */
-    struct weir_deferred **heap; /* (d) room for all, the earliest first */
-    size_t heap_count;         /* (d) */
+    struct weir_list free;     /* (d) */
+    struct weir_list lists[3]; /* (d) high, normal, low */
+    struct weir_heap heap;     /* (d) of jobs with a time, by that */
     size_t delayed, parked;    /* (d) */
     uint64_t gate_changes;     /* (d) counts the times a gate may have opened,
                                   from 1 */
@@ -134,7 +132,7 @@ struct weir_deferred_jobs {
                                   priorities */
     bool listed;               /* (d) the last job of normal priority came from
                                   a list, not from the ring */
-    struct weir_helper *helpers; /* (d) */
+    struct weir_list helpers;  /* (d) */
     size_t parked_max;         /* (c) */
     struct weir_sys_lazy_memory
         blocks[2];             /* (c) what the arrays are freed by */

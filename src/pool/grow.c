@@ -351,8 +351,8 @@ void weir_grow_refused_locked(struct weir_pool *pool)
     weir_ec_notify_all(&pool->idle);
     weir_ec_notify_all(&pool->threads_ended);
     weir_ring_notify_putters(&pool->ring);
-    for (struct weir_sleeper *s = pool->sleepers; s != NULL; s = s->next)
-        weir_ec_notify_all(s->ec);
+    for (struct weir_link *l = pool->sleepers.first; l != NULL; l = l->next)
+        weir_ec_notify_all(WEIR_CONTAINER(l, struct weir_sleeper, link)->ec);
 }
 
 void weir_grow_start_missing_locked(struct weir_pool *pool)
@@ -390,11 +390,7 @@ void weir_grow_sleep_begin(struct weir_pool *pool, struct weir_sleeper *sleeper)
     if (!pool->elastic)
         return;
     weir_sys_lock(&pool->lock);
-    sleeper->prev = NULL;
-    sleeper->next = pool->sleepers;
-    if (sleeper->next != NULL)
-        sleeper->next->prev = sleeper;
-    pool->sleepers = sleeper;
+    weir_list_append(&pool->sleepers, &sleeper->link);
     weir_sys_unlock(&pool->lock);
 }
 
@@ -402,10 +398,7 @@ void weir_grow_sleep_end(struct weir_pool *pool, struct weir_sleeper *sleeper)
 {
     if (pool->elastic) {
         weir_sys_lock(&pool->lock);
-        *(sleeper->prev != NULL ? &sleeper->prev->next : &pool->sleepers) =
-            sleeper->next;
-        if (sleeper->next != NULL)
-            sleeper->next->prev = sleeper->prev;
+        weir_list_remove(&pool->sleepers, &sleeper->link);
         weir_sys_unlock(&pool->lock);
     }
     weir_grow_poll(pool);

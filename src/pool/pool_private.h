@@ -131,6 +131,7 @@
 #define WEIR_POOL_PRIVATE_H
 
 #include "gate/pool_gate.h"
+#include "base/list.h"
 #include "base/spin.h"
 #include "base/ring.h"
 #include "sys/sys.h"
@@ -172,7 +173,7 @@ enum weir_pool_mode {
 
 /* A function that weir_on_stop() has registered for a job: context.c. */
 struct weir_listener {
-    struct weir_listener *next, *prev; /* (l) */
+    struct weir_link link;             /* (l) */
     struct weir_context *cx;           /* (w) */
     const struct weir_frame *frame;    /* (w) of its job; NULL: a plain job,
                                           which has none */
@@ -264,7 +265,7 @@ struct weir_context {
     void (*release_pending)(struct weir_context *cx);
     /* (w) A list, which an owner defines, of jobs that this thread must rerun
      * itself. drop_reruns() drops them if the thread ends. */
-    void *reruns;
+    struct weir_list reruns;
     void (*drop_reruns)(struct weir_context *cx);
     int64_t slept_at;               /* (w) when it last went to sleep */
     uint64_t began_before;          /* (w) jobs it had begun by then */
@@ -281,7 +282,7 @@ struct weir_context {
     struct weir_spin_history batch_spin; /* (w) spinning until more jobs wait */
     struct weir_spin_history idle_spin;  /* (w) spinning until one job waits */
     struct weir_event_count sleep_event; /* (s) weir_sleep() sleeps here */
-    struct weir_context *next_external;  /* (l) */
+    struct weir_link external;           /* (l) in external_helpers */
     struct weir_context *outer;     /* (w) the context in whose job this thread
                                        has become this one; NULL: none */
     bool released;                  /* (w) it has released that permit while
@@ -414,8 +415,8 @@ struct weir_pool {
                                       weir_pool_create() has started */
     struct weir_sys_mutex lock;
     bool joined;                   /* (l) */
-    struct weir_context *external_helpers; /* (l) */
-    struct weir_listener *listeners; /* (l) */
+    struct weir_list external_helpers; /* (l) */
+    struct weir_list listeners;    /* (l) */
     void (*on_event)(void *user, const struct weir_event *event); /* (c) */
     char name_bytes[16];           /* (c) */
     /* (c) For a teardown of what has been made: of the table in pool.c, of the
@@ -425,13 +426,13 @@ struct weir_pool {
     int64_t start_retry_pause;     /* (l) how far start_retry_at was put off
                                       the last time; 0: the last start has
                                       succeeded */
-    struct weir_sleeper *sleepers; /* (l) woken when a thread is missing */
+    struct weir_list sleepers;     /* (l) woken when a thread is missing */
 };
 
 /* A thread that sleeps inside a call on an elastic pool: it may have to start a
  * missing thread, if no other thread is awake. */
 struct weir_sleeper {
-    struct weir_sleeper *next, *prev; /* (l) */
+    struct weir_link link;            /* (l) */
     struct weir_event_count *ec;      /* (c) where it sleeps */
 };
 

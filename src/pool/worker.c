@@ -413,7 +413,7 @@ static void replace_thread(void *arg)
 
         frame->abandon(frame);
     }
-    if (w->reruns != NULL)
+    if (w->reruns.first != NULL)
         w->drop_reruns(w);
     weir_worker_release_refs(w);
     /* Before the job counts as ended: after that the application may free what
