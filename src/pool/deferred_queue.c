@@ -13,7 +13,7 @@ static struct weir_list *list_of(struct weir_deferred_jobs *ds,
 
 /* Return the first job of the heap if it is due at `now`; otherwise NULL. */
 static struct weir_deferred *due_locked(struct weir_deferred_jobs *ds,
-                                        int64_t now)
+                                        int64_t now) WEIR_DEFERRED_LOCKED
 {
     const struct weir_heap_item *first = weir_heap_first(&ds->heap);
 
@@ -24,13 +24,14 @@ static struct weir_deferred *due_locked(struct weir_deferred_jobs *ds,
 
 /* Return when the first job of the heap is due; WEIR_FOREVER: it is empty. */
 static int64_t first_due_locked(const struct weir_deferred_jobs *ds)
+    WEIR_DEFERRED_LOCKED
 {
     return ds->heap.count > 0 ? weir_heap_first(&ds->heap)->when
                               : WEIR_FOREVER;
 }
 
 static void wake_helpers_locked(struct weir_deferred_jobs *ds,
-                                const void *owner)
+                                const void *owner) WEIR_DEFERRED_LOCKED
 {
     for (struct weir_link *l = ds->helpers.first; l != NULL; l = l->next) {
         struct weir_helper *h = WEIR_CONTAINER(l, struct weir_helper, link);
@@ -48,7 +49,7 @@ void weir_deferred_wake_owner_locked(struct weir_deferred *d)
 
 /* The heap has changed: publish when its first job is due, and wake a sleeper
  * if that is earlier than before. */
-static void publish_due_locked(struct weir_pool *pool)
+static void publish_due_locked(struct weir_pool *pool) WEIR_DEFERRED_LOCKED
 {
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
     int64_t due = first_due_locked(ds);
@@ -89,6 +90,7 @@ void weir_deferred_set_due_locked(struct weir_deferred *d, int64_t due)
 /* Take a job out of where it waits. `with_entry`: a worker has taken its
  * placeholder. */
 static void withdraw_locked(struct weir_deferred *d, bool with_entry)
+    WEIR_DEFERRED_LOCKED
 {
     struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
@@ -124,7 +126,7 @@ void weir_deferred_gate_changed_locked(struct weir_deferred_jobs *ds)
     wake_helpers_locked(ds, NULL);
 }
 
-static void make_ready_locked(struct weir_deferred *d)
+static void make_ready_locked(struct weir_deferred *d) WEIR_DEFERRED_LOCKED
 {
     struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
@@ -162,14 +164,14 @@ void weir_deferred_promote(struct weir_pool *pool)
      * weir_deferred_watch_due(), under the lock, before it sleeps. */
     if (now < weir_atomic_load(&ds->due, weir_relaxed))
         return;
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     /* Jobs that have missed their deadline too: the worker that takes one drops
      * it. What is due beyond one batch stays due, so that the next worker that
      * takes a job, or is about to sleep, continues. */
     for (int n = 0;
          n < WEIR_LOCK_BATCH && (d = due_locked(ds, now)) != NULL; n++)
         make_ready_locked(d);
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
 }
 
 void weir_deferred_drop_late(struct weir_pool *pool)
@@ -181,7 +183,7 @@ void weir_deferred_drop_late(struct weir_pool *pool)
 
     do {
         late = NULL;
-        weir_sys_lock(&ds->lock);
+        weir_deferred_lock(ds);
         for (n = 0; n < WEIR_LOCK_BATCH && late == NULL &&
                     (d = due_locked(ds, now)) != NULL; n++) {
             if (d->job.deadline == 0 || d->job.deadline > now) {
@@ -191,7 +193,7 @@ void weir_deferred_drop_late(struct weir_pool *pool)
                 late = d;
             }
         }
-        weir_sys_unlock(&ds->lock);
+        weir_deferred_unlock(ds);
         if (late != NULL)
             weir_deferred_drop(late, -ETIMEDOUT);
     } while (late != NULL || n == WEIR_LOCK_BATCH);
@@ -202,12 +204,12 @@ int64_t weir_deferred_watch_due(struct weir_pool *pool)
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
     int64_t due = WEIR_FOREVER;
 
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     if (first_due_locked(ds) < ds->watched) {
         due = first_due_locked(ds);
         ds->watched = due;
     }
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
     return due;
 }
 
@@ -215,10 +217,10 @@ void weir_deferred_unwatch_due(struct weir_pool *pool, int64_t until)
 {
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
 
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     if (ds->watched == until)
         ds->watched = WEIR_FOREVER;
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
 }
 
 bool weir_deferred_due_is_unwatched(struct weir_pool *pool)
@@ -228,10 +230,10 @@ bool weir_deferred_due_is_unwatched(struct weir_pool *pool)
 
     if (weir_atomic_load(&ds->due, weir_seq_cst) == WEIR_FOREVER)
         return false;
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     /* Relaxed: only a holder of the lock writes it. */
     unwatched = weir_atomic_load(&ds->due, weir_relaxed) < ds->watched;
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
     return unwatched;
 }
 
@@ -246,9 +248,9 @@ void weir_deferred_sweep(struct weir_pool *pool)
                       WEIR_POOL_CANCELLED;
         bool took = false;
 
-        weir_sys_lock(&ds->lock);
+        weir_deferred_lock(ds);
         if (i >= ds->used) {
-            weir_sys_unlock(&ds->lock);
+            weir_deferred_unlock(ds);
             break;
         }
         if ((d->state == WEIR_DEFERRED_DELAYED &&
@@ -261,7 +263,7 @@ void weir_deferred_sweep(struct weir_pool *pool)
             /* If its gate is held, the worker that tries it drops it. */
             weir_deferred_make_ready_locked(d);
         }
-        weir_sys_unlock(&ds->lock);
+        weir_deferred_unlock(ds);
         if (took)
             weir_deferred_drop(d, -ECANCELED);
     }
@@ -270,25 +272,25 @@ void weir_deferred_sweep(struct weir_pool *pool)
 
 void weir_deferred_wake_helpers(struct weir_pool *pool)
 {
-    weir_sys_lock(&pool->deferred_jobs.lock);
+    weir_deferred_lock(&pool->deferred_jobs);
     wake_helpers_locked(&pool->deferred_jobs, NULL);
-    weir_sys_unlock(&pool->deferred_jobs.lock);
+    weir_deferred_unlock(&pool->deferred_jobs);
 }
 
 void weir_helper_enter(struct weir_pool *pool, struct weir_helper *h)
 {
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
 
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     weir_list_append(&ds->helpers, &h->link);
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
 }
 
 void weir_helper_leave(struct weir_pool *pool, struct weir_helper *h)
 {
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
 
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     weir_list_remove(&ds->helpers, &h->link);
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
 }
