@@ -150,10 +150,10 @@ static enum outcome run_frame(struct weir_context *cx,
 /* The thread of a helper ends: drop the jobs that it should have rerun. */
 static void drop_reruns(struct weir_context *cx)
 {
-    while (cx->reruns != NULL) {
-        struct weir_member *member = cx->reruns;
+    while (cx->reruns.first != NULL) {
+        struct weir_member *member = weir_member_of(cx->reruns.first);
 
-        cx->reruns = member->next;
+        weir_list_remove(&cx->reruns, &member->link);
         weir_member_drop(member, -ECANCELED);
     }
 }
@@ -166,8 +166,7 @@ static void rerun_by_helper(struct weir_context *cx,
     weir_member_unqueue(member);
     member->rerun_at = weir_after(cx->retry_ns);
     member->rerun_depth = cx->depth;
-    member->next = cx->reruns;
-    cx->reruns = member;
+    weir_list_append(&cx->reruns, &member->link);
     cx->drop_reruns = drop_reruns;
 }
 

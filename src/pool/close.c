@@ -231,11 +231,11 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
         err = weir_pool_wait_idle(pool, deadline);
     if (err != 0)
         return err;
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     if (!pool->joined)
         weir_pool_join_workers_locked(pool);
     pool->joined = true;
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
     /* A pool without threads may still have stale entries, and they keep the
      * memory of their owners. */
     weir_pool_drop_queued(pool);

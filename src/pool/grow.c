@@ -287,6 +287,7 @@ static bool try_activate(struct weir_pool *pool)
 /* Return a context that a missing thread should use; NULL if none is missing. A
  * pool without any thread is about to be cancelled by its last one. */
 static struct weir_context *find_missing_locked(struct weir_pool *pool)
+    WEIR_POOL_LOCKED
 {
     struct weir_context *missing = NULL;
 
@@ -311,6 +312,7 @@ static struct weir_context *find_missing_locked(struct weir_pool *pool)
 }
 
 static void set_missing_locked(struct weir_pool *pool, int64_t start_retry_at)
+    WEIR_POOL_LOCKED
 {
     bool surplus = !pool->elastic &&
                    pool->threads > weir_atomic_load(&pool->target,
@@ -351,8 +353,8 @@ void weir_grow_refused_locked(struct weir_pool *pool)
     weir_ec_notify_all(&pool->idle);
     weir_ec_notify_all(&pool->threads_ended);
     weir_ring_notify_putters(&pool->ring);
-    for (struct weir_sleeper *s = pool->sleepers; s != NULL; s = s->next)
-        weir_ec_notify_all(s->ec);
+    for (struct weir_link *l = pool->sleepers.first; l != NULL; l = l->next)
+        weir_ec_notify_all(WEIR_CONTAINER(l, struct weir_sleeper, link)->ec);
 }
 
 void weir_grow_start_missing_locked(struct weir_pool *pool)
@@ -379,34 +381,27 @@ void weir_grow_retry_start(struct weir_pool *pool)
 
     if (at == WEIR_FOREVER || weir_sys_now() < at)
         return;
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     if (weir_atomic_load(&pool->start_retry_at, weir_relaxed) == at)
         weir_grow_start_missing_locked(pool);
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
 }
 
 void weir_grow_sleep_begin(struct weir_pool *pool, struct weir_sleeper *sleeper)
 {
     if (!pool->elastic)
         return;
-    weir_sys_lock(&pool->lock);
-    sleeper->prev = NULL;
-    sleeper->next = pool->sleepers;
-    if (sleeper->next != NULL)
-        sleeper->next->prev = sleeper;
-    pool->sleepers = sleeper;
-    weir_sys_unlock(&pool->lock);
+    weir_pool_lock(pool);
+    weir_list_append(&pool->sleepers, &sleeper->link);
+    weir_pool_unlock(pool);
 }
 
 void weir_grow_sleep_end(struct weir_pool *pool, struct weir_sleeper *sleeper)
 {
     if (pool->elastic) {
-        weir_sys_lock(&pool->lock);
-        *(sleeper->prev != NULL ? &sleeper->prev->next : &pool->sleepers) =
-            sleeper->next;
-        if (sleeper->next != NULL)
-            sleeper->next->prev = sleeper->prev;
-        weir_sys_unlock(&pool->lock);
+        weir_pool_lock(pool);
+        weir_list_remove(&pool->sleepers, &sleeper->link);
+        weir_pool_unlock(pool);
     }
     weir_grow_poll(pool);
 }
@@ -417,13 +412,13 @@ static void start_standby(struct weir_pool *pool)
     if (weir_atomic_load(&pool->standby_count, weir_seq_cst) > 0)
         return;
     /* Even before start_retry_at: this may be the last thread to try. */
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     weir_grow_start_missing_locked(pool);
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
 }
 
 /* Start another thread as this worker, whose own thread ends. */
-static void restart_locked(struct weir_context *w)
+static void restart_locked(struct weir_context *w) WEIR_POOL_LOCKED
 {
     w->old = weir_sys_thread_self();
     w->has_old = true;
@@ -466,7 +461,7 @@ bool weir_grow_try_leave(struct weir_context *w)
 
     if (!weir_atomic_load(&pool->surplus, weir_seq_cst))
         return false;
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     if (pool->threads > weir_atomic_load(&pool->target, weir_relaxed) &&
         !weir_ring_is_closed(&pool->ring)) {
         w->is_leaving = true;
@@ -474,7 +469,7 @@ bool weir_grow_try_leave(struct weir_context *w)
     }
     set_missing_locked(pool,
                        weir_atomic_load(&pool->start_retry_at, weir_relaxed));
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
     return w->is_leaving;
 }
 

@@ -183,13 +183,13 @@ int weir_pool_start_worker_locked(struct weir_pool *pool,
  * weir_pool_set(). */
 static void accept_fewer(struct weir_pool *pool, int started)
 {
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     if (pool->elastic) {
         weir_grow_refused_locked(pool);
     } else {
         weir_atomic_store(&pool->target, started, weir_seq_cst);
     }
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
 }
 
 /* Start the workers, and a standby worker if the pool is elastic. If `least` is
@@ -202,7 +202,7 @@ static int start_workers(struct weir_pool *pool, int least)
     int count = pool->elastic ? target + 1 : target, started = 0, err = 0;
     bool short_of = false;
 
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     while (started < count && err == 0) {
         struct weir_context *w = &pool->workers[started];
 
@@ -210,7 +210,7 @@ static int start_workers(struct weir_pool *pool, int least)
         err = weir_pool_start_worker_locked(pool, w);
         started += err == 0;
     }
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
     if (least > 0 && started >= least) {
         weir_atomic_fetch_sub(&pool->active,
                               started < target ? target - started : 0,
@@ -398,9 +398,9 @@ static int make_threads(struct weir_pool *pool,
     weir_ec_notify_all(&pool->ring.items);
     weir_ec_notify_all(&pool->standbys);
     weir_pool_wait_for_threads(pool, WEIR_FOREVER);
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     weir_pool_join_workers_locked(pool);
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
     return err;
 }
 
@@ -518,11 +518,11 @@ static bool can_set(const struct weir_pool *pool,
 
 static void set_workers(struct weir_pool *pool, int workers)
 {
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     weir_atomic_store(&pool->target, workers, weir_seq_cst);
     if (!pool->elastic)
         weir_grow_start_missing_locked(pool);
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
     /* A surplus worker may be the delegate at the gate. */
     if (pool->gate != NULL)
         weir_gate_notify_delegate(pool->gate, &pool->gate_waiter);
@@ -606,10 +606,10 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
     weir_grow_poll(pool);
     *stats = (struct weir_pool_stats){ .workers = 0 };
     sums = add_up(pool, stats);
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     stats->workers = pool->threads;
     stats->workers_peak = pool->threads_peak;
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
     stats->blocked = weir_atomic_load(&pool->blocked, weir_relaxed);
     /* A worker may count itself unblocked between the two instructions with
      * which the watcher takes it for blocked and counts it: the simulator's
@@ -618,7 +618,7 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
         stats->blocked = 0; /* GCOVR_EXCL_LINE */
     ended = weir_atomic_load(&pool->ended, weir_seq_cst);
     inlined = weir_atomic_load(&pool->inlined, weir_seq_cst);
-    weir_sys_lock(&pool->deferred_jobs.lock);
+    weir_deferred_lock(&pool->deferred_jobs);
     stats->delayed = pool->deferred_jobs.delayed;
     stats->parked = pool->deferred_jobs.parked;
     stale = weir_pool_stale(pool);
@@ -626,7 +626,7 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
         weir_ring_entries(&pool->ring) +
             weir_atomic_load(&pool->deferred_jobs.ready, weir_relaxed),
         stale > 0 ? (uint64_t)stale : 0);
-    weir_sys_unlock(&pool->deferred_jobs.lock);
+    weir_deferred_unlock(&pool->deferred_jobs);
     /* Relaxed, but after the loads of what has ended: if those saw the end of a
      * job, these see its failure, so that no failure counts as a success. */
     failed = weir_atomic_load(&pool->failed, weir_relaxed);

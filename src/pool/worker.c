@@ -328,7 +328,7 @@ static void end_worker(struct weir_context *w)
     if (w->counted && !weir_atomic_load(&w->standby, weir_relaxed))
         weir_atomic_fetch_sub(&pool->active, 1, weir_seq_cst);
     current = NULL;
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     w->life = WEIR_LIFE_ENDED;
     left = w->is_leaving;
     if (!left)
@@ -336,7 +336,7 @@ static void end_worker(struct weir_context *w)
     w->is_leaving = false;
     last = pool->threads == 0;
     weir_grow_ended_locked(w, left);
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
     if (last && !weir_ring_is_closed(&pool->ring))
         weir_pool_stop(pool);
     weir_worker_exited(pool);
@@ -413,7 +413,7 @@ static void replace_thread(void *arg)
 
         frame->abandon(frame);
     }
-    if (w->reruns != NULL)
+    if (w->reruns.first != NULL)
         w->drop_reruns(w);
     weir_worker_release_refs(w);
     /* Before the job counts as ended: after that the application may free what
@@ -455,12 +455,12 @@ void weir_worker_main(void *arg)
             pool->worker_start(pool->user, w->index, &w->local);
     if (w->start_error != 0) {
         current = NULL;
-        weir_sys_lock(&pool->lock);
+        weir_pool_lock(pool);
         w->life = WEIR_LIFE_ENDED;
         last = --pool->threads == 0;
         if (late && !last && !weir_ring_is_closed(&pool->ring))
             weir_grow_refused_locked(pool);
-        weir_sys_unlock(&pool->lock);
+        weir_pool_unlock(pool);
         if (!late)
             weir_sys_sem_post(&pool->started);
         else if (last && !weir_ring_is_closed(&pool->ring))
@@ -472,9 +472,9 @@ void weir_worker_main(void *arg)
     if (!late) {
         weir_sys_sem_post(&pool->started);
     } else {
-        weir_sys_lock(&pool->lock);
+        weir_pool_lock(pool);
         pool->start_retry_pause = 0; /* the next refusal is a first one again */
-        weir_sys_unlock(&pool->lock);
+        weir_pool_unlock(pool);
     }
     run_thread(w);
 }
