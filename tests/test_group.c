@@ -512,6 +512,52 @@ static void cancel_one(void)
     weir_pool_destroy(pool);
 }
 
+static void what_a_cancel_has_found(void)
+{
+    struct weir_pool *pool = make_limited(1, 0, 0);
+    struct weir_group *group = make_group(pool, NULL);
+    enum weir_cancelled found = 0;
+    struct weir_result r;
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(submit(group, until_stopped, &b, WEIR_NO_WAIT), 1);
+    latch_wait(&b.running);
+    EXPECT_INT(submit_blocked(group, &b), 1);
+    EXPECT_INT(weir_group_submit(group, &(struct weir_job){ .fn = blocked,
+        .arg = &b, .drop = dropped, .start = WEIR_FOREVER }, 1, WEIR_NO_WAIT),
+        1);
+    for (uint64_t i = 1; i <= 2; i++) {
+        EXPECT_INT(weir_group_cancel_job(group, i, -ESRCH, &found), 0);
+        EXPECT_INT(found, WEIR_WAS_QUEUED);
+        EXPECT_INT(atomic_load(&b.dropped), (int)i);
+        EXPECT_INT(atomic_load(&b.reason), -ESRCH);
+        EXPECT_INT(weir_group_cancel_job(group, i, -EPERM, &found), 0);
+        EXPECT_INT(found, WEIR_WAS_OVER);
+        EXPECT_INT(weir_group_get(group, i, &r, WEIR_NO_WAIT), 0);
+        EXPECT_INT(r.status, -ESRCH);
+    }
+    /* returns: weir_group_cancel_job 0 */
+    EXPECT_INT(weir_group_cancel_job(group, 0, -ECANCELED, &found), 0);
+    EXPECT_INT(found, WEIR_WAS_RUNNING);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_group_cancel_job(group, 0, -ECANCELED, &found), 0);
+    EXPECT_INT(found, WEIR_WAS_OVER);
+    EXPECT_INT(weir_group_get(group, 0, &r, WEIR_NO_WAIT), 0);
+    EXPECT_INT(r.status, 0);
+    /* returns: weir_group_cancel_job -ESTALE */
+    EXPECT_INT(weir_group_cancel_job(group, 0, -ECANCELED, &found), -ESTALE);
+    /* returns: weir_group_cancel_job -ENOENT */
+    EXPECT_INT(weir_group_cancel_job(group, 3, -ECANCELED, &found), -ENOENT);
+    EXPECT_INT(weir_group_cancel_job(group, WEIR_EVERY, -ECANCELED, &found),
+               -ENOENT);
+    /* returns: weir_group_cancel_job -EINVAL */
+    EXPECT_INT(weir_group_cancel_job(group, 0, 0, &found), -EINVAL);
+    EXPECT_INT(atomic_load(&b.dropped), 2);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
 static void a_groups_deadline(void)
 {
     struct weir_pool *pool = make_limited(1, 0, 0);
@@ -1577,6 +1623,7 @@ static int use_in_child(void *arg)
     struct block *b = arg;
     struct weir_group *group = (struct weir_group *)&group;
     struct weir_group_stats stats;
+    enum weir_cancelled found;
     struct weir_result r;
     int bad = 0;
 
@@ -1590,6 +1637,8 @@ static int use_in_child(void *arg)
     bad += weir_group_wait(b->group, WEIR_FOREVER) != -ECHILD;
     /* returns: weir_group_cancel -ECHILD */
     bad += weir_group_cancel(b->group, WEIR_EVERY, -1) != -ECHILD;
+    /* returns: weir_group_cancel_job -ECHILD */
+    bad += weir_group_cancel_job(b->group, 0, -1, &found) != -ECHILD;
     /* returns: weir_group_stats -ECHILD */
     bad += weir_group_stats(b->group, &stats) != -ECHILD;
     /* returns: weir_group_create -ECHILD */
@@ -1663,6 +1712,8 @@ static const struct tap_case cases[] = {
     { "weir_group_submit_indexed stores the index of the first accepted job",
       the_first_index },
     { "cancelling one job of a group leaves the other jobs", cancel_one },
+    { "weir_group_cancel_job says whether the job was queued, running or over",
+      what_a_cancel_has_found },
     { "a group's deadline ends its late jobs", a_groups_deadline },
     { "cancelling the pool ends the jobs of its groups",
       pool_cancel_ends_groups },

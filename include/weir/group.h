@@ -388,6 +388,29 @@ WEIR_API int weir_group_status(struct weir_group *group);
 WEIR_API int weir_group_cancel(struct weir_group *group, uint64_t index,
                                int reason);
 
+/* In which state weir_group_cancel_job() has found a job. */
+enum weir_cancelled {
+    WEIR_WAS_QUEUED = 1,  /* it had not begun, or paused before another run:
+                             the call has dropped it with `reason` */
+    WEIR_WAS_RUNNING = 2, /* a thread ran it, or had just taken it: the call has
+                             asked it to stop. A thread that has not called fn
+                             yet, or would call it again, drops it instead */
+    WEIR_WAS_OVER = 3     /* it had ended, and its result is not read yet: the
+                             call has changed nothing */
+};
+
+/* Cancel the job with this index as weir_group_cancel() does, and store in
+ * *found what the call has found. A job that ends during the call may be found
+ * running. WEIR_EVERY is not the index of a job.
+ * Returns:
+ *   0        *found says what has happened to the job
+ *   -ESTALE  the result of the job was read or discarded
+ *   -ENOENT  no job with this index has been submitted
+ *   -EINVAL  `reason` is not negative
+ *   -ECHILD  this is a forked child */
+WEIR_API int weir_group_cancel_job(struct weir_group *group, uint64_t index,
+                                   int reason, enum weir_cancelled *found);
+
 /* Fill in *stats. All members are of the same moment.
  * Returns:
  *   0        *stats is filled in
