@@ -1712,7 +1712,7 @@ static void reading_while_others_submit(void)
 {
     for (int how = NEXT; how <= WAIT; how++)
         for (int where = 0; where < 3; where++) {
-            bool in_job = where == 0, threads = where < 2;
+            int in_job = where == 0, threads = where < 2;
             struct weir_pool *pool = make_pool(&(struct weir_pool_options){
                 .workers = threads ? 1 : WEIR_NONE });
             struct weir_group *group = make_group(pool,

@@ -72,14 +72,14 @@ static void keep_memory(struct weir_group *g)
 
 static int make_event_counts(struct weir_group *g)
 {
-    int err = weir_ec_init(&g->changed);
+    int err = weir_ec_init_rounds(&g->changed);
 
     if (err != 0)
         return err;
-    err = weir_ec_init(&g->result_ended);
+    err = weir_ec_init_rounds(&g->result_ended);
     if (err != 0)
         goto no_result_ended;
-    err = weir_ec_init(&g->all);
+    err = weir_ec_init_rounds(&g->all);
     if (err != 0)
         goto no_all;
     return 0;
@@ -130,7 +130,8 @@ int weir_group_create(struct weir_group **out, struct weir_pool *pool,
     if (o->window > WINDOW_MAX || o->policy < WEIR_ALL ||
         o->policy > WEIR_FIRST_OK ||
         (o->discard | o->help | o->times | o->open) >> 1 != 0 ||
-        o->reserved_int != 0 || !weir_is_all_zero(o->reserved, sizeof(o->reserved)))
+        o->reserved_int != 0 ||
+        !weir_is_all_zero(o->reserved, sizeof(o->reserved)))
         return -EINVAL;
     if (!weir_sys_in_creator(&pool->fork_guard))
         return -ECHILD;

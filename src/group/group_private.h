@@ -223,6 +223,8 @@ struct weir_group {
      * without it by a stop, after `stop`. */
     WEIR_ATOMIC(int) closed;
     struct weir_group_options options; /* (c) */
+    /* All three have rounds, because their waiters wait for different
+     * conditions. */
     struct weir_event_count changed; /* (s) for any result, or for room */
     struct weir_event_count result_ended; /* (s) for the result of one job */
     struct weir_event_count all; /* (s) until all jobs have completed */

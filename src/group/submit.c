@@ -193,6 +193,7 @@ static bool is_full(struct weir_group *g, size_t enough)
 static int await_room_in_window(struct weir_group *g, int64_t deadline)
 {
     size_t some = g->options.window / 8 + 1;
+    uint64_t prepared;
 
     if (deadline == WEIR_NO_WAIT)
         return -EAGAIN;
@@ -211,12 +212,12 @@ static int await_room_in_window(struct weir_group *g, int64_t deadline)
     weir_sys_yield();
     if (!is_full(g, 1))
         return 0;
-    weir_ec_prepare_wait(&g->changed);
+    prepared = weir_ec_prepare_wait(&g->changed);
     if (!is_full(g, 1)) {
-        weir_ec_cancel_wait(&g->changed);
+        weir_ec_cancel_round(&g->changed, prepared);
         return 0;
     }
-    return weir_ec_commit_wait(&g->changed, deadline);
+    return weir_ec_commit_round(&g->changed, prepared, deadline);
 }
 
 /* Handle an error of put_locked(). Returns 0 if the caller should try again; 1

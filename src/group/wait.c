@@ -81,8 +81,8 @@ bool weir_group_sleep(struct weir_group_waiter *waiter, bool helps,
      * Listed before over_locked() looks whether the pool is closed. */
     bool listed = helps || g->options.open;
     bool over, queued, woken_by_submit;
+    uint64_t prepared = weir_ec_prepare_wait(waiter->ec);
 
-    weir_ec_prepare_wait(waiter->ec);
     if (listed)
         weir_helper_enter(g->pool, &helper);
     weir_group_lock(g);
@@ -95,7 +95,7 @@ bool weir_group_sleep(struct weir_group_waiter *waiter, bool helps,
     g->submit_waiters += woken_by_submit;
     weir_sys_unlock(&g->lock);
     if (over || queued) {
-        weir_ec_cancel_wait(waiter->ec);
+        weir_ec_cancel_round(waiter->ec, prepared);
         if (listed)
             weir_helper_leave(g->pool, &helper);
         return over;
@@ -103,8 +103,8 @@ bool weir_group_sleep(struct weir_group_waiter *waiter, bool helps,
     if (!waiter->released)
         weir_worker_release_all();
     weir_grow_sleep_begin(g->pool, &sleeper);
-    weir_ec_commit_wait(
-        waiter->ec,
+    weir_ec_commit_round(
+        waiter->ec, prepared,
         weir_grow_wake_at(g->pool,
                           helps ? sleep_until_at(waiter, until) : until));
     weir_grow_sleep_end(g->pool, &sleeper);
