@@ -45,11 +45,11 @@
  * Not guaranteed: which of several sleepers is woken. A thread that prepares
  *   after a notification can take the post of a thread that was chosen by it.
  *   That does no harm if both wait for the same condition.
- * Rounds: threads that wait for different conditions need an event count made by
- *   weir_ec_init_rounds(). Otherwise a thread could take a post, find its own
- *   condition false and sleep again, while the chosen thread sleeps on. Each
- *   weir_ec_notify_all() begins a new round, by the same step that chooses all
- *   waiters, so a waiter was chosen if and only if the round in which it
+ * Rounds: threads that wait for different conditions need an event count that
+ *   weir_ec_init_rounds() has made. Otherwise a thread could take a post, find
+ *   its own condition false and sleep again, while the chosen thread sleeps on.
+ *   Each weir_ec_notify_all() begins a new round, by the same step that chooses
+ *   all waiters, so a waiter was chosen if and only if the round in which it
  *   prepared is over. A thread that takes a post earlier gives it back. Such an
  *   event count has no other notifications.
  *
