@@ -523,8 +523,8 @@ static int run_job(struct weir_context *cx, struct weir_deferred *d,
         .permits_held = run->permits, .counted_by = run->counted_by,
         .has_ref = true, .attempt = d->attempts, .stopping = is_late,
         .deadline = deadline_of, .abandon = abandon };
-    cx->tag = d->job.tag;
-    cx->retry_ns = -1;
+    cx->current.tag = d->job.tag;
+    cx->current.retry_ns = -1;
     if (traced)
         weir_event_began(cx, weir_deferred_event(d));
     status = d->job.fn(cx, d->job.arg);
@@ -532,7 +532,7 @@ static int run_job(struct weir_context *cx, struct weir_deferred *d,
     if (weir_worker_is_forked(cx))
         return status;
     weir_listener_end(&frame->listener);
-    weir_deferred_wants_rerun(d, status, cx->retry_ns);
+    weir_deferred_wants_rerun(d, status, cx->current.retry_ns);
     if (traced)
         weir_event_ended(cx, d->again ? WEIR_JOB_RERUN : WEIR_JOB_ENDED,
                          status);
@@ -553,7 +553,7 @@ int weir_deferred_run(struct weir_context *cx, struct weir_deferred *d,
     d->attempts++;
     d->again = false;
     if (counted_by != NULL)
-        weir_count_one(&counted_by->began);
+        weir_count_one(&counted_by->counts.began);
     if (d->owner != NULL)
         return weir_pool_owner_ops(d->pool)->run_record(cx, d->record, &run);
     status = run_job(cx, d, &run);
