@@ -298,7 +298,8 @@ void weir_group_stop(struct weir_group *g, int reason)
     weir_deferred_wake_helpers(g->pool);
 }
 
-int weir_group_cancel(struct weir_group *g, uint64_t index, int reason)
+int weir_group_cancel_job(struct weir_group *g, uint64_t index, int reason,
+                          enum weir_cancelled *found)
 {
     struct weir_member *member;
 
@@ -306,10 +307,6 @@ int weir_group_cancel(struct weir_group *g, uint64_t index, int reason)
         return -EINVAL;
     if (!weir_sys_in_creator(&g->pool->fork_guard))
         return -ECHILD;
-    if (index == WEIR_EVERY) {
-        weir_group_stop(g, reason);
-        return 0;
-    }
     weir_group_lock(g);
     member = weir_member_find_locked(g, index);
     if (member == NULL) {
@@ -318,9 +315,23 @@ int weir_group_cancel(struct weir_group *g, uint64_t index, int reason)
         weir_sys_unlock(&g->lock);
         return err;
     }
-    weir_member_cancel(g, member, reason);
+    *found = weir_member_cancel(g, member, reason);
     weir_pool_wake_sleepers(g->pool);
     weir_deferred_wake_helpers(g->pool);
+    return 0;
+}
+
+int weir_group_cancel(struct weir_group *g, uint64_t index, int reason)
+{
+    enum weir_cancelled found;
+
+    if (index != WEIR_EVERY)
+        return weir_group_cancel_job(g, index, reason, &found);
+    if (reason >= 0)
+        return -EINVAL;
+    if (!weir_sys_in_creator(&g->pool->fork_guard))
+        return -ECHILD;
+    weir_group_stop(g, reason);
     return 0;
 }
 

@@ -355,9 +355,10 @@ void weir_member_unqueue(struct weir_member *member);
 struct weir_event weir_member_event(const struct weir_member *member);
 
 /* Cancel one job. If it is not running it is dropped here, or by the thread
- * that is about to run it. */
-void weir_member_cancel(struct weir_group *group, struct weir_member *member,
-                        int reason) WEIR_RELEASES(group->lock);
+ * that is about to run it. Returns what it has found. */
+enum weir_cancelled weir_member_cancel(struct weir_group *group,
+                                       struct weir_member *member, int reason)
+    WEIR_RELEASES(group->lock);
 
 /* ---- running: group/member_run.c ---- */
 

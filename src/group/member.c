@@ -470,18 +470,25 @@ void weir_member_drop(struct weir_member *member, int reason)
     weir_member_complete(member, NULL);
 }
 
-void weir_member_cancel(struct weir_group *g, struct weir_member *member,
-                        int reason) WEIR_RELEASES(g->lock)
+enum weir_cancelled weir_member_cancel(struct weir_group *g,
+                                       struct weir_member *member, int reason)
+    WEIR_RELEASES(g->lock)
 {
     struct weir_deferred *deferred = member->deferred;
-    bool mine = deferred != NULL ? weir_deferred_take(deferred, reason)
-                                 : claim_out_of_turn_locked(member);
+    bool mine;
 
-    /* If the job has completed, nothing reads this any more. */
+    if (weir_member_is_done(member)) {
+        weir_sys_unlock(&g->lock);
+        return WEIR_WAS_OVER;
+    }
+    mine = deferred != NULL ? weir_deferred_take(deferred, reason)
+                            : claim_out_of_turn_locked(member);
+    /* If the job has completed meanwhile, nothing reads this any more. */
     weir_atomic_store(&member->stop, reason, weir_seq_cst);
     weir_sys_unlock(&g->lock);
     if (mine && deferred != NULL)
         weir_deferred_drop(deferred, reason);
     else if (mine)
         weir_member_drop(member, reason);
+    return mine ? WEIR_WAS_QUEUED : WEIR_WAS_RUNNING;
 }
