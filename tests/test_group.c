@@ -427,6 +427,63 @@ static void more_jobs_than_the_window(void)
     weir_pool_destroy(pool);
 }
 
+struct indexed {
+    struct weir_group *group;
+    uint64_t first;
+};
+
+/* Fill the pool, so that the next job is run by the submit itself. */
+static int submit_into_a_full_pool(struct weir_context *cx, void *arg)
+{
+    struct indexed *indexed = arg;
+    struct weir_job job = { .fn = status_is_arg };
+
+    (void)cx;
+    EXPECT_INT(submit(indexed->group, status_is_arg, NULL, WEIR_NO_WAIT), 1);
+    EXPECT_INT(weir_group_submit_indexed(indexed->group, &job, 1,
+                                         &indexed->first, WEIR_NO_WAIT), 1);
+    return 0;
+}
+
+static void the_first_index(void)
+{
+    struct weir_pool *pool = make_limited(1, 2, 0);
+    struct weir_group *group = make_group(pool,
+        &(struct weir_group_options){ .window = 5 });
+    struct weir_job jobs[4] = { { .fn = status_is_arg } };
+    struct indexed indexed = { .group = group };
+    struct weir_result r;
+    uint64_t first = 77;
+
+    for (int i = 1; i < 4; i++)
+        jobs[i] = jobs[0];
+    /* returns: weir_group_submit_indexed 0 */
+    EXPECT_INT(weir_group_submit_indexed(group, jobs, 0, &first,
+                                         WEIR_FOREVER), 0);
+    EXPECT_INT(first, 77);
+    /* returns: weir_group_submit_indexed count */
+    EXPECT_INT(weir_group_submit_indexed(group, jobs, 2, &first,
+                                         WEIR_FOREVER), 2);
+    EXPECT_INT(first, 0);
+    EXPECT_INT(weir_group_submit_indexed(group, jobs, 4, &first,
+                                         WEIR_FOREVER), 3);
+    EXPECT_INT(first, 2);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    first = 77;
+    /* returns: weir_group_submit_indexed -ENOBUFS of weir_group_submit() */
+    EXPECT_INT(weir_group_submit_indexed(group, jobs, 1, &first,
+                                         WEIR_FOREVER), -ENOBUFS);
+    EXPECT_INT(first, 77);
+    while (weir_group_next(group, &r, WEIR_FOREVER) == 0)
+        ;
+    submit_to(pool, &(struct weir_job){ .fn = submit_into_a_full_pool,
+        .arg = &indexed });
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(indexed.first, 6);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
 static void cancel_one(void)
 {
     struct weir_pool *pool = make_limited(1, 0, 0);
@@ -451,6 +508,52 @@ static void cancel_one(void)
     EXPECT_INT(weir_group_cancel(group, 2, -ECANCELED), -ESTALE);
     /* returns: weir_group_cancel -ENOENT */
     EXPECT_INT(weir_group_cancel(group, 3, -ECANCELED), -ENOENT);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+static void what_a_cancel_has_found(void)
+{
+    struct weir_pool *pool = make_limited(1, 0, 0);
+    struct weir_group *group = make_group(pool, NULL);
+    enum weir_cancelled found = 0;
+    struct weir_result r;
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(submit(group, until_stopped, &b, WEIR_NO_WAIT), 1);
+    latch_wait(&b.running);
+    EXPECT_INT(submit_blocked(group, &b), 1);
+    EXPECT_INT(weir_group_submit(group, &(struct weir_job){ .fn = blocked,
+        .arg = &b, .drop = dropped, .start = WEIR_FOREVER }, 1, WEIR_NO_WAIT),
+        1);
+    for (uint64_t i = 1; i <= 2; i++) {
+        EXPECT_INT(weir_group_cancel_job(group, i, -ESRCH, &found), 0);
+        EXPECT_INT(found, WEIR_WAS_QUEUED);
+        EXPECT_INT(atomic_load(&b.dropped), (int)i);
+        EXPECT_INT(atomic_load(&b.reason), -ESRCH);
+        EXPECT_INT(weir_group_cancel_job(group, i, -EPERM, &found), 0);
+        EXPECT_INT(found, WEIR_WAS_OVER);
+        EXPECT_INT(weir_group_get(group, i, &r, WEIR_NO_WAIT), 0);
+        EXPECT_INT(r.status, -ESRCH);
+    }
+    /* returns: weir_group_cancel_job 0 */
+    EXPECT_INT(weir_group_cancel_job(group, 0, -ECANCELED, &found), 0);
+    EXPECT_INT(found, WEIR_WAS_RUNNING);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_group_cancel_job(group, 0, -ECANCELED, &found), 0);
+    EXPECT_INT(found, WEIR_WAS_OVER);
+    EXPECT_INT(weir_group_get(group, 0, &r, WEIR_NO_WAIT), 0);
+    EXPECT_INT(r.status, 0);
+    /* returns: weir_group_cancel_job -ESTALE */
+    EXPECT_INT(weir_group_cancel_job(group, 0, -ECANCELED, &found), -ESTALE);
+    /* returns: weir_group_cancel_job -ENOENT */
+    EXPECT_INT(weir_group_cancel_job(group, 3, -ECANCELED, &found), -ENOENT);
+    EXPECT_INT(weir_group_cancel_job(group, WEIR_EVERY, -ECANCELED, &found),
+               -ENOENT);
+    /* returns: weir_group_cancel_job -EINVAL */
+    EXPECT_INT(weir_group_cancel_job(group, 0, 0, &found), -EINVAL);
+    EXPECT_INT(atomic_load(&b.dropped), 2);
     weir_group_destroy(group);
     weir_pool_destroy(pool);
 }
@@ -1520,6 +1623,7 @@ static int use_in_child(void *arg)
     struct block *b = arg;
     struct weir_group *group = (struct weir_group *)&group;
     struct weir_group_stats stats;
+    enum weir_cancelled found;
     struct weir_result r;
     int bad = 0;
 
@@ -1533,6 +1637,8 @@ static int use_in_child(void *arg)
     bad += weir_group_wait(b->group, WEIR_FOREVER) != -ECHILD;
     /* returns: weir_group_cancel -ECHILD */
     bad += weir_group_cancel(b->group, WEIR_EVERY, -1) != -ECHILD;
+    /* returns: weir_group_cancel_job -ECHILD */
+    bad += weir_group_cancel_job(b->group, 0, -1, &found) != -ECHILD;
     /* returns: weir_group_stats -ECHILD */
     bad += weir_group_stats(b->group, &stats) != -ECHILD;
     /* returns: weir_group_create -ECHILD */
@@ -1603,7 +1709,11 @@ static const struct tap_case cases[] = {
     { "discarded results cannot be read", discarded_results_cannot_be_read },
     { "a submit of more jobs than the window has room for accepts those that "
       "fit", more_jobs_than_the_window },
+    { "weir_group_submit_indexed stores the index of the first accepted job",
+      the_first_index },
     { "cancelling one job of a group leaves the other jobs", cancel_one },
+    { "weir_group_cancel_job says whether the job was queued, running or over",
+      what_a_cancel_has_found },
     { "a group's deadline ends its late jobs", a_groups_deadline },
     { "cancelling the pool ends the jobs of its groups",
       pool_cancel_ends_groups },

@@ -314,6 +314,19 @@ WEIR_API ssize_t weir_group_submit(struct weir_group *group,
                                    const struct weir_job *jobs, size_t count,
                                    int64_t deadline);
 
+/* Submit an array of jobs as weir_group_submit() does, and store the index of
+ * the first accepted job in *first. The indexes of the other accepted jobs are
+ * larger, in the order of the array. They are consecutive unless other threads,
+ * or jobs that this call runs, submit to the group at the same time.
+ * Returns how many jobs were accepted. If none was, *first is not set, and the
+ * call returns:
+ *   0 if `count` is 0
+ *   or an error of weir_group_submit() */
+WEIR_API ssize_t weir_group_submit_indexed(struct weir_group *group,
+                                           const struct weir_job *jobs,
+                                           size_t count, uint64_t *first,
+                                           int64_t deadline);
+
 /* Take the result that became ready first, and wait for one if none is ready.
  * Returns:
  *   0           *result is the result, and its place in the window is free
@@ -374,6 +387,29 @@ WEIR_API int weir_group_status(struct weir_group *group);
  *   -ECHILD  this is a forked child */
 WEIR_API int weir_group_cancel(struct weir_group *group, uint64_t index,
                                int reason);
+
+/* In which state weir_group_cancel_job() has found a job. */
+enum weir_cancelled {
+    WEIR_WAS_QUEUED = 1,  /* it had not begun, or paused before another run:
+                             the call has dropped it with `reason` */
+    WEIR_WAS_RUNNING = 2, /* a thread ran it, or had just taken it: the call has
+                             asked it to stop. A thread that has not called fn
+                             yet, or would call it again, drops it instead */
+    WEIR_WAS_OVER = 3     /* it had ended, and its result is not read yet: the
+                             call has changed nothing */
+};
+
+/* Cancel the job with this index as weir_group_cancel() does, and store in
+ * *found what the call has found. A job that ends during the call may be found
+ * running. WEIR_EVERY is not the index of a job.
+ * Returns:
+ *   0        *found says what has happened to the job
+ *   -ESTALE  the result of the job was read or discarded
+ *   -ENOENT  no job with this index has been submitted
+ *   -EINVAL  `reason` is not negative
+ *   -ECHILD  this is a forked child */
+WEIR_API int weir_group_cancel_job(struct weir_group *group, uint64_t index,
+                                   int reason, enum weir_cancelled *found);
 
 /* Fill in *stats. All members are of the same moment.
  * Returns:

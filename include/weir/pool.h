@@ -104,7 +104,7 @@
  *              that were accepted and unfinished at the same time
  *   768 bytes  for each worker up to workers_max and each of callers_max, at
  *              creation
- *   144 bytes  for each level of help_depth that a worker has reached
+ *   152 bytes  for each level of help_depth that a worker has reached
  *   the stack  of each thread, as far as jobs have touched it
  *
  * CALLBACKS. A job's function may make every call, with two exceptions. To wait

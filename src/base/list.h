@@ -23,6 +23,10 @@ struct weir_list {
 #define WEIR_CONTAINER(link, type, member) \
     ((type *)(void *)((char *)(link) - offsetof(type, member)))
 
+/* The same; NULL if `link` is NULL. It is evaluated twice. */
+#define WEIR_ELEMENT(link, type, member) \
+    ((link) != NULL ? WEIR_CONTAINER(link, type, member) : NULL)
+
 /* Insert `link` before `before`, an element of the list; NULL: at the end. */
 static inline void weir_list_insert(struct weir_list *list,
                                     struct weir_link *link,

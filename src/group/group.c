@@ -101,10 +101,7 @@ static void join_parent(struct weir_group *g)
 
     weir_atomic_fetch_add(&p->refs, 1, weir_seq_cst);
     weir_group_lock(p);
-    g->next_child = p->children;
-    if (g->next_child != NULL)
-        g->next_child->prev_child = g;
-    p->children = g;
+    weir_list_append(&p->children, &g->child);
     /* Relaxed: no thread knows the group yet, except those that find it under
      * the parent's lock. */
     weir_atomic_store(&g->stop, weir_atomic_load(&p->stop, weir_seq_cst),
@@ -117,10 +114,7 @@ static void leave_parent(struct weir_group *g)
     struct weir_group *p = g->parent;
 
     weir_group_lock(p);
-    *(g->prev_child != NULL ? &g->prev_child->next_child : &p->children) =
-        g->next_child;
-    if (g->next_child != NULL)
-        g->next_child->prev_child = g->prev_child;
+    weir_list_remove(&p->children, &g->child);
     weir_sys_unlock(&p->lock);
 }
 
@@ -199,22 +193,22 @@ void weir_group_release(struct weir_group *g)
 
 static void release_refs(struct weir_context *cx)
 {
-    struct weir_group *g = cx->pending_owner;
-    int64_t count = cx->pending_refs;
+    struct weir_group *g = cx->of_owner.pending_owner;
+    int64_t count = cx->of_owner.pending_refs;
 
-    cx->pending_owner = NULL;
-    cx->pending_refs = 0;
+    cx->of_owner.pending_owner = NULL;
+    cx->of_owner.pending_refs = 0;
     weir_group_release_many(g, count);
 }
 
 void weir_group_release_later(struct weir_context *cx, struct weir_group *g)
 {
-    if (cx->pending_owner != g) {
+    if (cx->of_owner.pending_owner != g) {
         weir_worker_release_refs(cx);
-        cx->pending_owner = g;
-        cx->release_pending = release_refs;
+        cx->of_owner.pending_owner = g;
+        cx->of_owner.release_pending = release_refs;
     }
-    cx->pending_refs++;
+    cx->of_owner.pending_refs++;
 }
 
 /* ---- stopping ---- */
@@ -237,22 +231,22 @@ int weir_group_stopping(struct weir_group *group)
  * dropped by that thread instead of waiting again. */
 static void drop_deferred(struct weir_group *g, int reason)
 {
-    struct weir_member *member;
+    struct weir_deferred *deferred;
 
     do {
-        struct weir_deferred *deferred = NULL;
-
+        deferred = NULL;
         weir_group_lock(g);
-        for (member = g->deferred_jobs.first;
-             member != NULL && deferred == NULL;)
+        for (struct weir_link *l = g->deferred_jobs.first;
+             l != NULL && deferred == NULL; l = l->next) {
+            const struct weir_member *member = weir_member_of(l);
+
             if (weir_deferred_take(member->deferred, reason))
                 deferred = member->deferred;
-            else
-                member = member->next;
+        }
         weir_sys_unlock(&g->lock);
         if (deferred != NULL)
             weir_deferred_drop(deferred, reason);
-    } while (member != NULL);
+    } while (deferred != NULL);
 }
 
 /* Stop the child groups. Their jobs may wait for a time or at a gate, where no
@@ -262,11 +256,15 @@ static void stop_children(struct weir_group *g, int reason)
     struct weir_group *child;
 
     do {
+        child = NULL;
         weir_group_lock(g);
-        child = g->children;
-        while (child != NULL &&
-               weir_atomic_load(&child->stop, weir_seq_cst) != 0)
-            child = child->next_child;
+        for (struct weir_link *l = g->children.first;
+             l != NULL && child == NULL; l = l->next) {
+            struct weir_group *c = WEIR_CONTAINER(l, struct weir_group, child);
+
+            if (weir_atomic_load(&c->stop, weir_seq_cst) == 0)
+                child = c;
+        }
         if (child != NULL)
             weir_atomic_fetch_add(&child->refs, 1, weir_seq_cst);
         weir_sys_unlock(&g->lock);
@@ -300,7 +298,8 @@ void weir_group_stop(struct weir_group *g, int reason)
     weir_deferred_wake_helpers(g->pool);
 }
 
-int weir_group_cancel(struct weir_group *g, uint64_t index, int reason)
+int weir_group_cancel_job(struct weir_group *g, uint64_t index, int reason,
+                          enum weir_cancelled *found)
 {
     struct weir_member *member;
 
@@ -308,10 +307,6 @@ int weir_group_cancel(struct weir_group *g, uint64_t index, int reason)
         return -EINVAL;
     if (!weir_sys_in_creator(&g->pool->fork_guard))
         return -ECHILD;
-    if (index == WEIR_EVERY) {
-        weir_group_stop(g, reason);
-        return 0;
-    }
     weir_group_lock(g);
     member = weir_member_find_locked(g, index);
     if (member == NULL) {
@@ -320,9 +315,23 @@ int weir_group_cancel(struct weir_group *g, uint64_t index, int reason)
         weir_sys_unlock(&g->lock);
         return err;
     }
-    weir_member_cancel(g, member, reason);
+    *found = weir_member_cancel(g, member, reason);
     weir_pool_wake_sleepers(g->pool);
     weir_deferred_wake_helpers(g->pool);
+    return 0;
+}
+
+int weir_group_cancel(struct weir_group *g, uint64_t index, int reason)
+{
+    enum weir_cancelled found;
+
+    if (index != WEIR_EVERY)
+        return weir_group_cancel_job(g, index, reason, &found);
+    if (reason >= 0)
+        return -EINVAL;
+    if (!weir_sys_in_creator(&g->pool->fork_guard))
+        return -ECHILD;
+    weir_group_stop(g, reason);
     return 0;
 }
 

@@ -107,6 +107,7 @@
 #ifndef WEIR_GROUP_PRIVATE_H
 #define WEIR_GROUP_PRIVATE_H
 
+#include "base/list.h"
 #include "base/spin.h"
 #include "base/event_count.h"
 #include "pool/pool_private.h"
@@ -158,8 +159,8 @@ enum weir_member_state {
 };
 
 /* A job of a group: on 64-bit systems exactly three cache lines, which are full
- * except for the reserved members of `result`; these must be 0 only in the copy
- * that read_locked() hands out. make_memory() and MEMORY in weir/group.h know
+ * except for the reserved members of `result`: they are 0, and read_locked()
+ * copies them to the application. make_memory() and MEMORY in weir/group.h know
  * the size. A worker touches the first line, and the second with what it fills
  * in of the result. The third begins inside `result`, at its reserved members;
  * except for reruns it is touched under the lock only. */
@@ -186,15 +187,16 @@ struct weir_member {
     WEIR_CACHE_ALIGNED
     struct weir_result result;   /* (o) except index: (lo) */
     int64_t rerun_at;            /* (o) when its helper reruns it; 0: not yet */
-    struct weir_member *next;    /* (l) in its list; (o) in the helper's list
+    struct weir_link link;       /* (l) in its list; (o) in the helper's list
                                     of reruns */
-    struct weir_member *prev;    /* (l) */
     struct weir_member *bucket_next; /* (l) in its bucket of the index */
 };
 
-struct weir_member_list {
-    struct weir_member *first, *last; /* (l) */
-};
+/* Return the member of a link; NULL for NULL. */
+static inline struct weir_member *weir_member_of(struct weir_link *link)
+{
+    return WEIR_ELEMENT(link, struct weir_member, link);
+}
 
 /* A group. What workers read, what they write, and what is changed under the
  * lock are on different cache lines. */
@@ -224,14 +226,16 @@ struct weir_group {
 
     WEIR_CACHE_ALIGNED struct weir_sys_mutex lock;
     WEIR_ATOMIC(int64_t) refs;  /* (a) see Ownership */
-    struct weir_group *children; /* (l) those not destroyed */
-    struct weir_group *next_child, *prev_child; /* (p) */
+    struct weir_list children;  /* (l) those not destroyed */
+    struct weir_link child;     /* (p) in its parent's children */
     size_t used_count;          /* (l) members from here on were never used */
-    struct weir_member *free;   /* (l) those used before */
-    struct weir_member_list queued; /* (l) those in the ring, oldest first */
-    struct weir_member_list deferred_jobs; /* (l) those not in the ring, oldest
+    struct weir_link *free;     /* (l) a stack of those used before, which is
+                                   linked by `next` only: the member below is
+                                   not touched */
+    struct weir_list queued; /* (l) those in the ring, oldest first */
+    struct weir_list deferred_jobs; /* (l) those not in the ring, oldest
                                               first */
-    struct weir_member_list unread; /* (l) in order of completion */
+    struct weir_list unread; /* (l) in order of completion */
     uint64_t next_index;        /* (l) */
     int in_on_ready;            /* (l) threads inside on_ready */
     int helpers;                /* (l) sleeping threads that would help */
@@ -279,11 +283,6 @@ static inline uint64_t weir_member_number(const struct weir_member *member)
 {
     return (uint64_t)(member - member->group->members) + 1;
 }
-
-void weir_member_append_locked(struct weir_member_list *list,
-                               struct weir_member *member);
-void weir_member_remove_locked(struct weir_member_list *list,
-                               struct weir_member *member);
 
 /* Find the member with this index; NULL: there is none, or it was read. */
 struct weir_member *weir_member_find_locked(struct weir_group *group,
@@ -356,9 +355,10 @@ void weir_member_unqueue(struct weir_member *member);
 struct weir_event weir_member_event(const struct weir_member *member);
 
 /* Cancel one job. If it is not running it is dropped here, or by the thread
- * that is about to run it. */
-void weir_member_cancel(struct weir_group *group, struct weir_member *member,
-                        int reason) WEIR_RELEASES(group->lock);
+ * that is about to run it. Returns what it has found. */
+enum weir_cancelled weir_member_cancel(struct weir_group *group,
+                                       struct weir_member *member, int reason)
+    WEIR_RELEASES(group->lock);
 
 /* ---- running: group/member_run.c ---- */
 
@@ -369,9 +369,9 @@ int weir_member_stop_reason(const struct weir_member *member);
 int weir_member_end_reason(const struct weir_member *member);
 
 /* Run the job of a member that the caller has claimed, inside another job.
- * Returns true if the job asked for a rerun: it is then in cx->reruns, and the
- * caller must call weir_group_finish_reruns(). The caller must check
- * weir_worker_is_forked() next. */
+ * Returns true if the job asked for a rerun: it is then in the `reruns` of the
+ * context, and the caller must call weir_group_finish_reruns(). The caller must
+ * check weir_worker_is_forked() next. */
 bool weir_member_run_nested(struct weir_context *cx,
                             struct weir_member *member);
 

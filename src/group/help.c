@@ -4,7 +4,8 @@
  * A worker helps in the frames of its context; an application thread (external
  * helper) has a context and frames on its stack while it runs one job. Jobs
  * that a helper has claimed without the pool and that ask for a rerun stay
- * with it, in cx->reruns, and it cannot return before they have completed. */
+ * with it, in of_owner.reruns of its context, and it cannot return before they
+ * have completed. */
 #include "group/group_private.h"
 
 /* ---- finding a job ---- */
@@ -238,30 +239,18 @@ static struct weir_member *first_rerun(const struct weir_context *cx)
 {
     struct weir_member *first = NULL;
 
-    for (struct weir_member *member = cx->reruns; member != NULL;
-         member = member->next) {
+    for (struct weir_link *l = cx->of_owner.reruns.first; l != NULL;
+         l = l->next) {
+        struct weir_member *member = weir_member_of(l);
+
         if (member->rerun_depth != cx->depth)
             continue;
         if (weir_member_end_reason(member) != 0)
             return member;
-        if (first == NULL || member->rerun_at <= first->rerun_at)
+        if (first == NULL || member->rerun_at < first->rerun_at)
             first = member;
     }
     return first;
-}
-
-/* Take a job out of the worker's list of reruns. */
-static void remove_rerun(struct weir_context *cx, struct weir_member *member)
-{
-    struct weir_member *before = cx->reruns;
-
-    if (before == member) {
-        cx->reruns = member->next;
-        return;
-    }
-    while (before->next != member)
-        before = before->next;
-    before->next = member->next;
 }
 
 /* Return whether a job that this wait would sleep for must end instead. Checked
@@ -294,7 +283,7 @@ static int64_t run_rerun(struct weir_context *cx,
         (!held ||
          weir_atomic_load(&waiter->g->pool->mode, weir_seq_cst) != WEIR_DRAIN))
         return WEIR_FOREVER;
-    remove_rerun(cx, member);
+    weir_list_remove(&cx->of_owner.reruns, &member->link);
     if (waiter->gate_closed)
         weir_member_drop(member, -ECANCELED);
     else

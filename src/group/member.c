@@ -7,43 +7,18 @@
 
 /* ---- lists ---- */
 
-void weir_member_append_locked(struct weir_member_list *list,
-                               struct weir_member *member)
-{
-    member->next = NULL;
-    member->prev = list->last;
-    if (list->last != NULL)
-        list->last->next = member;
-    else
-        list->first = member;
-    list->last = member;
-}
-
-void weir_member_remove_locked(struct weir_member_list *list,
-                               struct weir_member *member)
-{
-    if (member->prev != NULL)
-        member->prev->next = member->next;
-    else
-        list->first = member->next;
-    if (member->next != NULL)
-        member->next->prev = member->prev;
-    else
-        list->last = member->prev;
-}
-
 static void queue_locked(struct weir_group *g, struct weir_member *member)
 {
-    weir_member_append_locked(
-        member->is_deferred ? &g->deferred_jobs : &g->queued, member);
+    weir_list_append(member->is_deferred ? &g->deferred_jobs : &g->queued,
+                     &member->link);
     member->queued = true;
 }
 
 static void unqueue_locked(struct weir_group *g, struct weir_member *member)
 {
     if (member->queued)
-        weir_member_remove_locked(
-            member->is_deferred ? &g->deferred_jobs : &g->queued, member);
+        weir_list_remove(member->is_deferred ? &g->deferred_jobs : &g->queued,
+                         &member->link);
     member->queued = false;
 }
 
@@ -78,12 +53,12 @@ struct weir_member *weir_member_add_locked(struct weir_group *g,
                                            const struct weir_job *job,
                                            int64_t now, bool is_deferred)
 {
-    struct weir_member *member = g->free;
+    struct weir_member *member = weir_member_of(g->free);
     uint64_t index = g->next_index++;
     struct weir_member **bucket = &g->buckets[index & g->bucket_mask];
 
     if (member != NULL) {
-        g->free = member->next;
+        g->free = member->link.next;
     } else {
         member = &g->members[g->used_count++];
         member->group = g;
@@ -91,7 +66,8 @@ struct weir_member *weir_member_add_locked(struct weir_group *g,
     member->fn = job->fn;
     member->drop = job->drop;
     member->name = job->name;
-    /* Not a struct assignment: `reserved` is 0 and stays 0. */
+    /* Not a struct assignment: `reserved` is 0, in the third cache line, which
+     * is not touched here. */
     member->result.index = index;
     member->result.tag = job->tag;
     member->result.arg = job->arg;
@@ -127,8 +103,8 @@ void weir_member_free_locked(struct weir_group *g, struct weir_member *member)
         at = &(*at)->bucket_next;
     *at = member->bucket_next;
     set_state(member, WEIR_MEMBER_FREE, true);
-    member->next = g->free;
-    g->free = member;
+    member->link.next = g->free;
+    g->free = &member->link;
 }
 
 void weir_member_undo_locked(struct weir_group *g, struct weir_member *member)
@@ -215,7 +191,7 @@ static struct weir_member *find_deferred_locked(struct weir_member *member,
 {
     while (member != NULL &&
            !weir_deferred_take_to_help(member->deferred, cx, look_only))
-        member = member->next;
+        member = weir_member_of(member->link.next);
     return member;
 }
 
@@ -224,7 +200,9 @@ struct weir_member *weir_member_take_deferred_locked(struct weir_group *g,
                                                      struct weir_context *cx)
 {
     return find_deferred_locked(
-        after != NULL ? after->next : g->deferred_jobs.first, cx, false);
+        weir_member_of(after != NULL ? after->link.next
+                                     : g->deferred_jobs.first),
+        cx, false);
 }
 
 bool weir_group_has_runnable_locked(struct weir_group *g,
@@ -232,21 +210,22 @@ bool weir_group_has_runnable_locked(struct weir_group *g,
 {
     struct weir_member *member;
 
-    while ((member = g->queued.first) != NULL) {
+    while ((member = weir_member_of(g->queued.first)) != NULL) {
         uint64_t claim = weir_atomic_load(&member->claim, weir_seq_cst);
 
         if (STATE(claim) == WEIR_MEMBER_QUEUED)
             return true;
         unqueue_locked(g, member);
     }
-    return find_deferred_locked(g->deferred_jobs.first, cx, true) != NULL;
+    return find_deferred_locked(weir_member_of(g->deferred_jobs.first), cx,
+                                true) != NULL;
 }
 
 struct weir_member *weir_member_claim_oldest_locked(struct weir_group *g)
 {
     struct weir_member *member;
 
-    while ((member = g->queued.first) != NULL) {
+    while ((member = weir_member_of(g->queued.first)) != NULL) {
         unqueue_locked(g, member);
         if (claim_out_of_turn_locked(member))
             return member;
@@ -302,7 +281,7 @@ static void keep_locked(struct weir_group *g, struct weir_member *member)
     }
     g->stats.unread++;
     set_state(member, WEIR_MEMBER_DONE, false);
-    weir_member_append_locked(&g->unread, member);
+    weir_list_append(&g->unread, &member->link);
 }
 
 /* Prefetch distance in members. */
@@ -325,23 +304,25 @@ static void fetch_ahead(const struct weir_group *g, uint32_t last,
 /* Count and keep what is on the stack now. */
 static void drain_stack_locked(struct weir_group *g)
 {
-    struct weir_member *member, *oldest = NULL;
+    struct weir_link *oldest = NULL;
     uint32_t number =
         (uint32_t)weir_atomic_exchange(&g->completed, 0, weir_seq_cst);
 
     /* The stack begins with the latest: reverse it. */
     while (number != 0) {
+        struct weir_member *member = &g->members[number - 1];
         uint32_t last = number;
 
-        member = &g->members[number - 1];
         number = member->completed_before;
         fetch_ahead(g, last, number);
         unqueue_locked(g, member);
-        member->next = oldest;
-        oldest = member;
+        member->link.next = oldest;
+        oldest = &member->link;
     }
-    while ((member = oldest) != NULL) {
-        oldest = member->next;
+    while (oldest != NULL) {
+        struct weir_member *member = weir_member_of(oldest);
+
+        oldest = oldest->next;
         count_locked(g, member);
         keep_locked(g, member);
     }
@@ -489,18 +470,25 @@ void weir_member_drop(struct weir_member *member, int reason)
     weir_member_complete(member, NULL);
 }
 
-void weir_member_cancel(struct weir_group *g, struct weir_member *member,
-                        int reason) WEIR_RELEASES(g->lock)
+enum weir_cancelled weir_member_cancel(struct weir_group *g,
+                                       struct weir_member *member, int reason)
+    WEIR_RELEASES(g->lock)
 {
     struct weir_deferred *deferred = member->deferred;
-    bool mine = deferred != NULL ? weir_deferred_take(deferred, reason)
-                                 : claim_out_of_turn_locked(member);
+    bool mine;
 
-    /* If the job has completed, nothing reads this any more. */
+    if (weir_member_is_done(member)) {
+        weir_sys_unlock(&g->lock);
+        return WEIR_WAS_OVER;
+    }
+    mine = deferred != NULL ? weir_deferred_take(deferred, reason)
+                            : claim_out_of_turn_locked(member);
+    /* If the job has completed meanwhile, nothing reads this any more. */
     weir_atomic_store(&member->stop, reason, weir_seq_cst);
     weir_sys_unlock(&g->lock);
     if (mine && deferred != NULL)
         weir_deferred_drop(deferred, reason);
     else if (mine)
         weir_member_drop(member, reason);
+    return mine ? WEIR_WAS_QUEUED : WEIR_WAS_RUNNING;
 }

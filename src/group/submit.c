@@ -106,9 +106,10 @@ static ssize_t put_locked(struct weir_group *g, const struct weir_job *jobs,
  *   0         it has run
  *   -EDEADLK  it would be nested too deeply
  *   -EAGAIN   the window is full, or the job may not start now
- *   -ECHILD   this process is a child that the job has forked            */
+ *   -ECHILD   this process is a child that the job has forked
+ * Stores the index of the job in *index. */
 static int run_inline(struct weir_context *cx, struct weir_group *g,
-                      const struct weir_job *job)
+                      const struct weir_job *job, uint64_t *index)
 {
     struct weir_member *member = NULL;
     int64_t now = g->options.times ? weir_sys_now() : 0;
@@ -124,6 +125,7 @@ static int run_inline(struct weir_context *cx, struct weir_group *g,
         (g->pool->gate == NULL ||
          weir_gate_try_acquire_tick(g->pool->gate, &opens_at, &held, NULL,
                                     NULL) == 0)) {
+        *index = g->next_index;
         member = weir_member_add_locked(g, job, now, false);
         member->has_entry = false;
         if (!weir_member_claim(member))
@@ -190,9 +192,10 @@ static int await_room_in_window(struct weir_group *g, int64_t deadline)
 }
 
 /* Handle an error of put_locked(). Returns 0 if the caller should try again; 1
- * if the job has run; otherwise the error to return. */
+ * if the job has run, with its index in *index; otherwise the error to
+ * return. */
 static int handle_refusal(struct weir_group *g, const struct weir_job *job,
-                          ssize_t refusal, int64_t deadline)
+                          ssize_t refusal, int64_t deadline, uint64_t *index)
 {
     struct weir_context *cx = weir_worker_in(g->pool);
     bool inside = cx != NULL;
@@ -206,12 +209,13 @@ static int handle_refusal(struct weir_group *g, const struct weir_job *job,
         return deadline == WEIR_NO_WAIT
                    ? -EAGAIN
                    : weir_pool_await_room(g->pool, &g->stop, deadline);
-    err = run_inline(cx, g, job);
+    err = run_inline(cx, g, job, index);
     return err == 0 ? 1 : err;
 }
 
-ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
-                          size_t count, int64_t deadline)
+ssize_t weir_group_submit_indexed(struct weir_group *g,
+                                  const struct weir_job *jobs, size_t count,
+                                  uint64_t *first, int64_t deadline)
 {
     size_t done = 0;
     int err = 0;
@@ -226,10 +230,12 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
     while (done < count) {
         int64_t now = g->options.times ? weir_sys_now() : 0;
         int64_t until = weir_group_check_deadline(g, deadline);
+        uint64_t index;
         ssize_t n;
         bool helpers;
 
         weir_sys_lock(&g->lock); /* drained only if no member is free */
+        index = g->next_index;
         n = put_locked(g, jobs + done, count - done, now);
         helpers = g->helpers > 0;
         weir_sys_unlock(&g->lock);
@@ -240,19 +246,28 @@ ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
             weir_ec_notify_all(&g->result_ended);
             weir_ec_notify_all(&g->all);
         }
-        if (n > 0) {
-            done += (size_t)n;
-            continue;
+        if (n <= 0) {
+            err = handle_refusal(g, &jobs[done], n, until, &index);
+            if (err == -ETIMEDOUT && until != deadline)
+                err = 0; /* the group's deadline has passed, not the caller's */
+            if (err < 0)
+                break;
+            n = err;
         }
-        err = handle_refusal(g, &jobs[done], n, until);
-        if (err == -ETIMEDOUT && until != deadline)
-            err = 0; /* the group's deadline has passed, not the caller's */
-        if (err < 0)
-            break;
-        done += (size_t)err;
+        if (n > 0 && done == 0)
+            *first = index;
+        done += (size_t)n;
     }
     /* In a child that a job has forked nothing counts as submitted. */
     return (done > 0 && err != -ECHILD) || err == 0 ? (ssize_t)done : err;
+}
+
+ssize_t weir_group_submit(struct weir_group *g, const struct weir_job *jobs,
+                          size_t count, int64_t deadline)
+{
+    uint64_t first;
+
+    return weir_group_submit_indexed(g, jobs, count, &first, deadline);
 }
 
 bool weir_group_try_submit_locked(struct weir_group *g,

@@ -216,7 +216,7 @@ static void read_locked(struct weir_group_waiter *waiter,
 {
     struct weir_group *g = waiter->g;
 
-    weir_member_remove_locked(&g->unread, member);
+    weir_list_remove(&g->unread, &member->link);
     *waiter->result = member->result;
     g->stats.unread--;
     weir_member_free_locked(g, member);
@@ -228,7 +228,7 @@ static bool next_over_locked(struct weir_group_waiter *waiter)
 
     waiter->err = 0;
     if (g->unread.first != NULL)
-        read_locked(waiter, g->unread.first);
+        read_locked(waiter, weir_member_of(g->unread.first));
     else if (g->stats.unfinished == 0)
         waiter->err = -ENOENT;
     else

@@ -13,17 +13,17 @@ static struct weir_context *take_context(struct weir_pool *pool)
 {
     struct weir_context *cx = NULL;
 
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     for (int i = pool->own_threads_max; i < pool->contexts_count && cx == NULL;
          i++)
-        if (pool->workers[i].life == WEIR_LIFE_NONE)
+        if (pool->workers[i].thread.life == WEIR_LIFE_NONE)
             cx = &pool->workers[i];
     if (cx != NULL) {
-        cx->life = WEIR_LIFE_RUNS;
+        cx->thread.life = WEIR_LIFE_RUNS;
         weir_atomic_fetch_add(&pool->alive, 1, weir_seq_cst);
         weir_atomic_fetch_add(&pool->callers, 1, weir_seq_cst);
     }
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
     return cx;
 }
 
@@ -32,9 +32,9 @@ static void release_context(struct weir_context *cx)
     struct weir_pool *pool = cx->pool;
 
     weir_worker_flush(cx);
-    weir_sys_lock(&pool->lock);
-    cx->life = WEIR_LIFE_NONE;
-    weir_sys_unlock(&pool->lock);
+    weir_pool_lock(pool);
+    cx->thread.life = WEIR_LIFE_NONE;
+    weir_pool_unlock(pool);
     weir_atomic_fetch_sub(&pool->callers, 1, weir_seq_cst);
     /* It may have been woken for a job, or have slept on behalf of all until
      * one is due or may pass the gate: another worker must look. */

@@ -21,7 +21,7 @@ uint64_t weir_pool_ended(struct weir_pool *pool)
     (void)weir_atomic_load(&pool->ring.head, weir_seq_cst);
     (void)weir_atomic_load(&pool->ring.items.state, weir_seq_cst);
     for (int i = 0; i < pool->contexts_count; i++)
-        sum += weir_atomic_load(&pool->workers[i].ended, weir_acquire);
+        sum += weir_atomic_load(&pool->workers[i].counts.ended, weir_acquire);
     return sum;
 }
 
@@ -231,11 +231,11 @@ int weir_pool_close(struct weir_pool *pool, enum weir_close mode,
         err = weir_pool_wait_idle(pool, deadline);
     if (err != 0)
         return err;
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     if (!pool->joined)
         weir_pool_join_workers_locked(pool);
     pool->joined = true;
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
     /* A pool without threads may still have stale entries, and they keep the
      * memory of their owners. */
     weir_pool_drop_queued(pool);

@@ -38,7 +38,7 @@ int weir_worker_index(const struct weir_context *cx)
 
 uint64_t weir_tag(const struct weir_context *cx)
 {
-    return cx->tag;
+    return cx->current.tag;
 }
 
 unsigned weir_attempt(const struct weir_context *cx, int *last)
@@ -74,7 +74,7 @@ int64_t weir_deadline(const struct weir_context *cx)
 
 void weir_retry_in(struct weir_context *cx, int64_t ns)
 {
-    cx->retry_ns = ns > 0 ? ns : 0;
+    cx->current.retry_ns = ns > 0 ? ns : 0;
 }
 
 /* ---- sleeping ---- */
@@ -240,11 +240,12 @@ void weir_pool_wake_sleepers(struct weir_pool *pool)
 {
     for (int i = 0; i < pool->contexts_count; i++)
         weir_ec_notify_all(&pool->workers[i].sleep_event);
-    weir_sys_lock(&pool->lock);
-    for (struct weir_context *cx = pool->external_helpers; cx != NULL;
-         cx = cx->next_external)
-        weir_ec_notify_all(&cx->sleep_event);
-    weir_sys_unlock(&pool->lock);
+    weir_pool_lock(pool);
+    for (struct weir_link *l = pool->external_helpers.first; l != NULL;
+         l = l->next)
+        weir_ec_notify_all(
+            &WEIR_CONTAINER(l, struct weir_context, external)->sleep_event);
+    weir_pool_unlock(pool);
     weir_listeners_call(pool);
 }
 
@@ -268,21 +269,16 @@ void weir_context_destroy(struct weir_context *cx)
 
 void weir_external_helper_enter(struct weir_context *cx)
 {
-    weir_sys_lock(&cx->pool->lock);
-    cx->next_external = cx->pool->external_helpers;
-    cx->pool->external_helpers = cx;
-    weir_sys_unlock(&cx->pool->lock);
+    weir_pool_lock(cx->pool);
+    weir_list_append(&cx->pool->external_helpers, &cx->external);
+    weir_pool_unlock(cx->pool);
 }
 
 void weir_external_helper_leave(struct weir_context *cx)
 {
-    struct weir_context **at = &cx->pool->external_helpers;
-
-    weir_sys_lock(&cx->pool->lock);
-    while (*at != cx)
-        at = &(*at)->next_external;
-    *at = cx->next_external;
-    weir_sys_unlock(&cx->pool->lock);
+    weir_pool_lock(cx->pool);
+    weir_list_remove(&cx->pool->external_helpers, &cx->external);
+    weir_pool_unlock(cx->pool);
 }
 
 /* ---- being notified of a stop ---- */
@@ -299,33 +295,42 @@ static bool must_stop(const struct weir_listener *l)
 /* Call one. The lock is held at the start and at the end, and released for the
  * call. */
 static void call_locked(struct weir_pool *pool, struct weir_listener *l)
-    WEIR_REQUIRES(pool->lock)
+    WEIR_POOL_LOCKED
 {
     void (*fn)(void *) = l->fn;
     void *arg = l->arg;
 
     l->called = true;
     l->calling = true;
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
     fn(arg);
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     l->calling = false;
     weir_ec_notify_all(&l->cx->sleep_event);
+}
+
+/* Return a listener that must be called now; NULL: there is none. */
+static struct weir_listener *find_locked(struct weir_pool *pool)
+    WEIR_POOL_LOCKED
+{
+    for (struct weir_link *l = pool->listeners.first; l != NULL; l = l->next) {
+        struct weir_listener *listener =
+            WEIR_CONTAINER(l, struct weir_listener, link);
+
+        if (!listener->called && must_stop(listener))
+            return listener;
+    }
+    return NULL;
 }
 
 void weir_listeners_call(struct weir_pool *pool)
 {
     struct weir_listener *l;
 
-    weir_sys_lock(&pool->lock);
-    do {
-        l = pool->listeners;
-        while (l != NULL && (l->called || !must_stop(l)))
-            l = l->next;
-        if (l != NULL)
-            call_locked(pool, l);
-    } while (l != NULL); /* from the first again: the list may have changed */
-    weir_sys_unlock(&pool->lock);
+    weir_pool_lock(pool);
+    while ((l = find_locked(pool)) != NULL)
+        call_locked(pool, l);
+    weir_pool_unlock(pool);
 }
 
 void weir_listener_remove(struct weir_listener *l)
@@ -336,14 +341,12 @@ void weir_listener_remove(struct weir_listener *l)
         bool calling;
 
         weir_ec_prepare_wait(&l->cx->sleep_event);
-        weir_sys_lock(&pool->lock);
+        weir_pool_lock(pool);
         calling = l->calling;
         if (!calling) {
-            *(l->prev != NULL ? &l->prev->next : &pool->listeners) = l->next;
-            if (l->next != NULL)
-                l->next->prev = l->prev;
+            weir_list_remove(&pool->listeners, &l->link);
         }
-        weir_sys_unlock(&pool->lock);
+        weir_pool_unlock(pool);
         if (!calling)
             break;
         weir_ec_commit_wait(&l->cx->sleep_event, WEIR_FOREVER);
@@ -357,7 +360,7 @@ void weir_on_stop(struct weir_context *cx, void (*fn)(void *arg), void *arg)
     struct weir_frame *frame =
         cx->depth > 0 ? &cx->frames[cx->depth - 1] : NULL;
     struct weir_listener *l = frame != NULL ? &frame->listener
-                                            : &cx->listener;
+                                            : &cx->plain.listener;
     struct weir_pool *pool = cx->pool;
 
     if (weir_worker_is_forked(cx))
@@ -367,16 +370,13 @@ void weir_on_stop(struct weir_context *cx, void (*fn)(void *arg), void *arg)
         return;
     *l = (struct weir_listener){ .cx = cx, .frame = frame, .fn = fn,
                                  .arg = arg };
-    weir_sys_lock(&pool->lock);
-    l->next = pool->listeners;
-    if (l->next != NULL)
-        l->next->prev = l;
-    pool->listeners = l;
-    weir_sys_unlock(&pool->lock);
+    weir_pool_lock(pool);
+    weir_list_append(&pool->listeners, &l->link);
+    weir_pool_unlock(pool);
     if (!must_stop(l))
         return;
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     if (!l->called)
         call_locked(pool, l);
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
 }

@@ -20,9 +20,9 @@ int weir_deferred_init(struct weir_deferred_jobs *ds, size_t capacity,
         return err;
     ds->all = weir_sys_alloc_lazy(capacity, sizeof(*ds->all),
                                   &ds->blocks[0]);
-    ds->heap = weir_sys_alloc_lazy(capacity, sizeof(*ds->heap),
-                                   &ds->blocks[1]);
-    if (ds->all == NULL || ds->heap == NULL) {
+    ds->heap.items = weir_sys_alloc_lazy(capacity, sizeof(*ds->heap.items),
+                                         &ds->blocks[1]);
+    if (ds->all == NULL || ds->heap.items == NULL) {
         weir_deferred_destroy(ds);
         return -ENOMEM;
     }
@@ -59,6 +59,7 @@ bool weir_job_is_valid(const struct weir_job *job)
 /* Return why a job must not wait any more; 0: it may. `held`: what it waits for
  * will not come while the pool drains. */
 static int must_end_locked(const struct weir_deferred *d, bool held)
+    WEIR_DEFERRED_LOCKED
 {
     const struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
     int mode = weir_atomic_load(&d->pool->mode, weir_seq_cst);
@@ -80,7 +81,7 @@ static void notify(struct weir_gate_waiter *waiter,
         WEIR_CONTAINER(waiter, struct weir_deferred, wait);
     struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     if (urgent) {
         /* The job leaves the order of the ring, so that its place in line does
          * not delay the jobs after it. */
@@ -96,7 +97,7 @@ static void notify(struct weir_gate_waiter *waiter,
         /* There may be no worker to try this job. */
         weir_deferred_gate_changed_locked(ds);
     }
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
 }
 
 /* Let a taken job wait at the gate that has refused it; if the gate has
@@ -107,7 +108,7 @@ static int park(struct weir_deferred *d, struct weir_gate_state state)
     struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
     int reason;
 
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     reason = must_end_locked(d, state.held);
     if (reason == 0 && d->notified) {
         weir_deferred_make_ready_locked(d);
@@ -118,7 +119,7 @@ static int park(struct weir_deferred *d, struct weir_gate_state state)
         if (!d->inherits)
             weir_deferred_wake_owner_locked(d); /* they may inherit permits */
     }
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
     return reason != 0 ? reason : -EAGAIN;
 }
 
@@ -158,10 +159,10 @@ struct weir_deferred *weir_deferred_create(struct weir_pool *pool,
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
     struct weir_deferred *d;
 
-    weir_sys_lock(&ds->lock);
-    d = ds->free;
+    weir_deferred_lock(ds);
+    d = WEIR_ELEMENT(ds->free.first, struct weir_deferred, link);
     if (d != NULL)
-        ds->free = d->next;
+        weir_list_remove(&ds->free, &d->link);
     else
         d = &ds->all[ds->used++];
     *d = (struct weir_deferred){ .job = *job,
@@ -175,7 +176,7 @@ struct weir_deferred *weir_deferred_create(struct weir_pool *pool,
                                  .state = WEIR_DEFERRED_TAKEN };
     if (ref != NULL)
         *ref = (struct weir_job_ref){ d, d->generation };
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
     return d;
 }
 
@@ -183,19 +184,20 @@ void weir_deferred_enqueue(struct weir_deferred *d)
 {
     struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     d->state = WEIR_DEFERRED_QUEUED;
     if (d->job.priority != 0 &&
         weir_atomic_load(&d->pool->mode, weir_seq_cst) != WEIR_POOL_CANCELLED)
         weir_deferred_make_ready_locked(d);
     else
         weir_deferred_set_deadline_locked(d);
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
 }
 
 /* ---- taking ---- */
 
 static bool is_queued_locked(const struct weir_job_ref *ref)
+    WEIR_DEFERRED_LOCKED
 {
     const struct weir_deferred *d = ref->record;
 
@@ -209,11 +211,11 @@ bool weir_deferred_take_queued(struct weir_pool *pool,
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
     bool took;
 
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     took = is_queued_locked(ref);
     if (took)
         weir_deferred_take_locked(ref->record, true);
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
     return took;
 }
 
@@ -223,9 +225,9 @@ bool weir_deferred_is_stale(struct weir_pool *pool,
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
     bool stale;
 
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     stale = !is_queued_locked(ref);
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
     return stale;
 }
 
@@ -236,10 +238,10 @@ struct weir_deferred *weir_deferred_take_ready(struct weir_pool *pool,
     struct weir_deferred *high, *normal, *low, *d = NULL;
     unsigned turn;
 
-    weir_sys_lock(&ds->lock);
-    high = ds->lists[0].first;
-    normal = ds->lists[1].first;
-    low = ds->lists[2].first;
+    weir_deferred_lock(ds);
+    high = WEIR_ELEMENT(ds->lists[0].first, struct weir_deferred, link);
+    normal = WEIR_ELEMENT(ds->lists[1].first, struct weir_deferred, link);
+    low = WEIR_ELEMENT(ds->lists[2].first, struct weir_deferred, link);
     turn = ds->turn++;
     /* One take of 16 is for low priority, and of each four three are for high.
      * Normal jobs in the list and in the ring take turns. */
@@ -254,7 +256,7 @@ struct weir_deferred *weir_deferred_take_ready(struct weir_pool *pool,
     ds->listed = d != NULL && d == normal;
     if (d != NULL)
         weir_deferred_take_locked(d, false);
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
     return d;
 }
 
@@ -263,13 +265,13 @@ bool weir_deferred_take(struct weir_deferred *d, int reason)
     struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
     bool took;
 
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     took = d->state != WEIR_DEFERRED_TAKEN;
     if (took)
         weir_deferred_take_locked(d, false);
     else
         d->cancel = reason;
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
     return took;
 }
 
@@ -298,7 +300,7 @@ bool weir_deferred_take_to_help(struct weir_deferred *d,
     struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
     bool ok;
 
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     ok = d->state == WEIR_DEFERRED_QUEUED || d->state == WEIR_DEFERRED_READY ||
          (d->state == WEIR_DEFERRED_PARKED &&
           d->tried_change != ds->gate_changes);
@@ -310,7 +312,7 @@ bool weir_deferred_take_to_help(struct weir_deferred *d,
         for (int i = 0; i < d->permit_count; i++)
             d->permits[i].inherited = holds_permit(cx, &d->permits[i]);
     }
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
     return ok;
 }
 
@@ -323,7 +325,7 @@ static int wait_for_start(struct weir_deferred *d, int64_t now, bool has_run)
     struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
     int reason;
 
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     if (has_run)
         d->purges = ds->purges;
     /* Draining drops a job whose start time or next period has not come, but
@@ -336,7 +338,7 @@ static int wait_for_start(struct weir_deferred *d, int64_t now, bool has_run)
         ds->delayed++;
         weir_deferred_set_due_locked(d, d->start_due);
     }
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
     return reason;
 }
 
@@ -428,12 +430,12 @@ void weir_deferred_free(struct weir_deferred *d)
 {
     struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     d->state = WEIR_DEFERRED_FREE;
     d->generation++;
-    d->next = ds->free;
-    ds->free = d;
-    weir_sys_unlock(&ds->lock);
+    /* At the front: the record that is still in the caches is used next. */
+    weir_list_insert(&ds->free, &d->link, ds->free.first);
+    weir_deferred_unlock(ds);
 }
 
 void weir_deferred_drop(struct weir_deferred *d, int reason)
@@ -528,8 +530,8 @@ static int run_job(struct weir_context *cx, struct weir_deferred *d,
         .permits_held = run->permits, .counted_by = run->counted_by,
         .has_ref = true, .attempt = d->attempts, .stopping = is_late,
         .deadline = deadline_of, .abandon = abandon };
-    cx->tag = d->job.tag;
-    cx->retry_ns = -1;
+    cx->current.tag = d->job.tag;
+    cx->current.retry_ns = -1;
     if (traced)
         weir_event_began(cx, weir_deferred_event(d));
     status = d->job.fn(cx, d->job.arg);
@@ -537,7 +539,7 @@ static int run_job(struct weir_context *cx, struct weir_deferred *d,
     if (weir_worker_is_forked(cx))
         return status;
     weir_listener_end(&frame->listener);
-    weir_deferred_wants_rerun(d, status, cx->retry_ns);
+    weir_deferred_wants_rerun(d, status, cx->current.retry_ns);
     if (traced)
         weir_event_ended(cx, d->again ? WEIR_JOB_RERUN : WEIR_JOB_ENDED,
                          status);
@@ -558,7 +560,7 @@ int weir_deferred_run(struct weir_context *cx, struct weir_deferred *d,
     d->attempts++;
     d->again = false;
     if (counted_by != NULL)
-        weir_count_one(&counted_by->began);
+        weir_count_one(&counted_by->counts.began);
     if (d->owner != NULL)
         return weir_pool_owner_ops(d->pool)->run_record(cx, d->record, &run);
     status = run_job(cx, d, &run);

@@ -40,11 +40,18 @@
 #ifndef WEIR_POOL_DEFERRED_H
 #define WEIR_POOL_DEFERRED_H
 
+#include "base/heap.h"
+#include "base/list.h"
 #include "gate/pool_gate.h"
 #include "pool/entry.h"
 #include "sys/sys.h"
 
 #include <weir/pool.h>
+
+/* Some pool's lock of deferred jobs, for the compiler's checks: sys/sys.h. */
+extern struct weir_lock_class weir_deferred_locks;
+#define WEIR_DEFERRED_GUARDED WEIR_GUARDED_BY(weir_deferred_locks)
+#define WEIR_DEFERRED_LOCKED WEIR_REQUIRES(weir_deferred_locks)
 
 enum weir_deferred_state {
     /* In the free list, or never used. Legal to create a job in it, which is
@@ -71,49 +78,48 @@ enum weir_deferred_state {
     WEIR_DEFERRED_TAKEN
 };
 
+/* On 64-bit systems 352 bytes, and 24 in the heap: pool.h says how much memory
+ * a deferred job takes. */
 struct weir_deferred {
     struct weir_gate_waiter wait;    /* (s) its place in line at a gate */
     struct weir_job job;             /* (c) */
     struct weir_gate_permit permits[2]; /* (o) of its gates */
-    int permit_count;                /* (o) */
-    bool inherits;                   /* (o) a helper has taken it, and it may
-                                        use the permits of the helper's job */
     struct weir_pool *pool;          /* (c) */
     void *owner;                     /* (c) its helpers may run it; NULL */
     void *record;                    /* (c) of the owner's job that it brings;
                                         NULL: it has no owner */
-    uint64_t generation;             /* (d) counts the jobs it has served */
-    enum weir_deferred_state state;  /* (d) */
-    uint64_t tried_change;           /* (d) gate_changes when a helper took it
-                                        last; 0: a worker has taken it since */
-    bool notified;                   /* (d) its gate has notified it since it
-                                        was last taken */
-    int cancel;                      /* (d) why it must not wait any more; 0 */
-    size_t heap_at;                  /* (d) its place in the heap, from 1; 0:
-                                        it is not there */
-    int64_t due;                     /* (d) when it leaves the heap */
-    struct weir_deferred *next, *prev; /* (d) of its list, or free list */
+    /* counts the jobs it has served */
+    uint64_t generation WEIR_DEFERRED_GUARDED;
+    struct weir_link link WEIR_DEFERRED_GUARDED; /* of its list, or free list */
+    /* gate_changes when a helper took it last; 0: a worker has taken it since
+     */
+    uint64_t tried_change WEIR_DEFERRED_GUARDED;
     int64_t start_due;               /* (o) when it may start next */
+    enum weir_deferred_state state WEIR_DEFERRED_GUARDED;
+    /* its place in the heap, from 1; 0: it is not there */
+    uint32_t heap_at WEIR_DEFERRED_GUARDED;
+    int cancel WEIR_DEFERRED_GUARDED; /* why it must not wait any more; 0 */
+    int permit_count;                /* (o) */
     uint32_t attempts;               /* (o) runs so far */
     uint32_t failures;               /* (o) runs that failed since the last one
                                         that did not */
+    /* its gate has notified it since it was last taken */
+    bool notified WEIR_DEFERRED_GUARDED;
+    bool inherits;                   /* (o) a helper has taken it, and it may
+                                        use the permits of the helper's job */
     bool again;                      /* (o) it will run again at start_due */
     bool is_retry_pause;             /* (o) start_due ends a pause before a
                                         rerun: draining waits for it, unlike
                                         for a start time or a period */
-    uint32_t purges;                 /* (d) purges of the pool before it was
-                                        submitted, or before its last run was
-                                        over */
-};
-
-struct weir_deferred_list {
-    struct weir_deferred *first, *last; /* (d) */
+    /* purges of the pool before it was submitted, or before its last run was
+     * over */
+    uint32_t purges WEIR_DEFERRED_GUARDED;
 };
 
 /* A thread that sleeps in a wait for an owner: it may have to run one of the
  * owner's deferred jobs. */
 struct weir_helper {
-    struct weir_helper *next, *prev; /* (d) */
+    struct weir_link link WEIR_DEFERRED_GUARDED;
     const void *owner;               /* (c) */
     struct weir_event_count *ec;     /* (c) where it sleeps */
 };
@@ -122,31 +128,46 @@ struct weir_deferred_jobs {
     struct weir_sys_mutex lock;
     WEIR_ATOMIC(size_t) ready; /* (a d) jobs in the lists */
     WEIR_ATOMIC(int64_t) due;  /* (a d) of the heap's first; WEIR_FOREVER */
-    int64_t watched;           /* (d) when a sleeping worker will look at the
-                                  heap; WEIR_FOREVER: none will */
+    /* when a sleeping worker will look at the heap; WEIR_FOREVER: none will */
+    int64_t watched WEIR_DEFERRED_GUARDED;
     struct weir_deferred *all; /* (c) as many as the pool's capacity */
-    size_t used;               /* (d) records that have ever been used */
-    struct weir_deferred *free; /* (d) */
-    struct weir_deferred_list lists[3]; /* (d) high, normal, low */
-    struct weir_deferred **heap; /* (d) room for all, the earliest first */
-    size_t heap_count;         /* (d) */
-    size_t delayed, parked;    /* (d) */
-    uint64_t gate_changes;     /* (d) counts the times a gate may have opened,
-                                  from 1 */
-    unsigned turn;             /* (d) counts takes, for the weights of
-                                  priorities */
-    bool listed;               /* (d) the last job of normal priority came from
-                                  a list, not from the ring */
-    struct weir_helper *helpers; /* (d) */
-    uint32_t purges;           /* (d) purges of the pool so far */
-    int purge_reason;          /* (d) of the last one */
+    size_t used WEIR_DEFERRED_GUARDED; /* records that have ever been used */
+    struct weir_list free WEIR_DEFERRED_GUARDED;
+    struct weir_list lists[3] WEIR_DEFERRED_GUARDED; /* high, normal, low */
+    /* of jobs with a time, by that */
+    struct weir_heap heap WEIR_DEFERRED_GUARDED;
+    size_t delayed, parked WEIR_DEFERRED_GUARDED;
+    /* counts the times a gate may have opened, from 1 */
+    uint64_t gate_changes WEIR_DEFERRED_GUARDED;
+    /* counts takes, for the weights of priorities */
+    unsigned turn WEIR_DEFERRED_GUARDED;
+    /* the last job of normal priority came from a list, not from the ring */
+    bool listed WEIR_DEFERRED_GUARDED;
+    struct weir_list helpers WEIR_DEFERRED_GUARDED;
+    uint32_t purges WEIR_DEFERRED_GUARDED;  /* of the pool, so far */
+    int purge_reason WEIR_DEFERRED_GUARDED; /* of the last one */
     size_t parked_max;         /* (c) */
     struct weir_sys_lazy_memory
         blocks[2];             /* (c) what the arrays are freed by */
 };
 
+static inline void weir_deferred_lock(struct weir_deferred_jobs *deferred_jobs)
+    WEIR_ACQUIRES(weir_deferred_locks) WEIR_UNCHECKED_LOCKS
+{
+    weir_sys_lock(&deferred_jobs->lock);
+}
+
+static inline void weir_deferred_unlock(
+    struct weir_deferred_jobs *deferred_jobs)
+    WEIR_RELEASES(weir_deferred_locks) WEIR_UNCHECKED_LOCKS
+{
+    weir_sys_unlock(&deferred_jobs->lock);
+}
+
+/* Initialize them, before they are shared. Returns 0 or -errno. */
 int weir_deferred_init(struct weir_deferred_jobs *deferred_jobs,
-                       size_t capacity, size_t parked_max);
+                       size_t capacity, size_t parked_max)
+    WEIR_UNCHECKED_LOCKS;
 void weir_deferred_destroy(struct weir_deferred_jobs *deferred_jobs);
 void weir_deferred_free_memory(struct weir_deferred_jobs *deferred_jobs);
 
@@ -258,26 +279,32 @@ void weir_deferred_drop(struct weir_deferred *deferred, int reason);
 
 /* Put a job into the heap, or move it there, until `due` or its deadline,
  * whichever comes first. */
-void weir_deferred_set_due_locked(struct weir_deferred *deferred, int64_t due);
+void weir_deferred_set_due_locked(struct weir_deferred *deferred, int64_t due)
+    WEIR_DEFERRED_LOCKED;
 
 /* Put a job that waits for no time into the heap until its deadline, if it has
  * one. */
-void weir_deferred_set_deadline_locked(struct weir_deferred *deferred);
+void weir_deferred_set_deadline_locked(struct weir_deferred *deferred)
+    WEIR_DEFERRED_LOCKED;
 
 /* Take a job out of wherever it waits, except from its gate. `with_entry`: its
  * placeholder has come out of the ring. */
 void weir_deferred_take_locked(struct weir_deferred *deferred,
-                               bool with_entry);
+                               bool with_entry)
+    WEIR_DEFERRED_LOCKED;
 
 /* Wake the helpers of the job's owner, which may run it. */
-void weir_deferred_wake_owner_locked(struct weir_deferred *deferred);
+void weir_deferred_wake_owner_locked(struct weir_deferred *deferred)
+    WEIR_DEFERRED_LOCKED;
 
 /* A gate may have opened: let all helpers try what is parked once more. */
 void weir_deferred_gate_changed_locked(
-    struct weir_deferred_jobs *deferred_jobs);
+    struct weir_deferred_jobs *deferred_jobs)
+    WEIR_DEFERRED_LOCKED;
 
 /* Put a job into the list of its priority, and wake threads that may run it. */
-void weir_deferred_make_ready_locked(struct weir_deferred *deferred);
+void weir_deferred_make_ready_locked(struct weir_deferred *deferred)
+    WEIR_DEFERRED_LOCKED;
 
 /* ---- times and closing ---- */
 

@@ -5,70 +5,40 @@
 
 /* ---- lists and heap ---- */
 
-static struct weir_deferred_list *list_of(struct weir_deferred_jobs *ds,
-                                          const struct weir_deferred *d)
+static struct weir_list *list_of(struct weir_deferred_jobs *ds,
+                                 const struct weir_deferred *d)
 {
     return &ds->lists[1 - d->job.priority];
 }
 
-static void append_locked(struct weir_deferred_list *list,
-                          struct weir_deferred *d)
+/* Return the first job of the heap if it is due at `now`; otherwise NULL. */
+static struct weir_deferred *due_locked(struct weir_deferred_jobs *ds,
+                                        int64_t now) WEIR_DEFERRED_LOCKED
 {
-    d->next = NULL;
-    d->prev = list->last;
-    *(d->prev != NULL ? &d->prev->next : &list->first) = d;
-    list->last = d;
+    const struct weir_heap_item *first = weir_heap_first(&ds->heap);
+
+    return ds->heap.count > 0 && first->when <= now
+               ? WEIR_CONTAINER(first->at, struct weir_deferred, heap_at)
+               : NULL;
 }
 
-static void remove_locked(struct weir_deferred_list *list,
-                          struct weir_deferred *d)
+/* Return when the first job of the heap is due; WEIR_FOREVER: it is empty. */
+static int64_t first_due_locked(const struct weir_deferred_jobs *ds)
+    WEIR_DEFERRED_LOCKED
 {
-    *(d->prev != NULL ? &d->prev->next : &list->first) = d->next;
-    *(d->next != NULL ? &d->next->prev : &list->last) = d->prev;
-}
-
-static void heap_put(struct weir_deferred_jobs *ds, size_t at,
-                     struct weir_deferred *d)
-{
-    ds->heap[at - 1] = d;
-    d->heap_at = at;
-}
-
-/* Put a job where its time belongs, starting from the free place `at`. */
-static void heap_sift(struct weir_deferred_jobs *ds, size_t at,
-                      struct weir_deferred *d)
-{
-    for (; at > 1 && ds->heap[at / 2 - 1]->due > d->due; at /= 2)
-        heap_put(ds, at, ds->heap[at / 2 - 1]);
-    for (;;) {
-        size_t below = 2 * at;
-
-        if (below < ds->heap_count &&
-            ds->heap[below]->due < ds->heap[below - 1]->due)
-            below++;
-        if (below > ds->heap_count || ds->heap[below - 1]->due >= d->due)
-            break;
-        heap_put(ds, at, ds->heap[below - 1]);
-        at = below;
-    }
-    heap_put(ds, at, d);
-}
-
-static void heap_remove(struct weir_deferred_jobs *ds, struct weir_deferred *d)
-{
-    size_t at = d->heap_at;
-
-    d->heap_at = 0;
-    if (at != ds->heap_count--)
-        heap_sift(ds, at, ds->heap[ds->heap_count]);
+    return ds->heap.count > 0 ? weir_heap_first(&ds->heap)->when
+                              : WEIR_FOREVER;
 }
 
 static void wake_helpers_locked(struct weir_deferred_jobs *ds,
-                                const void *owner)
+                                const void *owner) WEIR_DEFERRED_LOCKED
 {
-    for (struct weir_helper *h = ds->helpers; h != NULL; h = h->next)
+    for (struct weir_link *l = ds->helpers.first; l != NULL; l = l->next) {
+        struct weir_helper *h = WEIR_CONTAINER(l, struct weir_helper, link);
+
         if (owner == NULL || h->owner == owner)
             weir_ec_notify_all(h->ec);
+    }
 }
 
 void weir_deferred_wake_owner_locked(struct weir_deferred *d)
@@ -79,10 +49,10 @@ void weir_deferred_wake_owner_locked(struct weir_deferred *d)
 
 /* The heap has changed: publish when its first job is due, and wake a sleeper
  * if that is earlier than before. */
-static void publish_due_locked(struct weir_pool *pool)
+static void publish_due_locked(struct weir_pool *pool) WEIR_DEFERRED_LOCKED
 {
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
-    int64_t due = ds->heap_count > 0 ? ds->heap[0]->due : WEIR_FOREVER;
+    int64_t due = first_due_locked(ds);
     bool sooner;
 
     /* Relaxed: only a holder of the lock writes it. */
@@ -110,21 +80,22 @@ void weir_deferred_set_due_locked(struct weir_deferred *d, int64_t due)
     if (d->job.deadline != 0 && d->job.deadline < due)
         due = d->job.deadline;
     if (d->heap_at != 0)
-        heap_remove(ds, d);
-    d->due = due;
+        weir_heap_remove(&ds->heap, &d->heap_at);
     if (due != WEIR_FOREVER)
-        heap_sift(ds, ++ds->heap_count, d);
+        weir_heap_insert(&ds->heap, (struct weir_heap_item){
+            .when = due, .at = &d->heap_at });
     publish_due_locked(d->pool);
 }
 
 /* Take a job out of where it waits. `with_entry`: a worker has taken its
  * placeholder. */
 static void withdraw_locked(struct weir_deferred *d, bool with_entry)
+    WEIR_DEFERRED_LOCKED
 {
     struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
     if (d->state == WEIR_DEFERRED_READY) {
-        remove_locked(list_of(ds, d), d);
+        weir_list_remove(list_of(ds, d), &d->link);
         weir_atomic_fetch_sub(&ds->ready, 1, weir_seq_cst);
     }
     ds->delayed -= d->state == WEIR_DEFERRED_DELAYED;
@@ -132,7 +103,7 @@ static void withdraw_locked(struct weir_deferred *d, bool with_entry)
     if (d->state == WEIR_DEFERRED_QUEUED && !with_entry)
         weir_pool_note_stale(d->pool);
     if (d->heap_at != 0) {
-        heap_remove(ds, d);
+        weir_heap_remove(&ds->heap, &d->heap_at);
         publish_due_locked(d->pool);
     }
 }
@@ -155,7 +126,7 @@ void weir_deferred_gate_changed_locked(struct weir_deferred_jobs *ds)
     wake_helpers_locked(ds, NULL);
 }
 
-static void make_ready_locked(struct weir_deferred *d)
+static void make_ready_locked(struct weir_deferred *d) WEIR_DEFERRED_LOCKED
 {
     struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
 
@@ -163,7 +134,7 @@ static void make_ready_locked(struct weir_deferred *d)
         weir_deferred_gate_changed_locked(ds);
     withdraw_locked(d, false);
     d->state = WEIR_DEFERRED_READY;
-    append_locked(list_of(ds, d), d);
+    weir_list_append(list_of(ds, d), &d->link);
     weir_atomic_fetch_add(&ds->ready, 1, weir_seq_cst);
     weir_pool_wake(d->pool);
     weir_deferred_wake_owner_locked(d);
@@ -186,36 +157,35 @@ void weir_deferred_make_ready_locked(struct weir_deferred *d)
 void weir_deferred_promote(struct weir_pool *pool)
 {
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
+    struct weir_deferred *d;
     int64_t now = weir_sys_now();
 
     /* Relaxed: a hint. A worker that must not miss a time looks again in
      * weir_deferred_watch_due(), under the lock, before it sleeps. */
     if (now < weir_atomic_load(&ds->due, weir_relaxed))
         return;
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     /* Jobs that have missed their deadline too: the worker that takes one drops
      * it. What is due beyond one batch stays due, so that the next worker that
      * takes a job, or is about to sleep, continues. */
-    for (int n = 0; n < WEIR_LOCK_BATCH && ds->heap_count > 0 &&
-                    ds->heap[0]->due <= now; n++)
-        make_ready_locked(ds->heap[0]);
-    weir_sys_unlock(&ds->lock);
+    for (int n = 0;
+         n < WEIR_LOCK_BATCH && (d = due_locked(ds, now)) != NULL; n++)
+        make_ready_locked(d);
+    weir_deferred_unlock(ds);
 }
 
 void weir_deferred_drop_late(struct weir_pool *pool)
 {
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
     int64_t now = weir_sys_now();
-    struct weir_deferred *late;
+    struct weir_deferred *late, *d;
     int n;
 
     do {
         late = NULL;
-        weir_sys_lock(&ds->lock);
-        for (n = 0; n < WEIR_LOCK_BATCH && ds->heap_count > 0 &&
-                    ds->heap[0]->due <= now && late == NULL; n++) {
-            struct weir_deferred *d = ds->heap[0];
-
+        weir_deferred_lock(ds);
+        for (n = 0; n < WEIR_LOCK_BATCH && late == NULL &&
+                    (d = due_locked(ds, now)) != NULL; n++) {
             if (d->job.deadline == 0 || d->job.deadline > now) {
                 weir_deferred_make_ready_locked(d);
             } else {
@@ -223,7 +193,7 @@ void weir_deferred_drop_late(struct weir_pool *pool)
                 late = d;
             }
         }
-        weir_sys_unlock(&ds->lock);
+        weir_deferred_unlock(ds);
         if (late != NULL)
             weir_deferred_drop(late, -ETIMEDOUT);
     } while (late != NULL || n == WEIR_LOCK_BATCH);
@@ -234,12 +204,12 @@ int64_t weir_deferred_watch_due(struct weir_pool *pool)
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
     int64_t due = WEIR_FOREVER;
 
-    weir_sys_lock(&ds->lock);
-    if (ds->heap_count > 0 && ds->heap[0]->due < ds->watched) {
-        due = ds->heap[0]->due;
+    weir_deferred_lock(ds);
+    if (first_due_locked(ds) < ds->watched) {
+        due = first_due_locked(ds);
         ds->watched = due;
     }
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
     return due;
 }
 
@@ -247,10 +217,10 @@ void weir_deferred_unwatch_due(struct weir_pool *pool, int64_t until)
 {
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
 
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     if (ds->watched == until)
         ds->watched = WEIR_FOREVER;
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
 }
 
 bool weir_deferred_due_is_unwatched(struct weir_pool *pool)
@@ -260,10 +230,10 @@ bool weir_deferred_due_is_unwatched(struct weir_pool *pool)
 
     if (weir_atomic_load(&ds->due, weir_seq_cst) == WEIR_FOREVER)
         return false;
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     /* Relaxed: only a holder of the lock writes it. */
     unwatched = weir_atomic_load(&ds->due, weir_relaxed) < ds->watched;
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
     return unwatched;
 }
 
@@ -278,9 +248,9 @@ void weir_deferred_sweep(struct weir_pool *pool)
                       WEIR_POOL_CANCELLED;
         bool took = false;
 
-        weir_sys_lock(&ds->lock);
+        weir_deferred_lock(ds);
         if (i >= ds->used) {
-            weir_sys_unlock(&ds->lock);
+            weir_deferred_unlock(ds);
             break;
         }
         if ((d->state == WEIR_DEFERRED_DELAYED &&
@@ -293,7 +263,7 @@ void weir_deferred_sweep(struct weir_pool *pool)
             /* If its gate is held, the worker that tries it drops it. */
             weir_deferred_make_ready_locked(d);
         }
-        weir_sys_unlock(&ds->lock);
+        weir_deferred_unlock(ds);
         if (took)
             weir_deferred_drop(d, -ECANCELED);
     }
@@ -304,10 +274,10 @@ void weir_deferred_begin_purge(struct weir_pool *pool, int reason)
 {
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
 
-    weir_sys_lock(&ds->lock);
+    weir_deferred_lock(ds);
     ds->purges++;
     ds->purge_reason = reason;
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_unlock(ds);
 }
 
 size_t weir_deferred_purge(struct weir_pool *pool, int reason)
@@ -319,9 +289,9 @@ size_t weir_deferred_purge(struct weir_pool *pool, int reason)
         struct weir_deferred *d = &ds->all[i];
         bool took = false;
 
-        weir_sys_lock(&ds->lock);
+        weir_deferred_lock(ds);
         if (i >= ds->used) {
-            weir_sys_unlock(&ds->lock);
+            weir_deferred_unlock(ds);
             return dropped;
         }
         if (d->purges != ds->purges && (d->state == WEIR_DEFERRED_DELAYED ||
@@ -330,7 +300,7 @@ size_t weir_deferred_purge(struct weir_pool *pool, int reason)
             weir_deferred_take_locked(d, false);
             took = true;
         }
-        weir_sys_unlock(&ds->lock);
+        weir_deferred_unlock(ds);
         if (took)
             weir_deferred_drop(d, reason);
         dropped += took;
@@ -339,31 +309,25 @@ size_t weir_deferred_purge(struct weir_pool *pool, int reason)
 
 void weir_deferred_wake_helpers(struct weir_pool *pool)
 {
-    weir_sys_lock(&pool->deferred_jobs.lock);
+    weir_deferred_lock(&pool->deferred_jobs);
     wake_helpers_locked(&pool->deferred_jobs, NULL);
-    weir_sys_unlock(&pool->deferred_jobs.lock);
+    weir_deferred_unlock(&pool->deferred_jobs);
 }
 
 void weir_helper_enter(struct weir_pool *pool, struct weir_helper *h)
 {
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
 
-    weir_sys_lock(&ds->lock);
-    h->prev = NULL;
-    h->next = ds->helpers;
-    if (h->next != NULL)
-        h->next->prev = h;
-    ds->helpers = h;
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_lock(ds);
+    weir_list_append(&ds->helpers, &h->link);
+    weir_deferred_unlock(ds);
 }
 
 void weir_helper_leave(struct weir_pool *pool, struct weir_helper *h)
 {
     struct weir_deferred_jobs *ds = &pool->deferred_jobs;
 
-    weir_sys_lock(&ds->lock);
-    *(h->prev != NULL ? &h->prev->next : &ds->helpers) = h->next;
-    if (h->next != NULL)
-        h->next->prev = h->prev;
-    weir_sys_unlock(&ds->lock);
+    weir_deferred_lock(ds);
+    weir_list_remove(&ds->helpers, &h->link);
+    weir_deferred_unlock(ds);
 }

@@ -153,7 +153,7 @@ static int make_contexts(struct weir_pool *pool,
         w->pool = pool;
         w->fork_guard = pool->fork_guard;
         w->index = i;
-        w->counted = pool->elastic && i < pool->own_threads_max;
+        w->growth.counted = pool->elastic && i < pool->own_threads_max;
         w->depth_max = pool->help_depth;
         w->frames = pool->frames + (size_t)i * ((size_t)pool->help_depth + 1);
     }
@@ -166,13 +166,13 @@ int weir_pool_start_worker_locked(struct weir_pool *pool,
     int err;
 
     weir_atomic_fetch_add(&pool->alive, 1, weir_seq_cst);
-    err = weir_sys_thread_start(&w->thread, weir_worker_main, w,
+    err = weir_sys_thread_start(&w->thread.handle, weir_worker_main, w,
                                 pool->stack_bytes, pool->name);
     if (err != 0) {
         weir_atomic_fetch_sub(&pool->alive, 1, weir_seq_cst);
         return err;
     }
-    w->life = WEIR_LIFE_RUNS;
+    w->thread.life = WEIR_LIFE_RUNS;
     if (++pool->threads > pool->threads_peak)
         pool->threads_peak = pool->threads;
     return 0;
@@ -183,13 +183,13 @@ int weir_pool_start_worker_locked(struct weir_pool *pool,
  * weir_pool_set(). */
 static void accept_fewer(struct weir_pool *pool, int started)
 {
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     if (pool->elastic) {
         weir_grow_refused_locked(pool);
     } else {
         weir_atomic_store(&pool->target, started, weir_seq_cst);
     }
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
 }
 
 /* Start the workers, and a standby worker if the pool is elastic. If `least` is
@@ -202,15 +202,15 @@ static int start_workers(struct weir_pool *pool, int least)
     int count = pool->elastic ? target + 1 : target, started = 0, err = 0;
     bool short_of = false;
 
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     while (started < count && err == 0) {
         struct weir_context *w = &pool->workers[started];
 
-        weir_atomic_store(&w->standby, started >= target, weir_relaxed);
+        weir_atomic_store(&w->growth.standby, started >= target, weir_relaxed);
         err = weir_pool_start_worker_locked(pool, w);
         started += err == 0;
     }
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
     if (least > 0 && started >= least) {
         weir_atomic_fetch_sub(&pool->active,
                               started < target ? target - started : 0,
@@ -221,9 +221,9 @@ static int start_workers(struct weir_pool *pool, int least)
     for (int i = 0; i < started; i++)
         weir_sys_sem_wait(&pool->started, WEIR_FOREVER);
     for (int i = 0; i < started && err == 0; i++)
-        err = pool->workers[i].start_error;
+        err = pool->workers[i].thread.start_error;
     for (int i = 0; i < pool->own_threads_max; i++)
-        pool->workers[i].late = true;
+        pool->workers[i].thread.late = true;
     if (short_of)
         accept_fewer(pool, started);
     return err;
@@ -232,11 +232,19 @@ static int start_workers(struct weir_pool *pool, int least)
 void weir_pool_join_workers_locked(struct weir_pool *pool)
 {
     for (int i = 0; i < pool->own_threads_max; i++)
-        if (pool->workers[i].life != WEIR_LIFE_NONE)
-            weir_sys_thread_join(&pool->workers[i].thread);
+        if (pool->workers[i].thread.life != WEIR_LIFE_NONE)
+            weir_sys_thread_join(&pool->workers[i].thread.handle);
 }
 
 /* ---- the parts of a pool ---- */
+
+/* What pool.h says under MEMORY, of 64-bit systems. */
+_Static_assert(sizeof(void *) != 8 ||
+                   (sizeof(struct weir_context) <= 768 &&
+                    sizeof(struct weir_frame) <= 152 &&
+                    sizeof(struct weir_deferred) +
+                            sizeof(struct weir_heap_item) <= 384),
+               "MEMORY in pool.h must be adapted");
 
 static int make_fork_guard(struct weir_pool *pool,
                            const struct weir_pool_options *o)
@@ -398,9 +406,9 @@ static int make_threads(struct weir_pool *pool,
     weir_ec_notify_all(&pool->ring.items);
     weir_ec_notify_all(&pool->standbys);
     weir_pool_wait_for_threads(pool, WEIR_FOREVER);
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     weir_pool_join_workers_locked(pool);
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
     return err;
 }
 
@@ -518,11 +526,11 @@ static bool can_set(const struct weir_pool *pool,
 
 static void set_workers(struct weir_pool *pool, int workers)
 {
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     weir_atomic_store(&pool->target, workers, weir_seq_cst);
     if (!pool->elastic)
         weir_grow_start_missing_locked(pool);
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
     /* A surplus worker may be the delegate at the gate. */
     if (pool->gate != NULL)
         weir_gate_notify_delegate(pool->gate, &pool->gate_waiter);
@@ -571,17 +579,19 @@ static struct sums add_up(struct weir_pool *pool,
     for (int i = 0; i < pool->contexts_count; i++) {
         struct weir_context *w = &pool->workers[i];
         /* Relaxed: a sample that publishes nothing. */
-        size_t depth = weir_atomic_load(&w->queued_peak, weir_relaxed);
+        size_t depth = weir_atomic_load(&w->counts.queued_peak, weir_relaxed);
 
         /* Acquire: pairs with the release in weir_count_one(). What is over is
          * read first: whatever has begun since then, at most one job of this
          * worker runs. */
-        uint64_t ended = weir_atomic_load(&w->ended, weir_acquire);
-        uint64_t not_ended = weir_atomic_load(&w->not_ended, weir_acquire);
+        uint64_t ended = weir_atomic_load(&w->counts.ended, weir_acquire);
+        uint64_t not_ended =
+            weir_atomic_load(&w->counts.not_ended, weir_acquire);
 
         sums.ended += ended;
-        sums.failed += weir_atomic_load(&w->failed, weir_acquire);
-        if (weir_atomic_load(&w->began, weir_acquire) > ended + not_ended)
+        sums.failed += weir_atomic_load(&w->counts.failed, weir_acquire);
+        if (weir_atomic_load(&w->counts.began, weir_acquire) >
+            ended + not_ended)
             stats->running++;
         if (depth > stats->queued_peak)
             stats->queued_peak = depth;
@@ -606,10 +616,10 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
     weir_grow_poll(pool);
     *stats = (struct weir_pool_stats){ .workers = 0 };
     sums = add_up(pool, stats);
-    weir_sys_lock(&pool->lock);
+    weir_pool_lock(pool);
     stats->workers = pool->threads;
     stats->workers_peak = pool->threads_peak;
-    weir_sys_unlock(&pool->lock);
+    weir_pool_unlock(pool);
     stats->blocked = weir_atomic_load(&pool->blocked, weir_relaxed);
     /* A worker may count itself unblocked between the two instructions with
      * which the watcher takes it for blocked and counts it: the simulator's
@@ -618,7 +628,7 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
         stats->blocked = 0; /* GCOVR_EXCL_LINE */
     ended = weir_atomic_load(&pool->ended, weir_seq_cst);
     inlined = weir_atomic_load(&pool->inlined, weir_seq_cst);
-    weir_sys_lock(&pool->deferred_jobs.lock);
+    weir_deferred_lock(&pool->deferred_jobs);
     stats->delayed = pool->deferred_jobs.delayed;
     stats->parked = pool->deferred_jobs.parked;
     stale = weir_pool_stale(pool);
@@ -626,7 +636,7 @@ int weir_pool_stats(struct weir_pool *pool, struct weir_pool_stats *stats)
         weir_ring_entries(&pool->ring) +
             weir_atomic_load(&pool->deferred_jobs.ready, weir_relaxed),
         stale > 0 ? (uint64_t)stale : 0);
-    weir_sys_unlock(&pool->deferred_jobs.lock);
+    weir_deferred_unlock(&pool->deferred_jobs);
     /* Relaxed, but after the loads of what has ended: if those saw the end of a
      * job, these see its failure, so that no failure counts as a success. */
     failed = weir_atomic_load(&pool->failed, weir_relaxed);

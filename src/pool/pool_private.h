@@ -131,6 +131,7 @@
 #define WEIR_POOL_PRIVATE_H
 
 #include "gate/pool_gate.h"
+#include "base/list.h"
 #include "base/spin.h"
 #include "base/ring.h"
 #include "sys/sys.h"
@@ -145,13 +146,19 @@
  *   (o)  the taker's: of the thread that has TAKEN the deferred job; while the
  *        job waits, guarded as (d). Of a thread handle: of the thread that
  *        starts or joins it, with pool->lock held
- *   (l)  guarded by pool->lock
- *   (d)  guarded by deferred_jobs.lock
+ *   (l)  guarded by pool->lock; fields that say WEIR_POOL_GUARDED, which clang
+ *        checks, have no other key
+ *   (d)  guarded by deferred_jobs.lock; the same of WEIR_DEFERRED_GUARDED
  *   (a)  atomic: any thread
  *   (a l), (a d)  atomic: any thread reads, the holder of the lock writes
  *   (v)  the watcher's: of the standby worker that is the delegate of
  *        pool->standbys, see grow.c
  *   (s)  synchronizes itself */
+
+/* Some pool's lock, for the compiler's checks: sys/sys.h. */
+extern struct weir_lock_class weir_pool_locks;
+#define WEIR_POOL_GUARDED WEIR_GUARDED_BY(weir_pool_locks)
+#define WEIR_POOL_LOCKED WEIR_REQUIRES(weir_pool_locks)
 
 /* The state of a pool: `mode`. The values are those of enum weir_close, and
  * are only raised. Once no job is unfinished the ring is closed too, and
@@ -172,14 +179,14 @@ enum weir_pool_mode {
 
 /* A function that weir_on_stop() has registered for a job: context.c. */
 struct weir_listener {
-    struct weir_listener *next, *prev; /* (l) */
+    struct weir_link link WEIR_POOL_GUARDED;
     struct weir_context *cx;           /* (w) */
     const struct weir_frame *frame;    /* (w) of its job; NULL: a plain job,
                                           which has none */
     void (*fn)(void *arg);             /* (w) NULL: none is registered */
     void *arg;                         /* (w) */
-    bool called;                       /* (l) the call has begun, or is over */
-    bool calling;                      /* (l) the call is not over */
+    bool called WEIR_POOL_GUARDED; /* the call has begun, or is over */
+    bool calling WEIR_POOL_GUARDED; /* the call is not over */
 };
 
 /* A deferred job, or a job of an owner, that a thread runs. A plain job has
@@ -225,11 +232,9 @@ enum weir_life {
     WEIR_LIFE_ENDED
 };
 
-/* A worker, which is also the context that its jobs see. */
-struct weir_context {
-    /* On a separate cache line: the worker writes them at every job, and
-     * weir_count_one() says what they publish. */
-    WEIR_CACHE_ALIGNED
+/* What a worker counts. The worker writes it at every job, and weir_count_one()
+ * says what it publishes. */
+struct weir_counts {
     WEIR_ATOMIC(uint64_t) began;     /* (w) runs it has begun of jobs that it
                                         took itself: not those it helps */
     WEIR_ATOMIC(uint64_t) ended;     /* (w) of these: the last of their jobs */
@@ -238,24 +243,45 @@ struct weir_context {
                                         last of their jobs */
     WEIR_ATOMIC(uint64_t) skipped;   /* (w) stale entries it took */
     WEIR_ATOMIC(size_t) queued_peak; /* (w) sampled */
+};
 
-    WEIR_CACHE_ALIGNED struct weir_pool *pool; /* (c) */
-    struct weir_sys_fork_guard
-        fork_guard;                 /* (c) copied from the pool: it is read
-                                       after every job */
-    void *local;                    /* (w) what worker_start has stored */
-    struct weir_frame *frames;      /* (c) depth_max + 1 of them */
-    int depth_max;                  /* (c) */
-    int depth;                      /* (w) frames in use */
-    /* (w) The tag of the job that runs. It is set where a job's function is
-     * called: run_plain(), run_job() of deferred.c, and the owner's. It is
-     * saved and restored around a job that runs inside another one. What else a
-     * job is to know about itself goes the same way; a pointer must be to what
-     * lasts for the run: what the worker has taken, a record, a member. */
-    uint64_t tag;
-    int64_t retry_ns;               /* (w) what weir_retry_in() was given; -1:
-                                       it was not called */
-    int exit_status;                /* (w) of the child, after -ECHILD */
+/* The job that a worker runs: the innermost one. It is saved and restored
+ * around a job that runs inside another one. What else a job is to know about
+ * itself goes the same way; a pointer must be to what lasts for the run: what
+ * the worker has taken, a record, a member. */
+struct weir_current {
+    uint64_t tag;             /* (w) set where a job's function is called:
+                                 run_plain(), run_job() of deferred.c, and the
+                                 owner's */
+    int64_t retry_ns;         /* (w) what weir_retry_in() was given; -1: it was
+                                 not called */
+    struct weir_event event;  /* (w) for on_event */
+};
+
+/* The plain job that a worker runs, if it runs one: such a job has no frame. */
+struct weir_current_plain {
+    bool runs;                      /* (w) */
+    struct weir_listener listener;  /* of the job */
+    struct weir_event event;        /* (w) for on_event */
+};
+
+/* How a worker looks for jobs. */
+struct weir_search {
+    int64_t slept_at;               /* (w) when it last went to sleep */
+    uint64_t began_before;          /* (w) jobs it had begun by then */
+    bool idle_checked;              /* (w) it has checked whether the pool is
+                                       idle since it last took a job */
+    bool found_nothing;             /* (w) its last take found no job */
+    bool expects_more;              /* (w) the job that has run was a share of
+                                       many short ones: another may follow */
+    uint64_t seen;                  /* (w) a tail of the ring: jobs before it
+                                       have been put */
+    struct weir_spin_history batch_spin; /* (w) spinning until more jobs wait */
+    struct weir_spin_history idle_spin;  /* (w) spinning until one job waits */
+};
+
+/* What an owner keeps with a worker. */
+struct weir_owner_state {
     /* (w) References to an owner that this worker has not dropped yet: it
      * drops many at a time, because the count is a line that others write.
      * release_pending() drops them. NULL: there are none. */
@@ -264,37 +290,26 @@ struct weir_context {
     void (*release_pending)(struct weir_context *cx);
     /* (w) A list, which an owner defines, of jobs that this thread must rerun
      * itself. drop_reruns() drops them if the thread ends. */
-    void *reruns;
+    struct weir_list reruns;
     void (*drop_reruns)(struct weir_context *cx);
-    int64_t slept_at;               /* (w) when it last went to sleep */
-    uint64_t began_before;          /* (w) jobs it had begun by then */
-    bool idle_checked;              /* (w) it has checked whether the pool is
-                                       idle since it last took a job */
-    int index;                      /* (c) */
-    struct weir_gate_waiter gate_waiter; /* (s) where it waits to reacquire a
-                                            permit */
-    uint64_t seen;                  /* (w) a tail of the ring: jobs before it
-                                       have been put */
-    bool found_nothing;             /* (w) its last take found no job */
-    bool expects_more;              /* (w) the job that has run was a share of
-                                       many short ones: another may follow */
-    struct weir_spin_history batch_spin; /* (w) spinning until more jobs wait */
-    struct weir_spin_history idle_spin;  /* (w) spinning until one job waits */
-    struct weir_event_count sleep_event; /* (s) weir_sleep() sleeps here */
-    struct weir_context *next_external;  /* (l) */
-    struct weir_context *outer;     /* (w) the context in whose job this thread
-                                       has become this one; NULL: none */
-    bool released;                  /* (w) it has released that permit while
-                                       its job sleeps */
-    bool permit;                    /* (w) for the pool's gate */
+};
+
+/* The thread of a worker. */
+struct weir_worker_thread {
+    struct weir_sys_thread handle;  /* (o) */
+    struct weir_sys_thread old;     /* (w) the thread that this one replaces */
     bool has_old;                   /* (w) `old` must be joined first */
-    bool is_leaving;                /* (w) its thread ends, and is not counted
-                                       in pool->threads any more */
+    bool is_leaving;                /* (w) it ends, and is not counted in
+                                       pool->threads any more */
+    bool late;                      /* (c) it was not started by
+                                       weir_pool_create() */
     int start_error;                /* (w) of worker_start; the creator reads
                                        it after `started` was posted */
-    bool late;                      /* (c) its thread was not started by
-                                       weir_pool_create() */
-    enum weir_life life;            /* (l) */
+    enum weir_life life WEIR_POOL_GUARDED;
+};
+
+/* What grow.c knows of a worker. */
+struct weir_worker_growth {
     bool counted;                   /* (c) its thread counts in pool->active */
     int blocks;                     /* (w) weir_blocking_begin() without _end(),
                                        and waits */
@@ -302,17 +317,40 @@ struct weir_context {
                                        the thread that starts it */
     WEIR_ATOMIC(int) blocked_state; /* (a) enum blocked_state of grow.c */
     WEIR_ATOMIC(int) cpu_clock;     /* (w) of its thread; -1: none */
-    WEIR_ATOMIC(int) number;        /* (w) the system's id of its thread; -1 */
+    WEIR_ATOMIC(int) thread_id;     /* (w) the system's, of its thread; -1 */
     uint64_t seen_began;            /* (v) */
     int64_t seen_cpu_ns;            /* (v) */
     int stalled_ticks;              /* (v) */
-    struct weir_listener listener;  /* of a plain job */
-    bool in_plain;                      /* (w) it runs a plain job, which has no
-                                       frame */
-    struct weir_event event;        /* (w) the innermost job, for on_event */
-    struct weir_event bare_event;   /* (w) the plain job */
-    struct weir_sys_thread thread;  /* (o) */
-    struct weir_sys_thread old;     /* (w) the thread that this one replaces */
+};
+
+/* A worker, which is also the context that its jobs see. */
+struct weir_context {
+    WEIR_CACHE_ALIGNED struct weir_counts counts;
+    WEIR_CACHE_ALIGNED struct weir_pool *pool; /* (c) */
+    struct weir_sys_fork_guard
+        fork_guard;                 /* (c) copied from the pool: it is read
+                                       after every job */
+    void *local;                    /* (w) what worker_start has stored */
+    struct weir_frame *frames;      /* (c) depth_max + 1 of them */
+    int depth_max;                  /* (c) */
+    int depth;                      /* (w) frames in use */
+    int index;                      /* (c) */
+    int exit_status;                /* (w) of the child, after -ECHILD */
+    bool permit;                    /* (w) for the pool's gate */
+    bool released;                  /* (w) it has released that permit while
+                                       its job sleeps */
+    struct weir_context *outer;     /* (w) the context in whose job this thread
+                                       has become this one; NULL: none */
+    struct weir_current current;
+    struct weir_search search;
+    struct weir_owner_state of_owner;
+    struct weir_gate_waiter gate_waiter; /* (s) where it waits to reacquire a
+                                            permit */
+    struct weir_event_count sleep_event; /* (s) weir_sleep() sleeps here */
+    struct weir_current_plain plain;
+    struct weir_worker_growth growth;
+    struct weir_worker_thread thread;
+    struct weir_link external WEIR_POOL_GUARDED; /* in external_helpers */
 };
 
 /* What brought a job to the thread that runs it. */
@@ -400,8 +438,8 @@ struct weir_pool {
     struct weir_event_count standbys; /* (s) standby workers sleep here */
     WEIR_ATOMIC(uint64_t) woke_head; /* (a) the head of the ring when a worker
                                       last woke others */
-    int threads;                   /* (l) threads it has started, now */
-    int threads_peak;              /* (l) */
+    int threads WEIR_POOL_GUARDED; /* threads it has started, now */
+    int threads_peak WEIR_POOL_GUARDED;
     size_t stack_bytes;            /* (c) */
     const char *name;              /* (c) is name_bytes */
     struct weir_gate *gate;        /* (c) NULL: it has none */
@@ -413,27 +451,40 @@ struct weir_pool {
     struct weir_sys_sem started;   /* (s) posted by each worker that
                                       weir_pool_create() has started */
     struct weir_sys_mutex lock;
-    bool joined;                   /* (l) */
-    struct weir_context *external_helpers; /* (l) */
-    struct weir_listener *listeners; /* (l) */
+    bool joined WEIR_POOL_GUARDED;
+    struct weir_list external_helpers WEIR_POOL_GUARDED;
+    struct weir_list listeners WEIR_POOL_GUARDED;
     void (*on_event)(void *user, const struct weir_event *event); /* (c) */
     char name_bytes[16];           /* (c) */
     /* (c) For a teardown of what has been made: of the table in pool.c, of the
      * event counts and of the contexts. */
     int parts_made, event_counts_made, contexts_made;
     struct weir_sys_lazy_memory frames_block; /* (c) `frames` is freed by it */
-    int64_t start_retry_pause;     /* (l) how far start_retry_at was put off
-                                      the last time; 0: the last start has
-                                      succeeded */
-    struct weir_sleeper *sleepers; /* (l) woken when a thread is missing */
+    /* how far start_retry_at was put off the last time; 0: the last start has
+     * succeeded */
+    int64_t start_retry_pause WEIR_POOL_GUARDED;
+    /* woken when a thread is missing */
+    struct weir_list sleepers WEIR_POOL_GUARDED;
 };
 
 /* A thread that sleeps inside a call on an elastic pool: it may have to start a
  * missing thread, if no other thread is awake. */
 struct weir_sleeper {
-    struct weir_sleeper *next, *prev; /* (l) */
+    struct weir_link link WEIR_POOL_GUARDED;
     struct weir_event_count *ec;      /* (c) where it sleeps */
 };
+
+static inline void weir_pool_lock(struct weir_pool *pool)
+    WEIR_ACQUIRES(weir_pool_locks) WEIR_UNCHECKED_LOCKS
+{
+    weir_sys_lock(&pool->lock);
+}
+
+static inline void weir_pool_unlock(struct weir_pool *pool)
+    WEIR_RELEASES(weir_pool_locks) WEIR_UNCHECKED_LOCKS
+{
+    weir_sys_unlock(&pool->lock);
+}
 
 /* Add one to a counter that only this worker writes. Release: it publishes
  * what the job did to the acquire loads of weir_pool_ended(), weir_pool_stats()
@@ -467,7 +518,7 @@ static inline void weir_count_outcome(struct weir_pool *pool,
     else if (outcome == WEIR_OUTCOME_FAILED && worker == NULL)
         weir_atomic_fetch_add(&pool->failed, 1, weir_relaxed);
     else if (outcome == WEIR_OUTCOME_FAILED)
-        weir_count_one(&worker->failed);
+        weir_count_one(&worker->counts.failed);
 }
 
 /* Count the end for which no worker accounts: the job's capacity is free. Wakes
@@ -481,7 +532,7 @@ static inline void weir_count_end(struct weir_pool *pool,
                                   struct weir_context *worker)
 {
     if (worker != NULL)
-        weir_count_one(&worker->ended);
+        weir_count_one(&worker->counts.ended);
     else
         weir_pool_count_end(pool);
 }
@@ -490,7 +541,7 @@ static inline void weir_count_end(struct weir_pool *pool,
 static inline void weir_count_not_ended(struct weir_context *worker)
 {
     if (worker != NULL)
-        weir_count_one(&worker->not_ended);
+        weir_count_one(&worker->counts.not_ended);
 }
 
 /* ---- entries: take.c ---- */
@@ -640,16 +691,19 @@ static inline void weir_pool_wake(struct weir_pool *pool)
 void weir_grow_retry_start(struct weir_pool *pool);
 
 /* Start the missing threads now. */
-void weir_grow_start_missing_locked(struct weir_pool *pool);
+void weir_grow_start_missing_locked(struct weir_pool *pool)
+    WEIR_POOL_LOCKED;
 
 /* The system, or worker_start, has refused a thread: it is missing. */
-void weir_grow_refused_locked(struct weir_pool *pool);
+void weir_grow_refused_locked(struct weir_pool *pool)
+    WEIR_POOL_LOCKED;
 
 /* A worker's thread ends and is not counted any more: it `left` because of a
  * surplus, or a job has ended it and no other thread could take over. If the
  * thread is missing now, another one goes on as this worker, or is started
  * later. */
-void weir_grow_ended_locked(struct weir_context *w, bool left);
+void weir_grow_ended_locked(struct weir_context *w, bool left)
+    WEIR_POOL_LOCKED;
 
 /* Leave a pool of fixed size that has a surplus of threads. Returns true if
  * this worker must end; it is not counted any more. */
@@ -715,12 +769,14 @@ bool weir_grow_is_surplus(struct weir_context *w);
 
 /* Start a worker's thread. Returns 0 or -errno. */
 int weir_pool_start_worker_locked(struct weir_pool *pool,
-                                  struct weir_context *w);
+                                  struct weir_context *w)
+    WEIR_POOL_LOCKED;
 
 /* Wait until no thread is alive in the pool, so that its own can be joined.
  * Returns 0, -EAGAIN or -ETIMEDOUT. */
 int weir_pool_wait_for_threads(struct weir_pool *pool, int64_t deadline);
-void weir_pool_join_workers_locked(struct weir_pool *pool);
+void weir_pool_join_workers_locked(struct weir_pool *pool)
+    WEIR_POOL_LOCKED;
 
 /* A thread leaves the pool. If it is the last one, those that wait for that
  * are woken. */
@@ -831,8 +887,8 @@ int weir_worker_run_one(struct weir_context *w, int64_t deadline);
  * because the owner's memory is not freed before. */
 static inline void weir_worker_release_refs(struct weir_context *w)
 {
-    if (w->pending_owner != NULL)
-        w->release_pending(w);
+    if (w->of_owner.pending_owner != NULL)
+        w->of_owner.release_pending(w);
 }
 
 /* A worker stops taking jobs without going to sleep: do the notifications that

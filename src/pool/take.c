@@ -49,7 +49,7 @@ static bool take_entry(struct weir_pool *pool, struct weir_context *w,
             break;
         }
         if (w != NULL)
-            weir_count_one(&w->skipped);
+            weir_count_one(&w->counts.skipped);
         else
             weir_atomic_fetch_sub(&pool->stale, 1, weir_relaxed);
     }
@@ -115,7 +115,7 @@ int64_t weir_pool_stale(struct weir_pool *pool)
     int64_t stale = weir_atomic_load(&pool->stale, weir_seq_cst);
 
     for (int i = 0; i < pool->contexts_count && stale > 0; i++)
-        stale -= (int64_t)weir_atomic_load(&pool->workers[i].skipped,
+        stale -= (int64_t)weir_atomic_load(&pool->workers[i].counts.skipped,
                                            weir_acquire);
     return stale;
 }
@@ -163,22 +163,22 @@ static void wait_for_batch(struct weir_context *w)
     uint64_t head = weir_atomic_load(&ring->head, weir_relaxed), before;
     int64_t lead;
 
-    if (weir_ring_distance(head, w->seen) > 0)
+    if (weir_ring_distance(head, w->search.seen) > 0)
         return;
-    before = w->seen = filled(ring);
+    before = w->search.seen = filled(ring);
     lead = weir_ring_distance(head, before);
-    if (w->found_nothing || lead <= 0 || lead >= BATCH_JOBS ||
+    if (w->search.found_nothing || lead <= 0 || lead >= BATCH_JOBS ||
         weir_atomic_load(&w->pool->deferred_jobs.ready, weir_relaxed) > 0)
         return;
-    if (!weir_spin_begin(&w->batch_spin))
+    if (!weir_spin_begin(&w->search.batch_spin))
         return;
     weir_sys_spin(LOOK_NS);
-    w->seen = filled(ring);
-    weir_spin_end(&w->batch_spin, w->seen != before);
-    if (w->seen == before)
+    w->search.seen = filled(ring);
+    weir_spin_end(&w->search.batch_spin, w->search.seen != before);
+    if (w->search.seen == before)
         return;
     weir_sys_spin(REST_NS);
-    w->seen = filled(ring);
+    w->search.seen = filled(ring);
 }
 
 static int take_with_permit(struct weir_context *w, struct weir_taken *job,
@@ -221,7 +221,7 @@ int weir_worker_take(struct weir_context *w, struct weir_taken *job,
         weir_sys_can_spin())
         wait_for_batch(w);
     err = take_with_permit(w, job, delegate);
-    w->found_nothing = err == -ENOENT;
+    w->search.found_nothing = err == -ENOENT;
     return err;
 }
 
@@ -309,7 +309,7 @@ static void defer_rerun(struct weir_context *w,
 {
     struct weir_deferred *deferred = weir_deferred_adopt(w->pool, job);
 
-    weir_deferred_wants_rerun(deferred, WEIR_RERUN, w->retry_ns);
+    weir_deferred_wants_rerun(deferred, WEIR_RERUN, w->current.retry_ns);
     weir_count_not_ended(w);
     weir_deferred_requeue(deferred);
 }
@@ -320,24 +320,24 @@ static int run_plain(struct weir_context *w, const struct weir_plain_job *job)
     bool traced = w->pool->on_event != NULL;
     int status;
 
-    weir_count_one(&w->began);
-    w->in_plain = true;
-    w->tag = job->tag;
-    w->retry_ns = -1;
+    weir_count_one(&w->counts.began);
+    w->plain.runs = true;
+    w->current.tag = job->tag;
+    w->current.retry_ns = -1;
     if (traced) {
-        w->bare_event = event_of(job);
-        weir_event_began(w, w->bare_event);
+        w->plain.event = event_of(job);
+        weir_event_began(w, w->plain.event);
     }
     status = job->fn(w, job->arg);
     if (weir_worker_is_forked(w)) {
         w->exit_status = status != 0;
         return -ECHILD;
     }
-    weir_listener_end(&w->listener);
+    weir_listener_end(&w->plain.listener);
     if (traced)
         weir_event_ended(w, status == WEIR_RERUN ? WEIR_JOB_RERUN
                                                  : WEIR_JOB_ENDED, status);
-    w->in_plain = false;
+    w->plain.runs = false;
     if (status == WEIR_RERUN) {
         defer_rerun(w, job);
         return 0;
@@ -366,6 +366,6 @@ int weir_worker_run(struct weir_context *w, const struct weir_taken *taken)
     }
     if (entry->kind == WEIR_ENTRY_PLAIN)
         return run_plain(w, &entry->job);
-    weir_count_one(&w->began);
+    weir_count_one(&w->counts.began);
     return weir_pool_owner_ops(w->pool)->run_record(w, entry->ref.record, &run);
 }

@@ -159,6 +159,38 @@ static void cancel_one_of_two(void)
     group_end();
 }
 
+static void cancel_first(void *arg)
+{
+    enum weir_cancelled *found = arg;
+
+    MUST(weir_group_cancel_job(group_state.group, 0, -EINTR, found) == 0);
+    if (*found == WEIR_WAS_QUEUED)
+        MUST(add(&group_state.dropped, 0) == 1);
+    if (*found == WEIR_WAS_OVER)
+        MUST(add(&group_state.ran, 0) == 1);
+}
+
+/* What the cancel has found agrees with the result. */
+static void cancel_found(void)
+{
+    enum weir_cancelled found = WEIR_WAS_RUNNING;
+    struct weir_result result;
+
+    group_make(&group_one, &group_small);
+    MUST(group_submit(group_run_job, 1) == 1);
+    go(cancel_first, &found);
+    join_all();
+    MUST(weir_group_get(group_state.group, 0, &result, WEIR_FOREVER) == 0);
+    if (found == WEIR_WAS_QUEUED)
+        MUST(result.attempts == 0 && result.status == -EINTR);
+    else if (found == WEIR_WAS_OVER)
+        MUST(result.attempts == 1 && result.status == 0);
+    reached(found == WEIR_WAS_QUEUED    ? "the job was queued"
+            : found == WEIR_WAS_RUNNING ? "the job was running"
+                                        : "the job was over");
+    group_end();
+}
+
 /* ---- cancelling a group while a thread waits for room in it ---- */
 
 static void submit_or_cancelled(void *arg)
@@ -377,6 +409,9 @@ const struct scenario group_scenarios[] = {
       .marks = { "a job run", "a job dropped" } },
     { .name = "group-cancel-one", .run = cancel_one_of_two, .preemptions = 2,
       .marks = { "a job run", "a job dropped" } },
+    { .name = "group-cancel-found", .run = cancel_found, .preemptions = 2,
+      .marks = { "the job was queued", "the job was running",
+                 "the job was over" } },
     { .name = "group-room-cancel", .run = room_cancel, .preemptions = 2,
       .marks = { "a submit cancelled" } },
     { .name = "group-room-deadline", .run = room_deadline, .preemptions = 1,
