@@ -382,11 +382,11 @@ static int run_element_again(struct loop *l, struct weir_context *cx,
     int status = WEIR_RERUN;
 
     while (status == WEIR_RERUN) {
-        if (weir_sleep(cx, cx->retry_ns) != 0) {
+        if (weir_sleep(cx, cx->current.retry_ns) != 0) {
             status = stop_reason(l, cx);
             break;
         }
-        cx->retry_ns = -1;
+        cx->current.retry_ns = -1;
         frame->attempt++;
         status = l->each.fn(cx, l->each.user, element);
         if (weir_worker_is_forked(cx))
@@ -405,8 +405,8 @@ static int run_element(struct loop *l, struct weir_context *cx,
     void *element = element_at(l, index);
     int status;
 
-    cx->tag = index;
-    cx->retry_ns = -1;
+    cx->current.tag = index;
+    cx->current.retry_ns = -1;
     status = l->each.fn(cx, l->each.user, element);
     if (weir_worker_is_forked(cx))
         return -ECHILD;
@@ -573,7 +573,8 @@ static int help(struct weir_context *cx, void *arg)
     }
     if (!goes && !weir_worker_is_forked(cx))
         cancel_helpers(l);
-    cx->expects_more = true; /* a program often runs several loops in a row */
+    /* A program often runs several loops in a row. */
+    cx->search.expects_more = true;
     return 0;
 }
 
@@ -872,8 +873,8 @@ static void on_thread_exit(void *arg)
 static void run_caller_part(struct loop *l, void (*ended)(void *arg))
 {
     struct weir_context *cx = l->cx;
-    uint64_t tag = cx->tag;
-    int64_t retry_ns = cx->retry_ns;
+    uint64_t tag = cx->current.tag;
+    int64_t retry_ns = cx->current.retry_ns;
     int blocks = weir_grow_pause(cx);
 
     l->helping = true;
@@ -884,8 +885,8 @@ static void run_caller_part(struct loop *l, void (*ended)(void *arg))
     weir_sys_run_with_exit_handler(run_here, ended, l);
     cx->depth--;
     store_pace(l);
-    cx->tag = tag;
-    cx->retry_ns = retry_ns;
+    cx->current.tag = tag;
+    cx->current.retry_ns = retry_ns;
     if (!weir_worker_is_forked(cx))
         weir_grow_resume(cx, blocks);
 }

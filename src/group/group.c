@@ -194,22 +194,22 @@ void weir_group_release(struct weir_group *g)
 
 static void release_refs(struct weir_context *cx)
 {
-    struct weir_group *g = cx->pending_owner;
-    int64_t count = cx->pending_refs;
+    struct weir_group *g = cx->of_owner.pending_owner;
+    int64_t count = cx->of_owner.pending_refs;
 
-    cx->pending_owner = NULL;
-    cx->pending_refs = 0;
+    cx->of_owner.pending_owner = NULL;
+    cx->of_owner.pending_refs = 0;
     weir_group_release_many(g, count);
 }
 
 void weir_group_release_later(struct weir_context *cx, struct weir_group *g)
 {
-    if (cx->pending_owner != g) {
+    if (cx->of_owner.pending_owner != g) {
         weir_worker_release_refs(cx);
-        cx->pending_owner = g;
-        cx->release_pending = release_refs;
+        cx->of_owner.pending_owner = g;
+        cx->of_owner.release_pending = release_refs;
     }
-    cx->pending_refs++;
+    cx->of_owner.pending_refs++;
 }
 
 /* ---- stopping ---- */

@@ -165,8 +165,8 @@ enum weir_member_state {
 };
 
 /* A job of a group: on 64-bit systems exactly three cache lines, which are full
- * except for the reserved members of `result`; these must be 0 only in the copy
- * that read_locked() hands out. make_memory() and MEMORY in weir/group.h know
+ * except for the reserved members of `result`: they are 0, and read_locked()
+ * copies them to the application. make_memory() and MEMORY in weir/group.h know
  * the size. A worker touches the first line, and the second with what it fills
  * in of the result. The third begins inside `result`, at its reserved members;
  * except for reruns it is touched under the lock only. */
@@ -381,9 +381,9 @@ int weir_member_stop_reason(const struct weir_member *member);
 int weir_member_end_reason(const struct weir_member *member);
 
 /* Run the job of a member that the caller has claimed, inside another job.
- * Returns true if the job asked for a rerun: it is then in cx->reruns, and the
- * caller must call weir_group_finish_reruns(). The caller must check
- * weir_worker_is_forked() next. */
+ * Returns true if the job asked for a rerun: it is then in the `reruns` of the
+ * context, and the caller must call weir_group_finish_reruns(). The caller must
+ * check weir_worker_is_forked() next. */
 bool weir_member_run_nested(struct weir_context *cx,
                             struct weir_member *member);
 

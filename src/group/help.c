@@ -4,7 +4,8 @@
  * A worker helps in the frames of its context; an application thread (external
  * helper) has a context and frames on its stack while it runs one job. Jobs
  * that a helper has claimed without the pool and that ask for a rerun stay
- * with it, in cx->reruns, and it cannot return before they have completed. */
+ * with it, in of_owner.reruns of its context, and it cannot return before they
+ * have completed. */
 #include "group/group_private.h"
 
 /* ---- finding a job ---- */
@@ -238,7 +239,8 @@ static struct weir_member *first_rerun(const struct weir_context *cx)
 {
     struct weir_member *first = NULL;
 
-    for (struct weir_link *l = cx->reruns.first; l != NULL; l = l->next) {
+    for (struct weir_link *l = cx->of_owner.reruns.first; l != NULL;
+         l = l->next) {
         struct weir_member *member = weir_member_of(l);
 
         if (member->rerun_depth != cx->depth)
@@ -281,7 +283,7 @@ static int64_t run_rerun(struct weir_context *cx,
         (!held ||
          weir_atomic_load(&waiter->g->pool->mode, weir_seq_cst) != WEIR_DRAIN))
         return WEIR_FOREVER;
-    weir_list_remove(&cx->reruns, &member->link);
+    weir_list_remove(&cx->of_owner.reruns, &member->link);
     if (waiter->gate_closed)
         weir_member_drop(member, -ECANCELED);
     else

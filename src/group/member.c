@@ -66,7 +66,8 @@ struct weir_member *weir_member_add_locked(struct weir_group *g,
     member->fn = job->fn;
     member->drop = job->drop;
     member->name = job->name;
-    /* Not a struct assignment: `reserved` is 0 and stays 0. */
+    /* Not a struct assignment: `reserved` is 0, in the third cache line, which
+     * is not touched here. */
     member->result.index = index;
     member->result.tag = job->tag;
     member->result.arg = job->arg;

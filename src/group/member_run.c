@@ -76,8 +76,8 @@ static int call(struct weir_context *cx, struct weir_member *member,
     struct weir_frame *frame = &cx->frames[cx->depth - 1];
     int status;
 
-    cx->tag = member->result.tag;
-    cx->retry_ns = -1;
+    cx->current.tag = member->result.tag;
+    cx->current.retry_ns = -1;
     member->result.worker = cx->index;
     frame->attempt = ++member->result.attempts;
     if (cx->pool->on_event != NULL)
@@ -104,7 +104,7 @@ static void defer_rerun(struct weir_context *cx, struct weir_member *member)
 
     deferred->owner = member->group;
     deferred->record = member;
-    weir_deferred_wants_rerun(deferred, WEIR_RERUN, cx->retry_ns);
+    weir_deferred_wants_rerun(deferred, WEIR_RERUN, cx->current.retry_ns);
     weir_member_requeue(member, deferred);
     weir_deferred_requeue(deferred);
 }
@@ -128,9 +128,9 @@ static enum outcome run_frame(struct weir_context *cx,
     *result = status;
     if (forked)
         return FORKED;
-    again = deferred != NULL
-                ? weir_deferred_wants_rerun(deferred, status, cx->retry_ns)
-                : status == WEIR_RERUN;
+    again = deferred != NULL ? weir_deferred_wants_rerun(deferred, status,
+                                                         cx->current.retry_ns)
+                             : status == WEIR_RERUN;
     reason = again ? weir_member_stop_reason(member) : 0;
     if (cx->pool->on_event != NULL)
         weir_event_ended(cx, again ? WEIR_JOB_RERUN : WEIR_JOB_ENDED,
@@ -150,10 +150,10 @@ static enum outcome run_frame(struct weir_context *cx,
 /* The thread of a helper ends: drop the jobs that it should have rerun. */
 static void drop_reruns(struct weir_context *cx)
 {
-    while (cx->reruns.first != NULL) {
-        struct weir_member *member = weir_member_of(cx->reruns.first);
+    while (cx->of_owner.reruns.first != NULL) {
+        struct weir_member *member = weir_member_of(cx->of_owner.reruns.first);
 
-        weir_list_remove(&cx->reruns, &member->link);
+        weir_list_remove(&cx->of_owner.reruns, &member->link);
         weir_member_drop(member, -ECANCELED);
     }
 }
@@ -164,10 +164,10 @@ static void rerun_by_helper(struct weir_context *cx,
                             struct weir_member *member)
 {
     weir_member_unqueue(member);
-    member->rerun_at = weir_after(cx->retry_ns);
+    member->rerun_at = weir_after(cx->current.retry_ns);
     member->rerun_depth = cx->depth;
-    weir_list_append(&cx->reruns, &member->link);
-    cx->drop_reruns = drop_reruns;
+    weir_list_append(&cx->of_owner.reruns, &member->link);
+    cx->of_owner.drop_reruns = drop_reruns;
 }
 
 /* Arrange the next run of a job: by the deferred job that brought it, by a new
@@ -196,8 +196,8 @@ static int run_claimed(struct weir_context *cx, struct weir_member *member,
                        enum outcome *outcome)
 {
     struct weir_frame *frame = &cx->frames[cx->depth++];
-    uint64_t outer_tag = cx->tag;
-    int64_t outer_retry = cx->retry_ns;
+    uint64_t outer_tag = cx->current.tag;
+    int64_t outer_retry = cx->current.retry_ns;
     struct weir_event outer;
     int status = 0, blocks = weir_grow_pause(cx);
 
@@ -215,18 +215,18 @@ static int run_claimed(struct weir_context *cx, struct weir_member *member,
     frame->abandon = frame_abandon;
     frame->listener.fn = NULL;
     if (cx->pool->on_event != NULL)
-        outer = cx->event;
+        outer = cx->current.event;
     *outcome = run_frame(cx, frame, &status);
     cx->depth--;
     /* The frame is still valid: this thread has run no other job since. */
     if (*outcome == AGAIN)
         run_again_later(cx, frame);
-    cx->tag = outer_tag;
-    cx->retry_ns = outer_retry;
+    cx->current.tag = outer_tag;
+    cx->current.retry_ns = outer_retry;
     if (*outcome != FORKED)
         weir_grow_resume(cx, blocks);
     if (cx->pool->on_event != NULL)
-        cx->event = outer;
+        cx->current.event = outer;
     return status;
 }
 

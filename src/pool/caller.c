@@ -16,10 +16,10 @@ static struct weir_context *take_context(struct weir_pool *pool)
     weir_pool_lock(pool);
     for (int i = pool->own_threads_max; i < pool->contexts_count && cx == NULL;
          i++)
-        if (pool->workers[i].life == WEIR_LIFE_NONE)
+        if (pool->workers[i].thread.life == WEIR_LIFE_NONE)
             cx = &pool->workers[i];
     if (cx != NULL) {
-        cx->life = WEIR_LIFE_RUNS;
+        cx->thread.life = WEIR_LIFE_RUNS;
         weir_atomic_fetch_add(&pool->alive, 1, weir_seq_cst);
         weir_atomic_fetch_add(&pool->callers, 1, weir_seq_cst);
     }
@@ -33,7 +33,7 @@ static void release_context(struct weir_context *cx)
 
     weir_worker_flush(cx);
     weir_pool_lock(pool);
-    cx->life = WEIR_LIFE_NONE;
+    cx->thread.life = WEIR_LIFE_NONE;
     weir_pool_unlock(pool);
     weir_atomic_fetch_sub(&pool->callers, 1, weir_seq_cst);
     /* It may have been woken for a job, or have slept on behalf of all until

@@ -21,7 +21,7 @@ uint64_t weir_pool_ended(struct weir_pool *pool)
     (void)weir_atomic_load(&pool->ring.head, weir_seq_cst);
     (void)weir_atomic_load(&pool->ring.items.state, weir_seq_cst);
     for (int i = 0; i < pool->contexts_count; i++)
-        sum += weir_atomic_load(&pool->workers[i].ended, weir_acquire);
+        sum += weir_atomic_load(&pool->workers[i].counts.ended, weir_acquire);
     return sum;
 }
 

@@ -38,7 +38,7 @@ int weir_worker_index(const struct weir_context *cx)
 
 uint64_t weir_tag(const struct weir_context *cx)
 {
-    return cx->tag;
+    return cx->current.tag;
 }
 
 unsigned weir_attempt(const struct weir_context *cx, int *last)
@@ -74,7 +74,7 @@ int64_t weir_deadline(const struct weir_context *cx)
 
 void weir_retry_in(struct weir_context *cx, int64_t ns)
 {
-    cx->retry_ns = ns > 0 ? ns : 0;
+    cx->current.retry_ns = ns > 0 ? ns : 0;
 }
 
 /* ---- sleeping ---- */
@@ -360,7 +360,7 @@ void weir_on_stop(struct weir_context *cx, void (*fn)(void *arg), void *arg)
     struct weir_frame *frame =
         cx->depth > 0 ? &cx->frames[cx->depth - 1] : NULL;
     struct weir_listener *l = frame != NULL ? &frame->listener
-                                            : &cx->listener;
+                                            : &cx->plain.listener;
     struct weir_pool *pool = cx->pool;
 
     if (weir_worker_is_forked(cx))

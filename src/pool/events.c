@@ -9,7 +9,7 @@ static int jobs_of(const struct weir_context *cx)
     int jobs = 0;
 
     for (; cx != NULL; cx = cx->outer)
-        jobs += cx->depth + cx->in_plain;
+        jobs += cx->depth + cx->plain.runs;
     return jobs;
 }
 
@@ -38,14 +38,14 @@ void weir_event_began(struct weir_context *cx, struct weir_event event)
 {
     event.kind = WEIR_JOB_BEGAN;
     event.depth = depth_of(cx);
-    cx->event = event;
+    cx->current.event = event;
     report(cx->pool, cx, event);
 }
 
 void weir_event_ended(struct weir_context *cx, enum weir_event_kind kind,
                       int status)
 {
-    struct weir_event event = cx->event;
+    struct weir_event event = cx->current.event;
 
     event.kind = kind;
     event.status = status;
@@ -71,7 +71,7 @@ void weir_event_dropped(struct weir_pool *pool, struct weir_event event,
 
 void weir_progress(struct weir_context *cx, uint64_t done, uint64_t total)
 {
-    struct weir_event event = cx->event;
+    struct weir_event event = cx->current.event;
 
     if (cx->pool->on_event == NULL)
         return;

@@ -92,10 +92,11 @@ void weir_grow_block(struct weir_context *w)
     struct weir_pool *pool = w->pool;
     int was;
 
-    if (!w->counted)
+    if (!w->growth.counted)
         return;
-    w->blocks++;
-    was = weir_atomic_exchange(&w->blocked_state, SAYS_BLOCKED, weir_seq_cst);
+    w->growth.blocks++;
+    was = weir_atomic_exchange(&w->growth.blocked_state, SAYS_BLOCKED,
+                               weir_seq_cst);
     if (was == SAYS_BLOCKED)
         return;
     if (was == NOT_BLOCKED)
@@ -113,12 +114,12 @@ void weir_grow_block_declared(struct weir_context *w)
 {
     int free = NOT_BLOCKED;
 
-    if (!w->counted || !w->permit || !weir_pool_is_bounded(w->pool)) {
+    if (!w->growth.counted || !w->permit || !weir_pool_is_bounded(w->pool)) {
         weir_grow_block(w);
         return;
     }
-    w->blocks++;
-    if (weir_atomic_cas_strong(&w->blocked_state, &free, KEEPS_ACTIVE,
+    w->growth.blocks++;
+    if (weir_atomic_cas_strong(&w->growth.blocked_state, &free, KEEPS_ACTIVE,
                                weir_seq_cst))
         weir_atomic_fetch_add(&w->pool->blocked, 1, weir_relaxed);
 }
@@ -136,9 +137,10 @@ static void count_unblocked(struct weir_context *w,
 void weir_grow_unblock(struct weir_context *w)
 {
     /* An end without a begin is ignored. */
-    if (w->blocks > 0 && --w->blocks == 0)
-        count_unblocked(w, (enum blocked_state)weir_atomic_exchange(
-                               &w->blocked_state, NOT_BLOCKED, weir_seq_cst));
+    if (w->growth.blocks > 0 && --w->growth.blocks == 0)
+        count_unblocked(
+            w, (enum blocked_state)weir_atomic_exchange(
+                   &w->growth.blocked_state, NOT_BLOCKED, weir_seq_cst));
 }
 
 void weir_grow_job_ended(struct weir_context *w)
@@ -146,14 +148,15 @@ void weir_grow_job_ended(struct weir_context *w)
     /* What the job has begun and not ended ends with it. Exchanged in any case:
      * either this exchange finds SEEMS_BLOCKED, or the watcher, which checks
      * once more after it has set that, finds that the job has ended. */
-    w->blocks = 0;
-    count_unblocked(w, (enum blocked_state)weir_atomic_exchange(
-                           &w->blocked_state, NOT_BLOCKED, weir_seq_cst));
+    w->growth.blocks = 0;
+    count_unblocked(
+        w, (enum blocked_state)weir_atomic_exchange(&w->growth.blocked_state,
+                                                    NOT_BLOCKED, weir_seq_cst));
 }
 
 int weir_grow_pause(struct weir_context *w)
 {
-    int blocks = w->blocks;
+    int blocks = w->growth.blocks;
 
     if (blocks > 0)
         weir_grow_job_ended(w);
@@ -162,11 +165,11 @@ int weir_grow_pause(struct weir_context *w)
 
 void weir_grow_resume(struct weir_context *w, int blocks)
 {
-    if (blocks == 0 && w->blocks > 0)
+    if (blocks == 0 && w->growth.blocks > 0)
         weir_grow_job_ended(w);
-    else if (blocks > 0 && w->blocks == 0)
+    else if (blocks > 0 && w->growth.blocks == 0)
         weir_grow_block_declared(w);
-    w->blocks = blocks;
+    w->growth.blocks = blocks;
 }
 
 /* ---- watching ---- */
@@ -175,10 +178,10 @@ void weir_grow_resume(struct weir_context *w, int blocks)
  * release in weir_count_one(). What is over is read first. */
 static bool is_in_job(struct weir_context *w, uint64_t *began)
 {
-    uint64_t over = weir_atomic_load(&w->ended, weir_acquire) +
-                    weir_atomic_load(&w->not_ended, weir_acquire);
+    uint64_t over = weir_atomic_load(&w->counts.ended, weir_acquire) +
+                    weir_atomic_load(&w->counts.not_ended, weir_acquire);
 
-    *began = weir_atomic_load(&w->began, weir_acquire);
+    *began = weir_atomic_load(&w->counts.began, weir_acquire);
     return *began > over;
 }
 
@@ -189,13 +192,13 @@ static bool is_stalled(struct weir_context *w)
 {
     uint64_t began;
     bool in_job = is_in_job(w, &began);
-    int clock = weir_atomic_load(&w->cpu_clock, weir_acquire);
+    int clock = weir_atomic_load(&w->growth.cpu_clock, weir_acquire);
     int64_t used = clock != -1 ? weir_sys_cpu_ns(clock) : -1;
-    bool same = began == w->seen_began && used >= 0 &&
-                used - w->seen_cpu_ns < STALLED_CPU_NS;
+    bool same = began == w->growth.seen_began && used >= 0 &&
+                used - w->growth.seen_cpu_ns < STALLED_CPU_NS;
 
-    w->seen_began = began;
-    w->seen_cpu_ns = used;
+    w->growth.seen_began = began;
+    w->growth.seen_cpu_ns = used;
     return same && in_job;
 }
 
@@ -204,7 +207,7 @@ static void clear_seems_blocked(struct weir_context *w)
 {
     int seems = SEEMS_BLOCKED;
 
-    if (weir_atomic_cas_strong(&w->blocked_state, &seems, NOT_BLOCKED,
+    if (weir_atomic_cas_strong(&w->growth.blocked_state, &seems, NOT_BLOCKED,
                                weir_seq_cst))
         count_unblocked(w, SEEMS_BLOCKED);
 }
@@ -215,7 +218,7 @@ static void give_up_active(struct weir_context *w)
 {
     int keeps = KEEPS_ACTIVE;
 
-    if (weir_atomic_cas_strong(&w->blocked_state, &keeps, SAYS_BLOCKED,
+    if (weir_atomic_cas_strong(&w->growth.blocked_state, &keeps, SAYS_BLOCKED,
                                weir_seq_cst))
         weir_atomic_fetch_sub(&w->pool->active, 1, weir_seq_cst);
 }
@@ -232,22 +235,23 @@ static void check_workers(struct weir_pool *pool)
 
         if (!weir_pool_is_bounded(pool))
             give_up_active(w);
-        w->stalled_ticks = is_stalled(w) ? w->stalled_ticks + 1 : 0;
+        w->growth.stalled_ticks =
+            is_stalled(w) ? w->growth.stalled_ticks + 1 : 0;
         /* A worker that only waits for a processor is not blocked: another
          * thread would make that worse. The clock shows no difference. */
-        if (w->stalled_ticks >= STALLED_TICKS &&
-            weir_sys_thread_is_blocked(weir_atomic_load(&w->number,
+        if (w->growth.stalled_ticks >= STALLED_TICKS &&
+            weir_sys_thread_is_blocked(weir_atomic_load(&w->growth.thread_id,
                                                         weir_acquire)) == 0)
-            w->stalled_ticks = 0;
-        if (w->stalled_ticks >= STALLED_TICKS &&
-            weir_atomic_cas_strong(&w->blocked_state, &none, SEEMS_BLOCKED,
-                                   weir_seq_cst)) {
+            w->growth.stalled_ticks = 0;
+        if (w->growth.stalled_ticks >= STALLED_TICKS &&
+            weir_atomic_cas_strong(&w->growth.blocked_state, &none,
+                                   SEEMS_BLOCKED, weir_seq_cst)) {
             weir_atomic_fetch_sub(&pool->active, 1, weir_seq_cst);
             weir_atomic_fetch_add(&pool->blocked, 1, weir_relaxed);
             /* Its job may have ended before it could find SEEMS_BLOCKED. */
-            if (!is_in_job(w, &began) || began != w->seen_began)
+            if (!is_in_job(w, &began) || began != w->growth.seen_began)
                 clear_seems_blocked(w);
-        } else if (w->stalled_ticks == 0) {
+        } else if (w->growth.stalled_ticks == 0) {
             clear_seems_blocked(w);
         }
     }
@@ -298,9 +302,10 @@ static struct weir_context *find_missing_locked(struct weir_pool *pool)
     for (int i = 0, seen = 0; i < pool->own_threads_max; i++) {
         struct weir_context *w = &pool->workers[i];
 
-        if (w->life != WEIR_LIFE_RUNS)
+        if (w->thread.life != WEIR_LIFE_RUNS)
             missing = missing != NULL ? missing : w;
-        else if (pool->elastic && weir_atomic_load(&w->standby, weir_relaxed))
+        else if (pool->elastic &&
+                 weir_atomic_load(&w->growth.standby, weir_relaxed))
             return NULL; /* a standby worker, or one that becomes active and
                             then searches itself: start_standby() */
         else
@@ -362,10 +367,10 @@ void weir_grow_start_missing_locked(struct weir_pool *pool)
     struct weir_context *w;
 
     while ((w = find_missing_locked(pool)) != NULL) {
-        if (w->life == WEIR_LIFE_ENDED)
-            weir_sys_thread_join(&w->thread);
-        w->life = WEIR_LIFE_NONE;
-        weir_atomic_store(&w->standby, pool->elastic, weir_relaxed);
+        if (w->thread.life == WEIR_LIFE_ENDED)
+            weir_sys_thread_join(&w->thread.handle);
+        w->thread.life = WEIR_LIFE_NONE;
+        weir_atomic_store(&w->growth.standby, pool->elastic, weir_relaxed);
         if (weir_pool_start_worker_locked(pool, w) != 0) {
             weir_grow_refused_locked(pool);
             return;
@@ -420,12 +425,12 @@ static void start_standby(struct weir_pool *pool)
 /* Start another thread as this worker, whose own thread ends. */
 static void restart_locked(struct weir_context *w) WEIR_POOL_LOCKED
 {
-    w->old = weir_sys_thread_self();
-    w->has_old = true;
+    w->thread.old = weir_sys_thread_self();
+    w->thread.has_old = true;
     if (weir_pool_start_worker_locked(w->pool, w) == 0)
         return;
-    w->thread = w->old;
-    w->has_old = false;
+    w->thread.handle = w->thread.old;
+    w->thread.has_old = false;
     weir_grow_refused_locked(w->pool);
 }
 
@@ -449,7 +454,7 @@ void weir_grow_ended_locked(struct weir_context *w, bool left)
      * after it had left standby_count. */
     if (weir_atomic_load(&pool->standby_count, weir_seq_cst) > 0)
         return;
-    if (weir_atomic_load(&w->standby, weir_relaxed))
+    if (weir_atomic_load(&w->growth.standby, weir_relaxed))
         restart_locked(w);
     else
         weir_grow_refused_locked(pool);
@@ -464,13 +469,13 @@ bool weir_grow_try_leave(struct weir_context *w)
     weir_pool_lock(pool);
     if (pool->threads > weir_atomic_load(&pool->target, weir_relaxed) &&
         !weir_ring_is_closed(&pool->ring)) {
-        w->is_leaving = true;
+        w->thread.is_leaving = true;
         pool->threads--;
     }
     set_missing_locked(pool,
                        weir_atomic_load(&pool->start_retry_at, weir_relaxed));
     weir_pool_unlock(pool);
-    return w->is_leaving;
+    return w->thread.is_leaving;
 }
 
 /* Whether a standby worker may end: all but the last one may. */
@@ -545,7 +550,7 @@ static bool be_standby(struct weir_context *w)
             return false;
     }
     weir_atomic_fetch_sub(&pool->standby_count, 1, weir_seq_cst);
-    weir_atomic_store(&w->standby, false, weir_relaxed);
+    weir_atomic_store(&w->growth.standby, false, weir_relaxed);
     start_standby(pool);
     /* The jobs that still wait may need another one. */
     if (weir_pool_has_jobs(pool))
@@ -558,8 +563,9 @@ bool weir_grow_is_surplus(struct weir_context *w)
     if (!w->pool->elastic)
         return w->index < w->pool->own_threads_max &&
                weir_atomic_load(&w->pool->surplus, weir_seq_cst);
-    return w->counted && weir_atomic_load(&w->pool->active, weir_seq_cst) >
-                             weir_atomic_load(&w->pool->target, weir_seq_cst);
+    return w->growth.counted &&
+           weir_atomic_load(&w->pool->active, weir_seq_cst) >
+               weir_atomic_load(&w->pool->target, weir_seq_cst);
 }
 
 bool weir_grow_stay(struct weir_context *w)
@@ -569,14 +575,14 @@ bool weir_grow_stay(struct weir_context *w)
      * own, and `target` publishes nothing. */
     int active = weir_atomic_load(&pool->active, weir_relaxed);
 
-    if (!weir_atomic_load(&w->standby, weir_relaxed)) {
+    if (!weir_atomic_load(&w->growth.standby, weir_relaxed)) {
         do
             if (active <= weir_atomic_load(&pool->target, weir_relaxed) ||
                 weir_ring_is_closed(&pool->ring))
                 return true;
         while (!weir_atomic_cas_weak(&pool->active, &active, active - 1,
                                      weir_seq_cst));
-        weir_atomic_store(&w->standby, true, weir_relaxed);
+        weir_atomic_store(&w->growth.standby, true, weir_relaxed);
         weir_worker_release_permit(w);
         weir_worker_flush(w);
         /* It may have been woken for a job that others must take now, or have

@@ -153,7 +153,7 @@ static int make_contexts(struct weir_pool *pool,
         w->pool = pool;
         w->fork_guard = pool->fork_guard;
         w->index = i;
-        w->counted = pool->elastic && i < pool->own_threads_max;
+        w->growth.counted = pool->elastic && i < pool->own_threads_max;
         w->depth_max = pool->help_depth;
         w->frames = pool->frames + (size_t)i * ((size_t)pool->help_depth + 1);
     }
@@ -166,13 +166,13 @@ int weir_pool_start_worker_locked(struct weir_pool *pool,
     int err;
 
     weir_atomic_fetch_add(&pool->alive, 1, weir_seq_cst);
-    err = weir_sys_thread_start(&w->thread, weir_worker_main, w,
+    err = weir_sys_thread_start(&w->thread.handle, weir_worker_main, w,
                                 pool->stack_bytes, pool->name);
     if (err != 0) {
         weir_atomic_fetch_sub(&pool->alive, 1, weir_seq_cst);
         return err;
     }
-    w->life = WEIR_LIFE_RUNS;
+    w->thread.life = WEIR_LIFE_RUNS;
     if (++pool->threads > pool->threads_peak)
         pool->threads_peak = pool->threads;
     return 0;
@@ -206,7 +206,7 @@ static int start_workers(struct weir_pool *pool, int least)
     while (started < count && err == 0) {
         struct weir_context *w = &pool->workers[started];
 
-        weir_atomic_store(&w->standby, started >= target, weir_relaxed);
+        weir_atomic_store(&w->growth.standby, started >= target, weir_relaxed);
         err = weir_pool_start_worker_locked(pool, w);
         started += err == 0;
     }
@@ -221,9 +221,9 @@ static int start_workers(struct weir_pool *pool, int least)
     for (int i = 0; i < started; i++)
         weir_sys_sem_wait(&pool->started, WEIR_FOREVER);
     for (int i = 0; i < started && err == 0; i++)
-        err = pool->workers[i].start_error;
+        err = pool->workers[i].thread.start_error;
     for (int i = 0; i < pool->own_threads_max; i++)
-        pool->workers[i].late = true;
+        pool->workers[i].thread.late = true;
     if (short_of)
         accept_fewer(pool, started);
     return err;
@@ -232,11 +232,19 @@ static int start_workers(struct weir_pool *pool, int least)
 void weir_pool_join_workers_locked(struct weir_pool *pool)
 {
     for (int i = 0; i < pool->own_threads_max; i++)
-        if (pool->workers[i].life != WEIR_LIFE_NONE)
-            weir_sys_thread_join(&pool->workers[i].thread);
+        if (pool->workers[i].thread.life != WEIR_LIFE_NONE)
+            weir_sys_thread_join(&pool->workers[i].thread.handle);
 }
 
 /* ---- the parts of a pool ---- */
+
+/* What pool.h says under MEMORY, of 64-bit systems. */
+_Static_assert(sizeof(void *) != 8 ||
+                   (sizeof(struct weir_context) <= 768 &&
+                    sizeof(struct weir_frame) <= 152 &&
+                    sizeof(struct weir_deferred) +
+                            sizeof(struct weir_heap_item) <= 384),
+               "MEMORY in pool.h must be adapted");
 
 static int make_fork_guard(struct weir_pool *pool,
                            const struct weir_pool_options *o)
@@ -571,17 +579,19 @@ static struct sums add_up(struct weir_pool *pool,
     for (int i = 0; i < pool->contexts_count; i++) {
         struct weir_context *w = &pool->workers[i];
         /* Relaxed: a sample that publishes nothing. */
-        size_t depth = weir_atomic_load(&w->queued_peak, weir_relaxed);
+        size_t depth = weir_atomic_load(&w->counts.queued_peak, weir_relaxed);
 
         /* Acquire: pairs with the release in weir_count_one(). What is over is
          * read first: whatever has begun since then, at most one job of this
          * worker runs. */
-        uint64_t ended = weir_atomic_load(&w->ended, weir_acquire);
-        uint64_t not_ended = weir_atomic_load(&w->not_ended, weir_acquire);
+        uint64_t ended = weir_atomic_load(&w->counts.ended, weir_acquire);
+        uint64_t not_ended =
+            weir_atomic_load(&w->counts.not_ended, weir_acquire);
 
         sums.ended += ended;
-        sums.failed += weir_atomic_load(&w->failed, weir_acquire);
-        if (weir_atomic_load(&w->began, weir_acquire) > ended + not_ended)
+        sums.failed += weir_atomic_load(&w->counts.failed, weir_acquire);
+        if (weir_atomic_load(&w->counts.began, weir_acquire) >
+            ended + not_ended)
             stats->running++;
         if (depth > stats->queued_peak)
             stats->queued_peak = depth;

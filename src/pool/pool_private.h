@@ -232,11 +232,9 @@ enum weir_life {
     WEIR_LIFE_ENDED
 };
 
-/* A worker, which is also the context that its jobs see. */
-struct weir_context {
-    /* On a separate cache line: the worker writes them at every job, and
-     * weir_count_one() says what they publish. */
-    WEIR_CACHE_ALIGNED
+/* What a worker counts. The worker writes it at every job, and weir_count_one()
+ * says what it publishes. */
+struct weir_counts {
     WEIR_ATOMIC(uint64_t) began;     /* (w) runs it has begun of jobs that it
                                         took itself: not those it helps */
     WEIR_ATOMIC(uint64_t) ended;     /* (w) of these: the last of their jobs */
@@ -245,24 +243,45 @@ struct weir_context {
                                         last of their jobs */
     WEIR_ATOMIC(uint64_t) skipped;   /* (w) stale entries it took */
     WEIR_ATOMIC(size_t) queued_peak; /* (w) sampled */
+};
 
-    WEIR_CACHE_ALIGNED struct weir_pool *pool; /* (c) */
-    struct weir_sys_fork_guard
-        fork_guard;                 /* (c) copied from the pool: it is read
-                                       after every job */
-    void *local;                    /* (w) what worker_start has stored */
-    struct weir_frame *frames;      /* (c) depth_max + 1 of them */
-    int depth_max;                  /* (c) */
-    int depth;                      /* (w) frames in use */
-    /* (w) The tag of the job that runs. It is set where a job's function is
-     * called: run_plain(), run_job() of deferred.c, and the owner's. It is
-     * saved and restored around a job that runs inside another one. What else a
-     * job is to know about itself goes the same way; a pointer must be to what
-     * lasts for the run: what the worker has taken, a record, a member. */
-    uint64_t tag;
-    int64_t retry_ns;               /* (w) what weir_retry_in() was given; -1:
-                                       it was not called */
-    int exit_status;                /* (w) of the child, after -ECHILD */
+/* The job that a worker runs: the innermost one. It is saved and restored
+ * around a job that runs inside another one. What else a job is to know about
+ * itself goes the same way; a pointer must be to what lasts for the run: what
+ * the worker has taken, a record, a member. */
+struct weir_current {
+    uint64_t tag;             /* (w) set where a job's function is called:
+                                 run_plain(), run_job() of deferred.c, and the
+                                 owner's */
+    int64_t retry_ns;         /* (w) what weir_retry_in() was given; -1: it was
+                                 not called */
+    struct weir_event event;  /* (w) for on_event */
+};
+
+/* The plain job that a worker runs, if it runs one: such a job has no frame. */
+struct weir_current_plain {
+    bool runs;                      /* (w) */
+    struct weir_listener listener;  /* of the job */
+    struct weir_event event;        /* (w) for on_event */
+};
+
+/* How a worker looks for jobs. */
+struct weir_search {
+    int64_t slept_at;               /* (w) when it last went to sleep */
+    uint64_t began_before;          /* (w) jobs it had begun by then */
+    bool idle_checked;              /* (w) it has checked whether the pool is
+                                       idle since it last took a job */
+    bool found_nothing;             /* (w) its last take found no job */
+    bool expects_more;              /* (w) the job that has run was a share of
+                                       many short ones: another may follow */
+    uint64_t seen;                  /* (w) a tail of the ring: jobs before it
+                                       have been put */
+    struct weir_spin_history batch_spin; /* (w) spinning until more jobs wait */
+    struct weir_spin_history idle_spin;  /* (w) spinning until one job waits */
+};
+
+/* What an owner keeps with a worker. */
+struct weir_owner_state {
     /* (w) References to an owner that this worker has not dropped yet: it
      * drops many at a time, because the count is a line that others write.
      * release_pending() drops them. NULL: there are none. */
@@ -273,35 +292,24 @@ struct weir_context {
      * itself. drop_reruns() drops them if the thread ends. */
     struct weir_list reruns;
     void (*drop_reruns)(struct weir_context *cx);
-    int64_t slept_at;               /* (w) when it last went to sleep */
-    uint64_t began_before;          /* (w) jobs it had begun by then */
-    bool idle_checked;              /* (w) it has checked whether the pool is
-                                       idle since it last took a job */
-    int index;                      /* (c) */
-    struct weir_gate_waiter gate_waiter; /* (s) where it waits to reacquire a
-                                            permit */
-    uint64_t seen;                  /* (w) a tail of the ring: jobs before it
-                                       have been put */
-    bool found_nothing;             /* (w) its last take found no job */
-    bool expects_more;              /* (w) the job that has run was a share of
-                                       many short ones: another may follow */
-    struct weir_spin_history batch_spin; /* (w) spinning until more jobs wait */
-    struct weir_spin_history idle_spin;  /* (w) spinning until one job waits */
-    struct weir_event_count sleep_event; /* (s) weir_sleep() sleeps here */
-    struct weir_link external WEIR_POOL_GUARDED; /* in external_helpers */
-    struct weir_context *outer;     /* (w) the context in whose job this thread
-                                       has become this one; NULL: none */
-    bool released;                  /* (w) it has released that permit while
-                                       its job sleeps */
-    bool permit;                    /* (w) for the pool's gate */
+};
+
+/* The thread of a worker. */
+struct weir_worker_thread {
+    struct weir_sys_thread handle;  /* (o) */
+    struct weir_sys_thread old;     /* (w) the thread that this one replaces */
     bool has_old;                   /* (w) `old` must be joined first */
-    bool is_leaving;                /* (w) its thread ends, and is not counted
-                                       in pool->threads any more */
+    bool is_leaving;                /* (w) it ends, and is not counted in
+                                       pool->threads any more */
+    bool late;                      /* (c) it was not started by
+                                       weir_pool_create() */
     int start_error;                /* (w) of worker_start; the creator reads
                                        it after `started` was posted */
-    bool late;                      /* (c) its thread was not started by
-                                       weir_pool_create() */
     enum weir_life life WEIR_POOL_GUARDED;
+};
+
+/* What grow.c knows of a worker. */
+struct weir_worker_growth {
     bool counted;                   /* (c) its thread counts in pool->active */
     int blocks;                     /* (w) weir_blocking_begin() without _end(),
                                        and waits */
@@ -309,17 +317,40 @@ struct weir_context {
                                        the thread that starts it */
     WEIR_ATOMIC(int) blocked_state; /* (a) enum blocked_state of grow.c */
     WEIR_ATOMIC(int) cpu_clock;     /* (w) of its thread; -1: none */
-    WEIR_ATOMIC(int) number;        /* (w) the system's id of its thread; -1 */
+    WEIR_ATOMIC(int) thread_id;     /* (w) the system's, of its thread; -1 */
     uint64_t seen_began;            /* (v) */
     int64_t seen_cpu_ns;            /* (v) */
     int stalled_ticks;              /* (v) */
-    struct weir_listener listener;  /* of a plain job */
-    bool in_plain;                      /* (w) it runs a plain job, which has no
-                                       frame */
-    struct weir_event event;        /* (w) the innermost job, for on_event */
-    struct weir_event bare_event;   /* (w) the plain job */
-    struct weir_sys_thread thread;  /* (o) */
-    struct weir_sys_thread old;     /* (w) the thread that this one replaces */
+};
+
+/* A worker, which is also the context that its jobs see. */
+struct weir_context {
+    WEIR_CACHE_ALIGNED struct weir_counts counts;
+    WEIR_CACHE_ALIGNED struct weir_pool *pool; /* (c) */
+    struct weir_sys_fork_guard
+        fork_guard;                 /* (c) copied from the pool: it is read
+                                       after every job */
+    void *local;                    /* (w) what worker_start has stored */
+    struct weir_frame *frames;      /* (c) depth_max + 1 of them */
+    int depth_max;                  /* (c) */
+    int depth;                      /* (w) frames in use */
+    int index;                      /* (c) */
+    int exit_status;                /* (w) of the child, after -ECHILD */
+    bool permit;                    /* (w) for the pool's gate */
+    bool released;                  /* (w) it has released that permit while
+                                       its job sleeps */
+    struct weir_context *outer;     /* (w) the context in whose job this thread
+                                       has become this one; NULL: none */
+    struct weir_current current;
+    struct weir_search search;
+    struct weir_owner_state of_owner;
+    struct weir_gate_waiter gate_waiter; /* (s) where it waits to reacquire a
+                                            permit */
+    struct weir_event_count sleep_event; /* (s) weir_sleep() sleeps here */
+    struct weir_current_plain plain;
+    struct weir_worker_growth growth;
+    struct weir_worker_thread thread;
+    struct weir_link external WEIR_POOL_GUARDED; /* in external_helpers */
 };
 
 /* What brought a job to the thread that runs it. */
@@ -487,7 +518,7 @@ static inline void weir_count_outcome(struct weir_pool *pool,
     else if (outcome == WEIR_OUTCOME_FAILED && worker == NULL)
         weir_atomic_fetch_add(&pool->failed, 1, weir_relaxed);
     else if (outcome == WEIR_OUTCOME_FAILED)
-        weir_count_one(&worker->failed);
+        weir_count_one(&worker->counts.failed);
 }
 
 /* Count the end for which no worker accounts: the job's capacity is free. Wakes
@@ -501,7 +532,7 @@ static inline void weir_count_end(struct weir_pool *pool,
                                   struct weir_context *worker)
 {
     if (worker != NULL)
-        weir_count_one(&worker->ended);
+        weir_count_one(&worker->counts.ended);
     else
         weir_pool_count_end(pool);
 }
@@ -510,7 +541,7 @@ static inline void weir_count_end(struct weir_pool *pool,
 static inline void weir_count_not_ended(struct weir_context *worker)
 {
     if (worker != NULL)
-        weir_count_one(&worker->not_ended);
+        weir_count_one(&worker->counts.not_ended);
 }
 
 /* ---- entries: take.c ---- */
@@ -856,8 +887,8 @@ int weir_worker_run_one(struct weir_context *w, int64_t deadline);
  * because the owner's memory is not freed before. */
 static inline void weir_worker_release_refs(struct weir_context *w)
 {
-    if (w->pending_owner != NULL)
-        w->release_pending(w);
+    if (w->of_owner.pending_owner != NULL)
+        w->of_owner.release_pending(w);
 }
 
 /* A worker stops taking jobs without going to sleep: do the notifications that

@@ -52,6 +52,9 @@ int weir_pool_await_room(struct weir_pool *pool,
 _Static_assert(offsetof(struct weir_job, name) ==
                    offsetof(struct weir_plain_job, name),
                "a job must begin with the members of a plain job");
+_Static_assert(sizeof(struct weir_cell) + sizeof(struct weir_entry) <=
+                   WEIR_CACHE_LINE,
+               "pool.h says that a queued job takes 64 bytes");
 
 /* Fill in a claimed position: the entry is written where it stays, because a
  * copy of one just written on the stack waits for the stores. */
@@ -231,7 +234,7 @@ static ssize_t submit_mixed(struct weir_pool *pool,
 
 /* The usual case, and no more than it needs: one plain job, for which there is
  * room. Returns false, and does nothing, in all other cases. Acquire: as in
- * claim_position(). */
+ * claim(). */
 static bool put_one(struct weir_pool *pool, const struct weir_job *job)
 {
     struct weir_ring *ring = &pool->ring;

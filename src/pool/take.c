@@ -49,7 +49,7 @@ static bool take_entry(struct weir_pool *pool, struct weir_context *w,
             break;
         }
         if (w != NULL)
-            weir_count_one(&w->skipped);
+            weir_count_one(&w->counts.skipped);
         else
             weir_atomic_fetch_sub(&pool->stale, 1, weir_relaxed);
     }
@@ -115,7 +115,7 @@ int64_t weir_pool_stale(struct weir_pool *pool)
     int64_t stale = weir_atomic_load(&pool->stale, weir_seq_cst);
 
     for (int i = 0; i < pool->contexts_count && stale > 0; i++)
-        stale -= (int64_t)weir_atomic_load(&pool->workers[i].skipped,
+        stale -= (int64_t)weir_atomic_load(&pool->workers[i].counts.skipped,
                                            weir_acquire);
     return stale;
 }
@@ -163,22 +163,22 @@ static void wait_for_batch(struct weir_context *w)
     uint64_t head = weir_atomic_load(&ring->head, weir_relaxed), before;
     int64_t lead;
 
-    if (weir_ring_distance(head, w->seen) > 0)
+    if (weir_ring_distance(head, w->search.seen) > 0)
         return;
-    before = w->seen = filled(ring);
+    before = w->search.seen = filled(ring);
     lead = weir_ring_distance(head, before);
-    if (w->found_nothing || lead <= 0 || lead >= BATCH_JOBS ||
+    if (w->search.found_nothing || lead <= 0 || lead >= BATCH_JOBS ||
         weir_atomic_load(&w->pool->deferred_jobs.ready, weir_relaxed) > 0)
         return;
-    if (!weir_spin_begin(&w->batch_spin))
+    if (!weir_spin_begin(&w->search.batch_spin))
         return;
     weir_sys_spin(LOOK_NS);
-    w->seen = filled(ring);
-    weir_spin_end(&w->batch_spin, w->seen != before);
-    if (w->seen == before)
+    w->search.seen = filled(ring);
+    weir_spin_end(&w->search.batch_spin, w->search.seen != before);
+    if (w->search.seen == before)
         return;
     weir_sys_spin(REST_NS);
-    w->seen = filled(ring);
+    w->search.seen = filled(ring);
 }
 
 static int take_with_permit(struct weir_context *w, struct weir_taken *job,
@@ -221,7 +221,7 @@ int weir_worker_take(struct weir_context *w, struct weir_taken *job,
         weir_sys_can_spin())
         wait_for_batch(w);
     err = take_with_permit(w, job, delegate);
-    w->found_nothing = err == -ENOENT;
+    w->search.found_nothing = err == -ENOENT;
     return err;
 }
 
@@ -233,12 +233,13 @@ static struct weir_event event_of(const struct weir_plain_job *job)
                                 .arg = job->arg };
 }
 
-static void drop_plain(struct weir_pool *pool, const struct weir_plain_job *job)
+static void drop_plain(struct weir_pool *pool, const struct weir_plain_job *job,
+                       int reason)
 {
     if (pool->on_event != NULL)
-        weir_event_dropped(pool, event_of(job), -ECANCELED);
+        weir_event_dropped(pool, event_of(job), reason);
     if (job->drop != NULL)
-        job->drop(job->arg, -ECANCELED);
+        job->drop(job->arg, reason);
     weir_count_outcome(pool, NULL, WEIR_OUTCOME_DROPPED);
     weir_pool_count_end(pool);
 }
@@ -249,7 +250,7 @@ static void drop(struct weir_pool *pool, const struct weir_entry *entry,
 {
     switch (entry->kind) {
     case WEIR_ENTRY_PLAIN:
-        drop_plain(pool, &entry->job);
+        drop_plain(pool, &entry->job, reason);
         break;
     case WEIR_ENTRY_DEFERRED:
         weir_deferred_drop(entry->ref.record, reason);
@@ -272,13 +273,43 @@ void weir_pool_drop_queued(struct weir_pool *pool)
     weir_pool_check_idle(pool);
 }
 
+/* Whether the ring still has entries before this position. */
+static bool has_entries_before(struct weir_ring *ring, uint64_t end)
+{
+    uint64_t head = weir_atomic_load(&ring->head, weir_seq_cst) &
+                    ~WEIR_RING_HEAD_LOCKED;
+
+    return weir_ring_distance(head, end) > 0;
+}
+
+ssize_t weir_pool_purge(struct weir_pool *pool, int reason)
+{
+    struct weir_entry entry;
+    size_t dropped = 0;
+    uint64_t end;
+
+    if (reason >= 0)
+        return -EINVAL;
+    if (!weir_sys_in_creator(&pool->fork_guard))
+        return -ECHILD;
+    weir_deferred_begin_purge(pool, reason);
+    /* Not what comes later, which may be submitted by `drop`. */
+    end = weir_ring_tail(&pool->ring) & ~WEIR_RING_CLOSED;
+    while (has_entries_before(&pool->ring, end) &&
+           take_entry(pool, NULL, &entry)) {
+        drop(pool, &entry, reason);
+        dropped++;
+    }
+    return (ssize_t)(dropped + weir_deferred_purge(pool, reason));
+}
+
 /* A plain job asks for another run: it becomes a deferred job. */
 static void defer_rerun(struct weir_context *w,
                         const struct weir_plain_job *job)
 {
     struct weir_deferred *deferred = weir_deferred_adopt(w->pool, job);
 
-    weir_deferred_wants_rerun(deferred, WEIR_RERUN, w->retry_ns);
+    weir_deferred_wants_rerun(deferred, WEIR_RERUN, w->current.retry_ns);
     weir_count_not_ended(w);
     weir_deferred_requeue(deferred);
 }
@@ -289,24 +320,24 @@ static int run_plain(struct weir_context *w, const struct weir_plain_job *job)
     bool traced = w->pool->on_event != NULL;
     int status;
 
-    weir_count_one(&w->began);
-    w->in_plain = true;
-    w->tag = job->tag;
-    w->retry_ns = -1;
+    weir_count_one(&w->counts.began);
+    w->plain.runs = true;
+    w->current.tag = job->tag;
+    w->current.retry_ns = -1;
     if (traced) {
-        w->bare_event = event_of(job);
-        weir_event_began(w, w->bare_event);
+        w->plain.event = event_of(job);
+        weir_event_began(w, w->plain.event);
     }
     status = job->fn(w, job->arg);
     if (weir_worker_is_forked(w)) {
         w->exit_status = status != 0;
         return -ECHILD;
     }
-    weir_listener_end(&w->listener);
+    weir_listener_end(&w->plain.listener);
     if (traced)
         weir_event_ended(w, status == WEIR_RERUN ? WEIR_JOB_RERUN
                                                  : WEIR_JOB_ENDED, status);
-    w->in_plain = false;
+    w->plain.runs = false;
     if (status == WEIR_RERUN) {
         defer_rerun(w, job);
         return 0;
@@ -335,6 +366,6 @@ int weir_worker_run(struct weir_context *w, const struct weir_taken *taken)
     }
     if (entry->kind == WEIR_ENTRY_PLAIN)
         return run_plain(w, &entry->job);
-    weir_count_one(&w->began);
+    weir_count_one(&w->counts.began);
     return weir_pool_owner_ops(w->pool)->run_record(w, entry->ref.record, &run);
 }

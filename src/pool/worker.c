@@ -105,17 +105,19 @@ static bool spin_for_job(struct weir_ring *ring, int64_t from, int64_t until)
 static bool spin_before_sleep(struct weir_context *w)
 {
     struct weir_ring *ring = &w->pool->ring;
-    bool slept_long_ago = weir_sys_now() - w->slept_at > BUSY_NS;
-    bool expects_more = w->expects_more, found;
+    bool slept_long_ago = weir_sys_now() - w->search.slept_at > BUSY_NS;
+    bool expects_more = w->search.expects_more, found;
 
-    w->expects_more = false;
+    w->search.expects_more = false;
     if (slept_long_ago && !expects_more &&
-        weir_atomic_load(&w->began, weir_relaxed) - w->began_before <= 1)
+        weir_atomic_load(&w->counts.began, weir_relaxed) -
+                w->search.began_before <=
+            1)
         return false;
     found = spin_for_job(ring, 50, 800);
-    if (!found && weir_spin_begin(&w->idle_spin)) {
+    if (!found && weir_spin_begin(&w->search.idle_spin)) {
         found = spin_for_job(ring, 800, 3200);
-        weir_spin_end(&w->idle_spin, found);
+        weir_spin_end(&w->search.idle_spin, found);
     }
     for (int i = 0; i < 2 && !found && !slept_long_ago; i++) {
         weir_sys_yield();
@@ -141,8 +143,8 @@ static bool sleep_until_job(struct weir_context *w, int64_t until,
     /* In a closed pool, a worker that has taken nothing since it last checked
      * has changed no counter. Adding up the counters of all workers once per
      * worker would make closing a large pool quadratic. */
-    if (!jobs && !(closed && w->idle_checked)) {
-        w->idle_checked = true;
+    if (!jobs && !(closed && w->search.idle_checked)) {
+        w->search.idle_checked = true;
         weir_pool_check_idle(pool);
         closed = weir_ring_is_closed(ring);
     }
@@ -169,7 +171,7 @@ static bool sleep_until_job(struct weir_context *w, int64_t until,
 
 static void sample_queued(struct weir_context *w)
 {
-    uint64_t began = weir_atomic_load(&w->began, weir_relaxed);
+    uint64_t began = weir_atomic_load(&w->counts.began, weir_relaxed);
     size_t depth;
 
     /* Reading the tail costs a line that submitters write: the first 64 jobs
@@ -180,8 +182,8 @@ static void sample_queued(struct weir_context *w)
     depth = weir_ring_count(&w->pool->ring) + 1; /* with the one taken */
     if (depth > w->pool->ring.capacity)
         depth = w->pool->ring.capacity;
-    if (depth > weir_atomic_load(&w->queued_peak, weir_relaxed))
-        weir_atomic_store(&w->queued_peak, depth, weir_relaxed);
+    if (depth > weir_atomic_load(&w->counts.queued_peak, weir_relaxed))
+        weir_atomic_store(&w->counts.queued_peak, depth, weir_relaxed);
 }
 
 /* Wake the next worker for the jobs that still wait, or SOME workers if hardly
@@ -206,7 +208,7 @@ static void after_take(struct weir_context *w, bool slept)
 {
     struct weir_pool *pool = w->pool;
 
-    w->idle_checked = false;
+    w->search.idle_checked = false;
     /* This take has modified ring.head, as pool_private.h (Memory ordering)
      * asks for before waiters for room are notified. */
     weir_ring_notify_room(&pool->ring);
@@ -274,8 +276,9 @@ static bool next(struct weir_context *w, struct weir_taken *job)
             break;
         if (err == -ENOENT && spin_before_sleep(w))
             continue;
-        w->slept_at = weir_sys_now();
-        w->began_before = weir_atomic_load(&w->began, weir_relaxed);
+        w->search.slept_at = weir_sys_now();
+        w->search.began_before =
+            weir_atomic_load(&w->counts.began, weir_relaxed);
         if (!sleep_until_job(w, WEIR_FOREVER, &slept))
             return false;
     }
@@ -320,20 +323,21 @@ static void end_worker(struct weir_context *w)
 
     weir_worker_release_permit(w);
     weir_worker_release_refs(w);
-    if (w->is_leaving)
+    if (w->thread.is_leaving)
         hand_over(w);
     if (pool->worker_stop != NULL)
         pool->worker_stop(pool->user, w->index, w->local);
     emit_event(w, WEIR_WORKER_ENDED);
-    if (w->counted && !weir_atomic_load(&w->standby, weir_relaxed))
+    if (w->growth.counted &&
+        !weir_atomic_load(&w->growth.standby, weir_relaxed))
         weir_atomic_fetch_sub(&pool->active, 1, weir_seq_cst);
     current = NULL;
     weir_pool_lock(pool);
-    w->life = WEIR_LIFE_ENDED;
-    left = w->is_leaving;
+    w->thread.life = WEIR_LIFE_ENDED;
+    left = w->thread.is_leaving;
     if (!left)
         pool->threads--;
-    w->is_leaving = false;
+    w->thread.is_leaving = false;
     last = pool->threads == 0;
     weir_grow_ended_locked(w, left);
     weir_pool_unlock(pool);
@@ -350,7 +354,7 @@ static void work(void *arg)
     while (next(w, &job)) {
         if (weir_worker_run(w, &job) != 0)
             weir_sys_end_process(w->exit_status);
-        if (w->counted)
+        if (w->growth.counted)
             weir_grow_job_ended(w);
     }
     end_worker(w);
@@ -370,10 +374,10 @@ void weir_worker_flush(struct weir_context *w)
 /* Join the thread that this one replaces. */
 static void join_old(struct weir_context *w)
 {
-    if (w->has_old) {
-        struct weir_sys_thread old = w->old;
+    if (w->thread.has_old) {
+        struct weir_sys_thread old = w->thread.old;
 
-        w->has_old = false;
+        w->thread.has_old = false;
         weir_sys_thread_join(&old);
     }
 }
@@ -385,11 +389,12 @@ static void run_thread(void *arg)
     struct weir_context *w = arg;
 
     current = w;
-    if (w->counted) {
+    if (w->growth.counted) {
         /* Release: pairs with the acquire loads of check_workers() and
          * is_stalled(), which use them for this thread's clock. */
-        weir_atomic_store(&w->cpu_clock, weir_sys_cpu_clock(), weir_release);
-        weir_atomic_store(&w->number, weir_sys_thread_id(),
+        weir_atomic_store(&w->growth.cpu_clock, weir_sys_cpu_clock(),
+                          weir_release);
+        weir_atomic_store(&w->growth.thread_id, weir_sys_thread_id(),
                           weir_release);
     }
     join_old(w);
@@ -404,7 +409,7 @@ static void run_thread(void *arg)
 static void replace_thread(void *arg)
 {
     struct weir_context *w = arg;
-    bool in_plain = w->in_plain;
+    bool in_plain = w->plain.runs;
 
     if (weir_worker_is_forked(w))
         weir_sys_end_process(1);
@@ -413,27 +418,27 @@ static void replace_thread(void *arg)
 
         frame->abandon(frame);
     }
-    if (w->reruns.first != NULL)
-        w->drop_reruns(w);
+    if (w->of_owner.reruns.first != NULL)
+        w->of_owner.drop_reruns(w);
     weir_worker_release_refs(w);
     /* Before the job counts as ended: after that the application may free what
      * the listener uses. */
-    weir_listener_end(&w->listener);
-    w->in_plain = false;
+    weir_listener_end(&w->plain.listener);
+    w->plain.runs = false;
     if (in_plain && w->pool->on_event != NULL)
-        weir_event_abandoned(w, w->bare_event, true);
+        weir_event_abandoned(w, w->plain.event, true);
     if (in_plain) {
         weir_count_outcome(w->pool, w, WEIR_OUTCOME_FAILED);
         weir_count_end(w->pool, w);
     }
-    if (w->counted)
+    if (w->growth.counted)
         weir_grow_job_ended(w);
-    w->old = weir_sys_thread_self();
-    w->has_old = true;
-    if (weir_sys_thread_start(&w->thread, run_thread, w, w->pool->stack_bytes,
-                              w->pool->name) != 0) {
-        w->thread = w->old;
-        w->has_old = false;
+    w->thread.old = weir_sys_thread_self();
+    w->thread.has_old = true;
+    if (weir_sys_thread_start(&w->thread.handle, run_thread, w,
+                              w->pool->stack_bytes, w->pool->name) != 0) {
+        w->thread.handle = w->thread.old;
+        w->thread.has_old = false;
         weir_worker_flush(w);
         end_worker(w);
     }
@@ -443,20 +448,20 @@ void weir_worker_main(void *arg)
 {
     struct weir_context *w = arg;
     struct weir_pool *pool = w->pool;
-    bool late = w->late;
+    bool late = w->thread.late;
     bool last;
 
     join_old(w);
     current = w;
-    w->start_error = 0;
+    w->thread.start_error = 0;
     w->local = NULL; /* a thread before this one may have left a value */
     if (pool->worker_start != NULL)
-        w->start_error =
+        w->thread.start_error =
             pool->worker_start(pool->user, w->index, &w->local);
-    if (w->start_error != 0) {
+    if (w->thread.start_error != 0) {
         current = NULL;
         weir_pool_lock(pool);
-        w->life = WEIR_LIFE_ENDED;
+        w->thread.life = WEIR_LIFE_ENDED;
         last = --pool->threads == 0;
         if (late && !last && !weir_ring_is_closed(&pool->ring))
             weir_grow_refused_locked(pool);
