@@ -738,6 +738,195 @@ static void cancel_drops_the_queued(void)
     weir_pool_destroy(pool);
 }
 
+/* ---- purging ---- */
+
+static void note_reason(void *arg, int reason)
+{
+    struct block *b = arg;
+
+    atomic_store(&b->reason, reason);
+    atomic_fetch_add(&b->dropped, 1);
+}
+
+static void purge_drops_what_waits(void)
+{
+    struct weir_pool *pool = make_n(1, 0);
+    struct weir_gate *gate = make_gate(&(struct weir_gate_options){
+        .limit = 1 });
+    struct weir_pool_stats stats;
+    struct block first, b;
+    struct weir_job jobs[] = {
+        { .fn = blocked, .arg = &b, .drop = note_reason },
+        { .fn = blocked, .arg = &b, .drop = note_reason, .gate = gate },
+        { .fn = blocked, .arg = &b, .drop = note_reason, .retries = 1 },
+        { .fn = blocked, .arg = &b, .drop = note_reason,
+          .priority = WEIR_HIGH },
+        { .fn = blocked, .arg = &b, .drop = note_reason,
+          .start = weir_after(3600 * WEIR_S) },
+    };
+
+    block_init(&first);
+    block_init(&b);
+    EXPECT_INT(weir_gate_acquire(gate, 0, WEIR_FOREVER), 0);
+    /* The worker lets these two wait, one at the gate and one for its time. */
+    EXPECT_INT(weir_pool_submit(pool, &jobs[1], 1, WEIR_NO_WAIT), 1);
+    EXPECT_INT(weir_pool_submit(pool, &jobs[4], 1, WEIR_NO_WAIT), 1);
+    AWAIT(pool_stats(pool).parked == 1 && pool_stats(pool).delayed == 1);
+    EXPECT_INT(submit(pool, blocked, &first, WEIR_NO_WAIT), 1);
+    latch_wait(&first.running);
+    EXPECT_INT(weir_pool_submit(pool, jobs, 5, WEIR_NO_WAIT), 5);
+    /* returns: weir_pool_purge count */
+    EXPECT_INT(weir_pool_purge(pool, -ECONNRESET), 7);
+    EXPECT_INT(atomic_load(&b.dropped), 7);
+    EXPECT_INT(atomic_load(&b.reason), -ECONNRESET);
+    EXPECT_INT(weir_pool_purge(pool, -ECONNRESET), 0);
+    stats = pool_stats(pool);
+    EXPECT_INT(stats.queued, 0);
+    EXPECT_INT(stats.delayed, 0);
+    EXPECT_INT(stats.parked, 0);
+    EXPECT_INT(stats.dropped, 7);
+    EXPECT_INT(stats.running, 1);
+    weir_gate_release(gate, 0);
+    latch_open(&first.go);
+    EXPECT_INT(submit(pool, count_run, &b.ran, WEIR_NO_WAIT), 1);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&first.ran), 1);
+    EXPECT_INT(atomic_load(&b.ran), 1);
+    /* returns: weir_pool_purge -EINVAL */
+    EXPECT_INT(weir_pool_purge(pool, 0), -EINVAL);
+    weir_pool_destroy(pool);
+    weir_gate_destroy(gate);
+}
+
+/* A job of the pool that purges it. */
+static int purge_inside(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+
+    latch_open(&b->running);
+    latch_wait(&b->go);
+    b->results[0] = (int)weir_pool_purge(weir_pool_of(cx), -EINTR);
+    return 0;
+}
+
+static void purge_reaches_groups(void)
+{
+    struct weir_pool *pool = make_n(1, 0);
+    struct weir_gate *gate = make_gate(&(struct weir_gate_options){
+        .limit = 1 });
+    struct weir_group *group = make_group(pool, NULL);
+    struct weir_result result;
+    struct block b;
+
+    block_init(&b);
+    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_FOREVER), 0);
+    submit_in(group, &(struct weir_job){ .fn = count_run, .arg = &b.ran,
+                                         .gate = gate });
+    AWAIT(pool_stats(pool).parked == 1);
+    EXPECT_INT(submit(pool, purge_inside, &b, WEIR_NO_WAIT), 1);
+    latch_wait(&b.running);
+    for (int i = 0; i < 3; i++)
+        submit_in(group, &(struct weir_job){ .fn = count_run,
+                                             .arg = &b.ran });
+    latch_open(&b.go);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_group_status(group), -EINTR);
+    for (uint64_t i = 0; i < 4; i++) {
+        EXPECT_INT(weir_group_get(group, i, &result, WEIR_NO_WAIT), 0);
+        EXPECT_INT(result.status, -EINTR);
+        EXPECT_INT(result.attempts, 0);
+    }
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(b.results[0], 4);
+    EXPECT_INT(atomic_load(&b.ran), 0);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+    weir_gate_destroy(gate);
+}
+
+/* Submit the job that is dropped once more, in both forms. */
+static void submit_again(void *arg, int reason)
+{
+    struct block *b = arg;
+    struct weir_job job = { .fn = count_run, .arg = &b->ran,
+                            .priority = atomic_load(&b->dropped) % 2 };
+
+    (void)reason;
+    atomic_fetch_add(&b->dropped, 1);
+    EXPECT_INT(weir_pool_submit(b->pool, &job, 1, WEIR_NO_WAIT), 1);
+}
+
+static void purge_spares_what_comes_later(void)
+{
+    struct weir_pool *pool = make_n(1, 0);
+    struct block first, b;
+
+    block_init(&first);
+    block_init(&b);
+    b.pool = pool;
+    EXPECT_INT(submit(pool, blocked, &first, WEIR_NO_WAIT), 1);
+    latch_wait(&first.running);
+    for (int i = 0; i < 10; i++)
+        submit_to(pool, &(struct weir_job){ .fn = count_run, .arg = &b,
+            .drop = submit_again, .retries = (uint32_t)i / 5 });
+    EXPECT_INT(weir_pool_purge(pool, -EINTR), 10);
+    EXPECT_INT(atomic_load(&b.dropped), 10);
+    latch_open(&first.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&b.ran), 10);
+    weir_pool_destroy(pool);
+}
+
+static void purge_spares_what_runs(void)
+{
+    struct weir_pool *pool = make_n(1, 0);
+    struct job j;
+
+    job_init(&j);
+    j.statuses[0] = 1;
+    j.statuses[1] = WEIR_RERUN;
+    j.last = 2;
+    j.retry_ns = 1;
+    submit_to(pool, &(struct weir_job){ .fn = run_blocked, .arg = &j,
+        .drop = note_drop, .retries = 1 });
+    for (int run = 0; run < 3; run++) {
+        latch_wait(&j.running);
+        EXPECT_INT(weir_pool_purge(pool, -EINTR), 0);
+        latch_open(&j.go);
+    }
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&j.runs), 3);
+    EXPECT_INT(atomic_load(&j.drops), 0);
+    weir_pool_destroy(pool);
+}
+
+static void purge_makes_room(void)
+{
+    struct weir_pool *pool = make_n(1, 2);
+    struct submitter s = { .pool = pool, .jobs = 3 };
+    atomic_int ran = 0;
+    pthread_t thread;
+    struct block b;
+
+    block_init(&b);
+    latch_init(&s.ready);
+    s.ran = &ran;
+    EXPECT_INT(submit(pool, blocked, &b, WEIR_NO_WAIT), 1);
+    latch_wait(&b.running);
+    EXPECT_INT(submit(pool, blocked, &b, WEIR_NO_WAIT), 1);
+    thread = start(submit_many, &s);
+    latch_open(&s.ready);
+    AWAIT(weir_pool_purge(pool, -EINTR) >= 0 &&
+          pool_stats(pool).submitted == 5);
+    latch_open(&b.go);
+    join(thread);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_pool_purge(pool, -EINTR), 0);
+    EXPECT_INT(atomic_load(&b.ran), 1);
+    EXPECT_INT(pool_stats(pool).submitted, 5);
+    weir_pool_destroy(pool);
+}
+
 static int until_stopped(struct weir_context *cx, void *arg)
 {
     struct block *b = arg;
@@ -1294,6 +1483,8 @@ static int use_in_child(void *arg)
     /* returns: weir_pool_close -ECHILD */
     bad += weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER) != -ECHILD;
     bad += weir_pool_close(pool, WEIR_CANCEL, WEIR_FOREVER) != -ECHILD;
+    /* returns: weir_pool_purge -ECHILD */
+    bad += weir_pool_purge(pool, -EINTR) != -ECHILD;
     /* returns: weir_pool_stats -ECHILD */
     bad += weir_pool_stats(pool, &stats) != -ECHILD;
     /* returns: weir_pool_submit -ECHILD */
@@ -1443,6 +1634,16 @@ static const struct tap_case cases[] = {
     { "weir_pool_close returns EINVAL for an invalid mode", a_bad_mode },
     { "cancelling a pool drops each queued job exactly once",
       cancel_drops_the_queued },
+    { "purging a pool drops each job that waits, with the reason, and leaves "
+      "the pool open", purge_drops_what_waits },
+    { "a job that purges its pool ends the jobs of a group that wait",
+      purge_reaches_groups },
+    { "purging a pool spares jobs that `drop` submits",
+      purge_spares_what_comes_later },
+    { "a job that runs while its pool is purged may run again",
+      purge_spares_what_runs },
+    { "purging a full pool admits submitters that wait for room",
+      purge_makes_room },
     { "cancelling asks running jobs to stop, and draining does not",
       running_jobs_are_told },
     { "destroying a pool cancels its jobs", destroy_cancels },

@@ -235,7 +235,7 @@ struct weir_result {
                           with it. A dropped job without a drop keeps it */
     int status;        /* what the last run of fn returned; of a dropped job
                           the reason: -ECANCELED, -ETIMEDOUT, or that of
-                          weir_group_cancel() */
+                          weir_group_cancel() or weir_pool_purge() */
     unsigned attempts; /* runs of fn; a dropped job may have had some */
     int worker;        /* weir_worker_index() of the last run; -1: there was
                           none, or a thread outside the pool ran it */

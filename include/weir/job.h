@@ -46,7 +46,8 @@
  *   -ECANCELED  a run ended its thread while a retry was left
  *   -ETIMEDOUT  the deadline of the job, or of its group, has passed before the
  *               job began or before it ran again
- *   other       the reason that weir_group_cancel() was called with
+ *   other       the reason that weir_group_cancel() or weir_pool_purge() was
+ *               called with
  *
  * FREEING THE ARGUMENT. Either the last run of fn could know that it was the
  * last, or drop is called; never both and never neither. weir_attempt() stores

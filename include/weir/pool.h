@@ -335,6 +335,20 @@ WEIR_API int weir_pool_run(struct weir_pool *pool, int64_t deadline);
 WEIR_API int weir_pool_set(struct weir_pool *pool,
                            const struct weir_pool_options *options);
 
+/* Drop every job that does not run: those that wait for a worker, for a time or
+ * at a gate, jobs of groups included. `drop` of each is called with the
+ * negative `reason`, by this thread; the pool stays open. A running job is not
+ * affected and may run again later. A job that is submitted during the call may
+ * or may not be dropped. A job that a worker is trying to start at that moment
+ * either starts, or is dropped by that worker and not counted. A job may call
+ * this; `drop` must not.
+ *
+ * A loop of weir_for_each() that has lost calls in this way returns the reason.
+ * Returns how many jobs this call has dropped, or:
+ *   -EINVAL  `reason` is not negative
+ *   -ECHILD  in a forked child */
+WEIR_API ssize_t weir_pool_purge(struct weir_pool *pool, int reason);
+
 /* Close the pool and join its threads. Submissions from outside are refused
  * from now on.
  *

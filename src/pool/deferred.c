@@ -61,10 +61,13 @@ bool weir_job_is_valid(const struct weir_job *job)
 static int must_end_locked(const struct weir_deferred *d, bool held)
     WEIR_DEFERRED_LOCKED
 {
+    const struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
     int mode = weir_atomic_load(&d->pool->mode, weir_seq_cst);
 
     if (d->cancel != 0)
         return d->cancel;
+    if (d->purges != ds->purges)
+        return ds->purge_reason;
     return mode == WEIR_POOL_CANCELLED || (mode == WEIR_POOL_DRAINING && held)
                ? -ECANCELED
                : 0;
@@ -165,6 +168,7 @@ struct weir_deferred *weir_deferred_create(struct weir_pool *pool,
     *d = (struct weir_deferred){ .job = *job,
                                  .pool = pool,
                                  .generation = d->generation,
+                                 .purges = ds->purges,
                                  .start_due = job->start,
                                  .wait = { .kind = WEIR_GATE_JOB,
                                            .owner = pool,
@@ -314,13 +318,16 @@ bool weir_deferred_take_to_help(struct weir_deferred *d,
 
 /* ---- waiting for a start time ---- */
 
-/* Let a taken job wait until start_due. Returns 0, or why it must not wait. */
-static int wait_for_start(struct weir_deferred *d, int64_t now)
+/* Let a taken job wait until start_due. `has_run`: a run is over, during which
+ * purges did not concern it. Returns 0, or why it must not wait. */
+static int wait_for_start(struct weir_deferred *d, int64_t now, bool has_run)
 {
     struct weir_deferred_jobs *ds = &d->pool->deferred_jobs;
     int reason;
 
     weir_deferred_lock(ds);
+    if (has_run)
+        d->purges = ds->purges;
     /* Draining drops a job whose start time or next period has not come, but
      * waits for the pause before a rerun. */
     reason = must_end_locked(d, d->start_due > now && !d->is_retry_pause);
@@ -348,7 +355,7 @@ int weir_deferred_start(struct weir_deferred *d)
     if (d->job.deadline != 0 && now >= d->job.deadline)
         return -ETIMEDOUT;
     if (d->start_due > now) {
-        err = wait_for_start(d, now);
+        err = wait_for_start(d, now, false);
         return err != 0 ? err : -EAGAIN;
     }
     if (d->start_due == 0 && d->job.period_ns != 0)
@@ -397,7 +404,7 @@ bool weir_deferred_wants_rerun(struct weir_deferred *d, int status,
 
 void weir_deferred_requeue(struct weir_deferred *d)
 {
-    int reason = wait_for_start(d, weir_sys_now());
+    int reason = wait_for_start(d, weir_sys_now(), true);
 
     if (reason != 0)
         weir_deferred_drop(d, reason);

@@ -111,6 +111,9 @@ struct weir_deferred {
     bool is_retry_pause;             /* (o) start_due ends a pause before a
                                         rerun: draining waits for it, unlike
                                         for a start time or a period */
+    /* purges of the pool before it was submitted, or before its last run was
+     * over */
+    uint32_t purges WEIR_DEFERRED_GUARDED;
 };
 
 /* A thread that sleeps in a wait for an owner: it may have to run one of the
@@ -141,6 +144,8 @@ struct weir_deferred_jobs {
     /* the last job of normal priority came from a list, not from the ring */
     bool listed WEIR_DEFERRED_GUARDED;
     struct weir_list helpers WEIR_DEFERRED_GUARDED;
+    uint32_t purges WEIR_DEFERRED_GUARDED;  /* of the pool, so far */
+    int purge_reason WEIR_DEFERRED_GUARDED; /* of the last one */
     size_t parked_max;         /* (c) */
     struct weir_sys_lazy_memory
         blocks[2];             /* (c) what the arrays are freed by */
@@ -322,6 +327,15 @@ bool weir_deferred_due_is_unwatched(struct weir_pool *pool);
 /* The pool is being drained or cancelled: drop what must not start any
  * more. */
 void weir_deferred_sweep(struct weir_pool *pool);
+
+/* A purge begins: from now on no job that waits already may wait once more. */
+void weir_deferred_begin_purge(struct weir_pool *pool, int reason);
+
+/* Drop the jobs that have waited since before the last purge began, except
+ * those that wait for their placeholder. A job that a thread is trying to start
+ * is dropped by that thread if it cannot start. Returns how many this thread
+ * has dropped. */
+size_t weir_deferred_purge(struct weir_pool *pool, int reason);
 
 /* Wake all helpers: bounds of the pool's gate have changed, or jobs must
  * stop. */

@@ -270,6 +270,43 @@ void weir_deferred_sweep(struct weir_pool *pool)
     weir_deferred_wake_helpers(pool); /* they drop what they would rerun */
 }
 
+void weir_deferred_begin_purge(struct weir_pool *pool, int reason)
+{
+    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
+
+    weir_deferred_lock(ds);
+    ds->purges++;
+    ds->purge_reason = reason;
+    weir_deferred_unlock(ds);
+}
+
+size_t weir_deferred_purge(struct weir_pool *pool, int reason)
+{
+    struct weir_deferred_jobs *ds = &pool->deferred_jobs;
+    size_t dropped = 0;
+
+    for (size_t i = 0;; i++) {
+        struct weir_deferred *d = &ds->all[i];
+        bool took = false;
+
+        weir_deferred_lock(ds);
+        if (i >= ds->used) {
+            weir_deferred_unlock(ds);
+            return dropped;
+        }
+        if (d->purges != ds->purges && (d->state == WEIR_DEFERRED_DELAYED ||
+                                        d->state == WEIR_DEFERRED_PARKED ||
+                                        d->state == WEIR_DEFERRED_READY)) {
+            weir_deferred_take_locked(d, false);
+            took = true;
+        }
+        weir_deferred_unlock(ds);
+        if (took)
+            weir_deferred_drop(d, reason);
+        dropped += took;
+    }
+}
+
 void weir_deferred_wake_helpers(struct weir_pool *pool)
 {
     weir_deferred_lock(&pool->deferred_jobs);

@@ -233,12 +233,13 @@ static struct weir_event event_of(const struct weir_plain_job *job)
                                 .arg = job->arg };
 }
 
-static void drop_plain(struct weir_pool *pool, const struct weir_plain_job *job)
+static void drop_plain(struct weir_pool *pool, const struct weir_plain_job *job,
+                       int reason)
 {
     if (pool->on_event != NULL)
-        weir_event_dropped(pool, event_of(job), -ECANCELED);
+        weir_event_dropped(pool, event_of(job), reason);
     if (job->drop != NULL)
-        job->drop(job->arg, -ECANCELED);
+        job->drop(job->arg, reason);
     weir_count_outcome(pool, NULL, WEIR_OUTCOME_DROPPED);
     weir_pool_count_end(pool);
 }
@@ -249,7 +250,7 @@ static void drop(struct weir_pool *pool, const struct weir_entry *entry,
 {
     switch (entry->kind) {
     case WEIR_ENTRY_PLAIN:
-        drop_plain(pool, &entry->job);
+        drop_plain(pool, &entry->job, reason);
         break;
     case WEIR_ENTRY_DEFERRED:
         weir_deferred_drop(entry->ref.record, reason);
@@ -270,6 +271,36 @@ void weir_pool_drop_queued(struct weir_pool *pool)
     while ((deferred = weir_deferred_take_ready(pool, false)) != NULL)
         weir_deferred_drop(deferred, -ECANCELED);
     weir_pool_check_idle(pool);
+}
+
+/* Whether the ring still has entries before this position. */
+static bool has_entries_before(struct weir_ring *ring, uint64_t end)
+{
+    uint64_t head = weir_atomic_load(&ring->head, weir_seq_cst) &
+                    ~WEIR_RING_HEAD_LOCKED;
+
+    return weir_ring_distance(head, end) > 0;
+}
+
+ssize_t weir_pool_purge(struct weir_pool *pool, int reason)
+{
+    struct weir_entry entry;
+    size_t dropped = 0;
+    uint64_t end;
+
+    if (reason >= 0)
+        return -EINVAL;
+    if (!weir_sys_in_creator(&pool->fork_guard))
+        return -ECHILD;
+    weir_deferred_begin_purge(pool, reason);
+    /* Not what comes later, which may be submitted by `drop`. */
+    end = weir_ring_tail(&pool->ring) & ~WEIR_RING_CLOSED;
+    while (has_entries_before(&pool->ring, end) &&
+           take_entry(pool, NULL, &entry)) {
+        drop(pool, &entry, reason);
+        dropped++;
+    }
+    return (ssize_t)(dropped + weir_deferred_purge(pool, reason));
 }
 
 /* A plain job asks for another run: it becomes a deferred job. */

@@ -299,6 +299,53 @@ static void key_cancel(void)
     weir_gate_destroy(s.gate);
 }
 
+static void purge(void *arg)
+{
+    ssize_t n = weir_pool_purge(pool_state.pool, -ECANCELED);
+
+    (void)arg;
+    MUST(n >= 0 && n <= add(&pool_state.dropped, 0));
+}
+
+/* One job runs at the gate; the next is parked, tried or queued when the pool
+ * is purged; and a third comes meanwhile. */
+static void key_purge(void)
+{
+    make(1, 3);
+    make_gate();
+    MUST(weir_gate_acquire(s.gate, 0, WEIR_FOREVER) == 0);
+    MUST(submit(keyed(0), WEIR_NO_WAIT) == 1);
+    MUST(submit((struct weir_job){ .fn = NULL }, WEIR_NO_WAIT) == 1);
+    go(purge, NULL);
+    weir_gate_release(s.gate, 0);
+    MUST(submit(keyed(0), WEIR_NO_WAIT) == 1);
+    join_all();
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    note_outcome();
+    pool_close(WEIR_DRAIN);
+    pool_end();
+    weir_gate_destroy(s.gate);
+}
+
+/* The gate never opens: what was accepted before must have been dropped, by the
+ * purge or by the worker. */
+static void key_purge_held(void)
+{
+    make(1, 2);
+    make_gate();
+    MUST(weir_gate_hold(s.gate, 0, WEIR_FOREVER) == 0);
+    MUST(submit(keyed(0), WEIR_NO_WAIT) == 1);
+    MUST(submit(keyed(0), WEIR_NO_WAIT) == 1);
+    go(purge, NULL);
+    purge(NULL);
+    join_all();
+    MUST(weir_pool_wait(pool_state.pool, WEIR_FOREVER) == 0);
+    MUST(add(&pool_state.dropped, 0) == 2);
+    pool_close(WEIR_DRAIN);
+    pool_end();
+    weir_gate_destroy(s.gate);
+}
+
 static void acquire_key(void *arg)
 {
     (void)arg;
@@ -651,6 +698,12 @@ const struct scenario deferred_scenarios[] = {
     { .name = "deferred-key-cancel", .run = key_cancel, .check = check_parked,
       .large = true, .preemptions = 1,
       .marks = { "a job parked", "a job dropped", "all run" } },
+    { .name = "deferred-key-purge", .run = key_purge, .check = check_parked,
+      .large = true, .preemptions = 1,
+      .marks = { "a job parked", "a job dropped", "all run" } },
+    { .name = "deferred-key-purge-held", .run = key_purge_held,
+      .check = check_parked, .large = true, .preemptions = 1,
+      .marks = { "a job parked" } },
     { .name = "deferred-key-shared", .run = key_shared, .check = check_parked,
       .preemptions = 1, .marks = { "a job parked" } },
     { .name = "deferred-key-held", .run = key_held, .check = check_parked,
