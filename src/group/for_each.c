@@ -252,7 +252,7 @@ static void cancel_helpers(struct loop *l)
         weir_group_lock(g);
         l->over = true;
         member = weir_member_claim_oldest_locked(g);
-        weir_sys_unlock(&g->lock);
+        weir_group_unlock(g);
         if (member != NULL)
             weir_member_complete(member, NULL);
     } while (member != NULL);
@@ -525,7 +525,7 @@ static bool submit_helper(struct loop *l, struct part *p)
     fill_helper(l, &job, p->number);
     weir_group_lock(l->group);
     goes = l->over || weir_group_try_submit_locked(l->group, &job);
-    weir_sys_unlock(&l->group->lock);
+    weir_group_unlock(l->group);
     return goes;
 }
 
@@ -806,7 +806,7 @@ static void await_helpers(struct loop *l)
     cancel_helpers(l);
     weir_group_lock(g);
     left = g->stats.unfinished;
-    weir_sys_unlock(&g->lock);
+    weir_group_unlock(g);
     if (left > 0 && weir_spin_begin(&g->spin))
         weir_group_spin(g, left);
     weir_group_wait_end(g);

@@ -106,7 +106,7 @@ static void join_parent(struct weir_group *g)
      * the parent's lock. */
     weir_atomic_store(&g->stop, weir_atomic_load(&p->stop, weir_seq_cst),
                       weir_relaxed);
-    weir_sys_unlock(&p->lock);
+    weir_group_unlock(p);
 }
 
 static void leave_parent(struct weir_group *g)
@@ -115,7 +115,7 @@ static void leave_parent(struct weir_group *g)
 
     weir_group_lock(p);
     weir_list_remove(&p->children, &g->child);
-    weir_sys_unlock(&p->lock);
+    weir_group_unlock(p);
 }
 
 int weir_group_create(struct weir_group **out, struct weir_pool *pool,
@@ -244,7 +244,7 @@ static void drop_deferred(struct weir_group *g, int reason)
             if (weir_deferred_take(member->deferred, reason))
                 deferred = member->deferred;
         }
-        weir_sys_unlock(&g->lock);
+        weir_group_unlock(g);
         if (deferred != NULL)
             weir_deferred_drop(deferred, reason);
     } while (deferred != NULL);
@@ -268,7 +268,7 @@ static void stop_children(struct weir_group *g, int reason)
         }
         if (child != NULL)
             weir_atomic_fetch_add(&child->refs, 1, weir_seq_cst);
-        weir_sys_unlock(&g->lock);
+        weir_group_unlock(g);
         if (child != NULL) {
             weir_group_stop(child, reason);
             weir_group_release(child);
@@ -296,7 +296,7 @@ void weir_group_stop(struct weir_group *g, int reason)
 
         weir_group_lock(g);
         member = weir_member_claim_oldest_locked(g);
-        weir_sys_unlock(&g->lock);
+        weir_group_unlock(g);
         if (member == NULL)
             break;
         weir_member_drop(member, reason);
@@ -322,7 +322,7 @@ int weir_group_cancel_job(struct weir_group *g, uint64_t index, int reason,
     if (member == NULL) {
         int err = index < g->next_index ? -ESTALE : -ENOENT;
 
-        weir_sys_unlock(&g->lock);
+        weir_group_unlock(g);
         return err;
     }
     *found = weir_member_cancel(g, member, reason);
@@ -351,9 +351,9 @@ int weir_group_close(struct weir_group *g)
         return -ECHILD;
     /* Locked, so that a submit that has found the group open has added its
      * jobs: a waiter that finds it closed finds them too. */
-    weir_sys_lock(&g->lock);
+    weir_group_lock_only(g);
     weir_atomic_store(&g->closed, 1, weir_seq_cst);
-    weir_sys_unlock(&g->lock);
+    weir_group_unlock(g);
     notify_closed(g);
     return 0;
 }
@@ -370,7 +370,7 @@ int weir_group_status(struct weir_group *g)
     status = g->first_status;
     if (g->options.policy == WEIR_FIRST_OK && g->has_ok)
         status = 0;
-    weir_sys_unlock(&g->lock);
+    weir_group_unlock(g);
     return status;
 }
 
@@ -380,7 +380,7 @@ int weir_group_stats(struct weir_group *g, struct weir_group_stats *stats)
         return -ECHILD;
     weir_group_lock(g);
     *stats = g->stats;
-    weir_sys_unlock(&g->lock);
+    weir_group_unlock(g);
     return 0;
 }
 

@@ -126,7 +126,8 @@
  *   (c)  constant once the object is shared
  *   (a)  atomic: read and changed by any thread
  *   (la) atomic: changed under the group's lock, read by any thread
- *   (l)  the group's lock
+ *   (l)  the group's lock; fields that say WEIR_GROUP_GUARDED, which clang
+ *        checks, have no other key
  *   (p)  the lock of the parent group
  *   (o)  the owner of the job, that is, the thread that has claimed the member;
  *        otherwise, as (l)
@@ -135,6 +136,11 @@
  *   (t)  one thread only: the one that waits
  *   (s)  synchronizes itself
  */
+
+/* Some group's lock, for the compiler's checks: sys/sys.h. */
+extern struct weir_lock_class weir_group_locks;
+#define WEIR_GROUP_GUARDED WEIR_GUARDED_BY(weir_group_locks)
+#define WEIR_GROUP_LOCKED WEIR_REQUIRES(weir_group_locks)
 
 /* The states of a member.
  *
@@ -237,24 +243,27 @@ struct weir_group {
 
     WEIR_CACHE_ALIGNED struct weir_sys_mutex lock;
     WEIR_ATOMIC(int64_t) refs;  /* (a) see Ownership */
-    struct weir_list children;  /* (l) those not destroyed */
+    struct weir_list children WEIR_GROUP_GUARDED; /* those not destroyed */
     struct weir_link child;     /* (p) in its parent's children */
-    size_t used_count;          /* (l) members from here on were never used */
-    struct weir_link *free;     /* (l) a stack of those used before, which is
-                                   linked by `next` only: the member below is
-                                   not touched */
-    struct weir_list queued; /* (l) those in the ring, oldest first */
-    struct weir_list deferred_jobs; /* (l) those not in the ring, oldest
-                                              first */
-    struct weir_list unread; /* (l) in order of completion */
-    uint64_t next_index;        /* (l) */
-    int in_on_ready;            /* (l) threads inside on_ready */
-    int submit_waiters;         /* (l) sleeping threads that a submit must
-                                   wake */
-    int result_waiters;         /* (l) threads that wait for one result */
-    int first_status;           /* (l) the first that was not 0 */
-    bool has_ok;                /* (l) some job has returned 0 */
-    struct weir_group_stats stats; /* (l) */
+    /* members from here on were never used */
+    size_t used_count WEIR_GROUP_GUARDED;
+    /* a stack of those used before, which is linked by `next` only: the
+     * member below is not touched */
+    struct weir_link *free WEIR_GROUP_GUARDED;
+    /* those in the ring, oldest first */
+    struct weir_list queued WEIR_GROUP_GUARDED;
+    /* those not in the ring, oldest first */
+    struct weir_list deferred_jobs WEIR_GROUP_GUARDED;
+    struct weir_list unread WEIR_GROUP_GUARDED; /* in order of completion */
+    uint64_t next_index WEIR_GROUP_GUARDED;
+    int in_on_ready WEIR_GROUP_GUARDED; /* threads inside on_ready */
+    /* sleeping threads that a submit must wake */
+    int submit_waiters WEIR_GROUP_GUARDED;
+    /* threads that wait for one result */
+    int result_waiters WEIR_GROUP_GUARDED;
+    int first_status WEIR_GROUP_GUARDED; /* the first that was not 0 */
+    bool has_ok WEIR_GROUP_GUARDED; /* some job has returned 0 */
+    struct weir_group_stats stats WEIR_GROUP_GUARDED;
 };
 
 #define WEIR_WAITED_FOR_MANY UINT64_MAX
@@ -264,25 +273,41 @@ struct weir_group {
 
 /* Count the jobs that were pushed onto `completed`, and move those whose
  * results are kept to `unread`. Notifies `all` if no job is unfinished. */
-void weir_group_drain_completed_locked(struct weir_group *group);
+void weir_group_drain_completed_locked(struct weir_group *group)
+    WEIR_GROUP_LOCKED;
 
 /* Set `awaited` to the number of unfinished jobs, draining `completed` if that
  * contains them all. Called after that number has fallen, and by a thread that
  * is about to sleep until it is 0. Returns true and notifies `all` if it is
  * 0. */
-bool weir_group_await_all_locked(struct weir_group *group);
+bool weir_group_await_all_locked(struct weir_group *group)
+    WEIR_GROUP_LOCKED;
+
+/* Lock a group without draining `completed`. */
+static inline void weir_group_lock_only(struct weir_group *group)
+    WEIR_ACQUIRES(weir_group_locks) WEIR_UNCHECKED_LOCKS
+{
+    weir_sys_lock(&group->lock);
+}
+
+static inline void weir_group_unlock(struct weir_group *group)
+    WEIR_RELEASES(weir_group_locks) WEIR_UNCHECKED_LOCKS
+{
+    weir_sys_unlock(&group->lock);
+}
 
 /* Lock the group and drain `completed`, so that the caller finds every
  * completed job counted. A caller that does not need that locks without. */
 static inline void weir_group_lock(struct weir_group *group)
-    WEIR_ACQUIRES(group->lock)
+    WEIR_ACQUIRES(weir_group_locks)
 {
-    weir_sys_lock(&group->lock);
+    weir_group_lock_only(group);
     weir_group_drain_completed_locked(group);
 }
 
 /* Return whether a member is free. */
 static inline bool weir_group_has_room_locked(struct weir_group *group)
+    WEIR_GROUP_LOCKED
 {
     if (group->free == NULL && group->used_count == group->options.window)
         weir_group_drain_completed_locked(group);
@@ -298,22 +323,26 @@ static inline uint64_t weir_member_number(const struct weir_member *member)
 
 /* Find the member with this index; NULL: there is none, or it was read. */
 struct weir_member *weir_member_find_locked(struct weir_group *group,
-                                            uint64_t index);
+                                            uint64_t index)
+    WEIR_GROUP_LOCKED;
 
 /* Put a job into a free member, and queue it with the next index. Requires: a
  * member is free. */
 struct weir_member *weir_member_add_locked(struct weir_group *group,
                                            const struct weir_job *job,
-                                           int64_t now, bool is_deferred);
+                                           int64_t now, bool is_deferred)
+    WEIR_GROUP_LOCKED;
 
 /* Undo the latest weir_member_add_locked(), before the lock is released: so no
  * thread can have claimed the member. */
 void weir_member_undo_locked(struct weir_group *group,
-                             struct weir_member *member);
+                             struct weir_member *member)
+    WEIR_GROUP_LOCKED;
 
 /* Free a member whose result was read, or is not kept. */
 void weir_member_free_locked(struct weir_group *group,
-                             struct weir_member *member);
+                             struct weir_member *member)
+    WEIR_GROUP_LOCKED;
 
 /* Claim a member. Returns false if it is not queued. */
 bool weir_member_claim(struct weir_member *member);
@@ -324,11 +353,13 @@ bool weir_member_claim_generation(struct weir_member *member,
                                   uint64_t generation);
 
 /* Claim the oldest member in the ring; NULL: none is queued. */
-struct weir_member *weir_member_claim_oldest_locked(struct weir_group *group);
+struct weir_member *weir_member_claim_oldest_locked(struct weir_group *group)
+    WEIR_GROUP_LOCKED;
 
 /* Claim the member with this index; NULL: it is not queued in the ring. */
 struct weir_member *weir_member_claim_index_locked(struct weir_group *group,
-                                                   uint64_t index);
+                                                   uint64_t index)
+    WEIR_GROUP_LOCKED;
 
 /* Return whether the job has completed and its result can be read. */
 bool weir_member_is_done(const struct weir_member *member);
@@ -336,14 +367,16 @@ bool weir_member_is_done(const struct weir_member *member);
 /* Return whether a job is queued that this thread could try to run; inside a
  * job, with no permits except those it holds. */
 bool weir_group_has_runnable_locked(struct weir_group *group,
-                                    struct weir_context *cx);
+                                    struct weir_context *cx)
+    WEIR_GROUP_LOCKED;
 
 /* Take the oldest deferred job that comes after that of `after` (NULL: the
  * oldest of all) and that this thread may try to start. Returns its member, or
  * NULL. */
 struct weir_member *weir_member_take_deferred_locked(struct weir_group *group,
                                                      struct weir_member *after,
-                                                     struct weir_context *cx);
+                                                     struct weir_context *cx)
+    WEIR_GROUP_LOCKED;
 
 /* Complete the job of a claimed member, which has run or was dropped: publish
  * the result and notify waiters, free the deferred job that has brought it, and
@@ -370,7 +403,7 @@ struct weir_event weir_member_event(const struct weir_member *member);
  * that is about to run it. Returns what it has found. */
 enum weir_cancelled weir_member_cancel(struct weir_group *group,
                                        struct weir_member *member, int reason)
-    WEIR_RELEASES(group->lock);
+    WEIR_RELEASES(weir_group_locks);
 
 /* ---- running: group/member_run.c ---- */
 
@@ -395,7 +428,8 @@ extern const struct weir_owner_ops weir_member_ops;
 /* Put a job into the group and the ring, without waiting. Returns whether it
  * was accepted. Requires: the job need not be deferred. */
 bool weir_group_try_submit_locked(struct weir_group *group,
-                                  const struct weir_job *job);
+                                  const struct weir_job *job)
+    WEIR_GROUP_LOCKED;
 
 /* Queue a job in the group but not in the ring: the caller, which is inside a
  * job, runs or drops it when it waits for the group. Returns whether a member

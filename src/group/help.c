@@ -14,6 +14,7 @@
  * oldest. */
 static struct weir_member *claim_for_locked(
     const struct weir_group_waiter *waiter)
+    WEIR_GROUP_LOCKED
 {
     struct weir_group *g = waiter->g;
 
@@ -41,6 +42,7 @@ struct found {
  * weir_gate_try_acquire_tick(). Returns 0 if there is none; 1 if it uses a tick
  * of the rate; 2 if it does not, because it must be dropped. */
 static int claim_found(void *user)
+    WEIR_UNCHECKED_LOCKS /* called by the gate, with the group's lock held */
 {
     struct found *found = user;
     struct weir_member *member = NULL;
@@ -73,6 +75,7 @@ static int claim_found(void *user)
 static int find_locked(struct weir_context *cx,
                        struct weir_group_waiter *waiter, bool use_tick,
                        struct found *found)
+    WEIR_GROUP_LOCKED
 {
     struct weir_group *g = waiter->g;
     struct weir_gate *gate = g->pool->gate;
@@ -127,7 +130,7 @@ static int help_once(struct weir_context *cx, struct weir_group_waiter *waiter,
     waiter->gate_closed = false;
     weir_group_lock(waiter->g);
     err = find_locked(cx, waiter, use_tick, &found);
-    weir_sys_unlock(&waiter->g->lock);
+    weir_group_unlock(waiter->g);
     if (found.member != NULL && err == 0)
         *again = weir_member_run_nested(cx, found.member);
     else if (found.member != NULL)
@@ -202,7 +205,7 @@ int weir_group_help_external(struct weir_group_waiter *waiter)
         cx.depth_max = pool->help_depth;
     weir_group_lock(waiter->g);
     queued = weir_group_has_runnable_locked(waiter->g, &cx);
-    weir_sys_unlock(&waiter->g->lock);
+    weir_group_unlock(waiter->g);
     /* Without the semaphores of a context it cannot run a job: it sleeps. */
     if (!queued || weir_context_init(&cx) != 0)
         return -ENOENT;
@@ -257,6 +260,7 @@ static struct weir_member *first_rerun(const struct weir_context *cx)
  * after weir_ec_prepare_wait(): a thread that stops jobs wakes only those
  * helpers that are registered by then. */
 static bool must_end_locked(struct weir_group_waiter *waiter)
+    WEIR_GROUP_LOCKED
 {
     const struct weir_member *member =
         first_rerun(weir_worker_in(waiter->g->pool));

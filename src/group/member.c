@@ -8,6 +8,7 @@
 /* ---- lists ---- */
 
 static void queue_locked(struct weir_group *g, struct weir_member *member)
+    WEIR_GROUP_LOCKED
 {
     weir_list_append(member->is_deferred ? &g->deferred_jobs : &g->queued,
                      &member->link);
@@ -15,6 +16,7 @@ static void queue_locked(struct weir_group *g, struct weir_member *member)
 }
 
 static void unqueue_locked(struct weir_group *g, struct weir_member *member)
+    WEIR_GROUP_LOCKED
 {
     if (member->queued)
         weir_list_remove(member->is_deferred ? &g->deferred_jobs : &g->queued,
@@ -136,14 +138,14 @@ void weir_member_requeue(struct weir_member *member,
     reason = weir_member_stop_reason(member);
     if (reason != 0)
         weir_deferred_take(deferred, reason);
-    weir_sys_unlock(&g->lock);
+    weir_group_unlock(g);
 }
 
 void weir_member_unqueue(struct weir_member *member)
 {
     weir_group_lock(member->group);
     unqueue_locked(member->group, member);
-    weir_sys_unlock(&member->group->lock);
+    weir_group_unlock(member->group);
 }
 
 /* ---- claiming ---- */
@@ -169,6 +171,7 @@ bool weir_member_claim(struct weir_member *member)
 /* Claim a member that the pool has not brought. Its entry in the ring, if it
  * has one, is stale from now on. */
 static bool claim_out_of_turn_locked(struct weir_member *member)
+    WEIR_GROUP_LOCKED
 {
     if (!weir_member_claim(member))
         return false;
@@ -188,6 +191,7 @@ bool weir_member_is_done(const struct weir_member *member)
 static struct weir_member *find_deferred_locked(struct weir_member *member,
                                                 struct weir_context *cx,
                                                 bool look_only)
+    WEIR_GROUP_LOCKED
 {
     while (member != NULL &&
            !weir_deferred_take_to_help(member->deferred, cx, look_only))
@@ -249,6 +253,7 @@ struct weir_member *weir_member_claim_index_locked(struct weir_group *g,
 /* Count a completed job. Returns whether it stops the group: then the caller
  * must call weir_group_stop(), to drop what is queued. */
 static bool count_locked(struct weir_group *g, const struct weir_member *member)
+    WEIR_GROUP_LOCKED
 {
     int status = member->result.status, none = 0;
 
@@ -274,6 +279,7 @@ static bool count_locked(struct weir_group *g, const struct weir_member *member)
 /* Keep the result of a completed job, or free its member if the group discards
  * results. */
 static void keep_locked(struct weir_group *g, struct weir_member *member)
+    WEIR_GROUP_LOCKED
 {
     if (g->options.discard) {
         weir_member_free_locked(g, member);
@@ -303,6 +309,7 @@ static void fetch_ahead(const struct weir_group *g, uint32_t last,
 
 /* Count and keep what is on the stack now. */
 static void drain_stack_locked(struct weir_group *g)
+    WEIR_GROUP_LOCKED
 {
     struct weir_link *oldest = NULL;
     uint32_t number =
@@ -407,14 +414,14 @@ static void complete_locking(struct weir_member *member)
     g->in_on_ready += ready;
     keep_locked(g, member);
     weir_group_await_all_locked(g);
-    weir_sys_unlock(&g->lock);
+    weir_group_unlock(g);
 
     notify_completed(g, number);
     if (ready) {
         g->options.on_ready(g->options.user);
         weir_group_lock(g);
         g->in_on_ready--;
-        weir_sys_unlock(&g->lock);
+        weir_group_unlock(g);
         weir_ec_notify_all(&g->all); /* weir_group_destroy() waits for it */
     }
     if (stop)
@@ -472,20 +479,20 @@ void weir_member_drop(struct weir_member *member, int reason)
 
 enum weir_cancelled weir_member_cancel(struct weir_group *g,
                                        struct weir_member *member, int reason)
-    WEIR_RELEASES(g->lock)
+    WEIR_RELEASES(weir_group_locks)
 {
     struct weir_deferred *deferred = member->deferred;
     bool mine;
 
     if (weir_member_is_done(member)) {
-        weir_sys_unlock(&g->lock);
+        weir_group_unlock(g);
         return WEIR_WAS_OVER;
     }
     mine = deferred != NULL ? weir_deferred_take(deferred, reason)
                             : claim_out_of_turn_locked(member);
     /* If the job has completed meanwhile, nothing reads this any more. */
     weir_atomic_store(&member->stop, reason, weir_seq_cst);
-    weir_sys_unlock(&g->lock);
+    weir_group_unlock(g);
     if (mine && deferred != NULL)
         weir_deferred_drop(deferred, reason);
     else if (mine)

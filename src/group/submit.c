@@ -14,6 +14,7 @@ static bool is_deferred(const struct weir_group *g, const struct weir_job *job)
 /* Count the references that the pool will hold: before it gets them, because a
  * worker may drop one before this call returns. */
 static void add_refs_locked(struct weir_group *g, size_t count)
+    WEIR_GROUP_LOCKED
 {
     weir_atomic_fetch_add(&g->refs, (int64_t)count, weir_seq_cst);
 }
@@ -21,6 +22,7 @@ static void add_refs_locked(struct weir_group *g, size_t count)
 /* Drop the references that the pool has refused. `awaited` may count their
  * members, which were undone, so it is set anew. */
 static void drop_refs_locked(struct weir_group *g, size_t count)
+    WEIR_GROUP_LOCKED
 {
     weir_atomic_fetch_sub(&g->refs, (int64_t)count, weir_seq_cst);
     weir_group_await_all_locked(g);
@@ -32,6 +34,7 @@ static void drop_refs_locked(struct weir_group *g, size_t count)
 static ssize_t put_plain_locked(struct weir_group *g,
                                 const struct weir_job *jobs, size_t count,
                                 int64_t now)
+    WEIR_GROUP_LOCKED
 {
     struct weir_member *members[CHUNK];
     struct weir_job_ref refs[CHUNK];
@@ -65,6 +68,7 @@ static void deferred_created(void *record, struct weir_deferred *deferred)
 
 static ssize_t put_deferred_locked(struct weir_group *g,
                                    const struct weir_job *job, int64_t now)
+    WEIR_GROUP_LOCKED
 {
     struct weir_member *member = weir_member_add_locked(g, job, now, true);
     struct weir_proxy proxy = { .owner = g, .record = member,
@@ -100,6 +104,7 @@ static int refusal(struct weir_group *g)
  *   -EAGAIN, -EDQUOT, ...  errors of the pool                            */
 static ssize_t put_locked(struct weir_group *g, const struct weir_job *jobs,
                           size_t count, int64_t now)
+    WEIR_GROUP_LOCKED
 {
     bool has_room = weir_group_has_room_locked(g);
     /* In this order: the room may be that of jobs that a stop has dropped. */
@@ -157,7 +162,7 @@ static int run_inline(struct weir_context *cx, struct weir_group *g,
             member = NULL; /* not possible under the lock: GCOVR_EXCL_LINE */
     }
     notify = g->submit_waiters > 0;
-    weir_sys_unlock(&g->lock);
+    weir_group_unlock(g);
     if (member == NULL)
         return closed ? -EPIPE : -EAGAIN;
     if (notify)
@@ -185,7 +190,7 @@ static bool is_full(struct weir_group *g, size_t enough)
     weir_group_lock(g);
     full = !weir_group_has_room_locked(g) && g->stats.unread < enough &&
            refusal(g) == 0;
-    weir_sys_unlock(&g->lock);
+    weir_group_unlock(g);
     return full;
 }
 
@@ -263,11 +268,11 @@ ssize_t weir_group_submit_indexed(struct weir_group *g,
         ssize_t n;
         bool notify;
 
-        weir_sys_lock(&g->lock); /* drained only if no member is free */
+        weir_group_lock_only(g); /* drained only if no member is free */
         index = g->next_index;
         n = put_locked(g, jobs + done, count - done, now);
         notify = g->submit_waiters > 0;
-        weir_sys_unlock(&g->lock);
+        weir_group_unlock(g);
         if (n > 0 && notify)
             notify_submitted(g);
         if (n <= 0) {
@@ -310,6 +315,6 @@ bool weir_group_queue_for_waiter(struct weir_group *g,
     has_room = weir_group_has_room_locked(g);
     if (has_room)
         weir_member_add_locked(g, job, 0, false)->has_entry = false;
-    weir_sys_unlock(&g->lock);
+    weir_group_unlock(g);
     return has_room;
 }

@@ -32,14 +32,14 @@ static bool is_over(struct weir_group_waiter *waiter)
     struct weir_group *g = waiter->g;
     bool over;
 
-    weir_sys_lock(&g->lock);
+    weir_group_lock_only(g);
     /* If there is a result already, do not touch the cache line of `completed`,
      * which workers write. */
     if (waiter->ec != &g->changed || g->unread.first == NULL)
         weir_group_drain_completed_locked(g);
     over = waiter->over_locked(waiter);
     waiter->seen = g->next_index;
-    weir_sys_unlock(&g->lock);
+    weir_group_unlock(g);
     return over;
 }
 
@@ -59,6 +59,7 @@ static int64_t sleep_until_at(const struct weir_group_waiter *waiter,
 
 /* Return whether there is a job to run, and the gate admits it now. */
 static bool may_help_locked(struct weir_group_waiter *waiter)
+    WEIR_GROUP_LOCKED
 {
     struct weir_pool *pool = waiter->g->pool;
 
@@ -93,7 +94,7 @@ bool weir_group_sleep(struct weir_group_waiter *waiter, bool helps,
     woken_by_submit = !over && !queued &&
                       (helps || waiter->is_early || waiter->is_external);
     g->submit_waiters += woken_by_submit;
-    weir_sys_unlock(&g->lock);
+    weir_group_unlock(g);
     if (over || queued) {
         weir_ec_cancel_round(waiter->ec, prepared);
         if (listed)
@@ -117,7 +118,7 @@ bool weir_group_sleep(struct weir_group_waiter *waiter, bool helps,
     if (woken_by_submit) {
         weir_group_lock(g);
         g->submit_waiters--;
-        weir_sys_unlock(&g->lock);
+        weir_group_unlock(g);
     }
     return false;
 }
@@ -233,6 +234,7 @@ static int wait_for(struct weir_group_waiter *waiter, int64_t deadline)
 /* Return a result to the waiter, and free its member. */
 static void read_locked(struct weir_group_waiter *waiter,
                         struct weir_member *member)
+    WEIR_GROUP_LOCKED
 {
     struct weir_group *g = waiter->g;
 
@@ -243,6 +245,7 @@ static void read_locked(struct weir_group_waiter *waiter,
 }
 
 static bool next_over_locked(struct weir_group_waiter *waiter)
+    WEIR_GROUP_LOCKED
 {
     struct weir_group *g = waiter->g;
 
@@ -272,6 +275,7 @@ int weir_group_next(struct weir_group *g, struct weir_result *result,
  * that, because a thread that pushed the member before has not seen it. */
 static void list_locked(struct weir_group_waiter *waiter,
                         const struct weir_member *member)
+    WEIR_GROUP_LOCKED
 {
     struct weir_group *g = waiter->g;
     uint64_t number = weir_member_number(member);
@@ -290,10 +294,11 @@ static void unlist(struct weir_group_waiter *waiter)
     weir_group_lock(g);
     if (--g->result_waiters == 0)
         weir_atomic_store(&g->waited_for, 0, weir_seq_cst);
-    weir_sys_unlock(&g->lock);
+    weir_group_unlock(g);
 }
 
 static bool get_over_locked(struct weir_group_waiter *waiter)
+    WEIR_GROUP_LOCKED
 {
     struct weir_group *g = waiter->g;
     struct weir_member *member = weir_member_find_locked(g, waiter->index);
@@ -330,6 +335,7 @@ int weir_group_get(struct weir_group *g, uint64_t index,
 }
 
 static bool all_over_locked(struct weir_group_waiter *waiter)
+    WEIR_GROUP_LOCKED
 {
     /* In this order: weir_group_await_all_locked() would notify `all`, and so
      * this thread, while the wait is not over. */
@@ -345,6 +351,7 @@ int weir_group_wait(struct weir_group *g, int64_t deadline)
 }
 
 static bool end_over_locked(struct weir_group_waiter *waiter)
+    WEIR_GROUP_LOCKED
 {
     /* In this order, as in all_over_locked(). */
     return waiter->g->in_on_ready == 0 &&
