@@ -185,6 +185,8 @@ static int call_there(struct weir_context *cx, struct forks *f)
 
     /* returns: weir_sleep -ECHILD */
     bad |= weir_sleep(cx, WEIR_S) != -ECHILD;
+    /* returns: weir_yield -ECHILD */
+    bad |= weir_yield(cx) != -ECHILD;
     weir_on_stop(cx, NULL, NULL);
     weir_blocking_begin(cx);
     weir_blocking_end(cx);

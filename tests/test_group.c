@@ -1247,6 +1247,8 @@ static int sleep_long(struct weir_context *cx, void *arg)
     /* returns: weir_sleep -ECANCELED */
     EXPECT_INT(weir_sleep(cx, WEIR_FOREVER), -ECANCELED);
     EXPECT_INT(weir_sleep(cx, 1), -ECANCELED);
+    /* returns: weir_yield -ECANCELED */
+    EXPECT_INT(weir_yield(cx), -ECANCELED);
     atomic_fetch_add(&b->ran, 1);
     return 0;
 }
@@ -1350,6 +1352,37 @@ static int count_unlocked(struct weir_context *cx, void *arg)
         EXPECT_INT(weir_sleep(cx, 1000), 0);
     }
     return 0;
+}
+
+/* Three jobs and one permit: the others arrive only because this one yields. */
+struct turns {
+    atomic_int arrived, inside;
+};
+
+static int take_turns(struct weir_context *cx, void *arg)
+{
+    struct turns *t = arg;
+
+    atomic_fetch_add(&t->arrived, 1);
+    while (atomic_load(&t->arrived) < 3) {
+        EXPECT_INT(atomic_fetch_add(&t->inside, 1), 0);
+        atomic_fetch_sub(&t->inside, 1);
+        /* returns: weir_yield 0 */
+        EXPECT_INT(weir_yield(cx), 0);
+    }
+    return 0;
+}
+
+static void jobs_take_turns(void)
+{
+    struct weir_pool *pool = make_limited(3, 0, 1);
+    struct turns t = { .arrived = 0 };
+
+    for (int i = 0; i < 3; i++)
+        submit_fn(pool, take_turns, &t);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(pool_stats(pool).succeeded, 3);
+    weir_pool_destroy(pool);
 }
 
 static void alone_between_sleeps(void)
@@ -1749,6 +1782,8 @@ static const struct tap_case cases[] = {
     { "the sleep of a job never ends early", a_sleep_is_not_short },
     { "a job of a pool with limit 1 runs alone between two sleeps",
       alone_between_sleeps },
+    { "a job that yields its only permit lets the jobs that wait for it run",
+      jobs_take_turns },
     { "a sleeping job returns regardless of the rate and the hold",
       a_sleeper_comes_back },
     { "an application thread helps within the limit", a_host_may_help },

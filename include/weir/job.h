@@ -248,6 +248,16 @@ WEIR_API void weir_retry_in(struct weir_context *cx, int64_t ns);
  *   -ECHILD     in a child that the job has forked; nothing has happened */
 WEIR_API int weir_sleep(struct weir_context *cx, int64_t ns);
 
+/* Let jobs and threads that wait for a permit of this job go first: release its
+ * permits as weir_sleep() does, and reacquire them at the end of the line. A job
+ * that computes for long can call it from time to time, so that short jobs get
+ * in. Returns immediately if nobody waits, and if the job has no permits.
+ * Returns:
+ *   0           the job goes on
+ *   -ECANCELED  the job should end: weir_stop_requested() is true
+ *   -ECHILD     in a child that the job has forked; nothing has happened */
+WEIR_API int weir_yield(struct weir_context *cx);
+
 /* Register a function to be called when the job is cancelled, so that a
  * blocking call can be interrupted: fn(arg) could close a socket, for example.
  * It is called at most once: immediately if weir_stop_requested() is true

@@ -3,7 +3,7 @@
  *
  * An element embeds a struct weir_link for each list it can be in, and is found
  * again by WEIR_CONTAINER(). A zeroed list is empty. The list owns nothing, and
- * whoever uses it guards it: no function here synchronizes. */
+ * its user guards it: no function here synchronizes. */
 #ifndef WEIR_LIST_H
 #define WEIR_LIST_H
 

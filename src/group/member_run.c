@@ -288,7 +288,7 @@ static int run_record(struct weir_context *cx, void *record,
     int status = 0, reason;
 
     if (r->deferred != NULL)
-        weir_member_claim(member); /* whoever takes the deferred job, may */
+        weir_member_claim(member); /* only its taker may claim it */
     reason = weir_member_stop_reason(member);
     if (reason == 0) {
         status = run_claimed(cx, member, r, true, &outcome);

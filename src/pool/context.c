@@ -226,6 +226,15 @@ int weir_sleep(struct weir_context *cx, int64_t ns)
     return stopping ? -ECANCELED : 0;
 }
 
+int weir_yield(struct weir_context *cx)
+{
+    if (weir_worker_is_forked(cx))
+        return -ECHILD;
+    weir_worker_release_all();
+    weir_worker_reacquire_all();
+    return weir_stop_requested(cx) ? -ECANCELED : 0;
+}
+
 void weir_blocking_begin(struct weir_context *cx)
 {
     weir_grow_block_declared(cx);

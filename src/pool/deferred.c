@@ -485,7 +485,7 @@ static int64_t deadline_of(const struct weir_frame *frame)
     return deadline != 0 ? deadline : WEIR_FOREVER;
 }
 
-/* The job has run for the last time. `worker`: who counts that, see
+/* The job has run for the last time. `worker`: which worker counts that, see
  * weir_count_end(). */
 static void finish(struct weir_deferred *d, struct weir_context *worker,
                    int status)

@@ -503,11 +503,11 @@ enum weir_outcome {
     WEIR_OUTCOME_DROPPED
 };
 
-/* The end of a job is counted in two steps, so that whoever learns of it finds
- * how it went in the statistics: first its outcome, then, when its result can
- * be seen and its record is free, that it has ended. `worker`: the worker that
- * took the job counts it, in a line of its own. NULL: another thread ends the
- * job, or a helper has run it. */
+/* The end of a job is counted in two steps, so that a thread that learns of it
+ * finds in the statistics how it went: first its outcome, then, when its result
+ * can be seen and its record is free, that it has ended. `worker`: the worker
+ * that took the job, which counts it in its own line. NULL: another thread ends
+ * the job, or a helper has run it. */
 static inline void weir_count_outcome(struct weir_pool *pool,
                                       struct weir_context *worker,
                                       enum weir_outcome outcome)
@@ -549,8 +549,8 @@ static inline void weir_count_not_ended(struct weir_context *worker)
 static inline const struct weir_owner_ops *weir_pool_owner_ops(
     struct weir_pool *pool)
 {
-    /* Relaxed: whoever has a record of an owner's was given it by a thread that
-     * has stored this before. */
+    /* Relaxed: a thread that has a record of an owner's got it from a thread
+     * that has stored this before. */
     return weir_atomic_load(&pool->owner_ops, weir_relaxed);
 }
 
@@ -866,7 +866,7 @@ int weir_worker_take(struct weir_context *w, struct weir_taken *job,
 int weir_worker_run(struct weir_context *w, const struct weir_taken *taken);
 
 /* Run a deferred job that has its permits, and end it or let it wait again.
- * `counted_by`: who counts its end, see weir_count_end(). Returns as
+ * `counted_by`: which worker counts its end, see weir_count_end(). Returns as
  * weir_worker_run(). */
 int weir_deferred_run(struct weir_context *cx, struct weir_deferred *deferred,
                       struct weir_context *counted_by);

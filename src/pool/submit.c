@@ -102,8 +102,8 @@ static ssize_t claim(struct weir_pool *pool, size_t count, bool insider,
 }
 
 /* A submitter that was woken for room wakes the next one if there is more. Not
- * before it has filled in what it claimed: whoever looks for room may have to
- * wait for that. */
+ * before it has filled in what it claimed: a thread that looks for room may
+ * have to wait for that. */
 static void after_claim(struct weir_pool *pool, bool slept)
 {
     if (slept && weir_ring_raise_bound(&pool->ring))
