@@ -60,6 +60,8 @@ static void options_out_of_range(void)
         { .policy = (enum weir_policy)3 },
         { .discard = 2 },
         { .help = 2 },
+        { .open = 2 },
+        { .reserved_int = 1 },
         { .reserved = { 1 } },
     };
     struct weir_pool *pool = make_limited(1, 0, 0);
@@ -1651,6 +1653,271 @@ static void cancelled_behind_a_held_gate(void)
     weir_pool_destroy(pool);
 }
 
+/* ---- open groups ---- */
+
+static void an_open_group_without_jobs(void)
+{
+    struct weir_pool *pool = make_limited(1, 0, 0);
+    struct weir_group *group = make_group(pool,
+        &(struct weir_group_options){ .open = 1 });
+    struct weir_result r;
+
+    for (int round = 0; round < 2; round++) {
+        EXPECT_INT(weir_group_next(group, &r, WEIR_NO_WAIT), -EAGAIN);
+        EXPECT_INT(weir_group_next(group, &r, weir_after(WEIR_MS)),
+                   -ETIMEDOUT);
+        EXPECT_INT(weir_group_get(group, 1, &r, WEIR_NO_WAIT), -EAGAIN);
+        EXPECT_INT(weir_group_get(group, 1, &r, weir_after(WEIR_MS)),
+                   -ETIMEDOUT);
+        EXPECT_INT(weir_group_wait(group, WEIR_NO_WAIT), -EAGAIN);
+        EXPECT_INT(weir_group_wait(group, weir_after(WEIR_MS)), -ETIMEDOUT);
+        if (round == 1)
+            break;
+        EXPECT_INT(submit(group, status_is_arg, NULL, WEIR_FOREVER), 1);
+        EXPECT_INT(weir_group_get(group, 0, &r, WEIR_FOREVER), 0);
+        EXPECT_INT(weir_group_get(group, 0, &r, WEIR_FOREVER), -ESTALE);
+    }
+    for (int i = 0; i < 2; i++)
+        /* returns: weir_group_close 0 */
+        EXPECT_INT(weir_group_close(group), 0);
+    EXPECT_INT(weir_group_next(group, &r, WEIR_FOREVER), -ENOENT);
+    EXPECT_INT(weir_group_get(group, 1, &r, WEIR_FOREVER), -ENOENT);
+    EXPECT_INT(weir_group_wait(group, WEIR_FOREVER), 0);
+    weir_group_destroy(group);
+    weir_pool_destroy(pool);
+}
+
+struct reader {
+    struct weir_group *group;
+    enum { NEXT, GET, WAIT } how;
+    sem_t running;
+    int results, err;
+};
+
+static void read_all(struct reader *reader)
+{
+    struct weir_result r;
+
+    latch_open(&reader->running);
+    do
+        reader->err = reader->how == NEXT
+                          ? weir_group_next(reader->group, &r, WEIR_FOREVER)
+                      : reader->how == GET
+                          ? weir_group_get(reader->group,
+                                           (uint64_t)reader->results, &r,
+                                           WEIR_FOREVER)
+                          : weir_group_wait(reader->group, WEIR_FOREVER);
+    while (reader->err == 0 && reader->how != WAIT && ++reader->results > 0);
+}
+
+static void *read_in_thread(void *arg)
+{
+    read_all(arg);
+    return NULL;
+}
+
+static int read_in_job(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    read_all(arg);
+    return 0;
+}
+
+/* Submit to an open group, close it, and return how many were submitted. */
+static int submit_and_close(struct weir_group *group, atomic_int *ran)
+{
+    enum { JOBS = 300 };
+    ssize_t n;
+
+    for (int i = 0; i < JOBS; i++) {
+        while ((n = submit(group, count_run, ran, WEIR_FOREVER)) == -ENOBUFS)
+            sched_yield();
+        EXPECT_INT(n, 1);
+    }
+    EXPECT_INT(weir_group_close(group), 0);
+    /* returns: weir_group_submit -EPIPE */
+    EXPECT_INT(submit(group, count_run, ran, WEIR_FOREVER), -EPIPE);
+    return JOBS;
+}
+
+/* In a pool without threads only the reader runs the jobs. */
+static void reading_while_others_submit(void)
+{
+    for (int how = NEXT; how <= WAIT; how++)
+        for (int where = 0; where < 3; where++) {
+            int in_job = where == 0, threads = where < 2;
+            struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+                .workers = threads ? 1 : WEIR_NONE });
+            struct weir_group *group = make_group(pool,
+                &(struct weir_group_options){ .open = 1, .window = 4,
+                    .help = !threads, .discard = how == WAIT });
+            struct reader reader = { .group = group, .how = how };
+            atomic_int ran = 0;
+            pthread_t thread;
+            int jobs;
+
+            latch_init(&reader.running);
+            if (in_job)
+                submit_to(pool, &(struct weir_job){ .fn = read_in_job,
+                    .arg = &reader });
+            else
+                thread = start(read_in_thread, &reader);
+            latch_wait(&reader.running);
+            jobs = submit_and_close(group, &ran);
+            if (in_job)
+                EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+            else
+                join(thread);
+            EXPECT_INT(reader.err, how == WAIT ? 0 : -ENOENT);
+            EXPECT_INT(reader.results, how == WAIT ? 0 : jobs);
+            EXPECT_INT(atomic_load(&ran), jobs);
+            weir_group_destroy(group);
+            weir_pool_destroy(pool);
+        }
+}
+
+static void an_open_group_ends(void)
+{
+    enum { CLOSE, CANCEL, POLICY, DEADLINE, DRAIN_POOL, CANCEL_POOL, ENDS };
+
+    for (int by = 0; by < ENDS; by++) {
+        struct weir_pool *pool = make_limited(1, 0, 0);
+        struct weir_group *group = make_group(pool,
+            &(struct weir_group_options){ .open = 1, .discard = by == POLICY,
+                .policy = WEIR_FAIL_FAST,
+                .deadline = by == DEADLINE ? weir_after(5 * WEIR_MS) : 0 });
+        struct reader readers[3];
+        pthread_t threads[3];
+
+        for (int how = NEXT; how <= WAIT; how++) {
+            readers[how] = (struct reader){ .group = group, .how = how };
+            if (how == GET)
+                readers[how].results = 1; /* the second job is never there */
+            latch_init(&readers[how].running);
+            threads[how] = start(read_in_thread, &readers[how]);
+        }
+        for (int how = NEXT; how <= WAIT; how++)
+            latch_wait(&readers[how].running);
+        if (by == CLOSE)
+            EXPECT_INT(weir_group_close(group), 0);
+        else if (by == CANCEL)
+            EXPECT_INT(weir_group_cancel(group, WEIR_EVERY, -EINTR), 0);
+        else if (by == POLICY)
+            EXPECT_INT(submit(group, status_is_arg, (void *)(intptr_t)7,
+                              WEIR_NO_WAIT), 1);
+        else if (by != DEADLINE)
+            EXPECT_INT(weir_pool_close(pool, by == DRAIN_POOL ? WEIR_DRAIN
+                                                              : WEIR_CANCEL,
+                                       WEIR_FOREVER), 0);
+        for (int how = NEXT; how <= WAIT; how++) {
+            join(threads[how]);
+            EXPECT_INT(readers[how].err, how == WAIT ? 0 : -ENOENT);
+        }
+        weir_group_destroy(group);
+        weir_pool_destroy(pool);
+    }
+}
+
+static int wait_for_later_jobs_of_own(struct weir_context *cx, void *arg)
+{
+    struct block *b = arg;
+    struct weir_result r;
+
+    (void)cx;
+    b->results[0] = weir_group_next(b->group, &r, WEIR_FOREVER);
+    b->results[1] = weir_group_get(b->group, 1, &r, WEIR_FOREVER);
+    b->results[2] = weir_group_wait(b->group, WEIR_FOREVER);
+    b->results[3] = weir_group_get(b->group, 1, &r, WEIR_NO_WAIT);
+    EXPECT_INT(weir_group_close(b->group), 0);
+    b->results[4] = weir_group_get(b->group, 1, &r, WEIR_FOREVER);
+    return 0;
+}
+
+static void waiting_for_later_jobs_of_own_group(void)
+{
+    struct block b;
+
+    block_init(&b);
+    b.pool = make_limited(1, 0, 0);
+    b.group = make_group(b.pool, &(struct weir_group_options){ .open = 1 });
+    EXPECT_INT(submit(b.group, wait_for_later_jobs_of_own, &b, WEIR_FOREVER),
+               1);
+    EXPECT_INT(weir_group_wait(b.group, WEIR_FOREVER), 0);
+    for (int i = 0; i < 3; i++)
+        EXPECT_INT(b.results[i], -EDEADLK);
+    EXPECT_INT(b.results[3], -EAGAIN);
+    EXPECT_INT(b.results[4], -ENOENT);
+    weir_group_destroy(b.group);
+    weir_pool_destroy(b.pool);
+}
+
+static int submit_to_group(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    EXPECT_INT(submit(arg, status_is_arg, NULL, WEIR_NO_WAIT), 1);
+    return 0;
+}
+
+/* The pool is full of the job that submits, which runs the other one itself. */
+static void reading_a_job_that_runs_in_its_submit(void)
+{
+    struct weir_pool *pool = make_limited(1, 1, 0);
+
+    for (int i = 0; i < 50; i++) {
+        struct weir_group *group = make_group(pool,
+            &(struct weir_group_options){ .open = 1 });
+        struct reader reader = { .group = group, .how = GET };
+        pthread_t thread;
+
+        latch_init(&reader.running);
+        thread = start(read_in_thread, &reader);
+        latch_wait(&reader.running);
+        submit_to(pool, &(struct weir_job){ .fn = submit_to_group,
+            .arg = group });
+        EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+        EXPECT_INT(weir_group_close(group), 0);
+        join(thread);
+        EXPECT_INT(reader.results, 1);
+        EXPECT_INT(reader.err, -ENOENT);
+        weir_group_destroy(group);
+    }
+    weir_pool_destroy(pool);
+}
+
+/* There is no room in the pool, or none in the window. */
+static void closing_wakes_submitters(void)
+{
+    for (int window = 0; window < 2; window++) {
+        struct block busy, b;
+        struct weir_pool *pool;
+        struct weir_group *group;
+        pthread_t thread;
+
+        block_init(&busy);
+        pool = make_limited(1, window ? 0 : 1, 0);
+        group = make_group(pool, &(struct weir_group_options){
+            .window = 1 });
+        if (window)
+            EXPECT_INT(submit(group, blocked, &busy, WEIR_NO_WAIT), 1);
+        else
+            submit_fn(pool, blocked, &busy);
+        latch_wait(&busy.running);
+        block_init(&b);
+        b.group = group;
+        thread = start(submit_one, &b);
+        latch_wait(&b.running);
+        EXPECT_INT(weir_group_close(group), 0);
+        join(thread);
+        EXPECT_INT(b.results[0], -EPIPE);
+        EXPECT_INT(atomic_load(&busy.ran), 0);
+        latch_open(&busy.go);
+        weir_group_destroy(group);
+        weir_pool_destroy(pool);
+    }
+}
+
+/* ---- forked children ---- */
+
 static int use_in_child(void *arg)
 {
     struct block *b = arg;
@@ -1668,6 +1935,8 @@ static int use_in_child(void *arg)
     bad += weir_group_get(b->group, 0, &r, WEIR_FOREVER) != -ECHILD;
     /* returns: weir_group_wait -ECHILD */
     bad += weir_group_wait(b->group, WEIR_FOREVER) != -ECHILD;
+    /* returns: weir_group_close -ECHILD */
+    bad += weir_group_close(b->group) != -ECHILD;
     /* returns: weir_group_cancel -ECHILD */
     bad += weir_group_cancel(b->group, WEIR_EVERY, -1) != -ECHILD;
     /* returns: weir_group_cancel_job -ECHILD */
@@ -1798,6 +2067,18 @@ static const struct tap_case cases[] = {
       "in the line", a_cancelled_job_gives_its_place_back },
     { "cancelled jobs leave a pool whose gate is held immediately",
       cancelled_behind_a_held_gate },
+    { "a wait for an open group lasts until the group is closed",
+      an_open_group_without_jobs },
+    { "readers of an open group get every job that is submitted later, in a "
+      "job, outside the pool, and in a pool without threads",
+      reading_while_others_submit },
+    { "closing or stopping an open group, or closing its pool, ends every wait "
+      "for later jobs", an_open_group_ends },
+    { "a job that waits for later jobs of its own open group gets EDEADLK",
+      waiting_for_later_jobs_of_own_group },
+    { "a reader gets a later job that its submitter runs itself",
+      reading_a_job_that_runs_in_its_submit },
+    { "closing a group wakes a blocked submitter", closing_wakes_submitters },
     { "every call on a group returns ECHILD in a forked child",
       a_forked_child_is_told },
     { "weir_group_destroy in a forked child frees the memory of the group",

@@ -67,6 +67,25 @@
  *
  * With `discard` the group keeps no results, so nothing has to be read.
  *
+ * OPEN GROUPS. Readers usually start when the jobs are submitted: if no job is
+ * unfinished, weir_group_next() returns -ENOENT and weir_group_wait() returns
+ * 0. In a group with `open` they wait for later jobs instead, and so does
+ * weir_group_get() for an index that no job has yet. So a thread can read
+ * results while others submit:
+ *
+ *   // the reader
+ *   while (weir_group_next(group, &r, WEIR_FOREVER) == 0)
+ *       use(&r);
+ *
+ *   // the last submitter
+ *   weir_group_close(group);
+ *
+ * They wait until weir_group_close() is called; until the group is cancelled,
+ * stopped by its policy or past its deadline; or until the pool is closed, even
+ * if a job could still submit while the pool is being drained. From then on the
+ * group is like one without `open`. A job that waits for later jobs occupies
+ * its worker, although it releases its permits.
+ *
  * MEMORY. Creating a group allocates 200 to 208 bytes for each job of `window`
  * and 0.7 KiB more (on systems with 64 bits): 201 KiB for the default. A job
  * that creates a group for a few jobs should ask for a small window. The jobs
@@ -224,7 +243,10 @@ struct weir_group_options {
      * `discard`. NULL: not called. */
     void (*on_ready)(void *user);
     void *user; /* passed to on_ready */
-    uint64_t reserved[5];
+    int open;   /* 1: waits do not end before the group is closed, see OPEN
+                   GROUPS. 0: they end when no job is unfinished */
+    int reserved_int;
+    uint64_t reserved[4];
 };
 
 struct weir_result {
@@ -306,6 +328,7 @@ WEIR_API void weir_group_destroy(struct weir_group *group);
  *               call would exceed help_depth
  *   -ECANCELED  the group accepts no more: it was cancelled, its policy has
  *               cancelled it, or its deadline has passed
+ *   -EPIPE      weir_group_close() was called
  *   -EPIPE      the pool is closed, or it is being drained and the caller is
  *               not one of its jobs
  *   -EINVAL     a job has no fn, has a period_ns, or has a member out of range
@@ -330,7 +353,8 @@ WEIR_API ssize_t weir_group_submit_indexed(struct weir_group *group,
 /* Take the result that became ready first, and wait for one if none is ready.
  * Returns:
  *   0           *result is the result, and its place in the window is free
- *   -ENOENT     every job has ended and its result was read or discarded
+ *   -ENOENT     every job has ended and its result was read or discarded, and
+ *               the group is not open
  *   -EAGAIN     no result is ready, and the deadline was WEIR_NO_WAIT
  *   -ETIMEDOUT  no result was ready by the deadline
  *   -EDEADLK    the caller waits for its own end, or its wait is nested too
@@ -340,11 +364,12 @@ WEIR_API int weir_group_next(struct weir_group *group,
                              struct weir_result *result, int64_t deadline);
 
 /* Take the result of the job with this index, and wait until that job has
- * ended.
+ * ended; in an open group, until it was submitted and has ended.
  * Returns:
  *   0           *result is the result, and its place in the window is free
  *   -ESTALE     the result was read or discarded
- *   -ENOENT     no job with this index has been submitted
+ *   -ENOENT     no job with this index has been submitted, and the group is
+ *               not open
  *   -EAGAIN     the job has not ended, and the deadline was WEIR_NO_WAIT
  *   -ETIMEDOUT  the job had not ended by the deadline
  *   -EDEADLK    the caller waits for its own end, or its wait is nested too
@@ -354,16 +379,26 @@ WEIR_API int weir_group_get(struct weir_group *group, uint64_t index,
                             struct weir_result *result, int64_t deadline);
 
 /* Wait until no job of the group is unfinished, those included that are
- * submitted meanwhile. Results stay to be read. What the jobs returned does not
- * matter: see weir_group_status().
+ * submitted meanwhile; if the group is open, also until it is not open any
+ * more. Results stay to be read. What the jobs returned does not matter: see
+ * weir_group_status().
  * Returns:
- *   0           no job is unfinished
- *   -EAGAIN     a job is unfinished, and the deadline was WEIR_NO_WAIT
- *   -ETIMEDOUT  a job was unfinished at the deadline
+ *   0           no job is unfinished, and the group is not open
+ *   -EAGAIN     a job is unfinished or the group is open, and the deadline was
+ *               WEIR_NO_WAIT
+ *   -ETIMEDOUT  a job was unfinished or the group was open at the deadline
  *   -EDEADLK    the caller waits for its own end, or its wait is nested too
  *               deep: see WAITING INSIDE A JOB
  *   -ECHILD     this is a forked child */
 WEIR_API int weir_group_wait(struct weir_group *group, int64_t deadline);
+
+/* Accept no more jobs. Those that were accepted run; results can be read. Waits
+ * of an open group for later jobs end, and so do submits that wait for room.
+ * Further calls have no effect.
+ * Returns:
+ *   0        the group is closed
+ *   -ECHILD  this is a forked child */
+WEIR_API int weir_group_close(struct weir_group *group);
 
 /* Return the status of the group so far, without waiting.
  * Returns:

@@ -8,6 +8,16 @@ int weir_ec_init(struct weir_event_count *ec)
     return weir_sys_sem_init(&ec->sem);
 }
 
+int weir_ec_init_rounds(struct weir_event_count *ec)
+{
+    int err = weir_ec_init(ec);
+
+    /* Relaxed: no other thread knows it yet. */
+    if (err == 0)
+        weir_atomic_store(&ec->state, WEIR_EC_ROUNDS, weir_relaxed);
+    return err;
+}
+
 void weir_ec_destroy(struct weir_event_count *ec)
 {
     weir_sys_sem_destroy(&ec->sem);
@@ -47,6 +57,37 @@ int weir_ec_commit_wait(struct weir_event_count *ec, int64_t deadline)
     return weir_ec_cancel_wait(ec) ? 0 : -ETIMEDOUT;
 }
 
+static bool is_same_round(uint64_t a, uint64_t b)
+{
+    return a / WEIR_EC_ROUND == b / WEIR_EC_ROUND;
+}
+
+bool weir_ec_cancel_round(struct weir_event_count *ec, uint64_t prepared)
+{
+    uint64_t state = weir_atomic_load(&ec->state, weir_seq_cst);
+
+    while (is_same_round(state, prepared))
+        if (weir_atomic_cas_weak(&ec->state, &state, state - 1, weir_seq_cst))
+            return false;
+    /* Chosen: a post is about to be made, or given back by another thread. */
+    while (weir_sys_sem_wait(&ec->sem, INT64_MIN) != 0)
+        weir_sys_yield();
+    return true;
+}
+
+int weir_ec_commit_round(struct weir_event_count *ec, uint64_t prepared,
+                         int64_t deadline)
+{
+    while (weir_sys_sem_wait(&ec->sem, deadline) == 0) {
+        if (!is_same_round(weir_atomic_load(&ec->state, weir_seq_cst),
+                           prepared))
+            return 0;
+        weir_sys_sem_post(&ec->sem); /* it is for a thread chosen before */
+        weir_sys_yield();
+    }
+    return weir_ec_cancel_round(ec, prepared) ? 0 : -ETIMEDOUT;
+}
+
 void weir_ec_notify_some(struct weir_event_count *ec, uint64_t state,
                          uint64_t most)
 {
@@ -69,12 +110,13 @@ void weir_ec_notify_some(struct weir_event_count *ec, uint64_t state,
 void weir_ec_notify_all(struct weir_event_count *ec)
 {
     uint64_t state = weir_atomic_load(&ec->state, weir_seq_cst);
+    uint64_t round = (state & WEIR_EC_ROUNDS) != 0 ? WEIR_EC_ROUND : 0;
     uint64_t count;
 
     if (weir_ec_waiters(state) == 0)
         return;
     while (!weir_atomic_cas_weak(&ec->state, &state,
-                                 state - weir_ec_waiters(state),
+                                 state - weir_ec_waiters(state) + round,
                                  weir_seq_cst))
         ;
     count = weir_ec_waiters(state);

@@ -42,7 +42,16 @@
  *   waits elsewhere on behalf of the sleepers, and checks the condition after
  *   it has released the claim.
  *   weir_ec_notify_all() ignores both marks.
- * Not guaranteed: which of several sleepers is woken.
+ * Not guaranteed: which of several sleepers is woken. A thread that prepares
+ *   after a notification can take the post of a thread that was chosen by it.
+ *   That does no harm if both wait for the same condition.
+ * Rounds: threads that wait for different conditions need an event count that
+ *   weir_ec_init_rounds() has made. Otherwise a thread could take a post, find
+ *   its own condition false and sleep again, while the chosen thread sleeps on.
+ *   Each weir_ec_notify_all() begins a new round, by the same step that chooses
+ *   all waiters, so a waiter was chosen if and only if the round in which it
+ *   prepared is over. A thread that takes a post earlier gives it back. Such an
+ *   event count has no other notifications.
  *
  * Guard keys:
  *   (a)  atomic, accessed by any thread
@@ -55,9 +64,13 @@
 
 #define WEIR_EC_WAKING (UINT64_C(1) << 32)
 #define WEIR_EC_DELEGATED (UINT64_C(1) << 33)
+#define WEIR_EC_ROUNDS (UINT64_C(1) << 34) /* constant: it has rounds */
+#define WEIR_EC_ROUND (UINT64_C(1) << 35)  /* the number of the round, in units
+                                              of this */
 
 struct weir_event_count {
-    WEIR_ATOMIC(uint64_t) state; /* (a) count of waiters | WAKING | DELEGATED */
+    WEIR_ATOMIC(uint64_t) state; /* (a) count of waiters | WAKING | DELEGATED;
+                                    or count | ROUNDS | round */
     WEIR_ATOMIC(uint64_t) woken; /* (a) threads chosen so far; a statistic */
     struct weir_sys_sem sem;     /* (s) */
 };
@@ -78,6 +91,8 @@ static inline bool weir_ec_is_waking(struct weir_event_count *ec)
 
 /* Initialize an event count in zeroed memory. Returns 0 or -errno. */
 int weir_ec_init(struct weir_event_count *ec);
+/* The same, for one with rounds. */
+int weir_ec_init_rounds(struct weir_event_count *ec);
 void weir_ec_destroy(struct weir_event_count *ec);
 
 /* Count the calling thread as a waiter. Returns the state before. The thread
@@ -96,6 +111,12 @@ bool weir_ec_cancel_wait(struct weir_event_count *ec);
  *   0            the thread was chosen
  *   -ETIMEDOUT   the deadline passed; the thread is no longer counted */
 int weir_ec_commit_wait(struct weir_event_count *ec, int64_t deadline);
+
+/* The same two for an event count with rounds. `prepared` is what
+ * weir_ec_prepare_wait() has returned. */
+bool weir_ec_cancel_round(struct weir_event_count *ec, uint64_t prepared);
+int weir_ec_commit_round(struct weir_event_count *ec, uint64_t prepared,
+                         int64_t deadline);
 
 /* Wake up to `most` waiters, at least 1, unless a wake-up is in flight or
  * delegated. `state` is the state the caller has seen. The first thread that

@@ -72,14 +72,14 @@ static void keep_memory(struct weir_group *g)
 
 static int make_event_counts(struct weir_group *g)
 {
-    int err = weir_ec_init(&g->changed);
+    int err = weir_ec_init_rounds(&g->changed);
 
     if (err != 0)
         return err;
-    err = weir_ec_init(&g->result_ended);
+    err = weir_ec_init_rounds(&g->result_ended);
     if (err != 0)
         goto no_result_ended;
-    err = weir_ec_init(&g->all);
+    err = weir_ec_init_rounds(&g->all);
     if (err != 0)
         goto no_all;
     return 0;
@@ -129,7 +129,8 @@ int weir_group_create(struct weir_group **out, struct weir_pool *pool,
     *out = NULL;
     if (o->window > WINDOW_MAX || o->policy < WEIR_ALL ||
         o->policy > WEIR_FIRST_OK ||
-        (o->discard | o->help | o->times) >> 1 != 0 ||
+        (o->discard | o->help | o->times | o->open) >> 1 != 0 ||
+        o->reserved_int != 0 ||
         !weir_is_all_zero(o->reserved, sizeof(o->reserved)))
         return -EINVAL;
     if (!weir_sys_in_creator(&pool->fork_guard))
@@ -275,11 +276,21 @@ static void stop_children(struct weir_group *g, int reason)
     } while (child != NULL);
 }
 
+/* Wake all threads that wait for submissions to the group, or submit to it. */
+static void notify_closed(struct weir_group *g)
+{
+    weir_ec_notify_all(&g->changed);
+    weir_ec_notify_all(&g->result_ended);
+    weir_ec_notify_all(&g->all);
+    weir_ring_notify_putters(&g->pool->ring);
+}
+
 void weir_group_stop(struct weir_group *g, int reason)
 {
     int none = 0;
 
     weir_atomic_cas_strong(&g->stop, &none, reason, weir_seq_cst);
+    weir_atomic_store(&g->closed, 1, weir_seq_cst);
     for (;;) {
         struct weir_member *member;
 
@@ -292,8 +303,7 @@ void weir_group_stop(struct weir_group *g, int reason)
     }
     drop_deferred(g, reason);
     stop_children(g, reason);
-    weir_ec_notify_all(&g->changed);
-    weir_ring_notify_putters(&g->pool->ring); /* submitters to this group */
+    notify_closed(g);
     weir_pool_wake_sleepers(g->pool);
     weir_deferred_wake_helpers(g->pool);
 }
@@ -332,6 +342,19 @@ int weir_group_cancel(struct weir_group *g, uint64_t index, int reason)
     if (!weir_sys_in_creator(&g->pool->fork_guard))
         return -ECHILD;
     weir_group_stop(g, reason);
+    return 0;
+}
+
+int weir_group_close(struct weir_group *g)
+{
+    if (!weir_sys_in_creator(&g->pool->fork_guard))
+        return -ECHILD;
+    /* Locked, so that a submit that has found the group open has added its
+     * jobs: a waiter that finds it closed finds them too. */
+    weir_sys_lock(&g->lock);
+    weir_atomic_store(&g->closed, 1, weir_seq_cst);
+    weir_sys_unlock(&g->lock);
+    notify_closed(g);
     return 0;
 }
 

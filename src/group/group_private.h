@@ -95,10 +95,16 @@
  *     them waits for this member; and those on `all`, if this job may have
  *     been the last one.
  *   - Reading a result: `changed`, for the room.
- *   - weir_group_submit(): all three, if a waiter that could help sleeps.
- *   - Stopping: `changed`; the pool's submitters, since some may submit to this
- *     group; jobs that sleep, or listen for a stop; and all sleeping waiters
- *     that help. Jobs that the stop drops notify as any completed job does.
+ *   - weir_group_submit(): all three, if a waiter sleeps that could help, or
+ *     that waits for a job not submitted yet.
+ *   - weir_group_close(): all three, for waiters of an open group and for room
+ *     in the window; and the pool's submitters, since some may submit to this
+ *     group.
+ *   - Stopping: the same, and jobs that sleep, or listen for a stop; and all
+ *     sleeping waiters that help. Jobs that the stop drops notify as any
+ *     completed job does.
+ *   - Closing the pool: all waiters of open groups, which are in the pool's
+ *     list of helpers for that.
  *
  * NOT GUARANTEED. Any order among waiters. That a group's deadline takes
  * effect on time: a queued job is dropped when a thread comes across it, and
@@ -213,7 +219,12 @@ struct weir_group {
      * threads that wait until all jobs have completed. */
     WEIR_ATOMIC(uint64_t) awaited;
     WEIR_ATOMIC(int) stop;      /* (a) the reason to end; 0: none */
+    /* (a) 1: it accepts no jobs. Set under the lock by weir_group_close(), and
+     * without it by a stop, after `stop`. */
+    WEIR_ATOMIC(int) closed;
     struct weir_group_options options; /* (c) */
+    /* All three have rounds, because their waiters wait for different
+     * conditions. */
     struct weir_event_count changed; /* (s) for any result, or for room */
     struct weir_event_count result_ended; /* (s) for the result of one job */
     struct weir_event_count all; /* (s) until all jobs have completed */
@@ -238,7 +249,8 @@ struct weir_group {
     struct weir_list unread; /* (l) in order of completion */
     uint64_t next_index;        /* (l) */
     int in_on_ready;            /* (l) threads inside on_ready */
-    int helpers;                /* (l) sleeping threads that would help */
+    int submit_waiters;         /* (l) sleeping threads that a submit must
+                                   wake */
     int result_waiters;         /* (l) threads that wait for one result */
     int first_status;           /* (l) the first that was not 0 */
     bool has_ok;                /* (l) some job has returned 0 */
@@ -427,6 +439,10 @@ struct weir_group_waiter {
     bool listed;     /* it counts in result_waiters */
     bool has_spun;   /* it has used its spin budget */
     bool released;   /* its thread has released its permits until the end */
+    bool is_early;   /* it waits for a job that has not been submitted */
+    bool is_external; /* it helps an open group as an external helper, and has
+                        looked for a job when `seen` jobs had been submitted */
+    uint64_t seen;
     struct weir_result *result;
     int err;
     bool gate_closed; /* the pool's gate admitted nothing at the last attempt */

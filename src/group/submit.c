@@ -80,20 +80,33 @@ static ssize_t put_deferred_locked(struct weir_group *g,
     return err;
 }
 
+/* Return why the group accepts no jobs; 0: it does. */
+static int refusal(struct weir_group *g)
+{
+    /* In this order: a stop sets `stop` before `closed`. */
+    bool closed = weir_atomic_load(&g->closed, weir_seq_cst) != 0;
+
+    if (weir_atomic_load(&g->stop, weir_seq_cst) != 0)
+        return -ECANCELED;
+    return closed ? -EPIPE : 0;
+}
+
 /* Put the first job, or several, into members and the pool. Returns the number
  * accepted, or if none was:
  *   -ECANCELED  the group is stopped
+ *   -EPIPE      the group is closed, or the pool is
  *   -ENOBUFS    no member is free, and results wait to be read
  *   -EBUSY      no member is free, and no result waits
- *   -EAGAIN, -EDQUOT, -EPIPE, ...  errors of the pool                    */
+ *   -EAGAIN, -EDQUOT, ...  errors of the pool                            */
 static ssize_t put_locked(struct weir_group *g, const struct weir_job *jobs,
                           size_t count, int64_t now)
 {
     bool has_room = weir_group_has_room_locked(g);
-
     /* In this order: the room may be that of jobs that a stop has dropped. */
-    if (weir_atomic_load(&g->stop, weir_seq_cst) != 0)
-        return -ECANCELED;
+    int err = refusal(g);
+
+    if (err != 0)
+        return err;
     if (!has_room)
         return g->stats.unread > 0 ? -ENOBUFS : -EBUSY;
     return is_deferred(g, &jobs[0])
@@ -101,11 +114,21 @@ static ssize_t put_locked(struct weir_group *g, const struct weir_job *jobs,
                : put_plain_locked(g, jobs, count, now);
 }
 
+/* Wake the waiters that a new job concerns. Those inside jobs may be the only
+ * threads that are free to run it. */
+static void notify_submitted(struct weir_group *g)
+{
+    weir_ec_notify_all(&g->changed);
+    weir_ec_notify_all(&g->result_ended);
+    weir_ec_notify_all(&g->all);
+}
+
 /* Run a job immediately, inside the job that submits it, because the ring is
  * full. Returns:
  *   0         it has run
  *   -EDEADLK  it would be nested too deeply
  *   -EAGAIN   the window is full, or the job may not start now
+ *   -EPIPE    the group is closed
  *   -ECHILD   this process is a child that the job has forked
  * Stores the index of the job in *index. */
 static int run_inline(struct weir_context *cx, struct weir_group *g,
@@ -114,14 +137,16 @@ static int run_inline(struct weir_context *cx, struct weir_group *g,
     struct weir_member *member = NULL;
     int64_t now = g->options.times ? weir_sys_now() : 0;
     int64_t opens_at;
-    bool held;
+    bool held, closed, notify;
 
     if (cx->depth > cx->depth_max)
         return -EDEADLK;
     if (is_deferred(g, job))
         return -EAGAIN;
     weir_group_lock(g);
-    if (weir_group_has_room_locked(g) &&
+    /* A stopped group is no exception: the job is dropped, below. */
+    closed = refusal(g) == -EPIPE;
+    if (!closed && weir_group_has_room_locked(g) &&
         (g->pool->gate == NULL ||
          weir_gate_try_acquire_tick(g->pool->gate, &opens_at, &held, NULL,
                                     NULL) == 0)) {
@@ -131,9 +156,12 @@ static int run_inline(struct weir_context *cx, struct weir_group *g,
         if (!weir_member_claim(member))
             member = NULL; /* not possible under the lock: GCOVR_EXCL_LINE */
     }
+    notify = g->submit_waiters > 0;
     weir_sys_unlock(&g->lock);
     if (member == NULL)
-        return -EAGAIN;
+        return closed ? -EPIPE : -EAGAIN;
+    if (notify)
+        notify_submitted(g); /* some may wait for this very job */
     if (weir_member_run_nested(cx, member) && !weir_worker_is_forked(cx))
         weir_group_finish_reruns(cx, g);
     return weir_worker_is_forked(cx) ? -ECHILD : 0;
@@ -149,14 +177,14 @@ static int make_room(struct weir_context *cx, struct weir_group *g)
 }
 
 /* Return whether a submitter must wait: no member is free, fewer results than
- * `enough` can be read, and the group is not stopped. */
+ * `enough` can be read, and the group is neither stopped nor closed. */
 static bool is_full(struct weir_group *g, size_t enough)
 {
     bool full;
 
     weir_group_lock(g);
     full = !weir_group_has_room_locked(g) && g->stats.unread < enough &&
-           weir_atomic_load(&g->stop, weir_seq_cst) == 0;
+           refusal(g) == 0;
     weir_sys_unlock(&g->lock);
     return full;
 }
@@ -165,6 +193,7 @@ static bool is_full(struct weir_group *g, size_t enough)
 static int await_room_in_window(struct weir_group *g, int64_t deadline)
 {
     size_t some = g->options.window / 8 + 1;
+    uint64_t prepared;
 
     if (deadline == WEIR_NO_WAIT)
         return -EAGAIN;
@@ -183,12 +212,12 @@ static int await_room_in_window(struct weir_group *g, int64_t deadline)
     weir_sys_yield();
     if (!is_full(g, 1))
         return 0;
-    weir_ec_prepare_wait(&g->changed);
+    prepared = weir_ec_prepare_wait(&g->changed);
     if (!is_full(g, 1)) {
-        weir_ec_cancel_wait(&g->changed);
+        weir_ec_cancel_round(&g->changed, prepared);
         return 0;
     }
-    return weir_ec_commit_wait(&g->changed, deadline);
+    return weir_ec_commit_round(&g->changed, prepared, deadline);
 }
 
 /* Handle an error of put_locked(). Returns 0 if the caller should try again; 1
@@ -208,7 +237,7 @@ static int handle_refusal(struct weir_group *g, const struct weir_job *job,
     if (!inside)
         return deadline == WEIR_NO_WAIT
                    ? -EAGAIN
-                   : weir_pool_await_room(g->pool, &g->stop, deadline);
+                   : weir_pool_await_room(g->pool, &g->closed, deadline);
     err = run_inline(cx, g, job, index);
     return err == 0 ? 1 : err;
 }
@@ -232,20 +261,15 @@ ssize_t weir_group_submit_indexed(struct weir_group *g,
         int64_t until = weir_group_check_deadline(g, deadline);
         uint64_t index;
         ssize_t n;
-        bool helpers;
+        bool notify;
 
         weir_sys_lock(&g->lock); /* drained only if no member is free */
         index = g->next_index;
         n = put_locked(g, jobs + done, count - done, now);
-        helpers = g->helpers > 0;
+        notify = g->submit_waiters > 0;
         weir_sys_unlock(&g->lock);
-        if (n > 0 && helpers) {
-            /* Waiters inside jobs may be the only threads that are free to
-             * run them. */
-            weir_ec_notify_all(&g->changed);
-            weir_ec_notify_all(&g->result_ended);
-            weir_ec_notify_all(&g->all);
-        }
+        if (n > 0 && notify)
+            notify_submitted(g);
         if (n <= 0) {
             err = handle_refusal(g, &jobs[done], n, until, &index);
             if (err == -ETIMEDOUT && until != deadline)

@@ -18,6 +18,15 @@ bool weir_group_is_own(const struct weir_group *group)
 
 /* ---- waiting ---- */
 
+/* Return whether waiters must reckon with later submissions. */
+static bool is_open(struct weir_group *g)
+{
+    return g->options.open &&
+           weir_atomic_load(&g->closed, weir_seq_cst) == 0 &&
+           weir_atomic_load(&g->stop, weir_seq_cst) == 0 &&
+           weir_atomic_load(&g->pool->mode, weir_seq_cst) == WEIR_POOL_OPEN;
+}
+
 static bool is_over(struct weir_group_waiter *waiter)
 {
     struct weir_group *g = waiter->g;
@@ -29,6 +38,7 @@ static bool is_over(struct weir_group_waiter *waiter)
     if (waiter->ec != &g->changed || g->unread.first == NULL)
         weir_group_drain_completed_locked(g);
     over = waiter->over_locked(waiter);
+    waiter->seen = g->next_index;
     weir_sys_unlock(&g->lock);
     return over;
 }
@@ -67,37 +77,46 @@ bool weir_group_sleep(struct weir_group_waiter *waiter, bool helps,
     struct weir_group *g = waiter->g;
     struct weir_helper helper = { .owner = g, .ec = waiter->ec };
     struct weir_sleeper sleeper = { .ec = waiter->ec };
-    bool over, queued;
+    /* In an open group also for the closing of the pool, which wakes helpers.
+     * Listed before over_locked() looks whether the pool is closed. */
+    bool listed = helps || g->options.open;
+    bool over, queued, woken_by_submit;
+    uint64_t prepared = weir_ec_prepare_wait(waiter->ec);
 
-    weir_ec_prepare_wait(waiter->ec);
-    if (helps)
+    if (listed)
         weir_helper_enter(g->pool, &helper);
     weir_group_lock(g);
     over = waiter->over_locked(waiter);
-    queued = !over && helps && may_help_locked(waiter);
-    g->helpers += helps && !over && !queued;
+    queued = !over &&
+             ((helps && may_help_locked(waiter)) ||
+              (waiter->is_external && waiter->seen != g->next_index));
+    woken_by_submit = !over && !queued &&
+                      (helps || waiter->is_early || waiter->is_external);
+    g->submit_waiters += woken_by_submit;
     weir_sys_unlock(&g->lock);
     if (over || queued) {
-        weir_ec_cancel_wait(waiter->ec);
-        if (helps)
+        weir_ec_cancel_round(waiter->ec, prepared);
+        if (listed)
             weir_helper_leave(g->pool, &helper);
         return over;
     }
     if (!waiter->released)
         weir_worker_release_all();
     weir_grow_sleep_begin(g->pool, &sleeper);
-    weir_ec_commit_wait(
-        waiter->ec,
+    weir_ec_commit_round(
+        waiter->ec, prepared,
         weir_grow_wake_at(g->pool,
                           helps ? sleep_until_at(waiter, until) : until));
     weir_grow_sleep_end(g->pool, &sleeper);
     if (!waiter->released)
         weir_worker_reacquire_all();
-    if (helps) {
+    if (listed)
         weir_helper_leave(g->pool, &helper);
+    if (helps)
         weir_deferred_drop_late(g->pool);
+    if (woken_by_submit) {
         weir_group_lock(g);
-        g->helpers--;
+        g->submit_waiters--;
         weir_sys_unlock(&g->lock);
     }
     return false;
@@ -170,6 +189,7 @@ static int wait_until_over(struct weir_group_waiter *waiter, int64_t deadline)
 
     if (!weir_sys_in_creator(&g->pool->fork_guard))
         return -ECHILD;
+    waiter->is_external = helps && !inside && g->options.open;
     weir_group_check_deadline(g, deadline);
     while (!is_over(waiter)) {
         int64_t until;
@@ -229,7 +249,7 @@ static bool next_over_locked(struct weir_group_waiter *waiter)
     waiter->err = 0;
     if (g->unread.first != NULL)
         read_locked(waiter, weir_member_of(g->unread.first));
-    else if (g->stats.unfinished == 0)
+    else if (g->stats.unfinished == 0 && !is_open(g))
         waiter->err = -ENOENT;
     else
         return false;
@@ -279,6 +299,9 @@ static bool get_over_locked(struct weir_group_waiter *waiter)
     struct weir_member *member = weir_member_find_locked(g, waiter->index);
 
     waiter->err = 0;
+    waiter->is_early = waiter->index >= g->next_index && is_open(g);
+    if (waiter->is_early)
+        return false;
     if (member == NULL) {
         waiter->err = waiter->index < g->next_index ? -ESTALE : -ENOENT;
         return true;
@@ -308,7 +331,9 @@ int weir_group_get(struct weir_group *g, uint64_t index,
 
 static bool all_over_locked(struct weir_group_waiter *waiter)
 {
-    return weir_group_await_all_locked(waiter->g);
+    /* In this order: weir_group_await_all_locked() would notify `all`, and so
+     * this thread, while the wait is not over. */
+    return !is_open(waiter->g) && weir_group_await_all_locked(waiter->g);
 }
 
 int weir_group_wait(struct weir_group *g, int64_t deadline)
@@ -321,8 +346,7 @@ int weir_group_wait(struct weir_group *g, int64_t deadline)
 
 static bool end_over_locked(struct weir_group_waiter *waiter)
 {
-    /* In this order: weir_group_await_all_locked() would notify `all`, and so
-     * this thread, while the wait is not over. */
+    /* In this order, as in all_over_locked(). */
     return waiter->g->in_on_ready == 0 &&
            weir_group_await_all_locked(waiter->g);
 }

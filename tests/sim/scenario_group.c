@@ -404,6 +404,221 @@ static void destroy(void)
     weir_sys_sem_destroy(&group_state.release);
 }
 
+/* ---- open groups ---- */
+
+static const struct weir_group_options open_group = { .window = 2, .open = 1 };
+
+static void read_until_closed(void *arg)
+{
+    struct weir_result result;
+    int err;
+
+    (void)arg;
+    while ((err = weir_group_next(group_state.group, &result,
+                                  WEIR_FOREVER)) == 0)
+        add(&group_state.results, 1);
+    MUST(err == -ENOENT);
+}
+
+static void open_next(void)
+{
+    group_make(&group_one, &open_group);
+    go(read_until_closed, NULL);
+    MUST(group_submit(group_run_job, 1) == 1);
+    MUST(group_submit(group_run_job, 1) == 1);
+    MUST(weir_group_close(group_state.group) == 0);
+    join_all();
+    MUST(add(&group_state.results, 0) == 2);
+    group_end();
+}
+
+static void get_second(void *arg)
+{
+    struct weir_result result;
+    int err = weir_group_get(group_state.group, 1, &result, WEIR_FOREVER);
+
+    (void)arg;
+    MUST(err == 0 || err == -ENOENT);
+    add(&group_state.results, err == 0);
+}
+
+static void open_get(void)
+{
+    group_make(&group_one, &open_group);
+    go(get_second, NULL);
+    MUST(group_submit(group_run_job, 1) == 1);
+    MUST(group_submit(group_run_job, 1) == 1);
+    join_all(); /* only the second submit can end the wait */
+    MUST(add(&group_state.results, 0) == 1);
+    MUST(weir_group_close(group_state.group) == 0);
+    group_end();
+}
+
+static void submit_or_closed(void *arg)
+{
+    ssize_t n = group_submit(group_run_job, 1);
+
+    (void)arg;
+    MUST(n == 1 || n == -EPIPE);
+    reached(n == 1 ? "a submit accepted" : "a submit too late");
+}
+
+/* The reader gets what was accepted, and nothing else. */
+static void open_close(void)
+{
+    group_make(&group_one, &open_group);
+    go(submit_or_closed, NULL);
+    MUST(weir_group_close(group_state.group) == 0);
+    read_until_closed(NULL);
+    join_all();
+    MUST(add(&group_state.results, 0) == add(&group_state.accepted, 0));
+    group_end();
+}
+
+static void wait_until_closed(void *arg)
+{
+    (void)arg;
+    MUST(weir_group_wait(group_state.group, WEIR_FOREVER) == 0);
+    MUST(add(&group_state.ran, 0) == 1);
+}
+
+static void open_wait(void)
+{
+    group_make(&group_one, &open_group);
+    go(wait_until_closed, NULL);
+    MUST(group_submit(group_run_job, 1) == 1);
+    MUST(weir_group_close(group_state.group) == 0);
+    join_all();
+    group_end();
+}
+
+static void submit_two_and_close(void *arg)
+{
+    (void)arg;
+    MUST(group_submit(group_run_job, 1) == 1);
+    MUST(group_submit(group_run_job, 1) == 1);
+    MUST(weir_group_close(group_state.group) == 0);
+}
+
+/* No other thread runs the jobs. */
+static void open_help(void)
+{
+    group_make(&(struct weir_pool_options){ .workers = WEIR_NONE,
+                   .callers_max = 1, .capacity = 4, .help_depth = 2 },
+               &(struct weir_group_options){ .window = 2, .open = 1,
+                   .help = 1 });
+    go(read_until_closed, NULL);
+    go(submit_two_and_close, NULL);
+    join_all();
+    MUST(add(&group_state.results, 0) == 2);
+    group_end();
+}
+
+static int read_in_job(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    read_until_closed(arg);
+    return 0;
+}
+
+static void open_nested(void)
+{
+    struct weir_job job = { .fn = read_in_job };
+
+    group_make(&group_one, &open_group);
+    MUST(weir_pool_submit(group_state.pool, &job, 1, WEIR_NO_WAIT) == 1);
+    go(submit_two_and_close, NULL);
+    join_all();
+    MUST(weir_pool_wait(group_state.pool, WEIR_FOREVER) == 0);
+    MUST(add(&group_state.results, 0) == 2);
+    group_end();
+}
+
+static int submit_in_job(struct weir_context *cx, void *arg)
+{
+    (void)cx;
+    (void)arg;
+    MUST(group_submit(group_run_job, 1) == 1);
+    return 0;
+}
+
+static void get_only(void *arg)
+{
+    struct weir_result result;
+
+    (void)arg;
+    MUST(weir_group_get(group_state.group, 0, &result, WEIR_FOREVER) == 0);
+    add(&group_state.results, 1);
+}
+
+/* The pool is full of the job that submits, which runs the other one itself. */
+static void open_inline(void)
+{
+    struct weir_job job = { .fn = submit_in_job };
+
+    group_make(&(struct weir_pool_options){ .workers = 1, .capacity = 1,
+                   .help_depth = 2 }, &open_group);
+    go(get_only, NULL);
+    MUST(weir_pool_submit(group_state.pool, &job, 1, WEIR_NO_WAIT) == 1);
+    join_all();
+    MUST(add(&group_state.results, 0) == 1);
+    MUST(weir_pool_wait(group_state.pool, WEIR_FOREVER) == 0);
+    MUST(weir_group_close(group_state.group) == 0);
+    group_end();
+}
+
+/* Submitter and reader sleep at the same event count: neither takes the wake-up
+ * of the other one. */
+static void open_window(void)
+{
+    group_make(&group_one, &(struct weir_group_options){ .window = 1,
+        .open = 1 });
+    go(read_until_closed, NULL);
+    for (int i = 0; i < 2; i++)
+        while (group_submit(group_run_job, 1) == -ENOBUFS)
+            weir_sys_yield();
+    MUST(weir_group_close(group_state.group) == 0);
+    join_all();
+    MUST(add(&group_state.results, 0) == 2);
+    group_end();
+}
+
+/* Closing the pool, or cancelling the group, ends a wait for later jobs. */
+static void open_pool_close(void)
+{
+    group_make(&group_one, &open_group);
+    go(read_until_closed, NULL);
+    MUST(weir_pool_close(group_state.pool, WEIR_DRAIN, WEIR_FOREVER) == 0);
+    join_all();
+    group_end();
+}
+
+static void open_cancel(void)
+{
+    group_make(&group_one, &open_group);
+    go(get_second, NULL);
+    group_cancel_every(NULL);
+    join_all();
+    group_end();
+}
+
+/* Closing ends the wait of a submitter for room in the pool. */
+static void room_close(void)
+{
+    struct weir_job job = { .fn = wait_for_release };
+
+    group_make(&(struct weir_pool_options){ .workers = 1, .capacity = 1 },
+               &group_small);
+    MUST(weir_pool_submit(group_state.pool, &job, 1, WEIR_NO_WAIT) == 1);
+    go(submit_or_closed, NULL);
+    MUST(weir_group_close(group_state.group) == 0);
+    join_all(); /* the pool has no room: only the closing can end the wait */
+    weir_sys_sem_post(&group_state.release);
+    MUST(weir_pool_wait(group_state.pool, WEIR_FOREVER) == 0);
+    add(&group_state.ran, -1); /* that job was not in the group */
+    group_end();
+}
+
 const struct scenario group_scenarios[] = {
     { .name = "group-cancel-finish", .run = cancel_finish, .preemptions = 2,
       .marks = { "a job run", "a job dropped" } },
@@ -430,5 +645,18 @@ const struct scenario group_scenarios[] = {
     { .name = "group-deadline", .run = group_deadline, .preemptions = 1,
       .marks = { "a submit too late", "a job run", "a job dropped" } },
     { .name = "group-destroy", .run = destroy, .preemptions = 1 },
+    { .name = "group-open-next", .run = open_next, .preemptions = 1 },
+    { .name = "group-open-get", .run = open_get, .preemptions = 2 },
+    { .name = "group-open-close", .run = open_close, .preemptions = 2,
+      .marks = { "a submit accepted", "a submit too late" } },
+    { .name = "group-open-wait", .run = open_wait, .preemptions = 2 },
+    { .name = "group-open-help", .run = open_help, .preemptions = 2 },
+    { .name = "group-open-nested", .run = open_nested, .preemptions = 2 },
+    { .name = "group-open-window", .run = open_window, .preemptions = 1 },
+    { .name = "group-open-inline", .run = open_inline, .preemptions = 2 },
+    { .name = "group-open-pool", .run = open_pool_close, .preemptions = 2 },
+    { .name = "group-open-cancel", .run = open_cancel, .preemptions = 2 },
+    { .name = "group-room-close", .run = room_close, .preemptions = 2,
+      .marks = { "a submit too late" } },
     { 0 }
 };
