@@ -1063,6 +1063,37 @@ static void set_under_load(void)
         .limit = 3, .capacity = 4 }), 1);
 }
 
+static void resize_without_growth(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 1, .workers_max = 3, .fixed = 1 });
+    struct job first, second, third;
+
+    block_worker(pool, &first);
+    job_init(&third);
+    submit_to(pool, &(struct weir_job){ .fn = run_blocked, .arg = &third });
+    /* A pool that grows would have had 10 ms to notice. */
+    EXPECT_INT(weir_pool_wait(pool, weir_after(50 * WEIR_MS)), -ETIMEDOUT);
+    EXPECT_INT(pool_stats(pool).workers, 1);
+    EXPECT_INT(pool_stats(pool).blocked, 0);
+    EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
+                   .workers = 4 }), -EINVAL);
+    EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
+                   .workers = 3 }), 0);
+    EXPECT_INT(pool_stats(pool).workers, 3);
+    latch_wait(&third.running);
+    block_worker(pool, &second); /* all three workers have a job */
+    latch_open(&first.go);
+    latch_open(&second.go);
+    latch_open(&third.go);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
+                   .workers = 1 }), 0);
+    AWAIT(pool_stats(pool).workers == 1);
+    EXPECT_INT(pool_stats(pool).workers_peak, 3);
+    weir_pool_destroy(pool);
+}
+
 static void set_out_of_range(void)
 {
     static const struct weir_pool_options bad[] = {
@@ -1072,7 +1103,7 @@ static void set_out_of_range(void)
         { .parked_max = 1 }, { .help_depth = 1 }, { .name = "x" },
         { .stack_bytes = 1 << 20 }, { .user = (void *)1 },
         { .rate_per_s = -3 }, { .reserved = { 1 } },
-        { .workers = 2, .limit = -2 },
+        { .workers = 2, .limit = -2 }, { .gate = 1 }, { .fixed = 1 },
     };
     struct weir_pool *pool = make_pool(&(struct weir_pool_options){
         .workers = 1, .workers_max = 4, .limit = 1, .idle_ns = WEIR_MS });
@@ -1249,6 +1280,8 @@ static const struct tap_case cases[] = {
     { "a pool that RLIMIT_NPROC kept from growing grows when it is raised",
       growing_at_a_limit },
     { "weir_pool_set under load loses no job", set_under_load },
+    { "a pool with `fixed` can be resized up to workers_max and never grows",
+      resize_without_growth },
     { "weir_pool_set with an option that cannot be changed returns EINVAL",
       set_out_of_range },
     { "closing ends a pool in any state of growth", closing_while_it_grows },

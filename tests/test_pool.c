@@ -52,6 +52,10 @@ static void options_out_of_range(void)
         { .callers_max = 1025 },
         { .idle_ns = -1 },
         { .help_depth = 1001 },
+        { .gate = 2 },
+        { .gate = -1 },
+        { .fixed = 2 },
+        { .fixed = -1 },
         { .workers_min = -1 },
         { .workers = 2, .workers_min = 3 },
         { .capacity = ((size_t)1 << 28) + 1 },
@@ -735,6 +739,34 @@ static void cancel_drops_the_queued(void)
     EXPECT_INT(stats.submitted, 10);
     EXPECT_INT(stats.succeeded, 1);
     EXPECT_INT(stats.dropped, 9);
+    weir_pool_destroy(pool);
+}
+
+static void a_gate_without_bounds(void)
+{
+    struct weir_pool *pool = make_pool(&(struct weir_pool_options){
+        .workers = 2, .gate = 1 });
+    struct weir_gate *gate = weir_pool_gate(pool);
+    struct weir_gate_stats stats;
+    atomic_int ran = 0;
+
+    REQUIRE(gate != NULL);
+    for (int i = 0; i < 100; i++)
+        EXPECT_INT(submit(pool, count_run, &ran, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 100);
+    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_FOREVER), 0);
+    EXPECT_INT(submit(pool, count_run, &ran, WEIR_FOREVER), 1);
+    EXPECT_INT(weir_pool_wait(pool, weir_after(WEIR_MS)), -ETIMEDOUT);
+    EXPECT_INT(atomic_load(&ran), 100);
+    EXPECT_INT(weir_gate_hold(gate, 0, WEIR_NO_WAIT), 0);
+    EXPECT_INT(weir_pool_wait(pool, WEIR_FOREVER), 0);
+    EXPECT_INT(weir_pool_set(pool, &(struct weir_pool_options){
+                   .limit = 1 }), 0);
+    EXPECT_INT(weir_gate_stats(gate, &stats), 0);
+    EXPECT_INT(stats.limit, 1);
+    EXPECT_INT(weir_pool_close(pool, WEIR_DRAIN, WEIR_FOREVER), 0);
+    EXPECT_INT(atomic_load(&ran), 101);
     weir_pool_destroy(pool);
 }
 
@@ -1634,6 +1666,8 @@ static const struct tap_case cases[] = {
     { "weir_pool_close returns EINVAL for an invalid mode", a_bad_mode },
     { "cancelling a pool drops each queued job exactly once",
       cancel_drops_the_queued },
+    { "a pool without limit and rate has a gate to hold if it asks for one",
+      a_gate_without_bounds },
     { "purging a pool drops each job that waits, with the reason, and leaves "
       "the pool open", purge_drops_what_waits },
     { "a job that purges its pool ends the jobs of a group that wait",

@@ -50,10 +50,11 @@
  *   - Every call may run concurrently with every other on the same pool, except
  *     destroy.
  *
- * GROWTH. A pool with workers_max above `workers` starts a further worker when
- * jobs wait, no worker is idle, and a worker is blocked. One standby worker is
- * kept ready for that, so such a pool has one thread more than `workers`, and
- * never more than workers_max. A worker is blocked in these cases:
+ * GROWTH. A pool with workers_max above `workers`, and without `fixed`, starts
+ * a further worker when jobs wait, no worker is idle, and a worker is blocked.
+ * One standby worker is kept ready for that, so such a pool has one thread more
+ * than `workers`, and never more than workers_max. A worker is blocked in these
+ * cases:
  *   - its job sleeps in weir_sleep(), or in a wait for a group
  *   - its job is between weir_blocking_begin() and weir_blocking_end()
  *   - its thread has used no CPU for 4 ms while jobs wait, if the system can
@@ -196,7 +197,13 @@ struct weir_pool_options {
     void (*on_event)(void *user, const struct weir_event *event);
 
     void *user; /* passed to these three callbacks */
-    uint64_t reserved[5];
+    int gate;   /* 1: the pool has its own gate even without limit and rate, to
+                   hold it, or to set a limit or a rate later; each start then
+                   takes a lock. 0: only with a limit or a rate */
+    int fixed;  /* 1: the pool does not grow: workers_max only bounds what
+                   weir_pool_set() may set, and no standby worker is kept.
+                   0: see GROWTH */
+    uint64_t reserved[4];
 };
 
 enum weir_close {
@@ -324,7 +331,7 @@ WEIR_API int weir_pool_run(struct weir_pool *pool, int64_t deadline);
  *   idle_ns                  at least 1
  *   limit, rate_per_s, burst
  *                            as weir_gate_set() does, if the pool has a gate:
- *                            if it was created with a limit or a rate
+ *                            if it was created with a limit, a rate or `gate`
  * Missing threads are started, or retried as under GROWTH. Surplus threads end
  * when their jobs have ended; stats.workers has the number.
  * Returns:
@@ -393,7 +400,7 @@ WEIR_API int weir_pool_stats(struct weir_pool *pool,
 /* Return the own gate of the pool, which every run of its jobs passes: to set,
  * hold and watch it, and to enter it on application threads. It belongs to the
  * pool and must not be destroyed. NULL if the pool was created with neither a
- * limit nor a rate. */
+ * limit nor a rate nor `gate`. */
 WEIR_API struct weir_gate *weir_pool_gate(struct weir_pool *pool);
 
 #ifdef __cplusplus

@@ -51,7 +51,8 @@ static int check(const struct weir_pool_options *o)
         (o->workers_max != 0 && o->workers == WEIR_NONE) ||
         o->callers_max < 0 || o->callers_max > CALLERS_MAX || o->idle_ns < 0)
         return -EINVAL;
-    if (o->help_depth < 0 || o->help_depth > HELP_DEPTH_MAX)
+    if (o->help_depth < 0 || o->help_depth > HELP_DEPTH_MAX ||
+        o->gate < 0 || o->gate > 1 || o->fixed < 0 || o->fixed > 1)
         return -EINVAL;
     if (o->capacity > CAPACITY_MAX ||
         (o->stack_bytes != 0 && o->stack_bytes < STACK_MIN) ||
@@ -83,8 +84,8 @@ static int make_gate(struct weir_pool *pool,
         return err;
     /* Relaxed, here and in copy_options(): the pool is not shared yet. */
     weir_atomic_store(&pool->limit, gate.limit, weir_relaxed);
-    /* A gate without bounds was created only to check the options. */
-    if (gate.limit == WEIR_NONE &&
+    /* Without bounds, and not asked for: it only checked the options. */
+    if (!o->gate && gate.limit == WEIR_NONE &&
         (gate.rate_per_s == 0 || gate.rate_per_s == WEIR_NONE)) {
         weir_gate_destroy(pool->gate);
         pool->gate = NULL;
@@ -113,7 +114,7 @@ static void copy_options(struct weir_pool *pool,
         workers = WORKERS_MAX;
     pool->own_threads_max =
         workers < o->workers_max && workers > 0 ? o->workers_max : workers;
-    pool->elastic = pool->own_threads_max > workers;
+    pool->elastic = !o->fixed && pool->own_threads_max > workers;
     pool->contexts_count =
         pool->own_threads_max + (o->callers_max ? o->callers_max : 1);
     weir_atomic_store(&pool->target, workers, weir_relaxed);
@@ -518,6 +519,7 @@ static bool can_set(const struct weir_pool *pool,
         o->capacity != 0 || o->parked_max != 0 || o->help_depth != 0 ||
         o->stack_bytes != 0 || o->name != NULL || o->worker_start != NULL ||
         o->worker_stop != NULL || o->on_event != NULL || o->user != NULL ||
+        o->gate != 0 || o->fixed != 0 ||
         !weir_is_all_zero(o->reserved, sizeof(o->reserved)))
         return false;
     return o->workers >= 0 && o->workers <= pool->own_threads_max &&
