@@ -51,10 +51,11 @@
  *
  * These calls can wait and have no deadline: weir_pool_create(), until its
  * threads have started; weir_for_each(), until the loop has ended;
- * weir_sleep(), for the time it is given; weir_on_stop(), while the function
- * that it replaces runs; weir_http_perform(), whose request has timeouts;
- * weir_pool_destroy() and weir_group_destroy(), until running jobs have ended;
- * and weir_writer_destroy(), until accepted records are written.
+ * weir_sleep(), for the time it is given; weir_yield(), for its permits;
+ * weir_on_stop(), while the function that it replaces runs;
+ * weir_http_perform(), whose request has timeouts; weir_pool_destroy() and
+ * weir_group_destroy(), until running jobs have ended; and
+ * weir_writer_destroy(), until accepted records are written.
  *
  * The clock is CLOCK_MONOTONIC. On Linux it stops while the machine is
  * suspended, so deadlines, start times, periods and rates are later by that

@@ -80,11 +80,13 @@
  *   // the last submitter
  *   weir_group_close(group);
  *
- * They wait until weir_group_close() is called; until the group is cancelled,
- * stopped by its policy or past its deadline; or until the pool is closed, even
- * if a job could still submit while the pool is being drained. From then on the
- * group is like one without `open`. A job that waits for later jobs occupies
- * its worker, although it releases its permits.
+ * They wait until weir_group_close() is called; until the whole group is
+ * cancelled, stopped by its policy or past its deadline; or until the pool is
+ * closed, even if a job could still submit while the pool is being drained.
+ * From then on the group is like one without `open`. A job that waits for later
+ * jobs occupies its worker, although it releases its permits. A full window of
+ * unread results is -ENOBUFS for submitters here too, although another thread
+ * reads: choose a window that is large enough.
  *
  * MEMORY. Creating a group allocates 200 to 208 bytes for each job of `window`
  * and 0.7 KiB more (on systems with 64 bits): 201 KiB for the default. A job
@@ -340,7 +342,8 @@ WEIR_API ssize_t weir_group_submit(struct weir_group *group,
 /* Submit an array of jobs as weir_group_submit() does, and store the index of
  * the first accepted job in *first. The indexes of the other accepted jobs are
  * larger, in the order of the array. They are consecutive unless other threads,
- * or jobs that this call runs, submit to the group at the same time.
+ * or jobs that this call runs, submit to the group at the same time. A job can
+ * have ended before *first is set.
  * Returns how many jobs were accepted. If none was, *first is not set, and the
  * call returns:
  *   0 if `count` is 0
@@ -393,8 +396,9 @@ WEIR_API int weir_group_get(struct weir_group *group, uint64_t index,
 WEIR_API int weir_group_wait(struct weir_group *group, int64_t deadline);
 
 /* Accept no more jobs. Those that were accepted run; results can be read. Waits
- * of an open group for later jobs end, and so do submits that wait for room.
- * Further calls have no effect.
+ * of an open group for later jobs end. A submit that waits for room returns
+ * what was accepted, or -EPIPE. Any group can be closed; further calls have no
+ * effect.
  * Returns:
  *   0        the group is closed
  *   -ECHILD  this is a forked child */
@@ -429,7 +433,8 @@ enum weir_cancelled {
                              the call has dropped it with `reason` */
     WEIR_WAS_RUNNING = 2, /* a thread ran it, or had just taken it: the call has
                              asked it to stop. A thread that has not called fn
-                             yet, or would call it again, drops it instead */
+                             yet, or would call it again, drops it instead. So
+                             its result says how it ended */
     WEIR_WAS_OVER = 3     /* it had ended, and its result is not read yet: the
                              call has changed nothing */
 };
@@ -438,7 +443,7 @@ enum weir_cancelled {
  * *found what the call has found. A job that ends during the call may be found
  * running. WEIR_EVERY is not the index of a job.
  * Returns:
- *   0        *found says what has happened to the job
+ *   0        *found is set; otherwise it is not
  *   -ESTALE  the result of the job was read or discarded
  *   -ENOENT  no job with this index has been submitted
  *   -EINVAL  `reason` is not negative

@@ -236,8 +236,8 @@ WEIR_API void weir_retry_in(struct weir_context *cx, int64_t ns);
  * permits: of the pool's gate, of `gate`, and of the gate of its group. It
  * reacquires them before it returns, in line, but needs no tick and ignores a
  * hold; so it may return later. With a limit of 1, code between two calls of
- * weir_sleep() is atomic without a lock. A pool with workers_max can run
- * another worker meanwhile. A negative `ns` is 0.
+ * weir_sleep() is atomic without a lock. A pool that grows can run another
+ * worker meanwhile. A negative `ns` is 0.
  *
  * Because other jobs enter the gate during the sleep, do not use it in place of
  * work that the limit is meant to bound.
@@ -249,9 +249,12 @@ WEIR_API void weir_retry_in(struct weir_context *cx, int64_t ns);
 WEIR_API int weir_sleep(struct weir_context *cx, int64_t ns);
 
 /* Let jobs and threads that wait for a permit of this job go first: release its
- * permits as weir_sleep() does, and reacquire them at the end of the line. A job
- * that computes for long can call it from time to time, so that short jobs get
- * in. Returns immediately if nobody waits, and if the job has no permits.
+ * permits as weir_sleep() does, and reacquire them at the end of the line,
+ * without a tick and regardless of a hold. A job that computes for long can
+ * call it from time to time, so that short jobs get in. The job keeps its
+ * worker: a job that waits for a worker gains nothing. Returns immediately if
+ * nobody waits for a permit, and if the job has none. In every case but -ECHILD
+ * it has its permits again.
  * Returns:
  *   0           the job goes on
  *   -ECANCELED  the job should end: weir_stop_requested() is true
@@ -273,8 +276,8 @@ WEIR_API void weir_on_stop(struct weir_context *cx, void (*fn)(void *arg),
                            void *arg);
 
 /* Bracket a blocking section: between begin and end the thread will use no CPU.
- * Meanwhile a pool with workers_max runs another worker if jobs wait; see
- * GROWTH in pool.h. In other pools the calls do nothing. The job keeps its
+ * Meanwhile a pool that grows runs another worker if jobs wait; see GROWTH in
+ * pool.h. In other pools the calls do nothing. The job keeps its
  * permits. Pairs may be nested. The return of the job ends a section that is
  * still open. weir_sleep() and waits for groups need no bracket. */
 WEIR_API void weir_blocking_begin(struct weir_context *cx);

@@ -144,8 +144,8 @@ struct weir_pool_options {
                           1 to `workers`; 0: as `workers`, so that a refused
                           thread fails the creation */
     int workers_max;   /* threads to which the pool may grow, `workers` to
-                          16,384; see GROWTH; 0: as `workers`. With WEIR_NONE
-                          for `workers`, 0 only */
+                          16,384; see GROWTH; 0: as `workers` here. With
+                          WEIR_NONE for `workers`, 0 only */
     int callers_max;   /* threads that may be inside weir_pool_run() at the same
                           time, 1 to 1,024; 0: 1 */
     int64_t idle_ns;   /* time without work after which a surplus thread ends,
@@ -330,8 +330,9 @@ WEIR_API int weir_pool_run(struct weir_pool *pool, int64_t deadline);
  *                            creation
  *   idle_ns                  at least 1
  *   limit, rate_per_s, burst
- *                            as weir_gate_set() does, if the pool has a gate:
- *                            if it was created with a limit, a rate or `gate`
+ *                            as weir_gate_set() does, in a pool that has a
+ *                            gate: that was created with a limit, a rate or
+ *                            `gate`; in others -EINVAL
  * Missing threads are started, or retried as under GROWTH. Surplus threads end
  * when their jobs have ended; stats.workers has the number.
  * Returns:
