@@ -1687,9 +1687,11 @@ static void an_open_group_without_jobs(void)
     weir_pool_destroy(pool);
 }
 
+enum { NEXT, GET, WAIT };
+
 struct reader {
     struct weir_group *group;
-    enum { NEXT, GET, WAIT } how;
+    int how; /* NEXT, GET or WAIT */
     sem_t running;
     int results, err;
 };

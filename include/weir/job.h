@@ -253,8 +253,8 @@ WEIR_API int weir_sleep(struct weir_context *cx, int64_t ns);
  * without a tick and regardless of a hold. A job that computes for long can
  * call it from time to time, so that short jobs get in. The job keeps its
  * worker: a job that waits for a worker gains nothing. Returns immediately if
- * nobody waits for a permit, and if the job has none. In every case but -ECHILD
- * it has its permits again.
+ * nobody waits for a permit, and if the job has none. It has its permits again
+ * when the call returns, whatever that returns.
  * Returns:
  *   0           the job goes on
  *   -ECANCELED  the job should end: weir_stop_requested() is true
