@@ -130,7 +130,8 @@ static struct weir_pool *pool_of(int which)
     return which == 0 ? pool_state.pool : s.other;
 }
 
-static void check_shared(void)
+/* Between two steps no other thread runs. */
+static void check_shared(void) WEIR_UNCHECKED_LOCKS
 {
 #if defined(WEIR_SIM)
     if (s.watched && (pool_state.pool->deferred_jobs.parked > 0 ||
@@ -356,7 +357,7 @@ static void shrink_idle(void)
     end_elastic(5);
 }
 
-static void check_threads(void)
+static void check_threads(void) WEIR_UNCHECKED_LOCKS
 {
 #if defined(WEIR_SIM)
     struct weir_pool *pool = pool_state.pool;

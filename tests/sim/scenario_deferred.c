@@ -263,7 +263,8 @@ static struct weir_job keyed(int key)
                               .gate = s.gate, .key = (uint64_t)key };
 }
 
-static void check_parked(void)
+/* Between two steps no other thread runs. */
+static void check_parked(void) WEIR_UNCHECKED_LOCKS
 {
 #if defined(WEIR_SIM)
     if (pool_state.pool != NULL && pool_state.pool->deferred_jobs.parked > 0)
