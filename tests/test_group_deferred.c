@@ -4,6 +4,8 @@
 #include "asleep.h"
 #include "jobs.h"
 
+#include <stdbool.h>
+
 /* ---- gates ---- */
 
 static void group_gate_without_keys(void)
@@ -70,6 +72,80 @@ static void mind_the_time_once(void)
     weir_group_destroy(group);
     weir_group_destroy(other);
     weir_pool_destroy(pool);
+}
+
+/* A job that submits to a group and waits for it. */
+struct overdue {
+    struct weir_pool *pool;
+    struct weir_group *group;
+    struct job other; /* keeps the other worker busy */
+    int64_t start;
+    bool was_delayed;
+    atomic_int runs;
+    uint64_t order[3];
+};
+
+static int note_tag(struct weir_context *cx, void *arg)
+{
+    struct overdue *o = arg;
+
+    o->order[atomic_fetch_add(&o->runs, 1) % 3] = weir_tag(cx);
+    return 0;
+}
+
+static int pass_the_start(struct weir_context *cx, void *arg)
+{
+    struct overdue *o = arg;
+
+    while (weir_now() < o->start)
+        sched_yield();
+    return note_tag(cx, arg);
+}
+
+static int wait_for_overdue(struct weir_context *cx, void *arg)
+{
+    struct overdue *o = arg;
+
+    (void)cx;
+    submit_in(o->group, &(struct weir_job){ .fn = note_tag, .arg = o,
+        .tag = 1, .start = o->start });
+    /* The other worker finds that it must wait for its time. */
+    AWAIT(pool_stats(o->pool).delayed == 1 || atomic_load(&o->runs) == 1);
+    block_worker(o->pool, &o->other);
+    o->was_delayed = pool_stats(o->pool).delayed == 1;
+    submit_in(o->group, &(struct weir_job){ .fn = pass_the_start, .arg = o,
+        .tag = 2 });
+    submit_in(o->group, &(struct weir_job){ .fn = note_tag, .arg = o,
+        .tag = 3, .retries = 1 });
+    EXPECT_INT(weir_group_wait(o->group, WEIR_FOREVER), 0);
+    latch_open(&o->other.go);
+    return 0;
+}
+
+/* While the waiter runs the second job the time of the first one comes, which
+ * no other thread notices. If that comes too early, the next round takes twice
+ * as long. */
+static void a_waiter_runs_the_overdue_job_first(void)
+{
+    bool was_delayed = false;
+
+    for (int64_t ns = 10 * WEIR_MS; !was_delayed; ns *= 2) {
+        struct overdue o = { .pool = make_workers(2) };
+
+        o.group = make_group(o.pool, NULL);
+        o.start = weir_after(ns);
+        submit_fn(o.pool, wait_for_overdue, &o);
+        EXPECT_INT(weir_pool_wait(o.pool, WEIR_FOREVER), 0);
+        EXPECT_INT(atomic_load(&o.runs), 3);
+        was_delayed = o.was_delayed;
+        if (was_delayed) {
+            EXPECT_INT(o.order[0], 2);
+            EXPECT_INT(o.order[1], 1);
+            EXPECT_INT(o.order[2], 3);
+        }
+        weir_group_destroy(o.group);
+        weir_pool_destroy(o.pool);
+    }
 }
 
 static void a_waiter_minds_the_time(void)
@@ -1190,6 +1266,8 @@ static const struct tap_case cases[] = {
     { "a job can create groups on its own pool", jobs_know_their_pool },
     { "a group's gate without keys accepts jobs that have keys",
       group_gate_without_keys },
+    { "a waiter runs a job whose time has come before deferred jobs that were "
+      "submitted later", a_waiter_runs_the_overdue_job_first },
     { "a waiter runs a job that is due when every worker is busy",
       a_waiter_minds_the_time },
     { "cancelling ends a job that asks for a rerun at the same moment",
