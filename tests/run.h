@@ -18,15 +18,20 @@
 
 #if defined(__SANITIZE_THREAD__)
 #define TESTS_TSAN 1
+#elif defined(__SANITIZE_ADDRESS__)
+#define TESTS_ASAN 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define TESTS_TSAN 1
+#elif __has_feature(address_sanitizer)
+#define TESTS_ASAN 1
 #endif
 #endif
 
 /* Whether a child of fork() can start threads. TESTS_QEMU: see
- * platforms/aarch64.ini. */
-#if defined(TESTS_TSAN) || defined(TESTS_QEMU)
+ * platforms/aarch64.ini. A thread that begins under the address sanitizer takes
+ * a lock of its allocator, which another thread may have held at the fork. */
+#if defined(TESTS_TSAN) || defined(TESTS_ASAN) || defined(TESTS_QEMU)
 #define THREADS_AFTER_FORK 0
 #else
 #define THREADS_AFTER_FORK 1
