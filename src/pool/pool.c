@@ -239,8 +239,9 @@ void weir_pool_join_workers_locked(struct weir_pool *pool)
 
 /* ---- the parts of a pool ---- */
 
-/* What pool.h says under MEMORY, of 64-bit systems. */
-_Static_assert(sizeof(void *) != 8 ||
+/* What pool.h says under MEMORY, of 64-bit systems. A semaphore that is made of
+ * other things takes more than 32 bytes. */
+_Static_assert(sizeof(void *) != 8 || sizeof(struct weir_sys_sem) > 32 ||
                    (sizeof(struct weir_context) <= 768 &&
                     sizeof(struct weir_frame) <= 152 &&
                     sizeof(struct weir_deferred) +
