@@ -3,7 +3,7 @@
  *
  * An element has a 32-bit index for the heap it can be in, and is found again
  * by WEIR_CONTAINER() (base/list.h) of that index. The heap knows where in its
- * array each element is, so that any element can be removed. Whoever uses a
+ * array each element is, so that any element can be removed. The user of a
  * heap provides the array and guards both: no function here synchronizes. */
 #ifndef WEIR_HEAP_H
 #define WEIR_HEAP_H

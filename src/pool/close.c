@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * close.c - waiting until a pool is idle, and closing it. */
+ * close.c - counting the ends of jobs, waiting until a pool is idle, and
+ * closing it. */
 #include "pool/pool_private.h"
 
 /* ---- idle ---- */

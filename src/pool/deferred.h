@@ -5,9 +5,9 @@
  *   A plain job asks only to be run: it is nothing but its cell in the ring. A
  *   job with a gate, a start time, a deadline, a period, retries or a priority
  *   is a deferred job. Its cell in the ring is a placeholder, which keeps its
- *   place in the order and in the pool's capacity. The deferred job itself
- *   moves between the heap of those that wait for a time, the gate at which it
- *   is parked, and the three lists of those that are ready.
+ *   place in the order. The deferred job itself moves between the heap of those
+ *   that wait for a time, the gate at which it is parked, and the three lists
+ *   of those that are ready.
  *
  * Invariants
  *   A record is free again before its job counts as ended. So there are never

@@ -3,8 +3,8 @@
  *
  * A job has one entry in the ring, which gives it its place in the order. A
  * plain job is nothing but its entry. A deferred job and a job of an owner have
- * a record of their own, which their entry refers to; such a job may leave the
- * ring out of turn: it is made ready, helped, cancelled or dropped for its
+ * a record, which their entry refers to; such a job may leave the ring out of
+ * turn: it is made ready, helped, cancelled or dropped for its
  * deadline. Its entry is stale from then on. A worker that takes a stale entry
  * skips it, and it uses up none of the pool's capacity, which counts jobs. */
 #ifndef WEIR_POOL_ENTRY_H

@@ -414,18 +414,13 @@ static int make_threads(struct weir_pool *pool,
     return err;
 }
 
-/* The threads have ended: weir_pool_close() has joined them. */
-static void free_threads(struct weir_pool *pool)
-{
-    (void)pool;
-}
-
 /* In the order in which they are made; they are freed in the opposite order. A
  * forked child frees only memory: its parent's threads do not exist here, and
  * may have left locks and semaphores in any state. */
 static const struct {
     int (*create)(struct weir_pool *pool, const struct weir_pool_options *o);
-    void (*destroy)(struct weir_pool *pool);
+    void (*destroy)(struct weir_pool *pool); /* NULL: weir_pool_close() has
+                                                done it */
     void (*destroy_in_child)(struct weir_pool *pool); /* NULL: no memory */
     bool kept_for_job; /* a job that has forked this child and destroys the pool
                           there returns to a worker that reads this */
@@ -441,7 +436,7 @@ static const struct {
     { make_stale_lock, free_stale_lock, NULL, false },
     { make_deferred, free_deferred, free_deferred_memory, false },
     { make_contexts, free_contexts, NULL, false },
-    { make_threads, free_threads, NULL, false },
+    { make_threads, NULL, NULL, false },
 };
 
 #define PARTS ((int)(sizeof(parts) / sizeof(parts[0])))
@@ -449,8 +444,9 @@ static const struct {
 /* Free what has been made of a pool. */
 static void free_pool(struct weir_pool *pool)
 {
-    while (pool->parts_made > 0)
-        parts[--pool->parts_made].destroy(pool);
+    while (pool->parts_made-- > 0)
+        if (parts[pool->parts_made].destroy != NULL)
+            parts[pool->parts_made].destroy(pool);
     /* Relaxed: nobody else is inside a call on the pool. */
     weir_sys_free(weir_atomic_load(&pool->owner_memory, weir_relaxed));
     weir_sys_free(pool);

@@ -18,7 +18,7 @@
  *   context.c         what a running job may call: questions about itself,
  *                     sleep, stop requests
  *   events.c          reports to on_event
- *   close.c           waiting until the pool is idle, closing it
+ *   close.c           counting ends, waiting until the pool is idle, closing it
  *   pool.c            options, creation, change, statistics
  *
  * Ownership
@@ -100,7 +100,8 @@
  *   the delegate cannot start can be started by none of them.
  *   A worker that takes a job wakes a submitter that waits for half of the
  *   ring to be free. A worker that takes its next job or goes to sleep wakes
- *   one submitter that waits for room. A worker that goes to sleep also calls
+ *   one submitter that waits for room; so does any other thread, or a helper,
+ *   that ends a job. A worker that goes to sleep also calls
  *   weir_pool_check_idle(), which wakes those that wait for the pool to be
  *   idle and, while it drains, closes the ring.
  *   Closing wakes every thread that sleeps in the pool. The last thread that
